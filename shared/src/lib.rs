@@ -1,1 +1,26 @@
-//! Conductor.
+//! Conductor's vocabulary and pure rules.
+//!
+//! What the agent decides and the console shows is defined here once: identities, records, the fold that makes state
+//! from receipts, and the rules (quota, ramp, class). Nothing in this crate reads a clock, a file, a socket or a
+//! database; whoever calls passes in what time it is and what was stored.
+
+pub mod checkpoint;
+pub mod class;
+pub mod clock;
+pub mod codec;
+pub mod command;
+pub mod fact;
+pub mod fold;
+pub mod http;
+pub mod ids;
+pub mod merkle;
+pub mod meter;
+pub mod quota;
+pub mod ramp;
+pub mod reason;
+pub mod record;
+pub mod routes;
+pub mod session;
+pub mod shown;
+pub mod stream;
+pub mod verify;

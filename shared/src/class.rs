@@ -1,0 +1,274 @@
+//! The fail-closed law: which class an operation belongs to, and what each class answers in each outage.
+//!
+//! The class of a change is computed from the state before and after, field by field, never from its name: nothing
+//! looser is tighten; anything looser, unordered or unknown makes the whole command loosen.
+
+use crate::fact::ChangeClass;
+use crate::fold::ControlState;
+use crate::quota::QuotaKind;
+use crate::ramp::{Selector, effective};
+use crate::reason::Reason;
+use std::collections::BTreeSet;
+
+/// Class of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// Run start, step start.
+    Admit,
+    /// Finish, heartbeat, cancel.
+    Settle,
+    /// Makes something safer.
+    Tighten,
+    /// Makes something riskier.
+    Loosen,
+    /// Cannot be taken back.
+    Irreversible,
+    /// The way out of a lost signer or a broken bundle.
+    Recover,
+    /// Looks.
+    Read,
+}
+
+impl Class {
+    /// All classes, in the order of the law.
+    pub const ALL: [Class; 7] = [
+        Self::Admit,
+        Self::Settle,
+        Self::Tighten,
+        Self::Loosen,
+        Self::Irreversible,
+        Self::Recover,
+        Self::Read,
+    ];
+
+    /// The public word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Admit => "admit",
+            Self::Settle => "settle",
+            Self::Tighten => "tighten",
+            Self::Loosen => "loosen",
+            Self::Irreversible => "irreversible",
+            Self::Recover => "recover",
+            Self::Read => "read",
+        }
+    }
+}
+
+/// What is out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outage {
+    /// The signer does not sign.
+    pub signer: bool,
+    /// The policy engine does not answer.
+    pub policy: bool,
+    /// The store cannot write.
+    pub store: bool,
+}
+
+/// What the law says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Go on.
+    Allow,
+    /// Go on while the unsigned backlog is within the tenant's quota.
+    AllowWithinBacklog,
+    /// Go on; the answer is marked as given without the engine.
+    AllowMarked,
+    /// Deny, unless the profile says `last_known` and the memo has this very input.
+    ByProfile,
+    /// Decided by the rule of the operation itself.
+    ByOwnRule,
+    /// Read on, but without a receipt, and nothing is exported.
+    AllowUnreceipted,
+    /// No.
+    Deny(Reason),
+}
+
+/// The law: one table, all of it.
+pub fn law(class: Class, out: Outage) -> Answer {
+    use Answer::{Allow, AllowMarked, AllowUnreceipted, AllowWithinBacklog, ByOwnRule, ByProfile, Deny};
+    if out.store {
+        return if class == Class::Read { AllowUnreceipted } else { Deny(Reason::StoreUnavailable) };
+    }
+    match (class, out.signer, out.policy) {
+        (Class::Settle | Class::Read, _, _) | (_, false, false) => Allow,
+        (Class::Admit, true, false) => AllowWithinBacklog,
+        // Without policy the profile decides; with the signer out too, the stricter of both, and the backlog still
+        // bounds what the profile lets through.
+        (Class::Admit, _, true) => ByProfile,
+        (Class::Tighten, _, true) => AllowMarked,
+        (Class::Tighten, true, false) => Allow,
+        (Class::Loosen | Class::Irreversible, true, _) => Deny(Reason::SignerUnavailable),
+        (Class::Loosen | Class::Irreversible, false, true) => Deny(Reason::PolicyUnavailable),
+        (Class::Recover, _, _) => ByOwnRule,
+    }
+}
+
+/// Class of a change from the state before and after.
+pub fn of_change(before: &ControlState, after: &ControlState) -> ChangeClass {
+    if looser(before, after) { ChangeClass::Loosen } else { ChangeClass::Tighten }
+}
+
+fn looser(before: &ControlState, after: &ControlState) -> bool {
+    if before.newer || after.newer {
+        return true;
+    }
+    if QuotaKind::ALL.iter().any(|k| {
+        let (b, a) = (before.quotas.get(*k), after.quotas.get(*k));
+        a.limit > b.limit || a.granted > b.granted
+    }) {
+        return true;
+    }
+    // Ramps and kills are compared at every point that any rule tells apart, and at one that none names.
+    let selectors =
+        || before.ramps.keys().chain(after.ramps.keys()).chain(before.kills.keys()).chain(after.kills.keys());
+    let axis = |part: fn(&Selector) -> Option<&str>| -> BTreeSet<&str> {
+        // "*" is no identifier, so it stands for what no rule names.
+        selectors().filter_map(part).chain(["*"]).collect()
+    };
+    for a in axis(|s| s.action.as_ref().map(crate::ids::Ident::as_str)) {
+        for w in axis(|s| s.workflow.as_ref().map(crate::ids::Ident::as_str)) {
+            if effective(&after.ramps, a, w) > effective(&before.ramps, a, w) {
+                return true;
+            }
+            let strength = |s: &ControlState| s.killed(a, w).map_or(0, |k| if k.drain { 1 } else { 2 });
+            if strength(after) < strength(before) {
+                return true;
+            }
+        }
+    }
+    let live = |s: &ControlState| -> BTreeSet<(String, String)> {
+        s.tokens
+            .iter()
+            .filter(|(_, t)| !t.revoked)
+            .map(|(id, t)| (id.clone(), t.secret_sha256.clone()))
+            .collect()
+    };
+    let powers = |s: &ControlState| -> BTreeSet<(String, String, String)> {
+        let each = s.operators.iter();
+        each.flat_map(|(id, k)| k.roles.iter().map(move |r| (id.clone(), k.public_key.clone(), r.clone())))
+            .collect()
+    };
+    let tenants = |s: &ControlState| -> BTreeSet<(String, String)> {
+        s.tenants.iter().map(|(u, t)| (u.clone(), t.name.to_string())).collect()
+    };
+    !after.workflows.is_subset(&before.workflows)
+        || !live(after).is_subset(&live(before))
+        || !after.peers.is_subset(&before.peers)
+        || !powers(after).is_subset(&powers(before))
+        || !tenants(after).is_subset(&tenants(before))
+        || after.signer_key != before.signer_key
+        || (before.bootstrap_closed && !after.bootstrap_closed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Operation;
+    use crate::ids::{Ident, TokenId};
+    use proptest::prelude::*;
+
+    /// SPEC invariant 3: the law, all 7 x 8 cells of it, as a table that people can read.
+    #[test]
+    fn the_law() {
+        let mut out = String::new();
+        for class in Class::ALL {
+            for bits in 0..8u8 {
+                let o = Outage { signer: bits & 1 > 0, policy: bits & 2 > 0, store: bits & 4 > 0 };
+                let down = [(o.signer, "signer"), (o.policy, "policy"), (o.store, "store")];
+                let down: Vec<_> = down.iter().filter(|d| d.0).map(|d| d.1).collect();
+                out += &format!("{:13} {:20} {:?}\n", class.name(), down.join("+"), law(class, o));
+                if o.store && class != Class::Read {
+                    assert_eq!(law(class, o), Answer::Deny(Reason::StoreUnavailable));
+                }
+                if class == Class::Tighten && !o.store {
+                    assert!(
+                        !matches!(law(class, o), Answer::Deny(_)),
+                        "an outage never stops making things safer"
+                    );
+                }
+                if matches!(class, Class::Loosen | Class::Irreversible) && bits != 0 {
+                    assert!(matches!(law(class, o), Answer::Deny(_)), "never loosen in an outage");
+                }
+            }
+        }
+        insta::assert_snapshot!("the-law", out);
+    }
+
+    fn selectors() -> impl Strategy<Value = Selector> {
+        proptest::sample::select(vec!["*/*", "run/*", "*/etl", "run/etl", "run/ml", "*/ml", "test/*"])
+            .prop_map(|s| s.parse().unwrap())
+    }
+    fn operations() -> impl Strategy<Value = Operation> {
+        let h = 0u16..=10_000;
+        let kind = proptest::sample::select(QuotaKind::ALL.to_vec());
+        let workflow = proptest::sample::select(vec!["etl", "ml", "x"]).prop_map(|w| Ident::new(w).unwrap());
+        let token = (0u8..3).prop_map(|n| TokenId([n; 16]));
+        prop_oneof![
+            (selectors(), h.clone())
+                .prop_map(|(selector, hundredths)| Operation::RampSet { selector, hundredths }),
+            (selectors(), h).prop_map(|(selector, hundredths)| Operation::RampCap { selector, hundredths }),
+            selectors().prop_map(|selector| Operation::RampClear { selector }),
+            (selectors(), any::<bool>()).prop_map(|(selector, drain)| Operation::KillSet { selector, drain }),
+            selectors().prop_map(|selector| Operation::KillClear { selector }),
+            (kind.clone(), 0u64..1000).prop_map(|(kind, limit)| Operation::QuotaSet { kind, limit }),
+            (kind, 0u64..1000).prop_map(|(kind, limit)| Operation::QuotaCap { kind, limit }),
+            workflow.clone().prop_map(|workflow| Operation::WorkflowRegister { workflow }),
+            workflow.prop_map(|workflow| Operation::WorkflowRetire { workflow }),
+            token.clone().prop_map(|token| Operation::TokenIssue {
+                token,
+                name: Ident::new("t").unwrap(),
+                secret_sha256: [1; 32]
+            }),
+            token.prop_map(|token| Operation::TokenRevoke { token }),
+            (0u32..3).prop_map(|uid| Operation::PeerAllow { uid }),
+            (0u32..3).prop_map(|uid| Operation::PeerDeny { uid }),
+        ]
+    }
+
+    proptest! {
+        /// SPEC invariant 3: no sequence of tighten commands enlarges what is allowed.
+        #[test]
+        fn tightening_never_enlarges(start in proptest::collection::vec(operations(), 0..12),
+                                     ops in proptest::collection::vec(operations(), 1..20)) {
+            let mut s = ControlState::default();
+            for op in &start { s = s.after(op); }
+            let first = s.clone();
+            for op in &ops {
+                let next = s.after(op);
+                if of_change(&s, &next) == ChangeClass::Tighten { s = next; }
+            }
+            for (a, w) in [("run", "etl"), ("run", "ml"), ("test", "etl"), ("other", "other"), ("run", "other"), ("other", "ml")] {
+                prop_assert!(effective(&s.ramps, a, w) <= effective(&first.ramps, a, w));
+                let strength = |s: &ControlState| s.killed(a, w).map_or(0, |k| if k.drain { 1 } else { 2 });
+                prop_assert!(strength(&s) >= strength(&first));
+            }
+            for k in QuotaKind::ALL { prop_assert!(s.quotas.get(k).granted <= first.quotas.get(k).granted); }
+            prop_assert!(s.workflows.is_subset(&first.workflows));
+            prop_assert!(s.peers.is_subset(&first.peers));
+            for (id, t) in &s.tokens { if !t.revoked { prop_assert!(!first.tokens[id].revoked); } }
+        }
+
+        /// SPEC invariant 3: tighten commands commute.
+        #[test]
+        fn caps_commute(start in proptest::collection::vec(operations(), 0..10), h1 in 0u16..=10_000, h2 in 0u16..=10_000, sel in selectors()) {
+            let mut s = ControlState::default();
+            for op in &start { s = s.after(op); }
+            let a = Operation::RampCap { selector: sel.clone(), hundredths: h1 };
+            let b = Operation::RampCap { selector: sel.clone(), hundredths: h2 };
+            prop_assert_eq!(s.after(&a).after(&b).ramps[&sel].hundredths, s.after(&b).after(&a).ramps[&sel].hundredths);
+        }
+    }
+
+    /// SPEC invariant 3: a more exact rule can loosen without touching the one above it.
+    #[test]
+    fn a_more_exact_rule_may_loosen() {
+        let cap = |s: &str, h| Operation::RampCap { selector: s.parse().unwrap(), hundredths: h };
+        let s = ControlState::default().after(&cap("*/etl", 100));
+        assert_eq!(of_change(&s, &s.after(&cap("run/etl", 200))), ChangeClass::Loosen);
+        assert_eq!(of_change(&s, &s.after(&cap("run/etl", 50))), ChangeClass::Tighten);
+        let clear = Operation::RampClear { selector: "*/etl".parse().unwrap() };
+        assert_eq!(of_change(&s, &s.after(&clear)), ChangeClass::Loosen);
+    }
+}

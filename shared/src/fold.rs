@@ -1,0 +1,484 @@
+//! The one fold: control state is what the control facts of a log, in order, make of it.
+//!
+//! Agent, restart, restore and console all run this and nothing else. It never reads a clock: what time changes becomes
+//! a fact before it takes effect. Every map is ordered, so that the same facts give the same digest everywhere.
+
+use crate::command::Operation;
+use crate::fact::{ControlFact, Fact};
+use crate::ids::{CommandId, Ident, PersonId, TenantUid, TokenId, hex};
+use crate::quota::{Grant, Quotas};
+use crate::ramp::{HISTORY, Kill, Ramp, Selector};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A workload's token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// What it is for.
+    pub name: Ident,
+    /// SHA-256 of its secret, in hex.
+    pub secret_sha256: String,
+    /// Shut out.
+    pub revoked: bool,
+}
+
+/// An operator's key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorKey {
+    /// Whose.
+    pub person: PersonId,
+    /// Their short name.
+    pub name: Ident,
+    /// Minisign public key, base64.
+    pub public_key: String,
+    /// Roles on this node.
+    pub roles: BTreeSet<String>,
+    /// Index of the receipt that enrolled it: what it signed counts from there on.
+    pub since: u64,
+}
+
+/// A change that waits for its checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Index of the proposal.
+    pub index: u64,
+    /// The change, as in [`Operation::to_list`].
+    pub change: Vec<String>,
+    /// Who.
+    pub person: PersonId,
+}
+
+/// An incident that is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incident {
+    /// A word.
+    pub cause: Ident,
+    /// Index of the receipt that opened it.
+    pub index: u64,
+    /// Receipt time, microseconds since the Unix epoch.
+    pub since_us: u64,
+}
+
+/// Where a fact stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct At {
+    /// Index in its log.
+    pub index: u64,
+    /// Receipt time, microseconds since the Unix epoch.
+    pub time_us: u64,
+}
+
+/// Control state of one log: a tenant's, or the node's.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ControlState {
+    /// Display id.
+    pub name: Option<Ident>,
+    /// Counts the changes that took effect.
+    pub revision: u64,
+    /// Index of the last fact folded, if any.
+    pub last: Option<u64>,
+    /// A kind or operation occurred that this program does not know: what it shows may be incomplete.
+    pub newer: bool,
+    /// Quotas.
+    pub quotas: Quotas,
+    /// Ramps.
+    pub ramps: BTreeMap<Selector, Ramp>,
+    /// Kill switches.
+    pub kills: BTreeMap<Selector, Kill>,
+    /// The catalog.
+    pub workflows: BTreeSet<Ident>,
+    /// Tokens, by id in hex.
+    pub tokens: BTreeMap<String, Token>,
+    /// Local users let in.
+    pub peers: BTreeSet<u32>,
+    /// Proposals without effect yet, by command id in hex.
+    pub pending: BTreeMap<String, Pending>,
+    /// Commands carried out, by person and command id, with the time they expire. Forgotten after that.
+    pub commands: BTreeMap<String, u64>,
+    /// Open incidents, by id in hex.
+    pub incidents: BTreeMap<String, Incident>,
+    /// Node log only: operators' keys, by minisign key id.
+    pub operators: BTreeMap<String, OperatorKey>,
+    /// Node log only: bootstrap is over.
+    pub bootstrap_closed: bool,
+    /// Node log only: the signer's public key.
+    pub signer_key: Option<String>,
+    /// Node log only: tenants, by uid in hex.
+    pub tenants: BTreeMap<String, TenantEntry>,
+}
+
+/// A tenant as the node log knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantEntry {
+    /// Display id.
+    pub name: Ident,
+    /// Epoch of its log.
+    pub epoch: u64,
+}
+
+/// The key of [`ControlState::commands`].
+pub fn command_key(person: PersonId, command: CommandId) -> String {
+    format!("{person}/{command}")
+}
+
+impl ControlState {
+    /// Folds one fact of this log.
+    pub fn apply(&mut self, at: At, fact: &ControlFact) {
+        self.last = Some(at.index);
+        match fact {
+            ControlFact::LogOpened(f) => self.name = Some(f.name.clone()),
+            ControlFact::OperatorEnrolled(f) => {
+                let Some(id) = crate::checkpoint::key_id(&f.public_key) else {
+                    self.newer = true;
+                    return;
+                };
+                let key = OperatorKey {
+                    person: f.person,
+                    name: f.name.clone(),
+                    public_key: f.public_key.clone(),
+                    roles: f.roles.0.iter().cloned().collect(),
+                    since: at.index,
+                };
+                self.operators.insert(id, key);
+                self.revision += 1;
+            }
+            ControlFact::BootstrapClosed(_) => self.bootstrap_closed = true,
+            ControlFact::SignerPinned(f) => self.signer_key = Some(f.public_key.clone()),
+            ControlFact::TenantCreated(f) => {
+                self.tenants.insert(
+                    f.tenant_uid.to_string(),
+                    TenantEntry { name: f.tenant_id.clone(), epoch: f.epoch },
+                );
+                self.revision += 1;
+            }
+            ControlFact::Changed(f) => {
+                self.note_command(at, f.person, f.command_id, f.expires_at_us);
+                self.take_effect(&f.change.0);
+            }
+            ControlFact::Proposed(f) => {
+                self.note_command(at, f.person, f.command_id, f.expires_at_us);
+                let p = Pending { index: at.index, change: f.change.0.clone(), person: f.person };
+                self.pending.insert(f.command_id.to_string(), p);
+            }
+            ControlFact::Effective(f) => {
+                if let Some(p) = self.pending.remove(&f.command_id.to_string()) {
+                    self.take_effect(&p.change);
+                }
+            }
+            ControlFact::Abandoned(f) => {
+                self.pending.remove(&f.command_id.to_string());
+            }
+            ControlFact::IncidentOpened(f) => {
+                let i = Incident { cause: f.cause.clone(), index: at.index, since_us: at.time_us };
+                self.incidents.insert(hex(&f.incident), i);
+            }
+            ControlFact::IncidentClosed(f) => {
+                self.incidents.remove(&hex(&f.incident));
+            }
+            ControlFact::AgentStarted(_) | ControlFact::CommandDenied(_) => {}
+        }
+    }
+
+    /// Folds one receipt of this log as it was read: traffic changes nothing, an unknown control kind marks the state.
+    pub fn apply_receipt(&mut self, at: At, kind: u16, fact: Option<&Fact>) {
+        match fact {
+            Some(Fact::Control(f)) => self.apply(at, f),
+            Some(Fact::Traffic(_)) => {}
+            None if crate::fact::is_control(kind) => {
+                self.last = Some(at.index);
+                self.newer = true;
+            }
+            None => {}
+        }
+    }
+
+    /// What the state would be were this operation to take effect.
+    pub fn after(&self, op: &Operation) -> Self {
+        let mut s = self.clone();
+        s.take_effect(&op.to_list());
+        s
+    }
+
+    fn note_command(&mut self, at: At, person: PersonId, command: CommandId, expires: u64) {
+        self.commands.retain(|_, e| *e >= at.time_us);
+        self.commands.insert(command_key(person, command), expires);
+    }
+
+    fn take_effect(&mut self, change: &[String]) {
+        let Some(op) = Operation::from_list(change) else {
+            self.newer = true;
+            return;
+        };
+        self.revision += 1;
+        match op {
+            Operation::RampSet { selector, hundredths } => self.set_ramp(selector, hundredths),
+            Operation::RampCap { selector, hundredths } => {
+                // A cap on a rule that is not there makes it, so that what it covers stays at or below.
+                let now = self.ramps.get(&selector).map(|r| r.hundredths);
+                if now.is_none_or(|n| n > hundredths) {
+                    self.set_ramp(selector, hundredths);
+                }
+            }
+            Operation::RampClear { selector } => {
+                self.ramps.remove(&selector);
+            }
+            Operation::KillSet { selector, drain } => {
+                self.kills.insert(selector, Kill { drain });
+            }
+            Operation::KillClear { selector } => {
+                self.kills.remove(&selector);
+            }
+            Operation::QuotaSet { kind, limit } => *self.quotas.get_mut(kind) = Grant::local(limit),
+            Operation::QuotaCap { kind, limit } => {
+                let g = self.quotas.get_mut(kind);
+                *g = Grant { limit: g.limit.min(limit), granted: g.granted.min(limit) };
+            }
+            Operation::WorkflowRegister { workflow } => {
+                self.workflows.insert(workflow);
+            }
+            Operation::WorkflowRetire { workflow } => {
+                self.workflows.remove(&workflow);
+            }
+            Operation::TokenIssue { token, name, secret_sha256 } => {
+                let t = Token { name, secret_sha256: hex(&secret_sha256), revoked: false };
+                // A token id is used once: issuing it again must not revive a revoked one.
+                self.tokens.entry(token.to_string()).or_insert(t);
+            }
+            Operation::TokenRevoke { token } => {
+                if let Some(t) = self.tokens.get_mut(&token.to_string()) {
+                    t.revoked = true;
+                }
+            }
+            Operation::PeerAllow { uid } => {
+                self.peers.insert(uid);
+            }
+            Operation::PeerDeny { uid } => {
+                self.peers.remove(&uid);
+            }
+            Operation::TenantCreate { tenant_uid, tenant_id } => {
+                self.tenants
+                    .entry(tenant_uid.to_string())
+                    .or_insert(TenantEntry { name: tenant_id, epoch: 1 });
+            }
+        }
+    }
+
+    fn set_ramp(&mut self, selector: Selector, hundredths: u16) {
+        let ramp = self.ramps.entry(selector).or_insert(Ramp { hundredths, revision: 0, history: vec![] });
+        if ramp.revision > 0 {
+            ramp.history.push(ramp.hundredths);
+            if ramp.history.len() > HISTORY {
+                ramp.history.remove(0);
+            }
+        }
+        ramp.hundredths = hundredths;
+        ramp.revision += 1;
+    }
+
+    /// The state of one object, as it stands in receipts under `before` and `after`. Empty when it does not exist.
+    pub fn object(&self, op: &Operation) -> Vec<String> {
+        let pair = |k: &str, v: String| vec![k.to_owned(), v];
+        match op {
+            Operation::RampSet { selector, .. }
+            | Operation::RampCap { selector, .. }
+            | Operation::RampClear { selector } => self.ramps.get(selector).map_or(vec![], |r| {
+                [pair("hundredths", r.hundredths.to_string()), pair("revision", r.revision.to_string())]
+                    .concat()
+            }),
+            Operation::KillSet { selector, .. } | Operation::KillClear { selector } => {
+                self.kills.get(selector).map_or(vec![], |k| pair("drain", k.drain.to_string()))
+            }
+            Operation::QuotaSet { kind, .. } | Operation::QuotaCap { kind, .. } => {
+                let g = self.quotas.get(*kind);
+                [pair("limit", g.limit.to_string()), pair("granted", g.granted.to_string())].concat()
+            }
+            Operation::WorkflowRegister { workflow } | Operation::WorkflowRetire { workflow } => {
+                if self.workflows.contains(workflow) { pair("registered", "true".into()) } else { vec![] }
+            }
+            Operation::TokenIssue { token, .. } | Operation::TokenRevoke { token } => {
+                self.tokens.get(&token.to_string()).map_or(vec![], |t| {
+                    [pair("name", t.name.to_string()), pair("revoked", t.revoked.to_string())].concat()
+                })
+            }
+            Operation::PeerAllow { uid } | Operation::PeerDeny { uid } => {
+                if self.peers.contains(uid) {
+                    pair("allowed", "true".into())
+                } else {
+                    vec![]
+                }
+            }
+            Operation::TenantCreate { tenant_uid, .. } => {
+                self.tenants.get(&tenant_uid.to_string()).map_or(vec![], |t| {
+                    [pair("name", t.name.to_string()), pair("epoch", t.epoch.to_string())].concat()
+                })
+            }
+        }
+    }
+
+    /// Digest of one object's state: the `base` of a command that loosens it.
+    pub fn object_digest(&self, op: &Operation) -> [u8; 32] {
+        let mut h = Sha256::new();
+        h.update(b"conductor/object/v1\0");
+        for part in std::iter::once(op.object()).chain(self.object(op)) {
+            h.update(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+            h.update(part.as_bytes());
+        }
+        h.finalize().into()
+    }
+
+    /// Digest of the whole state. The same facts give the same digest, in every release.
+    pub fn digest(&self) -> [u8; 32] {
+        // Ordered maps and a fixed field order make this text canonical; serialising these types cannot fail.
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        let mut h = Sha256::new();
+        h.update(b"conductor/control-state/v1\0");
+        h.update(text);
+        h.finalize().into()
+    }
+
+    /// The strictest kill switch that covers a request: `None`, drain, or full.
+    pub fn killed(&self, action: &str, workflow: &str) -> Option<Kill> {
+        let mut found = None;
+        for (s, k) in &self.kills {
+            if s.covers(action, workflow) {
+                if !k.drain {
+                    return Some(*k);
+                }
+                found = Some(*k);
+            }
+        }
+        found
+    }
+
+    /// A tenant of this node by its display id. Node log only.
+    pub fn tenant_named(&self, name: &Ident) -> Option<TenantUid> {
+        self.tenants.iter().find(|(_, t)| t.name == *name).and_then(|(uid, _)| uid.parse().ok())
+    }
+
+    /// A token that is valid now.
+    pub fn live_token(&self, id: TokenId) -> Option<&Token> {
+        self.tokens.get(&id.to_string()).filter(|t| !t.revoked)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Listed;
+    use crate::fact::{Abandoned, ChangeClass, Changed, Effective, LogOpened, Proposed};
+    use crate::shown::Text;
+
+    fn change(op: &Operation) -> Listed<String> {
+        Listed(op.to_list())
+    }
+    fn proposed(n: u8, op: &Operation) -> ControlFact {
+        ControlFact::Proposed(Proposed {
+            change: change(op),
+            before: Listed(vec![]),
+            after: Listed(vec![]),
+            class: ChangeClass::Loosen,
+            person: PersonId([1; 16]),
+            why: Text::new("why"),
+            command_id: CommandId([n; 16]),
+            expires_at_us: 50,
+            text: vec![],
+            signature: String::new(),
+        })
+    }
+    fn changed(n: u8, op: &Operation) -> ControlFact {
+        let ControlFact::Proposed(p) = proposed(n, op) else { unreachable!() };
+        ControlFact::Changed(Changed {
+            change: p.change,
+            before: p.before,
+            after: p.after,
+            class: ChangeClass::Tighten,
+            person: p.person,
+            why: p.why,
+            command_id: p.command_id,
+            expires_at_us: p.expires_at_us,
+            text: p.text,
+            signature: p.signature,
+        })
+    }
+    fn set(h: u16) -> Operation {
+        Operation::RampSet { selector: "*/etl".parse().unwrap(), hundredths: h }
+    }
+    fn golden() -> Vec<ControlFact> {
+        let tenant = Ident::new("acme").unwrap();
+        vec![
+            ControlFact::LogOpened(LogOpened { reason: "created".into(), name: tenant, cites: None }),
+            proposed(1, &Operation::WorkflowRegister { workflow: Ident::new("etl").unwrap() }),
+            ControlFact::Effective(Effective {
+                command_id: CommandId([1; 16]),
+                proposal: 1,
+                checkpoint_size: 2,
+                checkpoint_root: [0; 32],
+            }),
+            changed(2, &set(1000)),
+            proposed(3, &set(5000)),
+            ControlFact::Abandoned(Abandoned {
+                command_id: CommandId([3; 16]),
+                proposal: 4,
+                why: "checkpoint_timeout".into(),
+            }),
+            changed(4, &Operation::KillSet { selector: "*/*".parse().unwrap(), drain: true }),
+        ]
+    }
+    fn fold(facts: &[ControlFact]) -> ControlState {
+        let mut s = ControlState::default();
+        for (i, f) in facts.iter().enumerate() {
+            s.apply(At { index: i as u64, time_us: 10 + i as u64 }, f);
+        }
+        s
+    }
+
+    /// DESIGN, One idea: golden logs fold to the same digest for ever.
+    #[test]
+    fn the_golden_log_folds_to_its_digest() {
+        insta::assert_snapshot!("golden-fold-digest", hex(&fold(&golden()).digest()));
+        insta::assert_snapshot!("golden-fold-state", serde_json::to_string_pretty(&fold(&golden())).unwrap());
+    }
+
+    /// SPEC invariant 3: a proposal has no effect, neither before nor after it was abandoned.
+    #[test]
+    fn proposals_have_no_effect() {
+        let mut s = fold(&golden()[..4]);
+        let before = s.ramps.clone();
+        s.apply(At { index: 4, time_us: 20 }, &proposed(3, &set(5000)));
+        assert_eq!(s.ramps, before);
+        let ControlFact::Abandoned(a) = golden()[5].clone() else { unreachable!() };
+        s.apply(At { index: 5, time_us: 21 }, &ControlFact::Abandoned(a));
+        assert_eq!(s.ramps, before);
+        assert!(s.pending.is_empty());
+        let effective = ControlFact::Effective(Effective {
+            command_id: CommandId([3; 16]),
+            proposal: 4,
+            checkpoint_size: 5,
+            checkpoint_root: [0; 32],
+        });
+        s.apply(At { index: 6, time_us: 22 }, &effective);
+        assert_eq!(s.ramps, before, "effective without a proposal does nothing");
+    }
+
+    /// Issue 3, Operators and commands: a command id is remembered until it expires.
+    #[test]
+    fn commands_are_remembered_until_they_expire() {
+        let mut s = fold(&golden());
+        assert!(s.commands.contains_key(&command_key(PersonId([1; 16]), CommandId([2; 16]))));
+        s.apply(At { index: 9, time_us: 51 }, &changed(9, &set(10)));
+        assert_eq!(s.commands.len(), 1);
+    }
+
+    /// SPEC invariant 3: a revoked token stays revoked, whatever is issued later.
+    #[test]
+    fn revoked_stays_revoked() {
+        let token = TokenId([4; 16]);
+        let issue = Operation::TokenIssue { token, name: Ident::new("t").unwrap(), secret_sha256: [1; 32] };
+        let mut s = ControlState::default();
+        for op in [issue.clone(), Operation::TokenRevoke { token }, issue] {
+            s = s.after(&op);
+        }
+        assert!(s.live_token(token).is_none());
+    }
+}

@@ -1,0 +1,498 @@
+//! Bodies of the HTTP API. Requests refuse unknown fields, and every request of a workload names its tenant.
+//!
+//! A mutation may carry `Idempotency-Key: <1 to 128 visible ASCII characters>`. A denial is a problem document
+//! (RFC 9457) with the reasons and the receipt.
+
+use crate::checkpoint::SignedCheckpoint;
+use crate::fact::{ActorType, ChangeClass, Env, Outcome, Verdict};
+use crate::fold::ControlState;
+use crate::ids::{CommandId, Ident, NodeId, Origin, RunId, TenantUid};
+use crate::meter::{Labels, Rollup};
+use crate::ramp::Selector;
+use crate::reason::Reason;
+use crate::shown::Text;
+use serde::{Deserialize, Serialize};
+
+/// No request body is larger.
+pub const MAX_BODY: usize = 64 * 1024;
+/// No step name, subject or approval name is longer, in bytes.
+pub const MAX_NAME: usize = 512;
+/// Header with the idempotency key.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// Where a receipt stands. With it anybody can ask for its proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptRef {
+    /// Whose log.
+    pub origin: Origin,
+    /// Place in it.
+    pub index: u64,
+}
+
+/// `POST /v1/runs`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartRun {
+    /// Display id of the tenant; must be the one the credentials belong to.
+    pub tenant_id: Ident,
+    /// From the tenant's catalog.
+    pub workflow_type: Ident,
+    /// Environment.
+    pub env: Env,
+    /// Who or what sets the run off.
+    pub actor_type: ActorType,
+    /// What is asked for; `run` unless given.
+    #[serde(default = "default_action")]
+    pub action: Ident,
+    /// Whom the work is for: the ramp keeps a subject on one side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Text>,
+}
+
+fn default_action() -> Ident {
+    // "run" is an identifier; the fallback cannot be reached.
+    Ident::new("run").unwrap_or_else(|_| unreachable!("\"run\" is an identifier"))
+}
+
+/// `POST /v1/runs/{run}/steps`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartStep {
+    /// Display id of the tenant.
+    pub tenant_id: Ident,
+    /// What the workflow calls the step.
+    pub name: Text,
+}
+
+/// `POST /v1/runs/{run}/steps/{step}/finish`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinishStep {
+    /// Display id of the tenant.
+    pub tenant_id: Ident,
+    /// `succeeded`, `failed` or `cancelled`.
+    pub outcome: Outcome,
+    /// The workload's claim, whole microseconds.
+    pub duration_us: u64,
+    /// The workload's claim.
+    pub bytes_in: u64,
+    /// The workload's claim.
+    pub bytes_out: u64,
+}
+
+/// `POST /v1/runs/{run}/finish`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinishRun {
+    /// Display id of the tenant.
+    pub tenant_id: Ident,
+    /// `succeeded` or `failed`.
+    pub outcome: Outcome,
+}
+
+/// `POST /v1/runs/{run}/heartbeat` and `POST /v1/runs/{run}/cancel`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OfTenant {
+    /// Display id of the tenant.
+    pub tenant_id: Ident,
+}
+
+/// `POST /v1/runs/{run}/approvals`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecideApproval {
+    /// Display id of the tenant.
+    pub tenant_id: Ident,
+    /// What was decided about.
+    pub name: Text,
+    /// Who decided.
+    pub approver: Text,
+    /// Yes or no.
+    pub approved: bool,
+}
+
+/// Answer to a request of a workload that was carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decided {
+    /// `allow`.
+    pub decision: Verdict,
+    /// The receipt of this answer.
+    pub receipt: ReceiptRef,
+    /// The run.
+    pub run_id: RunId,
+    /// The step, for requests about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<u64>,
+    /// How long the lease of run and step is, whole microseconds; renew it by heartbeat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_us: Option<u64>,
+    /// False when no subject was given and the run itself was the subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sticky: Option<bool>,
+    /// The settle came too late: it was recorded, and revived nothing. What it had ended as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late: Option<Outcome>,
+}
+
+/// A problem document (RFC 9457) with Conductor's members.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `about:blank`, or `urn:conductor:reason:<code>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Short and fixed for the type.
+    pub title: String,
+    /// HTTP status.
+    pub status: u16,
+    /// What happened here, and how to mend it.
+    pub detail: String,
+    /// `deny` for a decision; absent for a request that could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Verdict>,
+    /// Every reason that applies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
+    /// The receipt of this denial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<ReceiptRef>,
+    /// The same denial was given less than a second ago, and `receipt` is that one's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub folded: bool,
+    /// After how many microseconds a retry can succeed, when that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_us: Option<u64>,
+}
+
+/// `GET /v1/node`, open to any session or tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeInfo {
+    /// Its id.
+    pub node_id: NodeId,
+    /// Its name.
+    pub name: Ident,
+    /// Environment, a word: production, staging, rehearsal...
+    pub environment: Ident,
+    /// Version of the program.
+    pub version: String,
+    /// The agent's time, microseconds since the Unix epoch.
+    pub now_us: u64,
+    /// Random, for this start.
+    pub boot: String,
+}
+
+/// `POST /v1/sessions/challenge`: nothing in, this out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Challenge {
+    /// 32 hex digits; used once, within a minute.
+    pub challenge: String,
+    /// The node.
+    pub node: NodeInfo,
+}
+
+/// `POST /v1/sessions`: a signed [`crate::session::Session`]. Also the body of `POST /v1/commands` with a signed
+/// [`crate::command::Command`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedText {
+    /// The exact text.
+    pub text: String,
+    /// Its minisign file.
+    pub signature: String,
+    /// Minisign public key, base64, so that the agent need not try them all. Trusted only when enrolled.
+    pub public_key: String,
+}
+
+/// Answer to `POST /v1/sessions`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionOpened {
+    /// Bearer token for reading.
+    pub token: String,
+    /// In the agent's time.
+    pub expires_at_us: u64,
+    /// Short name of the person.
+    pub person: Ident,
+    /// Their roles.
+    pub roles: Vec<String>,
+}
+
+/// What became of a command on this node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandStatus {
+    /// It has taken effect.
+    Effective,
+    /// It never will.
+    Abandoned,
+}
+
+/// Answer to `POST /v1/commands` that was not denied outright.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandOutcome {
+    /// The command.
+    pub command_id: CommandId,
+    /// What became of it.
+    pub status: CommandStatus,
+    /// Class as computed by the agent.
+    pub class: ChangeClass,
+    /// The receipt: of the change, or of its end.
+    pub receipt: ReceiptRef,
+    /// The receipt of the proposal, for a loosening.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<ReceiptRef>,
+    /// Why it was abandoned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
+    /// State of the object before.
+    pub before: Vec<String>,
+    /// State of the object after.
+    pub after: Vec<String>,
+}
+
+/// `POST /v1/tenants/{uid}/preview`: what would this change do?
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PreviewRequest {
+    /// As in [`crate::command::Operation::to_list`].
+    pub operation: Vec<String>,
+}
+
+/// Answer: class, base to sign, and the exact blast radius over the last hour's requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// Class as the agent computes it now.
+    pub class: ChangeClass,
+    /// Digest of the object's state, hex: the `base` of a loosening.
+    pub base: String,
+    /// State of the object now.
+    pub before: Vec<String>,
+    /// State of the object then.
+    pub after: Vec<String>,
+    /// Start of the hour looked at, microseconds since the Unix epoch.
+    pub since_us: u64,
+    /// Run requests in that hour; denials that were folded count as many times as they came.
+    pub requests: u64,
+    /// Of these, denied by ramp or kill then, and allowed by them under the change.
+    pub newly_allowed: u64,
+    /// Of these, allowed by ramp and kill then, and denied under the change.
+    pub newly_denied: u64,
+    /// The same by workflow type, largest first, at most 50.
+    pub by_workflow: Vec<PreviewRow>,
+    /// Runs open now that the change would stop at their next step.
+    pub open_runs_stopped: u64,
+}
+
+/// A row of [`Preview::by_workflow`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviewRow {
+    /// Workflow type.
+    pub workflow_type: Ident,
+    /// Run requests.
+    pub requests: u64,
+    /// See [`Preview::newly_allowed`].
+    pub newly_allowed: u64,
+    /// See [`Preview::newly_denied`].
+    pub newly_denied: u64,
+}
+
+/// `GET /v1/tenants/{uid}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantDetail {
+    /// Its uid.
+    pub tenant_uid: TenantUid,
+    /// Control state as of `size`.
+    pub control: ControlState,
+    /// Entries of its log that are durable.
+    pub size: u64,
+    /// Root of those, base64.
+    pub root: String,
+    /// Newest signed checkpoint.
+    pub checkpoint: Option<SignedCheckpoint>,
+    /// Open runs.
+    pub open_runs: u64,
+}
+
+/// A field of a receipt, disclosed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldJson {
+    /// Name in the schema.
+    pub name: String,
+    /// Canonical bytes of [`crate::record::Disclosed`], base64: what a verifier checks.
+    pub disclosure: String,
+    /// The same for people, shown safely: names and values, nested for groups. Not proof of anything.
+    pub shown: String,
+}
+
+/// One receipt, as listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptJson {
+    /// Place in the log.
+    pub index: u64,
+    /// Receipt time, microseconds since the Unix epoch.
+    pub time_us: u64,
+    /// Kind number.
+    pub kind: u16,
+    /// Kind name, or `unknown` when this agent does not know it.
+    pub kind_name: String,
+    /// Header and digests ([`crate::record::Sealed`]), base64.
+    pub sealed: String,
+    /// Disclosed fields; fewer than there are digests when some were erased or withheld.
+    pub fields: Vec<FieldJson>,
+    /// One line that says what happened, shown safely.
+    pub summary: String,
+    /// For work: the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+}
+
+/// `GET /v1/tenants/{uid}/receipts?from=&limit=` (`limit` at most 500; `from` may be `-n` for the last n)
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptPage {
+    /// Whose log.
+    pub origin: Origin,
+    /// Entries that are durable.
+    pub size: u64,
+    /// In order of index.
+    pub receipts: Vec<ReceiptJson>,
+    /// Where to go on, when there is more.
+    pub next: Option<u64>,
+}
+
+/// Type line of [`ReceiptBundle`] and [`RangeBundle`].
+pub const BUNDLE_TYPE: &str = "conductor/receipts/v1";
+
+/// `GET /v1/tenants/{uid}/receipts/{index}/proof`: one receipt with all that verifies it, but no key: whoever verifies
+/// has the key already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptBundle {
+    /// [`BUNDLE_TYPE`].
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The receipt.
+    pub receipt: ReceiptJson,
+    /// Audit path from leaf to root, base64 each.
+    pub proof: Vec<String>,
+    /// The checkpoint the path leads to; `None` while none covers the receipt.
+    pub checkpoint: Option<SignedCheckpoint>,
+}
+
+/// `GET /v1/tenants/{uid}/receipts/export?from=&to=`, JSON lines: first this, then one [`ReceiptJson`] a line, in
+/// order and without a gap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RangeBundle {
+    /// [`BUNDLE_TYPE`].
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// First index.
+    pub from: u64,
+    /// One after the last index.
+    pub to: u64,
+    /// Audit path of the first entry, base64 each. Empty when the range begins at 0.
+    pub first_proof: Vec<String>,
+    /// Audit path of the last entry, base64 each. With the first one it proves the range whole.
+    pub last_proof: Vec<String>,
+    /// The checkpoint they lead to.
+    pub checkpoint: Option<SignedCheckpoint>,
+}
+
+/// `GET /v1/tenants/{uid}/checkpoint`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogHead {
+    /// Whose log.
+    pub origin: Origin,
+    /// Entries that are durable.
+    pub size: u64,
+    /// Root of those, base64; not signed.
+    pub root: String,
+    /// Newest signed checkpoint.
+    pub checkpoint: Option<SignedCheckpoint>,
+}
+
+/// `GET /v1/tenants/{uid}/consistency?from=&to=`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consistency {
+    /// Whose log.
+    pub origin: Origin,
+    /// Older size.
+    pub from: u64,
+    /// Newer size.
+    pub to: u64,
+    /// Root of the newer, base64.
+    pub to_root: String,
+    /// Hashes, base64 each.
+    pub proof: Vec<String>,
+}
+
+/// `GET /v1/tenants/{uid}/totals`: exact sums, by hour or in all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// The tenant.
+    pub tenant_uid: TenantUid,
+    /// Sum of the rows.
+    pub total: Rollup,
+    /// By labels.
+    pub by_labels: Vec<TotalsRow>,
+}
+
+/// A row of [`Totals`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TotalsRow {
+    /// Labels.
+    pub labels: Labels,
+    /// Sums.
+    pub sums: Rollup,
+}
+
+/// A rule, for `conductor ramp show --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RampRow {
+    /// The rule.
+    pub selector: Selector,
+    /// Its value.
+    pub hundredths: u16,
+    /// Its revision.
+    pub revision: u64,
+    /// What a rollback would set.
+    pub rollback_to: u16,
+}
+
+/// `GET /v1/tenants`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantList {
+    /// In order of display id.
+    pub tenants: Vec<TenantRow>,
+}
+
+/// A row of [`TenantList`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantRow {
+    /// Its uid.
+    pub tenant_uid: TenantUid,
+    /// Its display id.
+    pub tenant_id: Ident,
+    /// Durable entries of its log.
+    pub size: u64,
+    /// Of these, covered by a signed checkpoint.
+    pub signed: u64,
+    /// Open runs.
+    pub open_runs: u64,
+}
+
+/// `GET /v1/runs/{run}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunView {
+    /// The run.
+    pub run_id: RunId,
+    /// Its workflow type.
+    pub workflow_type: Ident,
+    /// How it ended; `None` while it is open.
+    pub outcome: Option<Outcome>,
+    /// Receipt time of its start, microseconds since the Unix epoch.
+    pub started_us: u64,
+    /// Steps admitted.
+    pub steps: u64,
+    /// Of these, open.
+    pub open_steps: u64,
+}

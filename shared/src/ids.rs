@@ -1,0 +1,264 @@
+//! Identities. Random ones are 16 bytes, written as 32 lower-case hex digits, and are never reused; display ids are
+//! short identifiers that people choose and that never stand in a database key.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// Why a text is not the identity it claims to be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IdError {
+    /// Not 32 lower-case hex digits.
+    #[error("expected 32 lower-case hex digits")]
+    Hex,
+    /// Not an identifier.
+    #[error("expected an identifier: 1 to 63 of a-z 0-9 . _ -, beginning with a letter or digit")]
+    Ident,
+    /// Not an origin.
+    #[error("expected an origin: conductor-log/<node id>/<tenant uid>/<epoch>")]
+    Origin,
+}
+
+/// Lower-case hex of bytes.
+pub fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut out = String::with_capacity(bytes.len() * 2);
+    for b in bytes {
+        out.push(char::from(DIGITS[usize::from(b >> 4)]));
+        out.push(char::from(DIGITS[usize::from(b & 15)]));
+    }
+    out
+}
+
+/// Bytes of a lower-case hex text of exactly `2 * N` digits.
+pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let digit = |c: u8| match c {
+        b'0'..=b'9' => Some(c - b'0'),
+        b'a'..=b'f' => Some(c - b'a' + 10),
+        _ => None,
+    };
+    let t = text.as_bytes();
+    if t.len() != N * 2 {
+        return None;
+    }
+    let mut out = [0u8; N];
+    for (i, o) in out.iter_mut().enumerate() {
+        *o = digit(t[2 * i])? << 4 | digit(t[2 * i + 1])?;
+    }
+    Some(out)
+}
+
+macro_rules! random_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        pub struct $name(pub [u8; 16]);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&hex(&self.0))
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), hex(&self.0))
+            }
+        }
+        impl FromStr for $name {
+            type Err = IdError;
+            fn from_str(s: &str) -> Result<Self, IdError> {
+                unhex(s).map(Self).ok_or(IdError::Hex)
+            }
+        }
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.serialize_str(&hex(&self.0))
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let s = std::borrow::Cow::<'de, str>::deserialize(d)?;
+                s.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+random_id!(
+    /// One agent's installation.
+    NodeId
+);
+random_id!(
+    /// One tenant: the isolation boundary. Never reused, apart from its display id.
+    TenantUid
+);
+random_id!(
+    /// One run of a workflow.
+    RunId
+);
+random_id!(
+    /// One command of an operator, chosen by the console.
+    CommandId
+);
+random_id!(
+    /// One person. Keys belong to persons.
+    PersonId
+);
+random_id!(
+    /// One token of a workload.
+    TokenId
+);
+
+impl TenantUid {
+    /// The reserved partition of the node's own log. All zeros, which no random uid ever is.
+    pub const NODE: TenantUid = TenantUid([0; 16]);
+
+    /// True for the node's own log.
+    pub fn is_node(&self) -> bool {
+        *self == Self::NODE
+    }
+}
+
+/// A short identifier: `[a-z0-9][a-z0-9._-]{0,62}`. The only outside text that may be shown as it is.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Ident(String);
+
+impl Ident {
+    /// Checks and takes an identifier.
+    pub fn new(text: &str) -> Result<Self, IdError> {
+        let b = text.as_bytes();
+        let head = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+        let ok = (1..=63).contains(&b.len())
+            && head(b[0])
+            && b.iter().all(|&c| head(c) || matches!(c, b'.' | b'_' | b'-'));
+        if ok { Ok(Self(text.to_owned())) } else { Err(IdError::Ident) }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Ident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+impl fmt::Debug for Ident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+impl FromStr for Ident {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<Self, IdError> {
+        Self::new(s)
+    }
+}
+impl<'de> Deserialize<'de> for Ident {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let s = std::borrow::Cow::<'de, str>::deserialize(d)?;
+        Self::new(&s).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The name of one log: `conductor-log/<node_id>/<tenant_uid>/<epoch>`. It holds no name that a person gave.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Origin {
+    /// The agent that writes the log.
+    pub node: NodeId,
+    /// The tenant, or [`TenantUid::NODE`].
+    pub tenant: TenantUid,
+    /// 1 for a new log; a restore or re-creation opens the next one.
+    pub epoch: u64,
+}
+
+impl Origin {
+    /// Length of [`Origin::to_bytes`].
+    pub const LEN: usize = 40;
+
+    /// Fixed binary form: node, tenant, epoch in big-endian.
+    pub fn to_bytes(&self) -> [u8; Self::LEN] {
+        let mut out = [0; Self::LEN];
+        out[..16].copy_from_slice(&self.node.0);
+        out[16..32].copy_from_slice(&self.tenant.0);
+        out[32..].copy_from_slice(&self.epoch.to_be_bytes());
+        out
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "conductor-log/{}/{}/{}", self.node, self.tenant, self.epoch)
+    }
+}
+
+impl FromStr for Origin {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<Self, IdError> {
+        let mut parts = s.split('/');
+        let origin = (|| {
+            (parts.next()? == "conductor-log").then_some(())?;
+            let node = parts.next()?.parse().ok()?;
+            let tenant = parts.next()?.parse().ok()?;
+            let epoch = parse_decimal(parts.next()?)?;
+            (epoch > 0 && parts.next().is_none()).then_some(Origin { node, tenant, epoch })
+        })();
+        origin.ok_or(IdError::Origin)
+    }
+}
+
+impl Serialize for Origin {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+impl<'de> Deserialize<'de> for Origin {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let s = std::borrow::Cow::<'de, str>::deserialize(d)?;
+        s.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A decimal number in its one canonical spelling: no sign, no leading zero.
+pub fn parse_decimal(text: &str) -> Option<u64> {
+    let canonical = text == "0" || !text.starts_with('0');
+    (canonical && text.bytes().all(|c| c.is_ascii_digit())).then(|| text.parse().ok()).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SPEC, Bad input: identifiers are `[a-z0-9][a-z0-9._-]{0,62}`, and nothing else is.
+    #[test]
+    fn identifiers_are_exactly_the_published_form() {
+        for good in ["a", "0", "etl-1000genome", "a.b_c-d", &"a".repeat(63)] {
+            assert_eq!(Ident::new(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "-a", ".a", "_a", "A", "a b", "a/b", "é", "a\u{202e}b", "a\x1b[2J", &"a".repeat(64)]
+        {
+            assert_eq!(Ident::new(bad), Err(IdError::Ident), "{bad:?}");
+        }
+    }
+
+    /// DESIGN, Origins: one spelling for each origin.
+    #[test]
+    fn origins_have_one_spelling() {
+        let o = Origin { node: NodeId([0xab; 16]), tenant: TenantUid([7; 16]), epoch: 12 };
+        let text = o.to_string();
+        assert_eq!(text.parse::<Origin>().unwrap(), o);
+        for bad in [
+            text.replace("/12", "/012"),
+            text.replace("/12", "/+12"),
+            text.replace("/12", "/0"),
+            text.replace("ab", "AB"),
+            format!("{text}/"),
+            text.replace("conductor-log", "conductor"),
+        ] {
+            assert_eq!(bad.parse::<Origin>(), Err(IdError::Origin), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Ramps and kill switches: which share of subjects a workflow is open to.
+//!
+//! bucket = first 8 bytes, big-endian, of HMAC-SHA256(ramp key, len4(action) action len4(workflow) workflow
+//! len4(subject) subject), modulo 10,000. A subject is included when its bucket is below the ramp, in hundredths of a
+//! percent. The bucket depends on the request alone, so raising a ramp only adds subjects, and ramping down and up
+//! again brings back the same ones. Test vectors: docs/reference/ramp-vectors.md.
+
+use crate::ids::Ident;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+/// All subjects, in hundredths of a percent.
+pub const FULL: u16 = 10_000;
+/// How many earlier values a ramp remembers.
+pub const HISTORY: usize = 16;
+
+/// What a rule applies to. `None` is any. Written `action/workflow`, with `*` for any.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Selector {
+    /// Action, for instance `run`.
+    pub action: Option<Ident>,
+    /// Workflow type.
+    pub workflow: Option<Ident>,
+}
+
+impl Selector {
+    /// True when the rule covers a request.
+    pub fn covers(&self, action: &str, workflow: &str) -> bool {
+        self.action.as_ref().is_none_or(|a| a.as_str() == action)
+            && self.workflow.as_ref().is_none_or(|w| w.as_str() == workflow)
+    }
+
+    /// Most exact fields win; ties in the order workflow, action.
+    fn rank(&self) -> (u8, bool, bool) {
+        let (w, a) = (self.workflow.is_some(), self.action.is_some());
+        (u8::from(w) + u8::from(a), w, a)
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |p: &Option<Ident>| p.as_ref().map_or("*", Ident::as_str).to_owned();
+        f.pad(&format!("{}/{}", part(&self.action), part(&self.workflow)))
+    }
+}
+
+/// Why a text is not a selector.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected action/workflow, each an identifier or * for any")]
+pub struct SelectorError;
+
+impl FromStr for Selector {
+    type Err = SelectorError;
+    fn from_str(s: &str) -> Result<Self, SelectorError> {
+        let (a, w) = s.split_once('/').ok_or(SelectorError)?;
+        let part = |p: &str| match p {
+            "*" => Ok(None),
+            p => Ident::new(p).map(Some).map_err(|_| SelectorError),
+        };
+        Ok(Self { action: part(a)?, workflow: part(w)? })
+    }
+}
+
+impl Serialize for Selector {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+impl<'de> Deserialize<'de> for Selector {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let s = std::borrow::Cow::<'de, str>::deserialize(d)?;
+        s.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// One ramp.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ramp {
+    /// Share of subjects, in hundredths of a percent, 0 to 10,000.
+    pub hundredths: u16,
+    /// Counts the changes of this ramp.
+    pub revision: u64,
+    /// Earlier values, newest last, at most [`HISTORY`].
+    pub history: Vec<u16>,
+}
+
+impl Ramp {
+    /// What a rollback goes to: the newest earlier value that is lower than the present one, else 0. So a rollback
+    /// never raises.
+    pub fn rollback_to(&self) -> u16 {
+        self.history.iter().rev().copied().find(|h| *h < self.hundredths).unwrap_or(0)
+    }
+}
+
+/// One kill switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kill {
+    /// Deny new runs only, and let open runs go on with their steps.
+    pub drain: bool,
+}
+
+/// The rule that decides for a request, if any.
+pub fn deciding<'a, T>(
+    rules: &'a BTreeMap<Selector, T>,
+    action: &str,
+    workflow: &str,
+) -> Option<(&'a Selector, &'a T)> {
+    rules.iter().filter(|(s, _)| s.covers(action, workflow)).max_by_key(|(s, _)| s.rank())
+}
+
+/// The share of subjects a request's kind is open to. Without a rule: all.
+pub fn effective(ramps: &BTreeMap<Selector, Ramp>, action: &str, workflow: &str) -> u16 {
+    deciding(ramps, action, workflow).map_or(FULL, |(_, r)| r.hundredths)
+}
+
+/// The bucket of a request, 0 to 9,999.
+pub fn bucket(key: &[u8; 32], action: &str, workflow: &str, subject: &[u8]) -> u16 {
+    let Ok(mut m) = Hmac::<Sha256>::new_from_slice(key) else { return FULL - 1 };
+    for part in [action.as_bytes(), workflow.as_bytes(), subject] {
+        m.update(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+        m.update(part);
+    }
+    let out = m.finalize().into_bytes();
+    let mut first = [0u8; 8];
+    first.copy_from_slice(&out[..8]);
+    u16::try_from(u64::from_be_bytes(first) % u64::from(FULL)).unwrap_or(FULL - 1)
+}
+
+/// Shows hundredths of a percent: `12.5 %`.
+pub fn percent(hundredths: u16) -> String {
+    let (whole, part) = (hundredths / 100, hundredths % 100);
+    match part {
+        0 => format!("{whole} %"),
+        p if p % 10 == 0 => format!("{whole}.{} %", p / 10),
+        p => format!("{whole}.{p:02} %"),
+    }
+}
+
+/// Reads a percentage such as `10`, `12.5` or `0.25 %` into hundredths, exactly.
+pub fn parse_percent(text: &str) -> Option<u16> {
+    let t = text.trim().trim_end_matches('%').trim_end();
+    let (whole, part) = t.split_once('.').unwrap_or((t, ""));
+    let digits = |s: &str| s.bytes().all(|c| c.is_ascii_digit());
+    if whole.is_empty() || whole.len() > 3 || part.len() > 2 || !digits(whole) || !digits(part) {
+        return None;
+    }
+    if t.contains('.') && part.is_empty() {
+        return None;
+    }
+    let cents: u16 = format!("{part:0<2}").parse().ok()?;
+    let h = whole.parse::<u16>().ok()? * 100 + cents;
+    (h <= FULL).then_some(h)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ramp(h: u16) -> Ramp {
+        Ramp { hundredths: h, revision: 1, history: vec![] }
+    }
+
+    /// SPEC 3.1: published vectors; whoever reimplements the bucket must get these.
+    #[test]
+    fn published_vectors() {
+        let key = [7u8; 32];
+        let got: Vec<u16> = [
+            ("run", "etl", "customer-1"),
+            ("run", "etl", "customer-2"),
+            ("run", "etl", ""),
+            ("", "", ""),
+            ("ru", "netl", "customer-1"),
+        ]
+        .iter()
+        .map(|(a, w, s)| bucket(&key, a, w, s.as_bytes()))
+        .collect();
+        insta::assert_debug_snapshot!(got);
+    }
+
+    /// SPEC 3.1: most exact fields win, ties in the order workflow, action.
+    #[test]
+    fn most_specific_wins() {
+        let mut rules = BTreeMap::new();
+        for (s, h) in [("*/*", 1), ("run/*", 2), ("*/etl", 3), ("run/etl", 4)] {
+            rules.insert(s.parse().unwrap(), ramp(h));
+        }
+        assert_eq!(effective(&rules, "run", "etl"), 4);
+        assert_eq!(effective(&rules, "x", "etl"), 3);
+        assert_eq!(effective(&rules, "run", "x"), 2);
+        assert_eq!(effective(&rules, "x", "x"), 1);
+        rules.remove(&"run/etl".parse::<Selector>().unwrap());
+        assert_eq!(effective(&rules, "run", "etl"), 3, "workflow before action");
+        assert_eq!(effective(&BTreeMap::new(), "run", "etl"), FULL);
+    }
+
+    /// SPEC 3.1: percentages are exact.
+    #[test]
+    fn percentages_are_exact() {
+        for (t, h) in
+            [("10", 1000), ("12.5", 1250), ("0.25 %", 25), ("100%", 10_000), ("0", 0), ("99.99", 9999)]
+        {
+            assert_eq!(parse_percent(t), Some(h), "{t}");
+        }
+        for t in ["", "-1", "100.01", "1e2", "12.345", "12.", ".5", "１", "1 0", "nan", "1000"] {
+            assert_eq!(parse_percent(t), None, "{t}");
+        }
+    }
+
+    proptest! {
+        /// SPEC 3.1: raising only adds subjects, re-ramping brings back the same ones.
+        #[test]
+        fn raising_only_adds(key: [u8; 32], subject in ".{0,40}", low in 0u16..=FULL, high in 0u16..=FULL) {
+            let (low, high) = (low.min(high), low.max(high));
+            let b = bucket(&key, "run", "etl", subject.as_bytes());
+            prop_assert!(b < FULL);
+            prop_assert!(b >= low || b < high);
+            prop_assert_eq!(b, bucket(&key, "run", "etl", subject.as_bytes()));
+        }
+
+        /// SPEC 3.1: a percentage shown reads back as itself.
+        #[test]
+        fn percent_round_trip(h in 0u16..=FULL) {
+            prop_assert_eq!(parse_percent(&percent(h)), Some(h));
+        }
+
+        /// SPEC invariant 3: a rollback never raises.
+        #[test]
+        fn rollback_never_raises(h in 0u16..=FULL, history in proptest::collection::vec(0u16..=FULL, 0..16)) {
+            let r = Ramp { hundredths: h, revision: 3, history };
+            prop_assert!(r.rollback_to() < h || h == 0);
+        }
+    }
+
+    /// SPEC 3.1: shares are what they say: 10 % of 100,000 subjects, within 5 standard deviations.
+    #[test]
+    fn shares_are_fair() {
+        let n = 100_000u32;
+        let inside =
+            (0..n).filter(|i| bucket(&[3; 32], "run", "etl", i.to_string().as_bytes()) < 1000).count();
+        let (mean, sd) = (10_000f64, (100_000f64 * 0.1 * 0.9).sqrt());
+        assert!((inside as f64 - mean).abs() < 5.0 * sd, "{inside}");
+    }
+}

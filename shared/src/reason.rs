@@ -1,0 +1,127 @@
+//! Every machine-readable reason an answer can carry. A table in code: the docs and the HTTP status are made from it.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal, $status:literal, $mend:literal;)*) => {
+        /// Why a request was denied. The code is public and never changes meaning.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ #[serde(rename = $code)] $variant,)*
+        }
+        impl Reason {
+            /// All of them, in the order of the table.
+            pub const ALL: &'static [Reason] = &[$(Reason::$variant),*];
+            /// The public code.
+            pub fn code(self) -> &'static str { match self { $(Reason::$variant => $code),* } }
+            /// HTTP status of a denial whose first reason this is.
+            pub fn status(self) -> u16 { match self { $(Reason::$variant => $status),* } }
+            /// What happened, in a sentence.
+            pub fn meaning(self) -> &'static str { match self { $(Reason::$variant => concat!($($doc),+)),* } }
+            /// How to mend it.
+            pub fn mend(self) -> &'static str { match self { $(Reason::$variant => $mend),* } }
+            /// From the public code.
+            pub fn from_code(code: &str) -> Option<Self> { match code { $($code => Some(Reason::$variant),)* _ => None } }
+        }
+    };
+}
+
+reasons! {
+    /// The tenant already has as many open runs as its quota grants.
+    QuotaConcurrentRuns = "quota_concurrent_runs", 429, "Wait for a run to finish, or raise the quota.";
+    /// The tenant starts steps faster than its quota grants.
+    QuotaStepRate = "quota_step_rate", 429, "Wait for the time in Retry-After, or raise the quota.";
+    /// Too many of the tenant's receipts wait for a signed checkpoint.
+    QuotaReceiptBacklog = "quota_receipt_backlog", 429, "Bring the signer back; the backlog is then signed by itself.";
+    /// The tenant has as much evidence as its quota grants.
+    QuotaEvidenceBytes = "quota_evidence_bytes", 429, "Delete evidence, or raise the quota.";
+    /// Too many requests of this tenant wait already.
+    QueueFull = "queue_full", 429, "Send fewer requests at a time.";
+    /// The subject is not among those the ramp includes.
+    RampExcluded = "ramp_excluded", 403, "Raise the ramp when the rollout is healthy.";
+    /// A kill switch covers this work.
+    Killed = "killed", 403, "Find out why it was killed; an operator can lift it.";
+    /// A kill switch lets open runs finish and starts no new ones.
+    KilledDraining = "killed_draining", 403, "Find out why it was killed; an operator can lift it.";
+    /// The workflow type is not in the tenant's catalog.
+    WorkflowUnknown = "workflow_unknown", 403, "Register the workflow type for the tenant.";
+    /// The run is not known to this agent.
+    RunUnknown = "run_unknown", 404, "Start the run first; ask the agent that started it.";
+    /// The run is over: finished, cancelled or lost.
+    RunClosed = "run_closed", 409, "Start a new run.";
+    /// The step is not known in this run.
+    StepUnknown = "step_unknown", 404, "Start the step first.";
+    /// The step is over: finished, cancelled or lost.
+    StepClosed = "step_closed", 409, "Start a new step.";
+    /// The run has more open steps than one run may have.
+    StepsTooMany = "steps_too_many", 429, "Finish open steps first.";
+    /// No credentials, or credentials that are not valid.
+    Unauthenticated = "unauthenticated", 401, "Send a valid bearer token, or use the tenant's own socket.";
+    /// The request names a tenant that its credentials do not belong to, or none.
+    ScopeMismatch = "scope_mismatch", 403, "Send the tenant_id that the token was issued for.";
+    /// The same idempotency key came with another body.
+    IdempotencyConflict = "idempotency_conflict", 409, "Use a new key for a new request.";
+    /// The receipt could not be made durable, so nothing was done.
+    StoreUnavailable = "store_unavailable", 503, "See the agent's log; retry with the same idempotency key.";
+    /// The signer does not answer, so nothing may be loosened.
+    SignerUnavailable = "signer_unavailable", 503, "Bring the signer back (conductor-signer status).";
+    /// No valid policy answers.
+    PolicyUnavailable = "policy_unavailable", 503, "Load a valid bundle.";
+    /// Policy denies it.
+    PolicyDenied = "policy_denied", 403, "Ask for an explanation (conductor policy explain).";
+    /// Policy kept changing while the request was decided.
+    PolicyContention = "policy_contention", 503, "Retry.";
+    /// The log found at start is not the one that was signed: the agent only reads.
+    LogRolledBack = "log_rolled_back", 503, "Restore the newer data, or recover under two admins.";
+    /// The command's signature does not verify, or its key is not enrolled.
+    SignatureInvalid = "signature_invalid", 403, "Sign with an enrolled operator key.";
+    /// The signer of the command lacks the role.
+    RoleMissing = "role_missing", 403, "Ask somebody who has the role.";
+    /// The command was carried out before.
+    CommandReplayed = "command_replayed", 409, "Sign a new command.";
+    /// The command's time is over, or not begun.
+    CommandExpired = "command_expired", 403, "Sign it again; compare the clocks.";
+    /// The command is addressed to other nodes.
+    CommandAudience = "command_audience", 403, "Sign it for this node.";
+    /// What the command wants to change has changed since it was shown.
+    BaseStale = "base_stale", 409, "Look at the present state and sign again.";
+    /// The command would make something looser, but claims to tighten.
+    WouldLoosen = "would_loosen", 409, "Sign it as a loosening, with the base that was shown.";
+    /// The object of the command does not exist.
+    ObjectUnknown = "object_unknown", 404, "Check the name.";
+    /// The object of the command exists already.
+    ObjectExists = "object_exists", 409, "Choose another name.";
+    /// A checkpoint that covers the proposal did not come in time; nothing was loosened.
+    CheckpointTimeout = "checkpoint_timeout", 503, "Bring the signer back and sign the command again.";
+    /// This node holds as many tenants as it may.
+    TenantsTooMany = "tenants_too_many", 507, "Place the tenant on another node.";
+    /// More was changed by one person than one person may change in this time.
+    TightenLimit = "tighten_limit", 429, "Let a second person sign.";
+    /// The agent is stopping.
+    Stopping = "stopping", 503, "Retry; the service manager starts it again.";
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SPEC, Words (decision): reason codes are unique, stable words, each with its cure.
+    #[test]
+    fn the_table_is_sound() {
+        let mut codes: Vec<_> = Reason::ALL.iter().map(|r| r.code()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Reason::ALL.len());
+        for r in Reason::ALL {
+            assert_eq!(Reason::from_code(r.code()), Some(*r));
+            assert!(r.meaning().trim().ends_with('.') && r.mend().ends_with('.'), "{r:?}");
+            assert!((400..600).contains(&r.status()));
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Every route of the HTTP API: a table in code. The router, the OpenAPI document, the tests of scope and the docs are
+//! made from it.
+
+use crate::class::Class;
+
+/// Who may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// Anybody who reaches the socket.
+    Anyone,
+    /// A workload, for its own tenant only.
+    Workload,
+    /// An operator's session; or a workload, for its own tenant only.
+    Reader,
+    /// An operator's session.
+    Operator,
+    /// Whoever signed the body.
+    Signer,
+}
+
+/// One route.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// HTTP method.
+    pub method: &'static str,
+    /// Path, with `{parameters}`.
+    pub path: &'static str,
+    /// Who may call.
+    pub caller: Caller,
+    /// Class of the operation; for commands, the one computed decides.
+    pub class: Class,
+    /// Name, unique.
+    pub name: &'static str,
+    /// What it does.
+    pub summary: &'static str,
+    /// Type of the request body in [`crate::http`], or empty.
+    pub request: &'static str,
+    /// Type of the answer in [`crate::http`], or empty.
+    pub response: &'static str,
+    /// Query parameters.
+    pub query: &'static [&'static str],
+}
+
+const fn r(
+    method: &'static str,
+    path: &'static str,
+    caller: Caller,
+    class: Class,
+    name: &'static str,
+    summary: &'static str,
+    bodies: (&'static str, &'static str),
+    query: &'static [&'static str],
+) -> Route {
+    Route { method, path, caller, class, name, summary, request: bodies.0, response: bodies.1, query }
+}
+
+use Caller::{Anyone, Operator, Reader, Signer, Workload};
+use Class::{Admit, Read, Settle, Tighten};
+
+/// All routes. `{tenant}` is a tenant uid in hex, zeros for the node's own log; `{run}` a run id in hex.
+#[rustfmt::skip]
+pub const ROUTES: &[Route] = &[
+    r("POST", "/v1/runs", Workload, Admit, "run_start", "May this run go ahead?", ("StartRun", "Decided"), &[]),
+    r("GET", "/v1/runs/{run}", Workload, Read, "run_show", "An open or ended run", ("", "RunView"), &["tenant_id"]),
+    r("POST", "/v1/runs/{run}/steps", Workload, Admit, "step_start", "May this step go ahead?", ("StartStep", "Decided"), &[]),
+    r("POST", "/v1/runs/{run}/steps/{step}/finish", Workload, Settle, "step_finish", "A step ended", ("FinishStep", "Decided"), &[]),
+    r("POST", "/v1/runs/{run}/heartbeat", Workload, Settle, "run_heartbeat", "Run and open steps are alive", ("OfTenant", "Decided"), &[]),
+    r("POST", "/v1/runs/{run}/approvals", Workload, Settle, "approval_decide", "Somebody approved or rejected", ("DecideApproval", "Decided"), &[]),
+    r("POST", "/v1/runs/{run}/finish", Workload, Settle, "run_finish", "A run ended", ("FinishRun", "Decided"), &[]),
+    r("POST", "/v1/runs/{run}/cancel", Workload, Settle, "run_cancel", "A run is called off", ("OfTenant", "Decided"), &[]),
+    r("GET", "/v1/node", Reader, Read, "node_show", "Which agent this is, and its time", ("", "NodeInfo"), &[]),
+    r("POST", "/v1/sessions/challenge", Anyone, Read, "session_challenge", "A challenge to sign", ("", "Challenge"), &[]),
+    r("POST", "/v1/sessions", Signer, Read, "session_open", "Opens a short session for reading", ("SignedText", "SessionOpened"), &[]),
+    r("POST", "/v1/commands", Signer, Tighten, "command", "Carries out a signed command", ("SignedText", "CommandOutcome"), &[]),
+    r("GET", "/v1/tenants", Operator, Read, "tenant_list", "All tenants of this node", ("", "TenantList"), &[]),
+    r("GET", "/v1/tenants/{tenant}", Reader, Read, "tenant_show", "Control state and log head", ("", "TenantDetail"), &[]),
+    r("POST", "/v1/tenants/{tenant}/preview", Operator, Read, "preview", "Class and blast radius of a change", ("PreviewRequest", "Preview"), &[]),
+    r("GET", "/v1/tenants/{tenant}/receipts", Reader, Read, "receipt_list", "Receipts in order", ("", "ReceiptPage"), &["from", "limit"]),
+    r("GET", "/v1/tenants/{tenant}/receipts/export", Reader, Read, "receipt_export", "A range with what proves it whole, as JSON lines", ("", "RangeBundle"), &["from", "to"]),
+    r("GET", "/v1/tenants/{tenant}/receipts/{index}/proof", Reader, Read, "receipt_proof", "A receipt with what proves it", ("", "ReceiptBundle"), &[]),
+    r("GET", "/v1/tenants/{tenant}/checkpoint", Reader, Read, "log_head", "Head of the log and newest checkpoint", ("", "LogHead"), &[]),
+    r("GET", "/v1/tenants/{tenant}/consistency", Reader, Read, "consistency", "Proof that the log only grew", ("", "Consistency"), &["from", "to"]),
+    r("GET", "/v1/tenants/{tenant}/totals", Reader, Read, "totals", "Exact sums by labels", ("", "Totals"), &[]),
+    r("GET", "/v1/stream", Operator, Read, "stream", "The stream of a console (WebSocket)", ("", ""), &[]),
+    r("GET", "/v1/openapi.json", Anyone, Read, "openapi", "This table as OpenAPI 3.1", ("", ""), &[]),
+    r("GET", "/healthz", Anyone, Read, "healthz", "The process is alive", ("", ""), &[]),
+    r("GET", "/readyz", Anyone, Read, "readyz", "It can decide: the store writes", ("", ""), &[]),
+    r("GET", "/metrics", Anyone, Read, "metrics", "Prometheus metrics", ("", ""), &[]),
+];
+
+/// First part of a workload's bearer token: `cdw_<tenant uid>_<token id>_<secret, 64 hex digits>`.
+pub const WORKLOAD_TOKEN: &str = "cdw_";
+/// First part of a session's bearer token: `cds_<64 hex digits>`.
+pub const SESSION_TOKEN: &str = "cds_";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Issue 2, Agent: the routes are public names.
+    #[test]
+    fn the_table_of_routes() {
+        let lines: Vec<String> =
+            ROUTES.iter().map(|r| format!("{:4} {} {:?} {}", r.method, r.path, r.caller, r.name)).collect();
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+}
