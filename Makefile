@@ -6,11 +6,14 @@ SHELL := bash
 .NOTPARALLEL:
 .PHONY: help setup env build demo test bench lint fmt fmt-check deny vendor clean
 
-# Built things live outside the checkout, so that a fresh clone on the same machine finds them.
+# Built things live outside the checkout: RocksDB and the tools once a machine, the rest once a clone (scripts/seed.sh
+# says why clones cannot share it, and gives a fresh one the dependencies of another).
 CONDUCTOR_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/conductor
-CARGO_TARGET_DIR ?= $(CONDUCTOR_CACHE)/target
+CARGO_TARGET_DIR ?= $(CONDUCTOR_CACHE)/target-$(shell printf '%s' '$(CURDIR)' | cksum | cut -d' ' -f1)
 VENDOR_DIR ?= $(CONDUCTOR_CACHE)/vendor
-export CONDUCTOR_CACHE CARGO_TARGET_DIR
+export CONDUCTOR_CACHE
+# Absolute: the tests and the demo run elsewhere than in the root of the checkout.
+export CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
 export PATH := $(CONDUCTOR_CACHE)/tools/bin:$(PATH)
 # It would move the programs to another folder than the one named below.
 unexport CARGO_BUILD_TARGET
@@ -18,12 +21,8 @@ unexport CARGO_BUILD_TARGET
 PROGRAMS := conductord conductor conductor-signer
 # Always the whole workspace: with `-p` cargo unites other features of the dependencies and compiles them again.
 RELEASE := cargo build --workspace --locked --release
-ROCKSDB := link=$$(scripts/rocksdb.sh); eval "$$link";
-# Clones share the target folder, and with it the names of the programs in it. Each clone runs its own copy, so that a
-# build in another clone cannot change the program under a test. Given to the tests and the demo as CONDUCTOR_BIN_DIR.
-OWN_BIN := $(CARGO_TARGET_DIR)/clone-$(shell printf '%s' '$(CURDIR)' | cksum | cut -d' ' -f1)
-copy_programs = install -d "$(OWN_BIN)/$(1)"; install -m 755 $(PROGRAMS:%="$(CARGO_TARGET_DIR)/$(1)/%") "$(OWN_BIN)/$(1)"
-# More arguments for the command of a target:  make test ARGS='-p conductor-shared'
+READY := scripts/seed.sh; link=$$(scripts/rocksdb.sh); eval "$$link";
+# More arguments for the command of a target:  make test ARGS='--test house'
 ARGS ?=
 
 help:
@@ -42,34 +41,32 @@ setup:
 
 env:
 	@scripts/setup.sh test
+	@scripts/seed.sh
 	@scripts/rocksdb.sh
 	@printf 'export CARGO_TARGET_DIR=%q PATH=%q\n' "$$CARGO_TARGET_DIR" "$$PATH"
 
 build:
 	@scripts/setup.sh demo
-	@$(ROCKSDB) $(RELEASE) $(PROGRAMS:%=--bin %)
-	@$(call copy_programs,release)
-	@echo 'built: $(OWN_BIN)/release'
+	@$(READY) $(RELEASE) $(PROGRAMS:%=--bin %)
+	@echo 'built: $(CARGO_TARGET_DIR)/release'
 
 demo: build
-	@CONDUCTOR_BIN_DIR='$(OWN_BIN)/release' scripts/demo.sh $(ARGS)
+	@CONDUCTOR_BIN_DIR='$(CARGO_TARGET_DIR)/release' scripts/demo.sh $(ARGS)
 
 # `--tests` in the first line gives it the features that the second has; the programs and the tests then share one build.
 test:
 	@scripts/setup.sh test
-	@$(ROCKSDB) cargo build --workspace --locked --bins --tests
-	@$(call copy_programs,debug)
-	@$(ROCKSDB) CONDUCTOR_BIN_DIR='$(OWN_BIN)/debug' cargo test $(or $(ARGS),--workspace) --locked
+	@$(READY) cargo build --workspace --locked --bins --tests
+	@$(READY) CONDUCTOR_BIN_DIR='$(CARGO_TARGET_DIR)/debug' cargo test --workspace --locked $(ARGS)
 
 bench:
 	@scripts/setup.sh
-	@$(ROCKSDB) $(RELEASE) --bins
-	@$(call copy_programs,release)
-	@CONDUCTOR_BIN_DIR='$(OWN_BIN)/release' "$(CARGO_TARGET_DIR)/release/bench" $(ARGS)
+	@$(READY) $(RELEASE) --bins
+	@CONDUCTOR_BIN_DIR='$(CARGO_TARGET_DIR)/release' "$(CARGO_TARGET_DIR)/release/bench" $(ARGS)
 
 lint:
 	@scripts/setup.sh
-	@$(ROCKSDB) cargo clippy --workspace --all-targets --locked -- -D warnings
+	@$(READY) cargo clippy --workspace --all-targets --locked -- -D warnings
 
 fmt:
 	@cargo fmt --all
@@ -91,4 +88,4 @@ vendor:
 
 clean:
 	@rm -rf "$(CARGO_TARGET_DIR)"
-	@echo 'removed $(CARGO_TARGET_DIR), which other clones on this machine share; RocksDB and the tools are kept'
+	@echo 'removed $(CARGO_TARGET_DIR); RocksDB, the tools and what other clones built are kept'
