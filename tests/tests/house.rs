@@ -1,6 +1,8 @@
 //! The rules of the house that no compiler checks: which crate may know which, where the database and `unsafe` may
 //! stand, and what no file may hold. It reads the sources as they are; it starts nothing and writes nothing.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test file: its helpers fail the test by a panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
