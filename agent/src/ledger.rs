@@ -152,6 +152,11 @@ impl Log {
         self.frontier.root()
     }
 
+    /// Roots of its complete subtrees: enough to tell its root.
+    pub fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
     /// Time of the newest entry.
     pub fn last_us(&self) -> u64 {
         self.last_us

@@ -122,7 +122,9 @@ mod tests {
         assert!(TokenParts::parse(&bearer(&secret)).unwrap().prove(&ControlState::default()).is_none());
         let revoked = control.after(&Operation::TokenRevoke { token });
         assert!(TokenParts::parse(&bearer(&secret)).unwrap().prove(&revoked).is_none());
-        for bad in ["", "cdw_", &bearer(&secret)[1..], &format!("{}_", bearer(&secret)), &bearer(&secret[1..])] {
+        for bad in
+            ["", "cdw_", &bearer(&secret)[1..], &format!("{}_", bearer(&secret)), &bearer(&secret[1..])]
+        {
             assert!(TokenParts::parse(bad).is_none(), "{bad}");
         }
         assert!(prove_peer(tenant, &control, 7).is_none());

@@ -490,7 +490,9 @@ impl Store {
     /// Sets the reserve aside, when there is room. It is given up by [`Store::release_reserve`].
     fn fill_reserve(&self) {
         let path = self.reserve_path();
-        if path.exists() || self.disk_free() < self.limits.critical_bytes.saturating_add(self.limits.reserve_bytes) {
+        if path.exists()
+            || self.disk_free() < self.limits.critical_bytes.saturating_add(self.limits.reserve_bytes)
+        {
             return;
         }
         let made = std::fs::File::create(&path).and_then(|f| {

@@ -124,7 +124,10 @@ mod tests {
         Ask::work(crate::scope::TenantScope::of_agent(TenantUid([tenant; 16])), op, None, tx)
     }
     fn start() -> Op {
-        Op::StartStep { run: conductor_shared::ids::RunId([0; 16]), name: conductor_shared::shown::Text::new("s") }
+        Op::StartStep {
+            run: conductor_shared::ids::RunId([0; 16]),
+            name: conductor_shared::shown::Text::new("s"),
+        }
     }
     fn settle() -> Op {
         Op::Heartbeat { run: conductor_shared::ids::RunId([0; 16]) }

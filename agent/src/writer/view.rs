@@ -214,7 +214,12 @@ impl Board {
 
     /// Control facts after `after` of the partitions that `wanted` names, oldest first; `None` when some of them are no
     /// longer kept.
-    pub fn events_after(&self, after: u64, floor: u64, wanted: impl Fn(TenantUid) -> bool) -> Option<Vec<Event>> {
+    pub fn events_after(
+        &self,
+        after: u64,
+        floor: u64,
+        wanted: impl Fn(TenantUid) -> bool,
+    ) -> Option<Vec<Event>> {
         let ring = self.events.lock().unwrap_or_else(PoisonError::into_inner);
         let oldest = if ring.len() < WINDOW { floor } else { ring.front().map_or(floor, |e| e.node_seq) };
         if after < oldest {
