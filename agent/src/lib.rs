@@ -1,1 +1,3 @@
-//! Conductor.
+//! The node agent's parts. Module declarations only.
+
+pub mod signer;
