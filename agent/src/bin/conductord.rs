@@ -132,7 +132,8 @@ fn run(command: Cmd) -> Result<ExitCode, Failed> {
 }
 
 fn operator(text: &str) -> Result<(Ident, String, Vec<String>), Failed> {
-    let (who, file) = text.split_once('=').ok_or_else(|| bad(format!("--operator {text}: expected NAME=FILE")))?;
+    let (who, file) =
+        text.split_once('=').ok_or_else(|| bad(format!("--operator {text}: expected NAME=FILE")))?;
     let (name, roles) = who.split_once(':').unwrap_or((who, "viewer,operator,approver,admin"));
     let name = Ident::new(name).map_err(|e| bad(format!("--operator {text}: {e}")))?;
     let roles: Vec<String> = roles.split(',').map(str::to_owned).collect();
@@ -176,7 +177,8 @@ fn start(i: Init) -> Result<(), Failed> {
         operators,
         limits: SpaceLimits::default(),
     };
-    let node = init(beginning, &RealClock::default(), Arc::new(OsRandom::default())).map_err(|e| (1, e.to_string()))?;
+    let node = init(beginning, &RealClock::default(), Arc::new(OsRandom::default()))
+        .map_err(|e| (1, e.to_string()))?;
     let write = |p: &Path, t: &str| std::fs::write(p, t).map_err(|e| (1, format!("{}: {e}", p.display())));
     write(&i.config, &text)?;
     let trust = agent::trust_file(node, &signer_key);
