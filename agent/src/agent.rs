@@ -54,7 +54,8 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let writer = tokio::task::spawn_blocking(|| Writer::open(parts)).await.map_err(StartError::of)?;
     let writer = writer.map_err(StartError::of)?;
     let pinned = board.node().and_then(|n| n.view.load().control.signer_key.clone());
-    let pinned = pinned.ok_or_else(|| StartError("no signer's key is pinned; run `conductord init`".into()))?;
+    let pinned =
+        pinned.ok_or_else(|| StartError("no signer's key is pinned; run `conductord init`".into()))?;
     let writer = std::thread::spawn(move || writer.run());
     let client = SignerClient::new(&config.signer.socket, pinned, config.signer.uid);
     let signing = {
@@ -78,10 +79,16 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let limit = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut serving = Vec::new();
     for listener in bind(&config).await? {
-        serving.push(tokio::spawn(listen::serve(listener, app.clone(), Arc::clone(&limit), stopping.clone())));
+        serving.push(tokio::spawn(listen::serve(
+            listener,
+            app.clone(),
+            Arc::clone(&limit),
+            stopping.clone(),
+        )));
     }
     if let Some(folder) = &config.tenant_sockets {
-        let sockets = crate::tenant_sockets::keep(folder.clone(), Arc::clone(&api), app, limit, stopping.clone());
+        let sockets =
+            crate::tenant_sockets::keep(folder.clone(), Arc::clone(&api), app, limit, stopping.clone());
         serving.push(tokio::spawn(sockets));
     }
     tracing::info!("node {node} is ready");
@@ -108,7 +115,8 @@ async fn bind(config: &Config) -> Result<Vec<Listener>, StartError> {
     for l in config.listeners().map_err(StartError)? {
         out.push(match l {
             Listen::Unix(path) => {
-                let l = listen::bind_unix(&path, 0o660).map_err(|e| StartError(format!("{}: {e}", path.display())))?;
+                let l = listen::bind_unix(&path, 0o660)
+                    .map_err(|e| StartError(format!("{}: {e}", path.display())))?;
                 Listener::Unix(l, None)
             }
             Listen::Plain(a) => {
@@ -116,7 +124,8 @@ async fn bind(config: &Config) -> Result<Vec<Listener>, StartError> {
                 Listener::Plain(TcpListener::bind(a).await.map_err(|e| StartError(format!("{a}: {e}")))?)
             }
             Listen::Tls(a) => {
-                let (acceptor, digest) = crate::tls::server(&config.keys, &config.name).map_err(StartError)?;
+                let (acceptor, digest) =
+                    crate::tls::server(&config.keys, &config.name).map_err(StartError)?;
                 let l = TcpListener::bind(a).await.map_err(|e| StartError(format!("{a}: {e}")))?;
                 let pin = conductor_shared::ids::hex(&digest);
                 tracing::info!("consoles reach this node by https://{a}#sha256={pin}");
@@ -143,7 +152,8 @@ async fn feed_watchdog(board: Arc<Board>) {
 
 async fn until_told() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         tracing::error!("signals cannot be caught; stopping");
         return;
     };
@@ -170,5 +180,6 @@ pub fn trust_file(node: conductor_shared::ids::NodeId, signer_key: &str) -> Stri
 pub fn read_public_key(path: &Path) -> Result<String, StartError> {
     let text = std::fs::read_to_string(path).map_err(|e| StartError(format!("{}: {e}", path.display())))?;
     let key = text.lines().find(|l| !l.starts_with("untrusted comment:") && !l.trim().is_empty());
-    key.map(|k| k.trim().to_owned()).ok_or_else(|| StartError(format!("{}: no public key in it", path.display())))
+    key.map(|k| k.trim().to_owned())
+        .ok_or_else(|| StartError(format!("{}: no public key in it", path.display())))
 }

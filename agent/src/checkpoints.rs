@@ -24,13 +24,7 @@ const PROBE_DOWN: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs until the committer and the writer are gone.
-pub fn run(
-    client: &SignerClient,
-    jobs: &Receiver<CheckpointJob>,
-    queues: &Arc<Queues>,
-    board: &Arc<Board>,
-
-) {
+pub fn run(client: &SignerClient, jobs: &Receiver<CheckpointJob>, queues: &Arc<Queues>, board: &Arc<Board>) {
     probe(client, queues, board);
     loop {
         let wait = if board.signer().0 == SignerState::Up { PROBE_UP } else { PROBE_DOWN };
@@ -123,7 +117,9 @@ fn sign(client: &SignerClient, job: &CheckpointJob) -> Result<(Signed, Refused),
                 }
             }
             Answer::Refused { reason, last } => {
-                let known = last.map_or(String::new(), |l| format!(" (it signed {} entries, here are {})", l.size, i.size));
+                let known = last.map_or(String::new(), |l| {
+                    format!(" (it signed {} entries, here are {})", l.size, i.size)
+                });
                 refused.push((i.partition.id, format!("{reason}{known}")));
             }
         }

@@ -106,12 +106,22 @@ impl Config {
             path: path.to_owned(),
             detail: format!("{e}{}", suggestion(&e.to_string())),
         })?;
-        let wrong = |field, detail: &str| ConfigError::Wrong { path: path.to_owned(), field, detail: detail.to_owned() };
+        let wrong = |field, detail: &str| ConfigError::Wrong {
+            path: path.to_owned(),
+            field,
+            detail: detail.to_owned(),
+        };
         if c.listen.is_empty() {
-            return Err(wrong("listen", "name at least one, for instance \"unix:/run/conductor/agent.sock\""));
+            return Err(wrong(
+                "listen",
+                "name at least one, for instance \"unix:/run/conductor/agent.sock\"",
+            ));
         }
         if c.keys.starts_with(&c.data) || c.data.starts_with(&c.keys) {
-            return Err(wrong("keys", "the key store must not lie in the data folder, nor the other way round"));
+            return Err(wrong(
+                "keys",
+                "the key store must not lie in the data folder, nor the other way round",
+            ));
         }
         if !(1..=86_400).contains(&c.lease_seconds) {
             return Err(wrong("lease_seconds", "expected 1 to 86400"));
@@ -147,7 +157,9 @@ impl Config {
 /// The nearest of the names that were expected, when one is near.
 fn suggestion(message: &str) -> String {
     let mut quoted = message.split('`').skip(1).step_by(2);
-    let (true, Some(found)) = (message.contains("unknown field"), quoted.next()) else { return String::new() };
+    let (true, Some(found)) = (message.contains("unknown field"), quoted.next()) else {
+        return String::new();
+    };
     let near = quoted.map(|c| (distance(found, c), c)).min().filter(|(d, _)| *d <= 3);
     near.map_or(String::new(), |(_, c)| format!("did you mean `{c}`?\n"))
 }

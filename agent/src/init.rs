@@ -130,8 +130,10 @@ pub fn node_id(data: &Path, keys: &Path, limits: SpaceLimits) -> Result<NodeId, 
 
 fn make_private(path: &Path) -> Result<(), InitError> {
     use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).and_then(|()| {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
-    });
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)));
     made.map_err(|e| InitError::Folder(path.to_owned(), e))
 }

@@ -1,7 +1,7 @@
 //! A tenant's own unix socket: whoever may open it is known by their user id, and needs no token.
 
 use crate::api::Shared;
-use crate::api::listen::{Listener, bind_unix, serve};
+use crate::api::listen::{Listener, bind_unix, serve, stopped};
 use axum::Router;
 use conductor_shared::ids::TenantUid;
 use std::collections::HashMap;
@@ -46,7 +46,7 @@ pub async fn keep(
             }
         }
         tokio::select! {
-            _ = stopping.wait_for(|s| *s) => break,
+            () = stopped(&mut stopping) => break,
             () = tokio::time::sleep(Duration::from_millis(500)) => {}
         }
     }

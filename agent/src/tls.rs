@@ -23,7 +23,9 @@ pub fn server(keys: &Path, name: &Ident) -> Result<(TlsAcceptor, [u8; 32]), Stri
             .mode(0o600)
             .open(&path)
             .map_err(|e| format!("{}: {e}", path.display()))?;
-        f.write_all(pem.as_bytes()).and_then(|()| f.sync_all()).map_err(|e| format!("{}: {e}", path.display()))?;
+        f.write_all(pem.as_bytes())
+            .and_then(|()| f.sync_all())
+            .map_err(|e| format!("{}: {e}", path.display()))?;
     }
     let pem = zeroize::Zeroizing::new(std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?);
     let bad = |e: rustls::pki_types::pem::Error| format!("{}: {e}", path.display());

@@ -43,7 +43,8 @@ impl Peer {
 /// Requests with an `Origin` header come from browsers, which have no business here.
 pub(super) async fn refuse_browsers(request: Request, next: Next) -> Response {
     if request.headers().contains_key(header::ORIGIN) {
-        return Refused::bad(StatusCode::FORBIDDEN, "requests with an Origin header are refused").into_response();
+        return Refused::bad(StatusCode::FORBIDDEN, "requests with an Origin header are refused")
+            .into_response();
     }
     next.run(request).await
 }
@@ -139,7 +140,8 @@ pub(super) async fn reader(
     let uid = tenant.parse::<TenantUid>();
     if session(api, peer, headers).is_some() {
         let uid = uid.map_err(|e| Refused::bad(StatusCode::BAD_REQUEST, format!("tenant: {e}")))?;
-        let unknown = || Refused::bad(StatusCode::NOT_FOUND, "this node has no such tenant; see GET /v1/tenants");
+        let unknown =
+            || Refused::bad(StatusCode::NOT_FOUND, "this node has no such tenant; see GET /v1/tenants");
         return api.board.get(uid).ok_or_else(unknown);
     }
     let (scope, shared) = workload(api, peer, headers, operation).await?;

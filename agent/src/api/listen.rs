@@ -57,7 +57,7 @@ pub async fn serve(listener: Listener, app: Router, limit: Arc<Semaphore>, stopp
     loop {
         let Ok(permit) = Arc::clone(&limit).acquire_owned().await else { return };
         let accepted = tokio::select! {
-            _ = stop.wait_for(|s| *s) => return,
+            () = stopped(&mut stop) => return,
             a = accept(&listener) => a,
         };
         let (io, peer) = match accepted {
@@ -128,7 +128,13 @@ where
     let mut conn = std::pin::pin!(conn);
     tokio::select! {
         _ = conn.as_mut() => return,
-        _ = stopping.wait_for(|s| *s) => conn.as_mut().graceful_shutdown(),
+        () = stopped(&mut stopping) => conn.as_mut().graceful_shutdown(),
     }
     let _ = tokio::time::timeout(Duration::from_secs(5), conn).await;
+}
+
+/// Returns when the agent stops.
+pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // An error means that the agent itself is gone, which is the same.
+    let _ = stopping.wait_for(|s| *s).await;
 }

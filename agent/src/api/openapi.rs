@@ -39,7 +39,8 @@ fn request_fields(name: &str) -> Vec<(&'static str, Value, bool)> {
         "OfTenant" => {}
         "SignedText" => {
             let string = || json!({"type": "string"});
-            fields = vec![("text", string(), true), ("signature", string(), true), ("public_key", string(), true)];
+            fields =
+                vec![("text", string(), true), ("signature", string(), true), ("public_key", string(), true)];
         }
         _ => {
             let list = json!({"type": "array", "items": {"type": "string"}});

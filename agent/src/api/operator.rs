@@ -11,7 +11,9 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
-use conductor_shared::http::{Challenge, CommandOutcome, NodeInfo, SessionOpened, SignedText, TenantList, TenantRow};
+use conductor_shared::http::{
+    Challenge, CommandOutcome, NodeInfo, SessionOpened, SignedText, TenantList, TenantRow,
+};
 use conductor_shared::ids::hex;
 use conductor_shared::reason::Reason;
 use std::sync::Arc;
@@ -29,7 +31,8 @@ pub(super) async fn node(
 }
 
 pub(super) async fn challenge(State(api): State<Shared>) -> Result<Json<Challenge>, Refused> {
-    let busy = || Refused::bad(StatusCode::TOO_MANY_REQUESTS, "too many challenges are open; retry in a minute");
+    let busy =
+        || Refused::bad(StatusCode::TOO_MANY_REQUESTS, "too many challenges are open; retry in a minute");
     let c = api.sessions.challenge(api.clock.now(), &*api.random).ok_or_else(busy)?;
     Ok(Json(Challenge { challenge: hex(&c), node: api.node_info() }))
 }
@@ -57,7 +60,8 @@ pub(super) async fn open_session(
             Err(Refused::bad(StatusCode::TOO_MANY_REQUESTS, SessionError::TooMany.to_string()))
         }
         Err(e) => {
-            let on_record = auth::denied(&api, &peer, "session_open", None, "", Reason::Unauthenticated).await;
+            let on_record =
+                auth::denied(&api, &peer, "session_open", None, "", Reason::Unauthenticated).await;
             let mut p = on_record.0;
             p.detail = e.to_string();
             Err(Refused(p))

@@ -32,7 +32,8 @@ pub(super) async fn preview(
     auth::operator(&api, &peer, &headers, "preview").await?;
     let shared = auth::reader(&api, &peer, &headers, "preview", &tenant).await?;
     let request: PreviewRequest = serde_json::from_slice(&body).map_err(|e| Refused::body(&e))?;
-    let unknown = || Refused::bad(StatusCode::BAD_REQUEST, "operation: not an operation that this agent knows");
+    let unknown =
+        || Refused::bad(StatusCode::BAD_REQUEST, "operation: not an operation that this agent knows");
     let op = Operation::from_list(&request.operation).ok_or_else(unknown)?;
     let view = shared.view.load_full();
     let (before, after) = (view.control.as_ref().clone(), view.control.after(&op));
@@ -58,7 +59,9 @@ pub(super) async fn preview(
         for (k, v) in rows {
             let row: crate::writer::rows::RunRow =
                 crate::writer::rows::decode(&p.open(&k, &v)?).map_err(|e| p.damaged(&k, &e))?;
-            let stops = |s: &ControlState| s.killed(row.action.as_str(), row.workflow.as_str()).is_some_and(|k| !k.drain);
+            let stops = |s: &ControlState| {
+                s.killed(row.action.as_str(), row.workflow.as_str()).is_some_and(|k| !k.drain)
+            };
             open += u64::from(stops(&states.1) && !stops(&states.0));
         }
         Ok((sums, open))

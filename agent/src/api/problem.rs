@@ -39,7 +39,8 @@ impl From<Denial> for Refused {
     fn from(d: Denial) -> Self {
         let reasons: Vec<Reason> = d.reasons.iter().collect();
         // The status is that of the gravest reason: one that a retry cannot mend comes before one that it can.
-        let first = reasons.iter().copied().min_by_key(|r| r.status() == 429).unwrap_or(Reason::StoreUnavailable);
+        let first =
+            reasons.iter().copied().min_by_key(|r| r.status() == 429).unwrap_or(Reason::StoreUnavailable);
         let detail: Vec<String> =
             reasons.iter().map(|r| format!("{} {}", r.meaning().trim(), r.mend())).collect();
         let retryable = reasons.iter().all(|r| matches!(r.status(), 429 | 503));

@@ -16,8 +16,8 @@ use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::http::{
-    BUNDLE_TYPE, Consistency, LogHead, RangeBundle, ReceiptBundle, ReceiptJson, ReceiptPage, TenantDetail, Totals,
-    TotalsRow,
+    BUNDLE_TYPE, Consistency, LogHead, RangeBundle, ReceiptBundle, ReceiptJson, ReceiptPage, TenantDetail,
+    Totals, TotalsRow,
 };
 use conductor_shared::ids::parse_decimal;
 use conductor_shared::merkle::{self, Hash};
@@ -81,11 +81,8 @@ pub(super) async fn checkpoint(
 ) -> Result<Json<LogHead>, Refused> {
     let shared = auth::reader(&api, &peer, &headers, "log_head", &tenant).await?;
     let v = shared.view.load_full();
-    let origin = conductor_shared::ids::Origin {
-        node: api.node_id,
-        tenant: shared.id.tenant,
-        epoch: shared.id.epoch,
-    };
+    let origin =
+        conductor_shared::ids::Origin { node: api.node_id, tenant: shared.id.tenant, epoch: shared.id.epoch };
     Ok(Json(LogHead {
         origin,
         size: v.size(),
@@ -130,7 +127,8 @@ pub(super) async fn proof(
     let shared = auth::reader(&api, &peer, &headers, "receipt_proof", &tenant).await?;
     let v = shared.view.load_full();
     let index = parse_decimal(&index).filter(|i| *i < v.size());
-    let index = index.ok_or_else(|| Refused::bad(StatusCode::NOT_FOUND, format!("the log has {} entries", v.size())))?;
+    let index = index
+        .ok_or_else(|| Refused::bad(StatusCode::NOT_FOUND, format!("the log has {} entries", v.size())))?;
     let signed = v.signed;
     let (receipt, path) = blocking(&api, &shared, move |store, p| {
         let receipt = read_json(&read_receipt(store, p, index)?);
@@ -176,7 +174,8 @@ pub(super) async fn export(
     // What is signed can be proved; the rest can be had without a proof by asking for it.
     let (from, to) = (number(&params, "from", 0)?, number(&params, "to", v.signed)?);
     if from >= to || to > v.size() {
-        let what = format!("the log has {} entries, {} of them signed: expected from < to", v.size(), v.signed);
+        let what =
+            format!("the log has {} entries, {} of them signed: expected from < to", v.size(), v.signed);
         return Err(Refused::bad(StatusCode::BAD_REQUEST, what));
     }
     let covered = to <= v.signed;
@@ -203,7 +202,7 @@ pub(super) async fn export(
         let (api, shared) = (Arc::clone(&api), Arc::clone(&shared));
         async move {
             if let Some(head) = head {
-                return Ok(Some((line(&head)?, (None, at))));
+                return Ok::<_, std::io::Error>(Some((line(&head)?, (None, at))));
             }
             if at >= to {
                 return Ok(None);
@@ -212,7 +211,8 @@ pub(super) async fn export(
             let page = blocking(&api, &shared, move |store, p| {
                 let mut out = Vec::new();
                 for i in at..end {
-                    let json = serde_json::to_vec(&read_json(&read_receipt(store, p, i)?)).unwrap_or_default();
+                    let json =
+                        serde_json::to_vec(&read_json(&read_receipt(store, p, i)?)).unwrap_or_default();
                     out.extend_from_slice(&json);
                     out.push(b'\n');
                 }

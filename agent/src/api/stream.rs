@@ -2,6 +2,7 @@
 //! control facts are read from the log by their place in the window; who falls out of it is told to begin anew.
 
 use super::auth::{self, Peer};
+use super::listen::stopped;
 use super::{Api, Shared};
 use crate::health::node_health;
 use crate::ledger::{read_json, read_receipt};
@@ -40,7 +41,8 @@ pub(super) async fn stream(
     }
     let limits = upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME);
     limits.on_upgrade(move |socket| async move {
-        let mut c = Console { api, peer, headers, socket, open: BTreeSet::new(), sent: 0, seen: HashMap::new() };
+        let mut c =
+            Console { api, peer, headers, socket, open: BTreeSet::new(), sent: 0, seen: HashMap::new() };
         let why = c.serve().await;
         if let Some(why) = why {
             let _ = c.send(&ToConsole::End { why: why.to_owned() }).await;
@@ -96,7 +98,7 @@ impl Console {
         let mut commits = self.api.board.watch();
         loop {
             tokio::select! {
-                _ = stopping.wait_for(|s| *s) => return Some("stopping"),
+                () = stopped(&mut stopping) => return Some("stopping"),
                 message = self.socket.recv() => match message {
                     Some(Ok(Message::Text(t))) => match serde_json::from_str::<FromConsole>(&t) {
                         Ok(FromConsole::Open { tenant }) => self.open(tenant).await.ok()?,
@@ -192,7 +194,11 @@ impl Console {
         // Facts of those that are open already must not be passed over.
         self.facts().await?;
         if self.open.len() >= MAX_OPEN || self.api.board.get(tenant).is_none() {
-            let why = if self.open.len() >= MAX_OPEN { "too many partitions are open" } else { "no such partition" };
+            let why = if self.open.len() >= MAX_OPEN {
+                "too many partitions are open"
+            } else {
+                "no such partition"
+            };
             return self.send(&ToConsole::Resync { tenant: Some(tenant), why: why.to_owned() }).await;
         }
         self.open.insert(tenant);
@@ -225,8 +231,9 @@ impl Console {
             events.truncate(FACTS);
             let last = events.last().map_or(now_seq, |e| e.node_seq);
             for e in events {
-                let Some(receipt) = self.receipt(e).await else { continue };
-                let fact = ToConsole::Fact { tenant: e.tenant, node_seq: e.node_seq, receipt: Box::new(receipt) };
+                let Some(receipt) = receipt(Arc::clone(&self.api), e).await else { continue };
+                let fact =
+                    ToConsole::Fact { tenant: e.tenant, node_seq: e.node_seq, receipt: Box::new(receipt) };
                 self.send(&fact).await?;
             }
             self.sent = if whole { now_seq.max(last) } else { last };
@@ -235,12 +242,12 @@ impl Console {
             }
         }
     }
+}
 
-    async fn receipt(&self, e: Event) -> Option<ReceiptJson> {
-        let shared = self.api.board.get(e.tenant)?;
-        let read = super::read::blocking(&self.api, &shared, move |store, p| {
-            Ok(read_json(&read_receipt(store, p, e.index)?))
-        });
-        read.await.ok()
-    }
+async fn receipt(api: Arc<Api>, e: Event) -> Option<ReceiptJson> {
+    let shared = api.board.get(e.tenant)?;
+    let read = super::read::blocking(&api, &shared, move |store, p| {
+        Ok(read_json(&read_receipt(store, p, e.index)?))
+    });
+    read.await.ok()
 }

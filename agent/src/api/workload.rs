@@ -15,7 +15,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use conductor_shared::fact::Outcome;
 use conductor_shared::http::{
-    DecideApproval, Decided, FinishRun, FinishStep, IDEMPOTENCY_KEY, MAX_NAME, OfTenant, RunView, StartRun, StartStep,
+    DecideApproval, Decided, FinishRun, FinishStep, IDEMPOTENCY_KEY, MAX_NAME, OfTenant, RunView, StartRun,
+    StartStep,
 };
 use conductor_shared::ids::{Ident, RunId};
 use conductor_shared::meter::{MAX_CLAIM_BYTES, MAX_CLAIM_US};
@@ -53,8 +54,16 @@ impl<'a> Request<'a> {
         let once = match headers.get(IDEMPOTENCY_KEY) {
             None => None,
             Some(v) => {
-                let key = v.to_str().ok().filter(|k| (1..=128).contains(&k.len()) && k.bytes().all(|c| c.is_ascii_graphic()));
-                let bad = || Refused::bad(StatusCode::BAD_REQUEST, "Idempotency-Key takes 1 to 128 visible ASCII characters");
+                let key = v
+                    .to_str()
+                    .ok()
+                    .filter(|k| (1..=128).contains(&k.len()) && k.bytes().all(|c| c.is_ascii_graphic()));
+                let bad = || {
+                    Refused::bad(
+                        StatusCode::BAD_REQUEST,
+                        "Idempotency-Key takes 1 to 128 visible ASCII characters",
+                    )
+                };
                 let mut h = Sha256::new();
                 h.update(path.as_bytes());
                 h.update([0]);
@@ -66,13 +75,19 @@ impl<'a> Request<'a> {
     }
 
     /// Reads the body, and makes sure that it names the tenant that was proved.
-    async fn body<T: DeserializeOwned>(&self, body: &[u8], tenant: impl Fn(&T) -> &Ident) -> Result<T, Refused> {
+    async fn body<T: DeserializeOwned>(
+        &self,
+        body: &[u8],
+        tenant: impl Fn(&T) -> &Ident,
+    ) -> Result<T, Refused> {
         let named = match serde_json::from_slice::<T>(body) {
             Ok(t) if *tenant(&t) == self.shared.name => return Ok(t),
             Ok(t) => tenant(&t).to_string(),
             Err(e) => {
                 // A body that names no tenant, or none there can be, is a matter of scope; any other is a mistake.
-                let Ok(any) = serde_json::from_slice::<serde_json::Value>(body) else { return Err(Refused::body(&e)) };
+                let Ok(any) = serde_json::from_slice::<serde_json::Value>(body) else {
+                    return Err(Refused::body(&e));
+                };
                 let named = any.get("tenant_id").and_then(serde_json::Value::as_str).unwrap_or("").to_owned();
                 if !any.is_object() || Ident::new(&named).is_ok_and(|n| n == self.shared.name) {
                     return Err(Refused::body(&e));
@@ -80,7 +95,8 @@ impl<'a> Request<'a> {
                 named
             }
         };
-        Err(auth::denied(self.api, self.peer, self.name, Some(&self.scope), &named, Reason::ScopeMismatch).await)
+        Err(auth::denied(self.api, self.peer, self.name, Some(&self.scope), &named, Reason::ScopeMismatch)
+            .await)
     }
 
     async fn ask(self, op: Op) -> Answer {
@@ -130,7 +146,14 @@ pub(super) async fn run_start(
         bounded("subject", s)?;
     }
     let subject = b.subject.filter(|s| !s.raw().is_empty());
-    r.ask(Op::StartRun { workflow: b.workflow_type, env: b.env, actor: b.actor_type, action: b.action, subject }).await
+    r.ask(Op::StartRun {
+        workflow: b.workflow_type,
+        env: b.env,
+        actor: b.actor_type,
+        action: b.action,
+        subject,
+    })
+    .await
 }
 
 pub(super) async fn step_start(

@@ -130,7 +130,7 @@ impl Live {
         let display = control.name.clone().or_else(|| name.cloned()).or(fallback);
         let display = display.ok_or_else(|| p.damaged(&[], "the partition has no name"))?;
         let control = Arc::new(control);
-        let mut live = Self {
+        let live = Self {
             gate: Gate { open_runs: runs.len() as u64, bucket },
             allowed: gate_row.allowed,
             denied: gate_row.denied,
