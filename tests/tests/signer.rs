@@ -1,155 +1,18 @@
 //! The real `conductor-signer` process: killed, locked, rolled back, and asked by the wrong people.
 
+mod signer_rig;
+
 use conductor_agent::signer::client::{SignerClient, SignerError};
-use conductor_agent::signer::protocol::{Answer, Item, ItemReason, Known, Reason, State};
-use conductor_shared::checkpoint::SignedCheckpoint;
-use conductor_shared::ids::{NodeId, Origin, TenantUid};
-use conductor_shared::merkle::{Frontier, Hash, Nodes, consistency_proof, root_at};
+use conductor_agent::signer::protocol::{Item, ItemReason, Known, Reason, State};
 use conductor_shared::stream::SignerState;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use std::convert::Infallible;
+use nix::sys::signal::Signal;
+use signer_rig::{FORK, LOG, Log, Rig, bin, code, err, refused, signed, signer};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
-
-fn bin(name: &str) -> PathBuf {
-    let dir = std::env::var_os("CONDUCTOR_BIN_DIR").map_or_else(
-        || std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned(),
-        PathBuf::from,
-    );
-    let path = dir.join(name);
-    assert!(path.exists(), "{} is missing; run: cargo build -p conductor-agent --bins", path.display());
-    path
-}
-
-fn signer(args: &[&str]) -> Output {
-    Command::new(bin("conductor-signer")).args(args).stdin(Stdio::null()).output().unwrap()
-}
-fn code(out: &Output) -> i32 {
-    out.status.code().unwrap()
-}
-fn err(out: &Output) -> String {
-    String::from_utf8_lossy(&out.stderr).into_owned()
-}
-
-/// A signer in a directory of its own.
-struct Rig {
-    tmp: tempfile::TempDir,
-    child: Option<Child>,
-}
-
-impl Rig {
-    fn new(init: &[&str]) -> Self {
-        let rig = Self { tmp: tempfile::tempdir().unwrap(), child: None };
-        let dir = rig.dir();
-        let out = signer(&[&["init", "--dir", dir.to_str().unwrap()], init].concat());
-        assert!(out.status.success(), "{}", err(&out));
-        rig
-    }
-    fn dir(&self) -> PathBuf {
-        self.tmp.path().join("signer")
-    }
-    fn file(&self, name: &str) -> PathBuf {
-        self.dir().join(name)
-    }
-    fn socket(&self) -> PathBuf {
-        self.tmp.path().join("sock")
-    }
-    fn command(&self, extra: &[&str]) -> Command {
-        let mut c = Command::new(bin("conductor-signer"));
-        c.arg("run").arg("--dir").arg(self.dir()).arg("--socket").arg(self.socket()).args(extra);
-        c.stdin(Stdio::null());
-        c
-    }
-    fn start(&mut self, extra: &[&str]) {
-        self.child = Some(self.command(extra).stderr(Stdio::null()).spawn().unwrap());
-        for _ in 0..1000 {
-            if self.client().status().is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("the signer did not start");
-    }
-    /// Runs it where it is expected to refuse.
-    fn refuses_to_start(&self, extra: &[&str]) -> Output {
-        let out = self.command(extra).output().unwrap();
-        assert!(!out.status.success());
-        out
-    }
-    fn key(&self) -> String {
-        fs::read_to_string(self.file("signer.pub")).unwrap().lines().nth(1).unwrap().to_owned()
-    }
-    fn client(&self) -> SignerClient {
-        SignerClient::new(self.socket(), self.key(), None)
-    }
-    fn signal(&mut self, s: Signal) -> i32 {
-        let mut child = self.child.take().unwrap();
-        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), s).unwrap();
-        child.wait().unwrap().code().unwrap_or(-1)
-    }
-    fn one(&self, item: Item) -> Answer {
-        self.client().checkpoints(vec![item]).unwrap().remove(0)
-    }
-}
-impl Drop for Rig {
-    fn drop(&mut self) {
-        if let Some(mut c) = self.child.take() {
-            let _ = c.kill();
-            let _ = c.wait();
-        }
-    }
-}
-
-/// Log number `n` of kind `seed`; its leaves are made of their index.
-#[derive(Clone, Copy)]
-struct Log {
-    n: u8,
-    seed: u8,
-}
-impl Nodes for Log {
-    type Error = Infallible;
-    fn node(&self, level: u8, index: u64) -> Result<Hash, Infallible> {
-        let mut f = Frontier::default();
-        for i in index << level..(index + 1) << level {
-            let mut leaf = [self.seed; 32];
-            leaf[..8].copy_from_slice(&i.to_be_bytes());
-            leaf[8] = self.n;
-            f.push(leaf, |_, _, _| {});
-        }
-        Ok(f.root())
-    }
-}
-impl Log {
-    fn item(self, from: u64, size: u64) -> Item {
-        Item {
-            origin: Origin { node: NodeId([1; 16]), tenant: TenantUid([self.n; 16]), epoch: 1 },
-            size,
-            root: root_at(&self, size).unwrap(),
-            proof_from: from,
-            proof: consistency_proof(&self, from, size).unwrap(),
-            last: None,
-        }
-    }
-}
-const LOG: Log = Log { n: 2, seed: 1 };
-const FORK: Log = Log { n: 2, seed: 9 };
-
-fn signed(a: Answer) -> SignedCheckpoint {
-    match a {
-        Answer::Signed { checkpoint } => checkpoint,
-        Answer::Refused { reason, .. } => panic!("refused: {reason}"),
-    }
-}
-fn refused(a: Answer) -> (ItemReason, Option<Known>) {
-    match a {
-        Answer::Refused { reason, last } => (reason, last),
-        Answer::Signed { checkpoint } => panic!("signed: {}", checkpoint.text),
-    }
-}
 
 /// PEERS, minisign and DESIGN, Sign roots: stock minisign verifies what is signed, with our key and with one that stock
 /// minisign made, with and without a password.
@@ -451,4 +314,37 @@ fn only_the_agent_is_served() {
     assert!(run(65533, &["status"]).status.success());
     let unlock = run(65533, &["unlock", "--signer-uid", "0", "--password-file", password.to_str().unwrap()]);
     assert!(err(&unlock).contains("NotPermitted"), "{}", err(&unlock));
+}
+
+/// SPEC, Bad input: silent, broken and too many connections neither hang the signer nor end it.
+#[test]
+fn connections_are_bounded() {
+    use std::io::{Read, Write};
+    let mut rig = Rig::new(&["--unencrypted"]);
+    rig.start(&[]);
+    let open = || UnixStream::connect(rig.socket()).unwrap();
+    let mut held: Vec<_> = (0..8).map(|_| open()).collect();
+    // Taken one by one by the accepting thread: the ninth may come before the eighth was counted.
+    let busy = (0..200).find_map(|_| {
+        std::thread::sleep(Duration::from_millis(5));
+        rig.client().status().err()
+    });
+    assert!(matches!(busy, Some(SignerError::Refused { reason: Reason::Busy, .. })), "{busy:?}");
+    assert_eq!(SignerState::from(&busy.unwrap()), SignerState::Down);
+    // A trickle does not keep a place for longer than the time of an exchange.
+    let mut slow = held.pop().unwrap();
+    drop(held);
+    slow.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    for bad in [&[0xff, 0xff, 0xff, 0xff][..], &[0, 0, 0, 2, b'{', b'}'], &[0, 0, 0, 9, b'x'], &[0]] {
+        let mut s = open();
+        s.write_all(bad).unwrap();
+        s.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        s.read_to_string(&mut answer).unwrap_or_default();
+    }
+    signed(rig.one(LOG.item(0, 2)));
+    let mut answer = Vec::new();
+    slow.write_all(&[0, 0]).unwrap();
+    slow.read_to_end(&mut answer).unwrap();
+    assert!(String::from_utf8_lossy(&answer).contains("malformed"));
 }
