@@ -226,11 +226,11 @@ fn run(args: &Run) -> Result<(), End> {
     }
     stop.thread_block().map_err(|e| End::Failed(format!("signals cannot be blocked: {e}")))?;
 
+    let password = startup_password(args)?;
     files::check_dir(&args.dir)?;
     let _alone = alone(&args.dir)?;
     let file = KeyFile::read(&args.dir.join(SECRET))?;
     let public = Public::read(&args.dir)?;
-    let password = startup_password(args)?;
     let key =
         if password.is_some() || !file.encrypted() { Some(file.open(password.as_ref())?) } else { None };
     drop((file, password));

@@ -295,3 +295,7 @@ fn dial(path: &Path, deadline: Deadline) -> Result<UnixStream, SignerError> {
     stream.set_nonblocking(false).map_err(|e| SignerError::Down(e.to_string()))?;
     Ok(stream)
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

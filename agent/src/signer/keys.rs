@@ -122,7 +122,10 @@ impl SigningKey {
     fn new(secret: SecretKey) -> Result<Self, KeyError> {
         let secret = Box::new(secret);
         let key = PublicKey::from_secret_key(&secret).map_err(|e| minisign_error(&e))?;
-        Ok(Self { public: Public::of(&key), secret, key })
+        let it = Self { public: Public::of(&key), secret, key };
+        // A key whose halves do not belong together is found here, not by the first checkpoint.
+        it.probe(&Nonce([0; 16]))?;
+        Ok(it)
     }
 
     /// Signs a checkpoint.
@@ -151,6 +154,8 @@ pub struct KeyFile {
     path: PathBuf,
     text: Zeroizing<String>,
     encrypted: bool,
+    /// Stock minisign 0.11 writes zeros for the checksum of a key without a password, and the crate refuses them.
+    unsummed: bool,
 }
 
 impl KeyFile {
@@ -159,8 +164,7 @@ impl KeyFile {
         let format = || KeyError::Format(path.into(), "secret");
         let bytes = files::read(path, MAX_KEY_FILE, Private::Owner)?;
         let text = std::str::from_utf8(&bytes).map_err(|_| format())?;
-        let line = text.lines().nth(1).ok_or_else(format)?;
-        let raw = Zeroizing::new(STANDARD.decode(line).map_err(|_| format())?);
+        let raw = decode(text);
         if raw.len() != SECRET_LEN || raw[..2] != *b"Ed" {
             return Err(format());
         }
@@ -169,7 +173,12 @@ impl KeyFile {
             b"Sc" => true,
             _ => return Err(format()),
         };
-        Ok(Self { path: path.into(), text: Zeroizing::new(text.to_owned()), encrypted })
+        let unsummed = !encrypted && raw[SECRET_LEN - 32..] == [0; 32];
+        Ok(Self { path: path.into(), text: Zeroizing::new(text.to_owned()), encrypted, unsummed })
+    }
+
+    fn raw(&self) -> Zeroizing<Vec<u8>> {
+        decode(&self.text)
     }
 
     /// True when it needs a password.
@@ -187,6 +196,7 @@ impl KeyFile {
         let path = || self.path.clone();
         let key = SecretKeyBox::from_string(&self.text).map_err(|e| minisign_error(&e))?;
         let secret = match (self.encrypted, password) {
+            (false, None) if self.unsummed => SecretKey::from_bytes(&self.raw()),
             (false, None) => key.into_unencrypted_secret_key(),
             (true, Some(p)) => key.into_secret_key(Some(p.reveal().to_owned())),
             (true, None) => {
@@ -201,11 +211,16 @@ impl KeyFile {
             }
         };
         match secret {
-            Ok(secret) => SigningKey::new(secret),
+            Ok(secret) => SigningKey::new(secret).map_err(|_| KeyError::Format(path(), "secret")),
             Err(_) if self.encrypted => Err(KeyError::WrongPassword(path())),
             Err(_) => Err(KeyError::Format(path(), "secret")),
         }
     }
+}
+
+/// The bytes of the second line of a key file; empty when it is not base64.
+fn decode(text: &str) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(STANDARD.decode(text.lines().nth(1).unwrap_or("")).unwrap_or_default())
 }
 
 /// Makes a new key; returns it and the text of its file.
@@ -219,7 +234,8 @@ pub fn generate(password: Option<&Password>) -> Result<(SigningKey, Zeroizing<St
     let text = sk.to_box(comment).map(SecretKeyBox::into_string).map_err(|e| minisign_error(&e));
     wipe(&mut sk);
     let text = Zeroizing::new(text?);
-    let file = KeyFile { path: SECRET.into(), text: text.clone(), encrypted: password.is_some() };
+    let file =
+        KeyFile { path: SECRET.into(), text: text.clone(), encrypted: password.is_some(), unsummed: false };
     Ok((file.open(password)?, text))
 }
 
@@ -283,6 +299,26 @@ mod tests {
         assert!(matches!(file.open(None), Err(KeyError::Password { .. })));
         files::replace(&path, b"untrusted comment: x\nAAAA\n").unwrap();
         assert!(matches!(KeyFile::read(&path), Err(KeyError::Format(..))));
+    }
+
+    /// DESIGN, Sign roots: a key of stock minisign 0.11 without a password (its checksum is zeros) is taken; one with a
+    /// damaged half is not.
+    #[test]
+    fn stock_keys_without_a_checksum() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(SECRET);
+        let (key, text) = generate(None).unwrap();
+        for (flip, good) in [(None, true), (Some(70), false), (Some(100), false)] {
+            let mut raw = decode(&text);
+            raw[SECRET_LEN - 32..].fill(0);
+            if let Some(at) = flip {
+                raw[at] ^= 1;
+            }
+            files::replace(&path, format!("untrusted comment: x\n{}\n", STANDARD.encode(&raw)).as_bytes())
+                .unwrap();
+            let got = KeyFile::read(&path).unwrap().open(None);
+            assert_eq!(got.map(|k| k.public == key.public).unwrap_or(false), good, "{flip:?}");
+        }
     }
 
     /// A wiped key is zeros.
