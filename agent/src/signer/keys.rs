@@ -317,7 +317,7 @@ mod tests {
             files::replace(&path, format!("untrusted comment: x\n{}\n", STANDARD.encode(&raw)).as_bytes())
                 .unwrap();
             let got = KeyFile::read(&path).unwrap().open(None);
-            assert_eq!(got.map(|k| k.public == key.public).unwrap_or(false), good, "{flip:?}");
+            assert_eq!(got.is_ok_and(|k| k.public == key.public), good, "{flip:?}");
         }
     }
 

@@ -101,13 +101,16 @@ fn chmod(dir: &tempfile::TempDir, name: &str) {
 /// DESIGN, Origins ("durably keeps before it releases"): a failed write or a failed sync is an error, for ever.
 #[test]
 fn a_failed_sync_is_never_success() {
-    for (device, writable) in [("/dev/null", true), ("/dev/full", true), ("/dev/null", false)] {
+    for (device, writable, at_step) in
+        [("/dev/null", true, "sync"), ("/dev/full", true, "append"), ("/dev/null", false, "append")]
+    {
         let dir = fresh();
         let mut m = open(&dir).unwrap();
         let good = m.file.try_clone().unwrap();
         // /dev/null takes every write and cannot be synced; /dev/full takes none.
         m.file = OpenOptions::new().read(true).write(writable).open(device).unwrap();
-        assert!(m.remember(&[(origin(1), at(5))]).is_err(), "{device}");
+        let e = m.remember(&[(origin(1), at(5))]).unwrap_err();
+        assert!(matches!(e, MemoryError::File(FileError::Io { doing, .. }) if doing == at_step), "{device}");
         assert_eq!(m.known(&origin(1)), None);
         m.file = good;
         let e = m.remember(&[(origin(1), at(5))]).unwrap_err();

@@ -1,5 +1,6 @@
 //! A real signer process in a directory of its own, and logs for it to sign. For tests only.
 #![allow(missing_docs, unreachable_pub)] // shared by test files, not an interface
+#![allow(clippy::unwrap_used, clippy::panic)] // a test may; clippy sees only #[test] functions as such
 
 use conductor_agent::signer::client::SignerClient;
 use conductor_agent::signer::protocol::{Answer, Item, ItemReason, Known};
