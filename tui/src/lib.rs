@@ -1,1 +1,4 @@
 //! Conductor.
+pub mod app;
+pub mod client;
+mod view;

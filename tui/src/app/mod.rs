@@ -1,0 +1,27 @@
+//! The console: model, messages and update are pure; [`run`] is the loop around them, and the only part that touches a
+//! terminal. Nothing here decides what is allowed: the agent does.
+
+pub(crate) mod action;
+mod acts;
+mod agents;
+pub(crate) mod alarm;
+pub(crate) mod dialog;
+pub(crate) mod input;
+mod input_keys;
+pub(crate) mod keys;
+pub(crate) mod layout;
+mod loosen;
+pub(crate) mod model;
+pub(crate) mod msg;
+pub(crate) mod palette;
+pub(crate) mod receipts;
+pub(crate) mod sample;
+pub(crate) mod spark;
+pub(crate) mod tenants;
+#[cfg(test)]
+pub(crate) mod testing;
+mod update;
+
+pub(crate) use input_keys::ask_password;
+pub use model::Model;
+pub use sample::{bench_model, draw_frame};

@@ -1,0 +1,3 @@
+//! Client.
+pub(crate) mod facts;
+pub(crate) mod pins;
