@@ -6,6 +6,7 @@ mod acts;
 mod agents;
 pub(crate) mod alarm;
 pub(crate) mod dialog;
+mod effects;
 pub(crate) mod input;
 mod input_keys;
 pub(crate) mod keys;
@@ -15,13 +16,17 @@ pub(crate) mod model;
 pub(crate) mod msg;
 pub(crate) mod palette;
 pub(crate) mod receipts;
+mod run;
 pub(crate) mod sample;
 pub(crate) mod spark;
 pub(crate) mod tenants;
+mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;
 mod update;
 
 pub(crate) use input_keys::ask_password;
+pub use crate::view::theme::ThemeName;
 pub use model::Model;
+pub use run::{ConsoleConfig, ConsoleError, locale_is_ascii, run};
 pub use sample::{bench_model, draw_frame};

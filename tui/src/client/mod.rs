@@ -1,3 +1,0 @@
-//! Client.
-pub(crate) mod facts;
-pub(crate) mod pins;
