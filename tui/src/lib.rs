@@ -3,5 +3,7 @@
 //! It speaks to agents only through their public HTTP and WebSocket API ([`client`]), and must never import the agent.
 
 pub mod app;
+pub mod cli;
 pub mod client;
+pub mod replay;
 mod view;

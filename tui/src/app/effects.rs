@@ -151,9 +151,12 @@ impl Runner {
                 });
             }
             Effect::Send { ticket, action } => {
-                let Some(s) = self.session(action.target().key.agent) else { return };
+                let s = self.session(action.target().key.agent);
                 tokio::spawn(async move {
-                    let got = send(&s, action.text()).await.map_err(|e| refusal(&e));
+                    let got = match s {
+                        Some(s) => send(&s, action.text()).await.map_err(|e| refusal(&e)),
+                        None => Err(refusal(&ClientError::Usage("not connected: nothing was sent".into()))),
+                    };
                     let _ = out.send(Msg::Answered(ticket, got)).await;
                 });
             }
