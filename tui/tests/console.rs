@@ -121,7 +121,7 @@ fn ten_thousand_tenants_on_a_slow_link() {
     let from = now();
     let mut seat = Seat::open(dir.path(), (120, 40), &[]);
     seat.shows("production");
-    seat.wait("live", |s| s.contains(" live"));
+    seat.wait("live", |s| s.contains("production  live"));
     let took = from.elapsed();
     println!("attached to 10,000 tenants in {took:?}");
     assert!(took < Duration::from_secs(15), "{took:?}");
@@ -146,7 +146,7 @@ fn ten_thousand_tenants_on_a_slow_link() {
     seat.press("\x1b");
     seat.shows("tenant-07777");
     let agent = start(&sock, fake);
-    seat.wait("live again", |s| s.contains(" live"));
+    seat.wait("live again", |s| s.contains("production  live"));
     seat.press("q");
     assert_eq!(seat.ended(), 0);
     drop(agent);
@@ -163,14 +163,14 @@ fn the_terminal_is_given_back() {
     let _agent = start(&dir.path().join("agent.sock"), SMALL);
     for signal in [nix::sys::signal::Signal::SIGTERM, nix::sys::signal::Signal::SIGHUP] {
         let mut seat = Seat::open(dir.path(), (80, 24), &[]);
-        seat.wait("live", |s| s.contains(" live"));
+        seat.wait("live", |s| s.contains("production  live"));
         let pid = i32::try_from(seat.child.process_id().unwrap()).unwrap();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
         assert_eq!(seat.ended(), 0);
     }
     if cfg!(debug_assertions) {
         let mut seat = Seat::open(dir.path(), (80, 24), &[]);
-        seat.wait("live", |s| s.contains(" live"));
+        seat.wait("live", |s| s.contains("production  live"));
         seat.press(":panic\r");
         assert_eq!(seat.ended(), 101);
         let text = String::from_utf8_lossy(&seat.out.lock().unwrap().1).into_owned();
@@ -185,7 +185,7 @@ fn suspended_and_continued() {
     let dir = tempfile::tempdir().unwrap();
     let _agent = start(&dir.path().join("agent.sock"), SMALL);
     let mut seat = Seat::open(dir.path(), (80, 24), &["--read-only"]);
-    seat.wait("live", |s| s.contains(" live"));
+    seat.wait("live", |s| s.contains("production  live"));
     seat.shows("read-only");
     seat.press("!");
     seat.press("\x1a");
@@ -197,7 +197,13 @@ fn suspended_and_continued() {
     }
     std::thread::sleep(Duration::from_millis(200));
     kill(pid, Signal::SIGCONT).unwrap();
-    seat.wait("the screen again", |s| s.contains(" live"));
+    seat.wait("the screen again", |s| s.contains("production  live"));
+    seat.press("\x0c");
+    for (cols, rows) in [(120, 40), (50, 10), (200, 60), (80, 24)] {
+        seat.out.lock().unwrap().0.screen_mut().set_size(rows, cols);
+        seat.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+        seat.wait("the new size", |s| s.contains(if cols < 60 { "needs 60x16" } else { "production  live" }));
+    }
     seat.press("q");
     assert_eq!(seat.ended(), 0);
 }

@@ -141,11 +141,18 @@ async fn main_loop(
             _ = term.recv() => return Ok(()),
             _ = hup.recv() => return Ok(()),
             _ = int.recv() => return Ok(()),
-            _ = tstp.recv() => { suspend(m, &mut events)?; None }
+            _ = tstp.recv() => { suspend(m)?; None }
             _ = frames.tick(), if m.dirty => {
+                // The size as it is now, not as the last event said: what is drawn must fit.
+                let size = screen.size()?;
+                if (size.width, size.height) != m.size {
+                    update(m, Msg::Resize(size.width, size.height));
+                }
                 m.dirty = false;
                 if std::mem::take(&mut m.clear) {
-                    screen.clear()?;
+                    // `Terminal::clear` would ask the terminal where its cursor is, and the event stream would eat
+                    // the answer; a resize to the same size clears as well and asks nothing.
+                    screen.resize(ratatui::layout::Rect::new(0, 0, size.width, size.height))?;
                 }
                 terminal::draw(&mut screen, m)?;
                 None
@@ -171,7 +178,7 @@ async fn main_loop(
         for effect in update(m, msg) {
             match effect {
                 Effect::Quit => return Ok(()),
-                Effect::Suspend => suspend(m, &mut events)?,
+                Effect::Suspend => suspend(m)?,
                 Effect::Copy(text) => terminal::copy(&text)?,
                 other => runner.run(other),
             }
@@ -179,10 +186,9 @@ async fn main_loop(
     }
 }
 
-/// The event stream reads the terminal from a thread of its own: it is put away while the shell has the terminal.
-fn suspend(m: &mut Model, events: &mut EventStream) -> Result<(), ConsoleError> {
+/// Stops every thread of the process, the one that reads the terminal too: the shell has it alone meanwhile.
+fn suspend(m: &mut Model) -> Result<(), ConsoleError> {
     terminal::suspend()?;
-    *events = EventStream::new();
     let (w, h) = crossterm::terminal::size()?;
     update(m, Msg::Resize(w, h));
     update(m, Msg::Resumed);
