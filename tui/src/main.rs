@@ -1,53 +1,44 @@
-//! `conductor`: the console, and the plain commands.
+//! `conductor`: the console, and the same actions as plain commands.
 
-use clap::Parser as _;
-use conductor_tui::app::{ConsoleConfig, ConsoleError, ThemeName, locale_is_ascii, run};
-use conductor_tui::client::endpoint::Endpoint;
+use clap::Parser;
+use conductor_tui::app::{self, ConsoleError};
+use conductor_tui::cli::args::LookArgs;
+use conductor_tui::cli::context::ConsoleConfig;
+use conductor_tui::cli::output::{self, CliError, Output};
+use conductor_tui::cli::{self, Parsed};
+use conductor_tui::client::keys::KeyError;
 use std::process::ExitCode;
 
-/// The console of Conductor.
-#[derive(Debug, clap::Parser)]
-#[command(version)]
-struct Args {
-    /// An agent: unix:/path, http://host:port or https://host:port#sha256=<digest>. May be given several times.
-    #[arg(long, env = "CONDUCTOR_AGENT", value_delimiter = ' ', required = true)]
-    agent: Vec<Endpoint>,
-    /// Your minisign secret key file.
-    #[arg(long, env = "CONDUCTOR_KEY")]
-    key: std::path::PathBuf,
-    /// Only look.
-    #[arg(long)]
-    read_only: bool,
-    /// dark, light or plain.
-    #[arg(long, env = "CONDUCTOR_THEME", default_value = "dark", value_parser = theme)]
-    theme: ThemeName,
-    /// Marks and frames of ASCII only.
-    #[arg(long)]
-    ascii: bool,
-}
-
-fn theme(text: &str) -> Result<ThemeName, String> {
-    ThemeName::from_name(text).ok_or_else(|| "expected dark, light or plain".into())
-}
-
-fn open_console(a: Args) -> Result<(), ConsoleError> {
-    let config = ConsoleConfig {
-        agents: a.agent,
-        key_file: a.key,
-        read_only: a.read_only,
-        theme: a.theme,
-        no_color: std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()),
-        ascii: a.ascii || locale_is_ascii(),
-    };
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(config))
-}
-
 fn main() -> ExitCode {
-    match open_console(Args::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("conductor: {e}");
-            ExitCode::FAILURE
-        }
+    let args = cli::args::Cli::parse();
+    let as_json = args.global.json;
+    ExitCode::from(output::write(&work(args), as_json))
+}
+
+fn work(args: cli::args::Cli) -> Result<Output, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| CliError::Failed(format!("cannot start: {e}")))?;
+    let look = args.look.clone();
+    match cli::parsed(args)? {
+        Parsed::Console(config) => runtime.block_on(open_console(config, look)),
+        Parsed::Plain(context, command) => runtime.block_on(cli::run(&context, command)),
     }
+}
+
+/// The seam between plain commands and the console: the one place where the console is opened.
+async fn open_console(config: ConsoleConfig, look: LookArgs) -> Result<Output, CliError> {
+    let config = app::ConsoleConfig {
+        agents: config.agents,
+        key_file: config.key.ok_or(KeyError::Missing)?,
+        read_only: config.read_only,
+        theme: look.theme,
+        no_color: std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()),
+        ascii: look.ascii || app::locale_is_ascii(),
+    };
+    app::run(config).await.map_err(|e| match e {
+        ConsoleError::Client(e) => CliError::Client(e),
+        ConsoleError::Key(e) => e.into(),
+        e => CliError::Failed(e.to_string()),
+    })?;
+    Ok(Output::ok("", serde_json::Value::Null))
 }

@@ -33,7 +33,7 @@ pub enum KeyError {
     )]
     Missing,
     /// It cannot be opened, read or written.
-    #[error("key file {path}: {why}")]
+    #[error("secret file {path}: {why}")]
     File {
         /// Which.
         path: String,
@@ -41,7 +41,7 @@ pub enum KeyError {
         why: String,
     },
     /// Others can read it.
-    #[error("key file {path} can be read or written by others (mode {mode:04o}): run  chmod 600 {path}")]
+    #[error("secret file {path} can be read or written by others (mode {mode:04o}): run: chmod 600 {path}")]
     Open {
         /// Which.
         path: String,
@@ -50,7 +50,7 @@ pub enum KeyError {
     },
     /// It belongs to somebody else.
     #[error(
-        "key file {path} belongs to user {owner}, and you are user {me}: sign with your own key, or run as its owner  chown {me} {path}"
+        "secret file {path} belongs to user {owner}, and you are user {me}: use your own, or have it given to you: chown {me} {path}"
     )]
     Owner {
         /// Which.
@@ -62,7 +62,7 @@ pub enum KeyError {
     },
     /// Not a minisign secret key.
     #[error(
-        "key file {path} is not a minisign secret key: expected a comment line and a line of base64 (is it the .pub file?)"
+        "key file {path} is not what it should be: a minisign secret key is a comment line and a line of base64 (is it the .pub file?); a token is one line"
     )]
     Form {
         /// Which.
@@ -113,31 +113,35 @@ fn file_error(path: &Path) -> impl Fn(std::io::Error) -> KeyError {
     move |e| KeyError::File { path: path.clone(), why: e.to_string() }
 }
 
+/// Reads a small file that holds a secret, after checking whose it is and who else may read it.
+pub fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyError> {
+    let err = file_error(path);
+    // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
+    let flags = nix::fcntl::OFlag::O_NONBLOCK.bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(&err)?;
+    let meta = file.metadata().map_err(&err)?;
+    if !meta.is_file() {
+        return Err(KeyError::File { path: name(path), why: "it is not a regular file".into() });
+    }
+    let me = nix::unistd::geteuid().as_raw();
+    if meta.uid() != me {
+        return Err(KeyError::Owner { path: name(path), owner: meta.uid(), me });
+    }
+    if meta.mode() & 0o077 != 0 {
+        return Err(KeyError::Open { path: name(path), mode: meta.mode() & 0o7777 });
+    }
+    let form = || KeyError::Form { path: name(path) };
+    // Reserved whole, so that the buffer does not move and leave copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(usize::try_from(MAX_FILE).unwrap_or(0) + 1));
+    file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|_| form())?;
+    if text.len() as u64 > MAX_FILE { Err(form()) } else { Ok(text) }
+}
+
 impl KeyFile {
     /// Reads a key file, after checking whose it is and who else may read it.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let err = file_error(path);
-        // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
-        let flags = nix::fcntl::OFlag::O_NONBLOCK.bits();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(&err)?;
-        let meta = file.metadata().map_err(&err)?;
-        if !meta.is_file() {
-            return Err(KeyError::File { path: name(path), why: "it is not a regular file".into() });
-        }
-        let me = nix::unistd::geteuid().as_raw();
-        if meta.uid() != me {
-            return Err(KeyError::Owner { path: name(path), owner: meta.uid(), me });
-        }
-        if meta.mode() & 0o077 != 0 {
-            return Err(KeyError::Open { path: name(path), mode: meta.mode() & 0o7777 });
-        }
         let form = || KeyError::Form { path: name(path) };
-        // Reserved whole, so that the buffer does not move and leave copies behind.
-        let mut text = Zeroizing::new(String::with_capacity(usize::try_from(MAX_FILE).unwrap_or(0) + 1));
-        file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|_| form())?;
-        if text.len() as u64 > MAX_FILE {
-            return Err(form());
-        }
+        let text = read_private(path)?;
         let raw = decode(&text).ok_or_else(form)?;
         let encrypted = match (&raw[..2], &raw[2..4]) {
             (b"Ed", [0, 0]) => false,
