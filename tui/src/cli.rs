@@ -1,0 +1,59 @@
+//! Plain commands: the same actions as the console, for scripts and runbooks, over the same client.
+//!
+//! Every command answers in text or, with `--json`, in one JSON document on standard output. Exit codes are public:
+//! 0 done; 1 denied or failed; 2 bad input; `verify` has its own. What an agent or a file said is outside text and is
+//! shown safely. A loosening asks first; a tightening never does.
+
+pub mod args;
+pub mod change;
+pub mod context;
+pub mod control;
+pub mod output;
+pub mod receipts;
+pub mod replay;
+pub mod status;
+pub mod tenants;
+pub mod verify;
+
+use args::{Cli, Command, KeyCommand, RampCommand};
+use context::Context;
+use output::{CliError, Output};
+
+/// What `main` is to do.
+#[derive(Debug)]
+pub enum Parsed {
+    /// Open the console.
+    Console(context::ConsoleConfig),
+    /// Run a plain command.
+    Plain(Box<Context>, Command),
+}
+
+/// Sorts out the arguments.
+pub fn parsed(cli: Cli) -> Result<Parsed, CliError> {
+    let context = Context::new(cli.global)?;
+    Ok(match cli.command {
+        None => Parsed::Console(context.console()),
+        Some(c) => Parsed::Plain(Box::new(context), c),
+    })
+}
+
+/// Runs a plain command.
+pub async fn run(context: &Context, command: Command) -> Result<Output, CliError> {
+    match command {
+        Command::Ramp(RampCommand::Kill(k)) => control::kill_set(context, k).await,
+        Command::Ramp(c) => control::ramp(context, c).await,
+        Command::Kill(c) => control::kill(context, c).await,
+        Command::Quota(c) => control::quota(context, c).await,
+        Command::Tenant(c) => tenants::tenant(context, c).await,
+        Command::Workflow(c) => tenants::workflow(context, c).await,
+        Command::Token(c) => tenants::token(context, c).await,
+        Command::Receipts(c) => receipts::receipts(context, c).await,
+        Command::Checkpoint(c) => receipts::checkpoint(context, c).await,
+        Command::Totals(c) => status::totals(context, c).await,
+        Command::Node => status::node(context).await,
+        Command::Verify(c) => verify::verify(&c),
+        Command::Key(KeyCommand::New { out, unencrypted }) => status::key_new(out, unencrypted).await,
+        Command::Key(KeyCommand::Show { file }) => status::key_show(context, file).await,
+        Command::Replay(c) => replay::replay(context, c).await,
+    }
+}

@@ -1,0 +1,426 @@
+//! The command line. Its names are public: snapshots of every help text keep them from changing unseen.
+
+use crate::app::ThemeName;
+use crate::client::endpoint::Endpoint;
+use crate::client::resolve::TenantName;
+use clap::{Args, Parser, Subcommand};
+use conductor_shared::fact::{ActorType, Env};
+use conductor_shared::ids::Ident;
+use conductor_shared::quota::QuotaKind;
+use conductor_shared::ramp::{Selector, parse_percent};
+use std::path::PathBuf;
+
+/// The console of Conductor, and the same actions as plain commands.
+#[derive(Debug, Parser)]
+#[command(name = "conductor", version, about, after_help = "Without a command the console opens.\n\
+Exit codes: 0 done, 1 denied or failed, 2 bad input; verify: 0 verified, 3 refuted, 4 unconfirmed.")]
+pub struct Cli {
+    /// For all commands.
+    #[command(flatten)]
+    pub global: Global,
+    /// How the console looks.
+    #[command(flatten)]
+    pub look: LookArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options of all commands.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Agent: unix:/path, http://host:port (demo), https://host:port#sha256=<pin>. The console takes several
+    #[arg(long = "agent", value_name = "ENDPOINT", env = "CONDUCTOR_AGENT", hide_env_values = true, global = true, value_delimiter = ',')]
+    pub agents: Vec<Endpoint>,
+    /// Your operator key, a minisign secret key file
+    #[arg(long, value_name = "FILE", env = "CONDUCTOR_KEY", hide_env_values = true, global = true)]
+    pub key: Option<PathBuf>,
+    /// Refuse everything that changes something
+    #[arg(long, global = true)]
+    pub read_only: bool,
+    /// Answer in JSON on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// How the console looks.
+#[derive(Debug, Clone, Args)]
+pub struct LookArgs {
+    /// Colours of the console: dark, light or plain. `NO_COLOR` is heeded too
+    #[arg(long, env = "CONDUCTOR_THEME", hide_env_values = true, default_value = "dark", value_parser = theme)]
+    pub theme: ThemeName,
+    /// Draw the console with ASCII only; so it is by itself where the locale is not UTF-8
+    #[arg(long)]
+    pub ascii: bool,
+}
+
+fn theme(text: &str) -> Result<ThemeName, String> {
+    ThemeName::from_name(text).ok_or_else(|| "expected dark, light or plain".into())
+}
+
+/// Plain commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Which share of subjects a workflow is open to
+    #[command(subcommand)]
+    Ramp(RampCommand),
+    /// Kill switches
+    #[command(subcommand)]
+    Kill(KillCommand),
+    /// What a tenant may use
+    #[command(subcommand)]
+    Quota(QuotaCommand),
+    /// Tenants
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// A tenant's catalog of workflow types
+    #[command(subcommand)]
+    Workflow(WorkflowCommand),
+    /// Tokens of workloads
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Receipts: list, show, export
+    #[command(subcommand)]
+    Receipts(ReceiptsCommand),
+    /// Verify receipts or a checkpoint, offline
+    Verify(VerifyArgs),
+    /// The newest signed checkpoint of a log
+    Checkpoint(CheckpointArgs),
+    /// Exact sums of a tenant's runs, steps and bytes
+    Totals(TenantArg),
+    /// The agent: who, which version, what time
+    Node,
+    /// Operator keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Play recorded workflow runs against the agent
+    Replay(ReplayArgs),
+}
+
+/// Names a tenant.
+#[derive(Debug, Clone, Args)]
+pub struct TenantArg {
+    /// Display id or uid; "node" for the node's own log
+    pub tenant: TenantName,
+}
+
+/// How a change is made.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ChangeArgs {
+    /// Why; required to loosen, and stands in the receipt
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Confirm a loosening without being asked
+    #[arg(long)]
+    pub yes: bool,
+    /// Show class, blast radius and the text that would be signed; send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// A rule of a tenant, to change.
+#[derive(Debug, Clone, Args)]
+pub struct RuleArgs {
+    /// Display id or uid of the tenant
+    pub tenant: TenantName,
+    /// action/workflow, with * for any: run/etl, */etl, */*
+    pub rule: Selector,
+    /// How.
+    #[command(flatten)]
+    pub change: ChangeArgs,
+}
+
+/// `kill set` and `ramp kill`
+#[derive(Debug, Clone, Args)]
+pub struct KillArgs {
+    /// Which.
+    #[command(flatten)]
+    pub rule: RuleArgs,
+    /// Deny new runs only; open runs go on
+    #[arg(long)]
+    pub drain: bool,
+}
+
+/// `conductor ramp`
+#[derive(Debug, Subcommand)]
+pub enum RampCommand {
+    /// All rules of a tenant
+    Show(TenantArg),
+    /// Set a rule; lowering an existing one is sent as a cap, which always counts
+    Set {
+        /// Which.
+        #[command(flatten)]
+        rule: RuleArgs,
+        /// 0 to 100, with up to two decimals
+        #[arg(value_parser = percent)]
+        percent: u16,
+    },
+    /// Lower a rule to its last lower value, else to 0 %
+    Rollback(RuleArgs),
+    /// Remove a rule
+    Clear(RuleArgs),
+    /// The same as: conductor kill set
+    Kill(KillArgs),
+}
+
+/// `conductor kill`
+#[derive(Debug, Subcommand)]
+pub enum KillCommand {
+    /// Deny new runs and steps
+    Set(KillArgs),
+    /// Lift a kill switch
+    Clear(RuleArgs),
+    /// All kill switches of a tenant
+    Show(TenantArg),
+}
+
+/// `conductor quota`
+#[derive(Debug, Subcommand)]
+pub enum QuotaCommand {
+    /// All quotas of a tenant
+    Show(TenantArg),
+    /// Set one; lowering is sent as a cap, which always counts
+    Set {
+        /// Display id or uid of the tenant
+        tenant: TenantName,
+        /// concurrent_runs, step_rate (a second), step_burst, receipt_backlog or evidence_bytes
+        #[arg(value_parser = quota)]
+        quota: QuotaKind,
+        /// New limit, a whole number
+        limit: u64,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+/// `conductor tenant`
+#[derive(Debug, Subcommand)]
+pub enum TenantCommand {
+    /// Create a tenant; its uid is chosen here, at random
+    Create {
+        /// Display id: a-z 0-9 . _ -
+        name: Ident,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// All tenants of the node
+    List,
+    /// Control state and log of one
+    Show(TenantArg),
+}
+
+/// `conductor workflow`
+#[derive(Debug, Subcommand)]
+pub enum WorkflowCommand {
+    /// Add a workflow type to the catalog
+    Register(WorkflowArgs),
+    /// Take one out
+    Retire(WorkflowArgs),
+    /// The catalog
+    List(TenantArg),
+}
+
+/// A workflow type, to change.
+#[derive(Debug, Clone, Args)]
+pub struct WorkflowArgs {
+    /// Display id or uid of the tenant
+    pub tenant: TenantName,
+    /// The workflow type
+    pub workflow: Ident,
+    /// How.
+    #[command(flatten)]
+    pub change: ChangeArgs,
+}
+
+/// `conductor token`
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token; its secret is made here, shown once, and only its digest is sent
+    Issue {
+        /// Display id or uid of the tenant
+        tenant: TenantName,
+        /// What it is for
+        name: Ident,
+        /// Write the token to this new file (mode 0600) instead of showing it
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Shut a token out
+    Revoke {
+        /// Display id or uid of the tenant
+        tenant: TenantName,
+        /// Id of the token, or its name when only one live token has it
+        token: String,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// All tokens of a tenant
+    List(TenantArg),
+}
+
+/// `conductor receipts`
+#[derive(Debug, Subcommand)]
+pub enum ReceiptsCommand {
+    /// Receipts in order
+    List {
+        /// Display id or uid; "node" for the node's own log
+        tenant: TenantName,
+        /// The last so many
+        #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "from", value_parser = clap::value_parser!(u16).range(1..=500))]
+        last: u16,
+        /// From this index on
+        #[arg(long, value_name = "INDEX")]
+        from: Option<u64>,
+        /// How many, with --from
+        #[arg(long, value_name = "N", default_value_t = 100, requires = "from", value_parser = clap::value_parser!(u16).range(1..=500))]
+        limit: u16,
+    },
+    /// One receipt with its fields
+    Show {
+        /// Display id or uid; "node" for the node's own log
+        tenant: TenantName,
+        /// Its index
+        index: u64,
+        /// With what proves it, for: conductor verify
+        #[arg(long)]
+        proof: bool,
+        /// Write the proof to this new file
+        #[arg(long, value_name = "FILE", requires = "proof")]
+        out: Option<PathBuf>,
+    },
+    /// A range with what proves it whole, as JSON lines, for: conductor verify
+    Export {
+        /// Display id or uid; "node" for the node's own log
+        tenant: TenantName,
+        /// First index
+        #[arg(long, value_name = "INDEX", default_value_t = 0)]
+        from: u64,
+        /// One after the last index; the size of the newest signed checkpoint unless given
+        #[arg(long, value_name = "INDEX")]
+        to: Option<u64>,
+        /// Write to this new file
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+/// `conductor verify`
+#[derive(Debug, Clone, Args)]
+pub struct VerifyArgs {
+    /// A receipt with its proof, an export, or a checkpoint (with FILE.minisig beside it)
+    pub file: PathBuf,
+    /// What you trust, decided beforehand: trust.toml
+    #[arg(long, value_name = "FILE")]
+    pub trust: PathBuf,
+}
+
+/// `conductor checkpoint`
+#[derive(Debug, Clone, Args)]
+pub struct CheckpointArgs {
+    /// Display id or uid; "node" for the node's own log
+    pub tenant: TenantName,
+    /// Write FILE and FILE.minisig, for: minisign -V
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `conductor key`
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key pair: FILE (mode 0600) and FILE.pub
+    New {
+        /// The secret key's file
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Without a password: for demos and rehearsals
+        #[arg(long)]
+        unencrypted: bool,
+    },
+    /// The public key of a secret key file
+    Show {
+        /// The secret key's file; --key unless given
+        file: Option<PathBuf>,
+    },
+}
+
+/// `conductor replay`
+#[derive(Debug, Clone, Args)]
+pub struct ReplayArgs {
+    /// Records in WfFormat 1.5
+    #[arg(value_name = "FILE", required_unless_present = "generate", conflicts_with = "generate")]
+    pub files: Vec<PathBuf>,
+    /// Display id of the tenant that the token belongs to
+    #[arg(long)]
+    pub tenant: Ident,
+    /// Workflow type, from the tenant's catalog
+    #[arg(long)]
+    pub workflow: Ident,
+    /// File with the workload's token (mode 0600)
+    #[arg(long, value_name = "FILE")]
+    pub token_file: PathBuf,
+    /// So many times as fast as recorded; "max" or 0 does not wait
+    #[arg(long, value_name = "X", default_value = "1", value_parser = speed)]
+    pub speed: f64,
+    /// production, staging, development or rehearsal
+    #[arg(long, default_value = "rehearsal", value_parser = env)]
+    pub env: Env,
+    /// person, service, schedule or agent
+    #[arg(long, default_value = "service", value_parser = actor)]
+    pub actor: ActorType,
+    /// What is asked for
+    #[arg(long, default_value = "run")]
+    pub action: Ident,
+    /// Subjects are TEXT and the number of the run; without it each run is its own subject
+    #[arg(long, value_name = "TEXT")]
+    pub subject_prefix: Option<String>,
+    /// Steps of one run that may be open at a time
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub parallel: u16,
+    /// Runs that may be open at a time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub runs: u16,
+    /// Play everything so many times
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub repeat: u32,
+    /// How long one request is tried again before its denial stands, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=3600))]
+    pub max_wait: u32,
+    /// Make up N workflows instead of reading records
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub generate: Option<u64>,
+    /// Seed of --generate
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+}
+
+fn percent(text: &str) -> Result<u16, String> {
+    parse_percent(text).ok_or_else(|| "expected 0 to 100 with up to two decimals, such as 10 or 12.5".into())
+}
+
+fn quota(text: &str) -> Result<QuotaKind, String> {
+    QuotaKind::from_name(text)
+        .ok_or_else(|| format!("expected one of {}", QuotaKind::ALL.map(QuotaKind::name).join(", ")))
+}
+
+fn env(text: &str) -> Result<Env, String> {
+    Env::from_word(text).ok_or_else(|| "expected production, staging, development or rehearsal".into())
+}
+
+fn actor(text: &str) -> Result<ActorType, String> {
+    ActorType::from_word(text).ok_or_else(|| "expected person, service, schedule or agent".into())
+}
+
+/// 0 stands for no waiting.
+fn speed(text: &str) -> Result<f64, String> {
+    if text == "max" {
+        return Ok(0.0);
+    }
+    let x = text.parse::<f64>().ok().filter(|x| x.is_finite() && *x >= 0.0);
+    x.ok_or_else(|| "expected a number such as 1, 10 or 0.5, or max".into())
+}

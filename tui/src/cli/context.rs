@@ -1,0 +1,94 @@
+//! What all commands share: which agent, which key, what is allowed.
+
+use super::args::Global;
+use super::output::CliError;
+use crate::client::clock::SystemClock;
+use crate::client::endpoint::Endpoint;
+use crate::client::http::Agent;
+use crate::client::keys::{KeyError, KeyFile};
+use crate::client::session::ReadSession;
+use conductor_shared::clock::Clock;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where the agent of this machine listens when none is named.
+pub const DEFAULT_AGENT: &str = "unix:/run/conductor/agent.sock";
+
+/// What the console needs to open.
+#[derive(Debug, Clone)]
+pub struct ConsoleConfig {
+    /// Agents, at least one.
+    pub agents: Vec<Endpoint>,
+    /// The operator's key file, if one was named.
+    pub key: Option<PathBuf>,
+    /// Only look.
+    pub read_only: bool,
+}
+
+/// What plain commands need.
+#[derive(Clone)]
+pub struct Context {
+    agents: Vec<Endpoint>,
+    /// The operator's key file, if one was named.
+    pub key: Option<PathBuf>,
+    read_only: bool,
+    /// Answer in JSON.
+    pub json: bool,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Context").field("agents", &self.agents).field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// From the global options.
+    pub fn new(global: Global) -> Result<Self, CliError> {
+        let mut agents = global.agents;
+        if agents.is_empty() {
+            agents.push(DEFAULT_AGENT.parse().map_err(|e| CliError::Input(format!("{e}")))?);
+        }
+        Ok(Self {
+            agents,
+            key: global.key,
+            read_only: global.read_only,
+            json: global.json,
+            clock: Arc::new(SystemClock),
+        })
+    }
+
+    /// For the console.
+    pub fn console(&self) -> ConsoleConfig {
+        ConsoleConfig { agents: self.agents.clone(), key: self.key.clone(), read_only: self.read_only }
+    }
+
+    /// The one agent that a plain command speaks to.
+    pub fn agent(&self) -> Result<Agent, CliError> {
+        match self.agents.as_slice() {
+            [one] => Ok(Agent::new(one.clone())?),
+            many => Err(CliError::Input(format!(
+                "a plain command speaks to one agent, and {} are named: give one --agent",
+                many.len()
+            ))),
+        }
+    }
+
+    /// A session for reading, with the operator's key. Asks for its password when it has one.
+    pub async fn session(&self) -> Result<ReadSession, CliError> {
+        let agent = self.agent()?;
+        let path = self.key.as_ref().ok_or(KeyError::Missing)?;
+        let key = KeyFile::load(path)?.unlock_at_terminal().await?;
+        Ok(ReadSession::new(agent, Arc::new(key), Arc::clone(&self.clock)))
+    }
+
+    /// Refuses changes when only looking is allowed.
+    pub fn may_change(&self) -> Result<(), CliError> {
+        if self.read_only {
+            return Err(CliError::Input("--read-only was given, and this would change something".into()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! The node, a tenant's sums, and operator keys.
+
+use super::args::TenantArg;
+use super::context::Context;
+use super::output::{CliError, Output, table, time};
+use crate::client::error::seconds;
+use crate::client::keys::{self, KeyError, KeyFile, public_file};
+use crate::client::resolve;
+use conductor_shared::checkpoint::key_id;
+use conductor_shared::shown::shown;
+use serde_json::json;
+use std::path::PathBuf;
+
+/// `conductor node`
+pub async fn node(context: &Context) -> Result<Output, CliError> {
+    let session = context.session().await?;
+    let opened = session.get().await?;
+    let node = session.agent().node(&opened.bearer).await?;
+    let ready = session.agent().ready().await;
+    let state = match &ready {
+        Ok(()) => "ready: it can decide".to_owned(),
+        Err(e) => format!("not ready: {e}"),
+    };
+    let roles: Vec<String> = opened.roles.iter().map(|r| shown(r, 40)).collect();
+    let text = format!(
+        "node         {} ({})\nenvironment  {}\nversion      {}\ntime         {}\nstate        {state}\nyou          {} ({})\n",
+        node.name,
+        node.node_id,
+        node.environment,
+        shown(&node.version, 40),
+        time(node.now_us),
+        opened.person,
+        roles.join(", ")
+    );
+    let json = json!({ "node": node, "ready": ready.is_ok(), "person": opened.person, "roles": opened.roles });
+    Ok(Output::ok(text, json))
+}
+
+/// `conductor totals`
+pub async fn totals(context: &Context, args: TenantArg) -> Result<Output, CliError> {
+    let session = context.session().await?;
+    let found = resolve::tenant(&session, &args.tenant).await?;
+    let bearer = session.bearer().await?;
+    let totals = session.agent().totals(&bearer, found.uid).await?;
+    let row = |name: String, s: &conductor_shared::meter::Rollup| {
+        vec![
+            name,
+            s.runs_started.to_string(),
+            s.steps_executed.to_string(),
+            seconds(s.step_us),
+            s.bytes_in.to_string(),
+            s.bytes_out.to_string(),
+            s.receipts_emitted.to_string(),
+            s.storage_bytes.to_string(),
+        ]
+    };
+    let mut rows: Vec<Vec<String>> = totals
+        .by_labels
+        .iter()
+        .map(|r| {
+            let l = &r.labels;
+            row(format!("{}/{}/{}", l.workflow_type, l.env.as_str(), l.actor_type.as_str()), &r.sums)
+        })
+        .collect();
+    rows.push(row("all".into(), &totals.total));
+    let head = ["WORK", "RUNS", "STEPS", "STEP SECONDS", "BYTES IN", "BYTES OUT", "RECEIPTS", "STORED BYTES"];
+    Ok(Output::ok(table(&head, &rows), json!(totals)))
+}
+
+/// `conductor key new`
+pub async fn key_new(out: PathBuf, unencrypted: bool) -> Result<Output, CliError> {
+    let made = if unencrypted { keys::create(&out, None)? } else { keys::create_at_terminal(out).await? };
+    let (secret, public) = (made.secret_file.to_string_lossy(), made.public_file.to_string_lossy());
+    let warning = if made.encrypted { "" } else { "\nno password protects it: for demos and rehearsals only" };
+    let text = format!(
+        "key id      {}\npublic key  {}\nsecret key  {} (mode 0600; keep a copy of it somewhere safe){warning}\nan admin enrols {}",
+        made.key_id,
+        made.public_key,
+        shown(&secret, 200),
+        shown(&public, 200),
+    );
+    Ok(Output::ok(text, json!(made)))
+}
+
+/// `conductor key show`
+pub async fn key_show(context: &Context, file: Option<PathBuf>) -> Result<Output, CliError> {
+    let path = file.or_else(|| context.key.clone()).ok_or(KeyError::Missing)?;
+    let key = KeyFile::load(&path)?;
+    let encrypted = key.is_encrypted();
+    // The public file spares the password, and says no more than it: what it says is checked when the key is used.
+    let beside = std::fs::read_to_string(public_file(&path)).ok();
+    let beside = beside.and_then(|t| t.lines().nth(1).map(|l| l.trim().to_owned())).filter(|k| key_id(k).is_some());
+    let public = match beside {
+        Some(k) if encrypted => k,
+        _ => key.unlock_at_terminal().await?.public_key().to_owned(),
+    };
+    let id = key_id(&public).unwrap_or_default();
+    let text = format!("key id      {id}\npublic key  {public}\nencrypted   {}", if encrypted { "yes" } else { "no" });
+    Ok(Output::ok(text, json!({ "key_id": id, "public_key": public, "encrypted": encrypted })))
+}

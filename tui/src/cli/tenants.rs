@@ -1,0 +1,242 @@
+//! Tenants, their catalogs and their tokens.
+//!
+//! The secret of a token is made here and never sent: the command carries its SHA-256.
+
+use super::args::{TenantCommand, TokenCommand, WorkflowArgs, WorkflowCommand};
+use super::change::{Change, carry_out};
+use super::context::Context;
+use super::control::detail;
+use super::output::{CliError, Output, table};
+use crate::client::commands::random;
+use crate::client::keys::write_new;
+use crate::client::resolve::{self, Found, NODE_WORD};
+use conductor_shared::command::Operation;
+use conductor_shared::fold::ControlState;
+use conductor_shared::ids::{TenantUid, TokenId, hex};
+use conductor_shared::ramp::percent;
+use conductor_shared::routes::WORKLOAD_TOKEN;
+use conductor_shared::shown::shown;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// `conductor tenant`
+pub async fn tenant(context: &Context, command: TenantCommand) -> Result<Output, CliError> {
+    match command {
+        TenantCommand::Create { name, change } => {
+            context.may_change()?;
+            if name.as_str() == NODE_WORD {
+                return Err(CliError::Input(format!(
+                    "\"{NODE_WORD}\" stands for the node's own log: choose another name"
+                )));
+            }
+            let session = context.session().await?;
+            let uid = TenantUid(random()?);
+            let operation = Operation::TenantCreate { tenant_uid: uid, tenant_id: name.clone() };
+            let node = Found { uid: TenantUid::NODE, name: NODE_WORD.into() };
+            let change_ = Change { tenant: node, confirm: name.to_string(), operation, tightens: false };
+            let mut out = carry_out(context, &session, change_, &change).await?;
+            let _ = writeln!(out.text, "tenant     {name} is {uid}");
+            if let Some(m) = out.json.as_object_mut() {
+                m.insert("tenant_uid".into(), json!(uid));
+                m.insert("tenant_id".into(), json!(name));
+            }
+            Ok(out)
+        }
+        TenantCommand::List => {
+            let session = context.session().await?;
+            let bearer = session.bearer().await?;
+            let list = session.agent().tenants(&bearer).await?;
+            let cells: Vec<Vec<String>> = list
+                .tenants
+                .iter()
+                .map(|t| {
+                    vec![
+                        t.tenant_id.to_string(),
+                        t.tenant_uid.to_string(),
+                        t.size.to_string(),
+                        t.size.saturating_sub(t.signed).to_string(),
+                        t.open_runs.to_string(),
+                    ]
+                })
+                .collect();
+            let text = table(&["TENANT", "UID", "RECEIPTS", "UNSIGNED", "OPEN RUNS"], &cells);
+            Ok(Output::ok(text, json!(list)))
+        }
+        TenantCommand::Show(t) => {
+            let session = context.session().await?;
+            let (found, detail) = detail(&session, &t.tenant).await?;
+            let mut text = format!("{} ({})\n", found.name, found.uid);
+            let _ = writeln!(text, "log        {} receipts, root {} (unsigned)", detail.size, shown(&detail.root, 64));
+            let signed = detail.checkpoint.as_ref().and_then(|c| c.text.lines().nth(1));
+            let _ = writeln!(text, "signed     {}", signed.map_or("no checkpoint yet".into(), |s| format!("up to {}", shown(s, 20))));
+            let _ = writeln!(text, "open runs  {}", detail.open_runs);
+            control(&mut text, &detail.control);
+            Ok(Output::ok(text, json!(detail)))
+        }
+    }
+}
+
+fn control(out: &mut String, c: &ControlState) {
+    let _ = writeln!(out, "revision   {}", c.revision);
+    if c.newer {
+        let _ = writeln!(out, "warning    the log holds facts newer than this program: this may be incomplete");
+    }
+    let words: Vec<&str> = c.workflows.iter().map(conductor_shared::ids::Ident::as_str).collect();
+    let _ = writeln!(out, "workflows  {}", if words.is_empty() { "none".into() } else { words.join(" ") });
+    for (s, r) in &c.ramps {
+        let _ = writeln!(out, "ramp       {s} at {}", percent(r.hundredths));
+    }
+    for (s, k) in &c.kills {
+        let _ = writeln!(out, "killed     {s}{}", if k.drain { " (drains)" } else { "" });
+    }
+    for i in c.incidents.values() {
+        let _ = writeln!(out, "incident   {} since {}", i.cause, super::output::time(i.since_us));
+    }
+    for (id, p) in &c.pending {
+        let _ = writeln!(out, "pending    {} (command {})", super::change::state(&p.change), shown(id, 32));
+    }
+}
+
+/// `conductor workflow`
+pub async fn workflow(context: &Context, command: WorkflowCommand) -> Result<Output, CliError> {
+    let (args, tightens): (WorkflowArgs, bool) = match command {
+        WorkflowCommand::Register(a) => (a, false),
+        WorkflowCommand::Retire(a) => (a, true),
+        WorkflowCommand::List(t) => {
+            let session = context.session().await?;
+            let (found, detail) = detail(&session, &t.tenant).await?;
+            let list = &detail.control.workflows;
+            let mut text = String::new();
+            for w in list {
+                let _ = writeln!(text, "{w}");
+            }
+            if list.is_empty() {
+                let _ = writeln!(text, "{} has no workflow types: every run is denied", found.name);
+            }
+            let json = json!({ "tenant_uid": found.uid, "tenant_id": found.name, "workflows": list });
+            return Ok(Output::ok(text, json));
+        }
+    };
+    context.may_change()?;
+    let session = context.session().await?;
+    let tenant = resolve::tenant(&session, &args.tenant).await?;
+    let workflow = args.workflow;
+    let operation = if tightens {
+        Operation::WorkflowRetire { workflow }
+    } else {
+        Operation::WorkflowRegister { workflow }
+    };
+    let change = Change { confirm: tenant.name.clone(), tenant, operation, tightens };
+    carry_out(context, &session, change, &args.change).await
+}
+
+/// `conductor token`
+pub async fn token(context: &Context, command: TokenCommand) -> Result<Output, CliError> {
+    match command {
+        TokenCommand::Issue { tenant, name, out, change } => {
+            context.may_change()?;
+            let session = context.session().await?;
+            let tenant = resolve::tenant(&session, &tenant).await?;
+            let secret: Zeroizing<[u8; 32]> = Zeroizing::new(random()?);
+            let token = TokenId(random()?);
+            let secret_sha256: [u8; 32] = Sha256::digest(&*secret).into();
+            let digits = Zeroizing::new(hex(&*secret));
+            let bearer = Zeroizing::new(format!("{WORKLOAD_TOKEN}{}_{token}_{}", tenant.uid, *digits));
+            // Written before it counts: a token that counts and was lost would have to be revoked.
+            if let (Some(path), false) = (&out, change.dry_run) {
+                write_new(path, 0o600, format!("{}\n", *bearer).as_bytes())?;
+            }
+            let operation = Operation::TokenIssue { token, name: name.clone(), secret_sha256 };
+            let change_ = Change { confirm: tenant.name.clone(), tenant, operation, tightens: false };
+            let done = carry_out(context, &session, change_, &change).await;
+            issued(done, change.dry_run, token, &bearer, out.as_deref())
+        }
+        TokenCommand::Revoke { tenant, token, change } => {
+            context.may_change()?;
+            let session = context.session().await?;
+            let (found, token) = match token.parse::<TokenId>() {
+                Ok(id) => (resolve::tenant(&session, &tenant).await?, id),
+                Err(_) => {
+                    let (found, detail) = detail(&session, &tenant).await?;
+                    let id = by_name(&detail.control, &token).map_err(|why| CliError::Input(format!("{}: {why}", found.name)))?;
+                    (found, id)
+                }
+            };
+            let change_ = Change {
+                confirm: found.name.clone(),
+                tenant: found,
+                operation: Operation::TokenRevoke { token },
+                tightens: true,
+            };
+            carry_out(context, &session, change_, &change).await
+        }
+        TokenCommand::List(t) => {
+            let session = context.session().await?;
+            let (found, detail) = detail(&session, &t.tenant).await?;
+            let tokens = &detail.control.tokens;
+            let word = |revoked: bool| if revoked { "revoked" } else { "live" };
+            let cells: Vec<Vec<String>> = tokens
+                .iter()
+                .map(|(id, t)| vec![shown(id, 32), t.name.to_string(), word(t.revoked).to_owned()])
+                .collect();
+            let list: Vec<_> = tokens
+                .iter()
+                .map(|(id, t)| json!({ "token_id": id, "name": t.name, "revoked": t.revoked }))
+                .collect();
+            let json = json!({ "tenant_uid": found.uid, "tenant_id": found.name, "tokens": list });
+            Ok(Output::ok(table(&["TOKEN", "NAME", "STATE"], &cells), json))
+        }
+    }
+}
+
+/// Shows the token once when it counts, and takes the file back when it does not.
+fn issued(
+    done: Result<Output, CliError>,
+    dry_run: bool,
+    token: TokenId,
+    bearer: &str,
+    file: Option<&Path>,
+) -> Result<Output, CliError> {
+    if dry_run {
+        return done;
+    }
+    let counts = done.as_ref().is_ok_and(|o| o.code == 0);
+    // Without an answer it may count: the file stays, so that it can be used or revoked.
+    let surely_not = match &done {
+        Ok(o) => o.code != 0,
+        Err(CliError::Client(e)) => !e.may_retry(),
+        Err(_) => true,
+    };
+    if surely_not && let Some(path) = file {
+        let _ = std::fs::remove_file(path);
+    }
+    let mut out = done?;
+    if counts {
+        let place = file.map(|p| shown(&p.to_string_lossy(), 200));
+        match &place {
+            Some(p) => drop(writeln!(out.text, "token      {token}, written to {p}")),
+            None => drop(writeln!(out.text, "token      {token}; it is shown this once:\n{bearer}")),
+        }
+        if let Some(m) = out.json.as_object_mut() {
+            m.insert("token_id".into(), json!(token));
+            match place {
+                Some(p) => m.insert("token_file".into(), json!(p)),
+                None => m.insert("token".into(), json!(bearer)),
+            };
+        }
+    }
+    Ok(out)
+}
+
+fn by_name(c: &ControlState, name: &str) -> Result<TokenId, String> {
+    let live: Vec<&String> =
+        c.tokens.iter().filter(|(_, t)| !t.revoked && t.name.as_str() == name).map(|(id, _)| id).collect();
+    match live.as_slice() {
+        [one] => one.parse().map_err(|e| format!("token {}: {e}", shown(one, 40))),
+        [] => Err(format!("no live token is named \"{}\" (conductor token list)", shown(name, 80))),
+        many => Err(format!("{} live tokens are named {}: give the id (conductor token list)", many.len(), shown(name, 80))),
+    }
+}

@@ -1,0 +1,246 @@
+//! `conductor verify`: receipts and checkpoints, offline, under keys that the verifier had beforehand.
+//!
+//! It opens no connection and takes no key from what it verifies. Exports are read line by line, of any length; one
+//! verdict is given for each question. Exit codes: 0 verified, 3 refuted, 4 unconfirmed, 2 when the input is unreadable.
+
+use super::args::VerifyArgs;
+use super::output::{CliError, Output, in_file};
+use crate::client::export::MAX_LINE;
+use crate::client::resolve::nearest;
+use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
+use conductor_shared::http::{BUNDLE_TYPE, RangeBundle, ReceiptBundle, ReceiptJson};
+use conductor_shared::merkle::Hash;
+use conductor_shared::shown::shown;
+use conductor_shared::verify::{self, EXIT_REFUTED, EXIT_UNCONFIRMED, EXIT_VERIFIED, RangeCheck, Report, Trust, Verdict};
+use serde_json::json;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
+/// No trust file, checkpoint or single receipt is larger, in bytes.
+const MAX_SMALL: u64 = 8 * 1024 * 1024;
+
+/// Verifies one file.
+pub fn verify(args: &VerifyArgs) -> Result<Output, CliError> {
+    let trust = trust(&args.trust)?;
+    let path = args.file.as_path();
+    let mut input = BufReader::new(open(path)?);
+    let first = line(&mut input).map_err(|e| in_file(path, format!("line 1: {e}")))?.unwrap_or_default();
+    if first.starts_with(b"conductor-log/") {
+        return checkpoint(path, &trust);
+    }
+    if let Some(head) = range_head(&first) {
+        let report = range(path, head, &mut input, &trust)?;
+        return Ok(told(&report, "export"));
+    }
+    let text = small(path)?;
+    let bundle: ReceiptBundle = serde_json::from_str(&text).map_err(|e| {
+        let what = "expected a receipt with its proof, an export (JSON lines) or a checkpoint";
+        in_file(path, format!("line {}, column {}: {what}: {}", e.line(), e.column(), shown(&e.to_string(), 200)))
+    })?;
+    known_type(path, &bundle.kind)?;
+    Ok(told(&verify::one(&bundle.receipt, &bundle.proof, bundle.checkpoint.as_ref(), &trust), "receipt"))
+}
+
+fn open(path: &Path) -> Result<File, CliError> {
+    let file = File::open(path).map_err(|e| in_file(path, e))?;
+    let meta = file.metadata().map_err(|e| in_file(path, e))?;
+    if meta.is_file() { Ok(file) } else { Err(in_file(path, "it is not a regular file")) }
+}
+
+fn small(path: &Path) -> Result<String, CliError> {
+    let mut text = String::new();
+    open(path)?.take(MAX_SMALL + 1).read_to_string(&mut text).map_err(|e| in_file(path, e))?;
+    if text.len() as u64 > MAX_SMALL {
+        return Err(in_file(path, format!("it is longer than {MAX_SMALL} bytes")));
+    }
+    Ok(text)
+}
+
+/// The next line without its newline, bounded; `None` at the end.
+fn line(input: &mut impl BufRead) -> Result<Option<Vec<u8>>, String> {
+    let mut out = vec![];
+    let max = MAX_LINE as u64 + 1;
+    let n = input.by_ref().take(max).read_until(b'\n', &mut out).map_err(|e| e.to_string())?;
+    if n == 0 {
+        return Ok(None);
+    }
+    if out.last() == Some(&b'\n') {
+        out.pop();
+    } else if n as u64 == max {
+        return Err(format!("it is longer than {MAX_LINE} bytes"));
+    }
+    Ok(Some(out))
+}
+
+fn range_head(first: &[u8]) -> Option<RangeBundle> {
+    serde_json::from_slice(first).ok()
+}
+
+fn known_type(path: &Path, kind: &str) -> Result<(), CliError> {
+    if kind == BUNDLE_TYPE {
+        return Ok(());
+    }
+    Err(in_file(path, format!("its type is \"{}\", and this verifies {BUNDLE_TYPE}", shown(kind, 60))))
+}
+
+fn range(path: &Path, head: RangeBundle, input: &mut impl BufRead, trust: &Trust) -> Result<Report, CliError> {
+    known_type(path, &head.kind)?;
+    if head.from >= head.to {
+        return Err(in_file(path, format!("line 1: the range {}..{} is empty", head.from, head.to)));
+    }
+    let (signature, cp) = match &head.checkpoint {
+        Some(signed) => verify::checkpoint(signed, trust),
+        None => (Verdict::Unconfirmed("no checkpoint covers it yet".into()), None),
+    };
+    let mut check = RangeCheck::new(head.from, cp.map(|c| c.origin));
+    let mut number = 1u64;
+    let mut origin = cp.map(|c| c.origin);
+    while let Some(bytes) = line(input).map_err(|e| in_file(path, format!("line {}: {e}", number + 1)))? {
+        number += 1;
+        let entry: ReceiptJson = serde_json::from_slice(&bytes).map_err(|e| {
+            in_file(path, format!("line {number}, column {}: expected a receipt: {}", e.column(), shown(&e.to_string(), 200)))
+        })?;
+        if number - 1 > head.to - head.from {
+            let why = format!("{} entries were announced and more came", head.to - head.from);
+            return Ok(refuted(signature, cp.as_ref(), why, check.entries()));
+        }
+        if origin.is_none() {
+            origin = verify::receipt(&entry).ok().map(|s| s.header.origin);
+        }
+        check.push(&entry);
+    }
+    let entries = check.entries();
+    let proofs = (verify::hashes(&head.first_proof), verify::hashes(&head.last_proof));
+    let (Some(mut first), Some(last)) = proofs else {
+        return Ok(refuted(signature, cp.as_ref(), "an audit path is not base64 of hashes".into(), entries));
+    };
+    if head.from == 0 && first.is_empty() && let Some(cp) = &cp {
+        first = no_left_siblings(cp.size);
+    }
+    let (inclusion, completeness) = check.finish(head.to, &first, &last, cp.as_ref());
+    Ok(Report { signature, inclusion, completeness, origin, size: cp.map(|c| c.size), entries })
+}
+
+/// A range that begins at 0 has nothing before it, and its export carries no path for its first entry. The check wants
+/// one of the right length, of which it then uses nothing: only left siblings count, and entry 0 has none.
+fn no_left_siblings(size: u64) -> Vec<Hash> {
+    let depth = u64::BITS - size.saturating_sub(1).leading_zeros();
+    vec![[0; 32]; depth as usize]
+}
+
+fn refuted(signature: Verdict, cp: Option<&Checkpoint>, why: String, entries: u64) -> Report {
+    Report {
+        signature,
+        inclusion: Verdict::Refuted(why.clone()),
+        completeness: Verdict::Refuted(why),
+        origin: cp.map(|c| c.origin),
+        size: cp.map(|c| c.size),
+        entries,
+    }
+}
+
+fn checkpoint(path: &Path, trust: &Trust) -> Result<Output, CliError> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".minisig");
+    let signed = SignedCheckpoint { text: small(path)?, signature: small(Path::new(&beside))? };
+    let (verdict, c) = verify::checkpoint(&signed, trust);
+    let code = match &verdict {
+        Verdict::Verified => EXIT_VERIFIED,
+        Verdict::Refuted(_) => EXIT_REFUTED,
+        Verdict::Unconfirmed(_) => EXIT_UNCONFIRMED,
+    };
+    let mut text = format!("{}\nsignature     {}\n", word(code), said(&verdict));
+    if let Some(c) = &c {
+        let _ = writeln!(text, "log           {}\nsize          {}", c.origin, c.size);
+    }
+    let json = json!({
+        "file": "checkpoint", "signature": verdict, "origin": c.map(|c| c.origin), "size": c.map(|c| c.size), "exit_code": code
+    });
+    Ok(Output { text, json, code })
+}
+
+fn word(code: u8) -> &'static str {
+    match code {
+        EXIT_VERIFIED => "VERIFIED",
+        EXIT_REFUTED => "REFUTED",
+        _ => "UNCONFIRMED",
+    }
+}
+
+fn said(v: &Verdict) -> String {
+    match v {
+        Verdict::Verified => "verified".into(),
+        Verdict::Refuted(why) => format!("REFUTED: {}", shown(why, 300)),
+        Verdict::Unconfirmed(why) => format!("unconfirmed: {}", shown(why, 300)),
+    }
+}
+
+fn told(r: &Report, file: &str) -> Output {
+    let code = r.exit_code();
+    let mut text = format!("{}\n", word(code));
+    let _ = writeln!(text, "signature     {}", said(&r.signature));
+    let _ = writeln!(text, "inclusion     {}", said(&r.inclusion));
+    let _ = writeln!(text, "completeness  {}", said(&r.completeness));
+    if let Some(o) = &r.origin {
+        let _ = writeln!(text, "log           {o}");
+    }
+    if let Some(n) = r.size {
+        let _ = writeln!(text, "checkpoint    at size {n}");
+    }
+    let _ = writeln!(text, "entries       {}", r.entries);
+    let mut json = json!(r);
+    if let Some(m) = json.as_object_mut() {
+        m.insert("file".into(), json!(file));
+        m.insert("exit_code".into(), json!(code));
+    }
+    Output { text, json, code }
+}
+
+/// Reads a trust file. What it does not know it names, with its place and what was probably meant.
+pub fn trust(path: &Path) -> Result<Trust, CliError> {
+    let text = small(path)?;
+    let trust: Trust = toml::from_str(&text).map_err(|e| in_file(path, place(&text, &e)))?;
+    if trust.keys.is_empty() {
+        return Err(in_file(path, "it trusts no key: expected at least one [[key]]"));
+    }
+    for (n, k) in trust.keys.iter().enumerate() {
+        let bad = |what: &str| in_file(path, format!("key {}: {what}", n + 1));
+        if conductor_shared::checkpoint::key_id(&k.public_key).is_none() {
+            return Err(bad("public_key is not the base64 line of a minisign public key"));
+        }
+        if k.purpose != "checkpoint" {
+            let near = if nearest(&k.purpose, ["checkpoint"].into_iter()).is_some() { ": did you mean checkpoint?" } else { "" };
+            return Err(bad(&format!("the purpose \"{}\" is not known{near}", shown(&k.purpose, 60))));
+        }
+        if k.sizes.is_some_and(|[from, to]| from > to) {
+            return Err(bad("sizes are first and last, in this order"));
+        }
+    }
+    Ok(trust)
+}
+
+fn place(text: &str, e: &toml::de::Error) -> String {
+    let at = e.span().map_or(0, |s| s.start.min(text.len()));
+    let before = text.get(..at).unwrap_or("");
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    let message = shown(e.message().lines().next().unwrap_or(""), 200);
+    let meant = unknown_field(e.message()).and_then(|field| {
+        let known = ["key", "public_key", "purpose", "origin", "sizes"];
+        nearest(&field, known.into_iter())
+    });
+    let meant = meant.map_or_else(String::new, |m| format!(": did you mean {m}?"));
+    format!("line {line}, column {column}: {message}{meant}")
+}
+
+/// The field that serde names in backquotes.
+fn unknown_field(message: &str) -> Option<String> {
+    let rest = message.split("unknown field `").nth(1)?;
+    Some(rest.split('`').next()?.to_owned())
+}
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;

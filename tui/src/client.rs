@@ -1,0 +1,22 @@
+//! HTTP and WebSocket to agents: the one way in which console and plain commands reach a node.
+//!
+//! It speaks only the public API of [`conductor_shared::routes`]. It must never follow a redirect, use a proxy, sign
+//! bytes that it received, or print outside text without [`conductor_shared::shown`].
+
+pub mod clock;
+pub mod commands;
+pub mod endpoint;
+pub mod error;
+pub mod export;
+pub mod http;
+pub mod keys;
+pub mod resolve;
+pub mod session;
+pub mod tls;
+pub mod work;
+pub mod ws;
+
+pub(crate) mod facts;
+pub(crate) mod pins;
+pub(crate) mod stream;
+pub(crate) mod witness;

@@ -1,0 +1,132 @@
+//! Commands: composed, shown, signed and sent.
+//!
+//! A confirmation is drawn from [`Prepared::parsed`], which reads back the very bytes that [`Prepared::sign_and_send`]
+//! signs: what a person confirms is what the agent will read. A tightening carries no base and needs no fresh state; a
+//! loosening carries the digest of what was shown.
+
+use super::error::ClientError;
+use super::session::ReadSession;
+use conductor_shared::clock::SECOND;
+use conductor_shared::command::{Audience, Command, MAX_REASON, Operation, TYPE_LINE};
+use conductor_shared::fact::ChangeClass;
+use conductor_shared::http::{CommandOutcome, NodeInfo, Preview, PreviewRequest};
+use conductor_shared::ids::{CommandId, NodeId, TenantUid, unhex};
+use conductor_shared::shown::{Text, is_unshowable};
+
+/// How long a command lives, microseconds.
+pub const LIFE_US: u64 = 300 * SECOND;
+
+/// Bytes nobody can guess.
+pub fn random<const N: usize>() -> Result<[u8; N], ClientError> {
+    let mut out = [0u8; N];
+    getrandom::fill(&mut out)
+        .map_err(|e| ClientError::Usage(format!("the system gives no random bytes: {e}")))?;
+    Ok(out)
+}
+
+/// Checks a reason as the reader of commands will.
+pub fn reason(text: &str) -> Result<Text, ClientError> {
+    let fits = text.chars().count() <= MAX_REASON && !text.chars().any(is_unshowable);
+    if fits && !text.trim().is_empty() {
+        return Ok(Text::new(text));
+    }
+    let why = format!("a reason is 1 to {MAX_REASON} visible characters on one line (--reason \"why\")");
+    Err(ClientError::Usage(why))
+}
+
+/// A command as exact bytes, not signed yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    bytes: String,
+}
+
+impl Prepared {
+    /// Composes a command for one node, at the agent's time `now_us`. `base` for a loosening only.
+    pub fn compose(
+        node: NodeId,
+        now_us: u64,
+        tenant: TenantUid,
+        operation: Operation,
+        base: Option<[u8; 32]>,
+        why: Text,
+    ) -> Result<Self, ClientError> {
+        let command = Command {
+            command_id: CommandId(random()?),
+            audience: Audience::Nodes(vec![node]),
+            tenant,
+            base,
+            operation,
+            reason: why,
+            issued_at_us: now_us,
+            expires_at_us: now_us.saturating_add(LIFE_US),
+            nonce: random()?,
+        };
+        let this = Self { bytes: command.text() };
+        this.parsed()?; // what the agent would refuse is refused here
+        Ok(this)
+    }
+
+    /// The exact text that will be signed.
+    pub fn text(&self) -> &str {
+        &self.bytes
+    }
+
+    /// Read back from the bytes that will be signed: draw confirmations from this.
+    pub fn parsed(&self) -> Result<Command, ClientError> {
+        Command::parse(self.bytes.as_bytes())
+            .map_err(|e| ClientError::Usage(format!("this command cannot be signed: {e}")))
+    }
+
+    /// Signs these bytes and sends them.
+    pub async fn sign_and_send(&self, session: &ReadSession) -> Result<CommandOutcome, ClientError> {
+        let id = self.parsed()?.command_id;
+        let signed = session.key().sign(&self.bytes, &format!("{TYPE_LINE} {id}"))?;
+        session.agent().command(&signed).await
+    }
+}
+
+/// A change with what the agent says it would do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The command.
+    pub prepared: Prepared,
+    /// What it would do; `None` when it was not asked for.
+    pub preview: Option<Preview>,
+    /// The node, and its time when it was asked.
+    pub node: NodeInfo,
+}
+
+impl Plan {
+    /// True when somebody has to confirm it: anything but a tightening.
+    pub fn needs_confirmation(&self) -> bool {
+        self.preview.as_ref().is_some_and(|p| p.class != ChangeClass::Tighten)
+    }
+}
+
+/// Asks for class and blast radius, and composes the command that fits: with base for a loosening, without for a
+/// tightening. When the preview cannot be had, a change that `tightens` by nature goes on without it.
+pub async fn plan(
+    session: &ReadSession,
+    tenant: TenantUid,
+    operation: Operation,
+    why: Text,
+    tightens: bool,
+) -> Result<Plan, ClientError> {
+    let bearer = session.bearer().await?;
+    let node = session.agent().node(&bearer).await?;
+    let request = PreviewRequest { operation: operation.to_list() };
+    let preview = match session.agent().preview(&bearer, tenant, &request).await {
+        Ok(p) => Some(p),
+        Err(_) if tightens => None,
+        Err(e) => return Err(e),
+    };
+    let base = match &preview {
+        Some(p) if p.class != ChangeClass::Tighten => {
+            let base = unhex(&p.base);
+            Some(base.ok_or_else(|| session.agent().bad("preview", "base is not 64 hex digits"))?)
+        }
+        _ => None,
+    };
+    let prepared = Prepared::compose(node.node_id, node.now_us, tenant, operation, base, why)?;
+    Ok(Plan { prepared, preview, node })
+}

@@ -1,0 +1,356 @@
+//! A client of one agent: every route for operators, typed. Routes for workloads are in [`super::work`].
+//!
+//! Bodies are bounded in both directions, and times too: 3 s to connect, 15 s for an answer. It must never follow a
+//! redirect or use a proxy: both would hand a bearer token to somebody else.
+
+use super::endpoint::Endpoint;
+use super::error::ClientError;
+use super::tls;
+use conductor_shared::http::{
+    Challenge, CommandOutcome, Consistency, LogHead, NodeInfo, Preview, PreviewRequest, Problem,
+    ReceiptBundle, ReceiptPage, SessionOpened, SignedText, TenantDetail, TenantList, Totals,
+};
+use conductor_shared::ids::TenantUid;
+use conductor_shared::reason::Reason;
+use conductor_shared::shown::shown;
+use reqwest::{Method, Response, StatusCode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// Longest wait for a connection.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest wait for an answer.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// No answer but an export is taken that is larger, in bytes. The largest regular one is a page of 500 receipts.
+pub const MAX_ANSWER: usize = 16 * 1024 * 1024;
+/// No problem document is taken that is larger, in bytes.
+const MAX_PROBLEM: usize = 64 * 1024;
+
+/// A bearer token. It is wiped when dropped, and cannot be printed.
+#[derive(Clone)]
+pub struct Bearer(Zeroizing<String>);
+
+impl Bearer {
+    /// Takes a token; refuses what cannot stand in a header.
+    pub fn new(token: impl Into<String>) -> Result<Self, ClientError> {
+        let token = Zeroizing::new(token.into());
+        let ok = (1..=512).contains(&token.len()) && token.bytes().all(|c| c.is_ascii_graphic());
+        if ok {
+            Ok(Self(token))
+        } else {
+            Err(ClientError::Usage("a bearer token is 1 to 512 visible ASCII characters on one line".into()))
+        }
+    }
+
+    /// The token, for the header.
+    pub fn secret(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Bearer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Bearer(..)")
+    }
+}
+
+/// A client of one agent. Cheap to clone; connections are kept and shared.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    endpoint: Endpoint,
+    http: reqwest::Client,
+}
+
+/// One request.
+pub(super) struct Call<'a, B: ?Sized> {
+    pub(super) method: Method,
+    /// Name in the table of routes.
+    pub(super) name: &'static str,
+    pub(super) path: String,
+    pub(super) bearer: Option<&'a Bearer>,
+    pub(super) body: Option<&'a B>,
+    pub(super) idempotency_key: Option<&'a str>,
+}
+
+impl Agent {
+    /// A client; does not connect yet.
+    pub fn new(endpoint: Endpoint) -> Result<Self, ClientError> {
+        let pin = match &endpoint {
+            Endpoint::Tls { pin, .. } => Some(*pin),
+            Endpoint::Unix(_) | Endpoint::Plain { .. } => None,
+        };
+        let cannot = |e: &dyn fmt::Display| ClientError::Usage(format!("cannot set up a client: {e}"));
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls::config(pin).map_err(|e| cannot(&e))?)
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(REQUEST_TIMEOUT)
+            .pool_idle_timeout(Duration::from_secs(30))
+            .user_agent(concat!("conductor/", env!("CARGO_PKG_VERSION")));
+        if let Endpoint::Unix(path) = &endpoint {
+            builder = builder.unix_socket(path.as_path());
+        }
+        let http = builder.build().map_err(|e| cannot(&e))?;
+        Ok(Self { endpoint, http })
+    }
+
+    /// Where it is.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// `POST /v1/sessions/challenge`
+    pub async fn challenge(&self) -> Result<Challenge, ClientError> {
+        self.json(Call::post("session_challenge", "/v1/sessions/challenge", None, None::<&()>)).await
+    }
+
+    /// `POST /v1/sessions`
+    pub async fn open_session(&self, signed: &SignedText) -> Result<SessionOpened, ClientError> {
+        self.json(Call::post("session_open", "/v1/sessions", None, Some(signed))).await
+    }
+
+    /// `POST /v1/commands`
+    pub async fn command(&self, signed: &SignedText) -> Result<CommandOutcome, ClientError> {
+        self.json(Call::post("command", "/v1/commands", None, Some(signed))).await
+    }
+
+    /// `GET /v1/node`
+    pub async fn node(&self, bearer: &Bearer) -> Result<NodeInfo, ClientError> {
+        self.json(Call::get("node_show", "/v1/node", bearer)).await
+    }
+
+    /// `GET /v1/tenants`
+    pub async fn tenants(&self, bearer: &Bearer) -> Result<TenantList, ClientError> {
+        self.json(Call::get("tenant_list", "/v1/tenants", bearer)).await
+    }
+
+    /// `GET /v1/tenants/{tenant}`
+    pub async fn tenant(&self, bearer: &Bearer, tenant: TenantUid) -> Result<TenantDetail, ClientError> {
+        self.json(Call::get("tenant_show", format!("/v1/tenants/{tenant}"), bearer)).await
+    }
+
+    /// `POST /v1/tenants/{tenant}/preview`
+    pub async fn preview(
+        &self,
+        bearer: &Bearer,
+        tenant: TenantUid,
+        request: &PreviewRequest,
+    ) -> Result<Preview, ClientError> {
+        let path = format!("/v1/tenants/{tenant}/preview");
+        self.json(Call::post("preview", path, Some(bearer), Some(request))).await
+    }
+
+    /// `GET /v1/tenants/{tenant}/receipts`, from an index, or the last ones with [`From::Last`].
+    pub async fn receipts(
+        &self,
+        bearer: &Bearer,
+        tenant: TenantUid,
+        from: From,
+        limit: u16,
+    ) -> Result<ReceiptPage, ClientError> {
+        let path = format!("/v1/tenants/{tenant}/receipts?from={from}&limit={}", limit.min(500));
+        self.json(Call::get("receipt_list", path, bearer)).await
+    }
+
+    /// `GET /v1/tenants/{tenant}/receipts/{index}/proof`
+    pub async fn receipt_proof(
+        &self,
+        bearer: &Bearer,
+        tenant: TenantUid,
+        index: u64,
+    ) -> Result<ReceiptBundle, ClientError> {
+        let path = format!("/v1/tenants/{tenant}/receipts/{index}/proof");
+        self.json(Call::get("receipt_proof", path, bearer)).await
+    }
+
+    /// `GET /v1/tenants/{tenant}/checkpoint`
+    pub async fn log_head(&self, bearer: &Bearer, tenant: TenantUid) -> Result<LogHead, ClientError> {
+        self.json(Call::get("log_head", format!("/v1/tenants/{tenant}/checkpoint"), bearer)).await
+    }
+
+    /// `GET /v1/tenants/{tenant}/consistency`
+    pub async fn consistency(
+        &self,
+        bearer: &Bearer,
+        tenant: TenantUid,
+        from: u64,
+        to: u64,
+    ) -> Result<Consistency, ClientError> {
+        let path = format!("/v1/tenants/{tenant}/consistency?from={from}&to={to}");
+        self.json(Call::get("consistency", path, bearer)).await
+    }
+
+    /// `GET /v1/tenants/{tenant}/totals`
+    pub async fn totals(&self, bearer: &Bearer, tenant: TenantUid) -> Result<Totals, ClientError> {
+        self.json(Call::get("totals", format!("/v1/tenants/{tenant}/totals"), bearer)).await
+    }
+
+    /// `GET /readyz`: whether the agent can decide.
+    pub async fn ready(&self) -> Result<(), ClientError> {
+        let call = Call {
+            method: Method::GET,
+            name: "readyz",
+            path: "/readyz".into(),
+            bearer: None,
+            body: None::<&()>,
+            idempotency_key: None,
+        };
+        self.send(call, Some(REQUEST_TIMEOUT)).await.map(drop)
+    }
+
+    pub(super) async fn json<B: Serialize + ?Sized, T: DeserializeOwned>(
+        &self,
+        call: Call<'_, B>,
+    ) -> Result<T, ClientError> {
+        let name = call.name;
+        let answer = self.send(call, Some(REQUEST_TIMEOUT)).await?;
+        let body = self.bounded(name, answer, MAX_ANSWER).await?;
+        serde_json::from_slice(&body).map_err(|e| self.bad(name, &e.to_string()))
+    }
+
+    /// Sends a call and takes only success. `limit` bounds the whole exchange; without it only silence is bounded.
+    pub(super) async fn send<B: Serialize + ?Sized>(
+        &self,
+        call: Call<'_, B>,
+        limit: Option<Duration>,
+    ) -> Result<Response, ClientError> {
+        let name = call.name;
+        let mut request = self.http.request(call.method, self.endpoint.base_url() + &call.path);
+        if let Some(limit) = limit {
+            request = request.timeout(limit);
+        }
+        if let Some(b) = call.bearer {
+            let header = Zeroizing::new(format!("Bearer {}", b.secret()));
+            let mut value = reqwest::header::HeaderValue::from_str(&header)
+                .map_err(|_| ClientError::Usage("a bearer token is visible ASCII characters".into()))?;
+            value.set_sensitive(true);
+            request = request.header(reqwest::header::AUTHORIZATION, value);
+        }
+        if let Some(key) = call.idempotency_key {
+            request = request.header(conductor_shared::http::IDEMPOTENCY_KEY, key);
+        }
+        if let Some(body) = call.body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.map_err(|e| self.broken(name, &e))?;
+        if answer.status().is_success() { Ok(answer) } else { Err(self.refused(name, answer).await) }
+    }
+
+    async fn refused(&self, name: &'static str, answer: Response) -> ClientError {
+        let status = answer.status();
+        let wait = answer.headers().get(reqwest::header::RETRY_AFTER);
+        let wait = wait.and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse::<u32>().ok());
+        let body = match self.bounded(name, answer, MAX_PROBLEM).await {
+            Ok(b) => b,
+            Err(e) => return e,
+        };
+        let Ok(mut p) = serde_json::from_slice::<Problem>(&body) else {
+            let text = shown(&String::from_utf8_lossy(&body), 120);
+            return self.bad(name, &format!("status {status} without a problem document: \"{text}\""));
+        };
+        if p.retry_after_us.is_none() {
+            p.retry_after_us = wait.map(|s| u64::from(s) * 1_000_000);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            return ClientError::Unauthorised {
+                endpoint: self.endpoint.to_string(),
+                why: shown(&p.detail, 300),
+                mend: Reason::Unauthenticated.mend(),
+            };
+        }
+        ClientError::Denied(Box::new(p))
+    }
+
+    async fn bounded(
+        &self,
+        name: &'static str,
+        mut answer: Response,
+        max: usize,
+    ) -> Result<Vec<u8>, ClientError> {
+        let mut body = Vec::new();
+        while let Some(part) = answer.chunk().await.map_err(|e| self.broken(name, &e))? {
+            if body.len() + part.len() > max {
+                return Err(self.bad(name, &format!("it is longer than {max} bytes")));
+            }
+            body.extend_from_slice(&part);
+        }
+        Ok(body)
+    }
+
+    pub(super) fn bad(&self, what: &'static str, why: &str) -> ClientError {
+        ClientError::BadAnswer { endpoint: self.endpoint.to_string(), what, why: shown(why, 300) }
+    }
+
+    pub(super) fn broken(&self, what: &'static str, e: &reqwest::Error) -> ClientError {
+        let endpoint = self.endpoint.to_string();
+        if let Some(found) = tls::pin_mismatch(e) {
+            return ClientError::Pin { endpoint, found };
+        }
+        if e.is_timeout() && !e.is_connect() {
+            return ClientError::TimedOut { endpoint, what, seconds: REQUEST_TIMEOUT.as_secs() };
+        }
+        unreachable_agent(&self.endpoint, e)
+    }
+}
+
+/// No connection: says the innermost cause, which is the one that names the trouble.
+pub(super) fn unreachable_agent(endpoint: &Endpoint, e: &(dyn std::error::Error + 'static)) -> ClientError {
+    let mut inner: &dyn std::error::Error = e;
+    while let Some(next) = inner.source() {
+        inner = next;
+    }
+    let mend = match endpoint {
+        Endpoint::Unix(_) => {
+            "Is the agent running, and may you open its socket? (systemctl status conductord; ls -l)"
+        }
+        Endpoint::Plain { .. } => "Is the agent running, and does it listen there with its demo flag?",
+        Endpoint::Tls { .. } => "Is the agent running, and does it listen there?",
+    };
+    ClientError::Unreachable { endpoint: endpoint.to_string(), why: shown(&inner.to_string(), 200), mend }
+}
+
+impl<'a> Call<'a, ()> {
+    pub(super) fn get(name: &'static str, path: impl Into<String>, bearer: &'a Bearer) -> Self {
+        Self {
+            method: Method::GET,
+            name,
+            path: path.into(),
+            bearer: Some(bearer),
+            body: None,
+            idempotency_key: None,
+        }
+    }
+}
+
+impl<'a, B: ?Sized> Call<'a, B> {
+    pub(super) fn post(
+        name: &'static str,
+        path: impl Into<String>,
+        bearer: Option<&'a Bearer>,
+        body: Option<&'a B>,
+    ) -> Self {
+        Self { method: Method::POST, name, path: path.into(), bearer, body, idempotency_key: None }
+    }
+}
+
+/// Where a list of receipts begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// At an index.
+    Index(u64),
+    /// So many before the end.
+    Last(u64),
+}
+
+impl fmt::Display for From {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Index(i) => write!(f, "{i}"),
+            Self::Last(n) => write!(f, "-{n}"),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! From the name a person types to the uid that commands carry.
+
+use super::error::ClientError;
+use super::session::ReadSession;
+use conductor_shared::http::TenantRow;
+use conductor_shared::ids::{Ident, TenantUid};
+use conductor_shared::shown::shown;
+
+/// What a person wrote for a tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TenantName {
+    /// `node`: the node's own log.
+    Node,
+    /// A uid, 32 hex digits.
+    Uid(TenantUid),
+    /// A display id.
+    Name(Ident),
+}
+
+/// The word for the node's own log. No tenant should bear it.
+pub const NODE_WORD: &str = "node";
+
+impl std::str::FromStr for TenantName {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        if s == NODE_WORD {
+            return Ok(Self::Node);
+        }
+        if let Ok(uid) = s.parse::<TenantUid>() {
+            return Ok(if uid.is_node() { Self::Node } else { Self::Uid(uid) });
+        }
+        Ident::new(s).map(Self::Name).map_err(|e| format!("\"{}\": {e}, or a tenant uid, or {NODE_WORD}", shown(s, 80)))
+    }
+}
+
+/// A tenant that was found: uid for commands, name for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Its uid.
+    pub uid: TenantUid,
+    /// Its display id, or `node`.
+    pub name: String,
+}
+
+/// Looks a name up at the agent.
+pub async fn tenant(session: &ReadSession, name: &TenantName) -> Result<Found, ClientError> {
+    if *name == TenantName::Node {
+        return Ok(Found { uid: TenantUid::NODE, name: NODE_WORD.into() });
+    }
+    let bearer = session.bearer().await?;
+    let list = session.agent().tenants(&bearer).await?.tenants;
+    let row = match name {
+        TenantName::Node => None,
+        TenantName::Uid(uid) => list.iter().find(|t| t.tenant_uid == *uid),
+        TenantName::Name(n) => list.iter().find(|t| t.tenant_id == *n),
+    };
+    let found = row.map(|t| Found { uid: t.tenant_uid, name: t.tenant_id.to_string() });
+    found.ok_or_else(|| ClientError::Usage(unknown(session, name, &list)))
+}
+
+fn unknown(session: &ReadSession, name: &TenantName, list: &[TenantRow]) -> String {
+    let asked = match name {
+        TenantName::Name(n) => n.to_string(),
+        TenantName::Uid(u) => u.to_string(),
+        TenantName::Node => NODE_WORD.into(),
+    };
+    let at = session.agent().endpoint();
+    match nearest(&asked, list.iter().map(|t| t.tenant_id.as_str())) {
+        Some(near) => format!("{at} has no tenant {asked}: did you mean {near}? (conductor tenant list)"),
+        None => format!("{at} has no tenant {asked} (conductor tenant list)"),
+    }
+}
+
+/// The known word that is most like a given one, when it is like it at all.
+pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = known.map(|k| (distance(word, k), k)).min_by_key(|(d, _)| *d)?;
+    (scored.0 <= 1 + word.chars().count() / 3).then_some(scored.1)
+}
+
+/// Edits from one word to the other (Levenshtein), over at most 64 characters of each.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().take(64).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().take(64).enumerate() {
+        let mut left_up = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let up = row[j + 1];
+            row[j + 1] = (left_up + usize::from(ca != *cb)).min(up + 1).min(row[j] + 1);
+            left_up = up;
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SPEC, Words (tenant): a name, a uid or the node's own log; nothing else.
+    #[test]
+    fn what_people_write() {
+        let uid = TenantUid([7; 16]);
+        assert_eq!("acme".parse(), Ok(TenantName::Name(Ident::new("acme").unwrap())));
+        assert_eq!(uid.to_string().parse(), Ok(TenantName::Uid(uid)));
+        assert_eq!("node".parse(), Ok(TenantName::Node));
+        assert_eq!("0".repeat(32).parse(), Ok(TenantName::Node));
+        let e = "Ac\u{1b}me".parse::<TenantName>().unwrap_err();
+        assert!(e.contains("\\u{1b}") && !e.contains('\u{1b}'), "{e}");
+    }
+
+    #[test]
+    fn near_words() {
+        let known = ["public_key", "purpose", "origin", "sizes"];
+        assert_eq!(nearest("pubic_key", known.into_iter()), Some("public_key"));
+        assert_eq!(nearest("size", known.into_iter()), Some("sizes"));
+        assert_eq!(nearest("zzzzzz", known.into_iter()), None);
+        assert_eq!(nearest("x", [].into_iter()), None);
+    }
+}

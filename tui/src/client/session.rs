@@ -1,0 +1,126 @@
+//! A read session with one agent: opened with the operator's key, renewed before it ends.
+//!
+//! The text is composed here from what this program knows (node, transport, challenge, time) and never taken from the
+//! agent as it came. A session reads; it cannot change anything.
+
+use super::error::ClientError;
+use super::http::{Agent, Bearer};
+use super::keys::OperatorKey;
+use conductor_shared::clock::{Clock, Micros, SECOND};
+use conductor_shared::http::NodeInfo;
+use conductor_shared::ids::{Ident, unhex};
+use conductor_shared::session::{Session, TYPE_LINE};
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// A session is renewed when less than this is left of it, microseconds.
+const RENEW_BEFORE: Micros = 30 * SECOND;
+
+/// An open session.
+#[derive(Debug, Clone)]
+pub struct Opened {
+    /// The token.
+    pub bearer: Bearer,
+    /// Who the agent says one is.
+    pub person: Ident,
+    /// Roles there.
+    pub roles: Vec<String>,
+    /// The node, as of opening.
+    pub node: NodeInfo,
+    /// When it ends, in the agent's time.
+    pub expires_at_us: Micros,
+    /// Reading of the local monotonic clock when `node.now_us` was the agent's time.
+    pub opened_mono_us: Micros,
+}
+
+impl Opened {
+    /// The agent's time now, as far as the local monotonic clock tells.
+    pub fn agent_now_us(&self, mono_us: Micros) -> Micros {
+        self.node.now_us.saturating_add(mono_us.saturating_sub(self.opened_mono_us))
+    }
+}
+
+/// A session that is opened when first needed and renewed in time. Clones share it.
+#[derive(Clone)]
+pub struct ReadSession {
+    agent: Agent,
+    key: Arc<OperatorKey>,
+    clock: Arc<dyn Clock>,
+    open: Arc<Mutex<Option<Opened>>>,
+}
+
+impl std::fmt::Debug for ReadSession {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ReadSession({}, {:?})", self.agent.endpoint(), self.key)
+    }
+}
+
+impl ReadSession {
+    /// For this agent, with this key. Nothing is sent yet.
+    pub fn new(agent: Agent, key: Arc<OperatorKey>, clock: Arc<dyn Clock>) -> Self {
+        Self { agent, key, clock, open: Arc::new(Mutex::new(None)) }
+    }
+
+    /// The agent.
+    pub fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    /// The key it is opened with.
+    pub fn key(&self) -> &Arc<OperatorKey> {
+        &self.key
+    }
+
+    /// The clock it goes by.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The session, opened or renewed when needed.
+    pub async fn get(&self) -> Result<Opened, ClientError> {
+        let mut open = self.open.lock().await;
+        let mono = self.clock.now().mono_us;
+        if let Some(o) = open.as_ref()
+            && o.agent_now_us(mono).saturating_add(RENEW_BEFORE) < o.expires_at_us
+        {
+            return Ok(o.clone());
+        }
+        let new = open_once(&self.agent, &self.key, self.clock.as_ref()).await?;
+        *open = Some(new.clone());
+        Ok(new)
+    }
+
+    /// The bearer token of the session, opened or renewed when needed.
+    pub async fn bearer(&self) -> Result<Bearer, ClientError> {
+        self.get().await.map(|o| o.bearer)
+    }
+
+    /// Forgets the session, for when the agent no longer takes it (it was started anew).
+    pub async fn forget(&self) {
+        *self.open.lock().await = None;
+    }
+}
+
+async fn open_once(agent: &Agent, key: &OperatorKey, clock: &dyn Clock) -> Result<Opened, ClientError> {
+    let challenge = agent.challenge().await?;
+    let opened_mono_us = clock.now().mono_us;
+    let bytes = unhex(&challenge.challenge)
+        .ok_or_else(|| agent.bad("session_challenge", "the challenge is not 32 hex digits"))?;
+    let session = Session {
+        node: challenge.node.node_id,
+        transport: agent.endpoint().transport(),
+        challenge: bytes,
+        issued_at_us: challenge.node.now_us,
+    };
+    let signed = key.sign(&session.text(), &format!("{TYPE_LINE} {}", session.node))?;
+    let answer = agent.open_session(&signed).await?;
+    Ok(Opened {
+        bearer: Bearer::new(answer.token)
+            .map_err(|_| agent.bad("session_open", "the token cannot stand in a header"))?,
+        person: answer.person,
+        roles: answer.roles,
+        node: challenge.node,
+        expires_at_us: answer.expires_at_us,
+        opened_mono_us,
+    })
+}
