@@ -57,3 +57,6 @@ pub async fn run(context: &Context, command: Command) -> Result<Output, CliError
         Command::Replay(c) => replay::replay(context, c).await,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ pub enum DecimalError {
     #[error("is negative")]
     Negative,
     /// Above what is allowed.
-    #[error("is larger than {0} allows")]
+    #[error("is larger than {0}")]
     Large(&'static str),
     /// It has a fraction where none may be.
     #[error("is not a whole number")]

@@ -96,6 +96,20 @@ fn a_million_tasks() {
     assert_eq!(e.to_string(), "it has more than 1000000 tasks: split the record");
 }
 
+/// SPEC, Bad input: objects are objects, also where serde would take a list of their values.
+#[test]
+fn lists_are_not_objects() {
+    let task = "{\"id\":\"t0\",\"parents\":[]}";
+    let good = many(1, |_| String::new());
+    assert!(good.contains(task) && read(good.as_bytes()).is_ok());
+    assert!(read(good.replace(task, "[\"t0\",[],null,null,null]").as_bytes()).is_err());
+    assert!(read(good.replace("{\"id\":\"t0\",\"runtimeInSeconds\":0.001}", "[\"t0\",0.001]").as_bytes()).is_err());
+    assert!(read(b"[null,null,{}]").is_err());
+    // Sums that would not fit are refused, not cut off.
+    let long = many(400_000, |_| String::new()).replace("0.001", "31622400");
+    assert!(read(long.as_bytes()).unwrap_err().to_string().contains("64 bits"));
+}
+
 /// SPEC, Bad input: nesting without end neither overflows the stack nor is taken.
 #[test]
 fn deep_nesting() {
@@ -110,9 +124,9 @@ fn deep_nesting() {
 /// SPEC, Bad input: a place in the file is the place in the file, not in some part of it.
 #[test]
 fn places_are_those_of_the_file() {
-    let text = "{\n \"workflow\": {\n  \"specification\": {\n   \"tasks\": [\n    {\"id\": \"a\", \"parents\": [7]}\n   ]\n  },\n  \"execution\": {\"tasks\": []}\n }\n}\n";
+    let text = "{\n \"workflow\": {\n  \"specification\": {\n   \"tasks\": [\n    {\"id\": \"a\", \"parents\": [7]}\n   ]\n  },\n  \"execution\": {\"tasks\": [{\"id\": \"a\", \"runtimeInSeconds\": 1}]}\n }\n}\n";
     let e = read(text.as_bytes()).unwrap_err();
-    let ReadError::Json { line: 5, column: 30, .. } = e else { panic!("{e}") };
+    let ReadError::Json { line: 5, column: 29, .. } = e else { panic!("{e}") };
 }
 
 proptest::proptest! {

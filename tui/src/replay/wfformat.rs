@@ -68,7 +68,7 @@ pub struct Sums {
 }
 
 impl Workflow {
-    /// Sums over all tasks. They fit: a task's claims are bounded, and so is the number of tasks.
+    /// Sums over all tasks. They fit: the reader refuses records of which they would not.
     pub fn sums(&self) -> Sums {
         self.tasks.iter().fold(Sums::default(), |s, t| Sums {
             tasks: s.tasks + 1,
@@ -121,15 +121,15 @@ struct Top<'a> {
     #[serde(borrow, default, rename = "schemaVersion")]
     version: Option<Cow<'a, str>>,
     #[serde(borrow)]
-    workflow: Parts<'a>,
+    workflow: &'a RawValue,
 }
 
 #[derive(Deserialize)]
 struct Parts<'a> {
     #[serde(borrow)]
-    specification: Specification<'a>,
+    specification: &'a RawValue,
     #[serde(borrow)]
-    execution: Execution<'a>,
+    execution: &'a RawValue,
 }
 
 #[derive(Deserialize)]
@@ -236,6 +236,15 @@ impl<'a> Reader<'a> {
         serde_json::from_str(part).map_err(|e| self.at(part, &e))
     }
 
+    /// Reads an object. A list of the same values in order, which serde would take, is refused.
+    fn object<T: Deserialize<'a>>(&self, part: &'a str) -> Result<T, ReadError> {
+        if !part.trim_ascii_start().starts_with('{') {
+            // Not JSON at all, or JSON of another type: the reader of objects says which.
+            self.read::<HashMap<Cow<'a, str>, serde::de::IgnoredAny>>(part)?;
+        }
+        self.read(part)
+    }
+
     fn each(
         &self,
         list: &'a RawValue,
@@ -294,11 +303,13 @@ pub fn read_file(path: &Path) -> Result<Workflow, ReadError> {
 pub fn read(bytes: &[u8]) -> Result<Workflow, ReadError> {
     let text = std::str::from_utf8(bytes).map_err(|e| ReadError::Utf8(e.valid_up_to()))?;
     let r = Reader { text };
-    let top: Top<'_> = r.read(text)?;
+    let top: Top<'_> = r.object(text)?;
     if let Some(v) = top.version.filter(|v| v != VERSION) {
         return Err(ReadError::Version(shown(&v, 20)));
     }
-    let Parts { specification, execution } = top.workflow;
+    let parts: Parts<'_> = r.object(top.workflow.get())?;
+    let specification: Specification<'_> = r.object(parts.specification.get())?;
+    let execution: Execution<'_> = r.object(parts.execution.get())?;
     let sizes = file_sizes(&r, specification.files)?;
     let mut specs: Vec<TaskSpec<'_>> = vec![];
     let mut places: HashMap<Cow<'_, str>, u32> = HashMap::new();
@@ -306,7 +317,7 @@ pub fn read(bytes: &[u8]) -> Result<Workflow, ReadError> {
         if specs.len() == MAX_TASKS {
             return Err(limit("tasks", MAX_TASKS));
         }
-        let t: TaskSpec<'_> = r.read(raw.get())?;
+        let t: TaskSpec<'_> = r.object(raw.get())?;
         if t.id.is_empty() || t.id.len() > MAX_NAME {
             let what = named("task", &t.id);
             return Err(record(format!("{what}: an id has 1 to {MAX_NAME} bytes")));
@@ -329,8 +340,24 @@ pub fn read(bytes: &[u8]) -> Result<Workflow, ReadError> {
         let bytes_out = claimed(&r, &sizes, &t.id, t.outputs, "outputFiles")?;
         tasks.push(Task { id: t.id.to_string(), duration_us, bytes_in, bytes_out, parents });
     }
+    bounded_sums(&tasks)?;
     let name = top.name.map_or_else(|| "unnamed".to_owned(), Cow::into_owned);
     Ok(Workflow { name, tasks, notes })
+}
+
+/// Refuses a record whose sums would not fit: they are exact, or there are none.
+fn bounded_sums(tasks: &[Task]) -> Result<(), ReadError> {
+    for (what, of) in [
+        ("durations", (|t| t.duration_us) as fn(&Task) -> u64),
+        ("input bytes", |t| t.bytes_in),
+        ("output bytes", |t| t.bytes_out),
+    ] {
+        let sum = tasks.iter().try_fold(0u64, |sum, t| sum.checked_add(of(t)));
+        if sum.is_none_or(|s| i64::try_from(s).is_err()) {
+            return Err(record(format!("the sum of its {what} is more than 64 bits hold: split the record")));
+        }
+    }
+    Ok(())
 }
 
 type Sizes<'a> = HashMap<Cow<'a, str>, u64>;
@@ -342,7 +369,7 @@ fn file_sizes<'a>(r: &Reader<'a>, files: Option<&'a RawValue>) -> Result<Sizes<'
         if sizes.len() == MAX_FILES {
             return Err(limit("files", MAX_FILES));
         }
-        let f: FileSpec<'a> = r.read(raw.get())?;
+        let f: FileSpec<'a> = r.object(raw.get())?;
         let size = scaled(f.size.get(), 0, Beyond::Refuse, MAX_CLAIM_BYTES, "1 PiB")
             .map_err(|e| record(format!("{}: sizeInBytes {e}", named("file", &f.id))))?;
         if let Some(other) = sizes.insert(f.id.clone(), size)
@@ -364,7 +391,7 @@ fn durations<'a>(
 ) -> Result<Vec<u64>, ReadError> {
     let mut found: Vec<Option<u64>> = vec![None; specs.len()];
     r.each(list, |raw| {
-        let t: TaskRun<'a> = r.read(raw.get())?;
+        let t: TaskRun<'a> = r.object(raw.get())?;
         let what = || named("task", &t.id);
         let place = places.get(&t.id).and_then(|p| found.get_mut(*p as usize));
         let Some(slot) = place else {

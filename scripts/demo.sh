@@ -1,0 +1,234 @@
+#!/usr/bin/env bash
+# The demo, against real processes: a signer, an agent, and the plain commands of the console. It prints each step with
+# its receipts, and opens the console at the end when there is a terminal. Everything lives in a scratch folder that is
+# removed afterwards; the processes are stopped however it ends.
+#
+#   CONDUCTOR_BIN_DIR       folder of conductor, conductord and conductor-signer (make demo sets it)
+#   CONDUCTOR_WFINSTANCES   folder of recorded workflow runs; made-up ones are played without it
+#   CONDUCTOR_DEMO_KEEP     keep the scratch folder
+#   CONDUCTOR_DEMO_BATCH    do not open the console
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+bin=${CONDUCTOR_BIN_DIR:?"set CONDUCTOR_BIN_DIR to the folder of conductor, conductord and conductor-signer (make demo does)"}
+records=${CONDUCTOR_WFINSTANCES:-$root/../shared/data/wfinstances}
+for program in conductor conductord conductor-signer; do
+  [ -x "$bin/$program" ] || { echo "demo: $bin/$program is not there: run make demo" >&2; exit 2; }
+done
+
+umask 077
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/conductor-demo.XXXXXX")
+agent_socket=$scratch/agent.sock
+signer_socket=$scratch/signer.sock
+if [ "${#signer_socket}" -gt 100 ]; then
+  rmdir "$scratch"
+  echo "demo: $scratch is too long for a unix socket (107 bytes): set TMPDIR to a shorter folder" >&2
+  exit 2
+fi
+signer_pid=
+agent_pid=
+
+stop() { # PID: asks it to stop, waits 10 s, then insists
+  local pid=$1 n
+  [ -n "$pid" ] || return 0
+  kill -TERM "$pid" 2>/dev/null || true
+  for n in $(seq 100); do
+    kill -0 "$pid" 2>/dev/null || break
+    sleep 0.1
+  done
+  kill -KILL "$pid" 2>/dev/null || true
+  wait "$pid" 2>/dev/null || true
+}
+
+finish() {
+  local code=$?
+  trap - EXIT INT TERM HUP
+  stop "$agent_pid"
+  stop "$signer_pid"
+  if [ "$code" -ne 0 ]; then
+    echo "demo: failed (exit $code)" >&2
+    for log in "$scratch"/agent.log "$scratch"/signer.log; do
+      [ -s "$log" ] && { echo "--- last lines of ${log##*/}" >&2; tail -n 20 "$log" | tr -cd '[:print:]\n\t' >&2; }
+    done
+  fi
+  if [ -n "${CONDUCTOR_DEMO_KEEP:-}" ]; then
+    echo "kept: $scratch"
+  else
+    rm -rf "$scratch"
+  fi
+  exit "$code"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+step_number=0
+step() {
+  step_number=$((step_number + 1))
+  printf '\n=== %s. %s\n' "$step_number" "$*"
+}
+
+run() { # shows a command, without the paths of this machine, and runs it
+  local shown="$*"
+  shown=${shown//$scratch/\$scratch}
+  shown=${shown//$records/\$records}
+  printf '$ conductor %s\n' "$shown"
+  "$bin/conductor" "$@"
+}
+
+expect() { # CODE ARGUMENTS: the same, and the exit code must be this one
+  local want=$1 got=0
+  shift
+  run "$@" || got=$?
+  if [ "$got" -ne "$want" ]; then
+    echo "demo: expected exit code $want and got $got" >&2
+    exit 1
+  fi
+  printf '(exit code %s, as expected)\n' "$got"
+}
+
+start_signer() {
+  "$bin/conductor-signer" run --dir "$scratch/signer" --socket "$signer_socket" >>"$scratch/signer.log" 2>&1 &
+  signer_pid=$!
+}
+
+alive() { # NAME PID
+  kill -0 "$2" 2>/dev/null || { echo "demo: $1 has ended" >&2; exit 1; }
+}
+
+wait_ready() {
+  local n
+  for n in $(seq 300); do
+    alive conductord "$agent_pid"
+    alive conductor-signer "$signer_pid"
+    if "$bin/conductor" node --json 2>/dev/null | grep -q '"ready": true'; then
+      return 0
+    fi
+    sleep 0.1
+  done
+  echo "demo: the agent was not ready within 30 s" >&2
+  exit 1
+}
+
+# Tries a command that needs the signer until it is taken: after an outage the agent has to see that it is back.
+eventually() {
+  local n
+  for n in $(seq 30); do
+    if "$bin/conductor" "$@" >"$scratch/eventually.out" 2>&1; then
+      cat "$scratch/eventually.out"
+      return 0
+    fi
+    sleep 1
+  done
+  cat "$scratch/eventually.out" >&2
+  echo "demo: not done within 30 s: conductor $*" >&2
+  exit 1
+}
+
+export CONDUCTOR_AGENT=unix:$agent_socket
+export CONDUCTOR_KEY=$scratch/ana
+
+step "Keys: the signer's, and those of the operator ana (without passwords: this is a rehearsal)"
+"$bin/conductor-signer" init --dir "$scratch/signer" --unencrypted
+run key new --out "$scratch/ana" --unencrypted
+
+step "A node: demo-1, rehearsal, with ana as its first operator"
+mkdir "$scratch/config" "$scratch/data" "$scratch/keys"
+rmdir "$scratch/data" "$scratch/keys" # init makes them
+"$bin/conductord" init --config "$scratch/config/conductord.toml" --data "$scratch/data" --keys "$scratch/keys" \
+  --name demo-1 --environment rehearsal --signer-key "$scratch/signer/signer.pub" --signer-socket "$signer_socket" \
+  --listen "unix:$agent_socket" --operator "ana=$scratch/ana.pub" --trust-out "$scratch/trust.toml"
+start_signer
+"$bin/conductord" run --config "$scratch/config/conductord.toml" >"$scratch/agent.log" 2>&1 &
+agent_pid=$!
+wait_ready
+run node
+
+step "Three tenants, each with quotas, a workflow type and a token"
+for tenant in acme globex initech; do
+  run tenant create "$tenant" --yes --reason "demo: a new tenant"
+  run quota set "$tenant" concurrent_runs 20 --reason "demo: a small node"
+  run workflow register "$tenant" etl --yes --reason "demo: its one workflow"
+  run token issue "$tenant" replay --out "$scratch/$tenant.token" --yes --reason "demo: for the replay"
+done
+run quota set initech step_rate 40 --reason "demo: a slow tenant"
+run quota set initech step_burst 20 --reason "demo: a slow tenant"
+run tenant list
+
+step "A ramp: acme's etl is open to 10 % of subjects"
+run ramp set acme run/etl 10 --reason "demo: careful rollout"
+run ramp show acme
+
+step "Forty runs of acme: some are let in, the others are denied with their reason"
+expect 1 replay --generate 40 --tenant acme --workflow etl --token-file "$scratch/acme.token" \
+  --speed max --subject-prefix user-
+
+step "A loosening asks first: what 25 % would do, by the last hour's requests; then it is done, and rolled back"
+run ramp set acme run/etl 25 --reason "demo: it looks healthy" --dry-run
+run ramp set acme run/etl 25 --reason "demo: it looks healthy" --yes
+run ramp rollback acme run/etl --reason "demo: it was not"
+
+step "Workflow runs of globex, as they were recorded, with time passing a thousand times as fast"
+if compgen -G "$records/*.json" >/dev/null; then
+  run replay "$records"/*.json --tenant globex --workflow etl --token-file "$scratch/globex.token" --speed 1000
+else
+  echo "(no recorded runs in $records: made-up ones instead)"
+  run replay --generate 8 --tenant globex --workflow etl --token-file "$scratch/globex.token" --speed 100
+fi
+
+step "A tenant at its quota: initech is told to wait, waits, and loses nothing"
+run replay --generate 6 --seed 7 --tenant initech --workflow etl --token-file "$scratch/initech.token" --speed max
+
+step "A kill switch: nothing new starts; draining lets open runs go on"
+run kill set initech run/etl --reason "demo: stop it"
+expect 1 replay --generate 1 --tenant initech --workflow etl --token-file "$scratch/initech.token" --speed max
+run kill clear initech run/etl --reason "demo: found out why" --yes
+
+step "The signer is gone: nothing can be loosened, and everything can still be tightened"
+stop "$signer_pid"
+signer_pid=
+expect 1 ramp set acme run/etl 50 --reason "demo: not now" --yes
+run ramp set acme run/etl 5 --reason "demo: safer, and no signer is needed for that"
+start_signer
+echo "(the signer is back)"
+eventually ramp set acme run/etl 10 --reason "demo: back to the plan" --yes
+
+step "Sums, exact: what was claimed, by workflow, environment and actor"
+for tenant in acme globex initech; do
+  run totals "$tenant"
+done
+
+step "Receipts: of every answer and every change"
+run receipts list acme --last 12
+run receipts list node --last 8
+
+step "Proof, offline: an export and one receipt, under the trust file that init wrote"
+sleep 2 # a log is signed at the latest one second after its newest receipt
+for tenant in acme globex; do
+  run receipts export "$tenant" --out "$scratch/$tenant.jsonl"
+  expect 0 verify "$scratch/$tenant.jsonl" --trust "$scratch/trust.toml"
+done
+run receipts show acme 3 --proof --out "$scratch/receipt.json"
+expect 0 verify "$scratch/receipt.json" --trust "$scratch/trust.toml"
+
+step "The same with one entry left out, and under another key: refuted, and not confirmed"
+sed 3d "$scratch/acme.jsonl" >"$scratch/forged.jsonl"
+expect 3 verify "$scratch/forged.jsonl" --trust "$scratch/trust.toml"
+node_id=$("$bin/conductor" node --json | sed -n 's/.*"node_id": "\([0-9a-f]*\)".*/\1/p' | head -n 1)
+sed "s/$node_id/00000000000000000000000000000000/" "$scratch/trust.toml" >"$scratch/other.toml"
+expect 4 verify "$scratch/acme.jsonl" --trust "$scratch/other.toml"
+
+step "A checkpoint that stock minisign verifies"
+run checkpoint globex --out "$scratch/globex.checkpoint"
+expect 0 verify "$scratch/globex.checkpoint" --trust "$scratch/trust.toml"
+if command -v minisign >/dev/null; then
+  minisign -V -p "$scratch/signer/signer.pub" -m "$scratch/globex.checkpoint"
+else
+  echo "(minisign is not installed)"
+fi
+
+if [ -z "${CONDUCTOR_DEMO_BATCH:-}" ] && [ -t 0 ] && [ -t 1 ]; then
+  step "The console (leave it with q)"
+  "$bin/conductor"
+fi
+printf '\nThe demo is done: %s steps.\n' "$step_number"
