@@ -347,6 +347,7 @@ impl Writer {
             events: st.events,
             node_seq: st.node_seq,
             receipts: st.receipts,
+            bytes: st.batch.bytes().len() as u64,
             job,
         };
         if commit.is_empty() {

@@ -87,6 +87,8 @@ pub struct Commit {
     pub node_seq: u64,
     /// Receipts in it.
     pub receipts: u64,
+    /// Bytes of its batch.
+    pub bytes: u64,
     /// Checkpoints to ask for.
     pub job: Option<CheckpointJob>,
 }
@@ -126,6 +128,7 @@ impl Committer {
                     group.into_iter().for_each(Commit::deny);
                     continue;
                 }
+                board.note_sync(group.iter().map(|c| c.bytes).sum());
                 for c in group {
                     for (shared, view) in c.views {
                         if board.get(shared.id.tenant).is_none_or(|s| !Arc::ptr_eq(&s, &shared)) {

@@ -143,6 +143,10 @@ pub struct Board {
     pub receipts: AtomicU64,
     /// Batches made durable since the start.
     pub commits: AtomicU64,
+    /// Bytes of batches made durable since the start.
+    pub bytes: AtomicU64,
+    /// When asked for: bytes made durable by each sync, for measuring against a bare loop.
+    pub sync_sizes: Mutex<Option<Vec<u32>>>,
     /// Passes of the writer's loop: what the watchdog watches.
     pub beats: AtomicU64,
 }
@@ -161,6 +165,8 @@ impl Board {
             store_error: Mutex::new("not opened yet".into()),
             receipts: AtomicU64::new(0),
             commits: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            sync_sizes: Mutex::new(None),
             beats: AtomicU64::new(0),
         }
     }
@@ -205,6 +211,13 @@ impl Board {
         self.receipts.fetch_add(receipts, Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.node_seq.send_replace(node_seq);
+    }
+
+    pub(super) fn note_sync(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(sizes) = &mut *self.sync_sizes.lock().unwrap_or_else(PoisonError::into_inner) {
+            sizes.push(u32::try_from(bytes).unwrap_or(u32::MAX));
+        }
     }
 
     pub(super) fn begin(&self, node_seq: u64) {

@@ -1,0 +1,213 @@
+//! The core without HTTP: writer, store and a signer in the same process, driven through the writer's own queues.
+
+use conductor_agent::clock::RealClock;
+use conductor_agent::init::{Beginning, init};
+use conductor_agent::random::OsRandom;
+use conductor_agent::scope::TenantScope;
+use conductor_agent::store::SpaceLimits;
+use conductor_agent::writer::ask::{Ask, Op, Signed};
+use conductor_agent::writer::commit::CheckpointJob;
+use conductor_agent::writer::queue::Queues;
+use conductor_agent::writer::view::Board;
+use conductor_agent::writer::{Parts, Writer};
+use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
+use conductor_shared::clock::Clock;
+use conductor_shared::command::{Audience, Command, Operation};
+use conductor_shared::ids::{CommandId, Ident, TenantUid};
+use conductor_shared::quota::QuotaKind;
+use conductor_shared::shown::Text;
+use conductor_shared::stream::SignerState;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// The core, running.
+pub struct Core {
+    pub queues: Arc<Queues>,
+    pub board: Arc<Board>,
+    pub tenants: Vec<TenantUid>,
+    clock: Arc<RealClock>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+pub fn ident(text: &str) -> Ident {
+    Ident::new(text).expect("an identifier")
+}
+
+fn parts(dir: &Path, board: &Arc<Board>, queues: &Arc<Queues>, clock: &Arc<RealClock>) -> (Parts, crossbeam_channel::Receiver<CheckpointJob>) {
+    let (jobs_in, jobs) = crossbeam_channel::bounded(2);
+    let parts = Parts {
+        data: dir.join("data"),
+        keys: dir.join("keys"),
+        node_id: board.node_id,
+        limits: SpaceLimits::default(),
+        lease_us: 3_600_000_000,
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+        random: Arc::new(OsRandom::default()),
+        queues: Arc::clone(queues),
+        board: Arc::clone(board),
+        checkpoints: Some(jobs_in),
+    };
+    (parts, jobs)
+}
+
+impl Core {
+    /// A new node in this folder, with tenants whose quotas do not bind.
+    pub fn start(dir: &Path, tenants: usize) -> Self {
+        let signer = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
+        let ana = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
+        let clock = Arc::new(RealClock::default());
+        let beginning = Beginning {
+            data: &dir.join("data"),
+            keys: &dir.join("keys"),
+            name: ident("bench"),
+            signer_key: signer.pk.to_base64(),
+            operators: vec![(ident("ana"), ana.pk.to_base64(), vec!["operator".into(), "admin".into()])],
+            limits: SpaceLimits::default(),
+        };
+        let node = init(beginning, &*clock, Arc::new(OsRandom::default())).expect("a node");
+        let mut core = Self::open(dir, Arc::new(Board::new(node, [1; 16])), clock, signer);
+        core.create(tenants);
+        core
+    }
+
+    fn open(dir: &Path, board: Arc<Board>, clock: Arc<RealClock>, signer: minisign::KeyPair) -> Self {
+        let queues = Arc::new(Queues::default());
+        let (parts, jobs) = parts(dir, &board, &queues, &clock);
+        let writer = Writer::open(parts).expect("opens");
+        board.set_signer(SignerState::Up, "");
+        let told = Arc::clone(&queues);
+        let threads = vec![
+            std::thread::spawn(move || writer.run()),
+            std::thread::spawn(move || {
+                for job in jobs {
+                    let sign = |c: Checkpoint| {
+                        let (text, comment) = (c.text(), c.trusted_comment());
+                        let s = minisign::sign(Some(&signer.pk), &signer.sk, text.as_bytes(), Some(&comment), None);
+                        (c, SignedCheckpoint { text, signature: s.expect("signed").to_string() })
+                    };
+                    let list = job.items.iter().map(|i| {
+                        let c = Checkpoint { origin: i.partition.origin, size: i.size, root: i.root };
+                        let (c, s) = sign(c);
+                        (i.partition.id, c, s)
+                    });
+                    let list = list.collect();
+                    drop(job);
+                    let _ = told.push(Ask::Signed(list));
+                }
+            }),
+        ];
+        Self { queues, board, tenants: vec![], clock, threads }
+    }
+
+    fn create(&mut self, tenants: usize) {
+        let mut uid = [7u8; 16];
+        let list: Vec<_> = (0..tenants)
+            .map(|i| {
+                uid[..8].copy_from_slice(&(i as u64).to_be_bytes());
+                (TenantUid(uid), ident(&format!("tenant-{i:05}")))
+            })
+            .collect();
+        self.tenants = list.iter().map(|(t, _)| *t).collect();
+        let (tx, rx) = oneshot::channel();
+        self.queues.push(Ask::CreateTenants(list, tx)).expect("taken");
+        rx.blocking_recv().expect("answered").expect("created");
+    }
+
+    /// Registers the workflow and lifts the quotas, as commands.
+    pub fn lift(&self) {
+        let node = self.board.node().expect("a node log");
+        let (key_id, key) = {
+            let v = node.view.load();
+            let (id, k) = v.control.operators.iter().next().expect("an operator");
+            (id.clone(), k.clone())
+        };
+        let ops = || {
+            let set = |kind: QuotaKind| Operation::QuotaSet { kind, limit: kind.max() };
+            [
+                Operation::WorkflowRegister { workflow: ident("etl") },
+                set(QuotaKind::StepRate),
+                set(QuotaKind::StepBurst),
+                set(QuotaKind::ReceiptBacklog),
+            ]
+        };
+        for chunk in self.tenants.chunks(60) {
+            for op in ops() {
+                let mut waiting = vec![];
+                for t in chunk {
+                    let shared = self.board.get(*t).expect("a tenant");
+                    let base = Some(shared.view.load().control.object_digest(&op));
+                    let now = self.clock.now().wall_us;
+                    let mut id = t.0;
+                    id[15] = op.args().len() as u8;
+                    id[14] = op.object().len() as u8;
+                    let command = Command {
+                        command_id: CommandId(id),
+                        audience: Audience::Nodes(vec![self.board.node_id]),
+                        tenant: *t,
+                        base,
+                        operation: op.clone(),
+                        reason: Text::new("bench"),
+                        issued_at_us: now,
+                        expires_at_us: now + 60_000_000,
+                        nonce: [0; 16],
+                    };
+                    let text = command.text().into_bytes();
+                    let signed =
+                        Signed { command, text, signature: String::new(), person: key.person, key_id: key_id.clone() };
+                    let (tx, rx) = oneshot::channel();
+                    self.queues.push(Ask::Command(Box::new(signed), tx)).expect("taken");
+                    waiting.push(rx);
+                }
+                for rx in waiting {
+                    let outcome = rx.blocking_recv().expect("answered").expect("allowed");
+                    assert_eq!(outcome.status, conductor_shared::http::CommandStatus::Effective, "{:?}", outcome.reasons);
+                }
+            }
+        }
+    }
+
+    /// Asks and waits.
+    pub fn ask(&self, tenant: TenantUid, op: Op) -> conductor_shared::http::Decided {
+        let (tx, rx) = oneshot::channel();
+        self.queues.push(Ask::work(TenantScope::for_bench(tenant), op, None, tx)).expect("taken");
+        rx.blocking_recv().expect("answered").expect("allowed")
+    }
+
+    /// Stops it, and waits.
+    pub fn stop(self) {
+        self.queues.close();
+        for t in self.threads {
+            let _ = t.join();
+        }
+        drop(self.board);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+
+    /// The node's id.
+    pub fn node(&self) -> conductor_shared::ids::NodeId {
+        self.board.node_id
+    }
+}
+
+/// Opens a node that is there, and tells how long it took.
+pub fn reopen(dir: &Path, node: conductor_shared::ids::NodeId) -> Duration {
+    let clock = Arc::new(RealClock::default());
+    let board = Arc::new(Board::new(node, [2; 16]));
+    let queues = Arc::new(Queues::default());
+    let (parts, _jobs) = parts(dir, &board, &queues, &clock);
+    let begun = std::time::Instant::now();
+    let writer = Writer::open(parts).expect("opens");
+    let took = begun.elapsed();
+    queues.close();
+    writer.run();
+    took
+}
+
+/// Resident memory of this process, bytes.
+pub fn resident() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kib = text.lines().find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}

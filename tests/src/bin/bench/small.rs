@@ -1,0 +1,113 @@
+//! The hot decision, a frame of the console, and the processor time of signing.
+
+use crate::{Report, median};
+use conductor_agent::writer::gate::{Gate, RunRequest, start_run, start_step};
+use conductor_shared::command::Operation;
+use conductor_shared::fold::ControlState;
+use conductor_shared::ids::Ident;
+use governor::{Quota, RateLimiter};
+use std::hint::black_box;
+use std::num::NonZeroU32;
+use std::time::Instant;
+
+const ROUNDS: usize = 9;
+const N: u32 = 100_000;
+
+fn nanos(f: impl FnOnce()) -> f64 {
+    let begun = Instant::now();
+    f();
+    begun.elapsed().as_secs_f64() * 1e9 / f64::from(N)
+}
+
+/// All quotas and the ramp against one keyed check of `governor` for each limit.
+pub fn gate(report: &mut Report) {
+    let etl = Ident::new("etl").expect("an identifier");
+    let ops = [
+        Operation::WorkflowRegister { workflow: etl.clone() },
+        Operation::QuotaSet { kind: conductor_shared::quota::QuotaKind::StepRate, limit: 1_000_000 },
+        Operation::QuotaSet { kind: conductor_shared::quota::QuotaKind::StepBurst, limit: 1_000_000 },
+        Operation::RampSet { selector: "run/etl".parse().expect("a selector"), hundredths: 10_000 },
+        Operation::RampSet { selector: "*/ml".parse().expect("a selector"), hundredths: 500 },
+    ];
+    let control = ops.iter().fold(ControlState::default(), |s, op| s.after(op));
+    let million = NonZeroU32::new(1_000_000).expect("not zero");
+    let limiters: Vec<_> = (0..4)
+        .map(|_| RateLimiter::keyed(Quota::per_second(million).allow_burst(million)))
+        .collect();
+    let key = [7u8; 16];
+    let mut gate = Gate::default();
+    let begun = Instant::now();
+    let mut ours_of = || {
+        let request = RunRequest { action: "run", workflow: &etl, subject: b"customer-0001" };
+        let (a, _) = start_run(&mut gate, &control, &[3; 32], 10, black_box(request));
+        gate.open_runs = 0;
+        let now = u64::try_from(begun.elapsed().as_micros()).unwrap_or(0) + 1_000_000;
+        let (b, _) = start_step(&mut gate, &control, 10, ("run", "etl"), 3, now);
+        assert!(a.is_empty());
+        black_box(b.is_empty())
+    };
+    let (mut ours, mut peer) = (vec![], vec![]);
+    for _ in 0..ROUNDS {
+        ours.push(nanos(|| (0..N).for_each(|_| drop(ours_of()))));
+        peer.push(nanos(|| {
+            for _ in 0..N {
+                for l in &limiters {
+                    let _ = black_box(l.check_key(black_box(&key)));
+                }
+            }
+        }));
+    }
+    let (o, p) = (median(ours), median(peer));
+    report.line("hot-decision", (o, "ns"), ("governor-4-keyed", p), o / p, "<=3");
+    let count = allocation_counter::measure(|| {
+        ours_of();
+    });
+    report.line("hot-decision-allocations", (count.count_total as f64, ""), ("none", 0.0), count.count_total as f64, "<=0");
+    report.note("run start (catalog, open runs, backlog, kill, ramp) and step start (backlog, kill, rate) together; governor: four limits, one key");
+}
+
+/// A frame of the tenants screen with 10,000 tenants against one with 100.
+pub fn frame(report: &mut Report) {
+    let (small, large) = (conductor_tui::app::bench_model(100), conductor_tui::app::bench_model(10_000));
+    let time = |m: &conductor_tui::app::Model| {
+        let begun = Instant::now();
+        for _ in 0..200 {
+            black_box(conductor_tui::app::bench_frame(m, 120, 40));
+        }
+        begun.elapsed().as_secs_f64() * 1e6 / 200.0
+    };
+    let (mut a, mut b, mut r) = (vec![], vec![], vec![]);
+    for _ in 0..ROUNDS {
+        let (s, l) = (time(&small), time(&large));
+        a.push(l);
+        b.push(s);
+        r.push(l / s);
+    }
+    report.line("frame-10000-tenants", (median(a), "us"), ("frame-100-tenants", median(b)), median(r), "<=1.2");
+}
+
+/// Processor time of signing for each receipt, against a minisign signature for each.
+pub fn signing(report: &mut Report) {
+    let key = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
+    let sign = |text: &str| {
+        let s = minisign::sign(Some(&key.pk), &key.sk, text.as_bytes(), Some("t"), None);
+        black_box(s.expect("signed").to_string());
+    };
+    let text = "conductor-log/00000000000000000000000000000000/00000000000000000000000000000000/1\n4096\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+    let one: Vec<f64> = (0..ROUNDS)
+        .map(|_| {
+            let begun = Instant::now();
+            for _ in 0..500 {
+                sign(text);
+            }
+            begun.elapsed().as_secs_f64() * 1e6 / 500.0
+        })
+        .collect();
+    let each = median(one);
+    // One checkpoint for 4,096 receipts of one tenant; 1,000 tenants at 50,000 receipts a second: 50 a checkpoint.
+    for (name, receipts, bar) in [("signing-1-tenant", 4_096.0, ">=40"), ("signing-1000-tenants", 50.0, ">=1")] {
+        let ours = each / receipts;
+        report.line(name, (ours, "us"), ("minisign-each", each), each / ours, bar);
+    }
+    report.note("1,000 tenants: at 50,000 receipts a second over all, each log is signed once a second");
+}
