@@ -15,3 +15,6 @@ pub mod session;
 pub mod tls;
 pub mod work;
 pub mod ws;
+
+#[cfg(test)]
+mod tests;

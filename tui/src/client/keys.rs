@@ -176,8 +176,12 @@ impl KeyFile {
         let key = OperatorKey::new(secret)?;
         // A damaged secret would sign what nobody can verify: find out here.
         let probe = key.sign("conductor/probe/v1\n", "probe")?;
-        conductor_shared::checkpoint::verify_minisign(&probe.public_key, probe.text.as_bytes(), &probe.signature)
-            .map_err(|_| KeyError::Password { path: name(&self.path) })?;
+        conductor_shared::checkpoint::verify_minisign(
+            &probe.public_key,
+            probe.text.as_bytes(),
+            &probe.signature,
+        )
+        .map_err(|_| KeyError::Password { path: name(&self.path) })?;
         Ok(key)
     }
 
@@ -335,8 +339,8 @@ pub async fn create_at_terminal(path: PathBuf) -> Result<Created, KeyError> {
 
 /// Writes a file that was not there, durably.
 pub fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), KeyError> {
-    let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    let mut file: File = made.map_err(|e| match e.kind() {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let mut file: File = opened.map_err(|e| match e.kind() {
         std::io::ErrorKind::AlreadyExists => KeyError::Exists { path: name(path) },
         _ => file_error(path)(e),
     })?;
