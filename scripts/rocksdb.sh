@@ -11,7 +11,6 @@ set -euo pipefail
 SYS_VERSION=0.19.0+11.8.1   # librocksdb-sys; must be the one Cargo.lock names (a test compares them)
 CACHE=${CONDUCTOR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/conductor}
 HOST=$(rustc -vV | sed -n 's/^host: //p')
-RUSTC=$(rustc -vV | sed -n 's/^release: //p')
 CXX_VERSION=$(${CXX:-c++} -dumpfullversion 2>/dev/null || echo none)
 # Portable among servers: SSE4.2 and PCLMUL (x86-64 since 2010), CRC and AES (ARMv8). Without them RocksDB computes the
 # checksum of every WAL record in tables, which costs more than the write.
@@ -20,7 +19,7 @@ case $HOST in
   aarch64-*) FEATURES=+crc,+aes ;;
   *)         FEATURES= ;;
 esac
-KEY="rocksdb-sys-${SYS_VERSION}-rustc${RUSTC}-cxx${CXX_VERSION}-${HOST}-${FEATURES//[+,]/_}"
+KEY="rocksdb-sys-${SYS_VERSION}-cxx${CXX_VERSION}-${HOST}-${FEATURES//[+,]/_}"
 OUT=$CACHE/$KEY
 
 if [ ! -f "$OUT/librocksdb.a" ]; then
@@ -40,7 +39,7 @@ name = "rocksdb-once"
 version = "0.0.0"
 edition = "2021"
 [dependencies]
-librocksdb-sys = { version = "=$SYS_VERSION", default-features = false, features = ["static", "bindgen-runtime"] }
+librocksdb-sys = { version = "=${SYS_VERSION%%+*}", default-features = false, features = ["static", "bindgen-runtime"] }
 [workspace]
 [profile.release]
 debug = false

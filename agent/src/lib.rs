@@ -1,1 +1,20 @@
-//! Conductor.
+//! conductord, the node agent, and conductor-signer, which holds the key.
+
+pub mod agent;
+pub mod api;
+pub mod check;
+pub mod checkpoints;
+pub mod clock;
+pub mod command;
+pub mod config;
+pub mod health;
+pub mod init;
+pub mod keys;
+pub mod ledger;
+pub mod random;
+pub mod scope;
+pub mod signer;
+pub mod store;
+pub mod tenant_sockets;
+pub mod tls;
+pub mod writer;

@@ -107,6 +107,41 @@ impl std::fmt::Display for Reason {
     }
 }
 
+/// A set of reasons without allocation: the hot decision fills one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+pub struct Reasons(u64);
+
+impl Reasons {
+    /// Adds one.
+    pub fn add(&mut self, r: Reason) {
+        self.0 |= 1 << r as u32;
+    }
+    /// True when there is none: go ahead.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+    /// True when it is there.
+    pub fn has(self, r: Reason) -> bool {
+        self.0 & 1 << r as u32 != 0
+    }
+    /// In the order of the table.
+    pub fn iter(self) -> impl Iterator<Item = Reason> {
+        Reason::ALL.iter().copied().filter(move |r| self.has(*r))
+    }
+    /// Their codes.
+    pub fn codes(self) -> Vec<String> {
+        self.iter().map(|r| r.code().to_owned()).collect()
+    }
+}
+
+impl From<Reason> for Reasons {
+    fn from(r: Reason) -> Self {
+        let mut s = Self::default();
+        s.add(r);
+        s
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +153,7 @@ mod tests {
         codes.sort_unstable();
         codes.dedup();
         assert_eq!(codes.len(), Reason::ALL.len());
+        assert!(Reason::ALL.len() <= 64, "Reasons holds 64");
         for r in Reason::ALL {
             assert_eq!(Reason::from_code(r.code()), Some(*r));
             assert!(r.meaning().trim().ends_with('.') && r.mend().ends_with('.'), "{r:?}");

@@ -16,5 +16,10 @@ pub mod tls;
 pub mod work;
 pub mod ws;
 
+pub(crate) mod facts;
+pub(crate) mod pins;
+pub(crate) mod stream;
+pub(crate) mod witness;
+
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,8 @@
 //!
 //! It speaks to agents only through their public HTTP and WebSocket API ([`client`]), and must never import the agent.
 
+pub mod app;
 pub mod cli;
 pub mod client;
 pub mod replay;
+mod view;

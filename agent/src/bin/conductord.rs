@@ -1,2 +1,190 @@
-//! Conductor.
-fn main() {}
+//! conductord, the node agent.
+
+use clap::{Parser, Subcommand};
+use conductor_agent::agent;
+use conductor_agent::clock::RealClock;
+use conductor_agent::config::Config;
+use conductor_agent::init::{Beginning, ROLES, init};
+use conductor_agent::random::OsRandom;
+use conductor_agent::store::SpaceLimits;
+use conductor_shared::ids::Ident;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// Decides on this node whether a tenant's work may run, and proves every answer.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Cmd,
+}
+
+#[derive(Subcommand)]
+enum Cmd {
+    /// Make a node: its data folder, key store, configuration and first persons.
+    Init(Init),
+    /// Run the agent.
+    Run {
+        /// Configuration.
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Recompute every row from the receipts and name each difference. The agent must not be running.
+    Check {
+        /// Configuration.
+        #[arg(long)]
+        config: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+struct Init {
+    /// Configuration to write.
+    #[arg(long)]
+    config: PathBuf,
+    /// Data folder to make.
+    #[arg(long)]
+    data: PathBuf,
+    /// Key store to make: not inside the data folder, and never in the same backup.
+    #[arg(long)]
+    keys: PathBuf,
+    /// Name of the node.
+    #[arg(long)]
+    name: Ident,
+    /// Environment, a word that consoles show.
+    #[arg(long, default_value = "production")]
+    environment: Ident,
+    /// The signer's minisign public key file.
+    #[arg(long)]
+    signer_key: PathBuf,
+    /// The signer's socket.
+    #[arg(long)]
+    signer_socket: PathBuf,
+    /// What to listen on: unix:/path or https://address:port (http:// with --allow-plain).
+    #[arg(long, required = true)]
+    listen: Vec<String>,
+    /// Allow TCP without TLS. For demos.
+    #[arg(long)]
+    allow_plain: bool,
+    /// Folder for the sockets of tenants.
+    #[arg(long)]
+    tenant_sockets: Option<PathBuf>,
+    /// A person: NAME=PUBLIC-KEY-FILE, or NAME:role,role=PUBLIC-KEY-FILE.
+    #[arg(long, required = true)]
+    operator: Vec<String>,
+    /// Where to write the trust file for verifiers.
+    #[arg(long)]
+    trust_out: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("CONDUCTOR_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
+        )
+        .init();
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err((code, e)) => {
+            eprintln!("conductord: {e}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Bad input ends with 2, anything else with 1.
+type Failed = (u8, String);
+
+fn bad(e: impl std::fmt::Display) -> Failed {
+    (2, e.to_string())
+}
+
+fn run(command: Cmd) -> Result<ExitCode, Failed> {
+    // Nobody else may read what we make.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+    match command {
+        Cmd::Init(i) => start(i).map(|()| ExitCode::SUCCESS),
+        Cmd::Run { config } => {
+            let config = Config::load(&config).map_err(bad)?;
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+            let runtime = runtime.map_err(|e| (1, e.to_string()))?;
+            runtime.block_on(agent::run(config)).map_err(|e| (1, e.to_string()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Cmd::Check { config } => {
+            let config = Config::load(&config).map_err(bad)?;
+            let wrong = agent::check(&config).map_err(|e| (1, e.to_string()))?;
+            for w in &wrong {
+                println!("{w}");
+            }
+            if wrong.is_empty() {
+                println!("rows, counters, rollups, tiles and roots agree with the receipts");
+                return Ok(ExitCode::SUCCESS);
+            }
+            Ok(ExitCode::from(3))
+        }
+    }
+}
+
+fn operator(text: &str) -> Result<(Ident, String, Vec<String>), Failed> {
+    let (who, file) =
+        text.split_once('=').ok_or_else(|| bad(format!("--operator {text}: expected NAME=FILE")))?;
+    let (name, roles) = who.split_once(':').unwrap_or((who, "viewer,operator,approver,admin"));
+    let name = Ident::new(name).map_err(|e| bad(format!("--operator {text}: {e}")))?;
+    let roles: Vec<String> = roles.split(',').map(str::to_owned).collect();
+    if let Some(r) = roles.iter().find(|r| !ROLES.contains(&r.as_str())) {
+        return Err(bad(format!("--operator {text}: no role {r:?}; roles are {}", ROLES.join(", "))));
+    }
+    let key = agent::read_public_key(Path::new(file)).map_err(bad)?;
+    Ok((name, key, roles))
+}
+
+fn start(i: Init) -> Result<(), Failed> {
+    let signer_key = agent::read_public_key(&i.signer_key).map_err(bad)?;
+    let operators = i.operator.iter().map(|o| operator(o)).collect::<Result<Vec<_>, _>>()?;
+    if i.config.exists() {
+        return Err(bad(format!("{} exists already; nothing was changed", i.config.display())));
+    }
+    let mut text = String::new();
+    let quote = |s: &str| toml::Value::String(s.to_owned()).to_string();
+    let path = |p: &Path| quote(&std::path::absolute(p).unwrap_or_else(|_| p.to_owned()).to_string_lossy());
+    let listen: Vec<String> = i.listen.iter().map(|l| quote(l)).collect();
+    let _ = write!(
+        text,
+        "name = {}\nenvironment = {}\ndata = {}\nkeys = {}\nlisten = [{}]\nallow_plain = {}\n",
+        quote(i.name.as_str()),
+        quote(i.environment.as_str()),
+        path(&i.data),
+        path(&i.keys),
+        listen.join(", "),
+        i.allow_plain
+    );
+    if let Some(folder) = &i.tenant_sockets {
+        let _ = writeln!(text, "tenant_sockets = {}", path(folder));
+    }
+    let _ = write!(text, "\n[signer]\nsocket = {}\n", path(&i.signer_socket));
+    Config::parse(&i.config, &text).map_err(bad)?;
+    let beginning = Beginning {
+        data: &i.data,
+        keys: &i.keys,
+        name: i.name.clone(),
+        signer_key: signer_key.clone(),
+        operators,
+        limits: SpaceLimits::default(),
+    };
+    let node = init(beginning, &RealClock::default(), Arc::new(OsRandom::default()))
+        .map_err(|e| (1, e.to_string()))?;
+    let write = |p: &Path, t: &str| std::fs::write(p, t).map_err(|e| (1, format!("{}: {e}", p.display())));
+    write(&i.config, &text)?;
+    let trust = agent::trust_file(node, &signer_key);
+    if let Some(p) = &i.trust_out {
+        write(p, &trust)?;
+    }
+    println!("{node}");
+    Ok(())
+}

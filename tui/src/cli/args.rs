@@ -3,6 +3,7 @@
 // Doc comments here are help texts, read at a terminal: backquotes and brackets would stand in them as they are.
 #![allow(clippy::doc_markdown)]
 
+use crate::app::ThemeName;
 use crate::client::endpoint::Endpoint;
 use crate::client::resolve::TenantName;
 use clap::{Args, Parser, Subcommand};
@@ -25,6 +26,9 @@ pub struct Cli {
     /// For all commands.
     #[command(flatten)]
     pub global: Global,
+    /// How the console looks.
+    #[command(flatten)]
+    pub look: LookArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -52,6 +56,21 @@ pub struct Global {
     /// Answer in JSON on standard output
     #[arg(long, global = true)]
     pub json: bool,
+}
+
+/// How the console looks.
+#[derive(Debug, Clone, Args)]
+pub struct LookArgs {
+    /// Colours of the console: dark, light or plain. `NO_COLOR` is heeded too
+    #[arg(long, env = "CONDUCTOR_THEME", hide_env_values = true, default_value = "dark", value_parser = theme)]
+    pub theme: ThemeName,
+    /// Draw the console with ASCII only; so it is by itself where the locale is not UTF-8
+    #[arg(long)]
+    pub ascii: bool,
+}
+
+fn theme(text: &str) -> Result<ThemeName, String> {
+    ThemeName::from_name(text).ok_or_else(|| "expected dark, light or plain".into())
 }
 
 /// Plain commands.

@@ -411,7 +411,9 @@ fn again(e: &ClientError, attempt: u32) -> Option<Duration> {
     match e.problem() {
         Some(p) if matches!(p.status, 429 | 503) => {
             let told = p.retry_after_us.map(Duration::from_micros);
-            Some(told.unwrap_or(backoff).max(Duration::from_millis(10)))
+            // Others wait for the same moment: whoever lost once waits longer than told.
+            let longer = if attempt == 0 { Duration::from_millis(10) } else { backoff };
+            Some(told.unwrap_or(backoff).max(longer))
         }
         Some(_) => None,
         None => e.may_retry().then_some(backoff),

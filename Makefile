@@ -1,0 +1,91 @@
+# Thin: each target is set-up, RocksDB's link environment, and one or two commands that CONTRIBUTING.md also names.
+# To call cargo yourself with the same environment, so that nothing is built twice:  eval "$(make -s env)"
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.NOTPARALLEL:
+.PHONY: help setup env build demo test bench lint fmt fmt-check deny vendor clean
+
+# Built things live outside the checkout: RocksDB and the tools once a machine, the rest once a clone (scripts/seed.sh
+# says why clones cannot share it, and gives a fresh one the dependencies of another).
+CONDUCTOR_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/conductor
+CARGO_TARGET_DIR ?= $(CONDUCTOR_CACHE)/target-$(shell printf '%s' '$(CURDIR)' | cksum | cut -d' ' -f1)
+VENDOR_DIR ?= $(CONDUCTOR_CACHE)/vendor
+export CONDUCTOR_CACHE
+# Absolute: the tests and the demo run elsewhere than in the root of the checkout.
+export CARGO_TARGET_DIR := $(abspath $(CARGO_TARGET_DIR))
+export PATH := $(CONDUCTOR_CACHE)/tools/bin:$(PATH)
+# It would move the programs to another folder than the one named below.
+unexport CARGO_BUILD_TARGET
+
+PROGRAMS := conductord conductor conductor-signer
+# Always the whole workspace: with `-p` cargo unites other features of the dependencies and compiles them again.
+RELEASE := cargo build --workspace --locked --release
+READY := scripts/seed.sh; link=$$(scripts/rocksdb.sh); eval "$$link";
+# More arguments for the command of a target:  make test ARGS='--test house'
+ARGS ?=
+
+help:
+	@echo 'make setup   bring what is missing, and say what and why'
+	@echo 'make build   the three programs, release profile'
+	@echo 'make demo    the ten-minute demo, against real processes'
+	@echo 'make test    every test, with the real programs'
+	@echo 'make bench   measure, beside peers'
+	@echo 'make lint | fmt | fmt-check | deny   the gates that .ci/run runs'
+	@echo 'make vendor  every dependency as source, for a machine without a network'
+	@echo 'make env     the environment for calling cargo by hand:  eval "$$(make -s env)"'
+	@echo 'make clean   remove what was built; RocksDB and the tools stay'
+
+setup:
+	@scripts/setup.sh
+
+env:
+	@scripts/setup.sh test
+	@scripts/seed.sh
+	@scripts/rocksdb.sh
+	@printf 'export CARGO_TARGET_DIR=%q PATH=%q\n' "$$CARGO_TARGET_DIR" "$$PATH"
+
+build:
+	@scripts/setup.sh demo
+	@$(READY) $(RELEASE) $(PROGRAMS:%=--bin %)
+	@echo 'built: $(CARGO_TARGET_DIR)/release'
+
+demo: build
+	@CONDUCTOR_BIN_DIR='$(CARGO_TARGET_DIR)/release' scripts/demo.sh $(ARGS)
+
+# `--tests` in the first line gives it the features that the second has; the programs and the tests then share one build.
+test:
+	@scripts/setup.sh test
+	@$(READY) cargo build --workspace --locked --bins --tests
+	@$(READY) CONDUCTOR_BIN_DIR='$(CARGO_TARGET_DIR)/debug' cargo test --workspace --locked $(ARGS)
+
+bench:
+	@scripts/setup.sh
+	@$(READY) $(RELEASE) --bins
+	@CONDUCTOR_BIN_DIR='$(CARGO_TARGET_DIR)/release' "$(CARGO_TARGET_DIR)/release/bench" $(ARGS)
+
+lint:
+	@scripts/setup.sh
+	@$(READY) cargo clippy --workspace --all-targets --locked -- -D warnings
+
+fmt:
+	@cargo fmt --all
+
+fmt-check:
+	@cargo fmt --all --check
+
+deny:
+	@scripts/setup.sh
+	@scripts/deny.sh
+
+vendor:
+	@mkdir -p "$(VENDOR_DIR)"
+	@cargo vendor --locked --versioned-dirs "$(VENDOR_DIR)" > "$(VENDOR_DIR).toml"
+	@echo 'vendored into $(VENDOR_DIR)'
+	@echo 'To build without a network: carry that folder and $(VENDOR_DIR).toml to the machine, correct the path in the'
+	@echo 'latter if it differs there, append it to the file config.toml in $${CARGO_HOME:-~/.cargo}, and set'
+	@echo 'CARGO_NET_OFFLINE=true. Rust and the Debian packages that `make setup` names must be there already.'
+
+clean:
+	@rm -rf "$(CARGO_TARGET_DIR)"
+	@echo 'removed $(CARGO_TARGET_DIR); RocksDB, the tools and what other clones built are kept'

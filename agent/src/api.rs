@@ -1,0 +1,108 @@
+//! The HTTP API: the only way in for workloads and consoles. Routes are those of `conductor_shared::routes`; handlers
+//! prove scope, read the body, put a request before the writer and turn its answer into HTTP. They decide nothing.
+//!
+//! A mutation goes on when its client has gone: the writer answers into the void, and a retry with the same idempotency
+//! key hears what was decided. A read ends with its client.
+
+mod auth;
+pub mod listen;
+mod metrics;
+mod openapi;
+mod operator;
+mod preview;
+mod problem;
+mod read;
+mod stream;
+mod workload;
+
+use crate::random::Random;
+use crate::scope::Sessions;
+use crate::writer::queue::Queues;
+use crate::writer::view::Board;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use conductor_shared::clock::Clock;
+use conductor_shared::http::{MAX_BODY, NodeInfo};
+use conductor_shared::ids::{Ident, NodeId, hex};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+pub use auth::Peer;
+
+/// What every handler shares.
+pub struct Api {
+    /// Published state.
+    pub board: Arc<Board>,
+    /// Way to the writer.
+    pub queues: Arc<Queues>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// Operators' sessions.
+    pub sessions: Sessions,
+    /// This node.
+    pub node_id: NodeId,
+    /// Its name.
+    pub name: Ident,
+    /// Environment, a word.
+    pub environment: Ident,
+    /// Turns true when the agent stops.
+    pub stopping: watch::Receiver<bool>,
+    /// Rates over the last ten seconds, for consoles.
+    pub rates: crate::health::Rates,
+}
+
+impl Api {
+    /// Who this is, and what time it is here.
+    pub fn node_info(&self) -> NodeInfo {
+        NodeInfo {
+            node_id: self.node_id,
+            name: self.name.clone(),
+            environment: self.environment.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            now_us: self.clock.now().wall_us,
+            boot: hex(&self.board.boot),
+        }
+    }
+}
+
+/// State of the router.
+pub type Shared = Arc<Api>;
+
+/// All routes.
+pub fn router(api: Shared) -> Router {
+    Router::new()
+        .route("/v1/runs", post(workload::run_start))
+        .route("/v1/runs/{run}", get(workload::run_show))
+        .route("/v1/runs/{run}/steps", post(workload::step_start))
+        .route("/v1/runs/{run}/steps/{step}/finish", post(workload::step_finish))
+        .route("/v1/runs/{run}/heartbeat", post(workload::heartbeat))
+        .route("/v1/runs/{run}/approvals", post(workload::approve))
+        .route("/v1/runs/{run}/finish", post(workload::run_finish))
+        .route("/v1/runs/{run}/cancel", post(workload::run_cancel))
+        .route("/v1/node", get(operator::node))
+        .route("/v1/sessions/challenge", post(operator::challenge))
+        .route("/v1/sessions", post(operator::open_session))
+        .route("/v1/commands", post(operator::command))
+        .route("/v1/tenants", get(operator::tenants))
+        .route("/v1/tenants/{tenant}", get(read::tenant))
+        .route("/v1/tenants/{tenant}/preview", post(preview::preview))
+        .route("/v1/tenants/{tenant}/receipts", get(read::receipts))
+        .route("/v1/tenants/{tenant}/receipts/export", get(read::export))
+        .route("/v1/tenants/{tenant}/receipts/{index}/proof", get(read::proof))
+        .route("/v1/tenants/{tenant}/checkpoint", get(read::checkpoint))
+        .route("/v1/tenants/{tenant}/consistency", get(read::consistency))
+        .route("/v1/tenants/{tenant}/totals", get(read::totals))
+        .route("/v1/stream", get(stream::stream))
+        .route("/v1/openapi.json", get(openapi::openapi))
+        .route("/healthz", get(metrics::healthz))
+        .route("/readyz", get(metrics::readyz))
+        .route("/metrics", get(metrics::metrics))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(axum::middleware::from_fn(auth::refuse_browsers))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(api)
+}

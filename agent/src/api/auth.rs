@@ -1,0 +1,152 @@
+//! From a connection and its headers to a proof of scope. Whatever fails here is denied with a receipt: in the log of
+//! the tenant whose token it is, else in the node's.
+
+use super::Shared;
+use super::problem::Refused;
+use crate::scope::{OperatorScope, TenantScope, TokenParts, prove_peer};
+use crate::writer::ask::{Ask, Denial, Unscoped};
+use crate::writer::queue::Full;
+use crate::writer::view;
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use conductor_shared::ids::TenantUid;
+use conductor_shared::reason::Reason;
+use conductor_shared::session::Transport;
+use conductor_shared::shown::Text;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// How they came.
+    pub transport: Transport,
+    /// Unix user, on a unix socket.
+    pub uid: Option<u32>,
+    /// Address, on TCP: without the port, which changes with each connection.
+    pub address: String,
+    /// On a tenant's own socket: which tenant's.
+    pub tenant_socket: Option<TenantUid>,
+}
+
+impl Peer {
+    fn name(&self) -> String {
+        match self.uid {
+            Some(uid) => format!("unix uid {uid}"),
+            None => format!("tcp {}", self.address),
+        }
+    }
+}
+
+/// Requests with an `Origin` header come from browsers, which have no business here.
+pub(super) async fn refuse_browsers(request: Request, next: Next) -> Response {
+    if request.headers().contains_key(header::ORIGIN) {
+        return Refused::bad(StatusCode::FORBIDDEN, "requests with an Origin header are refused")
+            .into_response();
+    }
+    next.run(request).await
+}
+
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    value.strip_prefix("Bearer ").map(str::trim)
+}
+
+/// Puts a denial on record and gives it.
+pub(super) async fn denied(
+    api: &Shared,
+    peer: &Peer,
+    operation: &'static str,
+    scope: Option<&TenantScope>,
+    named: &str,
+    reason: Reason,
+) -> Refused {
+    let (tx, rx) = oneshot::channel();
+    let ask = Ask::Unscoped(
+        Unscoped {
+            log: scope.map_or(TenantUid::NODE, TenantScope::tenant),
+            principal: scope.map_or_else(|| "unknown".to_owned(), |s| s.principal().to_owned()),
+            peer: peer.name(),
+            operation,
+            named: Text::new(named.chars().take(63).collect::<String>()),
+            reasons: reason.into(),
+        },
+        tx,
+    );
+    let denial = match api.queues.push(ask) {
+        Ok(()) => rx.await.unwrap_or_else(|_| Denial::bare(reason)),
+        // Too many to record each; the refusal stands all the same.
+        Err(Full::Queue(_) | Full::Closed(_)) => Denial::bare(reason),
+    };
+    denial.into()
+}
+
+/// The workload that asks.
+pub(super) async fn workload(
+    api: &Shared,
+    peer: &Peer,
+    headers: &HeaderMap,
+    operation: &'static str,
+) -> Result<(TenantScope, Arc<view::Shared>), Refused> {
+    let proved = match bearer(headers) {
+        Some(text) => TokenParts::parse(text).and_then(|parts| {
+            let shared = api.board.get(parts.tenant).filter(|s| !s.id.tenant.is_node())?;
+            let scope = parts.prove(&shared.view.load().control)?;
+            Some((scope, shared))
+        }),
+        None => peer.tenant_socket.zip(peer.uid).and_then(|(tenant, uid)| {
+            let shared = api.board.get(tenant)?;
+            let scope = prove_peer(tenant, &shared.view.load().control, uid)?;
+            Some((scope, shared))
+        }),
+    };
+    let proved = proved.filter(|(s, _)| peer.tenant_socket.is_none_or(|t| t == s.tenant()));
+    match proved {
+        Some(p) => Ok(p),
+        None => Err(denied(api, peer, operation, None, "", Reason::Unauthenticated).await),
+    }
+}
+
+/// The operator that reads, and when their session ends on the monotonic clock.
+pub(super) fn session(api: &Shared, peer: &Peer, headers: &HeaderMap) -> Option<(OperatorScope, u64)> {
+    let node = api.board.node()?;
+    let control = Arc::clone(&node.view.load().control);
+    api.sessions.prove(bearer(headers)?, peer.transport, &control, api.clock.now())
+}
+
+/// An operator, or a denial on record.
+pub(super) async fn operator(
+    api: &Shared,
+    peer: &Peer,
+    headers: &HeaderMap,
+    operation: &'static str,
+) -> Result<OperatorScope, Refused> {
+    match session(api, peer, headers) {
+        Some((scope, _)) => Ok(scope),
+        None => Err(denied(api, peer, operation, None, "", Reason::Unauthenticated).await),
+    }
+}
+
+/// Somebody who may read this partition: an operator, or a workload its own.
+pub(super) async fn reader(
+    api: &Shared,
+    peer: &Peer,
+    headers: &HeaderMap,
+    operation: &'static str,
+    tenant: &str,
+) -> Result<Arc<view::Shared>, Refused> {
+    let uid = tenant.parse::<TenantUid>();
+    if session(api, peer, headers).is_some() {
+        let uid = uid.map_err(|e| Refused::bad(StatusCode::BAD_REQUEST, format!("tenant: {e}")))?;
+        let unknown =
+            || Refused::bad(StatusCode::NOT_FOUND, "this node has no such tenant; see GET /v1/tenants");
+        return api.board.get(uid).ok_or_else(unknown);
+    }
+    let (scope, shared) = workload(api, peer, headers, operation).await?;
+    if uid.is_ok_and(|u| u == scope.tenant()) {
+        return Ok(shared);
+    }
+    Err(denied(api, peer, operation, Some(&scope), tenant, Reason::ScopeMismatch).await)
+}

@@ -1,0 +1,64 @@
+//! Liveness, readiness and Prometheus metrics. Labels have bounded values: no metric is labelled by tenant here.
+
+use super::Shared;
+use crate::health::node_health;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use conductor_shared::stream::SignerState;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+pub(super) async fn readyz(State(api): State<Shared>) -> Response {
+    let error = api.board.store_error();
+    if error.is_empty() {
+        return "ready\n".into_response();
+    }
+    let what = format!("not ready: {}\n", conductor_shared::shown::shown(&error, 300));
+    (StatusCode::SERVICE_UNAVAILABLE, what).into_response()
+}
+
+pub(super) async fn metrics(State(api): State<Shared>) -> Response {
+    let now = api.clock.now();
+    let h = node_health(&api.board, &api.node_info(), now, &api.rates);
+    let (mut allowed, mut denied) = (0, 0);
+    for s in api.board.all() {
+        let v = s.view.load();
+        allowed += v.allowed;
+        denied += v.denied;
+    }
+    let load = |a: &std::sync::atomic::AtomicU64| a.load(std::sync::atomic::Ordering::Relaxed);
+    let mut r = Registry::with_prefix("conductor");
+    let mut counter = |name: &str, help: &str, v: u64| r.register(name, help, ConstCounter::new(v));
+    counter("decisions_allowed", "Decisions that allowed, since the tenants were created", allowed);
+    counter("decisions_denied", "Decisions that denied, folded ones included", denied);
+    counter("receipts_written", "Receipts made durable since the agent started", load(&api.board.receipts));
+    counter("commits", "Batches made durable since the agent started", load(&api.board.commits));
+    let mut gauge = |name: &str, help: &str, v: u64| {
+        r.register(name, help, ConstGauge::new(i64::try_from(v).unwrap_or(i64::MAX)));
+    };
+    gauge("tenants", "Tenants on this node", h.tenants);
+    gauge("open_runs", "Open runs of all tenants", h.open_runs);
+    gauge("receipt_backlog", "Receipts not covered by a signed checkpoint", h.backlog);
+    gauge("queue_waiting", "Requests waiting before the writer", api.queues.waiting());
+    gauge("signer_up", "1 when the signer signs", u64::from(h.signer == SignerState::Up));
+    gauge("store_up", "1 when the store writes", u64::from(h.store_error.is_empty()));
+    let memory = api.board.store.load().as_ref().map_or(0, |s| s.memory());
+    let bytes = |v: u64| ConstGauge::new(i64::try_from(v).unwrap_or(i64::MAX));
+    r.register_with_unit("disk_free", "Free space where the database is", Unit::Bytes, bytes(h.disk_free));
+    r.register_with_unit("store_memory", "Memory of memtables and block cache", Unit::Bytes, bytes(memory));
+    let age = ConstGauge::new(h.backlog_age_us as f64 / 1e6);
+    r.register_with_unit("receipt_backlog_age", "Age of the oldest unsigned receipt", Unit::Seconds, age);
+    let mut out = String::new();
+    if encode(&mut out, &r).is_err() {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], out).into_response()
+}

@@ -1,0 +1,138 @@
+//! What would a change do? Its class, and its exact blast radius over the last hour's requests, from the receipts.
+
+use super::Shared;
+use super::auth::{self, Peer};
+use super::problem::Refused;
+use super::read::blocking;
+use crate::ledger::{Receipt, read_receipt};
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
+use conductor_shared::class;
+use conductor_shared::command::Operation;
+use conductor_shared::fact::{Fact, RunDecided, TrafficFact};
+use conductor_shared::fold::ControlState;
+use conductor_shared::http::{Preview, PreviewRequest, PreviewRow};
+use conductor_shared::ids::{Ident, hex};
+use conductor_shared::meter::HOUR_US;
+use conductor_shared::ramp::effective;
+use std::collections::{BTreeMap, HashMap};
+
+/// Rows of the answer.
+const ROWS: usize = 50;
+
+pub(super) async fn preview(
+    State(api): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    Path(tenant): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Preview>, Refused> {
+    auth::operator(&api, &peer, &headers, "preview").await?;
+    let shared = auth::reader(&api, &peer, &headers, "preview", &tenant).await?;
+    let request: PreviewRequest = serde_json::from_slice(&body).map_err(|e| Refused::body(&e))?;
+    let unknown =
+        || Refused::bad(StatusCode::BAD_REQUEST, "operation: not an operation that this agent knows");
+    let op = Operation::from_list(&request.operation).ok_or_else(unknown)?;
+    let view = shared.view.load_full();
+    let (before, after) = (view.control.as_ref().clone(), view.control.after(&op));
+    let since_us = api.clock.now().wall_us.saturating_sub(HOUR_US);
+    let size = view.size();
+    let states = (before.clone(), after.clone());
+    let (sums, open) = blocking(&api, &shared, move |store, p| {
+        let mut sums = Sums::default();
+        for index in (0..size).rev() {
+            let r = read_receipt(store, p, index)?;
+            if r.sealed.header.time_us < since_us {
+                break;
+            }
+            sums.add(&r, &states.0, &states.1);
+        }
+        let mut open = 0;
+        let first = crate::store::Row::OPEN_RUNS;
+        let mut rows = Vec::new();
+        store.scan(&p.family, &[first], &[first + 1], |k, v| {
+            rows.push((k.to_vec(), v.to_vec()));
+            true
+        })?;
+        for (k, v) in rows {
+            let row: crate::writer::rows::RunRow =
+                crate::writer::rows::decode(&p.open(&k, &v)?).map_err(|e| p.damaged(&k, &e))?;
+            let stops = |s: &ControlState| {
+                s.killed(row.action.as_str(), row.workflow.as_str()).is_some_and(|k| !k.drain)
+            };
+            open += u64::from(stops(&states.1) && !stops(&states.0));
+        }
+        Ok((sums, open))
+    })
+    .await?;
+    let mut by_workflow: Vec<PreviewRow> = sums
+        .by_workflow
+        .into_iter()
+        .map(|(workflow_type, s)| PreviewRow {
+            workflow_type,
+            requests: s.requests,
+            newly_allowed: s.newly_allowed,
+            newly_denied: s.newly_denied,
+        })
+        .collect();
+    let total = |f: fn(&PreviewRow) -> u64| by_workflow.iter().map(f).sum::<u64>();
+    let (requests, newly_allowed, newly_denied) =
+        (total(|r| r.requests), total(|r| r.newly_allowed), total(|r| r.newly_denied));
+    by_workflow.sort_by_key(|r| std::cmp::Reverse((r.newly_allowed + r.newly_denied, r.requests)));
+    by_workflow.truncate(ROWS);
+    Ok(Json(Preview {
+        class: class::of_change(&before, &after),
+        base: hex(&before.object_digest(&op)),
+        before: before.object(&op),
+        after: after.object(&op),
+        since_us,
+        requests,
+        newly_allowed,
+        newly_denied,
+        by_workflow,
+        open_runs_stopped: open,
+    }))
+}
+
+#[derive(Default)]
+struct Sum {
+    requests: u64,
+    newly_allowed: u64,
+    newly_denied: u64,
+}
+
+/// Walks back from the newest receipt, so a fold's count is met before the denial it counts.
+#[derive(Default)]
+struct Sums {
+    by_workflow: BTreeMap<Ident, Sum>,
+    folded: HashMap<u64, u64>,
+}
+
+impl Sums {
+    fn add(&mut self, r: &Receipt, before: &ControlState, after: &ControlState) {
+        match &r.fact {
+            Some(Fact::Traffic(TrafficFact::DenialsFolded(f))) => {
+                *self.folded.entry(f.first).or_default() += f.count;
+            }
+            Some(Fact::Traffic(TrafficFact::RunDecided(f))) => {
+                let n = 1 + self.folded.remove(&r.sealed.header.index).unwrap_or(0);
+                let (was, would) = (passes(f, before), passes(f, after));
+                let s = self.by_workflow.entry(f.workflow.clone()).or_default();
+                s.requests += n;
+                s.newly_allowed += if would && !was { n } else { 0 };
+                s.newly_denied += if was && !would { n } else { 0 };
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Would ramp and kill switches of this state let the request through?
+fn passes(f: &RunDecided, state: &ControlState) -> bool {
+    let (action, workflow) = (f.action.as_str(), f.workflow.as_str());
+    state.killed(action, workflow).is_none()
+        && state.workflows.contains(&f.workflow)
+        && f.bucket < u64::from(effective(&state.ramps, action, workflow))
+}

@@ -1,0 +1,141 @@
+//! Has checkpoints signed: takes jobs from the committer, proves that each log only grew since its last checkpoint, and
+//! tells the writer what came back. It runs on its own thread, so that a slow or dead signer delays nobody.
+
+use crate::ledger::{DiskNodes, ReadError};
+use crate::signer::client::{SignerClient, SignerError};
+use crate::signer::protocol::{Answer, Item, ItemReason};
+use crate::writer::ask::Ask;
+use crate::writer::commit::{CheckpointItem, CheckpointJob};
+use crate::writer::queue::Queues;
+use crate::writer::tell;
+use crate::writer::view::Board;
+use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
+use conductor_shared::merkle::consistency_proof;
+use conductor_shared::stream::SignerState;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A signer that answers is asked for a sign of life this often when there is nothing to sign.
+const PROBE_UP: Duration = Duration::from_secs(60);
+/// One that does not, this often.
+const PROBE_DOWN: Duration = Duration::from_secs(10);
+/// After a failure the next try waits this long.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Runs until the committer and the writer are gone.
+pub fn run(client: &SignerClient, jobs: &Receiver<CheckpointJob>, queues: &Arc<Queues>, board: &Arc<Board>) {
+    probe(client, queues, board);
+    loop {
+        let wait = if board.signer().0 == SignerState::Up { PROBE_UP } else { PROBE_DOWN };
+        match jobs.recv_timeout(wait) {
+            Ok(job) => {
+                let done = sign(client, &job);
+                let failed = done.is_err();
+                let list = match done {
+                    Ok((signed, refused)) => {
+                        report(queues, board, SignerState::Up, "");
+                        for (id, detail) in refused {
+                            tell(queues, Ask::RolledBack(id, detail));
+                        }
+                        signed
+                    }
+                    Err(e) => {
+                        report(queues, board, SignerState::from(&e), &e.to_string());
+                        Vec::new()
+                    }
+                };
+                drop(job);
+                if failed {
+                    std::thread::sleep(PAUSE);
+                }
+                tell(queues, Ask::Signed(list));
+            }
+            Err(RecvTimeoutError::Timeout) => probe(client, queues, board),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+fn report(queues: &Queues, board: &Board, state: SignerState, detail: &str) {
+    if board.set_signer(state, detail) {
+        match state {
+            SignerState::Up => tracing::info!("the signer signs"),
+            _ => tracing::warn!("the signer does not sign: {detail}"),
+        }
+        tell(queues, Ask::SignerChanged);
+    }
+}
+
+fn probe(client: &SignerClient, queues: &Queues, board: &Board) {
+    match client.probe() {
+        Ok(()) => report(queues, board, SignerState::Up, ""),
+        Err(e) => report(queues, board, SignerState::from(&e), &e.to_string()),
+    }
+}
+
+type Signed = Vec<(crate::store::FamilyId, Checkpoint, SignedCheckpoint)>;
+type Refused = Vec<(crate::store::FamilyId, String)>;
+
+fn item(job: &CheckpointJob, i: &CheckpointItem, from: u64) -> Result<Item, ReadError> {
+    let nodes = DiskNodes::new(&job.store, &i.partition, i.size).with_leaves(i.leaves.clone());
+    Ok(Item {
+        origin: i.partition.origin,
+        size: i.size,
+        root: i.root,
+        proof_from: from,
+        proof: consistency_proof(&nodes, from, i.size)?,
+        last: i.last.clone(),
+    })
+}
+
+fn sign(client: &SignerClient, job: &CheckpointJob) -> Result<(Signed, Refused), SignerError> {
+    let mut items = Vec::with_capacity(job.items.len());
+    let mut asked = Vec::with_capacity(job.items.len());
+    for i in &job.items {
+        match item(job, i, i.signed) {
+            Ok(it) => {
+                items.push(it);
+                asked.push(i);
+            }
+            Err(e) => tracing::error!("no proof for {}: {e}", i.partition.origin),
+        }
+    }
+    let answers = client.checkpoints(items)?;
+    let (mut signed, mut refused) = (Vec::new(), Vec::new());
+    let mut again = Vec::new();
+    for (i, a) in asked.into_iter().zip(answers) {
+        match a {
+            Answer::Signed { checkpoint } => {
+                signed.push((i.partition.id, cp(i), checkpoint));
+            }
+            // It signed a size whose answer never reached us: prove from there.
+            Answer::Refused { reason: ItemReason::NeedsProof, last: Some(last) } if last.size <= i.size => {
+                match item(job, i, last.size) {
+                    Ok(it) => again.push((i, it)),
+                    Err(e) => tracing::error!("no proof for {}: {e}", i.partition.origin),
+                }
+            }
+            Answer::Refused { reason, last } => {
+                let known = last.map_or(String::new(), |l| {
+                    format!(" (it signed {} entries, here are {})", l.size, i.size)
+                });
+                refused.push((i.partition.id, format!("{reason}{known}")));
+            }
+        }
+    }
+    if !again.is_empty() {
+        let items: Vec<Item> = again.iter().map(|(_, it)| it.clone()).collect();
+        for ((i, _), a) in again.into_iter().zip(client.checkpoints(items)?) {
+            match a {
+                Answer::Signed { checkpoint } => signed.push((i.partition.id, cp(i), checkpoint)),
+                Answer::Refused { reason, .. } => refused.push((i.partition.id, reason.to_string())),
+            }
+        }
+    }
+    Ok((signed, refused))
+}
+
+fn cp(i: &CheckpointItem) -> Checkpoint {
+    Checkpoint { origin: i.partition.origin, size: i.size, root: i.root }
+}

@@ -1,0 +1,54 @@
+//! The real clock, and one that tests move.
+
+use conductor_shared::clock::{Clock, Micros, Now};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The machine's clocks.
+pub struct RealClock {
+    begun: Instant,
+}
+
+impl Default for RealClock {
+    #[allow(clippy::disallowed_methods)] // this is the clock
+    fn default() -> Self {
+        Self { begun: Instant::now() }
+    }
+}
+
+impl Clock for RealClock {
+    #[allow(clippy::disallowed_methods)] // this is the clock
+    fn now(&self) -> Now {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let micros = |d: std::time::Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
+        Now { wall_us: micros(wall), mono_us: micros(self.begun.elapsed()) }
+    }
+}
+
+/// A clock that stands until it is moved.
+pub struct StillClock {
+    wall: AtomicU64,
+    mono: AtomicU64,
+}
+
+impl StillClock {
+    /// Stands at this wall time.
+    pub fn at(wall_us: Micros) -> Self {
+        Self { wall: AtomicU64::new(wall_us), mono: AtomicU64::new(1_000_000) }
+    }
+    /// Moves both clocks on.
+    pub fn advance(&self, us: Micros) {
+        self.wall.fetch_add(us, Ordering::SeqCst);
+        self.mono.fetch_add(us, Ordering::SeqCst);
+    }
+    /// Steps the wall clock alone.
+    pub fn set_wall(&self, us: Micros) {
+        self.wall.store(us, Ordering::SeqCst);
+    }
+}
+
+impl Clock for StillClock {
+    fn now(&self) -> Now {
+        Now { wall_us: self.wall.load(Ordering::SeqCst), mono_us: self.mono.load(Ordering::SeqCst) }
+    }
+}

@@ -1,0 +1,119 @@
+//! Privileged changes: verified, classified, proposed, taking effect.
+//!
+//! The signature is verified before anything is parsed ([`verify`], off the writer). The writer then decides on the
+//! staged state: a change that makes nothing looser takes effect at once, in all outages but the store's; one that
+//! loosens is proposed, and takes effect only when a checkpoint that covers the proposal is signed, after everything
+//! was checked again. Five seconds later it is abandoned.
+
+mod change;
+
+pub use change::{Judge, Outgoing, Pending, Proposals, TAKE_EFFECT_US, abandon};
+
+use crate::writer::ask::Signed;
+use conductor_shared::checkpoint::{key_id, verify_minisign};
+use conductor_shared::command::{Audience, Command, CommandError, MAX_LIFE_US, MAX_TEXT, Operation};
+use conductor_shared::fold::{ControlState, command_key};
+use conductor_shared::http::SignedText;
+use conductor_shared::ids::NodeId;
+use conductor_shared::reason::{Reason, Reasons};
+
+/// Clocks of console and agent may differ by this much.
+pub const SKEW_US: u64 = 60 * 1_000_000;
+
+/// Why a signed text is not a command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// Too long to look at.
+    #[error("a command has at most {MAX_TEXT} bytes")]
+    Long,
+    /// Not signed by an enrolled key.
+    #[error("the text is not signed by an enrolled operator's key")]
+    Signature,
+    /// Signed, but not a command.
+    #[error("the text is signed, but is not a command: {0}")]
+    Text(#[from] CommandError),
+}
+
+/// Verifies the exact bytes under the enrolled key they claim, then reads them.
+pub fn verify(signed: &SignedText, node: &ControlState) -> Result<Signed, VerifyError> {
+    if signed.text.len() > MAX_TEXT {
+        return Err(VerifyError::Long);
+    }
+    let id = key_id(&signed.public_key).ok_or(VerifyError::Signature)?;
+    // The key that comes with the text only tells which enrolled one to try.
+    let key = node.operators.get(&id).ok_or(VerifyError::Signature)?;
+    verify_minisign(&key.public_key, signed.text.as_bytes(), &signed.signature)
+        .map_err(|_| VerifyError::Signature)?;
+    Ok(Signed {
+        command: Command::parse(signed.text.as_bytes())?,
+        text: signed.text.clone().into_bytes(),
+        signature: signed.signature.clone(),
+        person: key.person,
+        key_id: id,
+    })
+}
+
+/// The role an operation asks for.
+pub fn role(op: &Operation) -> &'static str {
+    match op {
+        Operation::RampSet { .. }
+        | Operation::RampCap { .. }
+        | Operation::RampClear { .. }
+        | Operation::KillSet { .. }
+        | Operation::KillClear { .. }
+        | Operation::QuotaCap { .. }
+        | Operation::TokenRevoke { .. }
+        | Operation::PeerDeny { .. } => "operator",
+        Operation::QuotaSet { .. }
+        | Operation::WorkflowRegister { .. }
+        | Operation::WorkflowRetire { .. }
+        | Operation::TokenIssue { .. }
+        | Operation::PeerAllow { .. }
+        | Operation::TenantCreate { .. } => "admin",
+    }
+}
+
+/// What stands against a command, apart from its class: the signer's key and role, audience, time, replay, object.
+/// `node` is the node's control state, `log` that of the partition it changes.
+pub fn objections(s: &Signed, node: &ControlState, log: &ControlState, here: NodeId, now_us: u64) -> Reasons {
+    let c = &s.command;
+    let mut reasons = Reasons::default();
+    match node.operators.get(&s.key_id).filter(|k| k.person == s.person) {
+        None => reasons.add(Reason::SignatureInvalid),
+        Some(k) if !k.roles.contains(role(&c.operation)) => reasons.add(Reason::RoleMissing),
+        Some(_) => {}
+    }
+    if !matches!(&c.audience, Audience::Nodes(ids) if ids.contains(&here)) {
+        reasons.add(Reason::CommandAudience);
+    }
+    let early = c.issued_at_us > now_us.saturating_add(SKEW_US);
+    let life = c.expires_at_us.saturating_sub(c.issued_at_us);
+    if early || c.expires_at_us <= now_us || c.expires_at_us <= c.issued_at_us || life > MAX_LIFE_US {
+        reasons.add(Reason::CommandExpired);
+    }
+    if log.commands.contains_key(&command_key(s.person, c.command_id)) {
+        reasons.add(Reason::CommandReplayed);
+    }
+    match &c.operation {
+        Operation::TokenRevoke { token } if !log.tokens.contains_key(&token.to_string()) => {
+            reasons.add(Reason::ObjectUnknown);
+        }
+        Operation::TokenIssue { token, .. } if log.tokens.contains_key(&token.to_string()) => {
+            reasons.add(Reason::ObjectExists);
+        }
+        Operation::TenantCreate { tenant_uid, tenant_id } => {
+            let taken = log.tenants.contains_key(&tenant_uid.to_string())
+                || log.tenant_named(tenant_id).is_some()
+                || tenant_uid.is_node();
+            if taken {
+                reasons.add(Reason::ObjectExists);
+            }
+        }
+        _ => {}
+    }
+    let of_node = matches!(c.operation, Operation::TenantCreate { .. });
+    if of_node != c.tenant.is_node() {
+        reasons.add(Reason::ObjectUnknown);
+    }
+    reasons
+}

@@ -1,0 +1,240 @@
+//! What the writer does with a verified command.
+
+use super::objections;
+use crate::keys::KeyError;
+use crate::writer::ask::{CommandReply, Denial, Signed};
+use crate::writer::live::{Live, Stage};
+use conductor_shared::class::{self, Answer, Class, Outage};
+use conductor_shared::clock::{Micros, SECOND};
+use conductor_shared::codec::Listed;
+use conductor_shared::fact::{Abandoned, ChangeClass, Changed, CommandDenied, Effective, Proposed};
+use conductor_shared::fold::ControlState;
+use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef};
+use conductor_shared::ids::{NodeId, TenantUid};
+use conductor_shared::reason::{Reason, Reasons};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
+
+/// A loosening that has not taken effect after this long never will.
+pub const TAKE_EFFECT_US: Micros = 5 * SECOND;
+/// Proposals that may wait at a time.
+const MAX_PENDING: usize = 256;
+
+/// A loosening that waits for its checkpoint.
+pub struct Pending {
+    /// Whose log.
+    pub tenant: TenantUid,
+    /// Index of the proposal.
+    pub proposal: u64,
+    /// When it is abandoned, on the monotonic clock.
+    pub deadline: Micros,
+    /// The command.
+    pub signed: Box<Signed>,
+    before: Vec<String>,
+    after: Vec<String>,
+    reply: oneshot::Sender<CommandReply>,
+}
+
+/// All that wait.
+#[derive(Default)]
+pub struct Proposals(pub Vec<Pending>);
+
+/// What the writer must know to judge a command.
+pub struct Judge<'a> {
+    /// This node.
+    pub here: NodeId,
+    /// The node's control state.
+    pub node: &'a ControlState,
+    /// What is out.
+    pub outage: Outage,
+    /// The agent's time.
+    pub now_us: u64,
+}
+
+/// An answer and where it goes, once what it rests on is durable.
+pub type Outgoing = (oneshot::Sender<CommandReply>, CommandReply);
+
+impl Proposals {
+    /// Judges a command: it takes effect, is proposed, or is denied, each with a receipt.
+    pub fn judge(
+        &mut self,
+        live: &mut Live,
+        st: &mut Stage,
+        judge: &Judge<'_>,
+        signed: Box<Signed>,
+        reply: oneshot::Sender<CommandReply>,
+    ) -> Result<Option<Outgoing>, KeyError> {
+        let c = &signed.command;
+        let mut reasons = objections(&signed, judge.node, &live.control, judge.here, judge.now_us);
+        let after_state = live.control.after(&c.operation);
+        let class = class::of_change(&live.control, &after_state);
+        if class == ChangeClass::Loosen {
+            match c.base {
+                // Without a base it says that it only tightens.
+                None => reasons.add(Reason::WouldLoosen),
+                Some(b) if b != live.control.object_digest(&c.operation) => reasons.add(Reason::BaseStale),
+                Some(_) => {}
+            }
+            if let Answer::Deny(r) = class::law(Class::Loosen, judge.outage) {
+                reasons.add(r);
+            }
+            if self.0.len() >= MAX_PENDING {
+                reasons.add(Reason::QueueFull);
+            }
+        }
+        if !reasons.is_empty() {
+            let denial = deny(live, st, &signed, reasons)?;
+            return Ok(Some((reply, Err(denial))));
+        }
+        let (before, after) = (live.control.object(&c.operation), after_state.object(&c.operation));
+        if class == ChangeClass::Tighten {
+            let fact = Changed {
+                change: Listed(c.operation.to_list()),
+                before: Listed(before.clone()),
+                after: Listed(after.clone()),
+                class,
+                person: signed.person,
+                why: c.reason.clone(),
+                command_id: c.command_id,
+                expires_at_us: c.expires_at_us,
+                text: signed.text.clone(),
+                signature: signed.signature.clone(),
+            };
+            let a = live.control_fact(st, conductor_shared::fact::Fact::from(fact))?;
+            let outcome = CommandOutcome {
+                command_id: c.command_id,
+                status: CommandStatus::Effective,
+                class,
+                receipt: ReceiptRef { origin: live.p.origin, index: a.index },
+                proposal: None,
+                reasons: vec![],
+                before,
+                after,
+            };
+            return Ok(Some((reply, Ok(outcome))));
+        }
+        let fact = Proposed {
+            change: Listed(c.operation.to_list()),
+            before: Listed(before.clone()),
+            after: Listed(after.clone()),
+            class,
+            person: signed.person,
+            why: c.reason.clone(),
+            command_id: c.command_id,
+            expires_at_us: c.expires_at_us,
+            text: signed.text.clone(),
+            signature: signed.signature.clone(),
+        };
+        let a = live.control_fact(st, conductor_shared::fact::Fact::from(fact))?;
+        self.0.push(Pending {
+            tenant: live.p.id.tenant,
+            proposal: a.index,
+            deadline: st.now.mono_us + TAKE_EFFECT_US,
+            signed,
+            before,
+            after,
+            reply,
+        });
+        Ok(None)
+    }
+
+    /// True when a proposal of this log waits.
+    pub fn waits(&self, tenant: TenantUid) -> bool {
+        self.0.iter().any(|p| p.tenant == tenant)
+    }
+
+    /// Takes out the proposals of a log that a checkpoint of this size covers.
+    pub fn covered(&mut self, tenant: TenantUid, size: u64) -> Vec<Pending> {
+        self.0.extract_if(.., |p| p.tenant == tenant && p.proposal < size).collect()
+    }
+
+    /// Takes out those whose time is over.
+    pub fn overdue(&mut self, mono_us: Micros) -> Vec<Pending> {
+        self.0.extract_if(.., |p| p.deadline <= mono_us).collect()
+    }
+}
+
+impl Pending {
+    /// Its checkpoint is there: everything is checked again, and it takes effect or never will.
+    pub fn take_effect(
+        self,
+        live: &mut Live,
+        st: &mut Stage,
+        judge: &Judge<'_>,
+        (size, root): (u64, [u8; 32]),
+    ) -> Result<Outgoing, KeyError> {
+        let c = &self.signed.command;
+        let mut again = live.control.as_ref().clone();
+        // Its own proposal remembered the command; that is no replay.
+        again.commands.remove(&conductor_shared::fold::command_key(self.signed.person, c.command_id));
+        let mut reasons = objections(&self.signed, judge.node, &again, judge.here, judge.now_us);
+        if c.base != Some(live.control.object_digest(&c.operation)) {
+            reasons.add(Reason::BaseStale);
+        }
+        if self.deadline <= st.now.mono_us {
+            reasons.add(Reason::CheckpointTimeout);
+        }
+        if !reasons.is_empty() {
+            return self.abandon(live, st, reasons);
+        }
+        let fact = Effective {
+            command_id: c.command_id,
+            proposal: self.proposal,
+            checkpoint_size: size,
+            checkpoint_root: root,
+        };
+        let a = live.control_fact(st, conductor_shared::fact::Fact::from(fact))?;
+        Ok(self.outcome(live, CommandStatus::Effective, a.index, Reasons::default()))
+    }
+
+    /// The store failed: whether the proposal is there is not known; it will be abandoned when the store is back.
+    pub fn lost(self) {
+        let _ = self.reply.send(Err(Denial::bare(Reason::StoreUnavailable)));
+    }
+
+    /// It never takes effect.
+    pub fn abandon(self, live: &mut Live, st: &mut Stage, reasons: Reasons) -> Result<Outgoing, KeyError> {
+        let a = abandon(live, st, self.signed.command.command_id, self.proposal, reasons)?;
+        Ok(self.outcome(live, CommandStatus::Abandoned, a, reasons))
+    }
+
+    fn outcome(self, live: &Live, status: CommandStatus, index: u64, reasons: Reasons) -> Outgoing {
+        let origin = live.p.origin;
+        let outcome = CommandOutcome {
+            command_id: self.signed.command.command_id,
+            status,
+            class: ChangeClass::Loosen,
+            receipt: ReceiptRef { origin, index },
+            proposal: Some(ReceiptRef { origin, index: self.proposal }),
+            reasons: reasons.iter().collect(),
+            before: self.before,
+            after: self.after,
+        };
+        (self.reply, Ok(outcome))
+    }
+}
+
+/// Stages the end of a proposal without effect.
+pub fn abandon(
+    live: &mut Live,
+    st: &mut Stage,
+    command_id: conductor_shared::ids::CommandId,
+    proposal: u64,
+    reasons: Reasons,
+) -> Result<u64, KeyError> {
+    let fact = Abandoned { command_id, proposal, why: reasons.codes().join(" ") };
+    Ok(live.control_fact(st, conductor_shared::fact::Fact::from(fact))?.index)
+}
+
+fn deny(live: &mut Live, st: &mut Stage, signed: &Signed, reasons: Reasons) -> Result<Denial, KeyError> {
+    let fact = CommandDenied {
+        command_id: signed.command.command_id,
+        person: Some(signed.person),
+        reasons: Listed(reasons.codes()),
+        text_digest: Sha256::digest(&signed.text).into(),
+    };
+    let a = live.control_fact(st, conductor_shared::fact::Fact::from(fact))?;
+    live.denied += 1;
+    let receipt = Some(ReceiptRef { origin: live.p.origin, index: a.index });
+    Ok(Denial { reasons, receipt, folded: false, retry_after_us: None })
+}

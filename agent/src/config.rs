@@ -1,0 +1,209 @@
+//! The agent's configuration: TOML, strict. A field that is not known is named, with the nearest that is.
+
+use crate::store::SpaceLimits;
+use conductor_shared::ids::Ident;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// `conductord.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Name of the node.
+    pub name: Ident,
+    /// Environment, a word that consoles show: production, staging, rehearsal...
+    pub environment: Ident,
+    /// Data folder: holds the database.
+    pub data: PathBuf,
+    /// Key store: another folder, and never in the same backup.
+    pub keys: PathBuf,
+    /// `unix:/path`, `https://address:port`, or with `allow_plain` `http://address:port`.
+    pub listen: Vec<String>,
+    /// TCP without TLS. For demos.
+    #[serde(default)]
+    pub allow_plain: bool,
+    /// The signer.
+    pub signer: SignerConfig,
+    /// Folder for the sockets of tenants whose workloads are known by their unix user.
+    #[serde(default)]
+    pub tenant_sockets: Option<PathBuf>,
+    /// Seconds that a run or step lives without a sign of life.
+    #[serde(default = "lease")]
+    pub lease_seconds: u64,
+    /// Room on disk.
+    #[serde(default)]
+    pub space: SpaceLimits,
+}
+
+fn lease() -> u64 {
+    60
+}
+
+/// Where the signer is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignerConfig {
+    /// Its socket.
+    pub socket: PathBuf,
+    /// The user it must run as; not checked unless given.
+    #[serde(default)]
+    pub uid: Option<u32>,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// Cannot be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// File.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Not a configuration.
+    #[error("{path}: {detail}")]
+    Parse {
+        /// File.
+        path: PathBuf,
+        /// What, with line and column.
+        detail: String,
+    },
+    /// Well-formed, and wrong.
+    #[error("{path}: {field}: {detail}")]
+    Wrong {
+        /// File.
+        path: PathBuf,
+        /// Field.
+        field: &'static str,
+        /// What is wrong and how to mend it.
+        detail: String,
+    },
+}
+
+/// One thing to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Listen {
+    /// Unix socket.
+    Unix(PathBuf),
+    /// TCP with TLS.
+    Tls(std::net::SocketAddr),
+    /// TCP in the clear.
+    Plain(std::net::SocketAddr),
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(path, &text)
+    }
+
+    /// Reads and checks a text; `path` is for messages.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let c: Self = toml::from_str(text).map_err(|e| ConfigError::Parse {
+            path: path.to_owned(),
+            detail: format!("{e}{}", suggestion(&e.to_string())),
+        })?;
+        let wrong = |field, detail: &str| ConfigError::Wrong {
+            path: path.to_owned(),
+            field,
+            detail: detail.to_owned(),
+        };
+        if c.listen.is_empty() {
+            return Err(wrong(
+                "listen",
+                "name at least one, for instance \"unix:/run/conductor/agent.sock\"",
+            ));
+        }
+        if c.keys.starts_with(&c.data) || c.data.starts_with(&c.keys) {
+            return Err(wrong(
+                "keys",
+                "the key store must not lie in the data folder, nor the other way round",
+            ));
+        }
+        if !(1..=86_400).contains(&c.lease_seconds) {
+            return Err(wrong("lease_seconds", "expected 1 to 86400"));
+        }
+        c.listeners().map_err(|e| wrong("listen", &e))?;
+        Ok(c)
+    }
+
+    /// What to listen on.
+    pub fn listeners(&self) -> Result<Vec<Listen>, String> {
+        self.listen
+            .iter()
+            .map(|l| {
+                if let Some(path) = l.strip_prefix("unix:") {
+                    return Ok(Listen::Unix(PathBuf::from(path)));
+                }
+                let (plain, address) = match (l.strip_prefix("http://"), l.strip_prefix("https://")) {
+                    (Some(a), _) => (true, a),
+                    (_, Some(a)) => (false, a),
+                    _ => return Err(format!("{l:?}: expected unix:/path or https://address:port")),
+                };
+                let address = address.parse().map_err(|e| format!("{l:?}: {e}"))?;
+                match plain {
+                    false => Ok(Listen::Tls(address)),
+                    true if self.allow_plain => Ok(Listen::Plain(address)),
+                    true => Err(format!("{l:?} is not encrypted: use https, or set allow_plain for a demo")),
+                }
+            })
+            .collect()
+    }
+}
+
+/// The nearest of the names that were expected, when one is near.
+fn suggestion(message: &str) -> String {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let (true, Some(found)) = (message.contains("unknown field"), quoted.next()) else {
+        return String::new();
+    };
+    let near = quoted.map(|c| (distance(found, c), c)).min().filter(|(d, _)| *d <= 3);
+    near.map_or(String::new(), |(_, c)| format!("did you mean `{c}`?\n"))
+}
+
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut corner = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let cost = corner + usize::from(x != *y);
+            corner = row[j + 1];
+            row[j + 1] = cost.min(row[j] + 1).min(corner + 1);
+        }
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "name = \"n\"\nenvironment = \"rehearsal\"\ndata = \"/d\"\nkeys = \"/k\"\nlisten = [\"unix:/s\"]\n[signer]\nsocket = \"/x\"\n";
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(Path::new("conductord.toml"), text).map_err(|e| e.to_string())
+    }
+
+    /// SPEC, Bad input: unknown fields are named with line, column and a suggestion; unsafe values are refused.
+    #[test]
+    fn mistakes_are_named() {
+        assert!(parse(GOOD).is_ok());
+        insta::assert_snapshot!(parse(&GOOD.replace("listen", "lisen")).unwrap_err());
+        for (from, to, what) in [
+            ("\"/k\"", "\"/d/keys\"", "key store"),
+            ("unix:/s", "http://127.0.0.1:1", "not encrypted"),
+            ("unix:/s", "ftp://x", "expected unix"),
+            ("[\"unix:/s\"]", "[]", "at least one"),
+            ("\"n\"", "\"N\\u001b\"", "identifier"),
+        ] {
+            let e = parse(&GOOD.replace(from, to)).unwrap_err();
+            assert!(e.contains(what), "{e}");
+        }
+        let plain = GOOD.replace("unix:/s", "http://127.0.0.1:1").replace("data", "allow_plain = true\ndata");
+        assert!(parse(&plain).is_ok());
+    }
+}

@@ -1,0 +1,95 @@
+//! Health of the node, as consoles and metrics see it: sums of what is published, and rates over the last ten seconds.
+
+use crate::writer::view::Board;
+use conductor_shared::clock::{Micros, Now, SECOND};
+use conductor_shared::http::NodeInfo;
+use conductor_shared::shown::shown;
+use conductor_shared::stream::NodeHealth;
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+const WINDOW_US: Micros = 10 * SECOND;
+
+#[derive(Clone, Copy)]
+struct Sample {
+    mono_us: Micros,
+    allowed: u64,
+    denied: u64,
+    backlog: u64,
+}
+
+/// Totals of the last ten seconds.
+#[derive(Default)]
+pub struct Rates(Mutex<VecDeque<Sample>>);
+
+impl Rates {
+    fn note(&self, s: Sample) -> Option<(Sample, f64)> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // At most five samples a second, however many consoles ask.
+        if all.back().is_none_or(|l| s.mono_us >= l.mono_us + SECOND / 5) {
+            all.push_back(s);
+        }
+        while all.len() > 2 && all.front().is_some_and(|f| f.mono_us + WINDOW_US < s.mono_us) {
+            all.pop_front();
+        }
+        let first = *all.front()?;
+        let seconds = s.mono_us.saturating_sub(first.mono_us) as f64 / SECOND as f64;
+        (seconds > 0.0).then_some((first, seconds))
+    }
+}
+
+/// Sums up what is published.
+pub fn node_health(board: &Board, info: &NodeInfo, now: Now, rates: &Rates) -> NodeHealth {
+    let all = board.all();
+    let (mut backlog, mut age, mut open_runs, mut allowed, mut denied) = (0, 0, 0, 0, 0);
+    // The tenant whose quota is spent soonest, as (unsigned, quota).
+    let mut nearest: Option<(u64, u64)> = None;
+    for s in &all {
+        let v = s.view.load();
+        backlog += v.backlog();
+        open_runs += v.open_runs;
+        allowed += v.allowed;
+        denied += v.denied;
+        age = age.max(v.unsigned_since.map_or(0, |t| now.mono_us.saturating_sub(t)));
+        let quota = v.control.quotas.receipt_backlog.granted;
+        let left = |(b, q): (u64, u64)| q.saturating_sub(b);
+        if v.backlog() > 0 && nearest.is_none_or(|n| left((v.backlog(), quota)) < left(n)) {
+            nearest = Some((v.backlog(), quota));
+        }
+    }
+    let (signer, detail) = board.signer();
+    let sample = Sample { mono_us: now.mono_us, allowed, denied, backlog };
+    let (mut allow_rate, mut deny_rate, mut stop) = (0.0, 0.0, None);
+    if let Some((first, seconds)) = rates.note(sample) {
+        let per = |now: u64, then: u64| now.saturating_sub(then) as f64 / seconds;
+        (allow_rate, deny_rate) = (per(allowed, first.allowed), per(denied, first.denied));
+        let growth = per(backlog, first.backlog);
+        if let Some((b, quota)) = nearest
+            && signer != conductor_shared::stream::SignerState::Up
+            && growth > 0.0
+        {
+            let left = quota.saturating_sub(b) as f64 / growth * SECOND as f64;
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // bounded right here
+            let us = left.clamp(0.0, 1e15) as u64;
+            stop = Some(us);
+        }
+    }
+    NodeHealth {
+        node_id: info.node_id,
+        name: info.name.clone(),
+        now_us: now.wall_us,
+        node_seq: board.node_seq(),
+        signer,
+        signer_detail: shown(&detail, 300),
+        store_error: shown(&board.store_error(), 300),
+        backlog,
+        backlog_age_us: age,
+        admissions_stop_us: stop,
+        allow_rate,
+        deny_rate,
+        receipts: board.receipts.load(std::sync::atomic::Ordering::Relaxed),
+        tenants: all.len().saturating_sub(1) as u64,
+        open_runs,
+        disk_free: board.store.load().as_ref().map_or(0, |s| s.disk_free()),
+    }
+}

@@ -1,0 +1,234 @@
+//! The ledger: one append-only log for each partition, its Merkle tree kept as it grows, and proofs about it.
+//!
+//! Appending only stages rows in a batch; what is staged is true once the batch is durable. A log is read back row by
+//! row, and every row is checked against its own commitments as it is read.
+
+mod read;
+mod tree;
+
+pub use read::{ReadError, Receipt, read_json, read_receipt, summary};
+pub use tree::{DiskNodes, Tail};
+
+use crate::keys::{self, Key, TenantKeys, UnitReader};
+use crate::random::{Random, bytes};
+use crate::store::{Batch, Family, FamilyId, Row, Store, StoreError};
+use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
+use conductor_shared::fact::{Fact, is_control, schema};
+use conductor_shared::ids::{NodeId, Origin};
+use conductor_shared::merkle::{Frontier, Hash};
+use conductor_shared::record::{Body, Header, PolicyVersion, Sealed};
+
+/// Number of the key that seals what is not erasable: the tenant key itself.
+pub const TENANT_KEY: u64 = u64::MAX;
+
+/// What is fixed about a partition: enough to read it.
+#[derive(Clone)]
+pub struct Partition {
+    /// Which.
+    pub id: FamilyId,
+    /// Name of its log.
+    pub origin: Origin,
+    /// Its family.
+    pub family: Family,
+    /// Its keys.
+    pub keys: TenantKeys,
+    /// Its unit keys.
+    pub units: UnitReader,
+}
+
+impl Partition {
+    /// Associated data of a row: origin and key.
+    pub fn place(&self, row: &[u8]) -> Vec<u8> {
+        let mut p = Vec::with_capacity(Origin::LEN + row.len());
+        p.extend_from_slice(&self.origin.to_bytes());
+        p.extend_from_slice(row);
+        p
+    }
+
+    /// Seals what is not erasable.
+    pub fn seal(&self, row: &[u8], plain: &[u8], random: &dyn Random) -> Vec<u8> {
+        keys::seal(&self.keys.tenant, TENANT_KEY, &self.place(row), plain, random)
+    }
+
+    /// Opens a row sealed under the tenant key or a unit key.
+    pub fn open(&self, row: &[u8], sealed: &[u8]) -> Result<Vec<u8>, ReadError> {
+        let number = keys::key_number(sealed).map_err(|_| self.damaged(row, "too short"))?;
+        let unit;
+        let key = if number == TENANT_KEY {
+            &self.keys.tenant
+        } else {
+            unit = self.units.get(number)?;
+            &unit
+        };
+        keys::open(key, &self.place(row), sealed).map_err(|e| self.damaged(row, &e.to_string()))
+    }
+
+    /// The error for a row that cannot be what it is.
+    pub fn damaged(&self, row: &[u8], detail: &str) -> ReadError {
+        ReadError::Store(StoreError::Row {
+            family: self.origin.to_string(),
+            row: conductor_shared::ids::hex(row),
+            detail: detail.to_owned(),
+        })
+    }
+}
+
+/// What appending a fact gave.
+#[derive(Debug, Clone, Copy)]
+pub struct Appended {
+    /// Its index.
+    pub index: u64,
+    /// Receipt time, microseconds since the Unix epoch.
+    pub time_us: u64,
+    /// Sealed bytes stored.
+    pub stored: u64,
+}
+
+/// The growing end of a log, owned by the writer.
+pub struct Log {
+    origin: Origin,
+    frontier: Frontier,
+    tail: Tail,
+    last_us: u64,
+    policy: PolicyVersion,
+    /// Newest checkpoint that was signed.
+    pub checkpoint: Option<SignedCheckpoint>,
+    /// Its size.
+    pub signed: u64,
+}
+
+impl Log {
+    /// An empty log.
+    pub fn new(node: NodeId, id: FamilyId, policy: PolicyVersion) -> Self {
+        Self {
+            origin: Origin { node, tenant: id.tenant, epoch: id.epoch },
+            frontier: Frontier::default(),
+            tail: Tail::default(),
+            last_us: 0,
+            policy,
+            checkpoint: None,
+            signed: 0,
+        }
+    }
+
+    /// Reads the end of a log back: at most 255 receipts, and one tile a level.
+    pub fn load(store: &Store, p: &Partition, policy: PolicyVersion) -> Result<Self, ReadError> {
+        let size = match store.last(&p.family, Row::RECEIPTS)? {
+            None => 0,
+            Some((k, _)) => {
+                let index = k.get(1..).and_then(|b| <[u8; 8]>::try_from(b).ok());
+                index.map(u64::from_be_bytes).ok_or_else(|| p.damaged(&k, "not a receipt's key"))? + 1
+            }
+        };
+        let mut log = Self::new(p.origin.node, p.id, policy);
+        let (tail, last_us) = Tail::load(store, p, size)?;
+        log.tail = tail;
+        log.last_us = last_us;
+        log.frontier = log.tail.frontier(store, p, size)?;
+        if let Some(row) = store.get(&p.family, &Row::Checkpoint.key())? {
+            let key = Row::Checkpoint.key();
+            let plain = p.open(&key, &row)?;
+            let signed: SignedCheckpoint =
+                serde_json::from_slice(&plain).map_err(|e| p.damaged(&key, &e.to_string()))?;
+            let c = Checkpoint::parse(&signed.text).map_err(|e| p.damaged(&key, &e.to_string()))?;
+            log.signed = c.size;
+            log.checkpoint = Some(signed);
+        }
+        Ok(log)
+    }
+
+    /// Name of the log.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Number of entries, staged ones included.
+    pub fn size(&self) -> u64 {
+        self.frontier.size()
+    }
+
+    /// Root of them.
+    pub fn root(&self) -> Hash {
+        self.frontier.root()
+    }
+
+    /// Roots of its complete subtrees: enough to tell its root.
+    pub fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
+    /// Time of the newest entry.
+    pub fn last_us(&self) -> u64 {
+        self.last_us
+    }
+
+    /// The rules new entries are decided under.
+    pub fn policy(&self) -> PolicyVersion {
+        self.policy
+    }
+
+    /// Hashes of the unfinished lowest tile, for proofs about the present size.
+    pub fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
+    /// Stages one fact. `unit` is the key its erasable part is sealed under.
+    pub fn append(
+        &mut self,
+        batch: &mut Batch,
+        p: &Partition,
+        fact: &Fact,
+        unit: (u64, &Key),
+        now_us: u64,
+        random: &dyn Random,
+    ) -> Appended {
+        let index = self.size();
+        // Receipt times never go back within a log.
+        let time_us = now_us.max(self.last_us);
+        let kind = fact.kind();
+        let names = schema(kind).map_or(&[][..], |s| s.fields);
+        let body = Body { seed: bytes(random), values: fact.values() };
+        let digests = body.digests(names);
+        let header = Header {
+            origin: self.origin,
+            index,
+            time_us,
+            kind,
+            policy: self.policy,
+            commitments: u16::try_from(digests.len()).unwrap_or(u16::MAX),
+        };
+        let sealed = Sealed { header, digests };
+        let leaf = sealed.leaf();
+        let key = Row::Receipt(index).key();
+        let place = p.place(&key);
+        let head = keys::seal(&p.keys.tenant, TENANT_KEY, &place, &sealed.to_bytes(), random);
+        let tail = keys::seal(unit.1, unit.0, &place, &body.to_bytes(), random);
+        let mut value = Vec::with_capacity(4 + head.len() + tail.len());
+        conductor_shared::codec::put_prefixed(&mut value, &head);
+        value.extend_from_slice(&tail);
+        batch.put(&p.family, &key, &value);
+        if is_control(kind) {
+            batch.put(&p.family, &Row::Control(index).key(), &[]);
+        }
+        self.tail.push(leaf, batch, p, random);
+        self.frontier.push(leaf, |_, _, _| {});
+        self.last_us = time_us;
+        Appended { index, time_us, stored: value.len() as u64 }
+    }
+
+    /// Stages a checkpoint that came back from the signer.
+    pub fn set_checkpoint(
+        &mut self,
+        batch: &mut Batch,
+        p: &Partition,
+        size: u64,
+        signed: SignedCheckpoint,
+        random: &dyn Random,
+    ) {
+        let key = Row::Checkpoint.key();
+        let plain = serde_json::to_vec(&signed).unwrap_or_default();
+        batch.put(&p.family, &key, &p.seal(&key, &plain, random));
+        self.signed = self.signed.max(size);
+        self.checkpoint = Some(signed);
+    }
+}

@@ -1,0 +1,132 @@
+//! Who is asking, and the proof of tenant scope.
+//!
+//! No function reads or writes tenant data without a [`TenantScope`] or an [`OperatorScope`], and such a value comes
+//! only from here, from an authenticated request. Its fields are private: it cannot be made elsewhere.
+
+mod sessions;
+
+pub use sessions::{MAX_SESSIONS, SESSION_US, SessionError, Sessions};
+
+use conductor_shared::fold::ControlState;
+use conductor_shared::ids::{Ident, PersonId, TenantUid, TokenId, unhex};
+use conductor_shared::routes::WORKLOAD_TOKEN;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+/// Proof that a workload of this tenant asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantScope {
+    tenant: TenantUid,
+    principal: String,
+}
+
+impl TenantScope {
+    /// The tenant it proves.
+    pub fn tenant(&self) -> TenantUid {
+        self.tenant
+    }
+    /// `token:<id>` or `uid:<n>`, as it stands in receipts.
+    pub fn principal(&self) -> &str {
+        &self.principal
+    }
+
+    /// For the agent's own acts on a tenant's behalf (a lease that ran out) and for benches of the core.
+    pub(crate) fn of_agent(tenant: TenantUid) -> Self {
+        Self { tenant, principal: "agent".to_owned() }
+    }
+
+    /// For load programs that drive the core without HTTP.
+    #[doc(hidden)]
+    pub fn for_bench(tenant: TenantUid) -> Self {
+        Self { tenant, principal: "bench".to_owned() }
+    }
+}
+
+/// Proof that an enrolled operator reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatorScope {
+    person: PersonId,
+    name: Ident,
+    key_id: String,
+}
+
+impl OperatorScope {
+    /// The person.
+    pub fn person(&self) -> PersonId {
+        self.person
+    }
+    /// Their short name.
+    pub fn name(&self) -> &Ident {
+        &self.name
+    }
+    /// The key they opened the session with.
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
+}
+
+/// A workload's bearer token, taken apart; not yet checked.
+pub struct TokenParts {
+    /// Whose it says it is.
+    pub tenant: TenantUid,
+    /// Which.
+    pub token: TokenId,
+    secret: zeroize::Zeroizing<[u8; 32]>,
+}
+
+impl TokenParts {
+    /// Reads `cdw_<tenant uid>_<token id>_<secret>`.
+    pub fn parse(bearer: &str) -> Option<Self> {
+        let mut parts = bearer.strip_prefix(WORKLOAD_TOKEN)?.split('_');
+        let tenant = parts.next()?.parse().ok()?;
+        let token = parts.next()?.parse().ok()?;
+        let secret = zeroize::Zeroizing::new(unhex(parts.next()?)?);
+        parts.next().is_none().then_some(Self { tenant, token, secret })
+    }
+
+    /// Checks it against the tenant's control state, in time that does not depend on the secret.
+    pub fn prove(&self, control: &ControlState) -> Option<TenantScope> {
+        let known = control.live_token(self.token)?;
+        let digest: [u8; 32] = Sha256::digest(self.secret.as_slice()).into();
+        let expected = unhex::<32>(&known.secret_sha256)?;
+        bool::from(digest.ct_eq(&expected))
+            .then(|| TenantScope { tenant: self.tenant, principal: format!("token:{}", self.token) })
+    }
+}
+
+/// Proves a local user on the tenant's own socket.
+pub fn prove_peer(tenant: TenantUid, control: &ControlState, uid: u32) -> Option<TenantScope> {
+    control.peers.contains(&uid).then(|| TenantScope { tenant, principal: format!("uid:{uid}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use conductor_shared::command::Operation;
+    use conductor_shared::ids::hex;
+
+    /// SPEC invariant 2: only the very secret of a live token proves scope.
+    #[test]
+    fn only_the_secret_proves() {
+        let (tenant, token, secret) = (TenantUid([1; 16]), TokenId([2; 16]), [3u8; 32]);
+        let issue = Operation::TokenIssue {
+            token,
+            name: Ident::new("t").unwrap(),
+            secret_sha256: Sha256::digest(secret).into(),
+        };
+        let control = ControlState::default().after(&issue);
+        let bearer = |s: &[u8]| format!("cdw_{tenant}_{token}_{}", hex(s));
+        let scope = TokenParts::parse(&bearer(&secret)).unwrap().prove(&control).unwrap();
+        assert_eq!((scope.tenant(), scope.principal()), (tenant, format!("token:{token}").as_str()));
+        assert!(TokenParts::parse(&bearer(&[4; 32])).unwrap().prove(&control).is_none());
+        assert!(TokenParts::parse(&bearer(&secret)).unwrap().prove(&ControlState::default()).is_none());
+        let revoked = control.after(&Operation::TokenRevoke { token });
+        assert!(TokenParts::parse(&bearer(&secret)).unwrap().prove(&revoked).is_none());
+        for bad in
+            ["", "cdw_", &bearer(&secret)[1..], &format!("{}_", bearer(&secret)), &bearer(&secret[1..])]
+        {
+            assert!(TokenParts::parse(bad).is_none(), "{bad}");
+        }
+        assert!(prove_peer(tenant, &control, 7).is_none());
+    }
+}

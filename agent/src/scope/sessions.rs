@@ -1,0 +1,119 @@
+//! Short read-only sessions of operators, bound to node, key and transport. In memory only: a restart ends them all.
+
+use super::OperatorScope;
+use crate::random::{Random, bytes};
+use conductor_shared::checkpoint::{key_id, verify_minisign};
+use conductor_shared::clock::Now;
+use conductor_shared::fold::ControlState;
+use conductor_shared::http::SignedText;
+use conductor_shared::ids::{NodeId, hex, unhex};
+use conductor_shared::routes::SESSION_TOKEN;
+use conductor_shared::session::{Session, Transport};
+use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// A session lasts this long, microseconds.
+pub const SESSION_US: u64 = 15 * 60 * 1_000_000;
+/// No more sessions at a time.
+pub const MAX_SESSIONS: usize = 1_000;
+const CHALLENGE_US: u64 = 60 * 1_000_000;
+const MAX_CHALLENGES: usize = 1_000;
+
+/// Why no session was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SessionError {
+    /// The signature, the key or the text is not right.
+    #[error("the session text is not signed by an enrolled operator's key")]
+    Signature,
+    /// Made for another node or another way of reaching it.
+    #[error("the session text is for another node or transport")]
+    Binding,
+    /// Unknown, used or old.
+    #[error("the challenge is unknown, used or over a minute old; ask for a new one")]
+    Challenge,
+    /// Too many.
+    #[error("too many sessions are open; close some")]
+    TooMany,
+}
+
+struct Open {
+    scope: OperatorScope,
+    transport: Transport,
+    until_us: u64,
+}
+
+/// All of them. Tokens are kept hashed.
+#[derive(Default)]
+pub struct Sessions {
+    challenges: Mutex<HashMap<[u8; 16], u64>>,
+    open: Mutex<HashMap<[u8; 32], Open>>,
+}
+
+impl Sessions {
+    /// A new challenge.
+    pub fn challenge(&self, now: Now, random: &dyn Random) -> Option<[u8; 16]> {
+        let mut all = self.challenges.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, until| *until > now.mono_us);
+        if all.len() >= MAX_CHALLENGES {
+            return None;
+        }
+        let c = bytes(random);
+        all.insert(c, now.mono_us + CHALLENGE_US);
+        Some(c)
+    }
+
+    /// Opens a session; gives its token and when it ends, microseconds of this process.
+    pub fn open(
+        &self,
+        signed: &SignedText,
+        node: NodeId,
+        transport: Transport,
+        control: &ControlState,
+        now: Now,
+        random: &dyn Random,
+    ) -> Result<(String, OperatorScope, u64), SessionError> {
+        let id = key_id(&signed.public_key).ok_or(SessionError::Signature)?;
+        let key = control.operators.get(&id).ok_or(SessionError::Signature)?;
+        verify_minisign(&key.public_key, signed.text.as_bytes(), &signed.signature)
+            .map_err(|_| SessionError::Signature)?;
+        let text = Session::parse(signed.text.as_bytes()).ok_or(SessionError::Signature)?;
+        if text.node != node || text.transport != transport {
+            return Err(SessionError::Binding);
+        }
+        let known = {
+            let mut all = self.challenges.lock().unwrap_or_else(PoisonError::into_inner);
+            all.remove(&text.challenge)
+        };
+        known.filter(|until| *until > now.mono_us).ok_or(SessionError::Challenge)?;
+        let scope = OperatorScope { person: key.person, name: key.name.clone(), key_id: id };
+        let secret: [u8; 32] = bytes(random);
+        let until_us = now.mono_us + SESSION_US;
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, o| o.until_us > now.mono_us);
+        if open.len() >= MAX_SESSIONS {
+            return Err(SessionError::TooMany);
+        }
+        open.insert(Sha256::digest(secret).into(), Open { scope: scope.clone(), transport, until_us });
+        Ok((format!("{SESSION_TOKEN}{}", hex(&secret)), scope, until_us))
+    }
+
+    /// Whose session this is, while it lasts, its key is enrolled and it comes the way it was opened.
+    pub fn prove(
+        &self,
+        bearer: &str,
+        transport: Transport,
+        control: &ControlState,
+        now: Now,
+    ) -> Option<(OperatorScope, u64)> {
+        let secret = unhex::<32>(bearer.strip_prefix(SESSION_TOKEN)?)?;
+        // Looked up by its hash: the time taken tells nothing about the secret.
+        let digest: [u8; 32] = Sha256::digest(secret).into();
+        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let o = open.get(&digest)?;
+        let good = o.until_us > now.mono_us
+            && o.transport == transport
+            && control.operators.get(&o.scope.key_id).is_some_and(|k| k.person == o.scope.person);
+        good.then(|| (o.scope.clone(), o.until_us))
+    }
+}

@@ -1,0 +1,22 @@
+//! The signer: a process of its own, under a user of its own, that holds the minisign secret key, so that the agent
+//! never does.
+//!
+//! It signs two kinds of text, which it composes itself from typed requests: checkpoints of logs that only grew, and
+//! probes. It must never sign bytes that somebody hands it, never sign two histories of one log, and never release a
+//! signature before its own memory of it is on the disk.
+//!
+//! - [`protocol`]: requests and answers. - [`wire`]: frames under one deadline. - [`judge`]: may this be signed?
+//! - [`memory`]: what was signed last, for each log. - [`keys`]: the key file and its password.
+//! - [`engine`]: requests to answers. - [`server`]: the socket. - [`client`]: the agent's end, which believes nothing.
+
+pub mod client;
+pub mod engine;
+pub mod files;
+pub mod harden;
+pub mod judge;
+pub mod keys;
+pub mod memory;
+pub mod memory_file;
+pub mod protocol;
+pub mod server;
+pub mod wire;

@@ -1,0 +1,524 @@
+//! The store: one RocksDB, one column family for each tenant. The only place that names rocksdb.
+//!
+//! What is written here is already sealed (see [`crate::keys`]); keys and family names hold fixed ids and numbers only.
+//! A batch is written first and made durable by [`Store::sync`]; nobody may be answered before that returned `Ok`.
+//! After any error nothing more is written: the store is closed and opened anew.
+
+mod batch;
+mod format;
+#[allow(unsafe_code)] // the one file of the project that may: see its head
+mod raw;
+
+pub use batch::Batch;
+pub use format::{FORMAT, Row};
+pub use raw::Family;
+
+use conductor_shared::ids::{TenantUid, hex, unhex};
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DBRecoveryMode, Direction, IteratorMode, Options,
+    ReadOptions, WriteBufferManager, WriteOptions,
+};
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+/// A node holds at most this many tenants: each family costs memory and time to open (DESIGN, Decisions).
+pub const MAX_TENANTS: usize = 4_000;
+/// The WAL is cut back when it is larger: idle families would pin it for ever otherwise.
+const MAX_WAL_BYTES: u64 = 256 << 20;
+const BLOCK_CACHE_BYTES: usize = 64 << 20;
+const MEMTABLE_BUDGET_BYTES: usize = 256 << 20;
+const WRITE_BUFFER_BYTES: usize = 4 << 20;
+const ARENA_BLOCK_BYTES: usize = 64 << 10;
+const MAX_OPEN_FILES: i32 = 2_000;
+
+/// How much free disk is enough, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SpaceLimits {
+    /// Set aside, so that settles, tightenings and checkpoints can still be written when the disk is full.
+    pub reserve_bytes: u64,
+    /// Below this, evidence and exports stop.
+    pub low_bytes: u64,
+    /// Below this, admissions stop too.
+    pub critical_bytes: u64,
+}
+
+impl Default for SpaceLimits {
+    fn default() -> Self {
+        Self { reserve_bytes: 32 << 20, low_bytes: 512 << 20, critical_bytes: 128 << 20 }
+    }
+}
+
+/// What went wrong with the store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// Another process holds the folder.
+    #[error("{path} is in use by another conductord; stop that one first ({detail})")]
+    InUse {
+        /// Data folder.
+        path: PathBuf,
+        /// What RocksDB said.
+        detail: String,
+    },
+    /// Written by a newer Conductor.
+    #[error(
+        "{path} has format {found}, and this program knows formats up to {known}; use a newer conductord"
+    )]
+    Newer {
+        /// Data folder.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// Not one of ours, or not begun.
+    #[error("{0} holds no Conductor database; run `conductord init` first")]
+    Missing(PathBuf),
+    /// There is one already.
+    #[error("{0} holds a database already; nothing was changed")]
+    Exists(PathBuf),
+    /// A file is damaged or gone.
+    #[error(
+        "the database at {path} is damaged: {detail}. Nothing was written. Restore the folder from a backup"
+    )]
+    Damaged {
+        /// Data folder.
+        path: PathBuf,
+        /// What RocksDB said.
+        detail: String,
+    },
+    /// A file was removed or replaced under the running agent.
+    #[error("{0} was removed or replaced under the running agent; what is written now would be lost")]
+    Unlinked(PathBuf),
+    /// Writing failed.
+    #[error("cannot write to {path}: {detail}")]
+    Write {
+        /// Data folder.
+        path: PathBuf,
+        /// What RocksDB said.
+        detail: String,
+    },
+    /// Reading failed.
+    #[error("cannot read from {path}: {detail}")]
+    Read {
+        /// Data folder.
+        path: PathBuf,
+        /// What RocksDB said.
+        detail: String,
+    },
+    /// A row is there that cannot be.
+    #[error("row {row} of {family} is damaged: {detail}")]
+    Row {
+        /// Family.
+        family: String,
+        /// Key in hex.
+        row: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// One tenant too many.
+    #[error("a node holds at most {MAX_TENANTS} tenants; place this one on another node")]
+    TooMany,
+    /// An error came before; the store only answers reads until it is opened anew.
+    #[error("the store failed before and is being opened anew")]
+    Failed,
+}
+
+/// Name of a tenant's family: its uid and the epoch of its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FamilyId {
+    /// The tenant, or the node's own partition.
+    pub tenant: TenantUid,
+    /// Epoch of its log.
+    pub epoch: u64,
+}
+
+impl FamilyId {
+    fn name(self) -> String {
+        format!("p-{}-{}", hex(&self.tenant.0), self.epoch)
+    }
+    fn parse(name: &str) -> Option<Self> {
+        let (uid, epoch) = name.strip_prefix("p-")?.split_once('-')?;
+        Some(Self { tenant: TenantUid(unhex(uid)?), epoch: conductor_shared::ids::parse_decimal(epoch)? })
+    }
+}
+
+/// How much room there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Space {
+    /// Enough.
+    Ample,
+    /// Evidence and exports stop.
+    Low,
+    /// Admissions stop too; settle, tighten and checkpoints go on.
+    Critical,
+}
+
+/// The database.
+pub struct Store {
+    // Families borrow from the database: they are dropped first.
+    families: RwLock<HashMap<FamilyId, Family>>,
+    db: Arc<DB>,
+    path: PathBuf,
+    family_options: Options,
+    watched: Mutex<Watched>,
+    failed: AtomicBool,
+    limits: SpaceLimits,
+}
+
+struct Watched {
+    current: (PathBuf, u64),
+    wal: Option<(u64, PathBuf, u64)>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn options() -> (Options, Options) {
+    let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(&cache);
+    table.set_bloom_filter(10.0, false);
+    table.set_cache_index_and_filter_blocks(true);
+    let mut family = Options::default();
+    family.set_block_based_table_factory(&table);
+    family.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    family.set_arena_block_size(ARENA_BLOCK_BYTES);
+    family.set_max_write_buffer_number(4);
+    family.set_compression_type(rocksdb::DBCompressionType::None);
+    let mut db = family.clone();
+    db.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(MEMTABLE_BUDGET_BYTES, false));
+    db.set_max_open_files(MAX_OPEN_FILES);
+    db.set_max_total_wal_size(MAX_WAL_BYTES);
+    db.set_atomic_flush(false);
+    // A record that was acknowledged must be there: stop at the first damaged one unless it is the torn end.
+    db.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    db.set_track_and_verify_wals_in_manifest(true);
+    db.set_paranoid_checks(true);
+    db.set_keep_log_file_num(4);
+    db.set_max_log_file_size(4 << 20);
+    db.set_max_background_jobs(2);
+    db.set_stats_dump_period_sec(0);
+    db.set_max_manifest_file_size(64 << 20);
+    (db, family)
+}
+
+fn inode(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().map(|m| m.ino())
+}
+
+impl Store {
+    /// Makes a new database. The folder must not hold one.
+    pub fn create(path: &Path, limits: SpaceLimits) -> Result<Self, StoreError> {
+        if path.join("CURRENT").exists() {
+            return Err(StoreError::Exists(path.to_owned()));
+        }
+        let (mut db, _) = options();
+        db.create_if_missing(true);
+        let made = DB::open(&db, path).map_err(|e| Self::classify(path, &e))?;
+        made.put(Row::Format.key(), FORMAT.to_be_bytes()).map_err(|e| Self::classify(path, &e))?;
+        made.flush_wal(true).map_err(|e| Self::classify(path, &e))?;
+        drop(made);
+        Self::open(path, limits)
+    }
+
+    /// Opens a database that is there. Nothing is written to one that is in use, damaged or newer.
+    pub fn open(path: &Path, limits: SpaceLimits) -> Result<Self, StoreError> {
+        if !path.join("CURRENT").exists() {
+            let damaged = std::fs::read_dir(path).is_ok_and(|mut d| {
+                d.any(|f| f.is_ok_and(|f| f.file_name().to_string_lossy().starts_with("MANIFEST")))
+            });
+            return Err(if damaged {
+                StoreError::Damaged { path: path.to_owned(), detail: "CURRENT is gone".into() }
+            } else {
+                StoreError::Missing(path.to_owned())
+            });
+        }
+        let (db_options, family_options) = options();
+        let names = DB::list_cf(&db_options, path).map_err(|e| Self::classify(path, &e))?;
+        Self::refuse_newer(path, &names)?;
+        let descriptors = names.iter().map(|n| ColumnFamilyDescriptor::new(n, family_options.clone()));
+        let db =
+            DB::open_cf_descriptors(&db_options, path, descriptors).map_err(|e| Self::classify(path, &e))?;
+        let db = Arc::new(db);
+        let families = names
+            .iter()
+            .filter_map(|n| Some((FamilyId::parse(n)?, Family::of_open(&db, n)?)))
+            .collect::<HashMap<_, _>>();
+        let current = path.join("CURRENT");
+        let ino = inode(&current).ok_or_else(|| StoreError::Unlinked(current.clone()))?;
+        let store = Self {
+            families: RwLock::new(families),
+            db,
+            path: path.to_owned(),
+            family_options,
+            watched: Mutex::new(Watched { current: (current, ino), wal: None }),
+            failed: AtomicBool::new(false),
+            limits,
+        };
+        store.fill_reserve();
+        Ok(store)
+    }
+
+    /// A newer format may mean options or rows that we would destroy by opening for writing, so look first.
+    fn refuse_newer(path: &Path, names: &[String]) -> Result<(), StoreError> {
+        let mut o = Options::default();
+        o.set_max_open_files(64);
+        let default = names.iter().filter(|n| *n == "default");
+        let db = DB::open_cf_for_read_only(&o, path, default, false).map_err(|e| Self::classify(path, &e))?;
+        let row = db.get(Row::Format.key()).map_err(|e| Self::classify(path, &e))?;
+        match row.and_then(|r| <[u8; 4]>::try_from(r.as_slice()).ok()).map(u32::from_be_bytes) {
+            None => Err(StoreError::Missing(path.to_owned())),
+            Some(found) if found > FORMAT => {
+                Err(StoreError::Newer { path: path.to_owned(), found, known: FORMAT })
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn classify(path: &Path, e: &rocksdb::Error) -> StoreError {
+        let (path, detail) = (path.to_owned(), e.to_string());
+        if detail.contains("lock") && (detail.contains("LOCK") || detail.contains("hold")) {
+            return StoreError::InUse { path, detail };
+        }
+        match e.kind() {
+            rocksdb::ErrorKind::Corruption
+            | rocksdb::ErrorKind::NotFound
+            | rocksdb::ErrorKind::InvalidArgument => StoreError::Damaged { path, detail },
+            rocksdb::ErrorKind::IOError if detail.contains("No such file") => {
+                StoreError::Damaged { path, detail }
+            }
+            _ => StoreError::Write { path, detail },
+        }
+    }
+
+    fn read_error(&self, e: &rocksdb::Error) -> StoreError {
+        StoreError::Read { path: self.path.clone(), detail: e.to_string() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Families of tenants and of the node, as found.
+    pub fn family_ids(&self) -> Vec<FamilyId> {
+        let mut ids: Vec<_> =
+            self.families.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// A family, if there.
+    pub fn family(&self, id: FamilyId) -> Option<Family> {
+        self.families.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// Makes families, all at once: one by one, each would rewrite the OPTIONS file for all of them.
+    pub fn create_families(&self, ids: &[FamilyId]) -> Result<Vec<Family>, StoreError> {
+        let mut map = self.families.write().unwrap_or_else(PoisonError::into_inner);
+        // One family is the node's own.
+        if map.len() + ids.len() > MAX_TENANTS + 1 {
+            return Err(StoreError::TooMany);
+        }
+        if self.failed.load(Ordering::Acquire) {
+            return Err(StoreError::Failed);
+        }
+        let names: Vec<String> = ids.iter().map(|i| i.name()).collect();
+        let made = raw::create_families(&self.db, &self.family_options, &names)
+            .map_err(|detail| StoreError::Write { path: self.path.clone(), detail })?;
+        for (id, family) in ids.iter().zip(&made) {
+            map.insert(*id, family.clone());
+        }
+        Ok(made)
+    }
+
+    /// Appends a batch to the WAL and the memtables. It is not durable before [`Store::sync`].
+    pub fn write(&self, batch: Batch) -> Result<(), StoreError> {
+        if self.failed.load(Ordering::Acquire) {
+            return Err(StoreError::Failed);
+        }
+        let mut o = WriteOptions::default();
+        o.set_sync(false);
+        self.db.write_opt(batch.inner, &o).map_err(|e| {
+            self.failed.store(true, Ordering::Release);
+            StoreError::Write { path: self.path.clone(), detail: e.to_string() }
+        })
+    }
+
+    /// Makes everything written so far durable, and makes sure that it is still where the next start will look.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        if self.failed.load(Ordering::Acquire) {
+            return Err(StoreError::Failed);
+        }
+        let done = self
+            .db
+            .flush_wal(true)
+            .map_err(|e| StoreError::Write { path: self.path.clone(), detail: e.to_string() })
+            .and_then(|()| self.still_there());
+        if done.is_err() {
+            self.failed.store(true, Ordering::Release);
+        }
+        done
+    }
+
+    /// RocksDB would write on happily into files that were unlinked under it.
+    fn still_there(&self) -> Result<(), StoreError> {
+        let mut w = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let (current, ino) = &mut w.current;
+        match inode(current) {
+            Some(now) if now == *ino => {}
+            // RocksDB itself replaces CURRENT when it begins a new MANIFEST; then it names the present one.
+            Some(now) if self.names_live_manifest(current) => *ino = now,
+            _ => return Err(StoreError::Unlinked(current.clone())),
+        }
+        let number = raw::current_wal(&self.db)
+            .map_err(|_| StoreError::Unlinked(self.path.join("the write-ahead log")))?;
+        match &w.wal {
+            Some((n, path, ino)) if *n == number => {
+                if inode(path) != Some(*ino) {
+                    return Err(StoreError::Unlinked(path.clone()));
+                }
+            }
+            _ => {
+                let path = self.path.join(format!("{number:06}.log"));
+                let ino = inode(&path).ok_or_else(|| StoreError::Unlinked(path.clone()))?;
+                w.wal = Some((number, path, ino));
+            }
+        }
+        Ok(())
+    }
+
+    fn names_live_manifest(&self, current: &Path) -> bool {
+        std::fs::read_to_string(current).is_ok_and(|name| {
+            let name = name.trim_end();
+            name.starts_with("MANIFEST-") && !name.contains('/') && self.path.join(name).exists()
+        })
+    }
+
+    /// True after an error: nothing more is written until the store is opened anew.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Marks the store failed from outside, so that nothing more is written.
+    pub fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+
+    /// One row.
+    pub fn get(&self, family: &Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.db.get_cf(family, key).map_err(|e| self.read_error(&e))
+    }
+
+    /// A row of the node's default family, which holds only what opening needs.
+    pub fn get_meta(&self, row: Row) -> Result<Option<Vec<u8>>, StoreError> {
+        self.db.get(row.key()).map_err(|e| self.read_error(&e))
+    }
+
+    /// Writes such a row, durably.
+    pub fn put_meta(&self, row: Row, value: &[u8]) -> Result<(), StoreError> {
+        let mut o = WriteOptions::default();
+        o.set_sync(true);
+        self.db.put_opt(row.key(), value, &o).map_err(|e| Self::classify(&self.path, &e))
+    }
+
+    /// Rows whose keys lie in `from..to`, in order, until `each` returns false.
+    pub fn scan(
+        &self,
+        family: &Family,
+        from: &[u8],
+        to: &[u8],
+        mut each: impl FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        let mut o = ReadOptions::default();
+        o.set_iterate_upper_bound(to.to_vec());
+        let it = self.db.iterator_cf_opt(family, o, IteratorMode::From(from, Direction::Forward));
+        for item in it {
+            let (k, v) = item.map_err(|e| self.read_error(&e))?;
+            if !each(&k, &v) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last row whose key begins with `prefix`.
+    pub fn last(&self, family: &Family, prefix: u8) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let from = [prefix + 1];
+        let mut it = self.db.iterator_cf(family, IteratorMode::From(&from, Direction::Reverse));
+        // The bound itself may be a row of the next prefix.
+        for _ in 0..2 {
+            match it.next() {
+                None => return Ok(None),
+                Some(Err(e)) => return Err(self.read_error(&e)),
+                Some(Ok((k, v))) if k.first() == Some(&prefix) => {
+                    return Ok(Some((k.into_vec(), v.into_vec())));
+                }
+                Some(Ok(_)) => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Bytes free on the file system of the database.
+    pub fn disk_free(&self) -> u64 {
+        nix::sys::statvfs::statvfs(&self.path)
+            .map_or(u64::MAX, |s| s.blocks_available().saturating_mul(s.fragment_size()))
+    }
+
+    /// How much room there is.
+    pub fn space(&self) -> Space {
+        match self.disk_free() {
+            n if n < self.limits.critical_bytes => Space::Critical,
+            n if n < self.limits.low_bytes => Space::Low,
+            _ => Space::Ample,
+        }
+    }
+
+    fn reserve_path(&self) -> PathBuf {
+        self.path.join("RESERVE.conductor")
+    }
+
+    /// Sets the reserve aside, when there is room. It is given up by [`Store::release_reserve`].
+    fn fill_reserve(&self) {
+        let path = self.reserve_path();
+        if path.exists()
+            || self.disk_free() < self.limits.critical_bytes.saturating_add(self.limits.reserve_bytes)
+        {
+            return;
+        }
+        let made = std::fs::File::create(&path).and_then(|f| {
+            nix::fcntl::posix_fallocate(&f, 0, i64::try_from(self.limits.reserve_bytes).unwrap_or(i64::MAX))
+                .map_err(std::io::Error::from)
+        });
+        if made.is_err() {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+
+    /// Gives the reserve up, so that what must still be written can be. True when there was one.
+    pub fn release_reserve(&self) -> bool {
+        std::fs::remove_file(self.reserve_path()).is_ok()
+    }
+
+    /// Memory that memtables and caches use, bytes.
+    pub fn memory(&self) -> u64 {
+        let of = |name: &str| self.db.property_int_value(name).ok().flatten().unwrap_or(0);
+        of("rocksdb.cur-size-all-mem-tables") + of("rocksdb.block-cache-usage")
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.families.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.db.cancel_all_background_work(true);
+    }
+}

@@ -1,0 +1,115 @@
+//! Layout of keys. The first byte says what a row is; a byte of a retired kind stays reserved for ever. Keys hold fixed
+//! ids, numbers and keyed hashes only, never anything that a person or program supplied.
+
+/// Version of the layout as a whole. A newer one is refused.
+pub const FORMAT: u32 = 1;
+
+/// Keys of all rows. Numbers are big-endian, so that order in the database is order in number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Row {
+    /// Default family: version of the layout.
+    Format,
+    /// Default family: the node's identity, sealed under the node key.
+    Node,
+    /// A receipt, by index.
+    Receipt(u64),
+    /// 256 hashes of the Merkle tree at level `8 * level`, by tile.
+    Tile(u8, u64),
+    /// The newest signed checkpoint.
+    Checkpoint,
+    /// A signed checkpoint that a change rests on, by size.
+    CitedCheckpoint(u64),
+    /// Marks a receipt as a control fact, by index, so that start-up reads only those.
+    Control(u64),
+    /// An open run.
+    OpenRun([u8; 16]),
+    /// A run that is over.
+    EndedRun([u8; 16]),
+    /// An open step of a run.
+    OpenStep([u8; 16], u64),
+    /// A step that is over.
+    EndedStep([u8; 16], u64),
+    /// A request that was carried out: day, then keyed hash of principal, operation and key.
+    Request(u32, [u8; 16]),
+    /// Sums of an hour, then keyed hash of the labels.
+    Rollup(u32, [u8; 16]),
+    /// Counters, rate buckets and fold counts of the tenant.
+    Gate,
+    /// Unit key of a day and kind of record.
+    DayKey(u32, u8),
+}
+
+impl Row {
+    /// First byte of receipts.
+    pub const RECEIPTS: u8 = 0x10;
+    /// First byte of control marks.
+    pub const CONTROLS: u8 = 0x14;
+    /// First byte of open runs.
+    pub const OPEN_RUNS: u8 = 0x20;
+    /// First byte of open steps.
+    pub const OPEN_STEPS: u8 = 0x22;
+    /// First byte of requests.
+    pub const REQUESTS: u8 = 0x30;
+    /// First byte of rollups.
+    pub const ROLLUPS: u8 = 0x40;
+
+    /// The key.
+    pub fn key(self) -> Vec<u8> {
+        fn k(first: u8, parts: &[&[u8]]) -> Vec<u8> {
+            let mut out = Vec::with_capacity(1 + parts.iter().map(|p| p.len()).sum::<usize>());
+            out.push(first);
+            parts.iter().for_each(|p| out.extend_from_slice(p));
+            out
+        }
+        match self {
+            Self::Format => k(0x01, &[]),
+            Self::Node => k(0x02, &[]),
+            Self::Receipt(i) => k(Self::RECEIPTS, &[&i.to_be_bytes()]),
+            Self::Tile(l, i) => k(0x11, &[&[l], &i.to_be_bytes()]),
+            Self::Checkpoint => k(0x12, &[]),
+            Self::CitedCheckpoint(n) => k(0x13, &[&n.to_be_bytes()]),
+            Self::Control(i) => k(Self::CONTROLS, &[&i.to_be_bytes()]),
+            Self::OpenRun(r) => k(Self::OPEN_RUNS, &[&r]),
+            Self::EndedRun(r) => k(0x21, &[&r]),
+            Self::OpenStep(r, n) => k(Self::OPEN_STEPS, &[&r, &n.to_be_bytes()]),
+            Self::EndedStep(r, n) => k(0x23, &[&r, &n.to_be_bytes()]),
+            Self::Request(d, h) => k(Self::REQUESTS, &[&d.to_be_bytes(), &h]),
+            Self::Rollup(t, h) => k(Self::ROLLUPS, &[&t.to_be_bytes(), &h]),
+            Self::Gate => k(0x41, &[]),
+            Self::DayKey(d, kind) => k(0x50, &[&d.to_be_bytes(), &[kind]]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// DESIGN, RocksDB keys: a byte means one thing for ever, and no key holds text.
+    #[test]
+    fn key_bytes_are_public_and_unique() {
+        let id = [0xaa; 16];
+        let rows = [
+            Row::Format,
+            Row::Node,
+            Row::Receipt(1),
+            Row::Tile(1, 2),
+            Row::Checkpoint,
+            Row::CitedCheckpoint(1),
+            Row::Control(1),
+            Row::OpenRun(id),
+            Row::EndedRun(id),
+            Row::OpenStep(id, 1),
+            Row::EndedStep(id, 1),
+            Row::Request(1, id),
+            Row::Rollup(1, id),
+            Row::Gate,
+            Row::DayKey(1, 2),
+        ];
+        let firsts: std::collections::BTreeSet<u8> = rows.iter().map(|r| r.key()[0]).collect();
+        assert_eq!(firsts.len(), rows.len());
+        let text: Vec<String> =
+            rows.iter().map(|r| format!("{r:?} {}", conductor_shared::ids::hex(&r.key()))).collect();
+        insta::assert_snapshot!(text.join("\n"));
+    }
+}

@@ -1,0 +1,479 @@
+//! The one writer: it takes requests from the queues, decides each on the state that the one before it left, stages
+//! rows, and hands whole batches to the committer, which makes them durable, publishes them and sends the answers.
+//!
+//! While one batch is being synced the next is decided. If a write or sync fails, nothing more is written: everybody
+//! who waits is denied, the store is closed, opened and folded anew, and only then decisions go on.
+
+pub mod ask;
+pub mod commit;
+pub mod denials;
+pub mod gate;
+pub mod live;
+pub mod queue;
+pub mod rows;
+mod tick;
+
+pub mod view;
+pub mod work;
+
+pub use tick::tell;
+
+use crate::command::{self, Proposals};
+use crate::keys::{KeyError, KeyStore};
+use crate::ledger::ReadError;
+use crate::random::Random;
+use crate::store::{Batch, FamilyId, SpaceLimits, Store, StoreError};
+use ask::{Ask, Denial};
+use commit::{Answer, Commit, Committer};
+use conductor_shared::class::Outage;
+use conductor_shared::clock::{Clock, Micros, SECOND};
+use conductor_shared::fact::{Fact, LogOpened, RequestDenied, TenantCreated};
+use conductor_shared::ids::{Ident, NodeId, TenantUid};
+use conductor_shared::reason::Reason;
+use conductor_shared::stream::SignerState;
+use live::{Live, Stage};
+use queue::Queues;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use view::Board;
+
+/// Requests decided in one batch at most.
+pub const BATCH: usize = 512;
+/// The writer looks at leases, folds and checkpoints this often when nothing else happens.
+const TICK: Duration = Duration::from_millis(20);
+
+/// What the writer is made of.
+pub struct Parts {
+    /// Data folder.
+    pub data: PathBuf,
+    /// Key store.
+    pub keys: PathBuf,
+    /// This node.
+    pub node_id: NodeId,
+    /// Room on disk.
+    pub limits: SpaceLimits,
+    /// How long a lease is.
+    pub lease_us: Micros,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// Where requests come from.
+    pub queues: Arc<Queues>,
+    /// Where state is published.
+    pub board: Arc<Board>,
+    /// Where checkpoints are asked for; `None` without a signer.
+    pub checkpoints: Option<crossbeam_channel::Sender<commit::CheckpointJob>>,
+}
+
+/// The store, key store or fold cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Store or rows.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The key store.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<OpenError> for String {
+    fn from(e: OpenError) -> Self {
+        e.to_string()
+    }
+}
+
+/// Open state: dropped and made anew after a failure.
+struct Open {
+    store: Arc<Store>,
+    keys: KeyStore,
+    partitions: HashMap<TenantUid, Live>,
+    node_seq: u64,
+    committer: Committer,
+}
+
+/// The writer.
+pub struct Writer {
+    parts: Parts,
+    open: Option<Open>,
+    proposals: Proposals,
+    last_slow_tick: Micros,
+    space: crate::store::Space,
+    retry_at: Micros,
+}
+
+impl Writer {
+    /// Opens store and key store and reads everything back. Nothing is written before this succeeded.
+    pub fn open(parts: Parts) -> Result<Self, OpenError> {
+        let mut w = Self {
+            parts,
+            open: None,
+            proposals: Proposals::default(),
+            last_slow_tick: 0,
+            space: crate::store::Space::Ample,
+            retry_at: 0,
+        };
+        w.reopen()?;
+        Ok(w)
+    }
+
+    fn reopen(&mut self) -> Result<(), OpenError> {
+        let p = &self.parts;
+        let keys = KeyStore::open(&p.keys)?;
+        let store = Arc::new(Store::open(&p.data.join("db"), p.limits)?);
+        let now = p.clock.now();
+        let load = |id: FamilyId, name: Option<&Ident>| {
+            Live::load(&store, &keys, p.node_id, id, name, now, p.lease_us)
+        };
+        let node = load(FamilyId { tenant: TenantUid::NODE, epoch: 1 }, None)?;
+        let mut partitions = HashMap::new();
+        for (uid, entry) in &node.control.tenants {
+            let Ok(tenant) = uid.parse() else { continue };
+            let id = FamilyId { tenant, epoch: entry.epoch };
+            // A family is made before the receipt that creates its tenant; never the other way round.
+            partitions.insert(tenant, load(id, Some(&entry.name))?);
+        }
+        partitions.insert(TenantUid::NODE, node);
+        let node_seq = partitions.values().map(|l| l.log.size()).sum();
+        p.board.begin(node_seq);
+        for live in partitions.values() {
+            p.board.put(Arc::clone(&live.shared));
+        }
+        p.board.store.store(Some(Arc::clone(&store)));
+        p.board.set_store_error("");
+        let committer = Committer::start(Arc::clone(&store), Arc::clone(&p.board), p.checkpoints.clone());
+        self.space = store.space();
+        self.open = Some(Open { store, keys, partitions, node_seq, committer });
+        self.after_open()
+    }
+
+    /// Proposals found open never take effect, and the start itself is a receipt.
+    fn after_open(&mut self) -> Result<(), OpenError> {
+        let boot = self.parts.board.boot;
+        let Some(mut st) = self.stage() else { return Ok(()) };
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let mut answers = Vec::new();
+        let mut runs = 0;
+        for live in open.partitions.values_mut() {
+            runs += live.gate.open_runs;
+            let pending: Vec<_> = live.control.pending.iter().map(|(id, p)| (id.clone(), p.index)).collect();
+            for (id, index) in pending {
+                if let Ok(id) = id.parse() {
+                    command::abandon(live, &mut st, id, index, Reason::CheckpointTimeout.into())?;
+                }
+            }
+        }
+        if let Some(node) = open.partitions.get_mut(&TenantUid::NODE) {
+            let fact = conductor_shared::fact::AgentStarted {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                boot,
+                open_runs: runs,
+            };
+            node.control_fact(&mut st, fact)?;
+        }
+        self.finish(st, &mut answers);
+        Ok(())
+    }
+
+    fn stage(&self) -> Option<Stage> {
+        let open = self.open.as_ref()?;
+        Some(Stage {
+            batch: Batch::default(),
+            events: Vec::new(),
+            node_seq: open.node_seq,
+            receipts: 0,
+            now: self.parts.clock.now(),
+            random: Arc::clone(&self.parts.random),
+        })
+    }
+
+    /// Runs until the queues are closed and empty, then makes everything durable and returns.
+    pub fn run(mut self) {
+        while let Some(asks) = {
+            let queues = Arc::clone(&self.parts.queues);
+            queues.take(BATCH, TICK)
+        } {
+            self.parts.board.beats.fetch_add(1, Ordering::Relaxed);
+            if self.open.as_ref().is_some_and(|o| o.store.has_failed()) {
+                self.close("the store failed");
+            }
+            if self.open.is_none() && !self.try_again() {
+                for ask in asks {
+                    refuse(ask, Reason::StoreUnavailable);
+                }
+                continue;
+            }
+            self.pass(asks);
+        }
+        if let Some(open) = self.open.take() {
+            open.committer.stop();
+        }
+        self.parts.board.store.store(None);
+    }
+
+    /// Decides what came in, does what time brought, and hands the batch over.
+    fn pass(&mut self, asks: Vec<Ask>) {
+        let Some(mut st) = self.stage() else { return };
+        let mut answers = Vec::with_capacity(asks.len());
+        for ask in asks {
+            if let Err(e) = self.one(&mut st, ask, &mut answers) {
+                // What is staged may be half of something: none of it is written.
+                tracing::error!("{e}");
+                answers.into_iter().for_each(Answer::deny);
+                self.fail(&e);
+                return;
+            }
+        }
+        if let Err(e) = self.tick(&mut st, &mut answers) {
+            tracing::error!("{e}");
+            answers.into_iter().for_each(Answer::deny);
+            self.fail(&e);
+            return;
+        }
+        self.finish(st, &mut answers);
+    }
+
+    fn one(&mut self, st: &mut Stage, ask: Ask, answers: &mut Vec<Answer>) -> Result<(), String> {
+        let Some(open) = &mut self.open else {
+            refuse(ask, Reason::StoreUnavailable);
+            return Ok(());
+        };
+        match ask {
+            Ask::Work { scope, op, once, reply } => {
+                let Some(live) = open.partitions.get_mut(&scope.tenant()) else {
+                    let _ = reply.send(Err(Denial::bare(Reason::ScopeMismatch)));
+                    return Ok(());
+                };
+                let work = work::Work {
+                    store: &open.store,
+                    space: self.space,
+                    lease_us: self.parts.lease_us,
+                    principal: scope.principal(),
+                };
+                match work.once(live, st, &op, once.as_ref()) {
+                    Ok(answer) => answers.push(Answer::Work(reply, answer)),
+                    Err(e) => {
+                        let _ = reply.send(Err(Denial::bare(Reason::StoreUnavailable)));
+                        return Err(e.to_string());
+                    }
+                }
+            }
+            Ask::Unscoped(u, reply) => {
+                let log = if open.partitions.contains_key(&u.log) { u.log } else { TenantUid::NODE };
+                let Some(live) = open.partitions.get_mut(&log) else { return Ok(()) };
+                let about = format!("{} {}", u.operation, u.peer);
+                let fact = || -> Fact {
+                    RequestDenied {
+                        principal: u.principal.clone(),
+                        peer: conductor_shared::shown::Text::new(u.peer.clone()),
+                        operation: u.operation.to_owned(),
+                        named_tenant: u.named.clone(),
+                        reasons: conductor_shared::codec::Listed(u.reasons.codes()),
+                    }
+                    .into()
+                };
+                let denial = work::deny_folded(live, st, &u.principal, &about, u.reasons, None, fact)
+                    .map_err(|e| e.to_string())?;
+                answers.push(Answer::Denied(reply, denial));
+            }
+            Ask::Command(signed, reply) => return self.command(st, signed, reply, answers),
+            Ask::Signed(list) => return self.signed(st, list, answers),
+            Ask::RolledBack(id, detail) => self.rolled_back(st, id, &detail)?,
+            Ask::SignerChanged => {}
+            Ask::CreateTenants(list, reply) => {
+                let done = self.create_tenants(st, &list);
+                let failed = done.as_ref().err().cloned();
+                answers.push(Answer::Done(reply, done));
+                if let (Some(e), true) = (failed, self.open.as_ref().is_some_and(|o| o.store.has_failed())) {
+                    return Err(e);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is out, as the law asks.
+    fn outage(&self) -> Outage {
+        let (signer, _) = self.parts.board.signer();
+        Outage { signer: signer != SignerState::Up, policy: false, store: false }
+    }
+
+    /// Makes partitions: keys first, then families, then the receipts that say so.
+    fn create_tenants(&mut self, st: &mut Stage, list: &[(TenantUid, Ident)]) -> Result<(), String> {
+        let random = Arc::clone(&self.parts.random);
+        let (node_id, lease) = (self.parts.node_id, self.parts.lease_us);
+        let Some(open) = &mut self.open else { return Err("the store is closed".into()) };
+        for (uid, name) in list {
+            let Some(node) = open.partitions.get(&TenantUid::NODE) else { return Err("no node log".into()) };
+            if node.control.tenant_named(name).is_some() || open.partitions.contains_key(uid) {
+                return Err(format!("tenant {name} exists already"));
+            }
+        }
+        let ids: Vec<FamilyId> = list.iter().map(|(t, _)| FamilyId { tenant: *t, epoch: 1 }).collect();
+        make_partitions(open, &ids, &*random).map_err(|e| e.to_string())?;
+        for (uid, name) in list {
+            let fact = TenantCreated { tenant_uid: *uid, tenant_id: name.clone(), epoch: 1 };
+            if let Some(node) = open.partitions.get_mut(&TenantUid::NODE) {
+                node.control_fact(st, fact).map_err(|e| e.to_string())?;
+            }
+            begin_partition(open, st, node_id, lease, *uid, name, "created").map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Stages counters, writes the batch and hands it to the committer.
+    fn finish(&mut self, mut st: Stage, answers: &mut Vec<Answer>) {
+        let Some(open) = &mut self.open else { return };
+        let mut views = Vec::new();
+        for live in open.partitions.values_mut().filter(|l| l.dirty) {
+            live.dirty = false;
+            live.stage_counters(&mut st);
+            views.push((Arc::clone(&live.shared), live.view(st.node_seq)));
+        }
+        let jobs = self.parts.checkpoints.is_some().then(|| self.proposals.0.len()).unwrap_or(0);
+        let Some(open) = &mut self.open else { return };
+        let job = tick::due(open, &self.proposals, st.now.mono_us, jobs > 0);
+        open.node_seq = st.node_seq;
+        let commit = Commit {
+            durable: st.batch.is_empty(),
+            answers: std::mem::take(answers),
+            views,
+            events: st.events,
+            node_seq: st.node_seq,
+            receipts: st.receipts,
+            job,
+        };
+        if commit.is_empty() {
+            return;
+        }
+        if !st.batch.is_empty()
+            && let Err(e) = open.store.write(st.batch)
+        {
+            tracing::error!("{e}");
+            commit.deny();
+            self.fail(&e.to_string());
+            return;
+        }
+        if let Err(commit) = open.committer.send(commit) {
+            commit.deny();
+            self.fail("the committer stopped");
+        }
+    }
+
+    fn fail(&mut self, why: &str) {
+        if let Some(open) = &self.open {
+            open.store.fail();
+        }
+        self.close(why);
+    }
+
+    /// Closes the store. What was staged and not committed is forgotten.
+    fn close(&mut self, why: &str) {
+        let Some(open) = self.open.take() else { return };
+        let found = self.parts.board.store_error();
+        let why = if found.is_empty() { why.to_owned() } else { found };
+        tracing::error!("the store is closed: {why}");
+        self.parts.board.set_store_error(&why);
+        self.parts.board.store.store(None);
+        for live in open.partitions.values() {
+            live.shared.partition.store(None);
+        }
+        for p in self.proposals.0.drain(..) {
+            p.lost();
+        }
+        // Room for what must still be written, should the disk be full.
+        if open.store.release_reserve() {
+            tracing::warn!("gave up the disk reserve");
+        }
+        open.committer.stop();
+        drop(open.partitions);
+        // Readers hold the store for the time of one request.
+        let begun = self.parts.clock.now().mono_us;
+        let mut store = open.store;
+        loop {
+            match Arc::try_unwrap(store) {
+                Ok(s) => {
+                    drop(s);
+                    break;
+                }
+                Err(s) if self.parts.clock.now().mono_us < begun + 30 * SECOND => {
+                    store = s;
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(_) => break,
+            }
+        }
+        self.retry_at = self.parts.clock.now().mono_us;
+    }
+
+    fn try_again(&mut self) -> bool {
+        let now = self.parts.clock.now().mono_us;
+        if now < self.retry_at {
+            return false;
+        }
+        match self.reopen() {
+            Ok(()) => {
+                tracing::info!("the store is open again");
+                true
+            }
+            Err(e) => {
+                let e = e.to_string();
+                if self.parts.board.store_error() != e {
+                    tracing::error!("{e}");
+                }
+                self.parts.board.set_store_error(&e);
+                self.retry_at = now + SECOND;
+                false
+            }
+        }
+    }
+}
+
+/// Keys and families of new partitions. The order matters: what a crash leaves is an unused key or family.
+fn make_partitions(open: &mut Open, ids: &[FamilyId], random: &dyn Random) -> Result<(), OpenError> {
+    let new: Vec<FamilyId> = ids.iter().filter(|id| open.store.family(**id).is_none()).copied().collect();
+    let keyless: Vec<_> = ids
+        .iter()
+        .filter(|id| open.keys.tenant(id.tenant, id.epoch).is_err())
+        .map(|id| (id.tenant, id.epoch))
+        .collect();
+    open.keys.create_tenants(&keyless, random)?;
+    open.store.create_families(&new)?;
+    Ok(())
+}
+
+/// Loads a new partition and writes the first entry of its log.
+fn begin_partition(
+    open: &mut Open,
+    st: &mut Stage,
+    node: NodeId,
+    lease_us: Micros,
+    uid: TenantUid,
+    name: &Ident,
+    reason: &str,
+) -> Result<(), OpenError> {
+    let id = FamilyId { tenant: uid, epoch: 1 };
+    let mut live = Live::load(&open.store, &open.keys, node, id, Some(name), st.now, lease_us)?;
+    live.control_fact(st, LogOpened { reason: reason.to_owned(), name: name.clone(), cites: None })?;
+    open.partitions.insert(uid, live);
+    Ok(())
+}
+
+/// Answers without deciding.
+fn refuse(ask: Ask, reason: Reason) {
+    match ask {
+        Ask::Work { reply, .. } => drop(reply.send(Err(Denial::bare(reason)))),
+        Ask::Unscoped(u, reply) => {
+            let _ = reply.send(Denial { reasons: u.reasons, ..Denial::bare(reason) });
+        }
+        Ask::Command(_, reply) => drop(reply.send(Err(Denial::bare(reason)))),
+        Ask::CreateTenants(_, reply) => drop(reply.send(Err(reason.meaning().to_owned()))),
+        Ask::Signed(_) | Ask::RolledBack(..) | Ask::SignerChanged => {}
+    }
+}

@@ -1,0 +1,169 @@
+//! What the writer is asked, and what it answers.
+
+use crate::scope::TenantScope;
+use crate::store::FamilyId;
+use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
+use conductor_shared::command::Command;
+use conductor_shared::fact::{ActorType, Env, Outcome};
+use conductor_shared::http::{CommandOutcome, Decided, ReceiptRef};
+use conductor_shared::ids::{Ident, PersonId, RunId, TenantUid};
+use conductor_shared::reason::{Reason, Reasons};
+use conductor_shared::shown::Text;
+use tokio::sync::oneshot;
+
+/// An operation of a workload.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)] // fields are those of the HTTP bodies
+pub enum Op {
+    StartRun { workflow: Ident, env: Env, actor: ActorType, action: Ident, subject: Option<Text> },
+    StartStep { run: RunId, name: Text },
+    FinishStep { run: RunId, step: u64, outcome: Outcome, claimed_us: u64, bytes_in: u64, bytes_out: u64 },
+    Heartbeat { run: RunId },
+    Approve { run: RunId, name: Text, approver: Text, approved: bool },
+    FinishRun { run: RunId, outcome: Outcome },
+    CancelRun { run: RunId },
+}
+
+impl Op {
+    /// Its name, as in the table of routes.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::StartRun { .. } => "run_start",
+            Self::StartStep { .. } => "step_start",
+            Self::FinishStep { .. } => "step_finish",
+            Self::Heartbeat { .. } => "run_heartbeat",
+            Self::Approve { .. } => "approval_decide",
+            Self::FinishRun { .. } => "run_finish",
+            Self::CancelRun { .. } => "run_cancel",
+        }
+    }
+    /// True for what the law calls settle.
+    pub fn settles(&self) -> bool {
+        !matches!(self, Self::StartRun { .. } | Self::StartStep { .. })
+    }
+}
+
+/// An idempotency key with the digest of the body it came with.
+#[derive(Debug, Clone)]
+pub struct Idempotency {
+    /// As sent.
+    pub key: String,
+    /// SHA-256 of the request: path and body.
+    pub body: [u8; 32],
+}
+
+/// A denial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Denial {
+    /// Every reason that applies.
+    pub reasons: Reasons,
+    /// Its receipt; `None` when none could be written.
+    pub receipt: Option<ReceiptRef>,
+    /// The same was denied less than a second ago, and `receipt` is that one's.
+    pub folded: bool,
+    /// After this many microseconds a retry can succeed.
+    pub retry_after_us: Option<u64>,
+}
+
+impl Denial {
+    /// Without a receipt: the store is out, or the queue full.
+    pub fn bare(reason: Reason) -> Self {
+        Self { reasons: reason.into(), receipt: None, folded: false, retry_after_us: None }
+    }
+}
+
+/// Answer to a workload.
+pub type Reply = Result<Decided, Denial>;
+/// Answer to an operator.
+pub type CommandReply = Result<CommandOutcome, Denial>;
+
+/// A command whose signature was verified.
+#[derive(Debug, Clone)]
+pub struct Signed {
+    /// What it says.
+    pub command: Command,
+    /// Exact bytes.
+    pub text: Vec<u8>,
+    /// Its minisign file.
+    pub signature: String,
+    /// Who signed.
+    pub person: PersonId,
+    /// With which key.
+    pub key_id: String,
+}
+
+/// A request that was denied before it had a scope, or outside it.
+#[derive(Debug, Clone)]
+pub struct Unscoped {
+    /// The log it goes to: of the authenticated tenant, else the node's.
+    pub log: TenantUid,
+    /// Who asked, as far as proved.
+    pub principal: String,
+    /// Transport and peer.
+    pub peer: String,
+    /// Operation.
+    pub operation: &'static str,
+    /// What was named as tenant.
+    pub named: Text,
+    /// Why.
+    pub reasons: Reasons,
+}
+
+/// One thing the writer is asked.
+#[derive(Debug)]
+pub enum Ask {
+    /// An operation of a workload.
+    Work {
+        /// Proof of scope.
+        scope: TenantScope,
+        /// What.
+        op: Op,
+        /// Once.
+        once: Option<Idempotency>,
+        /// Where the answer goes, after the sync.
+        reply: oneshot::Sender<Reply>,
+    },
+    /// A denial to record.
+    Unscoped(Unscoped, oneshot::Sender<Denial>),
+    /// A command of an operator.
+    Command(Box<Signed>, oneshot::Sender<CommandReply>),
+    /// Checkpoints that the signer signed.
+    Signed(Vec<(FamilyId, Checkpoint, SignedCheckpoint)>),
+    /// The signer's memory and this log disagree: it was rolled back or forked.
+    RolledBack(FamilyId, String),
+    /// The signer went down or came back.
+    SignerChanged,
+    /// Creates tenants without a command: bootstrap on the node itself, and benches.
+    CreateTenants(Vec<(TenantUid, Ident)>, oneshot::Sender<Result<(), String>>),
+}
+
+impl Ask {
+    /// An operation of a workload.
+    pub fn work(
+        scope: TenantScope,
+        op: Op,
+        once: Option<Idempotency>,
+        reply: oneshot::Sender<Reply>,
+    ) -> Self {
+        Self::Work { scope, op, once, reply }
+    }
+
+    /// The partition whose queue it waits in.
+    pub fn partition(&self) -> TenantUid {
+        match self {
+            Self::Work { scope, .. } => scope.tenant(),
+            Self::Unscoped(u, _) => u.log,
+            Self::Command(s, _) => s.command.tenant,
+            _ => TenantUid::NODE,
+        }
+    }
+
+    /// True for what is served first.
+    pub fn urgent(&self) -> bool {
+        match self {
+            Self::Work { op, .. } => op.settles(),
+            Self::Unscoped(..) => false,
+            _ => true,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The committer: makes written batches durable, several with one sync when they queue up, and only then publishes them
+//! and sends their answers. After an error everybody is denied, and nothing more is published.
+
+use super::ask::{CommandReply, Denial, Reply};
+use super::view::{Board, Event, Shared, View};
+use crate::ledger::Partition;
+use crate::store::Store;
+use conductor_shared::checkpoint::SignedCheckpoint;
+use conductor_shared::merkle::Hash;
+use conductor_shared::reason::Reason;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+
+/// Batches that may be written and not yet durable.
+const IN_FLIGHT: usize = 4;
+
+/// An answer and where it goes.
+pub enum Answer {
+    /// To a workload.
+    Work(oneshot::Sender<Reply>, Reply),
+    /// To a request that had no scope.
+    Denied(oneshot::Sender<Denial>, Denial),
+    /// To an operator.
+    Command(oneshot::Sender<CommandReply>, CommandReply),
+    /// To the node itself.
+    Done(oneshot::Sender<Result<(), String>>, Result<(), String>),
+}
+
+impl Answer {
+    fn send(self) {
+        // Whoever asked may have gone; what was decided stands, and a retry with the same key will hear it.
+        match self {
+            Self::Work(to, r) => drop(to.send(r)),
+            Self::Denied(to, r) => drop(to.send(r)),
+            Self::Command(to, r) => drop(to.send(r)),
+            Self::Done(to, r) => drop(to.send(r)),
+        }
+    }
+    /// The receipt could not be made durable: whatever was decided, the answer is no.
+    pub fn deny(self) {
+        let no = || Denial::bare(Reason::StoreUnavailable);
+        match self {
+            Self::Work(to, _) => drop(to.send(Err(no()))),
+            Self::Denied(to, d) => drop(to.send(Denial { receipt: None, ..d })),
+            Self::Command(to, _) => drop(to.send(Err(no()))),
+            Self::Done(to, _) => drop(to.send(Err(Reason::StoreUnavailable.meaning().to_owned()))),
+        }
+    }
+}
+
+/// A log whose checkpoint is due.
+pub struct CheckpointItem {
+    /// For reading its tiles.
+    pub partition: Partition,
+    /// Size to sign.
+    pub size: u64,
+    /// Root to sign.
+    pub root: Hash,
+    /// Size of the newest signed checkpoint.
+    pub signed: u64,
+    /// It.
+    pub last: Option<SignedCheckpoint>,
+    /// Leaves of the unfinished lowest tile at `size`.
+    pub leaves: Vec<Hash>,
+}
+
+/// Checkpoints that are due; everything they cover is durable when the job is handed on.
+pub struct CheckpointJob {
+    /// For reading tiles.
+    pub store: Arc<Store>,
+    /// Logs.
+    pub items: Vec<CheckpointItem>,
+}
+
+/// A written batch with all that waits for its sync.
+pub struct Commit {
+    /// Nothing was written: it only waits for what was written before it.
+    pub durable: bool,
+    /// Answers.
+    pub answers: Vec<Answer>,
+    /// State to publish.
+    pub views: Vec<(Arc<Shared>, View)>,
+    /// Control facts.
+    pub events: Vec<Event>,
+    /// Commit sequence.
+    pub node_seq: u64,
+    /// Receipts in it.
+    pub receipts: u64,
+    /// Checkpoints to ask for.
+    pub job: Option<CheckpointJob>,
+}
+
+impl Commit {
+    /// Nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.durable && self.answers.is_empty() && self.views.is_empty() && self.job.is_none()
+    }
+    /// Denies everybody in it.
+    pub fn deny(self) {
+        self.answers.into_iter().for_each(Answer::deny);
+    }
+}
+
+/// The committer's thread and its queue.
+pub struct Committer {
+    queue: crossbeam_channel::Sender<Commit>,
+    thread: JoinHandle<()>,
+}
+
+impl Committer {
+    /// Starts it for an open store.
+    pub fn start(
+        store: Arc<Store>,
+        board: Arc<Board>,
+        checkpoints: Option<crossbeam_channel::Sender<CheckpointJob>>,
+    ) -> Self {
+        let (queue, commits) = crossbeam_channel::bounded::<Commit>(IN_FLIGHT);
+        let thread = std::thread::spawn(move || {
+            while let Ok(first) = commits.recv() {
+                let mut group = vec![first];
+                group.extend(commits.try_iter());
+                if let Err(e) = sync(&store, &group) {
+                    tracing::error!("{e}");
+                    board.set_store_error(&e.to_string());
+                    group.into_iter().for_each(Commit::deny);
+                    continue;
+                }
+                for c in group {
+                    for (shared, view) in c.views {
+                        if board.get(shared.id.tenant).is_none_or(|s| !Arc::ptr_eq(&s, &shared)) {
+                            board.put(Arc::clone(&shared));
+                        }
+                        shared.view.store(Arc::new(view));
+                    }
+                    board.publish(&c.events, c.node_seq, c.receipts);
+                    c.answers.into_iter().for_each(Answer::send);
+                    if let (Some(job), Some(to)) = (c.job, &checkpoints) {
+                        // The writer asks for one job at a time, so there is room.
+                        let _ = to.try_send(job);
+                    }
+                }
+            }
+        });
+        Self { queue, thread }
+    }
+
+    /// Hands a written batch over; waits while too many are in flight.
+    pub fn send(&self, commit: Commit) -> Result<(), Commit> {
+        self.queue.send(commit).map_err(|e| e.0)
+    }
+
+    /// Makes what was handed over durable, and ends.
+    pub fn stop(self) {
+        drop(self.queue);
+        if self.thread.join().is_err() {
+            tracing::error!("the committer's thread panicked");
+        }
+    }
+}
+
+fn sync(store: &Store, group: &[Commit]) -> Result<(), crate::store::StoreError> {
+    if store.has_failed() {
+        return Err(crate::store::StoreError::Failed);
+    }
+    if group.iter().all(|c| c.durable) {
+        return Ok(());
+    }
+    store.sync()
+}

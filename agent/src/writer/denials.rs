@@ -1,0 +1,196 @@
+//! Denials that repeat are folded: the first has a receipt before its answer, those within a second after it are
+//! answered with that receipt, and their count is written when the fold closes.
+//!
+//! However many different denials a tenant provokes, it gets at most [`BUDGET`] receipts for them a second: beyond
+//! that, denials fold by their reasons alone.
+
+use super::rows::FoldRow;
+use conductor_shared::clock::{Micros, SECOND};
+use conductor_shared::codec::Listed;
+use conductor_shared::fact::DenialsFolded;
+use conductor_shared::quota::RateBucket;
+use conductor_shared::reason::Reasons;
+use std::collections::HashMap;
+
+/// Receipts for denials a second.
+const BUDGET: u64 = 200;
+/// Folds open at a time.
+const MAX_FOLDS: usize = 1_024;
+
+/// What makes two denials the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Same {
+    /// Who; empty when the budget is spent.
+    pub principal: String,
+    /// Operation, and what of it matters to the reasons; empty when the budget is spent.
+    pub about: String,
+    /// Why.
+    pub reasons: Reasons,
+}
+
+struct Fold {
+    first: u64,
+    until: Micros,
+    count: u64,
+}
+
+/// The folds of one partition.
+#[derive(Default)]
+pub struct Folds {
+    open: HashMap<Same, Fold>,
+    budget: RateBucket,
+    /// Open at the last stop: their counts are lower bounds.
+    restored: Vec<FoldRow>,
+}
+
+/// What to do with a denial.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Folded {
+    /// It was counted under the receipt with this index.
+    Into(u64),
+    /// It is the first: write its receipt, then tell [`Folds::begin`] under this sameness.
+    First(Same),
+}
+
+impl Folds {
+    /// With the folds that were open at the last stop.
+    pub fn restored(rows: Vec<FoldRow>) -> Self {
+        Self { restored: rows, ..Self::default() }
+    }
+
+    /// Counts a denial, or says that it needs a receipt of its own.
+    pub fn fold(&mut self, same: Same, mono_us: Micros) -> Folded {
+        if let Some(first) = self.count(&same, mono_us) {
+            return Folded::Into(first);
+        }
+        let room = self.open.len() < MAX_FOLDS;
+        if room && self.budget.take(mono_us, BUDGET, BUDGET).is_ok() {
+            return Folded::First(same);
+        }
+        let any = Same { principal: String::new(), about: String::new(), reasons: same.reasons };
+        match self.count(&any, mono_us) {
+            Some(first) => Folded::Into(first),
+            None => Folded::First(any),
+        }
+    }
+
+    fn count(&mut self, same: &Same, mono_us: Micros) -> Option<u64> {
+        let f = self.open.get_mut(same).filter(|f| mono_us < f.until)?;
+        f.count += 1;
+        Some(f.first)
+    }
+
+    /// A first denial has its receipt.
+    pub fn begin(&mut self, same: Same, first: u64, mono_us: Micros) -> Option<DenialsFolded> {
+        let fold = Fold { first, until: mono_us + SECOND, count: 0 };
+        let old = self.open.insert(same.clone(), fold)?;
+        closed(&same, &old)
+    }
+
+    /// Folds that are over, as facts to write; those that counted nothing are dropped.
+    pub fn close(&mut self, mono_us: Micros, all: bool) -> Vec<DenialsFolded> {
+        let mut out: Vec<DenialsFolded> = self
+            .restored
+            .drain(..)
+            .map(|r| DenialsFolded {
+                principal: r.principal,
+                first: r.first,
+                reasons: Listed(r.reasons),
+                count_lower_bound: true,
+                count: r.count,
+            })
+            .collect();
+        self.open.retain(|same, f| {
+            let over = all || mono_us >= f.until;
+            if over {
+                out.extend(closed(same, f));
+            }
+            !over
+        });
+        out
+    }
+
+    /// True when [`Folds::close`] would have something to do.
+    pub fn due(&self, mono_us: Micros) -> bool {
+        !self.restored.is_empty() || self.open.values().any(|f| mono_us >= f.until)
+    }
+
+    /// Open folds, for the counters' row.
+    pub fn rows(&self) -> Vec<FoldRow> {
+        let open = self.open.iter().map(|(s, f)| FoldRow {
+            first: f.first,
+            principal: s.principal.clone(),
+            reasons: s.reasons.codes(),
+            count: f.count,
+        });
+        let mut rows: Vec<_> = self.restored.iter().cloned().chain(open).collect();
+        rows.sort_by_key(|r| r.first);
+        rows
+    }
+}
+
+fn closed(same: &Same, f: &Fold) -> Option<DenialsFolded> {
+    (f.count > 0).then(|| DenialsFolded {
+        principal: same.principal.clone(),
+        first: f.first,
+        reasons: Listed(same.reasons.codes()),
+        count_lower_bound: false,
+        count: f.count,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use conductor_shared::reason::Reason;
+
+    fn same(n: u32) -> Same {
+        Same { principal: "p".into(), about: n.to_string(), reasons: Reason::Killed.into() }
+    }
+
+    /// SPEC 1.3: within a second the same denial is counted, after it a new receipt begins and the count is written.
+    #[test]
+    fn folds_within_a_second() {
+        let mut f = Folds::default();
+        let t = 10 * SECOND;
+        assert_eq!(f.fold(same(1), t), Folded::First(same(1)));
+        assert_eq!(f.begin(same(1), 7, t), None);
+        for i in 0..5 {
+            assert_eq!(f.fold(same(1), t + i), Folded::Into(7));
+        }
+        assert!(f.close(t + SECOND - 1, false).is_empty());
+        assert_eq!(f.fold(same(1), t + SECOND), Folded::First(same(1)));
+        let closed = f.begin(same(1), 8, t + SECOND).unwrap();
+        assert_eq!((closed.first, closed.count, closed.count_lower_bound), (7, 5, false));
+    }
+
+    /// SPEC 1.3: denials have their own bounded budget, whatever an attacker varies; and none goes uncounted.
+    #[test]
+    fn the_budget_is_bounded_and_counts_are_exact() {
+        let mut f = Folds::default();
+        let t = 10 * SECOND;
+        let (mut receipts, n) = (0u64, 100_000u32);
+        for i in 0..n {
+            if let Folded::First(s) = f.fold(same(i), t) {
+                receipts += 1;
+                f.begin(s, u64::from(i), t);
+            }
+        }
+        assert!(receipts <= BUDGET + 1, "{receipts}");
+        let counted: u64 = f.close(t + SECOND, false).iter().map(|c| c.count).sum();
+        assert_eq!(receipts + counted, u64::from(n));
+    }
+
+    /// SPEC 1.3: after a crash the count is a lower bound, and says so.
+    #[test]
+    fn a_crash_leaves_a_lower_bound() {
+        let mut f = Folds::default();
+        f.begin(same(1), 3, SECOND);
+        f.fold(same(1), SECOND + 1);
+        let mut again = Folds::restored(f.rows());
+        assert!(again.due(0));
+        let closed = again.close(0, false);
+        assert_eq!((closed.len(), closed[0].first, closed[0].count), (1, 3, 1));
+        assert!(closed[0].count_lower_bound);
+    }
+}

@@ -1,0 +1,410 @@
+//! One partition as the writer holds it: control state, end of the log, open runs, gate, counters. It is changed in
+//! place as facts are staged; if the commit fails all of it is dropped and read back from the store.
+
+use super::denials::Folds;
+use super::gate::Gate;
+use super::rows::{GateRow, RollupRow, RunRow, StepRow, decode, encode};
+use super::view::{Event, Shared, View};
+use crate::keys::{Key, KeyError, KeyStore, Units};
+use crate::ledger::{self, Appended, Log, Partition, ReadError};
+use crate::random::Random;
+use crate::store::{Batch, FamilyId, Row, Store};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use conductor_shared::clock::{Micros, Now};
+use conductor_shared::fact::Fact;
+use conductor_shared::fold::{At, ControlState};
+use conductor_shared::ids::{Ident, NodeId, Origin, RunId};
+use conductor_shared::meter::{self, HOUR_US, Labels, Rollup};
+use conductor_shared::quota::RateBucket;
+use conductor_shared::record::PolicyVersion;
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Kinds of records that share a unit key a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DayKind {
+    /// Control facts.
+    Control = 1,
+    /// Denials.
+    Denial = 2,
+}
+
+/// An open run.
+pub struct Run {
+    /// Its row.
+    pub row: RunRow,
+    /// The unit key of everything about it.
+    pub unit: (u64, Key),
+    /// Open steps.
+    pub steps: BTreeMap<u64, StepRow>,
+    /// Number of the next step.
+    pub next_step: u64,
+    /// When its lease ends, on the monotonic clock.
+    pub lease_until: Micros,
+}
+
+/// What a batch gathers besides rows.
+pub struct Stage {
+    /// Rows.
+    pub batch: Batch,
+    /// Control facts.
+    pub events: Vec<Event>,
+    /// Commit sequence; grows by one with each receipt of the node.
+    pub node_seq: u64,
+    /// Receipts in this batch.
+    pub receipts: u64,
+    /// Clocks at its beginning.
+    pub now: Now,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+}
+
+/// A partition.
+pub struct Live {
+    /// What is fixed.
+    pub p: Partition,
+    /// End of the log.
+    pub log: Log,
+    /// Control state.
+    pub control: Arc<ControlState>,
+    /// Open runs.
+    pub runs: FxHashMap<RunId, Run>,
+    /// Quotas' state.
+    pub gate: Gate,
+    /// Decisions that allowed.
+    pub allowed: u64,
+    /// Decisions that denied, folded ones too.
+    pub denied: u64,
+    /// Denials of the last second.
+    pub folds: Folds,
+    /// The signer knows another log than this: nothing may be written.
+    pub rolled_back: bool,
+    /// Something was staged since the last publication.
+    pub dirty: bool,
+    /// A checkpoint of it is being signed.
+    pub signing: bool,
+    /// When the oldest unsigned receipt was staged.
+    pub unsigned_since: Option<Micros>,
+    /// When a quota last denied something.
+    pub quota_denied: Option<Micros>,
+    /// How it is published.
+    pub shared: Arc<Shared>,
+    units: Units,
+    day_units: HashMap<(u32, DayKind), (u64, Key)>,
+    rollups: HashMap<(u32, Labels), (Rollup, bool)>,
+}
+
+impl Live {
+    /// Reads a partition back, or begins an empty one.
+    pub fn load(
+        store: &Store,
+        keys: &KeyStore,
+        node: NodeId,
+        id: FamilyId,
+        name: Option<&Ident>,
+        now: Now,
+        lease_us: Micros,
+    ) -> Result<Self, ReadError> {
+        let family = store.family(id).ok_or(crate::store::StoreError::Missing(store.path().to_owned()))?;
+        let units = keys.units(id.tenant, id.epoch)?;
+        let p = Partition {
+            id,
+            origin: Origin { node, tenant: id.tenant, epoch: id.epoch },
+            family,
+            keys: keys.tenant(id.tenant, id.epoch)?,
+            units: units.reader(),
+        };
+        let log = Log::load(store, &p, PolicyVersion::built_in())?;
+        let control = load_control(store, &p)?;
+        let key = Row::Gate.key();
+        let gate_row: GateRow = match store.get(&p.family, &key)? {
+            Some(row) => decode(&p.open(&key, &row)?).map_err(|e| p.damaged(&key, &e))?,
+            None => GateRow::default(),
+        };
+        let runs = load_runs(store, &p, now.mono_us + lease_us)?;
+        let rollups = load_rollups(store, &p, log.last_us())?;
+        let bucket = RateBucket::from_ahead(now.mono_us, gate_row.step_ahead_us);
+        let unsigned_since = (log.size() > log.signed).then_some(now.mono_us);
+        let fallback = Ident::new("unnamed").ok();
+        let display = control.name.clone().or_else(|| name.cloned()).or(fallback);
+        let display = display.ok_or_else(|| p.damaged(&[], "the partition has no name"))?;
+        let control = Arc::new(control);
+        let live = Self {
+            gate: Gate { open_runs: runs.len() as u64, bucket },
+            allowed: gate_row.allowed,
+            denied: gate_row.denied,
+            folds: Folds::restored(gate_row.folds),
+            shared: Arc::new(Shared {
+                id,
+                name: display,
+                partition: ArcSwapOption::from_pointee(p.clone()),
+                view: ArcSwap::from_pointee(View {
+                    control: Arc::clone(&control),
+                    frontier: conductor_shared::merkle::Frontier::default(),
+                    signed: 0,
+                    checkpoint: None,
+                    open_runs: 0,
+                    allowed: 0,
+                    denied: 0,
+                    bucket,
+                    last_us: 0,
+                    version: 0,
+                    unsigned_since,
+                    quota_denied: None,
+                    rolled_back: false,
+                }),
+            }),
+            p,
+            log,
+            control,
+            runs,
+            rolled_back: false,
+            dirty: false,
+            signing: false,
+            unsigned_since,
+            quota_denied: None,
+            units,
+            day_units: HashMap::new(),
+            rollups,
+        };
+        // What was read back is durable.
+        let view = live.view(0);
+        live.shared.view.store(Arc::new(view));
+        Ok(live)
+    }
+
+    /// What is published of it.
+    pub fn view(&self, version: u64) -> View {
+        View {
+            control: Arc::clone(&self.control),
+            frontier: self.log.frontier().clone(),
+            signed: self.log.signed,
+            checkpoint: self.log.checkpoint.clone(),
+            open_runs: self.gate.open_runs,
+            allowed: self.allowed,
+            denied: self.denied,
+            bucket: self.gate.bucket,
+            last_us: self.log.last_us(),
+            version,
+            unsigned_since: self.unsigned_since,
+            quota_denied: self.quota_denied,
+            rolled_back: self.rolled_back,
+        }
+    }
+
+    /// Receipts not covered by a signed checkpoint.
+    pub fn unsigned(&self) -> u64 {
+        self.log.size().saturating_sub(self.log.signed)
+    }
+
+    /// Stages one fact, and what follows from it: control state, meters, counters of the stream.
+    pub fn append(&mut self, st: &mut Stage, fact: &Fact, unit: (u64, &Key)) -> Appended {
+        let random = Arc::clone(&st.random);
+        let a = self.log.append(&mut st.batch, &self.p, fact, unit, st.now.wall_us, &*random);
+        st.node_seq += 1;
+        st.receipts += 1;
+        self.dirty = true;
+        if self.unsigned_since.is_none() {
+            self.unsigned_since = Some(st.now.mono_us);
+        }
+        if let Fact::Control(c) = fact {
+            Arc::make_mut(&mut self.control).apply(At { index: a.index, time_us: a.time_us }, c);
+            st.events.push(Event { node_seq: st.node_seq, tenant: self.p.id.tenant, index: a.index });
+        }
+        if let Some(labels) = meter::labels(fact) {
+            self.meter(labels, fact, a);
+        }
+        a
+    }
+
+    fn meter(&mut self, labels: Labels, fact: &Fact, a: Appended) {
+        let hour = u32::try_from(a.time_us / HOUR_US).unwrap_or(u32::MAX);
+        let (sums, dirty) = self.rollups.entry((hour, labels)).or_default();
+        sums.add(fact, a.stored);
+        *dirty = true;
+    }
+
+    /// A fresh unit key for a run.
+    pub fn new_unit(&mut self, random: &dyn Random) -> Result<(u64, Key), KeyError> {
+        self.units.take(random)
+    }
+
+    /// The unit key of today's records of a kind.
+    pub fn day_unit(&mut self, st: &mut Stage, kind: DayKind) -> Result<(u64, Key), KeyError> {
+        let day = u32::try_from(st.now.wall_us / (24 * HOUR_US)).unwrap_or(u32::MAX);
+        if let Some(u) = self.day_units.get(&(day, kind)) {
+            return Ok(u.clone());
+        }
+        let random = Arc::clone(&st.random);
+        let (number, key) = self.units.take(&*random)?;
+        // The row is for purges by day: it tells which key to destroy. A restart begins another key for the same day.
+        let row = Row::DayKey(day, kind as u8).key();
+        let mut at = row.clone();
+        at.extend_from_slice(&number.to_be_bytes());
+        st.batch.put(&self.p.family, &at, &[]);
+        self.day_units.retain(|(d, _), _| *d == day);
+        self.day_units.insert((day, kind), (number, key.clone()));
+        Ok((number, key))
+    }
+
+    /// Stages a control fact.
+    pub fn control_fact(&mut self, st: &mut Stage, fact: impl Into<Fact>) -> Result<Appended, KeyError> {
+        let unit = self.day_unit(st, DayKind::Control)?;
+        Ok(self.append(st, &fact.into(), (unit.0, &unit.1)))
+    }
+
+    /// Stages the rows that change with every batch.
+    pub fn stage_counters(&mut self, st: &mut Stage) {
+        let random = Arc::clone(&st.random);
+        for ((hour, labels), (sums, dirty)) in &mut self.rollups {
+            if !std::mem::take(dirty) {
+                continue;
+            }
+            let plain = encode(&RollupRow { labels: labels.clone(), sums: *sums });
+            let key = Row::Rollup(*hour, index_hash(&self.p.keys.index, &encode(labels))).key();
+            st.batch.put(&self.p.family, &key, &self.p.seal(&key, &plain, &*random));
+        }
+        // Hours that are over stay on disk only.
+        let hour = u32::try_from(self.log.last_us() / HOUR_US).unwrap_or(u32::MAX);
+        self.rollups.retain(|(h, _), _| *h >= hour);
+        let row = GateRow {
+            allowed: self.allowed,
+            denied: self.denied,
+            step_ahead_us: self.gate.bucket.ahead_us(st.now.mono_us),
+            folds: self.folds.rows(),
+        };
+        let key = Row::Gate.key();
+        st.batch.put(&self.p.family, &key, &self.p.seal(&key, &encode(&row), &*random));
+    }
+
+    /// Stages a run's row.
+    pub fn put_run(&self, st: &mut Stage, id: RunId, run: &Run) {
+        let key = if run.row.outcome.is_some() { Row::EndedRun(id.0) } else { Row::OpenRun(id.0) }.key();
+        put_sealed(st, &self.p, &key, &run.unit, &encode(&run.row));
+        if run.row.outcome.is_some() {
+            st.batch.delete(&self.p.family, &Row::OpenRun(id.0).key());
+        }
+    }
+
+    /// Stages a step's row.
+    pub fn put_step(&self, st: &mut Stage, id: RunId, unit: &(u64, Key), number: u64, step: &StepRow) {
+        let ended = step.outcome.is_some();
+        let key = if ended { Row::EndedStep(id.0, number) } else { Row::OpenStep(id.0, number) }.key();
+        put_sealed(st, &self.p, &key, unit, &encode(step));
+        if ended {
+            st.batch.delete(&self.p.family, &Row::OpenStep(id.0, number).key());
+        }
+    }
+}
+
+/// Seals a row under a unit key and stages it.
+pub fn put_sealed(st: &mut Stage, p: &Partition, key: &[u8], unit: &(u64, Key), plain: &[u8]) {
+    let random = Arc::clone(&st.random);
+    let sealed = crate::keys::seal(&unit.1, unit.0, &p.place(key), plain, &*random);
+    st.batch.put(&p.family, key, &sealed);
+}
+
+/// 16 bytes of HMAC-SHA256 under the tenant's index key: what stands in row keys instead of text.
+pub fn index_hash(key: &Key, text: &[u8]) -> [u8; 16] {
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    let mut out = [0; 16];
+    // HMAC takes keys of every length.
+    if let Ok(mut m) = Hmac::<sha2::Sha256>::new_from_slice(&key.0) {
+        m.update(text);
+        out.copy_from_slice(&m.finalize().into_bytes()[..16]);
+    }
+    out
+}
+
+/// Folds the control facts of a log, and nothing else.
+pub fn load_control(store: &Store, p: &Partition) -> Result<ControlState, ReadError> {
+    let mut indices = Vec::new();
+    store.scan(&p.family, &[Row::CONTROLS], &[Row::CONTROLS + 1], |k, _| {
+        indices.extend(k.get(1..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_be_bytes));
+        true
+    })?;
+    let mut state = ControlState::default();
+    for index in indices {
+        let r = ledger::read_receipt(store, p, index)?;
+        let h = &r.sealed.header;
+        state.apply_receipt(At { index, time_us: h.time_us }, h.kind, r.fact.as_ref());
+    }
+    Ok(state)
+}
+
+/// The rollups that may still grow: of the hour of the newest receipt and later. Receipt times never go back, so no
+/// earlier hour is ever touched again.
+fn load_rollups(
+    store: &Store,
+    p: &Partition,
+    last_us: Micros,
+) -> Result<HashMap<(u32, Labels), (Rollup, bool)>, ReadError> {
+    let hour = u32::try_from(last_us / HOUR_US).unwrap_or(u32::MAX);
+    let from = [&[Row::ROLLUPS][..], &hour.to_be_bytes()].concat();
+    let mut out = HashMap::new();
+    for (at, row) in read_rollups(store, p, &from)? {
+        out.insert((at, row.labels), (row.sums, false));
+    }
+    Ok(out)
+}
+
+/// Rollups from a row key on, with their hours.
+pub fn read_rollups(store: &Store, p: &Partition, from: &[u8]) -> Result<Vec<(u32, RollupRow)>, ReadError> {
+    let mut rows = Vec::new();
+    store.scan(&p.family, from, &[Row::ROLLUPS + 1], |k, v| {
+        rows.push((k.to_vec(), v.to_vec()));
+        true
+    })?;
+    let read = |(k, v): (Vec<u8>, Vec<u8>)| {
+        let hour = k.get(1..5).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes);
+        let hour = hour.ok_or_else(|| p.damaged(&k, "not a rollup's key"))?;
+        let row: RollupRow = decode(&p.open(&k, &v)?).map_err(|e| p.damaged(&k, &e))?;
+        Ok((hour, row))
+    };
+    rows.into_iter().map(read).collect()
+}
+
+fn load_runs(store: &Store, p: &Partition, lease_until: Micros) -> Result<FxHashMap<RunId, Run>, ReadError> {
+    let mut rows = Vec::new();
+    store.scan(&p.family, &[Row::OPEN_RUNS], &[Row::OPEN_RUNS + 1], |k, v| {
+        rows.push((k.to_vec(), v.to_vec()));
+        true
+    })?;
+    let mut runs = FxHashMap::default();
+    for (key, value) in rows {
+        let id = key.get(1..).and_then(|b| b.try_into().ok()).map(RunId);
+        let id = id.ok_or_else(|| p.damaged(&key, "not a run's key"))?;
+        let row: RunRow = decode(&p.open(&key, &value)?).map_err(|e| p.damaged(&key, &e))?;
+        let number = crate::keys::key_number(&value).map_err(|e| p.damaged(&key, &e.to_string()))?;
+        let unit = (number, p.units.get(number)?);
+        let mut steps = BTreeMap::new();
+        let mut last = 0;
+        for first in [Row::OPEN_STEPS, Row::OPEN_STEPS + 1] {
+            let prefix = [&[first][..], &id.0].concat();
+            let end = [&prefix[..], &[0xff; 9]].concat();
+            let mut bad = None;
+            store.scan(&p.family, &prefix, &end, |k, v| {
+                let Some(n) = k.get(17..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_be_bytes)
+                else {
+                    bad = Some(p.damaged(k, "not a step's key"));
+                    return false;
+                };
+                last = last.max(n);
+                if first == Row::OPEN_STEPS {
+                    match p.open(k, v).map(|b| decode::<StepRow>(&b)) {
+                        Ok(Ok(s)) => drop(steps.insert(n, s)),
+                        Ok(Err(e)) => bad = Some(p.damaged(k, &e)),
+                        Err(e) => bad = Some(e),
+                    }
+                }
+                bad.is_none()
+            })?;
+            if let Some(e) = bad {
+                return Err(e);
+            }
+        }
+        runs.insert(id, Run { row, unit, steps, next_step: last + 1, lease_until });
+    }
+    Ok(runs)
+}

@@ -1,0 +1,222 @@
+//! What time brings: leases that ran out, folds that close, proposals that are overdue, checkpoints that are due, and
+//! what the signer sent back.
+
+use super::ask::Ask;
+use super::commit::{Answer, CheckpointItem, CheckpointJob};
+use super::live::Stage;
+use super::{Open, Writer, begin_partition, make_partitions, work};
+use crate::command::{Judge, Outgoing, Proposals};
+use crate::scope::TenantScope;
+use crate::store::FamilyId;
+use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
+use conductor_shared::clock::{Micros, SECOND};
+use conductor_shared::command::Operation;
+use conductor_shared::fact::{Fact, IncidentOpened, Outcome};
+use conductor_shared::http::CommandStatus;
+use conductor_shared::ids::{Ident, TenantUid};
+use conductor_shared::reason::Reason;
+use conductor_shared::shown::Text;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// A log is checkpointed at the earlier of this age and [`CHECKPOINT_RECEIPTS`].
+const CHECKPOINT_AGE_US: Micros = SECOND;
+const CHECKPOINT_RECEIPTS: u64 = 4_096;
+/// Logs signed in one request.
+const CHECKPOINT_BATCH: usize = 1_000;
+const SLOW_TICK_US: Micros = 200_000;
+
+/// Logs whose checkpoint is due, as of what is staged now. Handed on only once that is durable.
+pub(super) fn due(
+    open: &mut Open,
+    proposals: &Proposals,
+    mono_us: Micros,
+    urgent: bool,
+) -> Option<CheckpointJob> {
+    if open.partitions.values().any(|l| l.signing) {
+        return None;
+    }
+    let mut items = Vec::new();
+    for (tenant, live) in &mut open.partitions {
+        let unsigned = live.unsigned();
+        if unsigned == 0 || live.rolled_back || items.len() == CHECKPOINT_BATCH {
+            continue;
+        }
+        let old = live.unsigned_since.is_some_and(|t| mono_us >= t + CHECKPOINT_AGE_US);
+        if old || unsigned >= CHECKPOINT_RECEIPTS || (urgent && proposals.waits(*tenant)) {
+            live.signing = true;
+            items.push(CheckpointItem {
+                partition: live.p.clone(),
+                size: live.log.size(),
+                root: live.log.root(),
+                signed: live.log.signed,
+                last: live.log.checkpoint.clone(),
+                leaves: live.log.tail().leaves().to_vec(),
+            });
+        }
+    }
+    (!items.is_empty()).then(|| CheckpointJob { store: Arc::clone(&open.store), items })
+}
+
+impl Writer {
+    /// Does what is due. Cheap when nothing is.
+    pub(super) fn tick(&mut self, st: &mut Stage, answers: &mut Vec<Answer>) -> Result<(), String> {
+        let mono = st.now.mono_us;
+        for p in self.proposals.overdue(mono) {
+            let Some(live) = self.open.as_mut().and_then(|o| o.partitions.get_mut(&p.tenant)) else {
+                p.lost();
+                continue;
+            };
+            let out = p.abandon(live, st, Reason::CheckpointTimeout.into()).map_err(|e| e.to_string())?;
+            answers.push(Answer::Command(out.0, out.1));
+        }
+        if mono < self.last_slow_tick + SLOW_TICK_US {
+            return Ok(());
+        }
+        self.last_slow_tick = mono;
+        let lease_us = self.parts.lease_us;
+        let Some(open) = &mut self.open else { return Ok(()) };
+        self.space = open.store.space();
+        for (tenant, live) in &mut open.partitions {
+            if live.rolled_back {
+                continue;
+            }
+            if live.folds.due(mono) {
+                for closed in live.folds.close(mono, false) {
+                    let unit = live.day_unit(st, super::live::DayKind::Denial).map_err(|e| e.to_string())?;
+                    live.append(st, &Fact::from(closed), (unit.0, &unit.1));
+                }
+            }
+            let lost: Vec<_> =
+                live.runs.iter().filter(|(_, r)| r.lease_until <= mono).map(|(id, _)| *id).take(64).collect();
+            if lost.is_empty() {
+                continue;
+            }
+            let scope = TenantScope::of_agent(*tenant);
+            let work =
+                work::Work { store: &open.store, space: self.space, lease_us, principal: scope.principal() };
+            for id in lost {
+                let _ = work.end_run(live, st, id, Outcome::Lost).map_err(|e| e.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges a command of an operator.
+    pub(super) fn command(
+        &mut self,
+        st: &mut Stage,
+        signed: Box<super::ask::Signed>,
+        reply: oneshot::Sender<super::ask::CommandReply>,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), String> {
+        let outage = self.outage();
+        let here = self.parts.node_id;
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let Some(node) = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control)) else {
+            return Ok(());
+        };
+        let now_us = st.now.wall_us;
+        let judge = Judge { here, node: &node, outage, now_us };
+        // A command about a tenant that is not here is denied in the node's log.
+        let log = signed.command.tenant;
+        let known = open.partitions.contains_key(&log);
+        let log = if known { log } else { TenantUid::NODE };
+        let Some(live) = open.partitions.get_mut(&log) else { return Ok(()) };
+        if live.rolled_back {
+            answers.push(Answer::Command(reply, Err(super::ask::Denial::bare(Reason::LogRolledBack))));
+            return Ok(());
+        }
+        let out = self.proposals.judge(live, st, &judge, signed, reply).map_err(|e| e.to_string())?;
+        if let Some((to, answer)) = out {
+            answers.push(Answer::Command(to, answer));
+        }
+        Ok(())
+    }
+
+    /// Checkpoints came back from the signer: backlogs shrink, and proposals they cover take effect.
+    pub(super) fn signed(
+        &mut self,
+        st: &mut Stage,
+        list: Vec<(FamilyId, Checkpoint, SignedCheckpoint)>,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), String> {
+        let outage = self.outage();
+        let random = Arc::clone(&self.parts.random);
+        let here = self.parts.node_id;
+        let Some(open) = &mut self.open else { return Ok(()) };
+        for live in open.partitions.values_mut() {
+            live.signing = false;
+        }
+        let mut made = Vec::new();
+        for (id, cp, signed) in list {
+            let node = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control));
+            let (Some(node), Some(live)) = (node, open.partitions.get_mut(&id.tenant)) else { continue };
+            live.log.set_checkpoint(&mut st.batch, &live.p, cp.size, signed.clone(), &*random);
+            live.unsigned_since = (live.unsigned() > 0).then_some(st.now.mono_us);
+            live.dirty = true;
+            let judge = Judge { here, node: &node, outage, now_us: st.now.wall_us };
+            for p in self.proposals.covered(id.tenant, cp.size) {
+                let creates = match &p.signed.command.operation {
+                    Operation::TenantCreate { tenant_uid, tenant_id } => {
+                        Some((*tenant_uid, tenant_id.clone()))
+                    }
+                    _ => None,
+                };
+                let out: Outgoing =
+                    p.take_effect(live, st, &judge, (cp.size, cp.root)).map_err(|e| e.to_string())?;
+                let effective = out.1.as_ref().is_ok_and(|o| o.status == CommandStatus::Effective);
+                if effective {
+                    // What a change rests on is kept for ever.
+                    let key = crate::store::Row::CitedCheckpoint(cp.size).key();
+                    let plain = serde_json::to_vec(&signed).unwrap_or_default();
+                    st.batch.put(&live.p.family, &key, &live.p.seal(&key, &plain, &*random));
+                    made.extend(creates);
+                }
+                answers.push(Answer::Command(out.0, out.1));
+            }
+        }
+        let lease = self.parts.lease_us;
+        for (uid, name) in made {
+            let id = FamilyId { tenant: uid, epoch: 1 };
+            make_partitions(open, &[id], &*random).map_err(|e| e.to_string())?;
+            begin_partition(open, st, here, lease, uid, &name, "created").map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// The signer knows a longer or another log: this one is only read from now on.
+    pub(super) fn rolled_back(&mut self, st: &mut Stage, id: FamilyId, detail: &str) -> Result<(), String> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let Some(live) = open.partitions.get_mut(&id.tenant).filter(|l| !l.rolled_back) else {
+            return Ok(());
+        };
+        live.rolled_back = true;
+        live.signing = false;
+        live.dirty = true;
+        let origin = live.p.origin;
+        tracing::error!("{origin} was rolled back: {detail}");
+        if id.tenant.is_node() {
+            return Ok(());
+        }
+        if let (Some(node), Ok(cause)) =
+            (open.partitions.get_mut(&TenantUid::NODE), Ident::new("log-rolled-back"))
+            && !node.rolled_back
+        {
+            let fact = IncidentOpened {
+                incident: crate::random::bytes(&*st.random),
+                cause,
+                detail: Text::new(format!("{origin}: {detail}")),
+            };
+            node.control_fact(st, fact).map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+/// Puts an internal message before the writer; dropped when the agent stops.
+pub fn tell(queues: &super::queue::Queues, ask: Ask) {
+    if queues.push(ask).is_err() {
+        tracing::warn!("the writer takes no more messages");
+    }
+}

@@ -1,0 +1,250 @@
+//! What the writer publishes after a commit, and everybody else reads: never staged, never torn.
+
+use crate::ledger::Partition;
+use crate::store::{FamilyId, Store};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use conductor_shared::checkpoint::SignedCheckpoint;
+use conductor_shared::clock::Micros;
+use conductor_shared::fold::ControlState;
+use conductor_shared::ids::{Ident, NodeId, TenantUid};
+use conductor_shared::merkle::Frontier;
+use conductor_shared::quota::RateBucket;
+use conductor_shared::ramp::FULL;
+use conductor_shared::stream::{self, SignerState, Summary};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::watch;
+
+/// Control facts kept for consoles that come back.
+pub const WINDOW: usize = 10_000;
+
+/// A partition as of its last commit.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Control state.
+    pub control: Arc<ControlState>,
+    /// Durable entries and the roots that make their root.
+    pub frontier: Frontier,
+    /// Size of the newest signed checkpoint.
+    pub signed: u64,
+    /// It.
+    pub checkpoint: Option<SignedCheckpoint>,
+    /// Open runs.
+    pub open_runs: u64,
+    /// Decisions that allowed.
+    pub allowed: u64,
+    /// Decisions that denied.
+    pub denied: u64,
+    /// Steps.
+    pub bucket: RateBucket,
+    /// Time of the newest receipt.
+    pub last_us: u64,
+    /// Commit sequence of its last change.
+    pub version: u64,
+    /// When the oldest unsigned receipt was written, on the monotonic clock.
+    pub unsigned_since: Option<Micros>,
+    /// When a quota last denied something, on the monotonic clock.
+    pub quota_denied: Option<Micros>,
+    /// The signer knows a longer or another log than this one: read only.
+    pub rolled_back: bool,
+}
+
+impl View {
+    /// Durable entries.
+    pub fn size(&self) -> u64 {
+        self.frontier.size()
+    }
+    /// Receipts not covered by a signed checkpoint.
+    pub fn backlog(&self) -> u64 {
+        self.size().saturating_sub(self.signed)
+    }
+}
+
+/// A partition as others see it.
+pub struct Shared {
+    /// Which.
+    pub id: FamilyId,
+    /// Display id.
+    pub name: Ident,
+    /// For reading its rows; `None` while the store is closed.
+    pub partition: ArcSwapOption<Partition>,
+    /// Its state.
+    pub view: ArcSwap<View>,
+}
+
+impl Shared {
+    /// The fixed-size summary for consoles.
+    pub fn summary(&self, mono_us: Micros) -> Summary {
+        let v = self.view.load();
+        let c = &v.control;
+        let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+        let lowest = c.ramps.values().map(|r| r.hundredths).min().unwrap_or(FULL);
+        let mut flags = 0;
+        let mut set = |on: bool, flag: u16| {
+            if on {
+                flags |= flag;
+            }
+        };
+        set(c.kills.values().any(|k| !k.drain), stream::FLAG_KILLED);
+        set(c.kills.values().any(|k| k.drain), stream::FLAG_DRAINING);
+        set(lowest < FULL, stream::FLAG_RAMPED);
+        set(c.newer, stream::FLAG_NEWER);
+        set(!c.pending.is_empty(), stream::FLAG_PENDING);
+        set(v.quota_denied.is_some_and(|t| mono_us.saturating_sub(t) < 60_000_000), stream::FLAG_QUOTA);
+        Summary {
+            tenant: self.id.tenant,
+            name: self.name.clone(),
+            flags,
+            ramp: lowest,
+            size: v.size(),
+            root: v.frontier.root(),
+            signed: v.signed,
+            last_us: v.last_us,
+            open_runs: small(v.open_runs),
+            run_quota: small(c.quotas.concurrent_runs.granted),
+            steps_used: small(v.bucket.used(mono_us, c.quotas.step_rate.granted)),
+            step_burst: small(c.quotas.step_burst.granted),
+            step_rate: small(c.quotas.step_rate.granted),
+            backlog_quota: small(c.quotas.receipt_backlog.granted),
+            allowed: v.allowed,
+            denied: v.denied,
+            incidents: u16::try_from(c.incidents.len() + usize::from(v.rolled_back)).unwrap_or(u16::MAX),
+            epoch: small(self.id.epoch),
+        }
+    }
+}
+
+/// A control fact, in commit order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event {
+    /// Place in commit order.
+    pub node_seq: u64,
+    /// Which partition.
+    pub tenant: TenantUid,
+    /// Its receipt.
+    pub index: u64,
+}
+
+/// Everything that is published.
+pub struct Board {
+    /// This node.
+    pub node_id: NodeId,
+    /// Random, for this start.
+    pub boot: [u8; 16],
+    /// The store, while it is open.
+    pub store: ArcSwapOption<Store>,
+    tenants: RwLock<HashMap<TenantUid, Arc<Shared>>>,
+    events: Mutex<VecDeque<Event>>,
+    node_seq: watch::Sender<u64>,
+    signer: Mutex<(SignerState, String)>,
+    store_error: Mutex<String>,
+    /// Receipts made durable since the start.
+    pub receipts: AtomicU64,
+    /// Batches made durable since the start.
+    pub commits: AtomicU64,
+    /// Passes of the writer's loop: what the watchdog watches.
+    pub beats: AtomicU64,
+}
+
+impl Board {
+    /// Empty.
+    pub fn new(node_id: NodeId, boot: [u8; 16]) -> Self {
+        Self {
+            node_id,
+            boot,
+            store: ArcSwapOption::empty(),
+            tenants: RwLock::default(),
+            events: Mutex::default(),
+            node_seq: watch::Sender::new(0),
+            signer: Mutex::new((SignerState::Down, "not asked yet".into())),
+            store_error: Mutex::new("not opened yet".into()),
+            receipts: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
+            beats: AtomicU64::new(0),
+        }
+    }
+
+    /// A partition.
+    pub fn get(&self, tenant: TenantUid) -> Option<Arc<Shared>> {
+        self.tenants.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned()
+    }
+
+    /// The node's own.
+    pub fn node(&self) -> Option<Arc<Shared>> {
+        self.get(TenantUid::NODE)
+    }
+
+    /// All partitions, the node's own too.
+    pub fn all(&self) -> Vec<Arc<Shared>> {
+        self.tenants.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(super) fn put(&self, shared: Arc<Shared>) {
+        self.tenants.write().unwrap_or_else(PoisonError::into_inner).insert(shared.id.tenant, shared);
+    }
+
+    /// Commit sequence, as of the last commit; a reader may wait for it to change.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.node_seq.subscribe()
+    }
+
+    /// Commit sequence, as of the last commit.
+    pub fn node_seq(&self) -> u64 {
+        *self.node_seq.borrow()
+    }
+
+    pub(super) fn publish(&self, events: &[Event], node_seq: u64, receipts: u64) {
+        {
+            let mut ring = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+            ring.extend(events.iter().copied());
+            while ring.len() > WINDOW {
+                ring.pop_front();
+            }
+        }
+        self.receipts.fetch_add(receipts, Ordering::Relaxed);
+        self.commits.fetch_add(1, Ordering::Relaxed);
+        self.node_seq.send_replace(node_seq);
+    }
+
+    pub(super) fn begin(&self, node_seq: u64) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.node_seq.send_replace(node_seq);
+    }
+
+    /// Control facts after `after` of the partitions that `wanted` names, oldest first; `None` when some of them are no
+    /// longer kept.
+    pub fn events_after(
+        &self,
+        after: u64,
+        floor: u64,
+        wanted: impl Fn(TenantUid) -> bool,
+    ) -> Option<Vec<Event>> {
+        let ring = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = if ring.len() < WINDOW { floor } else { ring.front().map_or(floor, |e| e.node_seq) };
+        if after < oldest {
+            return None;
+        }
+        let from = ring.partition_point(|e| e.node_seq <= after);
+        Some(ring.iter().skip(from).filter(|e| wanted(e.tenant)).copied().collect())
+    }
+
+    /// State of the signer.
+    pub fn signer(&self) -> (SignerState, String) {
+        self.signer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    /// Sets it; true when it changed.
+    pub fn set_signer(&self, state: SignerState, detail: &str) -> bool {
+        let mut s = self.signer.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = s.0 != state;
+        *s = (state, detail.to_owned());
+        changed
+    }
+    /// What is the matter with the store; empty when it writes.
+    pub fn store_error(&self) -> String {
+        self.store_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+    pub(super) fn set_store_error(&self, what: &str) {
+        what.clone_into(&mut self.store_error.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}

@@ -1,0 +1,2 @@
+//! Measures; see bench/.
+fn main() {}

@@ -1,0 +1,12 @@
+//! One node of real processes, tried from the outside.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod node {
+    mod decide;
+    mod kill;
+    mod outage;
+    mod prove;
+    mod store;
+    mod stream;
+}

@@ -1,0 +1,130 @@
+//! The stream: overview, facts in commit order, resume and resync, garbage.
+
+use conductor_shared::command::Operation;
+use conductor_shared::stream::{Summary, ToConsole};
+use conductor_tests::Node;
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
+
+type Socket = tokio_tungstenite::WebSocketStream<tokio::net::UnixStream>;
+
+async fn connect(node: &Node, bearer: &str) -> Result<Socket, tokio_tungstenite::tungstenite::Error> {
+    use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+    let mut r = "ws://agent/v1/stream".into_client_request().unwrap();
+    r.headers_mut().insert("authorization", format!("Bearer {bearer}").parse().unwrap());
+    let s = tokio::net::UnixStream::connect(node.socket()).await.unwrap();
+    tokio_tungstenite::client_async(r, s).await.map(|(s, _)| s)
+}
+
+async fn next(s: &mut Socket) -> Option<Message> {
+    tokio::time::timeout(std::time::Duration::from_secs(15), s.next())
+        .await
+        .expect("a sign of life")
+        .and_then(Result::ok)
+}
+
+async fn until<T>(s: &mut Socket, mut f: impl FnMut(ToConsole) -> Option<T>) -> T {
+    loop {
+        match next(s).await.expect("the stream goes on") {
+            Message::Text(t) => {
+                if let Some(found) = f(serde_json::from_str(&t).unwrap()) {
+                    return found;
+                }
+            }
+            _ => continue,
+        }
+    }
+}
+
+async fn say(s: &mut Socket, v: serde_json::Value) {
+    s.send(Message::Text(v.to_string().into())).await.unwrap();
+}
+
+/// Issue 2, Stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn overview_facts_resume_and_resync() {
+    let node = Node::start();
+    let (a, b) = tokio::task::block_in_place(|| (node.tenant("acme"), node.tenant("bolt")));
+    let session = tokio::task::block_in_place(|| node.operator().bearer);
+    assert!(connect(&node, &a.token).await.is_err(), "a workload has no stream");
+    let mut s = connect(&node, &session).await.unwrap();
+    say(&mut s, json!({"type": "hello", "version": 1})).await;
+    let boot = until(&mut s, |m| match m {
+        ToConsole::Hello { node, resumed: false, .. } => Some(node.boot),
+        _ => None,
+    })
+    .await;
+    let mut names = vec![];
+    loop {
+        match next(&mut s).await.unwrap() {
+            Message::Binary(frame) => {
+                names.extend(Summary::read_all(&frame).unwrap().into_iter().map(|s| s.name.to_string()))
+            }
+            Message::Text(t) if t.contains("overview_end") => break,
+            _ => {}
+        }
+    }
+    assert_eq!(names, ["acme", "bolt"]);
+    say(&mut s, json!({"type": "open", "tenant": a.uid})).await;
+    let (seq, ramps) = until(&mut s, |m| match m {
+        ToConsole::State { tenant, node_seq, state } if tenant == a.uid => {
+            Some((node_seq, state.ramps.len()))
+        }
+        _ => None,
+    })
+    .await;
+    assert_eq!(ramps, 0);
+    let cap = |h| Operation::RampCap { selector: "run/etl".parse().unwrap(), hundredths: h };
+    tokio::task::block_in_place(|| {
+        node.command(b.uid, cap(100));
+        node.command(a.uid, cap(200));
+    });
+    let fact = until(&mut s, |m| match m {
+        ToConsole::Fact { tenant, node_seq, receipt } => {
+            assert_eq!(tenant, a.uid, "only what was opened");
+            assert!(node_seq > seq);
+            Some((node_seq, receipt.summary))
+        }
+        _ => None,
+    })
+    .await;
+    assert!(fact.1.starts_with("ramp.cap run/etl 200"), "{}", fact.1);
+    s.close(None).await.unwrap();
+    tokio::task::block_in_place(|| node.command(a.uid, cap(150)));
+    // It goes on where it left off.
+    let resume = |boot: &str, seq: u64| json!({"type": "hello", "version": 1, "resume": {"boot": boot, "node_seq": seq, "open": [a.uid]}});
+    let mut s = connect(&node, &session).await.unwrap();
+    say(&mut s, resume(&boot, fact.0)).await;
+    until(&mut s, |m| matches!(m, ToConsole::Hello { resumed: true, .. }).then_some(())).await;
+    let again = until(&mut s, |m| match m {
+        ToConsole::Fact { receipt, .. } => Some(receipt.summary),
+        _ => None,
+    })
+    .await;
+    assert!(again.starts_with("ramp.cap run/etl 150"), "{again}");
+    // After a restart, or from the future, it begins anew and says why.
+    for bad in [resume("another", fact.0), resume(&boot, 1 << 60)] {
+        let mut s = connect(&node, &session).await.unwrap();
+        say(&mut s, bad).await;
+        until(&mut s, |m| {
+            matches!(m, ToConsole::Hello { resumed: false, resync: Some(_), .. }).then_some(())
+        })
+        .await;
+    }
+    // Garbage ends the stream with a reason, and harms nobody.
+    for bad in ["", "{", "{\"type\":\"dance\"}", "{\"type\":\"hello\",\"version\":99}"] {
+        let mut s = connect(&node, &session).await.unwrap();
+        s.send(Message::Text(bad.into())).await.unwrap();
+        let why = until(&mut s, |m| match m {
+            ToConsole::End { why } => Some(why),
+            _ => None,
+        })
+        .await;
+        assert!(["hello_expected", "version_unknown"].contains(&why.as_str()), "{why}");
+    }
+    let mut s = connect(&node, &session).await.unwrap();
+    s.send(Message::Binary(vec![7; 300_000].into())).await.unwrap();
+    while next(&mut s).await.is_some() {}
+    assert_eq!(tokio::task::block_in_place(|| node.client("").get("/healthz").status), 200);
+}

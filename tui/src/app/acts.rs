@@ -1,0 +1,179 @@
+//! From an act in the menu to the right dialog: tightening needs one Enter, loosening the long way. Pure.
+
+use super::action::{ConfirmAction, Target, direction};
+use super::dialog::{Confirm, Field, Layer, Loosen, Radius, RampForm};
+use super::input::Input;
+use super::keys::Act;
+use super::model::{Key, Model};
+use conductor_shared::command::Operation;
+use conductor_shared::fact::ChangeClass;
+use conductor_shared::ramp::{FULL, Selector, parse_percent, percent};
+use crossterm::event::KeyEvent;
+
+/// Reasons that stand in the receipt of an act that is confirmed with one key.
+const ROLLBACK: &str = "ramp rolled back from the console";
+const KILL: &str = "killed from the console";
+const DRAIN: &str = "drained from the console";
+
+/// Begins an act on a target.
+pub(crate) fn begin(m: &mut Model, target: Target, act: Act) {
+    if m.read_only {
+        return;
+    }
+    match act {
+        Act::Rollback => rollback(m, &target),
+        Act::Kill => kill(m, &target, false),
+        Act::Drain => kill(m, &target, true),
+        Act::SetRamp => ramp_form(m, target),
+        Act::LiftKill => lift(m, target),
+        _ => {}
+    }
+}
+
+fn compose(m: &mut Model, target: &Target, op: Operation, base: Option<[u8; 32]>, why: &str) -> Option<ConfirmAction> {
+    let at = m.agent_of(target.key)?.time_us(m.now);
+    let before = m.state(target.key).map(|s| s.object(&op));
+    let mut a = ConfirmAction::compose(target.clone(), op, base, why, at, &mut m.ids)?;
+    a.before = before;
+    Some(a)
+}
+
+/// Opens the small dialog: these choices, the first one marked.
+fn confirm(m: &mut Model, choices: Vec<ConfirmAction>) {
+    if choices.is_empty() {
+        m.say("The command could not be drawn up.");
+        return;
+    }
+    m.layers.push(Layer::Confirm(Confirm { choices, chosen: 0, at_us: m.now.mono_us }));
+}
+
+fn rollback(m: &mut Model, target: &Target) {
+    let Some(state) = m.state(target.key) else {
+        m.say(format!("The ramps of {} are not here yet. ! then k kills without them.", target.name));
+        return;
+    };
+    // The rule that was changed most often lately is most likely the one; the lowest revision last.
+    let mut rules: Vec<(Selector, u16, u64)> = state
+        .ramps
+        .iter()
+        .filter(|(_, r)| r.hundredths > 0)
+        .map(|(s, r)| (s.clone(), r.rollback_to(), r.revision))
+        .collect();
+    rules.sort_by_key(|(_, _, revision)| std::cmp::Reverse(*revision));
+    if rules.is_empty() {
+        m.say(format!("{} has no ramp above 0 % to roll back. ! then k kills.", target.name));
+        return;
+    }
+    let ops = rules.into_iter().map(|(selector, hundredths, _)| Operation::RampCap { selector, hundredths });
+    let ops: Vec<Operation> = ops.collect();
+    let choices = ops.into_iter().filter_map(|op| compose(m, target, op, None, ROLLBACK)).collect();
+    confirm(m, choices);
+}
+
+fn kill(m: &mut Model, target: &Target, drain: bool) {
+    let any = Selector::default();
+    let mut selectors = vec![any];
+    if let Some(s) = m.state(target.key) {
+        selectors.extend(s.workflows.iter().map(|w| Selector { action: None, workflow: Some(w.clone()) }));
+    }
+    let why = if drain { DRAIN } else { KILL };
+    let mut choices = vec![];
+    for selector in selectors {
+        let op = Operation::KillSet { selector, drain };
+        if direction(m.state(target.key), &op) == ChangeClass::Tighten {
+            choices.extend(compose(m, target, op, None, why));
+        }
+    }
+    if choices.is_empty() {
+        m.say(format!("{} is killed already, or its state is not here yet.", target.name));
+        return;
+    }
+    confirm(m, choices);
+}
+
+fn ramp_form(m: &mut Model, target: Target) {
+    let Some(state) = m.state(target.key) else {
+        m.say(format!("The ramps of {} are not here yet.", target.name));
+        return;
+    };
+    let mut rules: Vec<(Selector, Option<u16>)> =
+        state.ramps.iter().map(|(s, r)| (s.clone(), Some(r.hundredths))).collect();
+    for w in &state.workflows {
+        let s = Selector { action: None, workflow: Some(w.clone()) };
+        if !state.ramps.contains_key(&s) {
+            rules.push((s, None));
+        }
+    }
+    if !state.ramps.contains_key(&Selector::default()) {
+        rules.push((Selector::default(), None));
+    }
+    m.layers.push(Layer::Ramp(RampForm { target, rules, chosen: 0, percent: Input::new(7), error: None }));
+}
+
+/// A key in the form of a ramp. Enter leads on by direction: down to the small dialog, up to the riskier one.
+pub(crate) fn ramp_key(m: &mut Model, mut f: RampForm, key: KeyEvent, act: Option<Act>) {
+    match act {
+        Some(Act::Back) => return,
+        Some(Act::NextField) => f.chosen = (f.chosen + 1) % f.rules.len(),
+        Some(Act::PreviousField) => f.chosen = (f.chosen + f.rules.len() - 1) % f.rules.len(),
+        Some(Act::Enter) => match parse_percent(f.percent.text()) {
+            Some(h) => return set_ramp(m, f, h),
+            None => f.error = Some("a percentage from 0 to 100, at most two decimals: 12.5".into()),
+        },
+        _ => {
+            f.percent.key(key);
+            f.error = None;
+        }
+    }
+    m.layers.push(Layer::Ramp(f));
+}
+
+fn set_ramp(m: &mut Model, mut f: RampForm, hundredths: u16) {
+    let (selector, now) = f.rules[f.chosen].clone();
+    if now.unwrap_or(FULL) == hundredths && now.is_some() {
+        f.error = Some(format!("it is {} already", percent(hundredths)));
+        return m.layers.push(Layer::Ramp(f));
+    }
+    let cap = Operation::RampCap { selector: selector.clone(), hundredths };
+    let lower = now.is_none_or(|n| hundredths < n);
+    if lower && direction(m.state(f.target.key), &cap) == ChangeClass::Tighten {
+        let why = format!("ramp lowered to {} from the console", percent(hundredths));
+        let choices = compose(m, &f.target, cap, None, &why).into_iter().collect();
+        return confirm(m, choices);
+    }
+    loosen(m, f.target, Operation::RampSet { selector, hundredths });
+}
+
+fn lift(m: &mut Model, target: Target) {
+    let Some(state) = m.state(target.key) else {
+        m.say(format!("The kill switches of {} are not here yet.", target.name));
+        return;
+    };
+    match state.kills.keys().next().cloned() {
+        Some(selector) => loosen(m, target, Operation::KillClear { selector }),
+        None => m.say(format!("{} has no kill switch set.", target.name)),
+    }
+}
+
+/// Opens the riskier dialog and asks for the blast radius.
+pub(crate) fn loosen(m: &mut Model, target: Target, operation: Operation) {
+    let password = match &m.key {
+        Key::Unlocked(k) if k.encrypted => Some(Input::new(256)),
+        _ => None,
+    };
+    m.layers.push(Layer::Loosen(Box::new(Loosen {
+        target,
+        operation,
+        radius: Radius::Loading,
+        ticket: 0,
+        asked_us: 0,
+        name: Input::new(63),
+        reason: Input::new(conductor_shared::command::MAX_REASON),
+        password,
+        focus: Field::Cancel,
+        action: None,
+        at_us: 0,
+        checking: false,
+        error: None,
+    })));
+}

@@ -1,0 +1,231 @@
+//! Carries effects out, each in its own task, and answers with messages. Decides nothing.
+
+use super::msg::{Effect, KeyInfo, Msg, Refusal, Secret};
+use super::tenants::RowKey;
+use crate::client::error::ClientError;
+use crate::client::http::{Agent, From};
+use crate::client::keys::{KeyFile, OperatorKey};
+use crate::client::session::ReadSession;
+use crate::client::stream::{Order, keep};
+use crate::client::{pins, witness};
+use crate::view::format::safe;
+use conductor_shared::clock::Clock;
+use conductor_shared::command::TYPE_LINE;
+use conductor_shared::http::{CommandOutcome, PreviewRequest, ReceiptBundle};
+use conductor_shared::verify::{Report, Trust, TrustedKey};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// What comes back to the loop.
+pub(crate) enum Back {
+    /// For the model.
+    Msg(Msg),
+    /// The key was unlocked.
+    Key(Arc<OperatorKey>, KeyInfo),
+}
+
+/// Carries effects out.
+pub(crate) struct Runner {
+    agents: Vec<Agent>,
+    sessions: Vec<ReadSession>,
+    orders: Vec<mpsc::Sender<Order>>,
+    key_file: PathBuf,
+    pins_file: Option<PathBuf>,
+    clock: Arc<dyn Clock>,
+    msgs: mpsc::Sender<Msg>,
+    back: mpsc::Sender<Back>,
+}
+
+fn text(e: &ClientError) -> String {
+    safe(&e.to_string(), 600)
+}
+
+impl Runner {
+    /// Nothing is connected yet.
+    pub(crate) fn new(
+        agents: Vec<Agent>,
+        key_file: PathBuf,
+        pins_file: Option<PathBuf>,
+        clock: Arc<dyn Clock>,
+        msgs: mpsc::Sender<Msg>,
+        back: mpsc::Sender<Back>,
+    ) -> Self {
+        Self { agents, sessions: vec![], orders: vec![], key_file, pins_file, clock, msgs, back }
+    }
+
+    /// Connects to all agents with this key.
+    pub(crate) fn start(&mut self, key: &Arc<OperatorKey>) {
+        for (n, agent) in self.agents.iter().enumerate() {
+            let session = ReadSession::new(agent.clone(), key.clone(), self.clock.clone());
+            // One partition's order a place, and as many again.
+            let (tx, rx) = mpsc::channel(64);
+            tokio::spawn(keep(n, session.clone(), rx, self.msgs.clone()));
+            self.sessions.push(session);
+            self.orders.push(tx);
+        }
+    }
+
+    /// Unlocks the key away from the screen.
+    pub(crate) fn unlock(&self, password: Option<Secret>) {
+        let (path, back) = (self.key_file.clone(), self.back.clone());
+        tokio::spawn(async move {
+            let unlocked = async {
+                let file = KeyFile::load(&path)?;
+                let encrypted = file.is_encrypted();
+                let key = file.unlock_async(password.map(|p| p.0)).await?;
+                Ok::<_, crate::client::keys::KeyError>((key, encrypted))
+            };
+            let msg = match unlocked.await {
+                Ok((key, encrypted)) => {
+                    let info = KeyInfo { id: key.id().to_owned(), encrypted };
+                    Back::Key(Arc::new(key), info)
+                }
+                Err(e) => Back::Msg(Msg::Unlocked(Err(safe(&e.to_string(), 200)))),
+            };
+            let _ = back.send(msg).await;
+        });
+    }
+
+    fn session(&self, agent: usize) -> Option<ReadSession> {
+        self.sessions.get(agent).cloned()
+    }
+
+    fn order(&self, key: RowKey, order: Order) {
+        // A full queue of orders means a stream that hangs; it is opened anew when it comes back.
+        if let Some(tx) = self.orders.get(key.agent) {
+            let _ = tx.try_send(order);
+        }
+    }
+
+    /// Carries out one effect. Leaving, suspending and copying are the loop's.
+    pub(crate) fn run(&self, effect: Effect) {
+        let out = self.msgs.clone();
+        match effect {
+            Effect::Quit | Effect::Suspend | Effect::Copy(_) | Effect::Forget(_) => {}
+            Effect::Open(key) => self.order(key, Order::Open(key.tenant)),
+            Effect::Close(key) => self.order(key, Order::Close(key.tenant)),
+            Effect::Unlock(secret) => self.unlock(Some(secret)),
+            Effect::Check(secret) => {
+                let path = self.key_file.clone();
+                tokio::spawn(async move {
+                    let got = match KeyFile::load(&path) {
+                        Ok(f) => f.unlock_async(Some(secret.0)).await.map(drop),
+                        Err(e) => Err(e),
+                    };
+                    let _ = out.send(Msg::Checked(got.map_err(|e| safe(&e.to_string(), 200)))).await;
+                });
+            }
+            Effect::SavePins(text) => self.save_pins(text),
+            Effect::Receipts { key, from, limit } => {
+                let Some(s) = self.session(key.agent) else { return };
+                tokio::spawn(async move {
+                    let got = async {
+                        let bearer = s.bearer().await?;
+                        let at = u64::try_from(from.unsigned_abs()).unwrap_or(u64::MAX);
+                        let from = if from < 0 { From::Last(at) } else { From::Index(at) };
+                        let limit = u16::try_from(limit).unwrap_or(500);
+                        s.agent().receipts(&bearer, key.tenant, from, limit).await
+                    };
+                    let got = got.await.map_err(|e| text(&e));
+                    let _ = out.send(Msg::Receipts(key, got)).await;
+                });
+            }
+            Effect::Proof { key, index, signer } => {
+                let Some(s) = self.session(key.agent) else { return };
+                tokio::spawn(async move {
+                    let got = proof(&s, key, index, signer).await.map(Box::new).map_err(|e| text(&e));
+                    let _ = out.send(Msg::Proof(key, index, got)).await;
+                });
+            }
+            Effect::Preview { ticket, key, operation } => {
+                let Some(s) = self.session(key.agent) else { return };
+                tokio::spawn(async move {
+                    let got = async {
+                        let bearer = s.bearer().await?;
+                        let request = PreviewRequest { operation: operation.to_list() };
+                        s.agent().preview(&bearer, key.tenant, &request).await
+                    };
+                    let got = got.await.map_err(|e| text(&e));
+                    let _ = out.send(Msg::Preview(ticket, got)).await;
+                });
+            }
+            Effect::Send { ticket, action } => {
+                let s = self.session(action.target().key.agent);
+                tokio::spawn(async move {
+                    let got = match s {
+                        Some(s) => send(&s, action.text()).await.map_err(|e| refusal(&e)),
+                        None => Err(refusal(&ClientError::Usage("not connected: nothing was sent".into()))),
+                    };
+                    let _ = out.send(Msg::Answered(ticket, got)).await;
+                });
+            }
+            Effect::CheckLog { agent, origin, size: _, pin, before, signer } => {
+                let Some(s) = self.session(agent) else { return };
+                let clock = self.clock.clone();
+                tokio::spawn(async move {
+                    let seen_us = clock.now().wall_us;
+                    let got = witness::check(&s, origin, pin, before, signer, seen_us).await;
+                    let (origin, got) = match got {
+                        Ok((o, c)) => (o, Ok(c)),
+                        Err(e) => (origin, Err(text(&e))),
+                    };
+                    let _ = out.send(Msg::Log(agent, origin, got)).await;
+                });
+            }
+        }
+    }
+
+    /// Writes the pins, away from the screen.
+    fn save_pins(&self, text: String) {
+        let Some(path) = self.pins_file.clone() else { return };
+        tokio::task::spawn_blocking(move || {
+            // A disk that is full must not take the console away; pins are written again later.
+            let _ = pins::save(&path, &text);
+        });
+    }
+}
+
+async fn proof(
+    s: &ReadSession,
+    key: RowKey,
+    index: u64,
+    signer: Option<String>,
+) -> Result<(ReceiptBundle, Report), ClientError> {
+    let bearer = s.bearer().await?;
+    let bundle = s.agent().receipt_proof(&bearer, key.tenant, index).await?;
+    let node = s.get().await?.node.node_id;
+    let keys = signer.map(|public_key| TrustedKey {
+        public_key,
+        purpose: "checkpoint".into(),
+        origin: format!("conductor-log/{node}/"),
+        sizes: None,
+    });
+    let trust = Trust { keys: keys.into_iter().collect() };
+    let report =
+        conductor_shared::verify::one(&bundle.receipt, &bundle.proof, bundle.checkpoint.as_ref(), &trust);
+    Ok((bundle, report))
+}
+
+async fn send(s: &ReadSession, text: &str) -> Result<CommandOutcome, ClientError> {
+    let command = conductor_shared::command::Command::parse(text.as_bytes())
+        .map_err(|e| ClientError::Usage(format!("this command cannot be signed: {e}")))?;
+    let signed = s.key().sign(text, &format!("{TYPE_LINE} {}", command.command_id))?;
+    s.agent().command(&signed).await
+}
+
+fn refusal(e: &ClientError) -> Refusal {
+    let (what, mend) = match e {
+        ClientError::Denied(p) if !p.reasons.is_empty() => {
+            let each = |f: fn(&conductor_shared::reason::Reason) -> String| {
+                p.reasons.iter().map(f).collect::<Vec<_>>().join(" ")
+            };
+            (each(|r| format!("{r}: {}", r.meaning().trim())), each(|r| r.mend().to_owned()))
+        }
+        ClientError::TimedOut { .. } => {
+            (text(e), "Look at the tenant's receipts before you repeat it.".to_owned())
+        }
+        e => (text(e), String::new()),
+    };
+    Refusal { what, mend, unknown: matches!(e, ClientError::TimedOut { .. }) }
+}

@@ -1,0 +1,208 @@
+//! What happens to the model, and what the model wants done. Neither side does I/O.
+
+use super::action::ConfirmedAction;
+use super::tenants::RowKey;
+use crate::client::pins::{Checked, Pin};
+use conductor_shared::clock::Now;
+use conductor_shared::command::Operation;
+use conductor_shared::fold::ControlState;
+use conductor_shared::http::{CommandOutcome, NodeInfo, Preview, ReceiptBundle, ReceiptJson, ReceiptPage};
+use conductor_shared::ids::{Origin, TenantUid};
+use conductor_shared::stream::{NodeHealth, Summary};
+use conductor_shared::verify::Report;
+use crossterm::event::{KeyEvent, MouseEvent};
+use zeroize::Zeroizing;
+
+/// Something happened.
+#[derive(Debug)]
+pub(crate) enum Msg {
+    /// A key was pressed.
+    Key(KeyEvent),
+    /// The mouse.
+    Mouse(MouseEvent),
+    /// Text was pasted.
+    Paste(String),
+    /// The terminal has this many columns and rows now.
+    Resize(u16, u16),
+    /// Time passes. Sent several times a second; draws only when something shown changes.
+    Tick(Now),
+    /// The terminal was ours again after a suspension.
+    Resumed,
+    /// From the stream of one agent.
+    Agent(usize, AgentMsg),
+    /// Receipts arrived.
+    Receipts(RowKey, Result<ReceiptPage, String>),
+    /// A receipt with its proof, and what verifying it here gave.
+    Proof(RowKey, u64, Result<Box<(ReceiptBundle, Report)>, String>),
+    /// A preview arrived.
+    Preview(u64, Result<Preview, String>),
+    /// A command was answered.
+    Answered(u64, Result<CommandOutcome, Refusal>),
+    /// The key was unlocked, or not.
+    Unlocked(Result<KeyInfo, String>),
+    /// The password typed for one command was checked.
+    Checked(Result<(), String>),
+    /// A log was compared with its pin.
+    Log(usize, Origin, Result<Checked, String>),
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// What happened.
+    pub(crate) what: String,
+    /// How to mend it.
+    pub(crate) mend: String,
+    /// The answer never came: it may have been carried out.
+    pub(crate) unknown: bool,
+}
+
+/// The operator's key, as far as the screen may know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeyInfo {
+    /// Minisign key id.
+    pub(crate) id: String,
+    /// It has a password, to be typed again before anything is loosened.
+    pub(crate) encrypted: bool,
+}
+
+/// From the stream of one agent.
+#[derive(Debug)]
+pub(crate) enum AgentMsg {
+    /// Trying.
+    Connecting,
+    /// A session was opened for this person.
+    Session {
+        /// Short name.
+        person: String,
+        /// Roles on the node.
+        roles: Vec<String>,
+    },
+    /// The agent said who it is.
+    Hello {
+        /// Who.
+        info: NodeInfo,
+        /// Version of its protocol.
+        version: u32,
+        /// Goes on from where the console left off.
+        resumed: bool,
+    },
+    /// So many summaries follow.
+    OverviewBegin(u64),
+    /// They are complete.
+    OverviewEnd,
+    /// Any number of summaries, newest of each tenant.
+    Summaries(Vec<Summary>),
+    /// Health.
+    Health(Box<NodeHealth>),
+    /// State of an opened partition.
+    State {
+        /// Which.
+        tenant: TenantUid,
+        /// The state.
+        state: Box<ControlState>,
+    },
+    /// A control fact of an opened partition.
+    Fact {
+        /// Which.
+        tenant: TenantUid,
+        /// The receipt.
+        receipt: Box<ReceiptJson>,
+    },
+    /// States will come anew.
+    Resync {
+        /// Which; all when `None`.
+        tenant: Option<TenantUid>,
+        /// Why.
+        why: String,
+    },
+    /// The connection is gone.
+    Lost {
+        /// Why, shown safely.
+        why: String,
+        /// When the next try is due, microseconds from now.
+        retry_us: u64,
+    },
+}
+
+/// Something to be done by the loop.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Effect {
+    /// Leave.
+    Quit,
+    /// Stop the process until it is continued.
+    Suspend,
+    /// Put text on the clipboard of the person's terminal (OSC 52).
+    Copy(String),
+    /// Ask the agent for state and facts of a partition.
+    Open(RowKey),
+    /// No longer.
+    Close(RowKey),
+    /// Fetch receipts from an index; negative counts from the end.
+    Receipts {
+        /// Whose.
+        key: RowKey,
+        /// From.
+        from: i128,
+        /// At most.
+        limit: u64,
+    },
+    /// Fetch a receipt with its proof and verify it.
+    Proof {
+        /// Whose.
+        key: RowKey,
+        /// Which.
+        index: u64,
+        /// The pinned signer key of the node, if any.
+        signer: Option<String>,
+    },
+    /// Fetch class, base and blast radius.
+    Preview {
+        /// Comes back with the answer.
+        ticket: u64,
+        /// Where.
+        key: RowKey,
+        /// Of what.
+        operation: Operation,
+    },
+    /// Unlock the key, off the screen's thread.
+    Unlock(Secret),
+    /// Check the password again, off the screen's thread.
+    Check(Secret),
+    /// Sign and send what was confirmed.
+    Send {
+        /// Comes back with the answer.
+        ticket: u64,
+        /// What.
+        action: ConfirmedAction,
+    },
+    /// Stop waiting for an answer; the command itself goes on.
+    Forget(u64),
+    /// Compare a log with its pin.
+    CheckLog {
+        /// Where.
+        agent: usize,
+        /// The log as it is said to be now.
+        origin: Origin,
+        /// Its size.
+        size: u64,
+        /// What was seen before; `None` for an older epoch's successor without a pin of its own.
+        pin: Option<Pin>,
+        /// The pin of the epoch before, when the epoch changed.
+        before: Option<(Origin, Pin)>,
+        /// The pinned signer key of the node, if any.
+        signer: Option<String>,
+    },
+    /// Write the pins.
+    SavePins(String),
+}
+
+/// A password on its way to the key. Wiped when dropped, never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(pub(crate) Zeroizing<String>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}

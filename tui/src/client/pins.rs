@@ -1,0 +1,281 @@
+//! What this console saw of each log, kept across starts: a hash chain does not show that its newest rows are gone, a
+//! witness does.
+//!
+//! A pin is (origin, size, root) and moves forward only by a consistency proof. A log that is shorter than its pin, or
+//! whose proof does not hold, has forked. A new epoch is `restored` when its first entry cites the old one, else a fork.
+//! This module decides and keeps; it asks nobody. The file is bounded, for its owner only, and replaced in one step.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
+use conductor_shared::ids::{NodeId, Origin, parse_decimal};
+use conductor_shared::merkle::{Hash, verify_consistency};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// First line of the file.
+const TYPE_LINE: &str = "conductor-pins/v1";
+/// No more pins than this are kept.
+pub(crate) const MAX_PINS: usize = 50_000;
+/// No larger file is read, bytes.
+const MAX_FILE: u64 = 64 << 20;
+
+/// What was seen of one log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pin {
+    /// Entries.
+    pub(crate) size: u64,
+    /// Root of those; the running one, not necessarily signed.
+    pub(crate) root: Hash,
+    /// When, microseconds since the Unix epoch on this machine.
+    pub(crate) seen_us: u64,
+    /// Newest signed checkpoint that was verified and lies on this log.
+    pub(crate) signed: Option<SignedCheckpoint>,
+}
+
+/// What comparing a log with its pin gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Checked {
+    /// It only grew.
+    Grew(Pin),
+    /// It did not. What was seen, in a sentence.
+    Forked(String),
+    /// A new epoch that cites the old one. What was lost, in a sentence.
+    Restored(Pin, String),
+}
+
+/// What a summary says about a pinned log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Never seen before: pinned now.
+    New,
+    /// As pinned.
+    Same,
+    /// Longer: ask for a proof.
+    Longer,
+    /// It forked or shrank. What was seen, in a sentence.
+    Forked(String),
+    /// Another epoch than the pinned one.
+    Epoch(Origin),
+}
+
+/// All pins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Pins {
+    logs: BTreeMap<Origin, Pin>,
+    signers: BTreeMap<NodeId, String>,
+    /// Something changed since the last save.
+    pub(crate) changed: bool,
+}
+
+impl Pins {
+    /// What was seen of a log.
+    pub(crate) fn get(&self, origin: &Origin) -> Option<&Pin> {
+        self.logs.get(origin)
+    }
+
+    /// Compares what is said of a log now with its pin; pins it when it was never seen.
+    pub(crate) fn see(&mut self, origin: Origin, size: u64, root: Hash, now_us: u64) -> Seen {
+        let Some(pin) = self.logs.get(&origin) else {
+            let first = Origin { epoch: 1, ..origin };
+            let last = Origin { epoch: u64::MAX, ..origin };
+            if let Some((other, _)) = self.logs.range(first..=last).next_back() {
+                return Seen::Epoch(*other);
+            }
+            self.put(origin, Pin { size, root, seen_us: now_us, signed: None });
+            return Seen::New;
+        };
+        match size.cmp(&pin.size) {
+            std::cmp::Ordering::Less => Seen::Forked(format!(
+                "it has {size} entries; {} were seen before",
+                pin.size
+            )),
+            std::cmp::Ordering::Equal if root == pin.root => Seen::Same,
+            std::cmp::Ordering::Equal => {
+                Seen::Forked(format!("at {size} entries its root is another than the one seen before"))
+            }
+            std::cmp::Ordering::Greater => Seen::Longer,
+        }
+    }
+
+    /// Moves a pin forward. The caller has proved it.
+    pub(crate) fn put(&mut self, origin: Origin, pin: Pin) {
+        if self.logs.len() >= MAX_PINS && !self.logs.contains_key(&origin) {
+            return;
+        }
+        self.changed = true;
+        self.logs.insert(origin, pin);
+    }
+
+    /// The signer's key of a node as first seen. False when it is another than that.
+    pub(crate) fn signer(&mut self, node: NodeId, key: &str) -> bool {
+        match self.signers.get(&node) {
+            Some(k) => k == key,
+            None => {
+                self.changed = true;
+                self.signers.insert(node, key.to_owned());
+                true
+            }
+        }
+    }
+
+    /// The pinned signer's key of a node.
+    pub(crate) fn signer_of(&self, node: NodeId) -> Option<&String> {
+        self.signers.get(&node)
+    }
+
+    /// Logs pinned.
+    pub(crate) fn len(&self) -> usize {
+        self.logs.len()
+    }
+
+    /// The file's text.
+    pub(crate) fn text(&self) -> String {
+        let mut out = format!("{TYPE_LINE}\n");
+        for (node, key) in &self.signers {
+            let _ = writeln!(out, "signer {node} {key}");
+        }
+        for (o, p) in &self.logs {
+            let _ = write!(out, "log {o} {} {} {}", p.size, STANDARD.encode(p.root), p.seen_us);
+            if let Some(s) = &p.signed {
+                let _ = write!(out, " {} {}", STANDARD.encode(&s.text), STANDARD.encode(&s.signature));
+            }
+            out.push('\n');
+        }
+        out
+    }
+
+    /// Reads the file's text. Names the line that cannot be read.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let mut lines = text.lines().enumerate();
+        if lines.next().is_none_or(|(_, l)| l != TYPE_LINE) {
+            return Err(format!("line 1: expected {TYPE_LINE}"));
+        }
+        let mut pins = Self::default();
+        for (n, line) in lines {
+            if pins.logs.len() > MAX_PINS {
+                return Err(format!("more than {MAX_PINS} logs"));
+            }
+            let words: Vec<&str> = line.split(' ').collect();
+            let read = match words.as_slice() {
+                ["signer", node, key] => node.parse().ok().map(|node| {
+                    pins.signers.insert(node, (*key).to_owned());
+                }),
+                ["log", origin, size, root, seen, signed @ ..] => {
+                    read_pin(size, root, seen, signed).zip(origin.parse().ok()).map(|(pin, o)| {
+                        pins.logs.insert(o, pin);
+                    })
+                }
+                _ => None,
+            };
+            read.ok_or_else(|| format!("line {}: expected a pin", n + 1))?;
+        }
+        Ok(pins)
+    }
+}
+
+fn read_pin(size: &str, root: &str, seen: &str, signed: &[&str]) -> Option<Pin> {
+    let text = |b: &str| String::from_utf8(STANDARD.decode(b).ok()?).ok();
+    let signed = match signed {
+        [] => None,
+        [t, s] => Some(SignedCheckpoint { text: text(t)?, signature: text(s)? }),
+        _ => return None,
+    };
+    let root = STANDARD.decode(root).ok()?.try_into().ok()?;
+    Some(Pin { size: parse_decimal(size)?, root, seen_us: parse_decimal(seen)?, signed })
+}
+
+/// Judges a log against its pin: `proof` leads from the pin to (`size`, `root`).
+pub(crate) fn judge(pin: &Pin, size: u64, root: Hash, proof: &[Hash], now_us: u64) -> Checked {
+    if size < pin.size {
+        return Checked::Forked(format!("it has {size} entries; {} were seen before", pin.size));
+    }
+    if verify_consistency(pin.size, &pin.root, size, &root, proof) {
+        Checked::Grew(Pin { size, root, seen_us: now_us, signed: pin.signed.clone() })
+    } else {
+        Checked::Forked(format!(
+            "no proof leads from the {} entries seen before to the {size} it has now",
+            pin.size
+        ))
+    }
+}
+
+/// Judges a signed checkpoint of the log that `pin` describes. `proof` leads from the checkpoint to the pin.
+pub(crate) fn judge_checkpoint(
+    origin: Origin,
+    mut pin: Pin,
+    signed: &SignedCheckpoint,
+    signer: &str,
+    proof: &[Hash],
+) -> Checked {
+    match signed.verify(signer) {
+        Err(e) => Checked::Forked(format!("its checkpoint does not verify under the pinned key: {e}")),
+        Ok(Checkpoint { origin: o, .. }) if o != origin => {
+            Checked::Forked(format!("its checkpoint speaks of another log, {o}"))
+        }
+        Ok(c) if c.size <= pin.size && verify_consistency(c.size, &c.root, pin.size, &pin.root, proof) => {
+            pin.signed = Some(signed.clone());
+            Checked::Grew(pin)
+        }
+        Ok(c) => {
+            Checked::Forked(format!("the signed checkpoint at {} entries is not part of what it shows", c.size))
+        }
+    }
+}
+
+/// Judges a new epoch by the words its first entry cites: (origin, size, root) of the log before.
+pub(crate) fn judge_epoch(old: Origin, old_pin: &Pin, pin: Pin, cites: Option<(Origin, u64, Hash)>) -> Checked {
+    match cites {
+        Some((o, size, root)) if o == old && (size != old_pin.size || root == old_pin.root) => {
+            let lost = old_pin.size.saturating_sub(size);
+            let words = format!("epoch {} cites {size} entries of epoch {}; {lost} seen since are lost", old.epoch + 1, old.epoch);
+            Checked::Restored(pin, words)
+        }
+        Some(_) => Checked::Forked("a new epoch cites another log than the one seen before".into()),
+        None => Checked::Forked("a new epoch began and cites nothing".into()),
+    }
+}
+
+/// Where pins are kept: `$XDG_STATE_HOME/conductor/pins`, else under `~/.local/state`.
+pub(crate) fn path() -> Option<PathBuf> {
+    let var = |n: &str| std::env::var_os(n).map(PathBuf::from).filter(|p| p.is_absolute());
+    let state = var("XDG_STATE_HOME").or_else(|| Some(var("HOME")?.join(".local/state")))?;
+    Some(state.join("conductor").join("pins"))
+}
+
+/// Reads the pins. A file that is not there gives none.
+pub(crate) fn load(path: &Path) -> io::Result<Pins> {
+    match std::fs::metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Pins::default()),
+        Err(e) => return Err(e),
+        Ok(m) if m.len() > MAX_FILE => return Err(io::Error::other("it is larger than 64 MiB")),
+        Ok(_) => {}
+    }
+    Pins::parse(&std::fs::read_to_string(path)?).map_err(io::Error::other)
+}
+
+/// Writes the pins aside, for their owner only, and puts them in place in one step.
+pub(crate) fn save(path: &Path, text: &str) -> io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+    let dir = path.parent().ok_or_else(|| io::Error::other("no folder"))?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let aside = dir.join(format!(".pins.{}", std::process::id()));
+    let written = (|| {
+        let mut options = std::fs::OpenOptions::new();
+        let mut f = options.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+        f.write_all(text.as_bytes())?;
+        f.sync_all()?;
+        std::fs::rename(&aside, path)
+    })();
+    if written.is_err() {
+        let _ = std::fs::remove_file(&aside);
+    }
+    written
+}
+
+#[cfg(test)]
+#[path = "pins_tests.rs"]
+mod tests;

@@ -1,0 +1,111 @@
+use super::*;
+use conductor_shared::ids::TenantUid;
+use conductor_shared::merkle::{Frontier, Nodes, consistency_proof, root_at};
+use proptest::prelude::*;
+
+fn origin(epoch: u64) -> Origin {
+    Origin { node: NodeId([1; 16]), tenant: TenantUid([2; 16]), epoch }
+}
+
+/// A log in memory.
+#[derive(Default)]
+struct Log(std::collections::HashMap<(u8, u64), Hash>, Frontier);
+impl Nodes for Log {
+    type Error = ();
+    fn node(&self, level: u8, index: u64) -> Result<Hash, ()> {
+        self.0.get(&(level, index)).copied().ok_or(())
+    }
+}
+fn log(n: u64, salt: u8) -> Log {
+    let mut l = Log::default();
+    for i in 0..n {
+        let leaf = [if i < 5 { 0 } else { salt } ^ u8::try_from(i % 251).unwrap(); 32];
+        let nodes = &mut l.0;
+        nodes.insert((0, i), leaf);
+        l.1.push(leaf, |level, index, h| {
+            nodes.insert((level, index), *h);
+        });
+    }
+    l
+}
+fn pin(l: &Log, size: u64) -> Pin {
+    Pin { size, root: root_at(l, size).unwrap(), seen_us: 1, signed: None }
+}
+
+/// Issue, Pins: a log that grew is proved, a log that forked or shrank is caught.
+#[test]
+fn growth_is_proved_and_forks_are_caught() {
+    let (a, b) = (log(20, 0), log(20, 9));
+    let proof = consistency_proof(&a, 8, 20).unwrap();
+    let p = pin(&a, 8);
+    assert_eq!(judge(&p, 20, root_at(&a, 20).unwrap(), &proof, 1), Checked::Grew(pin(&a, 20)));
+    let other = consistency_proof(&b, 8, 20).unwrap();
+    assert!(matches!(judge(&p, 20, root_at(&b, 20).unwrap(), &other, 1), Checked::Forked(_)));
+    assert!(matches!(judge(&p, 7, root_at(&a, 7).unwrap(), &[], 1), Checked::Forked(_)));
+    let mut pins = Pins::default();
+    assert_eq!(pins.see(origin(1), 8, p.root, 1), Seen::New);
+    assert_eq!(pins.see(origin(1), 8, p.root, 1), Seen::Same);
+    assert_eq!(pins.see(origin(1), 9, p.root, 1), Seen::Longer);
+    assert!(matches!(pins.see(origin(1), 7, p.root, 1), Seen::Forked(_)));
+    assert!(matches!(pins.see(origin(1), 8, [0; 32], 1), Seen::Forked(_)));
+    assert_eq!(pins.see(origin(2), 1, [0; 32], 1), Seen::Epoch(origin(1)));
+}
+
+/// SPEC, Origins: a cited new epoch is a restore, an uncited one a fork.
+#[test]
+fn an_epoch_must_cite_the_one_before() {
+    let (old, new) = (pin(&log(20, 0), 20), pin(&log(3, 0), 3));
+    let judge = |cites| judge_epoch(origin(1), &old, new.clone(), cites);
+    assert!(matches!(judge(Some((origin(1), 15, [1; 32]))), Checked::Restored(_, w) if w.contains("5 seen since are lost")));
+    assert!(matches!(judge(Some((origin(1), 20, old.root))), Checked::Restored(..)));
+    assert!(matches!(judge(Some((origin(1), 20, [1; 32]))), Checked::Forked(_)));
+    assert!(matches!(judge(Some((origin(3), 20, old.root))), Checked::Forked(_)));
+    assert!(matches!(judge(None), Checked::Forked(_)));
+}
+
+/// Issue, Pins: 0600, replaced in one step, and what was written is read.
+#[test]
+fn saved_for_the_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state/conductor/pins");
+    assert_eq!(load(&path).unwrap(), Pins::default());
+    let mut pins = Pins::default();
+    let signed = SignedCheckpoint { text: "a\nb\n".into(), signature: "x y".into() };
+    pins.put(origin(1), Pin { signed: Some(signed), ..pin(&log(3, 0), 3) });
+    pins.put(origin(2), pin(&log(4, 0), 4));
+    assert!(pins.signer(NodeId([1; 16]), "RWQkey") && !pins.signer(NodeId([1; 16]), "RWQother"));
+    save(&path, &pins.text()).unwrap();
+    pins.changed = false;
+    assert_eq!(load(&path).unwrap(), pins);
+    let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    assert_eq!(std::fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    for bad in ["", "conductor-pins/v2\n", "conductor-pins/v1\nlog x\n"] {
+        assert!(Pins::parse(bad).is_err(), "{bad:?}");
+    }
+}
+
+/// Issue, Pins: no more are kept than the bound.
+#[test]
+fn bounded() {
+    let mut pins = Pins::default();
+    let p = pin(&log(1, 0), 1);
+    for n in 0..=MAX_PINS as u64 {
+        pins.put(origin(n + 1), p.clone());
+    }
+    assert_eq!(pins.len(), MAX_PINS);
+}
+
+proptest! {
+    /// SPEC, Bad input: no text makes the reader panic, and what it takes is written the same.
+    #[test]
+    fn any_text_is_refused_or_read(edit in ".{0,40}", at in 0usize..400) {
+        let mut pins = Pins::default();
+        pins.put(origin(1), Pin { size: 3, root: [7; 32], seen_us: 1, signed: None });
+        let mut text = pins.text();
+        let at = at.min(text.len());
+        if text.is_char_boundary(at) { text.insert_str(at, &edit); }
+        if let Ok(p) = Pins::parse(&text) { prop_assert_eq!(Pins::parse(&p.text()), Ok(p)); }
+    }
+}

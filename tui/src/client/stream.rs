@@ -1,0 +1,313 @@
+//! The stream of one agent, kept up: session, WebSocket, hello, and then whatever the agent sends.
+//!
+//! A slow screen never makes this queue without bound: summaries and health are merged, newest wins, and when too much
+//! else waits the socket is simply not read. It retries with a capped, jittered back-off that no key press restarts.
+
+use super::error::ClientError;
+use super::session::ReadSession;
+use super::ws::{Stream, StreamMessage, connect_ws};
+use crate::app::msg::{AgentMsg, Msg};
+use crate::view::format::safe;
+use conductor_shared::ids::TenantUid;
+use conductor_shared::stream::{FromConsole, Resume, Summary, ToConsole, VERSION};
+use futures_util::{SinkExt as _, StreamExt as _};
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// An agent that sends nothing for so long is lost.
+const SILENCE: Duration = Duration::from_secs(10);
+/// A ping is sent when nothing came for so long.
+const PING: Duration = Duration::from_secs(4);
+/// Longest wait between two tries, microseconds.
+const LONGEST_US: u64 = 15_000_000;
+/// No more than this waits for the screen before the socket is left unread.
+const QUEUE: usize = 1_024;
+
+/// What the console wants of the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// State and facts of this partition.
+    Open(TenantUid),
+    /// No longer.
+    Close(TenantUid),
+}
+
+/// What goes to the screen, in order; summaries that were not taken yet are merged.
+#[derive(Default)]
+struct Outbox {
+    queue: VecDeque<AgentMsg>,
+    merged: HashMap<TenantUid, Summary>,
+}
+
+impl Outbox {
+    fn push(&mut self, msg: AgentMsg) {
+        if let AgentMsg::Health(h) = msg {
+            let old = self.queue.iter_mut().find_map(|m| match m {
+                AgentMsg::Health(o) => Some(o),
+                _ => None,
+            });
+            match old {
+                Some(o) => *o = h,
+                None => self.queue.push_back(AgentMsg::Health(h)),
+            }
+            return;
+        }
+        self.flush();
+        self.queue.push_back(msg);
+    }
+
+    fn merge(&mut self, batch: Vec<Summary>) {
+        self.merged.extend(batch.into_iter().map(|s| (s.tenant, s)));
+    }
+
+    fn flush(&mut self) {
+        if !self.merged.is_empty() {
+            let batch = std::mem::take(&mut self.merged).into_values().collect();
+            self.queue.push_back(AgentMsg::Summaries(batch));
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty() && self.merged.is_empty()
+    }
+
+    fn pop(&mut self) -> Option<AgentMsg> {
+        if self.queue.is_empty() {
+            self.flush();
+        }
+        self.queue.pop_front()
+    }
+}
+
+/// Where the stream left off.
+#[derive(Default)]
+struct Kept {
+    open: Vec<TenantUid>,
+    boot: String,
+    node_seq: u64,
+    complete: bool,
+}
+
+impl Kept {
+    fn order(&mut self, o: Order) {
+        let (Order::Open(t) | Order::Close(t)) = o;
+        self.open.retain(|x| *x != t);
+        if matches!(o, Order::Open(_)) {
+            self.open.push(t);
+        }
+    }
+}
+
+/// Keeps the stream of an agent up until the screen is gone.
+pub(crate) async fn keep(
+    agent: usize,
+    session: ReadSession,
+    mut orders: mpsc::Receiver<Order>,
+    out: mpsc::Sender<Msg>,
+) {
+    let mut kept = Kept::default();
+    let mut attempt = 0u32;
+    loop {
+        if out.send(Msg::Agent(agent, AgentMsg::Connecting)).await.is_err() {
+            return;
+        }
+        kept.complete = false;
+        let Some(why) = once(agent, &session, &mut kept, &mut orders, &out).await else { return };
+        attempt = if kept.complete { 0 } else { attempt.saturating_add(1) };
+        let retry_us = backoff(attempt);
+        if out.send(Msg::Agent(agent, AgentMsg::Lost { why, retry_us })).await.is_err() {
+            return;
+        }
+        let pause = tokio::time::sleep(Duration::from_micros(retry_us));
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                () = &mut pause => break,
+                o = orders.recv() => match o {
+                    Some(o) => kept.order(o),
+                    None => return,
+                },
+            }
+        }
+    }
+}
+
+/// How long to wait before the next try, microseconds: doubling from half a second, capped, and anywhere in the upper
+/// half of that, so that consoles do not come back all at once.
+fn backoff(attempt: u32) -> u64 {
+    let full = (500_000u64 << attempt.min(5)).min(LONGEST_US);
+    let mut b = [0u8; 2];
+    // Without randomness the wait is merely not jittered.
+    let _ = getrandom::fill(&mut b);
+    full / 2 + full / 2 * u64::from(u16::from_be_bytes(b)) / 65_536
+}
+
+/// One connection, until it is lost. Says why; `None` when the screen is gone.
+async fn once(
+    agent: usize,
+    session: &ReadSession,
+    kept: &mut Kept,
+    orders: &mut mpsc::Receiver<Order>,
+    out: &mpsc::Sender<Msg>,
+) -> Option<String> {
+    let mut box_ = Outbox::default();
+    let mut ws = match connect(session, kept, &mut box_).await {
+        Ok(ws) => ws,
+        Err(e) => return Some(e),
+    };
+    let mut quiet = 0u32;
+    loop {
+        tokio::select! {
+            frame = tokio::time::timeout(PING, ws.next()), if box_.queue.len() < QUEUE => match frame {
+                Err(_) => {
+                    quiet += 1;
+                    if PING * quiet >= SILENCE {
+                        return Some(format!("nothing came for {} s", SILENCE.as_secs()));
+                    }
+                    if let Err(e) = ws.send(StreamMessage::Ping(vec![].into())).await {
+                        return Some(e.to_string());
+                    }
+                }
+                Ok(None) => return Some("the agent closed the stream".into()),
+                Ok(Some(Err(e))) => return Some(safe(&e.to_string(), 120)),
+                Ok(Some(Ok(f))) => {
+                    quiet = 0;
+                    if let Err(why) = take(f, kept, &mut box_, &mut ws).await {
+                        // What came before the end is still shown.
+                        while let Some(m) = box_.pop() {
+                            out.send(Msg::Agent(agent, m)).await.ok()?;
+                        }
+                        return Some(why);
+                    }
+                }
+            },
+            o = orders.recv() => {
+                let o = o?;
+                kept.order(o);
+                let text = match o {
+                    Order::Open(tenant) => FromConsole::Open { tenant },
+                    Order::Close(tenant) => FromConsole::Close { tenant },
+                };
+                if let Err(e) = say(&mut ws, &text).await {
+                    return Some(e);
+                }
+            }
+            room = out.reserve(), if !box_.is_empty() => {
+                let room = room.ok()?;
+                if let Some(m) = box_.pop() {
+                    room.send(Msg::Agent(agent, m));
+                }
+            }
+        }
+    }
+}
+
+async fn say(ws: &mut Stream, msg: &FromConsole) -> Result<(), String> {
+    let text = serde_json::to_string(msg).map_err(|e| e.to_string())?;
+    ws.send(StreamMessage::text(text)).await.map_err(|e| safe(&e.to_string(), 120))
+}
+
+async fn connect(session: &ReadSession, kept: &Kept, out: &mut Outbox) -> Result<Stream, String> {
+    let plain = |e: ClientError| safe(&e.to_string(), 300);
+    let opened = session.get().await.map_err(plain)?;
+    let mut ws = match connect_ws(session.agent().endpoint(), &opened.bearer).await {
+        Ok(ws) => ws,
+        Err(e) => {
+            // The agent was started anew and knows the session no longer; the next try opens another.
+            session.forget().await;
+            return Err(plain(e));
+        }
+    };
+    let roles = opened.roles.iter().map(|r| safe(r, 30)).collect();
+    out.push(AgentMsg::Session { person: opened.person.to_string(), roles });
+    let resume = (!kept.boot.is_empty()).then(|| Resume {
+        boot: kept.boot.clone(),
+        node_seq: kept.node_seq,
+        open: kept.open.clone(),
+    });
+    say(&mut ws, &FromConsole::Hello { version: VERSION, resume }).await?;
+    Ok(ws)
+}
+
+/// Takes one frame. An error ends the connection.
+async fn take(f: StreamMessage, kept: &mut Kept, out: &mut Outbox, ws: &mut Stream) -> Result<(), String> {
+    let text = match f {
+        StreamMessage::Binary(b) => {
+            let batch = Summary::read_all(&b).map_err(|e| format!("summaries that cannot be read: {e}"))?;
+            out.merge(batch);
+            return Ok(());
+        }
+        StreamMessage::Text(t) => t,
+        StreamMessage::Close(_) => return Err("the agent closed the stream".into()),
+        _ => return Ok(()),
+    };
+    let msg = serde_json::from_str::<ToConsole>(&text)
+        .map_err(|e| format!("a message that cannot be read: {}", safe(&e.to_string(), 100)))?;
+    match msg {
+        ToConsole::Hello { version, node, node_seq, resumed, resync: _ } => {
+            kept.boot.clone_from(&node.boot);
+            kept.node_seq = node_seq;
+            out.push(AgentMsg::Hello { info: node, version, resumed });
+            if !resumed {
+                for tenant in kept.open.clone() {
+                    say(ws, &FromConsole::Open { tenant }).await?;
+                }
+            }
+        }
+        ToConsole::OverviewBegin { tenants } => out.push(AgentMsg::OverviewBegin(tenants)),
+        ToConsole::OverviewEnd => {
+            kept.complete = true;
+            out.push(AgentMsg::OverviewEnd);
+        }
+        ToConsole::Node(h) => out.push(AgentMsg::Health(h)),
+        ToConsole::State { tenant, node_seq, state } => {
+            kept.node_seq = kept.node_seq.max(node_seq);
+            out.push(AgentMsg::State { tenant, state });
+        }
+        ToConsole::Fact { tenant, node_seq, receipt } => {
+            kept.node_seq = kept.node_seq.max(node_seq);
+            out.push(AgentMsg::Fact { tenant, receipt });
+        }
+        ToConsole::Resync { tenant, why } => out.push(AgentMsg::Resync { tenant, why: safe(&why, 100) }),
+        ToConsole::End { why } => return Err(format!("the agent ended the stream: {}", safe(&why, 60))),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::sample;
+
+    /// Issue, Console: a slow screen gets the newest of each, in bounded room, and never an end before its rows.
+    #[test]
+    fn newest_wins_and_order_holds() {
+        let mut o = Outbox::default();
+        o.push(AgentMsg::OverviewBegin(1));
+        for n in 0..10_000u64 {
+            o.merge(vec![Summary { allowed: n, ..sample::summary("acme") }]);
+            o.push(AgentMsg::Health(Box::new(sample::health(0, "node-a"))));
+        }
+        o.push(AgentMsg::OverviewEnd);
+        assert!(o.queue.len() <= 4);
+        assert!(matches!(o.pop(), Some(AgentMsg::OverviewBegin(1))));
+        let mut rest = vec![];
+        while let Some(m) = o.pop() {
+            rest.push(m);
+        }
+        let at = |f: fn(&AgentMsg) -> bool| rest.iter().position(f).unwrap();
+        assert!(matches!(&rest[at(|m| matches!(m, AgentMsg::Summaries(_)))], AgentMsg::Summaries(s) if s[0].allowed == 9_999));
+        assert!(at(|m| matches!(m, AgentMsg::Summaries(_))) < at(|m| matches!(m, AgentMsg::OverviewEnd)));
+        assert!(o.is_empty());
+    }
+
+    /// Issue, Console: the back-off is capped and jittered.
+    #[test]
+    fn backoff_is_capped() {
+        for attempt in 0..80 {
+            let us = backoff(attempt);
+            assert!((250_000..=LONGEST_US).contains(&us), "{attempt}: {us}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Draws a model and decides nothing. One file a screen.
+
+mod dialogs;
+pub(crate) mod format;
+mod header;
+pub(crate) mod help;
+mod overview;
+mod parts;
+mod receipt;
+mod receipts;
+mod tenant;
+mod tenants;
+pub(crate) mod theme;
+
+use crate::app::layout;
+use crate::app::model::{Model, Screen};
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::Line;
+use ratatui::widgets::Paragraph;
+use theme::Tone;
+
+/// Draws all of it.
+pub(crate) fn draw(m: &Model, f: &mut Frame<'_>) {
+    if layout::too_small(m) {
+        return too_small(m, f);
+    }
+    let p = layout::parts(m);
+    header::draw(m, f, p.header);
+    header::alarm(m, f, p.alarm);
+    match m.screen() {
+        Screen::Overview => overview::draw(m, f, p.body),
+        Screen::Tenants => tenants::draw(m, f, p.body),
+        Screen::Tenant => tenant::draw(m, f, p.body),
+        Screen::Receipts => receipts::draw(m, f, p.body),
+        Screen::Receipt => receipt::draw(m, f, p.body),
+    }
+    header::status(m, f, p.status);
+    header::bar(m, f, p.bar);
+    dialogs::draw(m, f);
+}
+
+/// Says so, politely, and how to leave.
+fn too_small(m: &Model, f: &mut Frame<'_>) {
+    let (w, h) = m.size;
+    let (want_w, want_h) = crate::app::model::SMALLEST;
+    let lines = vec![
+        Line::styled("conductor", m.look.style(Tone::Title)),
+        Line::raw(format!("needs {want_w}x{want_h}")),
+        Line::raw(format!("here: {w}x{h}")),
+        Line::raw("q quits"),
+    ];
+    let area = Rect { x: 0, y: 0, width: w, height: h }.intersection(f.area());
+    f.render_widget(Paragraph::new(lines), area);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,209 @@
+//! The real console in a real pseudo-terminal, against a made-up agent.
+
+mod support;
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use support::{Fake, start};
+
+struct Seat {
+    child: Box<dyn Child + Send + Sync>,
+    master: Box<dyn MasterPty + Send>,
+    keys: Box<dyn std::io::Write + Send>,
+    out: Arc<Mutex<(vt100::Parser, Vec<u8>)>>,
+}
+
+impl Seat {
+    fn open(dir: &Path, size: (u16, u16), extra: &[&str]) -> Self {
+        let key = dir.join("key");
+        if !key.exists() {
+            conductor_tui::client::keys::create(&key, None).unwrap();
+        }
+        let (cols, rows) = size;
+        let pty = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+        let mut c = CommandBuilder::new(env!("CARGO_BIN_EXE_conductor"));
+        c.args(["--agent", &format!("unix:{}", dir.join("agent.sock").display()), "--key", key.to_str().unwrap()]);
+        c.args(extra);
+        c.env("XDG_STATE_HOME", dir.join("state"));
+        c.env("LC_ALL", "C.UTF-8");
+        c.env("TERM", "xterm-256color");
+        c.env_remove("NO_COLOR");
+        let child = pty.slave.spawn_command(c).unwrap();
+        let out = Arc::new(Mutex::new((vt100::Parser::new(rows, cols, 0), vec![])));
+        let mut reader = pty.master.try_clone_reader().unwrap();
+        let sink = out.clone();
+        std::thread::spawn(move || {
+            let mut buf = [0; 65_536];
+            while let Ok(n) = reader.read(&mut buf) {
+                if n == 0 {
+                    break;
+                }
+                let mut s = sink.lock().unwrap();
+                s.0.process(&buf[..n]);
+                s.1.extend_from_slice(&buf[..n]);
+            }
+        });
+        let keys = pty.master.take_writer().unwrap();
+        // The slave's side stays open, so that what the terminal was left as can be looked at.
+        std::mem::forget(pty.slave);
+        Self { child, master: pty.master, keys, out }
+    }
+
+    fn screen(&self) -> String {
+        self.out.lock().unwrap().0.screen().contents()
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+        self.keys.flush().unwrap();
+    }
+
+    /// Waits until the screen satisfies; says what it showed when it does not in time.
+    fn wait(&self, what: &str, f: impl Fn(&str) -> bool) -> Duration {
+        let from = now();
+        loop {
+            let s = self.screen();
+            if f(&s) {
+                return from.elapsed();
+            }
+            assert!(from.elapsed() < Duration::from_secs(30), "no \"{what}\" on the screen:\n{s}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn shows(&self, text: &str) -> Duration {
+        self.wait(text, |s| s.contains(text))
+    }
+
+    /// Waits for the end and looks whether the terminal is as it was.
+    fn ended(&mut self) -> u32 {
+        let from = now();
+        let code = loop {
+            if let Some(s) = self.child.try_wait().unwrap() {
+                break s.exit_code();
+            }
+            assert!(from.elapsed() < Duration::from_secs(20), "it does not end:\n{}", self.screen());
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        std::thread::sleep(Duration::from_millis(200));
+        let out = self.out.lock().unwrap();
+        let text = String::from_utf8_lossy(&out.1);
+        let last = text.rfind("\x1b[?1049h").unwrap();
+        for off in ["\x1b[?1049l", "\x1b[?25h", "\x1b[?1000l", "\x1b[?2004l"] {
+            assert!(text[last..].contains(off), "{off:?} is missing");
+        }
+        let screen = out.0.screen();
+        assert!(!screen.alternate_screen() && !screen.hide_cursor() && !screen.bracketed_paste());
+        assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
+        let tty = self.master.get_termios().unwrap();
+        // ICANON and ECHO of termios(3).
+        assert_eq!(u64::from(tty.local_flags.bits()) & 0o12, 0o12, "raw mode was left on");
+        code
+    }
+}
+
+#[allow(clippy::disallowed_methods)] // a test measures real time
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// Issue, Console: 10,000 tenants over 1 MB/s and 80 ms are there within 5 s; keys work; a lost agent is dated and
+/// grey and comes back; quitting leaves the terminal as it was.
+#[test]
+fn ten_thousand_tenants_on_a_slow_link() {
+    let dir = tempfile::tempdir().unwrap();
+    let sock = dir.path().join("agent.sock");
+    let fake = Fake { tenants: 10_000, rate: 1_000_000, delay: Duration::from_millis(80) };
+    let agent = start(&sock, fake);
+    let from = now();
+    let mut seat = Seat::open(dir.path(), (120, 40), &[]);
+    seat.shows("production");
+    seat.wait("live", |s| s.contains("production  live"));
+    let took = from.elapsed();
+    println!("attached to 10,000 tenants in {took:?}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    seat.press("2");
+    seat.shows("10000 tenants");
+    seat.press("/07777\r");
+    seat.shows("1 of 10000");
+    // Three keys tighten: the small dialog names the target, Enter does it.
+    seat.press("!k");
+    seat.shows("Make it safer");
+    seat.shows("tenant-07777 on node-a");
+    seat.press("\r");
+    seat.shows("Done");
+    seat.press("\r");
+    let sent = agent.commands.lock().unwrap().clone();
+    assert_eq!(sent.len(), 1);
+    assert!(sent[0].contains("operation: kill.set"), "{}", sent[0]);
+    seat.press("l");
+    seat.shows("\\u{1b}[2J hostile");
+    drop(agent);
+    seat.shows("lost");
+    seat.press("\x1b");
+    seat.shows("tenant-07777");
+    let agent = start(&sock, fake);
+    seat.wait("live again", |s| s.contains("production  live"));
+    seat.press("q");
+    assert_eq!(seat.ended(), 0);
+    drop(agent);
+    let pins = std::fs::read_to_string(dir.path().join("state/conductor/pins")).unwrap();
+    assert!(pins.lines().count() > 10_000);
+}
+
+const SMALL: Fake = Fake { tenants: 30, rate: 0, delay: Duration::ZERO };
+
+/// Terminal craft: the terminal is given back on SIGTERM and SIGHUP, and when any part fails.
+#[test]
+fn the_terminal_is_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let _agent = start(&dir.path().join("agent.sock"), SMALL);
+    for signal in [nix::sys::signal::Signal::SIGTERM, nix::sys::signal::Signal::SIGHUP] {
+        let mut seat = Seat::open(dir.path(), (80, 24), &[]);
+        seat.wait("live", |s| s.contains("production  live"));
+        let pid = i32::try_from(seat.child.process_id().unwrap()).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
+        assert_eq!(seat.ended(), 0);
+    }
+    if cfg!(debug_assertions) {
+        let mut seat = Seat::open(dir.path(), (80, 24), &[]);
+        seat.wait("live", |s| s.contains("production  live"));
+        seat.press(":panic\r");
+        assert_eq!(seat.ended(), 101);
+        let text = String::from_utf8_lossy(&seat.out.lock().unwrap().1).into_owned();
+        assert!(text.contains("asked for in the palette"), "the panic is said");
+    }
+}
+
+/// Terminal craft: ctrl-z gives the terminal back, and continuing takes it again.
+#[test]
+fn suspended_and_continued() {
+    use nix::sys::signal::{Signal, kill};
+    let dir = tempfile::tempdir().unwrap();
+    let _agent = start(&dir.path().join("agent.sock"), SMALL);
+    let mut seat = Seat::open(dir.path(), (80, 24), &["--read-only"]);
+    seat.wait("live", |s| s.contains("production  live"));
+    seat.shows("read-only");
+    seat.press("!");
+    seat.press("\x1a");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(seat.child.process_id().unwrap()).unwrap());
+    let from = now();
+    while seat.out.lock().unwrap().0.screen().alternate_screen() {
+        assert!(from.elapsed() < Duration::from_secs(10), "it does not suspend");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    kill(pid, Signal::SIGCONT).unwrap();
+    seat.wait("the screen again", |s| s.contains("production  live"));
+    seat.press("\x0c");
+    for (cols, rows) in [(120, 40), (50, 10), (200, 60), (80, 24)] {
+        seat.out.lock().unwrap().0.screen_mut().set_size(rows, cols);
+        seat.master.resize(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+        seat.wait("the new size", |s| s.contains(if cols < 60 { "needs 60x16" } else { "production  live" }));
+    }
+    seat.press("q");
+    assert_eq!(seat.ended(), 0);
+}
