@@ -133,8 +133,7 @@ step "Keys: the signer's, and those of the operator ana (without passwords: this
 run key new --out "$scratch/ana" --unencrypted
 
 step "A node: demo-1, rehearsal, with ana as its first operator"
-mkdir "$scratch/config" "$scratch/data" "$scratch/keys"
-rmdir "$scratch/data" "$scratch/keys" # init makes them
+mkdir "$scratch/config"
 "$bin/conductord" init --config "$scratch/config/conductord.toml" --data "$scratch/data" --keys "$scratch/keys" \
   --name demo-1 --environment rehearsal --signer-key "$scratch/signer/signer.pub" --signer-socket "$signer_socket" \
   --listen "unix:$agent_socket" --operator "ana=$scratch/ana.pub" --trust-out "$scratch/trust.toml"

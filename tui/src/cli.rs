@@ -60,3 +60,6 @@ pub async fn run(context: &Context, command: Command) -> Result<Output, CliError
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod change_tests;

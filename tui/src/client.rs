@@ -20,3 +20,6 @@ pub(crate) mod facts;
 pub(crate) mod pins;
 pub(crate) mod stream;
 pub(crate) mod witness;
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,6 @@ pub mod run;
 pub mod wfformat;
 
 #[cfg(test)]
-mod fake_agent;
+pub(crate) mod fake_agent;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,8 @@
 //! The command line. Its names are public: snapshots of every help text keep them from changing unseen.
 
+// Doc comments here are help texts, read at a terminal: backquotes and brackets would stand in them as they are.
+#![allow(clippy::doc_markdown)]
+
 use crate::app::ThemeName;
 use crate::client::endpoint::Endpoint;
 use crate::client::resolve::TenantName;
@@ -12,8 +15,13 @@ use std::path::PathBuf;
 
 /// The console of Conductor, and the same actions as plain commands.
 #[derive(Debug, Parser)]
-#[command(name = "conductor", version, about, after_help = "Without a command the console opens.\n\
-Exit codes: 0 done, 1 denied or failed, 2 bad input; verify: 0 verified, 3 refuted, 4 unconfirmed.")]
+#[command(
+    name = "conductor",
+    version,
+    about,
+    after_help = "Without a command the console opens.\n\
+Exit codes: 0 done, 1 denied or failed, 2 bad input; verify: 0 verified, 3 refuted, 4 unconfirmed."
+)]
 pub struct Cli {
     /// For all commands.
     #[command(flatten)]
@@ -30,7 +38,14 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Global {
     /// Agent: unix:/path, http://host:port (demo), https://host:port#sha256=<pin>. The console takes several
-    #[arg(long = "agent", value_name = "ENDPOINT", env = "CONDUCTOR_AGENT", hide_env_values = true, global = true, value_delimiter = ',')]
+    #[arg(
+        long = "agent",
+        value_name = "ENDPOINT",
+        env = "CONDUCTOR_AGENT",
+        hide_env_values = true,
+        global = true,
+        value_delimiter = ','
+    )]
     pub agents: Vec<Endpoint>,
     /// Your operator key, a minisign secret key file
     #[arg(long, value_name = "FILE", env = "CONDUCTOR_KEY", hide_env_values = true, global = true)]

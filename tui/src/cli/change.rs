@@ -50,7 +50,8 @@ pub async fn carry_out(
     let command = plan.prepared.parsed()?;
     let shown = describe(&command, &change.tenant.name, &plan);
     if args.dry_run {
-        let text = format!("{shown}\nThis text would be signed (nothing was sent):\n\n{}", plan.prepared.text());
+        let text =
+            format!("{shown}\nThis text would be signed (nothing was sent):\n\n{}", plan.prepared.text());
         let json = json!({ "dry_run": true, "tenant": change.tenant.name, "text": plan.prepared.text(), "preview": plan.preview });
         return Ok(Output::ok(text, json));
     }
@@ -170,7 +171,10 @@ pub fn loosens(p: &Preview) -> bool {
 }
 
 /// A lookup that failed, for a tightening named by uid: the uid is enough.
-pub fn uid_is_enough(found: Result<Found, ClientError>, name: &crate::client::resolve::TenantName) -> Result<Found, ClientError> {
+pub fn uid_is_enough(
+    found: Result<Found, ClientError>,
+    name: &crate::client::resolve::TenantName,
+) -> Result<Found, ClientError> {
     use crate::client::resolve::TenantName;
     match (found, name) {
         (Err(e), TenantName::Uid(uid)) if !matches!(e, ClientError::Usage(_)) => {

@@ -40,7 +40,10 @@ pub struct Context {
 
 impl std::fmt::Debug for Context {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Context").field("agents", &self.agents).field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("agents", &self.agents)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 

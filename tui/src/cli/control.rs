@@ -54,7 +54,8 @@ pub async fn ramp(context: &Context, command: RampCommand) -> Result<Output, Cli
             context.may_change()?;
             let session = context.session().await?;
             let (tenant, detail) = detail(&session, &rule.tenant).await?;
-            let (operation, tightens) = ramp_set(detail.control.ramps.get(&rule.rule).map(|r| r.hundredths), rule.rule, percent);
+            let (operation, tightens) =
+                ramp_set(detail.control.ramps.get(&rule.rule).map(|r| r.hundredths), rule.rule, percent);
             change(context, &session, tenant, operation, tightens, &rule.change).await
         }
         RampCommand::Rollback(rule) => {
@@ -150,7 +151,10 @@ pub async fn kill(context: &Context, command: KillCommand) -> Result<Output, Cli
             };
             let kills: Vec<_> =
                 rows.iter().map(|(s, k)| json!({ "selector": s, "drain": k.drain })).collect();
-            Ok(Output::ok(text, json!({ "tenant_uid": tenant.uid, "tenant_id": tenant.name, "kills": kills })))
+            Ok(Output::ok(
+                text,
+                json!({ "tenant_uid": tenant.uid, "tenant_id": tenant.name, "kills": kills }),
+            ))
         }
     }
 }
@@ -162,8 +166,10 @@ pub async fn quota(context: &Context, command: QuotaCommand) -> Result<Output, C
             let session = context.session().await?;
             let (tenant, detail) = detail(&session, &t.tenant).await?;
             let all = QuotaKind::ALL.map(|k| (k.name(), detail.control.quotas.get(k)));
-            let cells: Vec<Vec<String>> =
-                all.iter().map(|(n, g)| vec![(*n).to_owned(), g.limit.to_string(), g.granted.to_string()]).collect();
+            let cells: Vec<Vec<String>> = all
+                .iter()
+                .map(|(n, g)| vec![(*n).to_owned(), g.limit.to_string(), g.granted.to_string()])
+                .collect();
             let quotas: serde_json::Map<_, _> =
                 all.iter().map(|(n, g)| ((*n).to_owned(), json!(g))).collect();
             Ok(Output::ok(

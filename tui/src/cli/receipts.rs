@@ -46,7 +46,9 @@ pub async fn receipts(context: &Context, command: ReceiptsCommand) -> Result<Out
                 None => signed_size(&session, found.uid).await?,
             };
             if from >= to {
-                return Err(CliError::Input(format!("the range {from}..{to} is empty: --from is the first index, --to one after the last")));
+                return Err(CliError::Input(format!(
+                    "the range {from}..{to} is empty: --from is the first index, --to one after the last"
+                )));
             }
             export(&session, found.uid, from, to, &out).await
         }
@@ -84,16 +86,28 @@ async fn show(
         let bundle = session.agent().receipt_proof(&bearer, tenant, index).await?;
         let mut text = serde_json::to_string_pretty(&bundle).map_err(|e| CliError::Failed(e.to_string()))?;
         text.push('\n');
-        let covered = if bundle.checkpoint.is_some() { "a signed checkpoint covers it" } else { "no signed checkpoint covers it yet" };
+        let covered = if bundle.checkpoint.is_some() {
+            "a signed checkpoint covers it"
+        } else {
+            "no signed checkpoint covers it yet"
+        };
         let Some(path) = out else { return Ok(Output::ok(text, json!(bundle))) };
         write_new(&path, 0o644, text.as_bytes())?;
         let name = shown(&path.to_string_lossy(), 200);
-        let said = format!("receipt {index} with its proof: {name} ({covered})\nverify: conductor verify {name} --trust trust.toml");
-        return Ok(Output::ok(said, json!({ "file": name, "index": index, "covered": bundle.checkpoint.is_some() })));
+        let said = format!(
+            "receipt {index} with its proof: {name} ({covered})\nverify: conductor verify {name} --trust trust.toml"
+        );
+        return Ok(Output::ok(
+            said,
+            json!({ "file": name, "index": index, "covered": bundle.checkpoint.is_some() }),
+        ));
     }
     let page = session.agent().receipts(&bearer, tenant, From::Index(index), 1).await?;
     let Some(r) = page.receipts.first().filter(|r| r.index == index) else {
-        return Err(CliError::Input(format!("{} has {} receipts, and none at index {index}", page.origin, page.size)));
+        return Err(CliError::Input(format!(
+            "{} has {} receipts, and none at index {index}",
+            page.origin, page.size
+        )));
     };
     let mut text = format!("receipt {} of {}\n", r.index, page.origin);
     let _ = writeln!(text, "time     {}", time(r.time_us));
@@ -131,11 +145,15 @@ async fn export(
     })?;
     let name = shown(&out.to_string_lossy(), 200);
     let covered = head.checkpoint.is_some();
-    let word = if covered { "a signed checkpoint covers them" } else { "no signed checkpoint covers them yet" };
+    let word =
+        if covered { "a signed checkpoint covers them" } else { "no signed checkpoint covers them yet" };
     let text = format!(
         "receipts {from}..{to} ({entries}): {name} ({word})\nverify: conductor verify {name} --trust trust.toml"
     );
-    Ok(Output::ok(text, json!({ "file": name, "from": from, "to": to, "entries": entries, "covered": covered })))
+    Ok(Output::ok(
+        text,
+        json!({ "file": name, "from": from, "to": to, "entries": entries, "covered": covered }),
+    ))
 }
 
 enum Copy {
@@ -152,8 +170,7 @@ async fn copy(
 ) -> Result<(RangeBundle, u64), Copy> {
     let short = |why: &str| Copy::Short(format!("the export broke off, and its file was removed: {why}"));
     let first = lines.next().await.map_err(Copy::Client)?.ok_or_else(|| short("it is empty"))?;
-    let head: RangeBundle =
-        serde_json::from_slice(&first).map_err(|e| short(&shown(&e.to_string(), 200)))?;
+    let head: RangeBundle = serde_json::from_slice(&first).map_err(|e| short(&shown(&e.to_string(), 200)))?;
     if (head.from, head.to) != (from, to) {
         return Err(short("the agent sent another range"));
     }

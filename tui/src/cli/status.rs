@@ -32,7 +32,8 @@ pub async fn node(context: &Context) -> Result<Output, CliError> {
         opened.person,
         roles.join(", ")
     );
-    let json = json!({ "node": node, "ready": ready.is_ok(), "person": opened.person, "roles": opened.roles });
+    let json =
+        json!({ "node": node, "ready": ready.is_ok(), "person": opened.person, "roles": opened.roles });
     Ok(Output::ok(text, json))
 }
 
@@ -71,7 +72,8 @@ pub async fn totals(context: &Context, args: TenantArg) -> Result<Output, CliErr
 pub async fn key_new(out: PathBuf, unencrypted: bool) -> Result<Output, CliError> {
     let made = if unencrypted { keys::create(&out, None)? } else { keys::create_at_terminal(out).await? };
     let (secret, public) = (made.secret_file.to_string_lossy(), made.public_file.to_string_lossy());
-    let warning = if made.encrypted { "" } else { "\nno password protects it: for demos and rehearsals only" };
+    let warning =
+        if made.encrypted { "" } else { "\nno password protects it: for demos and rehearsals only" };
     let text = format!(
         "key id      {}\npublic key  {}\nsecret key  {} (mode 0600; keep a copy of it somewhere safe){warning}\nan admin enrols {}",
         made.key_id,
@@ -89,12 +91,16 @@ pub async fn key_show(context: &Context, file: Option<PathBuf>) -> Result<Output
     let encrypted = key.is_encrypted();
     // The public file spares the password, and says no more than it: what it says is checked when the key is used.
     let beside = std::fs::read_to_string(public_file(&path)).ok();
-    let beside = beside.and_then(|t| t.lines().nth(1).map(|l| l.trim().to_owned())).filter(|k| key_id(k).is_some());
+    let beside =
+        beside.and_then(|t| t.lines().nth(1).map(|l| l.trim().to_owned())).filter(|k| key_id(k).is_some());
     let public = match beside {
         Some(k) if encrypted => k,
         _ => key.unlock_at_terminal().await?.public_key().to_owned(),
     };
     let id = key_id(&public).unwrap_or_default();
-    let text = format!("key id      {id}\npublic key  {public}\nencrypted   {}", if encrypted { "yes" } else { "no" });
+    let text = format!(
+        "key id      {id}\npublic key  {public}\nencrypted   {}",
+        if encrypted { "yes" } else { "no" }
+    );
     Ok(Output::ok(text, json!({ "key_id": id, "public_key": public, "encrypted": encrypted })))
 }

@@ -3,7 +3,7 @@
 //! The secret of a token is made here and never sent: the command carries its SHA-256.
 
 use super::args::{TenantCommand, TokenCommand, WorkflowArgs, WorkflowCommand};
-use super::change::{Change, carry_out};
+use super::change::{Change, carry_out, uid_is_enough};
 use super::context::Context;
 use super::control::detail;
 use super::output::{CliError, Output, table};
@@ -69,9 +69,18 @@ pub async fn tenant(context: &Context, command: TenantCommand) -> Result<Output,
             let session = context.session().await?;
             let (found, detail) = detail(&session, &t.tenant).await?;
             let mut text = format!("{} ({})\n", found.name, found.uid);
-            let _ = writeln!(text, "log        {} receipts, root {} (unsigned)", detail.size, shown(&detail.root, 64));
+            let _ = writeln!(
+                text,
+                "log        {} receipts, root {} (unsigned)",
+                detail.size,
+                shown(&detail.root, 64)
+            );
             let signed = detail.checkpoint.as_ref().and_then(|c| c.text.lines().nth(1));
-            let _ = writeln!(text, "signed     {}", signed.map_or("no checkpoint yet".into(), |s| format!("up to {}", shown(s, 20))));
+            let _ = writeln!(
+                text,
+                "signed     {}",
+                signed.map_or("no checkpoint yet".into(), |s| format!("up to {}", shown(s, 20)))
+            );
             let _ = writeln!(text, "open runs  {}", detail.open_runs);
             control(&mut text, &detail.control);
             Ok(Output::ok(text, json!(detail)))
@@ -82,7 +91,8 @@ pub async fn tenant(context: &Context, command: TenantCommand) -> Result<Output,
 fn control(out: &mut String, c: &ControlState) {
     let _ = writeln!(out, "revision   {}", c.revision);
     if c.newer {
-        let _ = writeln!(out, "warning    the log holds facts newer than this program: this may be incomplete");
+        let _ =
+            writeln!(out, "warning    the log holds facts newer than this program: this may be incomplete");
     }
     let words: Vec<&str> = c.workflows.iter().map(conductor_shared::ids::Ident::as_str).collect();
     let _ = writeln!(out, "workflows  {}", if words.is_empty() { "none".into() } else { words.join(" ") });
@@ -142,7 +152,7 @@ pub async fn token(context: &Context, command: TokenCommand) -> Result<Output, C
             let tenant = resolve::tenant(&session, &tenant).await?;
             let secret: Zeroizing<[u8; 32]> = Zeroizing::new(random()?);
             let token = TokenId(random()?);
-            let secret_sha256: [u8; 32] = Sha256::digest(&*secret).into();
+            let secret_sha256: [u8; 32] = Sha256::digest(secret.as_slice()).into();
             let digits = Zeroizing::new(hex(&*secret));
             let bearer = Zeroizing::new(format!("{WORKLOAD_TOKEN}{}_{token}_{}", tenant.uid, *digits));
             // Written before it counts: a token that counts and was lost would have to be revoked.
@@ -157,13 +167,13 @@ pub async fn token(context: &Context, command: TokenCommand) -> Result<Output, C
         TokenCommand::Revoke { tenant, token, change } => {
             context.may_change()?;
             let session = context.session().await?;
-            let (found, token) = match token.parse::<TokenId>() {
-                Ok(id) => (resolve::tenant(&session, &tenant).await?, id),
-                Err(_) => {
-                    let (found, detail) = detail(&session, &tenant).await?;
-                    let id = by_name(&detail.control, &token).map_err(|why| CliError::Input(format!("{}: {why}", found.name)))?;
-                    (found, id)
-                }
+            let (found, token) = if let Ok(id) = token.parse::<TokenId>() {
+                (uid_is_enough(resolve::tenant(&session, &tenant).await, &tenant)?, id)
+            } else {
+                let (found, detail) = detail(&session, &tenant).await?;
+                let id = by_name(&detail.control, &token)
+                    .map_err(|why| CliError::Input(format!("{}: {why}", found.name)))?;
+                (found, id)
             };
             let change_ = Change {
                 confirm: found.name.clone(),
@@ -237,6 +247,10 @@ fn by_name(c: &ControlState, name: &str) -> Result<TokenId, String> {
     match live.as_slice() {
         [one] => one.parse().map_err(|e| format!("token {}: {e}", shown(one, 40))),
         [] => Err(format!("no live token is named \"{}\" (conductor token list)", shown(name, 80))),
-        many => Err(format!("{} live tokens are named {}: give the id (conductor token list)", many.len(), shown(name, 80))),
+        many => Err(format!(
+            "{} live tokens are named {}: give the id (conductor token list)",
+            many.len(),
+            shown(name, 80)
+        )),
     }
 }

@@ -7,7 +7,11 @@ use clap::{CommandFactory, Parser};
 use std::fmt::Write as _;
 
 fn helps(command: &mut clap::Command, path: &str, out: &mut String) {
-    let path = if path.is_empty() { command.get_name().to_owned() } else { format!("{path} {}", command.get_name()) };
+    let path = if path.is_empty() {
+        command.get_name().to_owned()
+    } else {
+        format!("{path} {}", command.get_name())
+    };
     let text = command.clone().bin_name(&path).term_width(100).render_long_help();
     let _ = writeln!(out, "##### {path} --help\n{text}");
     for sub in command.get_subcommands_mut() {

@@ -11,7 +11,9 @@ use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::http::{BUNDLE_TYPE, RangeBundle, ReceiptBundle, ReceiptJson};
 use conductor_shared::merkle::Hash;
 use conductor_shared::shown::shown;
-use conductor_shared::verify::{self, EXIT_REFUTED, EXIT_UNCONFIRMED, EXIT_VERIFIED, RangeCheck, Report, Trust, Verdict};
+use conductor_shared::verify::{
+    self, EXIT_REFUTED, EXIT_UNCONFIRMED, EXIT_VERIFIED, RangeCheck, Report, Trust, Verdict,
+};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::fs::File;
@@ -31,13 +33,13 @@ pub fn verify(args: &VerifyArgs) -> Result<Output, CliError> {
         return checkpoint(path, &trust);
     }
     if let Some(head) = range_head(&first) {
-        let report = range(path, head, &mut input, &trust)?;
+        let report = range(path, &head, &mut input, &trust)?;
         return Ok(told(&report, "export"));
     }
     let text = small(path)?;
     let bundle: ReceiptBundle = serde_json::from_str(&text).map_err(|e| {
         let what = "expected a receipt with its proof, an export (JSON lines) or a checkpoint";
-        in_file(path, format!("line {}, column {}: {what}: {}", e.line(), e.column(), shown(&e.to_string(), 200)))
+        in_file(path, format!("line {}, column {}: {what}: {}", e.line(), e.column().max(1), reason(&e)))
     })?;
     known_type(path, &bundle.kind)?;
     Ok(told(&verify::one(&bundle.receipt, &bundle.proof, bundle.checkpoint.as_ref(), &trust), "receipt"))
@@ -74,6 +76,11 @@ fn line(input: &mut impl BufRead) -> Result<Option<Vec<u8>>, String> {
     Ok(Some(out))
 }
 
+/// What `serde_json` says, without the place it appends.
+fn reason(e: &serde_json::Error) -> String {
+    shown(e.to_string().split(" at line ").next().unwrap_or(""), 200)
+}
+
 fn range_head(first: &[u8]) -> Option<RangeBundle> {
     serde_json::from_slice(first).ok()
 }
@@ -85,7 +92,12 @@ fn known_type(path: &Path, kind: &str) -> Result<(), CliError> {
     Err(in_file(path, format!("its type is \"{}\", and this verifies {BUNDLE_TYPE}", shown(kind, 60))))
 }
 
-fn range(path: &Path, head: RangeBundle, input: &mut impl BufRead, trust: &Trust) -> Result<Report, CliError> {
+fn range(
+    path: &Path,
+    head: &RangeBundle,
+    input: &mut impl BufRead,
+    trust: &Trust,
+) -> Result<Report, CliError> {
     known_type(path, &head.kind)?;
     if head.from >= head.to {
         return Err(in_file(path, format!("line 1: the range {}..{} is empty", head.from, head.to)));
@@ -100,7 +112,7 @@ fn range(path: &Path, head: RangeBundle, input: &mut impl BufRead, trust: &Trust
     while let Some(bytes) = line(input).map_err(|e| in_file(path, format!("line {}: {e}", number + 1)))? {
         number += 1;
         let entry: ReceiptJson = serde_json::from_slice(&bytes).map_err(|e| {
-            in_file(path, format!("line {number}, column {}: expected a receipt: {}", e.column(), shown(&e.to_string(), 200)))
+            in_file(path, format!("line {number}, column {}: expected a receipt: {}", e.column(), reason(&e)))
         })?;
         if number - 1 > head.to - head.from {
             let why = format!("{} entries were announced and more came", head.to - head.from);
@@ -116,7 +128,10 @@ fn range(path: &Path, head: RangeBundle, input: &mut impl BufRead, trust: &Trust
     let (Some(mut first), Some(last)) = proofs else {
         return Ok(refuted(signature, cp.as_ref(), "an audit path is not base64 of hashes".into(), entries));
     };
-    if head.from == 0 && first.is_empty() && let Some(cp) = &cp {
+    if head.from == 0
+        && first.is_empty()
+        && let Some(cp) = &cp
+    {
         first = no_left_siblings(cp.size);
     }
     let (inclusion, completeness) = check.finish(head.to, &first, &last, cp.as_ref());
@@ -144,7 +159,10 @@ fn refuted(signature: Verdict, cp: Option<&Checkpoint>, why: String, entries: u6
 fn checkpoint(path: &Path, trust: &Trust) -> Result<Output, CliError> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".minisig");
-    let signed = SignedCheckpoint { text: small(path)?, signature: small(Path::new(&beside))? };
+    let signature = small(Path::new(&beside)).map_err(|e| {
+        CliError::Input(format!("{e}: the signature of a checkpoint stands beside it, in FILE.minisig"))
+    })?;
+    let signed = SignedCheckpoint { text: small(path)?, signature };
     let (verdict, c) = verify::checkpoint(&signed, trust);
     let code = match &verdict {
         Verdict::Verified => EXIT_VERIFIED,
@@ -211,7 +229,11 @@ pub fn trust(path: &Path) -> Result<Trust, CliError> {
             return Err(bad("public_key is not the base64 line of a minisign public key"));
         }
         if k.purpose != "checkpoint" {
-            let near = if nearest(&k.purpose, ["checkpoint"].into_iter()).is_some() { ": did you mean checkpoint?" } else { "" };
+            let near = if nearest(&k.purpose, ["checkpoint"].into_iter()).is_some() {
+                ": did you mean checkpoint?"
+            } else {
+                ""
+            };
             return Err(bad(&format!("the purpose \"{}\" is not known{near}", shown(&k.purpose, 60))));
         }
         if k.sizes.is_some_and(|[from, to]| from > to) {

@@ -234,7 +234,10 @@ fn unreadable_input() {
         ("trust: not TOML", "[[key\n".into()),
         ("trust: no key", String::new()),
         ("trust: another purpose", field("purpose", "\"checkpiont\"\norigin = \"x\"")),
-        ("trust: no public key", "[[key]]\npublic_key = \"abc\"\npurpose = \"checkpoint\"\norigin = \"x\"\n".into()),
+        (
+            "trust: no public key",
+            "[[key]]\npublic_key = \"abc\"\npurpose = \"checkpoint\"\norigin = \"x\"\n".into(),
+        ),
         ("trust: sizes", field("purpose", "\"checkpoint\"\norigin = \"x\"\nsizes = [5, 2]")),
     ] {
         say(name, verify(&args(log.write("bad.toml", text))));

@@ -112,18 +112,25 @@ pub async fn plan(
     why: Text,
     tightens: bool,
 ) -> Result<Plan, ClientError> {
-    let bearer = session.bearer().await?;
-    let node = session.agent().node(&bearer).await?;
+    let agent = session.agent();
     let request = PreviewRequest { operation: operation.to_list() };
-    let preview = match session.agent().preview(&bearer, tenant, &request).await {
-        Ok(p) => Some(p),
-        Err(_) if tightens => None,
-        Err(e) => return Err(e),
+    let looked = async {
+        let bearer = session.bearer().await?;
+        let node = agent.node(&bearer).await?;
+        let preview = agent.preview(&bearer, tenant, &request).await;
+        Ok::<_, ClientError>((node, preview))
+    };
+    let (node, preview) = match looked.await {
+        Ok((node, Ok(p))) => (node, Some(p)),
+        Ok((node, Err(_))) if tightens => (node, None),
+        // Not even a session: anybody may ask which node this is and what time it has.
+        Err(e) if tightens => (agent.challenge().await.map_err(|_| e)?.node, None),
+        Ok((_, Err(e))) | Err(e) => return Err(e),
     };
     let base = match &preview {
         Some(p) if p.class != ChangeClass::Tighten => {
             let base = unhex(&p.base);
-            Some(base.ok_or_else(|| session.agent().bad("preview", "base is not 64 hex digits"))?)
+            Some(base.ok_or_else(|| agent.bad("preview", "base is not 64 hex digits"))?)
         }
         _ => None,
     };

@@ -249,7 +249,7 @@ impl Agent {
             Err(e) => return e,
         };
         let Ok(mut p) = serde_json::from_slice::<Problem>(&body) else {
-            let text = shown(&String::from_utf8_lossy(&body), 120);
+            let text: String = String::from_utf8_lossy(&body).chars().take(120).collect();
             return self.bad(name, &format!("status {status} without a problem document: \"{text}\""));
         };
         if p.retry_after_us.is_none() {

@@ -75,7 +75,7 @@ pub enum KeyError {
         path: String,
     },
     /// A password is needed and there is nobody to ask.
-    #[error("key file {path} is encrypted and there is no terminal to ask for its password")]
+    #[error("key file {path} needs a password, and there is no terminal to ask for it")]
     NoTerminal {
         /// Which.
         path: String,
@@ -176,8 +176,12 @@ impl KeyFile {
         let key = OperatorKey::new(secret)?;
         // A damaged secret would sign what nobody can verify: find out here.
         let probe = key.sign("conductor/probe/v1\n", "probe")?;
-        conductor_shared::checkpoint::verify_minisign(&probe.public_key, probe.text.as_bytes(), &probe.signature)
-            .map_err(|_| KeyError::Password { path: name(&self.path) })?;
+        conductor_shared::checkpoint::verify_minisign(
+            &probe.public_key,
+            probe.text.as_bytes(),
+            &probe.signature,
+        )
+        .map_err(|_| KeyError::Password { path: name(&self.path) })?;
         Ok(key)
     }
 
@@ -291,14 +295,20 @@ pub fn public_file(secret_file: &Path) -> PathBuf {
     p.into()
 }
 
-/// Makes a key pair. Blocks for about a second with a password.
-pub fn create(path: &Path, password: Option<Zeroizing<String>>) -> Result<Created, KeyError> {
+/// Checks that neither file of a key pair is there yet, and gives the public one's name.
+fn absent(path: &Path) -> Result<PathBuf, KeyError> {
     let public_path = public_file(path);
     for p in [path, &public_path] {
         if p.symlink_metadata().is_ok() {
             return Err(KeyError::Exists { path: name(p) });
         }
     }
+    Ok(public_path)
+}
+
+/// Makes a key pair. Blocks for about a second with a password.
+pub fn create(path: &Path, password: Option<Zeroizing<String>>) -> Result<Created, KeyError> {
+    let public_path = absent(path)?;
     let crypto = |e: minisign::PError| KeyError::Crypto(e.to_string());
     let encrypted = password.is_some();
     let pair = match password {
@@ -320,6 +330,7 @@ pub fn create(path: &Path, password: Option<Zeroizing<String>>) -> Result<Create
 
 /// Asks twice for a new password and makes a key pair.
 pub async fn create_at_terminal(path: PathBuf) -> Result<Created, KeyError> {
+    absent(&path)?; // before anybody has to think of a password
     let none = || KeyError::NoTerminal { path: name(&path) };
     let first = ask(format!("New password for {}: ", name(&path))).await.ok_or_else(none)?;
     if first.is_empty() {
@@ -335,8 +346,8 @@ pub async fn create_at_terminal(path: PathBuf) -> Result<Created, KeyError> {
 
 /// Writes a file that was not there, durably.
 pub fn write_new(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), KeyError> {
-    let made = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
-    let mut file: File = made.map_err(|e| match e.kind() {
+    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let mut file: File = opened.map_err(|e| match e.kind() {
         std::io::ErrorKind::AlreadyExists => KeyError::Exists { path: name(path) },
         _ => file_error(path)(e),
     })?;

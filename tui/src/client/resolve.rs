@@ -29,7 +29,9 @@ impl std::str::FromStr for TenantName {
         if let Ok(uid) = s.parse::<TenantUid>() {
             return Ok(if uid.is_node() { Self::Node } else { Self::Uid(uid) });
         }
-        Ident::new(s).map(Self::Name).map_err(|e| format!("\"{}\": {e}, or a tenant uid, or {NODE_WORD}", shown(s, 80)))
+        Ident::new(s)
+            .map(Self::Name)
+            .map_err(|e| format!("\"{}\": {e}, or a tenant uid, or {NODE_WORD}", shown(s, 80)))
     }
 }
 

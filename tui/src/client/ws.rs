@@ -37,8 +37,7 @@ pub async fn connect_ws(endpoint: &Endpoint, bearer: &Bearer) -> Result<Stream, 
     let scheme = if matches!(endpoint, Endpoint::Tls { .. }) { "wss" } else { "ws" };
     let url = format!("{scheme}://{}/v1/stream", endpoint.authority());
     let mut request = url.into_client_request().map_err(|e| usage(&e))?;
-    let mut value =
-        HeaderValue::from_str(&format!("Bearer {}", bearer.secret())).map_err(|e| usage(&e))?;
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", bearer.secret())).map_err(|e| usage(&e))?;
     value.set_sensitive(true);
     request.headers_mut().insert(header::AUTHORIZATION, value);
     let limits = WebSocketConfig::default()

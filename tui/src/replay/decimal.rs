@@ -71,10 +71,7 @@ pub fn scaled(
     let mut value: u64 = 0;
     for i in 0..kept {
         let digit = u64::from(digits.get(i).copied().unwrap_or(0));
-        value = value
-            .checked_mul(10)
-            .and_then(|v| v.checked_add(digit))
-            .ok_or(DecimalError::Large(limit))?;
+        value = value.checked_mul(10).and_then(|v| v.checked_add(digit)).ok_or(DecimalError::Large(limit))?;
     }
     // With the point before the first digit, what is dropped is below a tenth and rounds to nothing.
     let dropped: &[u8] = if point < 0 { &[] } else { digits.get(kept..).unwrap_or(&[]) };
@@ -160,11 +157,11 @@ mod tests {
     proptest! {
         /// SPEC invariant 5: up to six decimals are exact, in every spelling.
         #[test]
-        fn six_decimals_are_exact(whole in 0u64..1_000_000_000, part in 0u32..1_000_000, shift in 0i32..20) {
+        fn six_decimals_are_exact(whole in 0u64..1_000_000_000, part in 0u32..1_000_000, shift in 0usize..20) {
             let want = whole * 1_000_000 + u64::from(part);
             prop_assert_eq!(us(&format!("{whole}.{part:06}")), Ok(want));
             prop_assert_eq!(us(&format!("{want}e-6")), Ok(want));
-            prop_assert_eq!(us(&format!("{want}{}e-{}", "0".repeat(shift as usize), shift + 6)), Ok(want));
+            prop_assert_eq!(us(&format!("{want}{}e-{}", "0".repeat(shift), shift + 6)), Ok(want));
         }
 
         /// SPEC, Bad input: no text makes it panic.

@@ -257,7 +257,9 @@ async fn play(run: Arc<Run>, mut stop: watch::Receiver<bool>) -> RunReport {
     match (trouble, finished) {
         (None, Ok(_)) => run.end(Ended::Succeeded, None),
         (Some(why), Ok(_)) => run.end(Ended::Failed, Some(why)),
-        (why, Err(e)) => run.end(Ended::Failed, Some(why.unwrap_or_else(|| format!("finish of the run: {e}")))),
+        (why, Err(e)) => {
+            run.end(Ended::Failed, Some(why.unwrap_or_else(|| format!("finish of the run: {e}"))))
+        }
     }
 }
 
@@ -355,7 +357,8 @@ impl Run {
             bytes_out: task.bytes_out,
         };
         let key = self.key(&format!("f{place}"));
-        let finished = self.ask(Patience::Settle, || self.workload.finish_step(id, number, &finish, &key)).await;
+        let finished =
+            self.ask(Patience::Settle, || self.workload.finish_step(id, number, &finish, &key)).await;
         let finished = finished.map_err(|e| e.to_string())?;
         let mut t = self.tally();
         if finished.late.is_some() {
@@ -408,7 +411,9 @@ fn again(e: &ClientError, attempt: u32) -> Option<Duration> {
     match e.problem() {
         Some(p) if matches!(p.status, 429 | 503) => {
             let told = p.retry_after_us.map(Duration::from_micros);
-            Some(told.unwrap_or(backoff).max(Duration::from_millis(10)))
+            // Others wait for the same moment: whoever lost once waits longer than told.
+            let longer = if attempt == 0 { Duration::from_millis(10) } else { backoff };
+            Some(told.unwrap_or(backoff).max(longer))
         }
         Some(_) => None,
         None => e.may_retry().then_some(backoff),

@@ -123,7 +123,12 @@ async fn finish_step(
     allow(&mut s, run.parse().unwrap(), Some(step))
 }
 
-async fn heartbeat(State(s): State<Shared>, Path(run): Path<String>, h: HeaderMap, _: Json<OfTenant>) -> Response {
+async fn heartbeat(
+    State(s): State<Shared>,
+    Path(run): Path<String>,
+    h: HeaderMap,
+    _: Json<OfTenant>,
+) -> Response {
     let mut s = s.lock().unwrap();
     key(&mut s, &h);
     s.heartbeats += 1;
@@ -143,7 +148,12 @@ async fn finish_run(
     allow(&mut s, run.parse().unwrap(), None)
 }
 
-async fn cancel(State(s): State<Shared>, Path(run): Path<String>, h: HeaderMap, _: Json<OfTenant>) -> Response {
+async fn cancel(
+    State(s): State<Shared>,
+    Path(run): Path<String>,
+    h: HeaderMap,
+    _: Json<OfTenant>,
+) -> Response {
     let mut s = s.lock().unwrap();
     key(&mut s, &h);
     s.cancelled.push(run.clone());

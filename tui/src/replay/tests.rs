@@ -59,13 +59,14 @@ fn recorded_runs_sum_exactly() {
 /// SPEC, Bad input: every hostile record is refused with what, where and how to mend it; nothing panics.
 #[test]
 fn invalid_fixtures_are_refused() {
-    let mut names: Vec<_> = std::fs::read_dir(fixtures().join("invalid")).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut names: Vec<_> =
+        std::fs::read_dir(fixtures().join("invalid")).unwrap().map(|e| e.unwrap().path()).collect();
     names.sort();
     let mut said = String::new();
     for path in names {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let e = read_file(&path).and_then(|w| whole(&w).map(|_| ())).expect_err(&name).to_string();
-        assert!(!e.chars().any(|c| c.is_control()), "{name}: {e:?}");
+        assert!(!e.chars().any(char::is_control), "{name}: {e:?}");
         writeln!(said, "{name}: {e}").unwrap();
     }
     insta::assert_snapshot!(said);
@@ -79,7 +80,9 @@ fn many(n: usize, parents: impl Fn(usize) -> String) -> String {
         write!(spec, "{comma}{{\"id\":\"t{i}\",\"parents\":[{}]}}", parents(i)).unwrap();
         write!(runs, "{comma}{{\"id\":\"t{i}\",\"runtimeInSeconds\":0.001}}").unwrap();
     }
-    format!("{{\"workflow\":{{\"specification\":{{\"tasks\":[{spec}]}},\"execution\":{{\"tasks\":[{runs}]}}}}}}")
+    format!(
+        "{{\"workflow\":{{\"specification\":{{\"tasks\":[{spec}]}},\"execution\":{{\"tasks\":[{runs}]}}}}}}"
+    )
 }
 
 /// SPEC, Bad input: a million tasks in one chain are read and ordered without recursion; one more is refused.
@@ -103,7 +106,10 @@ fn lists_are_not_objects() {
     let good = many(1, |_| String::new());
     assert!(good.contains(task) && read(good.as_bytes()).is_ok());
     assert!(read(good.replace(task, "[\"t0\",[],null,null,null]").as_bytes()).is_err());
-    assert!(read(good.replace("{\"id\":\"t0\",\"runtimeInSeconds\":0.001}", "[\"t0\",0.001]").as_bytes()).is_err());
+    assert!(
+        read(good.replace("{\"id\":\"t0\",\"runtimeInSeconds\":0.001}", "[\"t0\",0.001]").as_bytes())
+            .is_err()
+    );
     assert!(read(b"[null,null,{}]").is_err());
     // Sums that would not fit are refused, not cut off.
     let long = many(400_000, |_| String::new()).replace("0.001", "31622400");
@@ -175,7 +181,7 @@ async fn play(workload: &Workload, jobs: Vec<Job>, o: Options) -> Vec<RunReport>
     drive(workload, jobs, o, stop, &quiet()).await
 }
 
-async fn agent() -> (tempfile::TempDir, Shared, Workload) {
+fn agent() -> (tempfile::TempDir, Shared, Workload) {
     let dir = tempfile::tempdir().unwrap();
     let (seen, workload) = start(dir.path());
     (dir, seen, workload)
@@ -184,7 +190,7 @@ async fn agent() -> (tempfile::TempDir, Shared, Workload) {
 /// SPEC invariant 5 and 1.1: what the agent is told sums to the record, and no step starts before its parents ended.
 #[tokio::test]
 async fn a_run_is_played_whole() {
-    let (_dir, seen, workload) = agent().await;
+    let (_dir, seen, workload) = agent();
     let w = diamond();
     let want = w.sums();
     let generated = super::generate::workflow(3, 4);
@@ -209,13 +215,11 @@ async fn a_run_is_played_whole() {
 /// SPEC 1.3: a 429 is waited out as told and sent again with the same key; the denial is reported.
 #[tokio::test]
 async fn a_429_is_waited_out() {
-    let (_dir, seen, workload) = agent().await;
+    let (_dir, seen, workload) = agent();
     {
         let mut s = seen.lock().unwrap();
-        s.deny_steps.extend([
-            problem(Reason::QuotaStepRate, Some(30_000)),
-            problem(Reason::QuotaStepRate, None),
-        ]);
+        s.deny_steps
+            .extend([problem(Reason::QuotaStepRate, Some(30_000)), problem(Reason::QuotaStepRate, None)]);
     }
     let reports = play(&workload, vec![job(diamond())], options()).await;
     assert_eq!(reports[0].ended, Ended::Succeeded);
@@ -226,7 +230,7 @@ async fn a_429_is_waited_out() {
 /// SPEC 1.3: a wait that would take too long is not begun; the denial stands and the run is finished as failed.
 #[tokio::test]
 async fn a_long_wait_is_not_begun() {
-    let (_dir, seen, workload) = agent().await;
+    let (_dir, seen, workload) = agent();
     seen.lock().unwrap().deny_steps.push_back(problem(Reason::QuotaStepRate, Some(3_600_000_000)));
     let reports = play(&workload, vec![job(diamond())], options()).await;
     assert_eq!(reports[0].ended, Ended::Failed);
@@ -237,7 +241,7 @@ async fn a_long_wait_is_not_begun() {
 /// SPEC 3.1: a run that is denied is reported with its reasons, and the others go on.
 #[tokio::test]
 async fn a_denied_run_is_reported() {
-    let (_dir, seen, workload) = agent().await;
+    let (_dir, seen, workload) = agent();
     seen.lock().unwrap().deny_runs.push_back(problem(Reason::RampExcluded, None));
     let reports = play(&workload, vec![job(diamond()), job(diamond())], options()).await;
     assert_eq!(reports.iter().map(|r| r.ended).collect::<Vec<_>>(), [Ended::Denied, Ended::Succeeded]);
@@ -248,7 +252,7 @@ async fn a_denied_run_is_reported() {
 /// SPEC, Time (leases): a step that takes longer than a third of the lease is kept alive by heartbeats.
 #[tokio::test]
 async fn heartbeats_keep_a_run_alive() {
-    let (_dir, seen, workload) = agent().await;
+    let (_dir, seen, workload) = agent();
     seen.lock().unwrap().lease_us = Some(300_000);
     let mut w = super::generate::workflow(1, 1);
     w.tasks.truncate(1);
@@ -262,7 +266,7 @@ async fn heartbeats_keep_a_run_alive() {
 /// SPEC, Bad input (a stopped client): a replay that is stopped leaves no run open.
 #[tokio::test]
 async fn stopping_cancels_what_is_open() {
-    let (_dir, seen, workload) = agent().await;
+    let (_dir, seen, workload) = agent();
     let mut w = diamond();
     for t in &mut w.tasks {
         t.duration_us = 60_000_000;

@@ -1,4 +1,4 @@
-//! Reads execution records in WfFormat 1.5 (<https://wfcommons.org/format>): only what a replay needs.
+//! Reads execution records in `WfFormat` 1.5 (<https://wfcommons.org/format>): only what a replay needs.
 //!
 //! It takes unknown fields and is strict about the types of known ones. Parents are what counts; children that say
 //! otherwise are noted. Memory is bounded by the size of the file and the limits below: lists are walked where they
@@ -225,7 +225,7 @@ impl<'a> Reader<'a> {
         let before = self.text.get(..offset).unwrap_or("");
         let lines = before.matches('\n').count();
         let in_line = before.rfind('\n').map_or(before.len(), |n| before.len() - n - 1);
-        let column = if e.line() <= 1 { in_line + e.column() } else { e.column() };
+        let column = if e.line() <= 1 { in_line + e.column().max(1) } else { e.column() };
         let message = e.to_string();
         // serde_json appends its own place, which is that in the part.
         let why = message.split(" at line ").next().unwrap_or("").to_owned();
@@ -239,8 +239,8 @@ impl<'a> Reader<'a> {
     /// Reads an object. A list of the same values in order, which serde would take, is refused.
     fn object<T: Deserialize<'a>>(&self, part: &'a str) -> Result<T, ReadError> {
         if !part.trim_ascii_start().starts_with('{') {
-            // Not JSON at all, or JSON of another type: the reader of objects says which.
-            self.read::<HashMap<Cow<'a, str>, serde::de::IgnoredAny>>(part)?;
+            self.read::<serde::de::IgnoredAny>(part)?; // not even JSON
+            return Err(self.at(part, &serde::de::Error::custom("expected an object")));
         }
         self.read(part)
     }
@@ -427,7 +427,11 @@ fn edges<'a>(
                 return Err(limit("edges", MAX_EDGES));
             }
             let place = places.get(&id).ok_or_else(|| {
-                record(format!("{} names the {role} \"{}\", which is not specified", named("task", &t.id), shown(&id, 80)))
+                record(format!(
+                    "{} names the {role} \"{}\", which is not specified",
+                    named("task", &t.id),
+                    shown(&id, 80)
+                ))
             })?;
             out.push(*place);
             Ok(())
@@ -446,16 +450,17 @@ fn edges<'a>(
             continue;
         }
         for child in walk(t, t.children, "child")? {
-            let known = parents.get(child as usize).is_some_and(|p| {
-                u32::try_from(place).is_ok_and(|place| p.binary_search(&place).is_ok())
-            });
+            let known = parents
+                .get(child as usize)
+                .is_some_and(|p| u32::try_from(place).is_ok_and(|place| p.binary_search(&place).is_ok()));
             if !known {
                 odd += 1;
                 first.get_or_insert_with(|| named("task", &t.id));
             }
         }
     }
-    let notes = first.map(|f| format!("{odd} children are not confirmed by parents, the first at {f}: parents count"));
+    let notes = first
+        .map(|f| format!("{odd} children are not confirmed by parents, the first at {f}: parents count"));
     Ok((parents, notes.into_iter().collect()))
 }
 
