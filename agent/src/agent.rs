@@ -33,6 +33,9 @@ impl StartError {
 
 /// Runs the agent until it is told to stop.
 pub async fn run(config: Config) -> Result<(), StartError> {
+    // A write beyond a file size limit must come back as an error, like one on a full disk, and not end the process.
+    let too_large = tokio::signal::unix::SignalKind::from_raw(nix::sys::signal::Signal::SIGXFSZ as i32);
+    let _caught = tokio::signal::unix::signal(too_large).map_err(StartError::of)?;
     let clock: Arc<dyn Clock> = Arc::new(RealClock::default());
     let random: Arc<dyn Random> = Arc::new(OsRandom::default());
     let node = node_id(&config.data, &config.keys, config.space).map_err(StartError::of)?;

@@ -14,7 +14,7 @@ use conductor_shared::checkpoint::{key_id, verify_minisign};
 use conductor_shared::command::{Audience, Command, CommandError, MAX_LIFE_US, MAX_TEXT, Operation};
 use conductor_shared::fold::{ControlState, command_key};
 use conductor_shared::http::SignedText;
-use conductor_shared::ids::NodeId;
+use conductor_shared::ids::{NodeId, TenantUid};
 use conductor_shared::reason::{Reason, Reasons};
 
 /// Clocks of console and agent may differ by this much.
@@ -75,7 +75,14 @@ pub fn role(op: &Operation) -> &'static str {
 
 /// What stands against a command, apart from its class: the signer's key and role, audience, time, replay, object.
 /// `node` is the node's control state, `log` that of the partition it changes.
-pub fn objections(s: &Signed, node: &ControlState, log: &ControlState, here: NodeId, now_us: u64) -> Reasons {
+/// `tenant` is whose log that is: a command about a tenant that is not here is denied in the node's.
+pub fn objections(
+    s: &Signed,
+    node: &ControlState,
+    (tenant, log): (TenantUid, &ControlState),
+    here: NodeId,
+    now_us: u64,
+) -> Reasons {
     let c = &s.command;
     let mut reasons = Reasons::default();
     match node.operators.get(&s.key_id).filter(|k| k.person == s.person) {
@@ -112,7 +119,7 @@ pub fn objections(s: &Signed, node: &ControlState, log: &ControlState, here: Nod
         _ => {}
     }
     let of_node = matches!(c.operation, Operation::TenantCreate { .. });
-    if of_node != c.tenant.is_node() {
+    if of_node != c.tenant.is_node() || tenant != c.tenant {
         reasons.add(Reason::ObjectUnknown);
     }
     reasons

@@ -120,6 +120,19 @@ pub enum StoreError {
         /// What is wrong.
         detail: String,
     },
+    /// Acknowledged receipts are gone.
+    #[error(
+        "{origin} had {known} durable entries and {found} were found: files of the database were removed or replaced. \
+         Nothing more is written. Bring the files back, or restore under two admins"
+    )]
+    Lost {
+        /// Which log.
+        origin: String,
+        /// Durable entries before.
+        known: u64,
+        /// Entries found.
+        found: u64,
+    },
     /// One tenant too many.
     #[error("a node holds at most {MAX_TENANTS} tenants; place this one on another node")]
     TooMany,

@@ -22,7 +22,7 @@ use crate::command::{self, Proposals};
 use crate::keys::{KeyError, KeyStore};
 use crate::ledger::ReadError;
 use crate::random::Random;
-use crate::store::{Batch, FamilyId, SpaceLimits, Store, StoreError};
+use crate::store::{FamilyId, SpaceLimits, Store, StoreError};
 use ask::{Ask, Denial};
 use commit::{Answer, Commit, Committer};
 use conductor_shared::class::Outage;
@@ -106,6 +106,9 @@ pub struct Writer {
     last_slow_tick: Micros,
     space: crate::store::Space,
     retry_at: Micros,
+    /// Durable sizes of the logs when the store was closed: what comes back shorter has lost receipts that were
+    /// acknowledged.
+    floor: HashMap<TenantUid, u64>,
 }
 
 impl Writer {
@@ -118,6 +121,7 @@ impl Writer {
             last_slow_tick: 0,
             space: crate::store::Space::Ample,
             retry_at: 0,
+            floor: HashMap::new(),
         };
         w.reopen()?;
         Ok(w)
@@ -140,6 +144,12 @@ impl Writer {
             partitions.insert(tenant, load(id, Some(&entry.name))?);
         }
         partitions.insert(TenantUid::NODE, node);
+        for (tenant, live) in &partitions {
+            let (known, found) = (self.floor.get(tenant).copied().unwrap_or(0), live.log.size());
+            if found < known {
+                return Err(StoreError::Lost { origin: live.p.origin.to_string(), known, found }.into());
+            }
+        }
         let node_seq = partitions.values().map(|l| l.log.size()).sum();
         p.board.begin(node_seq);
         for live in partitions.values() {
@@ -183,14 +193,8 @@ impl Writer {
 
     fn stage(&self) -> Option<Stage> {
         let open = self.open.as_ref()?;
-        Some(Stage {
-            batch: Batch::default(),
-            events: Vec::new(),
-            node_seq: open.node_seq,
-            receipts: 0,
-            now: self.parts.clock.now(),
-            random: Arc::clone(&self.parts.random),
-        })
+        let now = self.parts.clock.now();
+        Some(Stage::new(open.node_seq, now, Arc::clone(&self.parts.random)))
     }
 
     /// Runs until the queues are closed and empty, then makes everything durable and returns.
@@ -382,8 +386,9 @@ impl Writer {
         tracing::error!("the store is closed: {why}");
         self.parts.board.set_store_error(&why);
         self.parts.board.store.store(None);
-        for live in open.partitions.values() {
+        for (tenant, live) in &open.partitions {
             live.shared.partition.store(None);
+            self.floor.insert(*tenant, live.shared.view.load().size());
         }
         for p in self.proposals.0.drain(..) {
             p.lost();

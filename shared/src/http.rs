@@ -272,9 +272,9 @@ pub struct Preview {
     pub since_us: u64,
     /// Run requests in that hour; denials that were folded count as many times as they came.
     pub requests: u64,
-    /// Of these, denied by ramp or kill then, and allowed by them under the change.
+    /// Of these, denied by catalog, ramp and kill switches as they are now, and allowed by them under the change.
     pub newly_allowed: u64,
-    /// Of these, allowed by ramp and kill then, and denied under the change.
+    /// Of these, allowed by catalog, ramp and kill switches as they are now, and denied by them under the change.
     pub newly_denied: u64,
     /// The same by workflow type, largest first, at most 50.
     pub by_workflow: Vec<PreviewRow>,
@@ -389,7 +389,7 @@ pub struct RangeBundle {
     pub from: u64,
     /// One after the last index.
     pub to: u64,
-    /// Audit path of the first entry, base64 each. Empty when the range begins at 0.
+    /// Audit path of the first entry, base64 each.
     pub first_proof: Vec<String>,
     /// Audit path of the last entry, base64 each. With the first one it proves the range whole.
     pub last_proof: Vec<String>,

@@ -244,7 +244,8 @@ impl RangeCheck {
             return (Verdict::Refuted(why.clone()), Verdict::Refuted(why));
         }
         if self.next != to {
-            let why = format!("{} entries were announced and {} came", to - self.from, self.entries());
+            let announced = to.saturating_sub(self.from);
+            let why = format!("{announced} entries were announced and {} came", self.entries());
             return (Verdict::Unconfirmed(why.clone()), Verdict::Refuted(why));
         }
         let Some(cp) = cp else {

@@ -294,7 +294,7 @@ impl Node {
             Command::new(bin("conductord")).arg("check").arg("--config").arg(self.path("c.toml")).output();
         let out = out.expect("the program starts");
         let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
-        assert!(out.status.success(), "{text}");
+        assert!(out.status.success(), "{}: {text}", out.status);
     }
 
     /// Head of a log: durable size, signed size.

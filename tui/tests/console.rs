@@ -23,9 +23,15 @@ impl Seat {
             conductor_tui::client::keys::create(&key, None).unwrap();
         }
         let (cols, rows) = size;
-        let pty = native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
+        let pty =
+            native_pty_system().openpty(PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }).unwrap();
         let mut c = CommandBuilder::new(env!("CARGO_BIN_EXE_conductor"));
-        c.args(["--agent", &format!("unix:{}", dir.join("agent.sock").display()), "--key", key.to_str().unwrap()]);
+        c.args([
+            "--agent",
+            &format!("unix:{}", dir.join("agent.sock").display()),
+            "--key",
+            key.to_str().unwrap(),
+        ]);
         c.args(extra);
         c.env("XDG_STATE_HOME", dir.join("state"));
         c.env("LC_ALL", "C.UTF-8");

@@ -38,10 +38,10 @@ pub(super) async fn preview(
     let view = shared.view.load_full();
     let (before, after) = (view.control.as_ref().clone(), view.control.after(&op));
     let since_us = api.clock.now().wall_us.saturating_sub(HOUR_US);
-    let size = view.size();
+    let (size, folding) = (view.size(), view.folding.clone());
     let states = (before.clone(), after.clone());
     let (sums, open) = blocking(&api, &shared, move |store, p| {
-        let mut sums = Sums::default();
+        let mut sums = Sums { folded: folding.into_iter().collect(), ..Sums::default() };
         for index in (0..size).rev() {
             let r = read_receipt(store, p, index)?;
             if r.sealed.header.time_us < since_us {

@@ -65,7 +65,8 @@ impl Proposals {
         reply: oneshot::Sender<CommandReply>,
     ) -> Result<Option<Outgoing>, KeyError> {
         let c = &signed.command;
-        let mut reasons = objections(&signed, judge.node, &live.control, judge.here, judge.now_us);
+        let mut reasons =
+            objections(&signed, judge.node, (live.p.id.tenant, &live.control), judge.here, judge.now_us);
         let after_state = live.control.after(&c.operation);
         let class = class::of_change(&live.control, &after_state);
         if class == ChangeClass::Loosen {
@@ -167,7 +168,8 @@ impl Pending {
         let mut again = live.control.as_ref().clone();
         // Its own proposal remembered the command; that is no replay.
         again.commands.remove(&conductor_shared::fold::command_key(self.signed.person, c.command_id));
-        let mut reasons = objections(&self.signed, judge.node, &again, judge.here, judge.now_us);
+        let mut reasons =
+            objections(&self.signed, judge.node, (self.tenant, &again), judge.here, judge.now_us);
         if c.base != Some(live.control.object_digest(&c.operation)) {
             reasons.add(Reason::BaseStale);
         }

@@ -115,6 +115,11 @@ impl Folds {
         !self.restored.is_empty() || self.open.values().any(|f| mono_us >= f.until)
     }
 
+    /// What open folds have counted: index of the first, and how many came after it.
+    pub fn counts(&self) -> Vec<(u64, u64)> {
+        self.open.values().filter(|f| f.count > 0).map(|f| (f.first, f.count)).collect()
+    }
+
     /// Open folds, for the counters' row.
     pub fn rows(&self) -> Vec<FoldRow> {
         let open = self.open.iter().map(|(s, f)| FoldRow {

@@ -13,7 +13,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use conductor_shared::clock::{Micros, Now};
 use conductor_shared::fact::Fact;
 use conductor_shared::fold::{At, ControlState};
-use conductor_shared::ids::{Ident, NodeId, Origin, RunId};
+use conductor_shared::ids::{Ident, NodeId, Origin, RunId, TenantUid};
 use conductor_shared::meter::{self, HOUR_US, Labels, Rollup};
 use conductor_shared::quota::RateBucket;
 use conductor_shared::record::PolicyVersion;
@@ -58,6 +58,32 @@ pub struct Stage {
     pub now: Now,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// Rows of this batch that later requests in it must see, before sealing: the store has them only when the batch is
+    /// written.
+    pub staged: HashMap<(TenantUid, Vec<u8>), Vec<u8>>,
+}
+
+impl Stage {
+    /// An empty batch.
+    pub fn new(node_seq: u64, now: Now, random: Arc<dyn Random>) -> Self {
+        Self {
+            batch: Batch::default(),
+            events: Vec::new(),
+            node_seq,
+            receipts: 0,
+            now,
+            random,
+            staged: HashMap::new(),
+        }
+    }
+
+    /// A row of a partition, staged in this batch or stored before it, opened.
+    pub fn row(&self, store: &Store, p: &Partition, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
+        if let Some(plain) = self.staged.get(&(p.id.tenant, key.to_vec())) {
+            return Ok(Some(plain.clone()));
+        }
+        store.get(&p.family, key)?.map(|row| p.open(key, &row)).transpose()
+    }
 }
 
 /// A partition.
@@ -82,6 +108,8 @@ pub struct Live {
     pub rolled_back: bool,
     /// Something was staged since the last publication.
     pub dirty: bool,
+    /// Since it was opened nobody asked the signer whether it knows a longer log.
+    pub unproved: bool,
     /// A checkpoint of it is being signed.
     pub signing: bool,
     /// When the oldest unsigned receipt was staged.
@@ -152,6 +180,7 @@ impl Live {
                     version: 0,
                     unsigned_since,
                     quota_denied: None,
+                    folding: Vec::new(),
                     rolled_back: false,
                 }),
             }),
@@ -162,6 +191,7 @@ impl Live {
             rolled_back: false,
             dirty: false,
             signing: false,
+            unproved: true,
             unsigned_since,
             quota_denied: None,
             units,
@@ -189,6 +219,7 @@ impl Live {
             version,
             unsigned_since: self.unsigned_since,
             quota_denied: self.quota_denied,
+            folding: self.folds.counts(),
             rolled_back: self.rolled_back,
         }
     }
@@ -284,6 +315,7 @@ impl Live {
         put_sealed(st, &self.p, &key, &run.unit, &encode(&run.row));
         if run.row.outcome.is_some() {
             st.batch.delete(&self.p.family, &Row::OpenRun(id.0).key());
+            st.staged.insert((self.p.id.tenant, key), encode(&run.row));
         }
     }
 
@@ -294,6 +326,7 @@ impl Live {
         put_sealed(st, &self.p, &key, unit, &encode(step));
         if ended {
             st.batch.delete(&self.p.family, &Row::OpenStep(id.0, number).key());
+            st.staged.insert((self.p.id.tenant, key), encode(step));
         }
     }
 }

@@ -39,11 +39,14 @@ pub(super) fn due(
     let mut items = Vec::new();
     for (tenant, live) in &mut open.partitions {
         let unsigned = live.unsigned();
-        if unsigned == 0 || live.rolled_back || items.len() == CHECKPOINT_BATCH {
+        // After each start the signer is asked once about every log, changed or not: it remembers what a data folder
+        // that was rolled back has forgotten.
+        let unproved = live.unproved && live.log.size() > 0;
+        if (unsigned == 0 && !unproved) || live.rolled_back || items.len() == CHECKPOINT_BATCH {
             continue;
         }
         let old = live.unsigned_since.is_some_and(|t| mono_us >= t + CHECKPOINT_AGE_US);
-        if old || unsigned >= CHECKPOINT_RECEIPTS || (urgent && proposals.waits(*tenant)) {
+        if unproved || old || unsigned >= CHECKPOINT_RECEIPTS || (urgent && proposals.waits(*tenant)) {
             live.signing = true;
             items.push(CheckpointItem {
                 partition: live.p.clone(),
@@ -152,6 +155,7 @@ impl Writer {
         for (id, cp, signed) in list {
             let node = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control));
             let (Some(node), Some(live)) = (node, open.partitions.get_mut(&id.tenant)) else { continue };
+            live.unproved = false;
             live.log.set_checkpoint(&mut st.batch, &live.p, cp.size, signed.clone(), &*random);
             live.unsigned_since = (live.unsigned() > 0).then_some(st.now.mono_us);
             live.dirty = true;
@@ -193,6 +197,7 @@ impl Writer {
         };
         live.rolled_back = true;
         live.signing = false;
+        live.unproved = false;
         live.dirty = true;
         let origin = live.p.origin;
         tracing::error!("{origin} was rolled back: {detail}");

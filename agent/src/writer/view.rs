@@ -46,6 +46,8 @@ pub struct View {
     pub unsigned_since: Option<Micros>,
     /// When a quota last denied something, on the monotonic clock.
     pub quota_denied: Option<Micros>,
+    /// Denials counted and not yet on record: index of the receipt of the first, and how many came after it.
+    pub folding: Vec<(u64, u64)>,
     /// The signer knows a longer or another log than this one: read only.
     pub rolled_back: bool,
 }

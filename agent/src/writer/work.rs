@@ -55,9 +55,8 @@ impl Work<'_> {
         let hash = index_hash(&live.p.keys.index, &text);
         for d in [day, day.saturating_sub(1)] {
             let key = Row::Request(d, hash).key();
-            if let Some(row) = self.store.get(&live.p.family, &key)? {
-                let found: RequestRow =
-                    decode(&live.p.open(&key, &row)?).map_err(|e| live.p.damaged(&key, &e))?;
+            if let Some(row) = st.row(self.store, &live.p, &key)? {
+                let found: RequestRow = decode(&row).map_err(|e| live.p.damaged(&key, &e))?;
                 return Ok(if found.body == once.body {
                     Ok(found.answer.to_decided(live.p.origin))
                 } else {
@@ -75,6 +74,7 @@ impl Work<'_> {
                 None => live.day_unit(st, DayKind::Control)?,
             };
             put_sealed(st, &live.p, &key, &unit, &plain);
+            st.staged.insert((live.p.id.tenant, key), plain);
         }
         Ok(reply)
     }
@@ -182,7 +182,7 @@ impl Work<'_> {
         name: &Text,
     ) -> Result<Reply, ReadError> {
         let Some(run) = live.runs.get(&id) else {
-            let reason = match self.gone(live, id, None)? {
+            let reason = match self.gone(live, st, id, None)? {
                 Gone::Unknown => Reason::RunUnknown,
                 Gone::Ended(_) => Reason::RunClosed,
             };
@@ -246,10 +246,10 @@ impl Work<'_> {
             Some((r.unit.clone(), r.row.clone(), row))
         });
         let Some((unit, run, row)) = open else {
-            return match self.gone(live, id, Some(step))? {
+            return match self.gone(live, st, id, Some(step))? {
                 Gone::Unknown => {
-                    let known =
-                        live.runs.contains_key(&id) || matches!(self.gone(live, id, None)?, Gone::Ended(_));
+                    let known = live.runs.contains_key(&id)
+                        || matches!(self.gone(live, st, id, None)?, Gone::Ended(_));
                     let reason = if known { Reason::StepUnknown } else { Reason::RunUnknown };
                     self.deny(live, st, "step_finish", "", reason.into(), None).map(Err)
                 }
@@ -332,7 +332,7 @@ impl Work<'_> {
         op: &'static str,
         id: RunId,
     ) -> Result<Reply, ReadError> {
-        let reason = match self.gone(live, id, None)? {
+        let reason = match self.gone(live, st, id, None)? {
             Gone::Unknown => Reason::RunUnknown,
             Gone::Ended(_) => Reason::RunClosed,
         };
@@ -348,7 +348,7 @@ impl Work<'_> {
         outcome: Outcome,
     ) -> Result<Reply, ReadError> {
         let Some(mut run) = live.runs.remove(&id) else {
-            return match self.gone(live, id, None)? {
+            return match self.gone(live, st, id, None)? {
                 Gone::Unknown => {
                     self.deny(live, st, "run_finish", "", Reason::RunUnknown.into(), None).map(Err)
                 }
@@ -407,10 +407,9 @@ impl Work<'_> {
         Ok(Ok(Decided { late: Some(was), step, ..self.decided(live, a.index, id) }))
     }
 
-    fn gone(&self, live: &Live, id: RunId, step: Option<u64>) -> Result<Gone, ReadError> {
+    fn gone(&self, live: &Live, st: &Stage, id: RunId, step: Option<u64>) -> Result<Gone, ReadError> {
         let key = step.map_or(Row::EndedRun(id.0), |n| Row::EndedStep(id.0, n)).key();
-        let Some(row) = self.store.get(&live.p.family, &key)? else { return Ok(Gone::Unknown) };
-        let plain = live.p.open(&key, &row)?;
+        let Some(plain) = st.row(self.store, &live.p, &key)? else { return Ok(Gone::Unknown) };
         let outcome = match step {
             None => decode::<RunRow>(&plain).map(|r| r.outcome),
             Some(_) => decode::<StepRow>(&plain).map(|r| r.outcome),

@@ -30,7 +30,10 @@ impl Report {
         let ok = if cmp == ">=" { ratio >= bound } else { ratio <= bound };
         let (n, unit) = ours;
         let word = if ok { "ok" } else { "short" };
-        println!("bench {name} ours={n:.1}{unit} peer={}:{:.1}{unit} ratio={ratio:.2} bar={bar} {word}", peer.0, peer.1);
+        println!(
+            "bench {name} ours={n:.1}{unit} peer={}:{:.1}{unit} ratio={ratio:.2} bar={bar} {word}",
+            peer.0, peer.1
+        );
         self.lines.push(json!({"name": name, "ours": n, "unit": unit, "peer": peer.0, "peer_value": peer.1,
             "ratio": ratio, "bar": bar, "ok": ok}));
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 fn signer_state(node: &Node) -> bool {
     let text = node.client("").get("/metrics");
-    String::from_utf8(text.body).unwrap().contains("conductor_signer_up 1")
+    String::from_utf8(text.body).unwrap().contains("\nconductor_signer_up 1\n")
 }
 
 fn raise() -> Operation {

@@ -105,7 +105,9 @@ fn commands_happen_once_and_as_signed() {
     };
     let replayed = reasons(&node, &up);
     assert!(replayed.contains(&"command_replayed".to_owned()), "{replayed:?}");
-    assert!(reasons(&node, &fresh(up.clone(), 1)).contains(&"base_stale".to_owned()));
+    let mut stale = fresh(up.clone(), 1);
+    stale.operation = set(700);
+    assert_eq!(reasons(&node, &stale), ["base_stale"]);
     let mut c = node.compose(a.uid, set(600));
     c.audience = conductor_shared::command::Audience::Nodes(vec![NodeId([9; 16])]);
     assert_eq!(reasons(&node, &c), ["command_audience"]);

@@ -124,7 +124,8 @@ async fn overview_facts_resume_and_resync() {
         assert!(["hello_expected", "version_unknown"].contains(&why.as_str()), "{why}");
     }
     let mut s = connect(&node, &session).await.unwrap();
-    s.send(Message::Binary(vec![7; 300_000].into())).await.unwrap();
+    // The agent may hang up before it has taken it all.
+    let _ = s.send(Message::Binary(vec![7; 300_000].into())).await;
     while next(&mut s).await.is_some() {}
     assert_eq!(tokio::task::block_in_place(|| node.client("").get("/healthz").status), 200);
 }

@@ -116,7 +116,8 @@ fn summaries(m: &mut Model, agent: usize, batch: Vec<Summary>) {
             match m.pins.see(origin, s.size, s.root, m.now.wall_us) {
                 Seen::Forked(what) => alarms.push((s.clone(), what)),
                 Seen::Epoch(o) if o.epoch > origin.epoch => {
-                    let what = format!("it is back at epoch {}; epoch {} was seen before", origin.epoch, o.epoch);
+                    let what =
+                        format!("it is back at epoch {}; epoch {} was seen before", origin.epoch, o.epoch);
                     alarms.push((s.clone(), what));
                 }
                 Seen::New | Seen::Same | Seen::Longer | Seen::Epoch(_) => {}

@@ -374,7 +374,9 @@ fn back(m: &mut Model, out: &mut Vec<Effect>, quit: bool) {
 
 fn copy(m: &mut Model, out: &mut Vec<Effect>) {
     let text = match m.screen() {
-        Screen::Overview => m.agents.get(m.agent).and_then(|a| a.info.as_ref()).map(|i| i.node_id.to_string()),
+        Screen::Overview => {
+            m.agents.get(m.agent).and_then(|a| a.info.as_ref()).map(|i| i.node_id.to_string())
+        }
         Screen::Tenants | Screen::Tenant => m.tenants.selected.map(|k| k.tenant.to_string()),
         Screen::Receipts | Screen::Receipt => {
             m.receipts.origin.zip(m.receipts.selected).map(|(o, i)| format!("{o} {i}"))

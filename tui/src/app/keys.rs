@@ -230,7 +230,8 @@ pub(crate) fn docs() -> String {
         let _ = write!(out, "\n## {}\n\n| key | what it does | |\n|---|---|---|\n", scope.title());
         for b in KEYS.iter().filter(|b| b.scope == scope) {
             let keys: Vec<String> = b.keys.split(' ').map(|k| format!("`{k}`")).collect();
-            let _ = writeln!(out, "| {} | {} | {} |", keys.join(" "), b.help, if b.changes { "!" } else { "" });
+            let _ =
+                writeln!(out, "| {} | {} | {} |", keys.join(" "), b.help, if b.changes { "!" } else { "" });
         }
     }
     out

@@ -188,7 +188,9 @@ pub(crate) fn tick(m: &mut Model, out: &mut Vec<Effect>) {
                     let t = m.agent_of(a.target.key).map_or(0, |a| a.time_us(m.now));
                     let (op, why) = (a.command().operation.clone(), a.command().reason.raw().to_owned());
                     let before = a.before.take();
-                    if let Some(mut new) = ConfirmAction::compose(a.target.clone(), op, None, &why, t, &mut m.ids) {
+                    if let Some(mut new) =
+                        ConfirmAction::compose(a.target.clone(), op, None, &why, t, &mut m.ids)
+                    {
                         new.before = before;
                         *a = new;
                     }

@@ -205,7 +205,13 @@ pub struct Model {
 
 impl Model {
     /// At the start.
-    pub(crate) fn new(endpoints: &[String], look: Look, theme: ThemeName, read_only: bool, seed: [u8; 32]) -> Self {
+    pub(crate) fn new(
+        endpoints: &[String],
+        look: Look,
+        theme: ThemeName,
+        read_only: bool,
+        seed: [u8; 32],
+    ) -> Self {
         Self {
             now: Now::default(),
             size: (80, 24),

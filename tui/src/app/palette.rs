@@ -44,7 +44,13 @@ pub(crate) struct Entry {
     pub(crate) changes: bool,
 }
 
-const fn e(name: &'static str, args: &'static str, help: &'static str, command: Command, changes: bool) -> Entry {
+const fn e(
+    name: &'static str,
+    args: &'static str,
+    help: &'static str,
+    command: Command,
+    changes: bool,
+) -> Entry {
     Entry { name, args, help, command, changes }
 }
 

@@ -76,7 +76,8 @@ fn node_id(n: u8) -> NodeId {
 
 /// Control state with one ramp at this value, which came from a tenth of it.
 pub(crate) fn control(name: &str, hundredths: u16) -> ControlState {
-    let mut s = ControlState { name: Some(ident(name)), last: Some(40), revision: 7, ..ControlState::default() };
+    let mut s =
+        ControlState { name: Some(ident(name)), last: Some(40), revision: 7, ..ControlState::default() };
     for w in ["etl", "settle-invoices", "train"] {
         s.workflows.insert(ident(w));
     }
@@ -96,9 +97,14 @@ pub(crate) fn origin() -> Origin {
 
 /// A receipt of this kind. Its proof parts are empty.
 pub(crate) fn receipt(index: u64, kind_name: &str, summary: &str) -> ReceiptJson {
-    let kind = conductor_shared::fact::SCHEMAS.iter().find(|s| s.name == kind_name).map_or(0x0fff, |s| s.kind);
+    let kind =
+        conductor_shared::fact::SCHEMAS.iter().find(|s| s.name == kind_name).map_or(0x0fff, |s| s.kind);
     let verdict = (kind >= 0x1000).then(|| if index % 5 == 2 { Verdict::Deny } else { Verdict::Allow });
-    let field = |name: &str, shown: &str| FieldJson { name: name.into(), disclosure: String::new(), shown: shown.into() };
+    let field = |name: &str, shown: &str| FieldJson {
+        name: name.into(),
+        disclosure: String::new(),
+        shown: shown.into(),
+    };
     ReceiptJson {
         index,
         time_us: AGENT_US - 60_000_000 + index * 1_000_000,
@@ -171,8 +177,18 @@ fn with_tenants(tenants: &[String], look: Look, theme: ThemeName) -> Model {
 /// The console of the pictures: a dozen tenants, a minute of traffic, some trouble.
 pub(crate) fn demo(look: Look, theme: ThemeName) -> Model {
     let names: Vec<String> = [
-        "acme", "aurora-labs", "bluefin", "cobalt-pay", "delta-research", "ember", "fjord-health", "granite",
-        "helios-energy", "iris-video", "juniper", "kestrel-maps",
+        "acme",
+        "aurora-labs",
+        "bluefin",
+        "cobalt-pay",
+        "delta-research",
+        "ember",
+        "fjord-health",
+        "granite",
+        "helios-energy",
+        "iris-video",
+        "juniper",
+        "kestrel-maps",
     ]
     .map(str::to_owned)
     .to_vec();

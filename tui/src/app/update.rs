@@ -43,9 +43,7 @@ pub(crate) fn update(m: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::Agent(..) => {}
         Msg::Receipts(key, page) => receipts(m, key, page),
         Msg::Proof(key, index, got) => {
-            if m.receipts.key == Some(key)
-                && m.receipts.detail.as_ref().is_some_and(|(i, _)| *i == index)
-            {
+            if m.receipts.key == Some(key) && m.receipts.detail.as_ref().is_some_and(|(i, _)| *i == index) {
                 let d = got.map_or_else(Detail::Failed, Detail::Ready);
                 m.receipts.detail = Some((index, d));
                 m.dirty = true;
@@ -106,7 +104,10 @@ fn ages(m: &Model) -> u64 {
         }
         mix(u64::from(a.fresh(m.now)));
         // Sparklines move on by a slot, while there is anything in them.
-        if a.fresh(m.now) && m.screen() != Screen::Receipts && a.spark.last(m.now.mono_us, 32).iter().any(|c| *c != (0, 0)) {
+        if a.fresh(m.now)
+            && m.screen() != Screen::Receipts
+            && a.spark.last(m.now.mono_us, 32).iter().any(|c| *c != (0, 0))
+        {
             mix(m.now.mono_us / super::spark::SLOT_US);
         }
     }

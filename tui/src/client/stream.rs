@@ -297,7 +297,9 @@ mod tests {
             rest.push(m);
         }
         let at = |f: fn(&AgentMsg) -> bool| rest.iter().position(f).unwrap();
-        assert!(matches!(&rest[at(|m| matches!(m, AgentMsg::Summaries(_)))], AgentMsg::Summaries(s) if s[0].allowed == 9_999));
+        assert!(
+            matches!(&rest[at(|m| matches!(m, AgentMsg::Summaries(_)))], AgentMsg::Summaries(s) if s[0].allowed == 9_999)
+        );
         assert!(at(|m| matches!(m, AgentMsg::Summaries(_))) < at(|m| matches!(m, AgentMsg::OverviewEnd)));
         assert!(o.is_empty());
     }

@@ -3,7 +3,7 @@
 use super::format::{count, fit, safe, span, wrap};
 use super::help;
 use super::theme::Tone;
-use crate::app::action::{object_words, sentence, Target};
+use crate::app::action::{Target, object_words, sentence};
 use crate::app::dialog::{Confirm, Field, Layer, Loosen, Notice, Radius, RampForm, Unlock, Waiting};
 use crate::app::input::Input;
 use crate::app::keys::{Scope, bindings};
@@ -41,7 +41,15 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>) {
 }
 
 /// A frame in the middle; gives the area inside.
-fn frame(m: &Model, f: &mut Frame<'_>, title: &str, tone: Tone, width: u16, height: u16, lines: Vec<Line<'_>>) -> Rect {
+fn frame(
+    m: &Model,
+    f: &mut Frame<'_>,
+    title: &str,
+    tone: Tone,
+    width: u16,
+    height: u16,
+    lines: Vec<Line<'_>>,
+) -> Rect {
     let (w, h) = (width.min(m.size.0), height.min(m.size.1));
     let area = Rect { x: (m.size.0 - w) / 2, y: (m.size.1 - h) / 3, width: w, height: h };
     let look = &m.look;
@@ -234,19 +242,16 @@ fn loosen(m: &Model, f: &mut Frame<'_>, l: &Loosen) {
 fn radius(m: &Model, r: &Radius, width: usize, lines: &mut Vec<Line<'static>>) {
     let look = &m.look;
     match r {
-        Radius::Loading => lines.push(Line::styled("counting the last hour's requests", look.style(Tone::Dim))),
+        Radius::Loading => {
+            lines.push(Line::styled("counting the last hour's requests", look.style(Tone::Dim)))
+        }
         Radius::Failed(e) => {
             for l in wrap(&format!("{} no blast radius: {}", look.bad(), safe(e, 160)), width) {
                 lines.push(Line::styled(l, look.style(Tone::Bad)));
             }
         }
         Radius::Ready(p, at) => {
-            let words = format!(
-                "{} {} {}",
-                object_words(&p.before),
-                look.arrow(),
-                object_words(&p.after)
-            );
+            let words = format!("{} {} {}", object_words(&p.before), look.arrow(), object_words(&p.after));
             lines.push(Line::styled(fit(&words, width, look.more()), look.style(Tone::Accent)));
             lines.push(Line::raw(""));
             let age = span(m.now.mono_us.saturating_sub(*at));
@@ -263,7 +268,10 @@ fn radius(m: &Model, r: &Radius, width: usize, lines: &mut Vec<Line<'static>>) {
             )];
             said.push(Span::raw(format!(", {} newly denied", count(p.newly_denied))));
             if p.open_runs_stopped > 0 {
-                said.push(Span::styled(format!(", {} open runs stopped", count(p.open_runs_stopped)), look.style(Tone::Warn)));
+                said.push(Span::styled(
+                    format!(", {} open runs stopped", count(p.open_runs_stopped)),
+                    look.style(Tone::Warn),
+                ));
             }
             if p.class == ChangeClass::Tighten {
                 said.push(Span::styled("  the agent says: nothing is looser", look.style(Tone::Good)));
@@ -354,7 +362,8 @@ fn alarms(m: &Model, f: &mut Frame<'_>) {
         }
     }
     if m.alarms.len() > room.max(1) {
-        lines.push(Line::styled(format!("and {} older", m.alarms.len() - room.max(1)), look.style(Tone::Dim)));
+        lines
+            .push(Line::styled(format!("and {} older", m.alarms.len() - room.max(1)), look.style(Tone::Dim)));
     }
     boxed(m, f, " Alarms ", Tone::Bad, width, lines);
 }

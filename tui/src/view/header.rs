@@ -27,7 +27,8 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
         let here = screen == main;
         tabs.push(Span::raw(" "));
         tabs.push(Span::styled(format!("{} ", n + 1), look.style(Tone::Key)));
-        let (text, tone) = if here { (format!("[{name}]"), Tone::Title) } else { (format!(" {name} "), Tone::Dim) };
+        let (text, tone) =
+            if here { (format!("[{name}]"), Tone::Title) } else { (format!(" {name} "), Tone::Dim) };
         tabs.push(Span::styled(text, look.style(tone)));
     }
     let here = match m.screen() {
@@ -74,17 +75,22 @@ pub(crate) fn link(m: &Model, a: &Agent) -> (&'static str, String, Tone) {
         Link::Connecting => (look.lost(), "connecting".into(), Tone::Warn),
         Link::Lost { why, retry_at_us } => {
             let retry = retry_at_us.saturating_sub(m.now.mono_us);
-            let next = if retry < 1_000_000 { "trying".into() } else { format!("next try in {}", span(retry)) };
+            let next =
+                if retry < 1_000_000 { "trying".into() } else { format!("next try in {}", span(retry)) };
             let dated = match age {
                 Some(us) => format!("lost {} ago", span(us)),
                 None => "not reached".into(),
             };
             (look.lost(), format!("{dated}, {next}: {}", safe(why, 60)), Tone::Bad)
         }
-        Link::Live if !a.complete => {
-            (look.lost(), format!("{} of {} tenants", a.overview.1.min(a.overview.0), a.overview.0), Tone::Warn)
+        Link::Live if !a.complete => (
+            look.lost(),
+            format!("{} of {} tenants", a.overview.1.min(a.overview.0), a.overview.0),
+            Tone::Warn,
+        ),
+        Link::Live if a.fresh(m.now) && age.is_some_and(|a| a < 2_000_000) => {
+            (look.ok(), "live".into(), Tone::Good)
         }
-        Link::Live if a.fresh(m.now) && age.is_some_and(|a| a < 2_000_000) => (look.ok(), "live".into(), Tone::Good),
         Link::Live => {
             let old = age.map_or_else(String::new, span);
             (look.warn(), format!("{old} old"), Tone::Warn)

@@ -47,7 +47,8 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let first = layout::first_agent(m);
     for (n, a) in m.agents.iter().enumerate().skip(first).take(usize::from(list.height)) {
         let cells = row(m, a, n == m.agent);
-        let cells: Vec<Cell> = cells.into_iter().enumerate().filter(|(i, _)| shown.contains(i)).map(|c| c.1).collect();
+        let cells: Vec<Cell> =
+            cells.into_iter().enumerate().filter(|(i, _)| shown.contains(i)).map(|c| c.1).collect();
         let line = columns(look, cells, &widths);
         lines.push(if n == m.agent { line.patch_style(look.style(Tone::Selected)) } else { line });
     }
@@ -118,7 +119,8 @@ fn needs(m: &Model, f: &mut Frame<'_>, area: Rect) {
         let (mark, tone) = level(m, a.level);
         let agent = m.agents.get(a.agent);
         let fresh = agent.is_some_and(|a| a.fresh(m.now));
-        let mut spans = vec![Span::styled(format!("  {mark} "), look.style(if fresh { tone } else { Tone::Stale }))];
+        let mut spans =
+            vec![Span::styled(format!("  {mark} "), look.style(if fresh { tone } else { Tone::Stale }))];
         if m.agents.len() > 1 {
             spans.push(Span::styled(format!("{}: ", agent.map_or("", Agent::name)), look.style(Tone::Title)));
         }

@@ -29,12 +29,27 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
         }
         Detail::Ready(got) => {
             let report = &got.1;
-            lines.push(answer(m, "signature", &report.signature, "the pinned signer key signs the checkpoint", width));
-            lines.push(answer(m, "inclusion", &report.inclusion, "it stands in the log the checkpoint speaks of", width));
+            lines.push(answer(
+                m,
+                "signature",
+                &report.signature,
+                "the pinned signer key signs the checkpoint",
+                width,
+            ));
+            lines.push(answer(
+                m,
+                "inclusion",
+                &report.inclusion,
+                "it stands in the log the checkpoint speaks of",
+                width,
+            ));
             lines.push(answer(m, "complete", &report.completeness, "no field is withheld", width));
             if let Some((o, size)) = report.origin.zip(report.size) {
                 let words = format!("  checkpoint of {o} at {size} entries");
-                lines.push(Line::styled(super::format::fit(&words, width + 2, look.more()), look.style(Tone::Dim)));
+                lines.push(Line::styled(
+                    super::format::fit(&words, width + 2, look.more()),
+                    look.style(Tone::Dim),
+                ));
             }
         }
     }

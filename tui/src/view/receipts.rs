@@ -24,7 +24,8 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     }
     flex(area.width, &mut widths, 5);
     let heads = ["", "index", "time Z", "answer", "kind", "what"];
-    let head = heads.iter().enumerate().map(|(i, h)| Cell { right: i == 1, ..cell(*h, look.style(Tone::Dim)) });
+    let head =
+        heads.iter().enumerate().map(|(i, h)| Cell { right: i == 1, ..cell(*h, look.style(Tone::Dim)) });
     lines.push(columns(look, head.collect(), &widths));
     for r in m.receipts.window(m.receipts.offset, height) {
         let selected = m.receipts.selected == Some(r.index);
@@ -32,7 +33,11 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
         lines.push(if selected { line.patch_style(look.style(Tone::Selected)) } else { line });
     }
     if m.receipts.len() == 0 {
-        let text = if m.receipts.rows.is_empty() { "  No receipts are here yet." } else { "  No receipt passes the filter." };
+        let text = if m.receipts.rows.is_empty() {
+            "  No receipts are here yet."
+        } else {
+            "  No receipt passes the filter."
+        };
         lines.push(Line::raw(""));
         lines.push(Line::styled(text, look.style(Tone::Dim)));
     }

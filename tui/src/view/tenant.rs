@@ -69,7 +69,9 @@ fn heading(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
         spans.push(Span::styled(text, look.style(Tone::Warn)));
     }
     if !m.fresh(r.key) {
-        let age = agent.and_then(|a| a.age_us(m.now)).map_or_else(|| "of unknown age".into(), |a| format!("{} old", span(a)));
+        let age = agent
+            .and_then(|a| a.age_us(m.now))
+            .map_or_else(|| "of unknown age".into(), |a| format!("{} old", span(a)));
         spans.push(Span::styled(format!(" {} data {age} ", look.warn()), look.style(Tone::Warn)));
     }
     vec![Line::from(spans), Line::raw("")]
@@ -150,20 +152,28 @@ fn rules(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
         out.push(section(m, "Waiting for a checkpoint"));
         for p in s.pending.values().take(4) {
             let words = crate::view::format::safe(&p.change.join(" "), 60);
-            out.push(Line::styled(format!("  {} {words}, proposed in {}", look.note(), p.index), look.style(Tone::Accent)));
+            out.push(Line::styled(
+                format!("  {} {words}, proposed in {}", look.note(), p.index),
+                look.style(Tone::Accent),
+            ));
         }
     }
     if !s.incidents.is_empty() {
         out.push(section(m, "Incidents"));
         for i in s.incidents.values().take(4) {
-            let words = format!("  {} {} since {}, receipt {}", look.bad(), i.cause, date(i.since_us), i.index);
+            let words =
+                format!("  {} {} since {}, receipt {}", look.bad(), i.cause, date(i.since_us), i.index);
             out.push(Line::styled(words, look.style(Tone::Bad)));
         }
     }
     out.push(section(m, "Catalog"));
     let list: Vec<&str> = s.workflows.iter().take(12).map(conductor_shared::ids::Ident::as_str).collect();
     let more = s.workflows.len().saturating_sub(12);
-    let mut words = if list.is_empty() { "  no workflow is registered".to_owned() } else { format!("  {}", list.join(", ")) };
+    let mut words = if list.is_empty() {
+        "  no workflow is registered".to_owned()
+    } else {
+        format!("  {}", list.join(", "))
+    };
     if more > 0 {
         words += &format!(" and {more} more");
     }
@@ -180,14 +190,19 @@ fn log(m: &Model, r: &Row) -> Vec<Line<'static>> {
     let words = |k: &str, v: String, tone| {
         Line::from(vec![Span::styled(format!("  {k:<9}"), dim), Span::styled(v, look.style(tone))])
     };
-    out.push(words("entries", format!("{}, {} signed, epoch {}", count(t.size), count(t.signed), t.epoch), Tone::Text));
+    out.push(words(
+        "entries",
+        format!("{}, {} signed, epoch {}", count(t.size), count(t.signed), t.epoch),
+        Tone::Text,
+    ));
     if t.last_us > 0 {
         out.push(words("newest", date(t.last_us), Tone::Text));
     }
-    let origin = m
-        .agent_of(r.key)
-        .and_then(|a| a.info.as_ref())
-        .map(|i| Origin { node: i.node_id, tenant: t.tenant, epoch: u64::from(t.epoch) });
+    let origin = m.agent_of(r.key).and_then(|a| a.info.as_ref()).map(|i| Origin {
+        node: i.node_id,
+        tenant: t.tenant,
+        epoch: u64::from(t.epoch),
+    });
     let pin = origin.and_then(|o| m.pins.get(&o));
     let (text, tone) = match pin {
         _ if r.forked => (format!("{} forked or shrank: press a", look.bad()), Tone::Bad),

@@ -50,7 +50,8 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     lines.push(columns(look, head.collect(), &widths));
     for r in m.tenants.window(m.tenants.offset, height) {
         let selected = m.tenants.selected == Some(r.key);
-        let cells = row(m, r, selected).into_iter().enumerate().filter(|(i, _)| shown.contains(i)).map(|c| c.1);
+        let cells =
+            row(m, r, selected).into_iter().enumerate().filter(|(i, _)| shown.contains(i)).map(|c| c.1);
         let line = columns(look, cells.collect(), &widths);
         lines.push(if selected { line.patch_style(look.style(Tone::Selected)) } else { line });
     }
@@ -76,10 +77,7 @@ fn title(m: &Model, height: usize) -> Line<'static> {
     let order = if m.tenants.reverse { ", turned round" } else { "" };
     Line::from(vec![
         Span::styled(format!("  {count} tenants"), m.look.style(Tone::Title)),
-        Span::styled(
-            format!("  {from}-{to}  by {}{order}", m.tenants.sort.name()),
-            m.look.style(Tone::Dim),
-        ),
+        Span::styled(format!("  {from}-{to}  by {}{order}", m.tenants.sort.name()), m.look.style(Tone::Dim)),
     ])
 }
 

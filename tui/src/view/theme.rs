@@ -105,9 +105,8 @@ impl Look {
                 Tone::Field => s.add_modifier(Modifier::UNDERLINED),
             };
         }
-        let pick = |dark: u8, light: u8| {
-            Color::Indexed(if self.theme == ThemeName::Light { light } else { dark })
-        };
+        let pick =
+            |dark: u8, light: u8| Color::Indexed(if self.theme == ThemeName::Light { light } else { dark });
         match tone {
             Tone::Text => s,
             Tone::Dim => s.fg(pick(245, 243)),
@@ -128,7 +127,8 @@ impl Look {
     /// The badge of an environment: its word, and a ground of its own.
     pub(crate) fn environment(&self, word: &str) -> (String, Style) {
         if self.plain() {
-            let weight = if word == "production" { Modifier::REVERSED | Modifier::BOLD } else { Modifier::BOLD };
+            let weight =
+                if word == "production" { Modifier::REVERSED | Modifier::BOLD } else { Modifier::BOLD };
             return (format!("[{word}]"), Style::new().add_modifier(weight));
         }
         let (fg, bg) = match word {
@@ -138,7 +138,10 @@ impl Look {
             "development" => (231, 66),
             _ => (231, 240),
         };
-        (format!(" {word} "), Style::new().fg(Color::Indexed(fg)).bg(Color::Indexed(bg)).add_modifier(Modifier::BOLD))
+        (
+            format!(" {word} "),
+            Style::new().fg(Color::Indexed(fg)).bg(Color::Indexed(bg)).add_modifier(Modifier::BOLD),
+        )
     }
 
     fn pick(&self, fine: &'static str, ascii: &'static str) -> &'static str {
@@ -230,7 +233,9 @@ mod tests {
     fn no_color_has_no_colour() {
         for theme in ThemeName::ALL {
             let look = Look::new(theme, true, false);
-            for tone in [Tone::Good, Tone::Warn, Tone::Bad, Tone::Allow, Tone::Deny, Tone::Selected, Tone::Stale] {
+            for tone in
+                [Tone::Good, Tone::Warn, Tone::Bad, Tone::Allow, Tone::Deny, Tone::Selected, Tone::Stale]
+            {
                 let s = look.style(tone);
                 assert_eq!((s.fg, s.bg), (None, None), "{tone:?}");
             }

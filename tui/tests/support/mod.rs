@@ -1,15 +1,17 @@
 //! A made-up agent on a unix socket: enough HTTP and WebSocket for the console, over a link as slow as asked for.
 
+use conductor_shared::command::Command;
 use conductor_shared::fact::{ChangeClass, Verdict};
 use conductor_shared::fold::ControlState;
 use conductor_shared::http::{
     Challenge, CommandOutcome, CommandStatus, NodeInfo, Preview, ReceiptJson, ReceiptPage, ReceiptRef,
     SessionOpened, SignedText,
 };
-use conductor_shared::command::Command;
 use conductor_shared::ids::{Ident, NodeId, Origin, TenantUid};
 use conductor_shared::ramp::Ramp;
-use conductor_shared::stream::{FromConsole, MAX_FRAME, NodeHealth, SignerState, Summary, ToConsole, VERSION};
+use conductor_shared::stream::{
+    FromConsole, MAX_FRAME, NodeHealth, SignerState, Summary, ToConsole, VERSION,
+};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::Serialize;
 use std::path::Path;
@@ -190,8 +192,12 @@ fn answer(path: &str, body: &[u8], commands: &Mutex<Vec<String>>) -> (&'static s
     if path == "/v1/commands" {
         let signed: SignedText = serde_json::from_slice(body).unwrap();
         let c = Command::parse(signed.text.as_bytes()).unwrap();
-        conductor_shared::checkpoint::verify_minisign(&signed.public_key, signed.text.as_bytes(), &signed.signature)
-            .unwrap();
+        conductor_shared::checkpoint::verify_minisign(
+            &signed.public_key,
+            signed.text.as_bytes(),
+            &signed.signature,
+        )
+        .unwrap();
         commands.lock().unwrap().push(signed.text);
         return json(&CommandOutcome {
             command_id: c.command_id,
@@ -229,16 +235,25 @@ fn answer(path: &str, body: &[u8], commands: &Mutex<Vec<String>>) -> (&'static s
             summary: format!("run of etl {index} \u{1b}[2J hostile"),
             verdict: Some(if index % 4 == 0 { Verdict::Deny } else { Verdict::Allow }),
         });
-        return json(&ReceiptPage { origin: origin(uid(0)), size: 100, receipts: receipts.collect(), next: None });
+        return json(&ReceiptPage {
+            origin: origin(uid(0)),
+            size: 100,
+            receipts: receipts.collect(),
+            next: None,
+        });
     }
-    ("404 Not Found", r#"{"type":"about:blank","title":"not here","status":404,"detail":"not made up"}"#.into())
+    (
+        "404 Not Found",
+        r#"{"type":"about:blank","title":"not here","status":404,"detail":"not made up"}"#.into(),
+    )
 }
 
 async fn stream(mut ws: WebSocketStream<UnixStream>, fake: Fake) {
     let text = |m: &ToConsole| Message::text(serde_json::to_string(m).unwrap());
     let Some(Ok(_hello)) = ws.next().await else { return };
     tokio::time::sleep(fake.delay).await;
-    let hello = ToConsole::Hello { version: VERSION, node: info(), node_seq: 9, resumed: false, resync: None };
+    let hello =
+        ToConsole::Hello { version: VERSION, node: info(), node_seq: 9, resumed: false, resync: None };
     let _ = ws.send(text(&hello)).await;
     let _ = ws.send(text(&ToConsole::OverviewBegin { tenants: u64::from(fake.tenants) })).await;
     let all: Vec<u32> = (0..fake.tenants).collect();

@@ -43,7 +43,9 @@ fn drive(core: &Core, lanes: &mut [Lane], time: Duration) -> (u64, f64, Vec<u32>
         let lane_count = lanes.len();
         let lane = &mut lanes[turn % lane_count];
         turn += 1;
-        let op = if lane.started > lane.finished + 300 || (turn / lane_count) % 2 == 1 && lane.started > lane.finished {
+        let op = if lane.started > lane.finished + 300
+            || (turn / lane_count) % 2 == 1 && lane.started > lane.finished
+        {
             lane.finished += 1;
             Op::FinishStep {
                 run: lane.run,
@@ -112,7 +114,8 @@ pub fn ledger(report: &mut Report) {
             })
             .collect();
         drive(&core, &mut lanes, Duration::from_secs(1));
-        let (mut ratios, mut ours, mut peer, mut rates, mut each, mut late) = (vec![], vec![], vec![], vec![], vec![], vec![]);
+        let (mut ratios, mut ours, mut peer, mut rates, mut each, mut late) =
+            (vec![], vec![], vec![], vec![], vec![], vec![]);
         for _ in 0..ROUNDS {
             let (n, seconds, sizes, mut l) = drive(&core, &mut lanes, ROUND);
             let bytes: f64 = sizes.iter().map(|s| f64::from(*s)).sum();
@@ -152,7 +155,13 @@ pub fn provision(report: &mut Report) {
     let after = resident();
     // Measured by DESIGN on such a machine, with nothing but RocksDB: 1.0 s to make, 1.8 s to open.
     report.line("provision-1000", (made, "s"), ("rocksdb-alone", 1.0), made / 1.0, "<=10");
-    report.line("reopen-1000", (median(opened.clone()), "s"), ("rocksdb-alone", 1.8), median(opened) / 1.8, "<=5");
+    report.line(
+        "reopen-1000",
+        (median(opened.clone()), "s"),
+        ("rocksdb-alone", 1.8),
+        median(opened) / 1.8,
+        "<=5",
+    );
     report.note(&format!(
         "{} MB more memory after five openings; the peer's numbers are DESIGN's, not of this run",
         after.saturating_sub(before) / 1_000_000

@@ -123,7 +123,9 @@ pub fn http(report: &mut Report) {
     let node = Node::start();
     let tenants: Vec<Tenant> = ["acme", "bolt", "coil", "dyne"].iter().map(|n| node.tenant(n)).collect();
     for t in &tenants {
-        for kind in [QuotaKind::StepRate, QuotaKind::StepBurst, QuotaKind::ReceiptBacklog, QuotaKind::ConcurrentRuns] {
+        for kind in
+            [QuotaKind::StepRate, QuotaKind::StepBurst, QuotaKind::ReceiptBacklog, QuotaKind::ConcurrentRuns]
+        {
             node.command(t.uid, Operation::QuotaSet { kind, limit: kind.max() });
         }
     }
@@ -140,7 +142,9 @@ pub fn http(report: &mut Report) {
         let (start, mut n, mut open) = (format!("/v1/runs/{run}/steps"), 0u64, false);
         Box::new(move || {
             let path = if open { format!("{start}/{n}/finish") } else { start.clone() };
-            let r = c.once("POST", &path, if open { done.as_bytes() } else { body.as_bytes() }, &[]).expect("answered");
+            let r = c
+                .once("POST", &path, if open { done.as_bytes() } else { body.as_bytes() }, &[])
+                .expect("answered");
             assert_eq!(r.status, 200, "{}", String::from_utf8_lossy(&r.body));
             n += u64::from(!open);
             open = !open;
@@ -150,7 +154,8 @@ pub fn http(report: &mut Report) {
         let mut s = BufReader::new(UnixStream::connect(&redis.socket).expect("redis"));
         let (sha, key) = (redis.sha.clone(), format!("tenant-{}", i % 4));
         Box::new(move || {
-            let said = call(&mut s, &["EVALSHA", &sha, "1", &key, "77", "individuals_ID0000004"]).expect("answered");
+            let said =
+                call(&mut s, &["EVALSHA", &sha, "1", &key, "77", "individuals_ID0000004"]).expect("answered");
             assert_eq!(said, "allow");
         })
     };
@@ -165,7 +170,13 @@ pub fn http(report: &mut Report) {
             la.append(&mut lx);
             lb.append(&mut ly);
         }
-        report.line(&format!("http-{connections}"), (median(a), "/s"), ("redis-evalsha", median(b)), median(r), ">=1.0");
+        report.line(
+            &format!("http-{connections}"),
+            (median(a), "/s"),
+            ("redis-evalsha", median(b)),
+            median(r),
+            ">=1.0",
+        );
         report.note(&format!(
             "p99 {:.1} ms ours, {:.1} ms redis; ours parses HTTP and JSON, proves scope, hashes, seals and signs as well; ours alternates step start and finish",
             p99(la), p99(lb)

@@ -35,7 +35,12 @@ pub fn ident(text: &str) -> Ident {
     Ident::new(text).expect("an identifier")
 }
 
-fn parts(dir: &Path, board: &Arc<Board>, queues: &Arc<Queues>, clock: &Arc<RealClock>) -> (Parts, crossbeam_channel::Receiver<CheckpointJob>) {
+fn parts(
+    dir: &Path,
+    board: &Arc<Board>,
+    queues: &Arc<Queues>,
+    clock: &Arc<RealClock>,
+) -> (Parts, crossbeam_channel::Receiver<CheckpointJob>) {
     let (jobs_in, jobs) = crossbeam_channel::bounded(2);
     let parts = Parts {
         data: dir.join("data"),
@@ -84,7 +89,13 @@ impl Core {
                 for job in jobs {
                     let sign = |c: Checkpoint| {
                         let (text, comment) = (c.text(), c.trusted_comment());
-                        let s = minisign::sign(Some(&signer.pk), &signer.sk, text.as_bytes(), Some(&comment), None);
+                        let s = minisign::sign(
+                            Some(&signer.pk),
+                            &signer.sk,
+                            text.as_bytes(),
+                            Some(&comment),
+                            None,
+                        );
                         (c, SignedCheckpoint { text, signature: s.expect("signed").to_string() })
                     };
                     let list = job.items.iter().map(|i| {
@@ -154,15 +165,25 @@ impl Core {
                         nonce: [0; 16],
                     };
                     let text = command.text().into_bytes();
-                    let signed =
-                        Signed { command, text, signature: String::new(), person: key.person, key_id: key_id.clone() };
+                    let signed = Signed {
+                        command,
+                        text,
+                        signature: String::new(),
+                        person: key.person,
+                        key_id: key_id.clone(),
+                    };
                     let (tx, rx) = oneshot::channel();
                     self.queues.push(Ask::Command(Box::new(signed), tx)).expect("taken");
                     waiting.push(rx);
                 }
                 for rx in waiting {
                     let outcome = rx.blocking_recv().expect("answered").expect("allowed");
-                    assert_eq!(outcome.status, conductor_shared::http::CommandStatus::Effective, "{:?}", outcome.reasons);
+                    assert_eq!(
+                        outcome.status,
+                        conductor_shared::http::CommandStatus::Effective,
+                        "{:?}",
+                        outcome.reasons
+                    );
                 }
             }
         }
@@ -208,6 +229,7 @@ pub fn reopen(dir: &Path, node: conductor_shared::ids::NodeId) -> Duration {
 /// Resident memory of this process, bytes.
 pub fn resident() -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib = text.lines().find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let kib =
+        text.lines().find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
 }

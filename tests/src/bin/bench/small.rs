@@ -31,9 +31,8 @@ pub fn gate(report: &mut Report) {
     ];
     let control = ops.iter().fold(ControlState::default(), |s, op| s.after(op));
     let million = NonZeroU32::new(1_000_000).expect("not zero");
-    let limiters: Vec<_> = (0..4)
-        .map(|_| RateLimiter::keyed(Quota::per_second(million).allow_burst(million)))
-        .collect();
+    let limiters: Vec<_> =
+        (0..4).map(|_| RateLimiter::keyed(Quota::per_second(million).allow_burst(million))).collect();
     let key = [7u8; 16];
     let mut gate = Gate::default();
     let begun = Instant::now();
@@ -62,7 +61,13 @@ pub fn gate(report: &mut Report) {
     let count = allocation_counter::measure(|| {
         ours_of();
     });
-    report.line("hot-decision-allocations", (count.count_total as f64, ""), ("none", 0.0), count.count_total as f64, "<=0");
+    report.line(
+        "hot-decision-allocations",
+        (count.count_total as f64, ""),
+        ("none", 0.0),
+        count.count_total as f64,
+        "<=0",
+    );
     report.note("run start (catalog, open runs, backlog, kill, ramp) and step start (backlog, kill, rate) together; governor: four limits, one key");
 }
 
@@ -72,7 +77,10 @@ pub fn frame(report: &mut Report) {
     let time = |m: &conductor_tui::app::Model| {
         let begun = Instant::now();
         for _ in 0..200 {
-            black_box(conductor_tui::app::bench_frame(m, 120, 40));
+            let backend = ratatui::backend::TestBackend::new(120, 40);
+            let mut terminal = ratatui::Terminal::new(backend).expect("a terminal");
+            conductor_tui::app::draw_frame(&mut terminal, m).expect("drawn");
+            black_box(terminal.backend().buffer());
         }
         begun.elapsed().as_secs_f64() * 1e6 / 200.0
     };
@@ -83,7 +91,13 @@ pub fn frame(report: &mut Report) {
         b.push(s);
         r.push(l / s);
     }
-    report.line("frame-10000-tenants", (median(a), "us"), ("frame-100-tenants", median(b)), median(r), "<=1.2");
+    report.line(
+        "frame-10000-tenants",
+        (median(a), "us"),
+        ("frame-100-tenants", median(b)),
+        median(r),
+        "<=1.2",
+    );
 }
 
 /// Processor time of signing for each receipt, against a minisign signature for each.
@@ -105,7 +119,9 @@ pub fn signing(report: &mut Report) {
         .collect();
     let each = median(one);
     // One checkpoint for 4,096 receipts of one tenant; 1,000 tenants at 50,000 receipts a second: 50 a checkpoint.
-    for (name, receipts, bar) in [("signing-1-tenant", 4_096.0, ">=40"), ("signing-1000-tenants", 50.0, ">=1")] {
+    for (name, receipts, bar) in
+        [("signing-1-tenant", 4_096.0, ">=40"), ("signing-1000-tenants", 50.0, ">=1")]
+    {
         let ours = each / receipts;
         report.line(name, (ours, "us"), ("minisign-each", each), each / ours, bar);
     }
