@@ -158,9 +158,9 @@ pub(crate) fn object_words(list: &[String]) -> String {
         return "not there".into();
     }
     let pairs = list.chunks(2).map(|p| match p {
-        [k, v] if k == "hundredths" => v
-            .parse::<u16>()
-            .map_or_else(|_| v.clone(), conductor_shared::ramp::percent),
+        [k, v] if k == "hundredths" => {
+            v.parse::<u16>().map_or_else(|_| v.clone(), conductor_shared::ramp::percent)
+        }
         [k, v] => format!("{k} {v}"),
         other => other.join(" "),
     });
@@ -178,7 +178,8 @@ mod tests {
         let op = Operation::KillSet { selector: "*/*".parse().unwrap(), drain: false };
         let mut ids = Ids::new([7; 32]);
         let compose = |ids: &mut Ids| {
-            ConfirmAction::compose(sample::target("acme"), op.clone(), None, "why\nnot\u{202e}", 5, ids).unwrap()
+            ConfirmAction::compose(sample::target("acme"), op.clone(), None, "why\nnot\u{202e}", 5, ids)
+                .unwrap()
         };
         let (a, b) = (compose(&mut ids), compose(&mut ids));
         assert_ne!(a.command().command_id, b.command().command_id);

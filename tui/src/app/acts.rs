@@ -30,7 +30,13 @@ pub(crate) fn begin(m: &mut Model, target: Target, act: Act) {
     }
 }
 
-fn compose(m: &mut Model, target: &Target, op: Operation, base: Option<[u8; 32]>, why: &str) -> Option<ConfirmAction> {
+fn compose(
+    m: &mut Model,
+    target: &Target,
+    op: Operation,
+    base: Option<[u8; 32]>,
+    why: &str,
+) -> Option<ConfirmAction> {
     let at = m.agent_of(target.key)?.time_us(m.now);
     let before = m.state(target.key).map(|s| s.object(&op));
     let mut a = ConfirmAction::compose(target.clone(), op, base, why, at, &mut m.ids)?;

@@ -86,7 +86,13 @@ pub(crate) fn attention(m: &Model) -> Vec<Attention> {
             (Level::Bad, c.incidents, "has an open incident", "have open incidents", "incident"),
             (Level::Warn, c.killed, "has a kill switch set", "have kill switches set", "killed"),
             (Level::Warn, c.quota, "was held back by a quota", "were held back by quotas", "quota"),
-            (Level::Warn, c.newer, "has facts newer than the agent", "have facts newer than the agent", "newer"),
+            (
+                Level::Warn,
+                c.newer,
+                "has facts newer than the agent",
+                "have facts newer than the agent",
+                "newer",
+            ),
             (Level::Note, c.pending, "has a change that waits", "have changes that wait", "pending"),
             (Level::Note, c.ramped, "is ramped below 100 %", "are ramped below 100 %", "ramped"),
         ];

@@ -365,16 +365,16 @@ fn back(m: &mut Model, out: &mut Vec<Effect>, quit: bool) {
         m.screens.pop();
     } else if quit {
         out.push(Effect::Quit);
-    } else if m.screen() == Screen::Tenants && !m.tenants.filter().is_empty() {
-        filter(m, "");
-    } else if m.screen() == Screen::Receipts && !m.receipts.filter().is_empty() {
+    } else if matches!(m.screen(), Screen::Tenants | Screen::Receipts) {
         filter(m, "");
     }
 }
 
 fn copy(m: &mut Model, out: &mut Vec<Effect>) {
     let text = match m.screen() {
-        Screen::Overview => m.agents.get(m.agent).and_then(|a| a.info.as_ref()).map(|i| i.node_id.to_string()),
+        Screen::Overview => {
+            m.agents.get(m.agent).and_then(|a| a.info.as_ref()).map(|i| i.node_id.to_string())
+        }
         Screen::Tenants | Screen::Tenant => m.tenants.selected.map(|k| k.tenant.to_string()),
         Screen::Receipts | Screen::Receipt => {
             m.receipts.origin.zip(m.receipts.selected).map(|(o, i)| format!("{o} {i}"))

@@ -26,8 +26,8 @@ mod terminal;
 pub(crate) mod testing;
 mod update;
 
-pub(crate) use input_keys::ask_password;
 pub use crate::view::theme::ThemeName;
+pub(crate) use input_keys::ask_password;
 pub use model::Model;
 pub use picture::picture;
 pub use run::{ConsoleConfig, ConsoleError, locale_is_ascii, run};

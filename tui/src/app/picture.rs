@@ -76,7 +76,11 @@ fn run(out: &mut String, (x, y, len): (u16, u16, u16), (fg, bg, m): (Color, Colo
         (ink, ground) = (ground.unwrap_or_else(|| GROUND.into()), Some(ink));
     }
     if let Some(g) = ground {
-        let _ = writeln!(out, "<rect x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{}\" fill=\"{g}\"/>", CELL.1);
+        let _ = writeln!(
+            out,
+            "<rect x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{}\" fill=\"{g}\"/>",
+            CELL.1
+        );
     }
     if text.trim().is_empty() {
         return;

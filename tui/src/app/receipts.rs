@@ -116,7 +116,8 @@ impl Receipts {
         let changed = self.origin.is_some_and(|o| o != page.origin);
         self.origin = Some(page.origin);
         self.size = page.size;
-        let Some((first, last)) = page.receipts.first().zip(page.receipts.last()).map(|(a, b)| (a.index, b.index))
+        let Some((first, last)) =
+            page.receipts.first().zip(page.receipts.last()).map(|(a, b)| (a.index, b.index))
         else {
             return;
         };

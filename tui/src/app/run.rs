@@ -55,10 +55,14 @@ pub enum ConsoleError {
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The terminal does not work.
-    #[error("the terminal does not work: {0}; is this a terminal? (conductor --help lists the plain commands)")]
+    #[error(
+        "the terminal does not work: {0}; is this a terminal? (conductor --help lists the plain commands)"
+    )]
     Terminal(#[from] std::io::Error),
     /// The file of pins cannot be read. It is not overwritten.
-    #[error("{path} cannot be read: {why}; it remembers what was seen of each log, so look into it before you move it away")]
+    #[error(
+        "{path} cannot be read: {why}; it remembers what was seen of each log, so look into it before you move it away"
+    )]
     Pins {
         /// Where.
         path: String,
@@ -72,7 +76,8 @@ pub enum ConsoleError {
 
 /// True when the locale is not UTF-8, so that only ASCII is sure to be shown.
 pub fn locale_is_ascii() -> bool {
-    let first = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|n| std::env::var(n).ok().filter(|v| !v.is_empty()));
+    let first =
+        ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|n| std::env::var(n).ok().filter(|v| !v.is_empty()));
     let name = first.unwrap_or_default().to_lowercase();
     !(name.contains("utf-8") || name.contains("utf8"))
 }

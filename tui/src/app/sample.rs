@@ -1,5 +1,6 @@
 //! A made-up console with made-up data: for benches, tests and pictures. The same every time.
 
+#[cfg(test)]
 use super::action::Target;
 use super::model::{Key, Model};
 use super::msg::{AgentMsg, KeyInfo, Msg};
@@ -7,10 +8,15 @@ use super::tenants::RowKey;
 use super::update::update;
 use crate::view::theme::{Look, ThemeName};
 use conductor_shared::clock::Now;
+#[cfg(test)]
 use conductor_shared::fact::Verdict;
 use conductor_shared::fold::ControlState;
-use conductor_shared::http::{FieldJson, NodeInfo, ReceiptJson};
-use conductor_shared::ids::{Ident, NodeId, Origin, TenantUid};
+use conductor_shared::http::NodeInfo;
+#[cfg(test)]
+use conductor_shared::http::{FieldJson, ReceiptJson};
+#[cfg(test)]
+use conductor_shared::ids::Origin;
+use conductor_shared::ids::{Ident, NodeId, TenantUid};
 use conductor_shared::ramp::Ramp;
 use conductor_shared::stream::{
     FLAG_KILLED, FLAG_PENDING, FLAG_QUOTA, FLAG_RAMPED, NodeHealth, SignerState, Summary, VERSION,
@@ -60,6 +66,7 @@ pub(crate) fn summary(name: &str) -> Summary {
 }
 
 /// A target of this name on the sample node.
+#[cfg(test)]
 pub(crate) fn target(name: &str) -> Target {
     Target {
         key: RowKey { agent: 0, tenant: TenantUid(hash16(name)) },
@@ -76,7 +83,8 @@ fn node_id(n: u8) -> NodeId {
 
 /// Control state with one ramp at this value, which came from a tenth of it.
 pub(crate) fn control(name: &str, hundredths: u16) -> ControlState {
-    let mut s = ControlState { name: Some(ident(name)), last: Some(40), revision: 7, ..ControlState::default() };
+    let mut s =
+        ControlState { name: Some(ident(name)), last: Some(40), revision: 7, ..ControlState::default() };
     for w in ["etl", "settle-invoices", "train"] {
         s.workflows.insert(ident(w));
     }
@@ -90,15 +98,22 @@ pub(crate) fn control(name: &str, hundredths: u16) -> ControlState {
 }
 
 /// The origin of the sample receipts.
+#[cfg(test)]
 pub(crate) fn origin() -> Origin {
     Origin { node: node_id(0), tenant: TenantUid(hash16("acme")), epoch: 1 }
 }
 
 /// A receipt of this kind. Its proof parts are empty.
+#[cfg(test)]
 pub(crate) fn receipt(index: u64, kind_name: &str, summary: &str) -> ReceiptJson {
-    let kind = conductor_shared::fact::SCHEMAS.iter().find(|s| s.name == kind_name).map_or(0x0fff, |s| s.kind);
-    let verdict = (kind >= 0x1000).then(|| if index % 5 == 2 { Verdict::Deny } else { Verdict::Allow });
-    let field = |name: &str, shown: &str| FieldJson { name: name.into(), disclosure: String::new(), shown: shown.into() };
+    let kind =
+        conductor_shared::fact::SCHEMAS.iter().find(|s| s.name == kind_name).map_or(0x0fff, |s| s.kind);
+    let verdict = (kind >= 0x1000).then_some(if index % 5 == 2 { Verdict::Deny } else { Verdict::Allow });
+    let field = |name: &str, shown: &str| FieldJson {
+        name: name.into(),
+        disclosure: String::new(),
+        shown: shown.into(),
+    };
     ReceiptJson {
         index,
         time_us: AGENT_US - 60_000_000 + index * 1_000_000,
@@ -171,8 +186,18 @@ fn with_tenants(tenants: &[String], look: Look, theme: ThemeName) -> Model {
 /// The console of the pictures: a dozen tenants, a minute of traffic, some trouble.
 pub(crate) fn demo(look: Look, theme: ThemeName) -> Model {
     let names: Vec<String> = [
-        "acme", "aurora-labs", "bluefin", "cobalt-pay", "delta-research", "ember", "fjord-health", "granite",
-        "helios-energy", "iris-video", "juniper", "kestrel-maps",
+        "acme",
+        "aurora-labs",
+        "bluefin",
+        "cobalt-pay",
+        "delta-research",
+        "ember",
+        "fjord-health",
+        "granite",
+        "helios-energy",
+        "iris-video",
+        "juniper",
+        "kestrel-maps",
     ]
     .map(str::to_owned)
     .to_vec();

@@ -43,16 +43,14 @@ pub(crate) fn update(m: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::Agent(..) => {}
         Msg::Receipts(key, page) => receipts(m, key, page),
         Msg::Proof(key, index, got) => {
-            if m.receipts.key == Some(key)
-                && m.receipts.detail.as_ref().is_some_and(|(i, _)| *i == index)
-            {
+            if m.receipts.key == Some(key) && m.receipts.detail.as_ref().is_some_and(|(i, _)| *i == index) {
                 let d = got.map_or_else(Detail::Failed, Detail::Ready);
                 m.receipts.detail = Some((index, d));
                 m.dirty = true;
             }
         }
         Msg::Preview(ticket, got) => loosen::preview(m, ticket, got),
-        Msg::Answered(ticket, got) => answered(m, ticket, got),
+        Msg::Answered(ticket, got) => answered(m, ticket, &got),
         Msg::Unlocked(got) => unlocked(m, got),
         Msg::Checked(got) => loosen::checked(m, got, &mut out),
         Msg::Log(agent, origin, got) => agents::log_checked(m, agent, origin, got),
@@ -106,7 +104,10 @@ fn ages(m: &Model) -> u64 {
         }
         mix(u64::from(a.fresh(m.now)));
         // Sparklines move on by a slot, while there is anything in them.
-        if a.fresh(m.now) && m.screen() != Screen::Receipts && a.spark.last(m.now.mono_us, 32).iter().any(|c| *c != (0, 0)) {
+        if a.fresh(m.now)
+            && m.screen() != Screen::Receipts
+            && a.spark.last(m.now.mono_us, 32).iter().any(|c| *c != (0, 0))
+        {
             mix(m.now.mono_us / super::spark::SLOT_US);
         }
     }
@@ -187,9 +188,9 @@ fn unlocked(m: &mut Model, got: Result<KeyInfo, String>) {
     }
 }
 
-fn answered(m: &mut Model, ticket: u64, got: Result<CommandOutcome, Refusal>) {
+fn answered(m: &mut Model, ticket: u64, got: &Result<CommandOutcome, Refusal>) {
     let waited = m.layers.iter().position(|l| matches!(l, Layer::Waiting(w) if w.ticket == ticket));
-    let notice = notice(&got);
+    let notice = notice(got);
     m.dirty = true;
     let Some(at) = waited else {
         // Nobody waits any more; say it in the line at the bottom.

@@ -247,8 +247,8 @@ fn mouse() {
 #[test]
 fn any_keys() {
     let names = [
-        "!", "r", "k", "d", "s", "u", "enter", "esc", "tab", "backtab", "up", "down", "j", "G", "g", "l", "/", ":",
-        "?", "1", "2", "3", "y", "a", "f", "S", "5", "x", "ctrl-d", "ctrl-u", "space",
+        "!", "r", "k", "d", "s", "u", "enter", "esc", "tab", "backtab", "up", "down", "j", "G", "g", "l",
+        "/", ":", "?", "1", "2", "3", "y", "a", "f", "S", "5", "x", "ctrl-d", "ctrl-u", "space",
     ];
     let mut seed = 42u64;
     let mut m = demo();
@@ -258,7 +258,13 @@ fn any_keys() {
         let pick = |shift: u32, len: usize| usize::try_from((seed >> shift) % len as u64).unwrap();
         send(&mut m, Msg::Key(key(names[pick(33, names.len())])));
         if n % 7 == 0 {
-            send(&mut m, Msg::Resize(40 + u16::try_from(pick(20, 161)).unwrap(), 10 + u16::try_from(pick(10, 51)).unwrap()));
+            send(
+                &mut m,
+                Msg::Resize(
+                    40 + u16::try_from(pick(20, 161)).unwrap(),
+                    10 + u16::try_from(pick(10, 51)).unwrap(),
+                ),
+            );
             tick(&mut m, 48_000_000 + n * 1_000);
             crate::app::draw_frame(&mut t, &m).unwrap();
         }

@@ -88,10 +88,9 @@ impl Pins {
             return Seen::New;
         };
         match size.cmp(&pin.size) {
-            std::cmp::Ordering::Less => Seen::Forked(format!(
-                "it has {size} entries; {} were seen before",
-                pin.size
-            )),
+            std::cmp::Ordering::Less => {
+                Seen::Forked(format!("it has {size} entries; {} were seen before", pin.size))
+            }
             std::cmp::Ordering::Equal if root == pin.root => Seen::Same,
             std::cmp::Ordering::Equal => {
                 Seen::Forked(format!("at {size} entries its root is another than the one seen before"))
@@ -111,14 +110,12 @@ impl Pins {
 
     /// The signer's key of a node as first seen. False when it is another than that.
     pub(crate) fn signer(&mut self, node: NodeId, key: &str) -> bool {
-        match self.signers.get(&node) {
-            Some(k) => k == key,
-            None => {
-                self.changed = true;
-                self.signers.insert(node, key.to_owned());
-                true
-            }
+        if let Some(known) = self.signers.get(&node) {
+            return known == key;
         }
+        self.changed = true;
+        self.signers.insert(node, key.to_owned());
+        true
     }
 
     /// The pinned signer's key of a node.
@@ -127,6 +124,7 @@ impl Pins {
     }
 
     /// Logs pinned.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.logs.len()
     }
@@ -207,10 +205,10 @@ pub(crate) fn judge_checkpoint(
     origin: Origin,
     mut pin: Pin,
     signed: &SignedCheckpoint,
-    signer: &str,
+    public_key: &str,
     proof: &[Hash],
 ) -> Checked {
-    match signed.verify(signer) {
+    match signed.verify(public_key) {
         Err(e) => Checked::Forked(format!("its checkpoint does not verify under the pinned key: {e}")),
         Ok(Checkpoint { origin: o, .. }) if o != origin => {
             Checked::Forked(format!("its checkpoint speaks of another log, {o}"))
@@ -219,18 +217,28 @@ pub(crate) fn judge_checkpoint(
             pin.signed = Some(signed.clone());
             Checked::Grew(pin)
         }
-        Ok(c) => {
-            Checked::Forked(format!("the signed checkpoint at {} entries is not part of what it shows", c.size))
-        }
+        Ok(c) => Checked::Forked(format!(
+            "the signed checkpoint at {} entries is not part of what it shows",
+            c.size
+        )),
     }
 }
 
 /// Judges a new epoch by the words its first entry cites: (origin, size, root) of the log before.
-pub(crate) fn judge_epoch(old: Origin, old_pin: &Pin, pin: Pin, cites: Option<(Origin, u64, Hash)>) -> Checked {
+pub(crate) fn judge_epoch(
+    old: Origin,
+    old_pin: &Pin,
+    pin: Pin,
+    cites: Option<(Origin, u64, Hash)>,
+) -> Checked {
     match cites {
         Some((o, size, root)) if o == old && (size != old_pin.size || root == old_pin.root) => {
             let lost = old_pin.size.saturating_sub(size);
-            let words = format!("epoch {} cites {size} entries of epoch {}; {lost} seen since are lost", old.epoch + 1, old.epoch);
+            let words = format!(
+                "epoch {} cites {size} entries of epoch {}; {lost} seen since are lost",
+                old.epoch + 1,
+                old.epoch
+            );
             Checked::Restored(pin, words)
         }
         Some(_) => Checked::Forked("a new epoch cites another log than the one seen before".into()),

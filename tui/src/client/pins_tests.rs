@@ -56,7 +56,9 @@ fn growth_is_proved_and_forks_are_caught() {
 fn an_epoch_must_cite_the_one_before() {
     let (old, new) = (pin(&log(20, 0), 20), pin(&log(3, 0), 3));
     let judge = |cites| judge_epoch(origin(1), &old, new.clone(), cites);
-    assert!(matches!(judge(Some((origin(1), 15, [1; 32]))), Checked::Restored(_, w) if w.contains("5 seen since are lost")));
+    assert!(
+        matches!(judge(Some((origin(1), 15, [1; 32]))), Checked::Restored(_, w) if w.contains("5 seen since are lost"))
+    );
     assert!(matches!(judge(Some((origin(1), 20, old.root))), Checked::Restored(..)));
     assert!(matches!(judge(Some((origin(1), 20, [1; 32]))), Checked::Forked(_)));
     assert!(matches!(judge(Some((origin(3), 20, old.root))), Checked::Forked(_)));

@@ -269,7 +269,7 @@ async fn take(f: StreamMessage, kept: &mut Kept, out: &mut Outbox, ws: &mut Stre
             kept.node_seq = kept.node_seq.max(node_seq);
             out.push(AgentMsg::Fact { tenant, receipt });
         }
-        ToConsole::Resync { tenant, why } => out.push(AgentMsg::Resync { tenant, why: safe(&why, 100) }),
+        ToConsole::Resync { tenant, why: _ } => out.push(AgentMsg::Resync { tenant }),
         ToConsole::End { why } => return Err(format!("the agent ended the stream: {}", safe(&why, 60))),
     }
     Ok(())
@@ -297,7 +297,9 @@ mod tests {
             rest.push(m);
         }
         let at = |f: fn(&AgentMsg) -> bool| rest.iter().position(f).unwrap();
-        assert!(matches!(&rest[at(|m| matches!(m, AgentMsg::Summaries(_)))], AgentMsg::Summaries(s) if s[0].allowed == 9_999));
+        assert!(
+            matches!(&rest[at(|m| matches!(m, AgentMsg::Summaries(_)))], AgentMsg::Summaries(s) if s[0].allowed == 9_999)
+        );
         assert!(at(|m| matches!(m, AgentMsg::Summaries(_))) < at(|m| matches!(m, AgentMsg::OverviewEnd)));
         assert!(o.is_empty());
     }

@@ -24,7 +24,12 @@ fn bad(s: &ReadSession, what: &'static str, why: &str) -> ClientError {
 }
 
 /// The proof that leads from one size to another.
-async fn proof(s: &ReadSession, origin: Origin, from: u64, to: u64) -> Result<(Hash, Vec<Hash>), ClientError> {
+async fn proof(
+    s: &ReadSession,
+    origin: Origin,
+    from: u64,
+    to: u64,
+) -> Result<(Hash, Vec<Hash>), ClientError> {
     let bearer = s.bearer().await?;
     let c = s.agent().consistency(&bearer, origin.tenant, from, to).await?;
     let read = || Some((root(&c.to_root)?, verify::hashes(&c.proof)?));

@@ -10,7 +10,7 @@ const KEYS: usize = 16;
 
 /// The help's lines, in one or two columns of text.
 pub(crate) fn text(m: &Model, width: usize) -> Vec<Line<'static>> {
-    let look = &m.look;
+    let look = m.look;
     let mut out = vec![];
     for scope in Scope::ALL {
         if scope == Scope::Menu && m.read_only {
@@ -18,7 +18,8 @@ pub(crate) fn text(m: &Model, width: usize) -> Vec<Line<'static>> {
         }
         out.push(Line::styled(scope.title(), look.style(Tone::Title)));
         for b in bindings(&[scope], m.read_only) {
-            for (i, l) in super::format::wrap(b.help, width.saturating_sub(KEYS + 2)).into_iter().enumerate() {
+            for (i, l) in super::format::wrap(b.help, width.saturating_sub(KEYS + 2)).into_iter().enumerate()
+            {
                 let keys = if i == 0 { b.keys } else { "" };
                 out.push(Line::from(vec![
                     Span::styled(format!("  {keys:<KEYS$}"), look.style(Tone::Key)),
@@ -29,7 +30,10 @@ pub(crate) fn text(m: &Model, width: usize) -> Vec<Line<'static>> {
         out.push(Line::raw(""));
     }
     if m.read_only {
-        out.push(Line::styled("This console only reads: it has no keys that change anything.", look.style(Tone::Accent)));
+        out.push(Line::styled(
+            "This console only reads: it has no keys that change anything.",
+            look.style(Tone::Accent),
+        ));
     }
     out
 }

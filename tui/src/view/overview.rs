@@ -33,7 +33,7 @@ const COLUMNS: &[(&str, u16, u16)] = &[
 
 /// The screen.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
-    let look = &m.look;
+    let look = m.look;
     let shown: Vec<usize> = (0..COLUMNS.len()).filter(|i| COLUMNS[*i].2 <= area.width).collect();
     let mut widths: Vec<u16> = shown.iter().map(|i| COLUMNS[*i].1).collect();
     flex(area.width, &mut widths, 0);
@@ -47,7 +47,8 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let first = layout::first_agent(m);
     for (n, a) in m.agents.iter().enumerate().skip(first).take(usize::from(list.height)) {
         let cells = row(m, a, n == m.agent);
-        let cells: Vec<Cell> = cells.into_iter().enumerate().filter(|(i, _)| shown.contains(i)).map(|c| c.1).collect();
+        let cells: Vec<Cell> =
+            cells.into_iter().enumerate().filter(|(i, _)| shown.contains(i)).map(|c| c.1).collect();
         let line = columns(look, cells, &widths);
         lines.push(if n == m.agent { line.patch_style(look.style(Tone::Selected)) } else { line });
     }
@@ -58,7 +59,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
 }
 
 fn row(m: &Model, a: &Agent, selected: bool) -> Vec<Cell> {
-    let look = &m.look;
+    let look = m.look;
     let (mark, _, tone) = link(m, a);
     let fresh = a.fresh(m.now);
     let base = look.style(if fresh { Tone::Text } else { Tone::Stale });
@@ -102,7 +103,7 @@ fn row(m: &Model, a: &Agent, selected: bool) -> Vec<Cell> {
 
 /// Sentences about what asks for attention, or that nothing does.
 fn needs(m: &Model, f: &mut Frame<'_>, area: Rect) {
-    let look = &m.look;
+    let look = m.look;
     let mut lines = vec![Line::raw("")];
     let found = attention(m);
     let stale = m.agents.iter().filter(|a| !a.fresh(m.now)).count();
@@ -118,7 +119,8 @@ fn needs(m: &Model, f: &mut Frame<'_>, area: Rect) {
         let (mark, tone) = level(m, a.level);
         let agent = m.agents.get(a.agent);
         let fresh = agent.is_some_and(|a| a.fresh(m.now));
-        let mut spans = vec![Span::styled(format!("  {mark} "), look.style(if fresh { tone } else { Tone::Stale }))];
+        let mut spans =
+            vec![Span::styled(format!("  {mark} "), look.style(if fresh { tone } else { Tone::Stale }))];
         if m.agents.len() > 1 {
             spans.push(Span::styled(format!("{}: ", agent.map_or("", Agent::name)), look.style(Tone::Title)));
         }

@@ -14,7 +14,7 @@ use ratatui::widgets::Paragraph;
 
 /// The screen.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
-    let look = &m.look;
+    let look = m.look;
     let width = usize::from(area.width.saturating_sub(4));
     let Some((index, detail)) = &m.receipts.detail else { return };
     let listed = m.receipts.rows.iter().find(|r| r.index == *index);
@@ -29,12 +29,27 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
         }
         Detail::Ready(got) => {
             let report = &got.1;
-            lines.push(answer(m, "signature", &report.signature, "the pinned signer key signs the checkpoint", width));
-            lines.push(answer(m, "inclusion", &report.inclusion, "it stands in the log the checkpoint speaks of", width));
+            lines.push(answer(
+                m,
+                "signature",
+                &report.signature,
+                "the pinned signer key signs the checkpoint",
+                width,
+            ));
+            lines.push(answer(
+                m,
+                "inclusion",
+                &report.inclusion,
+                "it stands in the log the checkpoint speaks of",
+                width,
+            ));
             lines.push(answer(m, "complete", &report.completeness, "no field is withheld", width));
             if let Some((o, size)) = report.origin.zip(report.size) {
                 let words = format!("  checkpoint of {o} at {size} entries");
-                lines.push(Line::styled(super::format::fit(&words, width + 2, look.more()), look.style(Tone::Dim)));
+                lines.push(Line::styled(
+                    super::format::fit(&words, width + 2, look.more()),
+                    look.style(Tone::Dim),
+                ));
             }
         }
     }
@@ -52,7 +67,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
 }
 
 fn answer(m: &Model, name: &str, v: &Verdict, good: &str, width: usize) -> Line<'static> {
-    let look = &m.look;
+    let look = m.look;
     let (mark, word, why, tone) = match v {
         Verdict::Verified => (look.ok(), "verified", good.to_owned(), Tone::Good),
         Verdict::Refuted(w) => (look.bad(), "REFUTED", safe(w, 120), Tone::Bad),
@@ -67,7 +82,7 @@ fn answer(m: &Model, name: &str, v: &Verdict, good: &str, width: usize) -> Line<
 }
 
 fn receipt(m: &Model, r: &ReceiptJson, width: usize, lines: &mut Vec<Line<'static>>) {
-    let look = &m.look;
+    let look = m.look;
     let (words, tone) = verdict(m, r.verdict);
     lines.push(Line::from(vec![
         Span::styled(format!("  {}", r.index), look.style(Tone::Title)),

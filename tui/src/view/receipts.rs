@@ -15,7 +15,7 @@ use ratatui::widgets::Paragraph;
 
 /// The screen.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
-    let look = &m.look;
+    let look = m.look;
     let height = usize::from(layout::list(m).height);
     let mut lines = vec![title(m)];
     let mut widths = vec![1, 9, 8, 7, 16, 20];
@@ -24,7 +24,8 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     }
     flex(area.width, &mut widths, 5);
     let heads = ["", "index", "time Z", "answer", "kind", "what"];
-    let head = heads.iter().enumerate().map(|(i, h)| Cell { right: i == 1, ..cell(*h, look.style(Tone::Dim)) });
+    let head =
+        heads.iter().enumerate().map(|(i, h)| Cell { right: i == 1, ..cell(*h, look.style(Tone::Dim)) });
     lines.push(columns(look, head.collect(), &widths));
     for r in m.receipts.window(m.receipts.offset, height) {
         let selected = m.receipts.selected == Some(r.index);
@@ -32,7 +33,11 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
         lines.push(if selected { line.patch_style(look.style(Tone::Selected)) } else { line });
     }
     if m.receipts.len() == 0 {
-        let text = if m.receipts.rows.is_empty() { "  No receipts are here yet." } else { "  No receipt passes the filter." };
+        let text = if m.receipts.rows.is_empty() {
+            "  No receipts are here yet."
+        } else {
+            "  No receipt passes the filter."
+        };
         lines.push(Line::raw(""));
         lines.push(Line::styled(text, look.style(Tone::Dim)));
     }
@@ -40,7 +45,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
 }
 
 fn title(m: &Model) -> Line<'static> {
-    let look = &m.look;
+    let look = m.look;
     let Some(key) = m.receipts.key else { return Line::raw("") };
     let node = m.agent_of(key).map_or("", crate::app::model::Agent::name);
     let whose = match m.tenants.get(key) {
@@ -80,7 +85,7 @@ pub(crate) fn verdict(m: &Model, v: Option<Verdict>) -> (String, Tone) {
 }
 
 fn row(m: &Model, r: &ReceiptJson, selected: bool) -> Vec<Cell> {
-    let look = &m.look;
+    let look = m.look;
     let fresh = m.receipts.key.is_some_and(|k| m.fresh(k));
     let base = look.style(if fresh { Tone::Text } else { Tone::Stale });
     let tint = |t| if fresh { look.style(t) } else { base };

@@ -12,10 +12,11 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
+use std::fmt::Write as _;
 
 /// The screen.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
-    let look = &m.look;
+    let look = m.look;
     let Some(row) = m.tenant_row() else {
         let line = Line::styled("  No tenant is selected.", look.style(Tone::Dim));
         return f.render_widget(Paragraph::new(vec![Line::raw(""), line]), area);
@@ -29,22 +30,19 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     } else {
         (area, area)
     };
-    let mut a = head;
-    a.extend(quotas(m, row, state));
-    let mut b = rules(m, row, state);
-    let mut c = log(m, row);
+    let mut lines = head;
+    lines.extend(quotas(m, row, state));
+    let rules = rules(m, state);
     if wide {
-        let mut l = a;
-        l.extend(c);
-        f.render_widget(Paragraph::new(l), left);
-        let mut r = vec![Line::raw(""), Line::raw("")];
-        r.append(&mut b);
-        f.render_widget(Paragraph::new(r), right);
+        lines.extend(log(m, row));
+        let mut beside = vec![Line::raw(""), Line::raw("")];
+        beside.extend(rules);
+        f.render_widget(Paragraph::new(beside), right);
     } else {
-        a.append(&mut b);
-        a.append(&mut c);
-        f.render_widget(Paragraph::new(a), left);
+        lines.extend(rules);
+        lines.extend(log(m, row));
     }
+    f.render_widget(Paragraph::new(lines), left);
 }
 
 fn section(m: &Model, name: &str) -> Line<'static> {
@@ -52,7 +50,7 @@ fn section(m: &Model, name: &str) -> Line<'static> {
 }
 
 fn heading(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
-    let look = &m.look;
+    let look = m.look;
     let (mark, word, tone) = state(look, r);
     let agent = m.agent_of(r.key);
     let mut spans = vec![
@@ -69,14 +67,16 @@ fn heading(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
         spans.push(Span::styled(text, look.style(Tone::Warn)));
     }
     if !m.fresh(r.key) {
-        let age = agent.and_then(|a| a.age_us(m.now)).map_or_else(|| "of unknown age".into(), |a| format!("{} old", span(a)));
+        let age = agent
+            .and_then(|a| a.age_us(m.now))
+            .map_or_else(|| "of unknown age".into(), |a| format!("{} old", span(a)));
         spans.push(Span::styled(format!(" {} data {age} ", look.warn()), look.style(Tone::Warn)));
     }
     vec![Line::from(spans), Line::raw("")]
 }
 
 fn quotas(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
-    let look = &m.look;
+    let look = m.look;
     let t = &r.summary;
     let line = |name: &str, used: u64, limit: u64| {
         let mut spans = vec![Span::styled(format!("  {name:<9}"), look.style(Tone::Dim))];
@@ -98,7 +98,7 @@ fn quotas(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
     ];
     let mut words = format!("  {} steps/s sustained", count(u64::from(t.step_rate)));
     if let Some(s) = s {
-        words += &format!(", evidence up to {}", super::format::bytes(s.quotas.evidence_bytes.granted));
+        let _ = write!(words, ", evidence up to {}", super::format::bytes(s.quotas.evidence_bytes.granted));
     }
     out.push(Line::styled(words, look.style(Tone::Dim)));
     let slots = r.spark.last(m.now.mono_us, 32);
@@ -115,8 +115,8 @@ fn quotas(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
     out
 }
 
-fn rules(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
-    let look = &m.look;
+fn rules(m: &Model, s: Option<&ControlState>) -> Vec<Line<'static>> {
+    let look = m.look;
     let mut out = vec![section(m, "Ramps")];
     let Some(s) = s else {
         out.push(Line::styled("  on its way", look.style(Tone::Dim)));
@@ -126,7 +126,6 @@ fn rules(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
     for (sel, ramp) in s.ramps.iter().take(12) {
         let tone = if ramp.hundredths < conductor_shared::ramp::FULL { Tone::Accent } else { Tone::Text };
         let mut spans = vec![Span::styled(format!("  {}", name(sel)), look.style(Tone::Text))];
-        spans.extend(gauge(look, 0, 1, 0));
         let (full, empty) = look.gauge();
         let n = usize::from(ramp.hundredths).div_ceil(1_000).min(10);
         spans.push(Span::styled(full.to_string().repeat(n), look.style(tone)));
@@ -150,44 +149,56 @@ fn rules(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
         out.push(section(m, "Waiting for a checkpoint"));
         for p in s.pending.values().take(4) {
             let words = crate::view::format::safe(&p.change.join(" "), 60);
-            out.push(Line::styled(format!("  {} {words}, proposed in {}", look.note(), p.index), look.style(Tone::Accent)));
+            out.push(Line::styled(
+                format!("  {} {words}, proposed in {}", look.note(), p.index),
+                look.style(Tone::Accent),
+            ));
         }
     }
     if !s.incidents.is_empty() {
         out.push(section(m, "Incidents"));
         for i in s.incidents.values().take(4) {
-            let words = format!("  {} {} since {}, receipt {}", look.bad(), i.cause, date(i.since_us), i.index);
+            let words =
+                format!("  {} {} since {}, receipt {}", look.bad(), i.cause, date(i.since_us), i.index);
             out.push(Line::styled(words, look.style(Tone::Bad)));
         }
     }
     out.push(section(m, "Catalog"));
     let list: Vec<&str> = s.workflows.iter().take(12).map(conductor_shared::ids::Ident::as_str).collect();
     let more = s.workflows.len().saturating_sub(12);
-    let mut words = if list.is_empty() { "  no workflow is registered".to_owned() } else { format!("  {}", list.join(", ")) };
+    let mut words = if list.is_empty() {
+        "  no workflow is registered".to_owned()
+    } else {
+        format!("  {}", list.join(", "))
+    };
     if more > 0 {
-        words += &format!(" and {more} more");
+        let _ = write!(words, " and {more} more");
     }
     out.push(Line::styled(words, look.style(Tone::Text)));
-    let _ = r;
     out
 }
 
 fn log(m: &Model, r: &Row) -> Vec<Line<'static>> {
-    let look = &m.look;
+    let look = m.look;
     let t = &r.summary;
     let dim = look.style(Tone::Dim);
     let mut out = vec![section(m, "Log")];
     let words = |k: &str, v: String, tone| {
         Line::from(vec![Span::styled(format!("  {k:<9}"), dim), Span::styled(v, look.style(tone))])
     };
-    out.push(words("entries", format!("{}, {} signed, epoch {}", count(t.size), count(t.signed), t.epoch), Tone::Text));
+    out.push(words(
+        "entries",
+        format!("{}, {} signed, epoch {}", count(t.size), count(t.signed), t.epoch),
+        Tone::Text,
+    ));
     if t.last_us > 0 {
         out.push(words("newest", date(t.last_us), Tone::Text));
     }
-    let origin = m
-        .agent_of(r.key)
-        .and_then(|a| a.info.as_ref())
-        .map(|i| Origin { node: i.node_id, tenant: t.tenant, epoch: u64::from(t.epoch) });
+    let origin = m.agent_of(r.key).and_then(|a| a.info.as_ref()).map(|i| Origin {
+        node: i.node_id,
+        tenant: t.tenant,
+        epoch: u64::from(t.epoch),
+    });
     let pin = origin.and_then(|o| m.pins.get(&o));
     let (text, tone) = match pin {
         _ if r.forked => (format!("{} forked or shrank: press a", look.bad()), Tone::Bad),

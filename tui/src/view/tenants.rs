@@ -35,7 +35,7 @@ const COLUMNS: &[(&str, u16, u16, bool)] = &[
 
 /// The screen.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
-    let look = &m.look;
+    let look = m.look;
     let shown: Vec<usize> = (0..COLUMNS.len()).filter(|i| COLUMNS[*i].2 <= area.width).collect();
     let mut widths: Vec<u16> = shown.iter().map(|i| COLUMNS[*i].1).collect();
     flex(area.width, &mut widths, 0);
@@ -50,7 +50,8 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     lines.push(columns(look, head.collect(), &widths));
     for r in m.tenants.window(m.tenants.offset, height) {
         let selected = m.tenants.selected == Some(r.key);
-        let cells = row(m, r, selected).into_iter().enumerate().filter(|(i, _)| shown.contains(i)).map(|c| c.1);
+        let cells =
+            row(m, r, selected).into_iter().enumerate().filter(|(i, _)| shown.contains(i)).map(|c| c.1);
         let line = columns(look, cells.collect(), &widths);
         lines.push(if selected { line.patch_style(look.style(Tone::Selected)) } else { line });
     }
@@ -76,15 +77,12 @@ fn title(m: &Model, height: usize) -> Line<'static> {
     let order = if m.tenants.reverse { ", turned round" } else { "" };
     Line::from(vec![
         Span::styled(format!("  {count} tenants"), m.look.style(Tone::Title)),
-        Span::styled(
-            format!("  {from}-{to}  by {}{order}", m.tenants.sort.name()),
-            m.look.style(Tone::Dim),
-        ),
+        Span::styled(format!("  {from}-{to}  by {}{order}", m.tenants.sort.name()), m.look.style(Tone::Dim)),
     ])
 }
 
 fn row(m: &Model, r: &Row, selected: bool) -> Vec<Cell> {
-    let look = &m.look;
+    let look = m.look;
     let s = &r.summary;
     let agent = m.agent_of(r.key);
     let fresh = m.fresh(r.key);
@@ -101,7 +99,9 @@ fn row(m: &Model, r: &Row, selected: bool) -> Vec<Cell> {
         let pad = 13usize.saturating_sub(words.len() + 1);
         let mut spans = gauge(look, used, limit, pad.min(5));
         if !fresh {
-            spans.iter_mut().for_each(|s| s.style = base);
+            for s in &mut spans {
+                s.style = base;
+            }
         }
         let near = gauge_tone(used, limit);
         let style = if near == Tone::Allow { base } else { tint(near) };

@@ -1,4 +1,5 @@
 //! Every screen as it is drawn, symbols and styles, in the sizes people use.
+#![allow(clippy::many_single_char_names)] // columns and rows have short names
 
 use super::theme::{Look, ThemeName};
 use crate::app::draw_frame;
@@ -8,7 +9,9 @@ use crate::app::sample;
 use crate::app::tenants::RowKey;
 use crate::app::testing::{keys, send, tick};
 use conductor_shared::fact::ChangeClass;
-use conductor_shared::http::{CommandOutcome, CommandStatus, Preview, PreviewRow, ReceiptBundle, ReceiptPage, ReceiptRef};
+use conductor_shared::http::{
+    CommandOutcome, CommandStatus, Preview, PreviewRow, ReceiptBundle, ReceiptPage, ReceiptRef,
+};
 use conductor_shared::ids::{CommandId, Ident};
 use conductor_shared::stream::{NodeHealth, SignerState};
 use conductor_shared::verify::{Report, Verdict};
@@ -72,7 +75,11 @@ fn with_receipts(m: &mut Model) {
     let rows = (0..30).map(|i| match i {
         0 => sample::receipt(0, "LogOpened", "log opened: created, acme"),
         7 => sample::receipt(7, "Changed", "mira lowered ramp run/etl from 50 % to 10 %: too many errors"),
-        i => sample::receipt(i, "RunDecided", &format!("run of etl in production for service: bucket {}", i * 311 % 10_000)),
+        i => sample::receipt(
+            i,
+            "RunDecided",
+            &format!("run of etl in production for service: bucket {}", i * 311 % 10_000),
+        ),
     });
     let page = ReceiptPage { origin: sample::origin(), size: 30, receipts: rows.collect(), next: None };
     let key = m.receipts.key.unwrap();
@@ -95,7 +102,7 @@ fn main_screens() {
     }
 }
 
-/// Terminal craft: NO_COLOR, light and ASCII lose nothing.
+/// Terminal craft: `NO_COLOR`, light and ASCII lose nothing.
 #[test]
 fn other_looks() {
     for (name, look, theme) in [
@@ -201,7 +208,10 @@ fn dialogs() {
     keys(&mut m, "tab a c m e tab o k tab p w tab");
     insta::assert_snapshot!("loosen-ready", draw(&mut m, 80, 24));
     keys(&mut m, "esc");
-    send(&mut m, Msg::Answered(99, Err(Refusal { what: "nobody waits".into(), mend: String::new(), unknown: false })));
+    send(
+        &mut m,
+        Msg::Answered(99, Err(Refusal { what: "nobody waits".into(), mend: String::new(), unknown: false })),
+    );
     insta::assert_snapshot!("flash", draw(&mut m, 80, 24));
 }
 
@@ -216,7 +226,11 @@ fn other_layers() {
     keys(&mut m, "esc 2 / f j");
     insta::assert_snapshot!("filter", draw(&mut m, 80, 24));
     keys(&mut m, "enter");
-    m.alarm("acme on node-a".into(), "its log forked or shrank: it has 7 entries; 9 were seen before".into(), false);
+    m.alarm(
+        "acme on node-a".into(),
+        "its log forked or shrank: it has 7 entries; 9 were seen before".into(),
+        false,
+    );
     insta::assert_snapshot!("alarm", draw(&mut m, 80, 24));
     keys(&mut m, "a");
     insta::assert_snapshot!("alarms", draw(&mut m, 80, 24));
@@ -260,7 +274,8 @@ fn trouble_on_two_nodes() {
     tick(&mut m, 0);
     for (n, (name, env)) in [("node-a", "production"), ("node-b", "rehearsal")].into_iter().enumerate() {
         let i = u8::try_from(n).unwrap();
-        let hello = AgentMsg::Hello { info: sample::info(i, name, env), version: 1 + u32::from(i), resumed: false };
+        let hello =
+            AgentMsg::Hello { info: sample::info(i, name, env), version: 1 + u32::from(i), resumed: false };
         send(&mut m, Msg::Agent(n, hello));
         send(&mut m, Msg::Agent(n, AgentMsg::OverviewEnd));
         let health = NodeHealth {

@@ -1,15 +1,18 @@
 //! A made-up agent on a unix socket: enough HTTP and WebSocket for the console, over a link as slow as asked for.
+#![allow(clippy::unwrap_used)] // only tests use it
 
+use conductor_shared::command::Command;
 use conductor_shared::fact::{ChangeClass, Verdict};
 use conductor_shared::fold::ControlState;
 use conductor_shared::http::{
     Challenge, CommandOutcome, CommandStatus, NodeInfo, Preview, ReceiptJson, ReceiptPage, ReceiptRef,
     SessionOpened, SignedText,
 };
-use conductor_shared::command::Command;
 use conductor_shared::ids::{Ident, NodeId, Origin, TenantUid};
 use conductor_shared::ramp::Ramp;
-use conductor_shared::stream::{FromConsole, MAX_FRAME, NodeHealth, SignerState, Summary, ToConsole, VERSION};
+use conductor_shared::stream::{
+    FromConsole, MAX_FRAME, NodeHealth, SignerState, Summary, ToConsole, VERSION,
+};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::Serialize;
 use std::path::Path;
@@ -24,20 +27,20 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 /// How the made-up agent behaves.
 #[derive(Debug, Clone, Copy)]
-pub struct Fake {
+pub(crate) struct Fake {
     /// Tenants it has.
-    pub tenants: u32,
+    pub(crate) tenants: u32,
     /// Bytes a second; 0 for as fast as it goes.
-    pub rate: u64,
+    pub(crate) rate: u64,
     /// Added to each answer.
-    pub delay: Duration,
+    pub(crate) delay: Duration,
 }
 
 /// A running one. Dropping it stops it and its connections.
-pub struct Running {
+pub(crate) struct Running {
     runtime: Option<tokio::runtime::Runtime>,
     /// Commands that were sent, as text.
-    pub commands: Arc<Mutex<Vec<String>>>,
+    pub(crate) commands: Arc<Mutex<Vec<String>>>,
 }
 
 impl Drop for Running {
@@ -113,7 +116,7 @@ fn health(tenants: u32) -> NodeHealth {
 }
 
 /// Starts one at a socket's path.
-pub fn start(path: &Path, fake: Fake) -> Running {
+pub(crate) fn start(path: &Path, fake: Fake) -> Running {
     let _ = std::fs::remove_file(path);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let listener = runtime.block_on(async { UnixListener::bind(path).unwrap() });
@@ -190,8 +193,12 @@ fn answer(path: &str, body: &[u8], commands: &Mutex<Vec<String>>) -> (&'static s
     if path == "/v1/commands" {
         let signed: SignedText = serde_json::from_slice(body).unwrap();
         let c = Command::parse(signed.text.as_bytes()).unwrap();
-        conductor_shared::checkpoint::verify_minisign(&signed.public_key, signed.text.as_bytes(), &signed.signature)
-            .unwrap();
+        conductor_shared::checkpoint::verify_minisign(
+            &signed.public_key,
+            signed.text.as_bytes(),
+            &signed.signature,
+        )
+        .unwrap();
         commands.lock().unwrap().push(signed.text);
         return json(&CommandOutcome {
             command_id: c.command_id,
@@ -229,22 +236,33 @@ fn answer(path: &str, body: &[u8], commands: &Mutex<Vec<String>>) -> (&'static s
             summary: format!("run of etl {index} \u{1b}[2J hostile"),
             verdict: Some(if index % 4 == 0 { Verdict::Deny } else { Verdict::Allow }),
         });
-        return json(&ReceiptPage { origin: origin(uid(0)), size: 100, receipts: receipts.collect(), next: None });
+        return json(&ReceiptPage {
+            origin: origin(uid(0)),
+            size: 100,
+            receipts: receipts.collect(),
+            next: None,
+        });
     }
-    ("404 Not Found", r#"{"type":"about:blank","title":"not here","status":404,"detail":"not made up"}"#.into())
+    (
+        "404 Not Found",
+        r#"{"type":"about:blank","title":"not here","status":404,"detail":"not made up"}"#.into(),
+    )
 }
 
 async fn stream(mut ws: WebSocketStream<UnixStream>, fake: Fake) {
     let text = |m: &ToConsole| Message::text(serde_json::to_string(m).unwrap());
     let Some(Ok(_hello)) = ws.next().await else { return };
     tokio::time::sleep(fake.delay).await;
-    let hello = ToConsole::Hello { version: VERSION, node: info(), node_seq: 9, resumed: false, resync: None };
+    let hello =
+        ToConsole::Hello { version: VERSION, node: info(), node_seq: 9, resumed: false, resync: None };
     let _ = ws.send(text(&hello)).await;
     let _ = ws.send(text(&ToConsole::OverviewBegin { tenants: u64::from(fake.tenants) })).await;
     let all: Vec<u32> = (0..fake.tenants).collect();
     for part in all.chunks(MAX_FRAME / Summary::LEN) {
         let mut bytes = vec![];
-        part.iter().for_each(|n| summary(*n, 1).put(&mut bytes));
+        for n in part {
+            summary(*n, 1).put(&mut bytes);
+        }
         if let Some(us) = (bytes.len() as u64 * 1_000_000).checked_div(fake.rate) {
             tokio::time::sleep(Duration::from_micros(us)).await;
         }
@@ -261,7 +279,9 @@ async fn stream(mut ws: WebSocketStream<UnixStream>, fake: Fake) {
                 beat += 1;
                 if ws.send(text(&ToConsole::Node(Box::new(health(fake.tenants))))).await.is_err() { return; }
                 let mut bytes = vec![];
-                (0..fake.tenants.min(200)).for_each(|n| summary(n, beat).put(&mut bytes));
+                for n in 0..fake.tenants.min(200) {
+                    summary(n, beat).put(&mut bytes);
+                }
                 if ws.send(Message::binary(bytes)).await.is_err() { return; }
             }
             m = ws.next() => match m {
