@@ -59,9 +59,10 @@ pub fn run(client: &SignerClient, jobs: &Receiver<CheckpointJob>, queues: &Arc<Q
 
 fn report(queues: &Queues, board: &Board, state: SignerState, detail: &str) {
     if board.set_signer(state, detail) {
-        match state {
-            SignerState::Up => tracing::info!("the signer signs"),
-            _ => tracing::warn!("the signer does not sign: {detail}"),
+        if state == SignerState::Up {
+            tracing::info!("the signer signs");
+        } else {
+            tracing::warn!("the signer does not sign: {detail}");
         }
         tell(queues, Ask::SignerChanged);
     }

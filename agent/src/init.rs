@@ -56,7 +56,7 @@ pub enum InitError {
 pub const ROLES: [&str; 6] = ["viewer", "operator", "approver", "admin", "break-glass", "auditor"];
 
 /// Makes a node; gives its id.
-pub fn init(b: Beginning<'_>, clock: &dyn Clock, random: Arc<dyn Random>) -> Result<NodeId, InitError> {
+pub fn init(b: Beginning<'_>, clock: &dyn Clock, random: &Arc<dyn Random>) -> Result<NodeId, InitError> {
     let mut seen = std::collections::BTreeSet::new();
     let signer = ("the signer".to_owned(), &b.signer_key);
     for (name, key) in b.operators.iter().map(|(n, k, _)| (n.to_string(), k)).chain([signer]) {
@@ -71,24 +71,24 @@ pub fn init(b: Beginning<'_>, clock: &dyn Clock, random: Arc<dyn Random>) -> Res
     }
     make_private(b.data)?;
     make_private(&db)?;
-    let mut keys = KeyStore::create(b.keys, &*random)?;
-    let node_id = NodeId(bytes(&*random));
-    keys.create_tenants(&[(TenantUid::NODE, 1)], &*random)?;
+    let mut keys = KeyStore::create(b.keys, &**random)?;
+    let node_id = NodeId(bytes(&**random));
+    keys.create_tenants(&[(TenantUid::NODE, 1)], &**random)?;
     let store = Store::create(&db, b.limits)?;
     let node_row = Row::Node.key();
-    let sealed = crate::keys::seal(keys.node(), crate::ledger::TENANT_KEY, &node_row, &node_id.0, &*random);
+    let sealed = crate::keys::seal(keys.node(), crate::ledger::TENANT_KEY, &node_row, &node_id.0, &**random);
     store.put_meta(Row::Node, &sealed)?;
     let id = FamilyId { tenant: TenantUid::NODE, epoch: 1 };
     store.create_families(&[id])?;
     let now = clock.now();
     let mut live = Live::load(&store, &keys, node_id, id, Some(&b.name), now, 0)?;
-    let mut st = Stage::new(0, now, Arc::clone(&random));
+    let mut st = Stage::new(0, now, Arc::clone(random));
     live.control_fact(&mut st, LogOpened { reason: "init".into(), name: b.name.clone(), cites: None })?;
     live.control_fact(&mut st, SignerPinned { public_key: b.signer_key.trim().to_owned() })?;
     let persons = b.operators.len() as u64;
     for (name, public_key, roles) in b.operators {
         let fact = OperatorEnrolled {
-            person: PersonId(bytes(&*random)),
+            person: PersonId(bytes(&**random)),
             name,
             public_key: public_key.trim().to_owned(),
             roles: Listed(roles),

@@ -34,6 +34,9 @@ const WRITE_BUFFER_BYTES: usize = 4 << 20;
 const ARENA_BLOCK_BYTES: usize = 64 << 10;
 const MAX_OPEN_FILES: i32 = 2_000;
 
+/// Key and value of a row.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
 /// How much free disk is enough, bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -464,7 +467,7 @@ impl Store {
     }
 
     /// The last row whose key begins with `prefix`.
-    pub fn last(&self, family: &Family, prefix: u8) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub fn last(&self, family: &Family, prefix: u8) -> Result<Option<Pair>, StoreError> {
         let from = [prefix + 1];
         let mut it = self.db.iterator_cf(family, IteratorMode::From(&from, Direction::Reverse));
         // The bound itself may be a row of the next prefix.

@@ -340,7 +340,7 @@ impl Writer {
             live.stage_counters(&mut st);
             views.push((Arc::clone(&live.shared), live.view(st.node_seq)));
         }
-        let jobs = self.parts.checkpoints.is_some().then(|| self.proposals.0.len()).unwrap_or(0);
+        let jobs = if self.parts.checkpoints.is_some() { self.proposals.0.len() } else { 0 };
         let Some(open) = &mut self.open else { return };
         let job = tick::due(open, &self.proposals, st.now.mono_us, jobs > 0);
         open.node_seq = st.node_seq;

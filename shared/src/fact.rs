@@ -68,7 +68,7 @@ macro_rules! facts {
             /// From values. `None` for a kind this program does not know.
             pub fn from_values(kind: u16, values: &[Value]) -> Result<Option<Self>, CodecError> {
                 match kind {
-                    $( $ck => { let mut it = values.iter(); let f = $cn { $( $cf: next(&mut it)?, )* }; done(it)?; Ok(Some(Self::$cn(f))) } )*
+                    $( $ck => { let mut it = values.iter(); let f = $cn { $( $cf: next(&mut it)?, )* }; done(&it)?; Ok(Some(Self::$cn(f))) } )*
                     _ => Ok(None),
                 }
             }
@@ -87,7 +87,7 @@ macro_rules! facts {
                         #[allow(unused_mut)] // a group may be empty
                         let (mut a, mut b, mut c) = (who.iter(), what.iter(), measure.iter());
                         let f = $tn { $( $wf: next(&mut a)?, )* $( $hf: next(&mut b)?, )* $( $mf: next(&mut c)?, )* };
-                        done(a)?; done(b)?; done(c)?;
+                        done(&a)?; done(&b)?; done(&c)?;
                         Ok(Some(Self::$tn(f)))
                     } )*
                     _ => Ok(None),
@@ -102,7 +102,7 @@ macro_rules! facts {
 fn next<T: Canon>(it: &mut std::slice::Iter<'_, Value>) -> Result<T, CodecError> {
     it.next().ok_or(CodecError::Expected("more fields")).and_then(T::from_value)
 }
-fn done(it: std::slice::Iter<'_, Value>) -> Result<(), CodecError> {
+fn done(it: &std::slice::Iter<'_, Value>) -> Result<(), CodecError> {
     if it.len() == 0 { Ok(()) } else { Err(CodecError::Expected("fewer fields")) }
 }
 

@@ -194,6 +194,7 @@ impl ControlState {
     }
 
     /// What the state would be were this operation to take effect.
+    #[must_use]
     pub fn after(&self, op: &Operation) -> Self {
         let mut s = self.clone();
         s.take_effect(&op.to_list());

@@ -94,7 +94,7 @@ fn range_hash<N: Nodes>(nodes: &N, from: u64, to: u64) -> Result<Hash, N::Error>
 
 /// The largest power of two smaller than `n`, for `n` > 1.
 fn split(n: u64) -> u64 {
-    1 << (63 - (n - 1).leading_zeros())
+    1 << (n - 1).ilog2()
 }
 
 /// Root of the first `size` leaves.
@@ -250,7 +250,7 @@ mod tests {
             0 => empty_root(),
             1 => leaves[0],
             n => {
-                let k = (1..).map(|b| 1usize << b).take_while(|k| *k < n).last().unwrap_or(1);
+                let k = (1..63).map(|b| 1usize << b).take_while(|k| *k < n).last().unwrap_or(1);
                 node_hash(&naive(&leaves[..k]), &naive(&leaves[k..]))
             }
         }

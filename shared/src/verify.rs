@@ -282,31 +282,33 @@ impl RangeCheck {
         let here = |from: u64, to: u64| {
             self.stack.iter().find(|(l, i, _)| (i << l, (i + 1) << l) == (from, to)).map(|(_, _, h)| *h)
         };
-        fn hash(
-            from: u64,
-            to: u64,
-            range: (u64, u64),
-            outside: &dyn Fn(u64, u64) -> Option<Hash>,
-            here: &dyn Fn(u64, u64) -> Option<Hash>,
-        ) -> Option<Hash> {
-            if to <= range.0 || from >= range.1 {
-                return outside(from, to);
-            }
-            if let Some(h) = here(from, to) {
-                return Some(h);
-            }
-            if to - from == 1 {
-                return None;
-            }
-            let k = 1u64 << (63 - (to - from - 1).leading_zeros());
-            Some(merkle::node_hash(
-                &hash(from, from + k, range, outside, here)?,
-                &hash(from + k, to, range, outside, here)?,
-            ))
-        }
         let outside = |f: u64, t: u64| if t <= self.from { find(&lefts, f, t) } else { find(&rights, f, t) };
-        hash(0, size, (self.from, to), &outside, &here)
+        range_root(0, size, (self.from, to), &outside, &here)
     }
+}
+
+/// Root of `from..to`: entries of the range are here, the rest comes from the audit paths.
+fn range_root(
+    from: u64,
+    to: u64,
+    range: (u64, u64),
+    outside: &dyn Fn(u64, u64) -> Option<Hash>,
+    here: &dyn Fn(u64, u64) -> Option<Hash>,
+) -> Option<Hash> {
+    if to <= range.0 || from >= range.1 {
+        return outside(from, to);
+    }
+    if let Some(h) = here(from, to) {
+        return Some(h);
+    }
+    if to - from == 1 {
+        return None;
+    }
+    let k = 1u64 << (to - from - 1).ilog2();
+    Some(merkle::node_hash(
+        &range_root(from, from + k, range, outside, here)?,
+        &range_root(from + k, to, range, outside, here)?,
+    ))
 }
 
 /// The siblings of an audit path with the ranges they cover.
@@ -315,7 +317,7 @@ fn siblings(index: u64, size: u64, path: &[Hash]) -> Option<Vec<(u64, u64, Hash)
     let (mut from, mut to) = (0u64, size);
     let mut it = path.iter().rev();
     while to - from > 1 {
-        let k = 1u64 << (63 - (to - from - 1).leading_zeros());
+        let k = 1u64 << (to - from - 1).ilog2();
         let h = *it.next()?;
         if index < from + k {
             out.push((from + k, to, h));

@@ -258,6 +258,7 @@ impl Node {
     }
 
     /// A command that must take effect.
+    #[allow(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     pub fn command(&self, tenant: TenantUid, op: Operation) -> Value {
         let a = self.send(&self.compose(tenant, op.clone()));
         assert_eq!(a.json()["status"], "effective", "{op:?}: {}", String::from_utf8_lossy(&a.body));

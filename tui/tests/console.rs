@@ -1,5 +1,7 @@
 //! The real console in a real pseudo-terminal, against a made-up agent.
 
+#![allow(clippy::unwrap_used)] // only tests are here
+
 mod support;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
@@ -42,7 +44,7 @@ impl Seat {
         let mut reader = pty.master.try_clone_reader().unwrap();
         let sink = out.clone();
         std::thread::spawn(move || {
-            let mut buf = [0; 65_536];
+            let mut buf = [0; 8_192];
             while let Ok(n) = reader.read(&mut buf) {
                 if n == 0 {
                     break;
@@ -142,9 +144,9 @@ fn ten_thousand_tenants_on_a_slow_link() {
     seat.press("\r");
     seat.shows("Done");
     seat.press("\r");
-    let sent = agent.commands.lock().unwrap().clone();
-    assert_eq!(sent.len(), 1);
-    assert!(sent[0].contains("operation: kill.set"), "{}", sent[0]);
+    let told = agent.commands.lock().unwrap().clone();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("operation: kill.set"), "{}", told[0]);
     seat.press("l");
     seat.shows("\\u{1b}[2J hostile");
     drop(agent);
@@ -212,4 +214,26 @@ fn suspended_and_continued() {
     }
     seat.press("q");
     assert_eq!(seat.ended(), 0);
+}
+
+/// Issue, Console: a frame of 10,000 tenants costs as much as one of 100, since only what is on the screen is made.
+#[test]
+fn ten_thousand_rows_cost_as_a_hundred() {
+    use conductor_tui::app::{bench_model, draw_frame};
+    let cost = |tenants| {
+        let m = bench_model(tenants);
+        let mut t = ratatui::Terminal::new(ratatui::backend::TestBackend::new(120, 40)).unwrap();
+        let mut times: Vec<Duration> = (0..200)
+            .map(|_| {
+                let from = now();
+                draw_frame(&mut t, &m).unwrap();
+                from.elapsed()
+            })
+            .collect();
+        times.sort_unstable();
+        times[100]
+    };
+    let (few, many) = (cost(100), cost(10_000));
+    println!("a frame of 100 tenants {few:?}, of 10,000 {many:?}");
+    assert!(many < few * 2, "{few:?} and {many:?}");
 }

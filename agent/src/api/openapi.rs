@@ -1,4 +1,4 @@
-//! The table of routes as an OpenAPI 3.1 document.
+//! The table of routes as an `OpenAPI` 3.1 document.
 
 use axum::Json;
 use conductor_shared::routes::{Caller, ROUTES};

@@ -24,7 +24,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Cmd {
     /// Make a node: its data folder, key store, configuration and first persons.
-    Init(Init),
+    Init(Box<Init>),
     /// Run the agent.
     Run {
         /// Configuration.
@@ -62,7 +62,7 @@ struct Init {
     /// The signer's socket.
     #[arg(long)]
     signer_socket: PathBuf,
-    /// What to listen on: unix:/path or https://address:port (http:// with --allow-plain).
+    /// What to listen on: <unix:/path> or https://address:port (http:// with --allow-plain).
     #[arg(long, required = true)]
     listen: Vec<String>,
     /// Allow TCP without TLS. For demos.
@@ -108,7 +108,7 @@ fn run(command: Cmd) -> Result<ExitCode, Failed> {
     // Nobody else may read what we make.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     match command {
-        Cmd::Init(i) => start(i).map(|()| ExitCode::SUCCESS),
+        Cmd::Init(i) => start(&i).map(|()| ExitCode::SUCCESS),
         Cmd::Run { config } => {
             let config = Config::load(&config).map_err(bad)?;
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -144,7 +144,7 @@ fn operator(text: &str) -> Result<(Ident, String, Vec<String>), Failed> {
     Ok((name, key, roles))
 }
 
-fn start(i: Init) -> Result<(), Failed> {
+fn start(i: &Init) -> Result<(), Failed> {
     let signer_key = agent::read_public_key(&i.signer_key).map_err(bad)?;
     let operators = i.operator.iter().map(|o| operator(o)).collect::<Result<Vec<_>, _>>()?;
     if i.config.exists() {
@@ -177,8 +177,12 @@ fn start(i: Init) -> Result<(), Failed> {
         operators,
         limits: SpaceLimits::default(),
     };
-    let node = init(beginning, &RealClock::default(), Arc::new(OsRandom::default()))
-        .map_err(|e| (1, e.to_string()))?;
+    let node = init(
+        beginning,
+        &RealClock::default(),
+        &(Arc::new(OsRandom::default()) as Arc<dyn conductor_agent::random::Random>),
+    )
+    .map_err(|e| (1, e.to_string()))?;
     let write = |p: &Path, t: &str| std::fs::write(p, t).map_err(|e| (1, format!("{}: {e}", p.display())));
     write(&i.config, &text)?;
     let trust = agent::trust_file(node, &signer_key);

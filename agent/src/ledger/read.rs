@@ -43,7 +43,7 @@ pub fn read_receipt(store: &Store, p: &Partition, index: u64) -> Result<Receipt,
 }
 
 /// Opens and checks the row of a receipt.
-pub fn decode(p: &Partition, index: u64, row: &[u8]) -> Result<Receipt, ReadError> {
+pub(super) fn decode(p: &Partition, index: u64, row: &[u8]) -> Result<Receipt, ReadError> {
     let key = Row::Receipt(index).key();
     let bad = |what: &str| p.damaged(&key, what);
     let mut r = Reader(row);

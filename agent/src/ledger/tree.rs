@@ -10,7 +10,7 @@ use crate::store::{Batch, Row, Store};
 use conductor_shared::merkle::{Frontier, Hash, Nodes, node_hash};
 
 /// Hashes in a tile.
-pub const TILE: usize = 256;
+pub(super) const TILE: usize = 256;
 
 /// The unfinished tiles at the end of a log, lowest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -158,6 +158,7 @@ impl<'a> DiskNodes<'a> {
     }
 
     /// With the leaves of the unfinished lowest tile at `size`.
+    #[must_use]
     pub fn with_leaves(self, leaves: Vec<Hash>) -> Self {
         let _ = self.leaves.set(leaves);
         self

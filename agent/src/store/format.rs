@@ -58,7 +58,9 @@ impl Row {
         fn k(first: u8, parts: &[&[u8]]) -> Vec<u8> {
             let mut out = Vec::with_capacity(1 + parts.iter().map(|p| p.len()).sum::<usize>());
             out.push(first);
-            parts.iter().for_each(|p| out.extend_from_slice(p));
+            for p in parts {
+                out.extend_from_slice(p);
+            }
             out
         }
         match self {

@@ -149,8 +149,8 @@ impl Committer {
     }
 
     /// Hands a written batch over; waits while too many are in flight.
-    pub fn send(&self, commit: Commit) -> Result<(), Commit> {
-        self.queue.send(commit).map_err(|e| e.0)
+    pub fn send(&self, commit: Commit) -> Result<(), Box<Commit>> {
+        self.queue.send(commit).map_err(|e| Box::new(e.0))
     }
 
     /// Makes what was handed over durable, and ends.

@@ -81,6 +81,7 @@ impl Folds {
     }
 
     /// A first denial has its receipt.
+    #[allow(clippy::needless_pass_by_value)] // it becomes the key
     pub fn begin(&mut self, same: Same, first: u64, mono_us: Micros) -> Option<DenialsFolded> {
         let fold = Fold { first, until: mono_us + SECOND, count: 0 };
         let old = self.open.insert(same.clone(), fold)?;

@@ -21,6 +21,9 @@ use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+/// Sums by hour and labels, each with a mark: changed since the last batch.
+type Rollups = HashMap<(u32, Labels), (Rollup, bool)>;
+
 /// Kinds of records that share a unit key a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DayKind {
@@ -87,6 +90,7 @@ impl Stage {
 }
 
 /// A partition.
+#[allow(clippy::struct_excessive_bools)] // independent marks, each set and cleared on its own
 pub struct Live {
     /// What is fixed.
     pub p: Partition,
@@ -120,7 +124,7 @@ pub struct Live {
     pub shared: Arc<Shared>,
     units: Units,
     day_units: HashMap<(u32, DayKind), (u64, Key)>,
-    rollups: HashMap<(u32, Labels), (Rollup, bool)>,
+    rollups: Rollups,
 }
 
 impl Live {
@@ -368,11 +372,7 @@ pub fn load_control(store: &Store, p: &Partition) -> Result<ControlState, ReadEr
 
 /// The rollups that may still grow: of the hour of the newest receipt and later. Receipt times never go back, so no
 /// earlier hour is ever touched again.
-fn load_rollups(
-    store: &Store,
-    p: &Partition,
-    last_us: Micros,
-) -> Result<HashMap<(u32, Labels), (Rollup, bool)>, ReadError> {
+fn load_rollups(store: &Store, p: &Partition, last_us: Micros) -> Result<Rollups, ReadError> {
     let hour = u32::try_from(last_us / HOUR_US).unwrap_or(u32::MAX);
     let from = [&[Row::ROLLUPS][..], &hour.to_be_bytes()].concat();
     let mut out = HashMap::new();

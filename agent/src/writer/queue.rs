@@ -47,6 +47,7 @@ pub enum Full {
 
 impl Queues {
     /// Takes a request into its partition's queue. Urgent ones have as much room again.
+    #[allow(clippy::result_large_err)] // the request itself comes back; boxing it would cost every refusal
     pub fn push(&self, ask: Ask) -> Result<(), Full> {
         let mut guard = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let inner = &mut *guard;

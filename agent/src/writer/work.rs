@@ -170,7 +170,7 @@ impl Work<'_> {
         Ok(Ok(Decided {
             lease_us: Some(self.lease_us),
             sticky: Some(subject.is_some()),
-            ..self.decided(live, a.index, id)
+            ..Self::decided(live, a.index, id)
         }))
     }
 
@@ -229,7 +229,11 @@ impl Work<'_> {
         if let Some(run) = live.runs.get_mut(&id) {
             run.steps.insert(step, row);
         }
-        Ok(Ok(Decided { step: Some(step), lease_us: Some(self.lease_us), ..self.decided(live, a.index, id) }))
+        Ok(Ok(Decided {
+            step: Some(step),
+            lease_us: Some(self.lease_us),
+            ..Self::decided(live, a.index, id)
+        }))
     }
 
     fn finish_step(
@@ -257,7 +261,7 @@ impl Work<'_> {
             };
         };
         let index = self.settle_step(live, st, (id, step), (&unit, &run, row), outcome, claim);
-        Ok(Ok(Decided { step: Some(step), lease_us: Some(self.lease_us), ..self.decided(live, index, id) }))
+        Ok(Ok(Decided { step: Some(step), lease_us: Some(self.lease_us), ..Self::decided(live, index, id) }))
     }
 
     /// Writes the end of an open step that was taken out of its run.
@@ -297,7 +301,7 @@ impl Work<'_> {
         let fact =
             LeaseRenewed { principal: self.principal.to_owned(), run: id, lease_us: self.lease_us, steps };
         let a = live.append(st, &fact.into(), (unit.0, &unit.1));
-        Ok(Ok(Decided { lease_us: Some(self.lease_us), ..self.decided(live, a.index, id) }))
+        Ok(Ok(Decided { lease_us: Some(self.lease_us), ..Self::decided(live, a.index, id) }))
     }
 
     fn approve(
@@ -322,7 +326,7 @@ impl Work<'_> {
             approved,
         };
         let a = live.append(st, &fact.into(), (unit.0, &unit.1));
-        Ok(Ok(self.decided(live, a.index, id)))
+        Ok(Ok(Self::decided(live, a.index, id)))
     }
 
     fn not_open(
@@ -378,7 +382,7 @@ impl Work<'_> {
         run.row.last = a.index;
         live.put_run(st, id, &run);
         live.gate.open_runs = live.gate.open_runs.saturating_sub(1);
-        Ok(Ok(self.decided(live, a.index, id)))
+        Ok(Ok(Self::decided(live, a.index, id)))
     }
 
     /// A settle that came too late: recorded under the run's own key, and nothing else.
@@ -404,7 +408,7 @@ impl Work<'_> {
         };
         let a = live.append(st, &fact.into(), (unit.0, &unit.1));
         let step = (step > 0).then_some(step);
-        Ok(Ok(Decided { late: Some(was), step, ..self.decided(live, a.index, id) }))
+        Ok(Ok(Decided { late: Some(was), step, ..Self::decided(live, a.index, id) }))
     }
 
     fn gone(&self, live: &Live, st: &Stage, id: RunId, step: Option<u64>) -> Result<Gone, ReadError> {
@@ -418,7 +422,7 @@ impl Work<'_> {
         outcome.map(Gone::Ended).ok_or_else(|| live.p.damaged(&key, "ended without an outcome"))
     }
 
-    fn decided(&self, live: &Live, index: u64, run: RunId) -> Decided {
+    fn decided(live: &Live, index: u64, run: RunId) -> Decided {
         Decided {
             decision: Verdict::Allow,
             receipt: ReceiptRef { origin: live.p.origin, index },

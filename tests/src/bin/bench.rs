@@ -3,7 +3,12 @@
 //!
 //! `bench [name...]` runs only those: ledger, gate, http, provision, frame, signing.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a measurement that cannot go on stops")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "a measurement that cannot go on stops"
+)]
 #![allow(clippy::disallowed_methods, reason = "measuring reads the real clock")]
 
 #[path = "bench/core.rs"]

@@ -32,7 +32,7 @@ async fn until<T>(s: &mut Socket, mut f: impl FnMut(ToConsole) -> Option<T>) -> 
                     return found;
                 }
             }
-            _ => continue,
+            _ => {}
         }
     }
 }
@@ -59,7 +59,7 @@ async fn overview_facts_resume_and_resync() {
     loop {
         match next(&mut s).await.unwrap() {
             Message::Binary(frame) => {
-                names.extend(Summary::read_all(&frame).unwrap().into_iter().map(|s| s.name.to_string()))
+                names.extend(Summary::read_all(&frame).unwrap().into_iter().map(|s| s.name.to_string()));
             }
             Message::Text(t) if t.contains("overview_end") => break,
             _ => {}

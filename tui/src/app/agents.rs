@@ -36,7 +36,7 @@ pub(crate) fn update(m: &mut Model, agent: usize, msg: AgentMsg, out: &mut Vec<E
         AgentMsg::OverviewEnd => a.complete = true,
         AgentMsg::Summaries(batch) => summaries(m, agent, batch),
         AgentMsg::Health(h) => {
-            (a.clock_us, a.agent_us) = (now.mono_us, h.now_us);
+            (a.clock_us, a.their_us) = (now.mono_us, h.now_us);
             let tenths = |r: f64| {
                 // Rates are small and never negative.
                 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -68,7 +68,7 @@ pub(crate) fn update(m: &mut Model, agent: usize, msg: AgentMsg, out: &mut Vec<E
                 }
             }
         }
-        AgentMsg::Resync { tenant, why: _ } => match tenant {
+        AgentMsg::Resync { tenant } => match tenant {
             Some(t) => drop(a.states.remove(&t)),
             None => a.states.clear(),
         },
@@ -84,7 +84,7 @@ fn hello(m: &mut Model, agent: usize, info: NodeInfo, version: u32, resumed: boo
     let a = &mut m.agents[agent];
     let other = a.info.as_ref().filter(|i| i.node_id != info.node_id).map(|i| i.name.to_string());
     (a.link, a.protocol) = (Link::Live, Some(version));
-    (a.clock_us, a.agent_us) = (now.mono_us, info.now_us);
+    (a.clock_us, a.their_us) = (now.mono_us, info.now_us);
     let words = format!("{} {}", info.name, info.environment);
     if m.tenants.agent_words.len() <= agent {
         m.tenants.agent_words.resize(agent + 1, String::new());
@@ -126,7 +126,7 @@ fn summaries(m: &mut Model, agent: usize, batch: Vec<Summary>) {
     }
     m.tenants.apply(agent, m.now.mono_us, batch);
     for (s, what) in alarms {
-        forked(m, RowKey { agent, tenant: s.tenant }, what);
+        forked(m, RowKey { agent, tenant: s.tenant }, &what);
     }
 }
 
@@ -149,7 +149,7 @@ fn subject(m: &Model, key: RowKey) -> String {
     }
 }
 
-fn forked(m: &mut Model, key: RowKey, what: String) {
+fn forked(m: &mut Model, key: RowKey, what: &str) {
     if let Some(row) = m.tenants.get_mut(key) {
         if row.forked {
             return;
@@ -258,7 +258,7 @@ pub(crate) fn log_checked(m: &mut Model, agent: usize, origin: Origin, got: Resu
         // Not asked is not answered: it comes round again.
         Err(_) => {}
         Ok(Checked::Grew(pin)) => m.pins.put(origin, pin),
-        Ok(Checked::Forked(what)) => forked(m, key, what),
+        Ok(Checked::Forked(what)) => forked(m, key, &what),
         Ok(Checked::Restored(pin, words)) => {
             m.pins.put(origin, pin);
             let subject = subject(m, key);

@@ -365,9 +365,7 @@ fn back(m: &mut Model, out: &mut Vec<Effect>, quit: bool) {
         m.screens.pop();
     } else if quit {
         out.push(Effect::Quit);
-    } else if m.screen() == Screen::Tenants && !m.tenants.filter().is_empty() {
-        filter(m, "");
-    } else if m.screen() == Screen::Receipts && !m.receipts.filter().is_empty() {
+    } else if matches!(m.screen(), Screen::Tenants | Screen::Receipts) {
         filter(m, "");
     }
 }

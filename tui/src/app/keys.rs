@@ -181,12 +181,12 @@ pub(crate) const KEYS: &[Binding] = &[
 
 /// The name of a key, as in the table.
 pub(crate) fn name(key: KeyEvent) -> String {
-    let base = match key.code {
+    match key.code {
         KeyCode::Char(' ') => "space".into(),
         KeyCode::Char(c) if key.modifiers.contains(KeyModifiers::CONTROL) => {
-            return format!("ctrl-{}", c.to_ascii_lowercase());
+            format!("ctrl-{}", c.to_ascii_lowercase())
         }
-        KeyCode::Char(c) if key.modifiers.contains(KeyModifiers::ALT) => return format!("alt-{c}"),
+        KeyCode::Char(c) if key.modifiers.contains(KeyModifiers::ALT) => format!("alt-{c}"),
         KeyCode::Char(c) => c.to_string(),
         KeyCode::Enter => "enter".into(),
         KeyCode::Esc => "esc".into(),
@@ -200,8 +200,7 @@ pub(crate) fn name(key: KeyEvent) -> String {
         KeyCode::Home => "home".into(),
         KeyCode::End => "end".into(),
         _ => String::new(),
-    };
-    base
+    }
 }
 
 /// What a key does in one of these scopes; the first scope that knows it wins.
@@ -221,6 +220,7 @@ pub(crate) fn bindings(scopes: &[Scope], read_only: bool) -> impl Iterator<Item 
 }
 
 /// docs/reference/keys.md.
+#[cfg(test)]
 pub(crate) fn docs() -> String {
     use std::fmt::Write as _;
     let mut out = String::from(

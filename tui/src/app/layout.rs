@@ -48,8 +48,7 @@ pub(crate) fn parts(m: &Model) -> Parts {
 pub(crate) fn list(m: &Model) -> Rect {
     let body = parts(m).body;
     let heading = match m.screen() {
-        Screen::Overview => 2,
-        Screen::Tenants | Screen::Receipts => 2,
+        Screen::Overview | Screen::Tenants | Screen::Receipts => 2,
         Screen::Tenant | Screen::Receipt => 0,
     };
     let height = match m.screen() {

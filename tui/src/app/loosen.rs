@@ -99,26 +99,23 @@ pub(crate) fn checked(m: &mut Model, got: Result<(), String>, out: &mut Vec<Effe
     m.dirty = true;
     let Some(Layer::Loosen(l)) = m.layers.last_mut() else { return };
     l.checking = false;
-    match got {
-        Err(e) => {
-            l.error = Some(e);
-            l.focus = Field::Password;
-            if let Some(p) = &mut l.password {
-                p.clear();
-            }
+    if let Err(e) = got {
+        l.error = Some(e);
+        l.focus = Field::Password;
+        if let Some(p) = &mut l.password {
+            p.clear();
         }
-        Ok(()) => {
-            // What was true when Enter was pressed must be true now: the data may have gone stale meanwhile.
-            let key = l.target.key;
-            let fresh = m.fresh(key);
-            let Some(Layer::Loosen(mut l)) = m.layers.pop() else { return };
-            match l.lock(fresh) {
-                None => finish(m, *l, out),
-                Some(why) => {
-                    l.error = Some(why.into());
-                    m.layers.push(Layer::Loosen(l));
-                }
-            }
+        return;
+    }
+    // What was true when Enter was pressed must be true now: the data may have gone stale meanwhile.
+    let key = l.target.key;
+    let fresh = m.fresh(key);
+    let Some(Layer::Loosen(mut l)) = m.layers.pop() else { return };
+    match l.lock(fresh) {
+        None => finish(m, *l, out),
+        Some(why) => {
+            l.error = Some(why.into());
+            m.layers.push(Layer::Loosen(l));
         }
     }
 }

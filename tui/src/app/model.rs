@@ -57,7 +57,7 @@ pub(crate) struct Agent {
     /// When that came, or the hello, microseconds of the monotonic clock: what agent time is counted from.
     pub(crate) clock_us: u64,
     /// The agent's time at that moment.
-    pub(crate) agent_us: u64,
+    pub(crate) their_us: u64,
     /// When its last message came, microseconds of the monotonic clock.
     pub(crate) seen_us: Option<u64>,
     /// Summaries promised and come.
@@ -92,7 +92,7 @@ impl Agent {
             protocol: None,
             health: None,
             clock_us: 0,
-            agent_us: 0,
+            their_us: 0,
             seen_us: None,
             overview: (0, 0),
             complete: false,
@@ -129,7 +129,7 @@ impl Agent {
 
     /// The agent's time now, as far as it can be told from here.
     pub(crate) fn time_us(&self, now: Now) -> u64 {
-        self.agent_us.saturating_add(now.mono_us.saturating_sub(self.clock_us))
+        self.their_us.saturating_add(now.mono_us.saturating_sub(self.clock_us))
     }
 }
 

@@ -113,8 +113,6 @@ pub(crate) enum AgentMsg {
     Resync {
         /// Which; all when `None`.
         tenant: Option<TenantUid>,
-        /// Why.
-        why: String,
     },
     /// The connection is gone.
     Lost {

@@ -63,7 +63,7 @@ pub(crate) const COMMANDS: &[Entry] = &[
     e("receipts", "[name]", "receipts of a tenant", Command::Receipts, false),
     e("node-log", "", "receipts of the node's own log", Command::NodeLog, false),
     e("filter", "<words>", "filter the list", Command::Filter, false),
-    e("sort", "name|trouble|backlog|denied|runs|ramp", "sort the tenants", Command::Sort, false),
+    e("sort", "<what by>", "sort the tenants", Command::Sort, false),
     e("theme", "dark|light|plain", "colours", Command::Theme, false),
     e("alarms", "", "read and acknowledge alarms", Command::Alarms, false),
     e("help", "", "all keys", Command::Help, false),
@@ -90,14 +90,17 @@ pub(crate) struct Palette {
 }
 
 /// What stands before the completion, and the completions.
-fn complete(m: &Model, text: &str) -> (String, Vec<(String, &'static str)>) {
+fn complete(m: &Model, text: &str) -> (String, Vec<(String, String)>) {
     let Some((word, arg)) = text.split_once(' ') else {
         let each = COMMANDS.iter().filter(|c| c.name.starts_with(text) && !(m.read_only && c.changes));
-        return (String::new(), each.map(|c| (c.name.to_owned(), c.help)).collect());
+        return (
+            String::new(),
+            each.map(|c| (c.name.to_owned(), format!("{:<18} {}", c.args, c.help))).collect(),
+        );
     };
     let Some(c) = COMMANDS.iter().find(|c| c.name == word) else { return (String::new(), vec![]) };
     let fixed = |list: &[&'static str]| {
-        list.iter().filter(|w| w.starts_with(arg)).map(|w| ((*w).to_owned(), "")).collect()
+        list.iter().filter(|w| w.starts_with(arg)).map(|w| ((*w).to_owned(), String::new())).collect()
     };
     let words = match c.command {
         Command::Theme => fixed(&ThemeName::ALL.map(ThemeName::name)),
@@ -108,7 +111,9 @@ fn complete(m: &Model, text: &str) -> (String, Vec<(String, &'static str)>) {
         | Command::Kill
         | Command::Drain
         | Command::Ramp
-        | Command::Unkill => m.tenants.completions(arg, 8).into_iter().map(|n| (n, "tenant")).collect(),
+        | Command::Unkill => {
+            m.tenants.completions(arg, 8).into_iter().map(|n| (n, "tenant".to_owned())).collect()
+        }
         _ => vec![],
     };
     (format!("{word} "), words)
@@ -121,7 +126,7 @@ impl Palette {
     }
 
     /// Completions of what was typed before Tab.
-    pub(crate) fn completions(&self, m: &Model) -> Vec<(String, &'static str)> {
+    pub(crate) fn completions(&self, m: &Model) -> Vec<(String, String)> {
         complete(m, self.stem.as_deref().unwrap_or(self.input.text())).1
     }
 

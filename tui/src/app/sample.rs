@@ -1,5 +1,6 @@
 //! A made-up console with made-up data: for benches, tests and pictures. The same every time.
 
+#[cfg(test)]
 use super::action::Target;
 use super::model::{Key, Model};
 use super::msg::{AgentMsg, KeyInfo, Msg};
@@ -7,10 +8,15 @@ use super::tenants::RowKey;
 use super::update::update;
 use crate::view::theme::{Look, ThemeName};
 use conductor_shared::clock::Now;
+#[cfg(test)]
 use conductor_shared::fact::Verdict;
 use conductor_shared::fold::ControlState;
-use conductor_shared::http::{FieldJson, NodeInfo, ReceiptJson};
-use conductor_shared::ids::{Ident, NodeId, Origin, TenantUid};
+use conductor_shared::http::NodeInfo;
+#[cfg(test)]
+use conductor_shared::http::{FieldJson, ReceiptJson};
+#[cfg(test)]
+use conductor_shared::ids::Origin;
+use conductor_shared::ids::{Ident, NodeId, TenantUid};
 use conductor_shared::ramp::Ramp;
 use conductor_shared::stream::{
     FLAG_KILLED, FLAG_PENDING, FLAG_QUOTA, FLAG_RAMPED, NodeHealth, SignerState, Summary, VERSION,
@@ -60,6 +66,7 @@ pub(crate) fn summary(name: &str) -> Summary {
 }
 
 /// A target of this name on the sample node.
+#[cfg(test)]
 pub(crate) fn target(name: &str) -> Target {
     Target {
         key: RowKey { agent: 0, tenant: TenantUid(hash16(name)) },
@@ -91,15 +98,17 @@ pub(crate) fn control(name: &str, hundredths: u16) -> ControlState {
 }
 
 /// The origin of the sample receipts.
+#[cfg(test)]
 pub(crate) fn origin() -> Origin {
     Origin { node: node_id(0), tenant: TenantUid(hash16("acme")), epoch: 1 }
 }
 
 /// A receipt of this kind. Its proof parts are empty.
+#[cfg(test)]
 pub(crate) fn receipt(index: u64, kind_name: &str, summary: &str) -> ReceiptJson {
     let kind =
         conductor_shared::fact::SCHEMAS.iter().find(|s| s.name == kind_name).map_or(0x0fff, |s| s.kind);
-    let verdict = (kind >= 0x1000).then(|| if index % 5 == 2 { Verdict::Deny } else { Verdict::Allow });
+    let verdict = (kind >= 0x1000).then_some(if index % 5 == 2 { Verdict::Deny } else { Verdict::Allow });
     let field = |name: &str, shown: &str| FieldJson {
         name: name.into(),
         disclosure: String::new(),

@@ -144,24 +144,21 @@ impl Tenants {
         let touchy = self.sort != Sort::Name || !self.filter.is_empty();
         for s in batch {
             let key = RowKey { agent, tenant: s.tenant };
-            match self.index.get(&key) {
-                Some(&at) => {
-                    let row = &mut self.rows[at];
-                    let allowed = s.allowed.saturating_sub(row.summary.allowed);
-                    let denied = s.denied.saturating_sub(row.summary.denied);
-                    if allowed + denied > 0 {
-                        row.spark.add(mono_us, allowed, denied);
-                    }
-                    self.resort |= touchy || row.summary.name != s.name || row.summary.flags != s.flags;
-                    self.resort |= row.summary.incidents != s.incidents;
-                    row.summary = s;
-                }
-                None => {
-                    self.index.insert(key, self.rows.len());
-                    self.rows.push(Row { key, summary: s, spark: Spark::default(), forked: false });
-                    self.resort = true;
-                }
+            let Some(&at) = self.index.get(&key) else {
+                self.index.insert(key, self.rows.len());
+                self.rows.push(Row { key, summary: s, spark: Spark::default(), forked: false });
+                self.resort = true;
+                continue;
+            };
+            let row = &mut self.rows[at];
+            let allowed = s.allowed.saturating_sub(row.summary.allowed);
+            let denied = s.denied.saturating_sub(row.summary.denied);
+            if allowed > 0 || denied > 0 {
+                row.spark.add(mono_us, allowed, denied);
             }
+            self.resort |= touchy || row.summary.name != s.name || row.summary.flags != s.flags;
+            self.resort |= row.summary.incidents != s.incidents;
+            row.summary = s;
         }
         if self.resort {
             self.refresh(mono_us);

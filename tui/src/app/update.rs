@@ -50,7 +50,7 @@ pub(crate) fn update(m: &mut Model, msg: Msg) -> Vec<Effect> {
             }
         }
         Msg::Preview(ticket, got) => loosen::preview(m, ticket, got),
-        Msg::Answered(ticket, got) => answered(m, ticket, got),
+        Msg::Answered(ticket, got) => answered(m, ticket, &got),
         Msg::Unlocked(got) => unlocked(m, got),
         Msg::Checked(got) => loosen::checked(m, got, &mut out),
         Msg::Log(agent, origin, got) => agents::log_checked(m, agent, origin, got),
@@ -188,9 +188,9 @@ fn unlocked(m: &mut Model, got: Result<KeyInfo, String>) {
     }
 }
 
-fn answered(m: &mut Model, ticket: u64, got: Result<CommandOutcome, Refusal>) {
+fn answered(m: &mut Model, ticket: u64, got: &Result<CommandOutcome, Refusal>) {
     let waited = m.layers.iter().position(|l| matches!(l, Layer::Waiting(w) if w.ticket == ticket));
-    let notice = notice(&got);
+    let notice = notice(got);
     m.dirty = true;
     let Some(at) = waited else {
         // Nobody waits any more; say it in the line at the bottom.

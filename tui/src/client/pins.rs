@@ -110,14 +110,12 @@ impl Pins {
 
     /// The signer's key of a node as first seen. False when it is another than that.
     pub(crate) fn signer(&mut self, node: NodeId, key: &str) -> bool {
-        match self.signers.get(&node) {
-            Some(k) => k == key,
-            None => {
-                self.changed = true;
-                self.signers.insert(node, key.to_owned());
-                true
-            }
+        if let Some(known) = self.signers.get(&node) {
+            return known == key;
         }
+        self.changed = true;
+        self.signers.insert(node, key.to_owned());
+        true
     }
 
     /// The pinned signer's key of a node.
@@ -126,6 +124,7 @@ impl Pins {
     }
 
     /// Logs pinned.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.logs.len()
     }
@@ -206,10 +205,10 @@ pub(crate) fn judge_checkpoint(
     origin: Origin,
     mut pin: Pin,
     signed: &SignedCheckpoint,
-    signer: &str,
+    public_key: &str,
     proof: &[Hash],
 ) -> Checked {
-    match signed.verify(signer) {
+    match signed.verify(public_key) {
         Err(e) => Checked::Forked(format!("its checkpoint does not verify under the pinned key: {e}")),
         Ok(Checkpoint { origin: o, .. }) if o != origin => {
             Checked::Forked(format!("its checkpoint speaks of another log, {o}"))

@@ -269,7 +269,7 @@ async fn take(f: StreamMessage, kept: &mut Kept, out: &mut Outbox, ws: &mut Stre
             kept.node_seq = kept.node_seq.max(node_seq);
             out.push(AgentMsg::Fact { tenant, receipt });
         }
-        ToConsole::Resync { tenant, why } => out.push(AgentMsg::Resync { tenant, why: safe(&why, 100) }),
+        ToConsole::Resync { tenant, why: _ } => out.push(AgentMsg::Resync { tenant }),
         ToConsole::End { why } => return Err(format!("the agent ended the stream: {}", safe(&why, 60))),
     }
     Ok(())

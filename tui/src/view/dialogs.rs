@@ -52,7 +52,7 @@ fn frame(
 ) -> Rect {
     let (w, h) = (width.min(m.size.0), height.min(m.size.1));
     let area = Rect { x: (m.size.0 - w) / 2, y: (m.size.1 - h) / 3, width: w, height: h };
-    let look = &m.look;
+    let look = m.look;
     let title = Span::styled(fit(title, usize::from(w.saturating_sub(4)), look.more()), look.style(tone));
     let block = Block::bordered()
         .border_set(look.border())
@@ -74,7 +74,7 @@ fn boxed(m: &Model, f: &mut Frame<'_>, title: &str, tone: Tone, width: u16, line
 
 /// What an act is about: tenant, node, environment. Nothing that changes anything is shown without it.
 fn about(m: &Model, t: &Target) -> Line<'static> {
-    let look = &m.look;
+    let look = m.look;
     let (env, style) = look.environment(t.environment.as_str());
     Line::from(vec![
         Span::styled(t.name.to_string(), look.style(Tone::Title)),
@@ -97,7 +97,7 @@ fn staleness(m: &Model, t: &Target) -> Option<Line<'static>> {
 }
 
 fn menu(m: &Model, f: &mut Frame<'_>, t: &Target) {
-    let look = &m.look;
+    let look = m.look;
     let mut lines = vec![about(m, t), Line::raw("")];
     for b in bindings(&[Scope::Menu], m.read_only) {
         lines.push(Line::from(vec![
@@ -109,7 +109,7 @@ fn menu(m: &Model, f: &mut Frame<'_>, t: &Target) {
 }
 
 fn confirm(m: &Model, f: &mut Frame<'_>, c: &Confirm) {
-    let look = &m.look;
+    let look = m.look;
     let Some(chosen) = c.choices.get(c.chosen) else { return };
     let mut lines = vec![about(m, &chosen.target), Line::raw("")];
     let first = (c.chosen + 1).saturating_sub(6);
@@ -143,7 +143,7 @@ fn confirm(m: &Model, f: &mut Frame<'_>, c: &Confirm) {
 }
 
 fn ramp(m: &Model, f: &mut Frame<'_>, r: &RampForm) {
-    let look = &m.look;
+    let look = m.look;
     let mut lines = vec![about(m, &r.target), Line::raw("")];
     let first = (r.chosen + 1).saturating_sub(8);
     for (i, (sel, now)) in r.rules.iter().enumerate().skip(first).take(8) {
@@ -176,7 +176,7 @@ fn cursor(f: &mut Frame<'_>, inside: Rect, line: usize, lead: usize, input: &Inp
 }
 
 fn field(m: &Model, name: &str, input: &Input, focus: bool, hidden: bool, width: usize) -> Line<'static> {
-    let look = &m.look;
+    let look = m.look;
     let text = if hidden { "*".repeat(input.text().chars().count()) } else { input.text().to_owned() };
     // The end of a long line is what is being typed.
     let skip = text.chars().count().saturating_sub(width.saturating_sub(1));
@@ -199,7 +199,7 @@ fn button(m: &Model, name: &str, focus: bool, style: Style) -> Span<'static> {
 }
 
 fn loosen(m: &Model, f: &mut Frame<'_>, l: &Loosen) {
-    let look = &m.look;
+    let look = m.look;
     let width = m.size.0.clamp(60, 76);
     let inner = usize::from(width) - 4;
     let op = l.action.as_ref().map_or(&l.operation, |a| &a.command().operation);
@@ -214,14 +214,14 @@ fn loosen(m: &Model, f: &mut Frame<'_>, l: &Loosen) {
         lines.push(field(m, "password", p, l.focus == Field::Password, true, room));
     }
     lines.push(Line::raw(""));
-    let lock = l.lock(m.fresh(l.target.key));
-    let yes = if lock.is_some() { look.style(Tone::Dim) } else { look.style(Tone::Bad) };
+    let barred = l.lock(m.fresh(l.target.key));
+    let yes = if barred.is_some() { look.style(Tone::Dim) } else { look.style(Tone::Bad) };
     lines.push(Line::from(vec![
         button(m, "Cancel", l.focus == Field::Cancel, look.style(Tone::Text)),
         Span::raw("  "),
         button(m, "Loosen", l.focus == Field::Confirm, yes),
     ]));
-    let (text, tone) = match (&l.error, lock) {
+    let (text, tone) = match (&l.error, barred) {
         (Some(e), _) => (safe(e, 200), Tone::Bad),
         (None, Some(why)) => (why.to_owned(), Tone::Warn),
         (None, None) => ("waits for a signed checkpoint before it takes effect".into(), Tone::Dim),
@@ -240,10 +240,10 @@ fn loosen(m: &Model, f: &mut Frame<'_>, l: &Loosen) {
 }
 
 fn radius(m: &Model, r: &Radius, width: usize, lines: &mut Vec<Line<'static>>) {
-    let look = &m.look;
+    let look = m.look;
     match r {
         Radius::Loading => {
-            lines.push(Line::styled("counting the last hour's requests", look.style(Tone::Dim)))
+            lines.push(Line::styled("counting the last hour's requests", look.style(Tone::Dim)));
         }
         Radius::Failed(e) => {
             for l in wrap(&format!("{} no blast radius: {}", look.bad(), safe(e, 160)), width) {
@@ -295,7 +295,7 @@ fn radius(m: &Model, r: &Radius, width: usize, lines: &mut Vec<Line<'static>>) {
 }
 
 fn waiting(m: &Model, f: &mut Frame<'_>, w: &Waiting) {
-    let look = &m.look;
+    let look = m.look;
     let since = m.now.mono_us.saturating_sub(w.since_us);
     let what = match w.class {
         ChangeClass::Tighten => "sent, waits for its receipt",
@@ -311,7 +311,7 @@ fn waiting(m: &Model, f: &mut Frame<'_>, w: &Waiting) {
 }
 
 fn notice(m: &Model, f: &mut Frame<'_>, n: &Notice) {
-    let look = &m.look;
+    let look = m.look;
     let (mark, tone) = if n.good { (look.ok(), Tone::Good) } else { (look.bad(), Tone::Bad) };
     let mut lines = vec![];
     for l in &n.lines {
@@ -323,7 +323,7 @@ fn notice(m: &Model, f: &mut Frame<'_>, n: &Notice) {
 }
 
 fn unlock(m: &Model, f: &mut Frame<'_>, u: &Unlock) {
-    let look = &m.look;
+    let look = m.look;
     let mut lines = vec![
         Line::raw("Agents show their data to enrolled persons only."),
         Line::raw(""),
@@ -342,7 +342,7 @@ fn unlock(m: &Model, f: &mut Frame<'_>, u: &Unlock) {
 }
 
 fn alarms(m: &Model, f: &mut Frame<'_>) {
-    let look = &m.look;
+    let look = m.look;
     let width = m.size.0.min(100);
     let inner = usize::from(width.saturating_sub(4));
     let mut lines = vec![];

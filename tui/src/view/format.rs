@@ -13,7 +13,7 @@ pub(crate) fn span(us: u64) -> String {
     match s {
         0..60 => format!("{s} s"),
         60..3_600 => format!("{} min", s / 60),
-        3_600..86_400 if (s / 60) % 60 == 0 => format!("{} h", s / 3_600),
+        3_600..86_400 if (s / 60).is_multiple_of(60) => format!("{} h", s / 3_600),
         3_600..86_400 => format!("{} h {} min", s / 3_600, (s / 60) % 60),
         _ => format!("{} d", s / 86_400),
     }
@@ -36,7 +36,7 @@ pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, c) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(c);

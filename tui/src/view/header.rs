@@ -12,11 +12,12 @@ use ratatui::Frame;
 use ratatui::layout::{Alignment, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
+use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr as _;
 
 /// Tabs, then a line for each node.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
-    let look = &m.look;
+    let look = m.look;
     let mut tabs = vec![Span::styled(" conductor ", look.style(Tone::Title))];
     let main = m.screens.first().copied().unwrap_or(Screen::Overview);
     for (n, (screen, name)) in
@@ -68,7 +69,7 @@ fn right_words(m: &Model) -> String {
 
 /// How a node's link stands, in mark, words and tone.
 pub(crate) fn link(m: &Model, a: &Agent) -> (&'static str, String, Tone) {
-    let look = &m.look;
+    let look = m.look;
     let age = a.age_us(m.now);
     match &a.link {
         Link::Waiting => (look.lost(), "waits for your key".into(), Tone::Dim),
@@ -109,7 +110,7 @@ pub(crate) fn signer(s: SignerState) -> (&'static str, Tone) {
 }
 
 fn node(m: &Model, f: &mut Frame<'_>, a: &Agent, area: Rect) {
-    let look = &m.look;
+    let look = m.look;
     let (mark, words, tone) = link(m, a);
     let mut spans = vec![
         Span::raw(" "),
@@ -134,9 +135,10 @@ fn node(m: &Model, f: &mut Frame<'_>, a: &Agent, area: Rect) {
     }
     if let Some(v) = a.protocol.filter(|v| *v != VERSION) {
         let word = if v > VERSION { "newer" } else { "older" };
-        rest += &format!(", agent speaks {word} protocol {v}, this console {VERSION}");
+        let _ = write!(rest, ", agent speaks {word} protocol {v}, this console {VERSION}");
     } else if let Some(i) = a.info.as_ref().filter(|i| i.version != env!("CARGO_PKG_VERSION")) {
-        rest += &format!(", agent {} and console {} differ", safe(&i.version, 20), env!("CARGO_PKG_VERSION"));
+        let _ =
+            write!(rest, ", agent {} and console {} differ", safe(&i.version, 20), env!("CARGO_PKG_VERSION"));
     }
     let used: usize = spans.iter().map(|s| s.content.width()).sum();
     let rest = fit(&rest, usize::from(area.width).saturating_sub(used), look.more());
@@ -147,7 +149,7 @@ fn node(m: &Model, f: &mut Frame<'_>, a: &Agent, area: Rect) {
 /// The alarm that nobody acknowledged.
 pub(crate) fn alarm(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let Some(a) = m.alarms.iter().rev().find(|a| !a.acknowledged) else { return };
-    let look = &m.look;
+    let look = m.look;
     let n = m.ringing();
     let more = if n > 1 { format!(" (and {} more)", n - 1) } else { String::new() };
     let mark = if a.note { look.warn() } else { look.bad() };
@@ -162,7 +164,7 @@ pub(crate) fn alarm(m: &Model, f: &mut Frame<'_>, area: Rect) {
 
 /// The line above the keys: what is typed, what was just done, or the filter that holds.
 pub(crate) fn status(m: &Model, f: &mut Frame<'_>, area: Rect) {
-    let look = &m.look;
+    let look = m.look;
     let typed = match m.layers.last() {
         Some(Layer::Palette(p)) => Some((":", &p.input)),
         Some(Layer::Filter(i)) => Some(("/", i)),
@@ -202,7 +204,7 @@ pub(crate) fn status(m: &Model, f: &mut Frame<'_>, area: Rect) {
 }
 
 fn completions(m: &Model, p: &palette::Palette, f: &mut Frame<'_>, line: Rect) {
-    let look = &m.look;
+    let look = m.look;
     let mut rows: Vec<Line<'static>> = vec![];
     if let Some(e) = &p.error {
         rows.push(Line::styled(format!(" {e}"), look.style(Tone::Warn)));
@@ -211,8 +213,8 @@ fn completions(m: &Model, p: &palette::Palette, f: &mut Frame<'_>, line: Rect) {
         let chosen = p.chosen == Some(i);
         let style = look.style(if chosen { Tone::Selected } else { Tone::Text });
         rows.push(Line::from(vec![
-            Span::styled(format!(" {word:<24}"), style),
-            Span::styled(help.to_owned(), look.style(Tone::Dim)),
+            Span::styled(format!(" {word:<16}"), style),
+            Span::styled(help, look.style(Tone::Dim)),
         ]));
     }
     let room = layout::parts(m).body.height.saturating_sub(1);
@@ -229,8 +231,6 @@ fn completions(m: &Model, p: &palette::Palette, f: &mut Frame<'_>, line: Rect) {
 fn scopes(m: &Model) -> &'static [Scope] {
     match m.layers.last() {
         Some(Layer::Menu(_)) => return &[Scope::Menu],
-        Some(Layer::Palette(_) | Layer::Filter(_)) => return &[],
-        Some(Layer::Help(_)) => return &[],
         Some(_) => return &[],
         None => {}
     }
@@ -245,7 +245,7 @@ fn scopes(m: &Model) -> &'static [Scope] {
 
 /// The keys that count now, as many as fit.
 pub(crate) fn bar(m: &Model, f: &mut Frame<'_>, area: Rect) {
-    let look = &m.look;
+    let look = m.look;
     let fixed: &[(&str, &str)] = match m.layers.last() {
         Some(Layer::Palette(_)) => &[("enter", "do"), ("tab", "complete"), ("esc", "leave")],
         Some(Layer::Filter(_)) => &[("enter", "keep"), ("esc", "clear")],

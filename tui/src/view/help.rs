@@ -10,7 +10,7 @@ const KEYS: usize = 16;
 
 /// The help's lines, in one or two columns of text.
 pub(crate) fn text(m: &Model, width: usize) -> Vec<Line<'static>> {
-    let look = &m.look;
+    let look = m.look;
     let mut out = vec![];
     for scope in Scope::ALL {
         if scope == Scope::Menu && m.read_only {

@@ -33,7 +33,7 @@ const COLUMNS: &[(&str, u16, u16)] = &[
 
 /// The screen.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
-    let look = &m.look;
+    let look = m.look;
     let shown: Vec<usize> = (0..COLUMNS.len()).filter(|i| COLUMNS[*i].2 <= area.width).collect();
     let mut widths: Vec<u16> = shown.iter().map(|i| COLUMNS[*i].1).collect();
     flex(area.width, &mut widths, 0);
@@ -59,7 +59,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
 }
 
 fn row(m: &Model, a: &Agent, selected: bool) -> Vec<Cell> {
-    let look = &m.look;
+    let look = m.look;
     let (mark, _, tone) = link(m, a);
     let fresh = a.fresh(m.now);
     let base = look.style(if fresh { Tone::Text } else { Tone::Stale });
@@ -103,7 +103,7 @@ fn row(m: &Model, a: &Agent, selected: bool) -> Vec<Cell> {
 
 /// Sentences about what asks for attention, or that nothing does.
 fn needs(m: &Model, f: &mut Frame<'_>, area: Rect) {
-    let look = &m.look;
+    let look = m.look;
     let mut lines = vec![Line::raw("")];
     let found = attention(m);
     let stale = m.agents.iter().filter(|a| !a.fresh(m.now)).count();

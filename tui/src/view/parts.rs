@@ -11,7 +11,7 @@ use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr as _;
 
 /// How much of a limit is taken: a bar, in the tone of how near it is.
-pub(crate) fn gauge(look: &Look, used: u64, limit: u64, width: usize) -> Vec<Span<'static>> {
+pub(crate) fn gauge(look: Look, used: u64, limit: u64, width: usize) -> Vec<Span<'static>> {
     let (full, empty) = look.gauge();
     let filled = if limit == 0 {
         width
@@ -38,7 +38,7 @@ pub(crate) fn gauge_tone(used: u64, limit: u64) -> Tone {
 }
 
 /// One column a slot; `which` picks what is counted.
-pub(crate) fn spark(look: &Look, slots: &[(u16, u16)], which: fn(&(u16, u16)) -> u16) -> String {
+pub(crate) fn spark(look: Look, slots: &[(u16, u16)], which: fn(&(u16, u16)) -> u16) -> String {
     let top = slots.iter().map(which).max().unwrap_or(0).max(1);
     slots
         .iter()
@@ -50,7 +50,7 @@ pub(crate) fn spark(look: &Look, slots: &[(u16, u16)], which: fn(&(u16, u16)) ->
 }
 
 /// The gravest thing about a row: mark, word, tone.
-pub(crate) fn state(look: &Look, r: &Row) -> (&'static str, &'static str, Tone) {
+pub(crate) fn state(look: Look, r: &Row) -> (&'static str, &'static str, Tone) {
     if r.forked {
         (look.bad(), "forked", Tone::Bad)
     } else if r.summary.incidents > 0 {
@@ -89,7 +89,7 @@ pub(crate) fn number(text: impl Into<String>, style: Style) -> Cell {
 }
 
 /// Cells side by side, a column apart; each is cut to its width.
-pub(crate) fn columns(look: &Look, cells: Vec<Cell>, widths: &[u16]) -> Line<'static> {
+pub(crate) fn columns(look: Look, cells: Vec<Cell>, widths: &[u16]) -> Line<'static> {
     let mut out: Vec<Span<'static>> = vec![];
     for (c, w) in cells.into_iter().zip(widths) {
         let w = usize::from(*w);

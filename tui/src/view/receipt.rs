@@ -14,7 +14,7 @@ use ratatui::widgets::Paragraph;
 
 /// The screen.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
-    let look = &m.look;
+    let look = m.look;
     let width = usize::from(area.width.saturating_sub(4));
     let Some((index, detail)) = &m.receipts.detail else { return };
     let listed = m.receipts.rows.iter().find(|r| r.index == *index);
@@ -67,7 +67,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
 }
 
 fn answer(m: &Model, name: &str, v: &Verdict, good: &str, width: usize) -> Line<'static> {
-    let look = &m.look;
+    let look = m.look;
     let (mark, word, why, tone) = match v {
         Verdict::Verified => (look.ok(), "verified", good.to_owned(), Tone::Good),
         Verdict::Refuted(w) => (look.bad(), "REFUTED", safe(w, 120), Tone::Bad),
@@ -82,7 +82,7 @@ fn answer(m: &Model, name: &str, v: &Verdict, good: &str, width: usize) -> Line<
 }
 
 fn receipt(m: &Model, r: &ReceiptJson, width: usize, lines: &mut Vec<Line<'static>>) {
-    let look = &m.look;
+    let look = m.look;
     let (words, tone) = verdict(m, r.verdict);
     lines.push(Line::from(vec![
         Span::styled(format!("  {}", r.index), look.style(Tone::Title)),

@@ -15,7 +15,7 @@ use ratatui::widgets::Paragraph;
 
 /// The screen.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
-    let look = &m.look;
+    let look = m.look;
     let height = usize::from(layout::list(m).height);
     let mut lines = vec![title(m)];
     let mut widths = vec![1, 9, 8, 7, 16, 20];
@@ -45,7 +45,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
 }
 
 fn title(m: &Model) -> Line<'static> {
-    let look = &m.look;
+    let look = m.look;
     let Some(key) = m.receipts.key else { return Line::raw("") };
     let node = m.agent_of(key).map_or("", crate::app::model::Agent::name);
     let whose = match m.tenants.get(key) {
@@ -85,7 +85,7 @@ pub(crate) fn verdict(m: &Model, v: Option<Verdict>) -> (String, Tone) {
 }
 
 fn row(m: &Model, r: &ReceiptJson, selected: bool) -> Vec<Cell> {
-    let look = &m.look;
+    let look = m.look;
     let fresh = m.receipts.key.is_some_and(|k| m.fresh(k));
     let base = look.style(if fresh { Tone::Text } else { Tone::Stale });
     let tint = |t| if fresh { look.style(t) } else { base };

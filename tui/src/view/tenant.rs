@@ -12,10 +12,11 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
+use std::fmt::Write as _;
 
 /// The screen.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
-    let look = &m.look;
+    let look = m.look;
     let Some(row) = m.tenant_row() else {
         let line = Line::styled("  No tenant is selected.", look.style(Tone::Dim));
         return f.render_widget(Paragraph::new(vec![Line::raw(""), line]), area);
@@ -29,22 +30,19 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     } else {
         (area, area)
     };
-    let mut a = head;
-    a.extend(quotas(m, row, state));
-    let mut b = rules(m, row, state);
-    let mut c = log(m, row);
+    let mut lines = head;
+    lines.extend(quotas(m, row, state));
+    let rules = rules(m, state);
     if wide {
-        let mut l = a;
-        l.extend(c);
-        f.render_widget(Paragraph::new(l), left);
-        let mut r = vec![Line::raw(""), Line::raw("")];
-        r.append(&mut b);
-        f.render_widget(Paragraph::new(r), right);
+        lines.extend(log(m, row));
+        let mut beside = vec![Line::raw(""), Line::raw("")];
+        beside.extend(rules);
+        f.render_widget(Paragraph::new(beside), right);
     } else {
-        a.append(&mut b);
-        a.append(&mut c);
-        f.render_widget(Paragraph::new(a), left);
+        lines.extend(rules);
+        lines.extend(log(m, row));
     }
+    f.render_widget(Paragraph::new(lines), left);
 }
 
 fn section(m: &Model, name: &str) -> Line<'static> {
@@ -52,7 +50,7 @@ fn section(m: &Model, name: &str) -> Line<'static> {
 }
 
 fn heading(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
-    let look = &m.look;
+    let look = m.look;
     let (mark, word, tone) = state(look, r);
     let agent = m.agent_of(r.key);
     let mut spans = vec![
@@ -78,7 +76,7 @@ fn heading(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
 }
 
 fn quotas(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
-    let look = &m.look;
+    let look = m.look;
     let t = &r.summary;
     let line = |name: &str, used: u64, limit: u64| {
         let mut spans = vec![Span::styled(format!("  {name:<9}"), look.style(Tone::Dim))];
@@ -100,7 +98,7 @@ fn quotas(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
     ];
     let mut words = format!("  {} steps/s sustained", count(u64::from(t.step_rate)));
     if let Some(s) = s {
-        words += &format!(", evidence up to {}", super::format::bytes(s.quotas.evidence_bytes.granted));
+        let _ = write!(words, ", evidence up to {}", super::format::bytes(s.quotas.evidence_bytes.granted));
     }
     out.push(Line::styled(words, look.style(Tone::Dim)));
     let slots = r.spark.last(m.now.mono_us, 32);
@@ -117,8 +115,8 @@ fn quotas(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
     out
 }
 
-fn rules(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
-    let look = &m.look;
+fn rules(m: &Model, s: Option<&ControlState>) -> Vec<Line<'static>> {
+    let look = m.look;
     let mut out = vec![section(m, "Ramps")];
     let Some(s) = s else {
         out.push(Line::styled("  on its way", look.style(Tone::Dim)));
@@ -128,7 +126,6 @@ fn rules(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
     for (sel, ramp) in s.ramps.iter().take(12) {
         let tone = if ramp.hundredths < conductor_shared::ramp::FULL { Tone::Accent } else { Tone::Text };
         let mut spans = vec![Span::styled(format!("  {}", name(sel)), look.style(Tone::Text))];
-        spans.extend(gauge(look, 0, 1, 0));
         let (full, empty) = look.gauge();
         let n = usize::from(ramp.hundredths).div_ceil(1_000).min(10);
         spans.push(Span::styled(full.to_string().repeat(n), look.style(tone)));
@@ -175,15 +172,14 @@ fn rules(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
         format!("  {}", list.join(", "))
     };
     if more > 0 {
-        words += &format!(" and {more} more");
+        let _ = write!(words, " and {more} more");
     }
     out.push(Line::styled(words, look.style(Tone::Text)));
-    let _ = r;
     out
 }
 
 fn log(m: &Model, r: &Row) -> Vec<Line<'static>> {
-    let look = &m.look;
+    let look = m.look;
     let t = &r.summary;
     let dim = look.style(Tone::Dim);
     let mut out = vec![section(m, "Log")];

@@ -35,7 +35,7 @@ const COLUMNS: &[(&str, u16, u16, bool)] = &[
 
 /// The screen.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
-    let look = &m.look;
+    let look = m.look;
     let shown: Vec<usize> = (0..COLUMNS.len()).filter(|i| COLUMNS[*i].2 <= area.width).collect();
     let mut widths: Vec<u16> = shown.iter().map(|i| COLUMNS[*i].1).collect();
     flex(area.width, &mut widths, 0);
@@ -82,7 +82,7 @@ fn title(m: &Model, height: usize) -> Line<'static> {
 }
 
 fn row(m: &Model, r: &Row, selected: bool) -> Vec<Cell> {
-    let look = &m.look;
+    let look = m.look;
     let s = &r.summary;
     let agent = m.agent_of(r.key);
     let fresh = m.fresh(r.key);
@@ -99,7 +99,9 @@ fn row(m: &Model, r: &Row, selected: bool) -> Vec<Cell> {
         let pad = 13usize.saturating_sub(words.len() + 1);
         let mut spans = gauge(look, used, limit, pad.min(5));
         if !fresh {
-            spans.iter_mut().for_each(|s| s.style = base);
+            for s in &mut spans {
+                s.style = base;
+            }
         }
         let near = gauge_tone(used, limit);
         let style = if near == Tone::Allow { base } else { tint(near) };

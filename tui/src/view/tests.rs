@@ -1,4 +1,5 @@
 //! Every screen as it is drawn, symbols and styles, in the sizes people use.
+#![allow(clippy::many_single_char_names)] // columns and rows have short names
 
 use super::theme::{Look, ThemeName};
 use crate::app::draw_frame;
@@ -101,7 +102,7 @@ fn main_screens() {
     }
 }
 
-/// Terminal craft: NO_COLOR, light and ASCII lose nothing.
+/// Terminal craft: `NO_COLOR`, light and ASCII lose nothing.
 #[test]
 fn other_looks() {
     for (name, look, theme) in [

@@ -86,12 +86,12 @@ impl Look {
     }
 
     /// Without colours.
-    pub(crate) fn plain(&self) -> bool {
+    pub(crate) fn plain(self) -> bool {
         self.no_color || self.theme == ThemeName::Plain
     }
 
     /// The style of a tone.
-    pub(crate) fn style(&self, tone: Tone) -> Style {
+    pub(crate) fn style(self, tone: Tone) -> Style {
         let s = Style::new();
         if self.plain() {
             return match tone {
@@ -125,7 +125,7 @@ impl Look {
     }
 
     /// The badge of an environment: its word, and a ground of its own.
-    pub(crate) fn environment(&self, word: &str) -> (String, Style) {
+    pub(crate) fn environment(self, word: &str) -> (String, Style) {
         if self.plain() {
             let weight =
                 if word == "production" { Modifier::REVERSED | Modifier::BOLD } else { Modifier::BOLD };
@@ -144,57 +144,53 @@ impl Look {
         )
     }
 
-    fn pick(&self, fine: &'static str, ascii: &'static str) -> &'static str {
+    fn pick(self, fine: &'static str, ascii: &'static str) -> &'static str {
         if self.ascii { ascii } else { fine }
     }
 
     /// As it should be; live.
-    pub(crate) fn ok(&self) -> &'static str {
+    pub(crate) fn ok(self) -> &'static str {
         self.pick("●", "*")
     }
     /// Look at it.
-    pub(crate) fn warn(&self) -> &'static str {
+    pub(crate) fn warn(self) -> &'static str {
         self.pick("▲", "!")
     }
     /// Now.
-    pub(crate) fn bad(&self) -> &'static str {
+    pub(crate) fn bad(self) -> &'static str {
         self.pick("✖", "X")
     }
     /// Worth knowing.
-    pub(crate) fn note(&self) -> &'static str {
+    pub(crate) fn note(self) -> &'static str {
         self.pick("·", "-")
     }
     /// Lost or not here yet.
-    pub(crate) fn lost(&self) -> &'static str {
+    pub(crate) fn lost(self) -> &'static str {
         self.pick("○", "o")
     }
     /// The selected row.
-    pub(crate) fn pointer(&self) -> &'static str {
+    pub(crate) fn pointer(self) -> &'static str {
         self.pick("▌", ">")
     }
     /// Cut off here.
-    pub(crate) fn more(&self) -> &'static str {
+    pub(crate) fn more(self) -> &'static str {
         self.pick("…", "~")
     }
     /// From, to.
-    pub(crate) fn arrow(&self) -> &'static str {
+    pub(crate) fn arrow(self) -> &'static str {
         self.pick("→", "->")
     }
-    /// Between words.
-    pub(crate) fn dot(&self) -> &'static str {
-        self.pick("·", "|")
-    }
     /// A column of height 0 to 8.
-    pub(crate) fn level(&self, n: usize) -> char {
+    pub(crate) fn level(self, n: usize) -> char {
         let levels = if self.ascii { " .,:-=+*#" } else { " ▁▂▃▄▅▆▇█" };
         levels.chars().nth(n.min(8)).unwrap_or(' ')
     }
     /// A gauge's full and empty cell.
-    pub(crate) fn gauge(&self) -> (char, char) {
+    pub(crate) fn gauge(self) -> (char, char) {
         if self.ascii { ('#', '.') } else { ('━', '─') }
     }
     /// Frames of dialogs.
-    pub(crate) fn border(&self) -> border::Set<'static> {
+    pub(crate) fn border(self) -> border::Set<'static> {
         if self.ascii {
             border::Set {
                 top_left: "+",
@@ -210,10 +206,6 @@ impl Look {
             border::ROUNDED
         }
     }
-    /// A line across.
-    pub(crate) fn rule(&self) -> &'static str {
-        self.pick("─", "-")
-    }
 }
 
 /// The theme's public names cannot change unseen.
@@ -228,7 +220,7 @@ mod tests {
         assert!(ThemeName::ALL.iter().all(|t| ThemeName::from_name(t.name()) == Some(*t)));
     }
 
-    /// Terminal craft: with NO_COLOR no style has a colour, in any theme.
+    /// Terminal craft: with `NO_COLOR` no style has a colour, in any theme.
     #[test]
     fn no_color_has_no_colour() {
         for theme in ThemeName::ALL {

@@ -1,4 +1,5 @@
 //! A made-up agent on a unix socket: enough HTTP and WebSocket for the console, over a link as slow as asked for.
+#![allow(clippy::unwrap_used)] // only tests use it
 
 use conductor_shared::command::Command;
 use conductor_shared::fact::{ChangeClass, Verdict};
@@ -26,20 +27,20 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 /// How the made-up agent behaves.
 #[derive(Debug, Clone, Copy)]
-pub struct Fake {
+pub(crate) struct Fake {
     /// Tenants it has.
-    pub tenants: u32,
+    pub(crate) tenants: u32,
     /// Bytes a second; 0 for as fast as it goes.
-    pub rate: u64,
+    pub(crate) rate: u64,
     /// Added to each answer.
-    pub delay: Duration,
+    pub(crate) delay: Duration,
 }
 
 /// A running one. Dropping it stops it and its connections.
-pub struct Running {
+pub(crate) struct Running {
     runtime: Option<tokio::runtime::Runtime>,
     /// Commands that were sent, as text.
-    pub commands: Arc<Mutex<Vec<String>>>,
+    pub(crate) commands: Arc<Mutex<Vec<String>>>,
 }
 
 impl Drop for Running {
@@ -115,7 +116,7 @@ fn health(tenants: u32) -> NodeHealth {
 }
 
 /// Starts one at a socket's path.
-pub fn start(path: &Path, fake: Fake) -> Running {
+pub(crate) fn start(path: &Path, fake: Fake) -> Running {
     let _ = std::fs::remove_file(path);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let listener = runtime.block_on(async { UnixListener::bind(path).unwrap() });
@@ -259,7 +260,9 @@ async fn stream(mut ws: WebSocketStream<UnixStream>, fake: Fake) {
     let all: Vec<u32> = (0..fake.tenants).collect();
     for part in all.chunks(MAX_FRAME / Summary::LEN) {
         let mut bytes = vec![];
-        part.iter().for_each(|n| summary(*n, 1).put(&mut bytes));
+        for n in part {
+            summary(*n, 1).put(&mut bytes);
+        }
         if let Some(us) = (bytes.len() as u64 * 1_000_000).checked_div(fake.rate) {
             tokio::time::sleep(Duration::from_micros(us)).await;
         }
@@ -276,7 +279,9 @@ async fn stream(mut ws: WebSocketStream<UnixStream>, fake: Fake) {
                 beat += 1;
                 if ws.send(text(&ToConsole::Node(Box::new(health(fake.tenants))))).await.is_err() { return; }
                 let mut bytes = vec![];
-                (0..fake.tenants.min(200)).for_each(|n| summary(n, beat).put(&mut bytes));
+                for n in 0..fake.tenants.min(200) {
+                    summary(n, beat).put(&mut bytes);
+                }
                 if ws.send(Message::binary(bytes)).await.is_err() { return; }
             }
             m = ws.next() => match m {

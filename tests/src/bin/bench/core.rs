@@ -94,7 +94,7 @@ fn bare(dir: &Path, sizes: &[u32]) -> f64 {
 }
 
 /// Receipts through the ledger against a bare loop, over 1, 100 and 1,000 tenants.
-pub fn ledger(report: &mut Report) {
+pub(crate) fn ledger(report: &mut Report) {
     for tenants in [1usize, 100, 1_000] {
         let dir = tempfile::tempdir().expect("a folder");
         let core = Core::start(dir.path(), tenants);
@@ -143,7 +143,7 @@ pub fn ledger(report: &mut Report) {
 }
 
 /// Making and opening 1,000 tenants.
-pub fn provision(report: &mut Report) {
+pub(crate) fn provision(report: &mut Report) {
     let dir = tempfile::tempdir().expect("a folder");
     let before = resident();
     let begun = Instant::now();

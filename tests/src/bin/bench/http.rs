@@ -119,7 +119,7 @@ fn load(connections: usize, connect: impl Fn(usize) -> Box<dyn FnMut() + Send> +
 }
 
 /// 64 and 512 connections.
-pub fn http(report: &mut Report) {
+pub(crate) fn http(report: &mut Report) {
     let node = Node::start();
     let tenants: Vec<Tenant> = ["acme", "bolt", "coil", "dyne"].iter().map(|n| node.tenant(n)).collect();
     for t in &tenants {

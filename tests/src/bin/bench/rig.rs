@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// The core, running.
-pub struct Core {
+pub(crate) struct Core {
     pub queues: Arc<Queues>,
     pub board: Arc<Board>,
     pub tenants: Vec<TenantUid>,
@@ -31,7 +31,7 @@ pub struct Core {
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
-pub fn ident(text: &str) -> Ident {
+pub(crate) fn ident(text: &str) -> Ident {
     Ident::new(text).expect("an identifier")
 }
 
@@ -59,7 +59,7 @@ fn parts(
 
 impl Core {
     /// A new node in this folder, with tenants whose quotas do not bind.
-    pub fn start(dir: &Path, tenants: usize) -> Self {
+    pub(crate) fn start(dir: &Path, tenants: usize) -> Self {
         let signer = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
         let ana = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
         let clock = Arc::new(RealClock::default());
@@ -71,7 +71,12 @@ impl Core {
             operators: vec![(ident("ana"), ana.pk.to_base64(), vec!["operator".into(), "admin".into()])],
             limits: SpaceLimits::default(),
         };
-        let node = init(beginning, &*clock, Arc::new(OsRandom::default())).expect("a node");
+        let node = init(
+            beginning,
+            &*clock,
+            &(Arc::new(OsRandom::default()) as Arc<dyn conductor_agent::random::Random>),
+        )
+        .expect("a node");
         let mut core = Self::open(dir, Arc::new(Board::new(node, [1; 16])), clock, signer);
         core.create(tenants);
         core
@@ -127,7 +132,7 @@ impl Core {
     }
 
     /// Registers the workflow and lifts the quotas, as commands.
-    pub fn lift(&self) {
+    pub(crate) fn lift(&self) {
         let node = self.board.node().expect("a node log");
         let (key_id, key) = {
             let v = node.view.load();
@@ -151,8 +156,8 @@ impl Core {
                     let base = Some(shared.view.load().control.object_digest(&op));
                     let now = self.clock.now().wall_us;
                     let mut id = t.0;
-                    id[15] = op.args().len() as u8;
-                    id[14] = op.object().len() as u8;
+                    id[15] = u8::try_from(op.args().len()).unwrap_or(0);
+                    id[14] = u8::try_from(op.object().len()).unwrap_or(0);
                     let command = Command {
                         command_id: CommandId(id),
                         audience: Audience::Nodes(vec![self.board.node_id]),
@@ -190,14 +195,14 @@ impl Core {
     }
 
     /// Asks and waits.
-    pub fn ask(&self, tenant: TenantUid, op: Op) -> conductor_shared::http::Decided {
+    pub(crate) fn ask(&self, tenant: TenantUid, op: Op) -> conductor_shared::http::Decided {
         let (tx, rx) = oneshot::channel();
         self.queues.push(Ask::work(TenantScope::for_bench(tenant), op, None, tx)).expect("taken");
         rx.blocking_recv().expect("answered").expect("allowed")
     }
 
     /// Stops it, and waits.
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         self.queues.close();
         for t in self.threads {
             let _ = t.join();
@@ -207,13 +212,13 @@ impl Core {
     }
 
     /// The node's id.
-    pub fn node(&self) -> conductor_shared::ids::NodeId {
+    pub(crate) fn node(&self) -> conductor_shared::ids::NodeId {
         self.board.node_id
     }
 }
 
 /// Opens a node that is there, and tells how long it took.
-pub fn reopen(dir: &Path, node: conductor_shared::ids::NodeId) -> Duration {
+pub(crate) fn reopen(dir: &Path, node: conductor_shared::ids::NodeId) -> Duration {
     let clock = Arc::new(RealClock::default());
     let board = Arc::new(Board::new(node, [2; 16]));
     let queues = Arc::new(Queues::default());
@@ -227,7 +232,7 @@ pub fn reopen(dir: &Path, node: conductor_shared::ids::NodeId) -> Duration {
 }
 
 /// Resident memory of this process, bytes.
-pub fn resident() -> u64 {
+pub(crate) fn resident() -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kib =
         text.lines().find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());

@@ -20,7 +20,7 @@ fn nanos(f: impl FnOnce()) -> f64 {
 }
 
 /// All quotas and the ramp against one keyed check of `governor` for each limit.
-pub fn gate(report: &mut Report) {
+pub(crate) fn gate(report: &mut Report) {
     let etl = Ident::new("etl").expect("an identifier");
     let ops = [
         Operation::WorkflowRegister { workflow: etl.clone() },
@@ -47,7 +47,11 @@ pub fn gate(report: &mut Report) {
     };
     let (mut ours, mut peer) = (vec![], vec![]);
     for _ in 0..ROUNDS {
-        ours.push(nanos(|| (0..N).for_each(|_| drop(ours_of()))));
+        ours.push(nanos(|| {
+            for _ in 0..N {
+                black_box(ours_of());
+            }
+        }));
         peer.push(nanos(|| {
             for _ in 0..N {
                 for l in &limiters {
@@ -72,7 +76,7 @@ pub fn gate(report: &mut Report) {
 }
 
 /// A frame of the tenants screen with 10,000 tenants against one with 100.
-pub fn frame(report: &mut Report) {
+pub(crate) fn frame(report: &mut Report) {
     let (small, large) = (conductor_tui::app::bench_model(100), conductor_tui::app::bench_model(10_000));
     let time = |m: &conductor_tui::app::Model| {
         let begun = Instant::now();
@@ -101,7 +105,7 @@ pub fn frame(report: &mut Report) {
 }
 
 /// Processor time of signing for each receipt, against a minisign signature for each.
-pub fn signing(report: &mut Report) {
+pub(crate) fn signing(report: &mut Report) {
     let key = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
     let sign = |text: &str| {
         let s = minisign::sign(Some(&key.pk), &key.sk, text.as_bytes(), Some("t"), None);
