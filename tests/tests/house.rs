@@ -320,7 +320,7 @@ struct Source {
 
 impl Source {
     fn is_under(&self, folder: &str) -> bool {
-        self.path.starts_with(&format!("{folder}/"))
+        self.path.starts_with(&format!("{folder}/")) || self.path == format!("{folder}.rs")
     }
 
     /// `path:line: token` of each token for which `hit` is true.

@@ -6,6 +6,8 @@
 //!
 //! Nothing here may keep a handle past its database: a [`Family`] holds the database alive.
 
+#![allow(unsafe_code)]
+
 use rocksdb::{AsColumnFamilyRef, AsRawPtr as _, DB, Options};
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;

@@ -26,13 +26,11 @@ async fn next(s: &mut Socket) -> Option<Message> {
 
 async fn until<T>(s: &mut Socket, mut f: impl FnMut(ToConsole) -> Option<T>) -> T {
     loop {
-        match next(s).await.expect("the stream goes on") {
-            Message::Text(t) => {
-                if let Some(found) = f(serde_json::from_str(&t).unwrap()) {
-                    return found;
-                }
-            }
-            _ => {}
+        let message = next(s).await.expect("the stream goes on");
+        if let Message::Text(t) = message
+            && let Some(found) = f(serde_json::from_str(&t).unwrap())
+        {
+            return found;
         }
     }
 }
