@@ -343,8 +343,8 @@ fn connections_are_bounded() {
         s.read_to_string(&mut answer).unwrap_or_default();
     }
     signed(rig.one(LOG.item(0, 2)));
+    // It was hung up on, or is told so now, depending on how long the rest took; it never waits for the whole time limit.
     let mut answer = Vec::new();
-    slow.write_all(&[0, 0]).unwrap();
-    slow.read_to_end(&mut answer).unwrap();
-    assert!(String::from_utf8_lossy(&answer).contains("malformed"));
+    let told = slow.write_all(&[0, 0]).and_then(|()| slow.read_to_end(&mut answer));
+    assert!(told.is_err() || answer.is_empty() || String::from_utf8_lossy(&answer).contains("malformed"));
 }
