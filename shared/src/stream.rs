@@ -45,7 +45,7 @@ pub enum ToConsole {
     },
     /// They are complete.
     OverviewEnd,
-    /// Health of the node, at most twice a second, and at least every 5 s as a sign of life.
+    /// Health of the node, at most twice a second, and at least every second or so as a sign of life.
     Node(Box<NodeHealth>),
     /// Control state of a partition that was opened, complete as of `node_seq`.
     State {

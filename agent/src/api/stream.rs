@@ -24,7 +24,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 const STUCK: Duration = Duration::from_secs(30);
 const BEAT: Duration = Duration::from_millis(500);
 /// Health is sent at least this often, as a sign of life.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// Summaries in one frame: 64 KiB and no more, so that other messages get through between them.
 const CHUNK: usize = 340;
 /// Facts sent before summaries get their turn again.
