@@ -325,12 +325,14 @@ fn connections_are_bounded() {
     let open = || UnixStream::connect(rig.socket()).unwrap();
     let mut held: Vec<_> = (0..8).map(|_| open()).collect();
     // Taken one by one by the accepting thread: the ninth may come before the eighth was counted.
-    let busy = (0..200).find_map(|_| {
+    // A refusal may also be cut short by the hang-up that follows it: then the client only knows that nobody answers.
+    let busy = (0..200).any(|_| {
         std::thread::sleep(Duration::from_millis(5));
-        rig.client().status().err()
+        let said = rig.client().status().err();
+        assert!(said.iter().all(|e| SignerState::from(e) == SignerState::Down), "{said:?}");
+        matches!(said, Some(SignerError::Refused { reason: Reason::Busy, .. }))
     });
-    assert!(matches!(busy, Some(SignerError::Refused { reason: Reason::Busy, .. })), "{busy:?}");
-    assert_eq!(SignerState::from(&busy.unwrap()), SignerState::Down);
+    assert!(busy, "the ninth connection is told that all are taken");
     // A trickle does not keep a place for longer than the time of an exchange.
     let mut slow = held.pop().unwrap();
     drop(held);
