@@ -23,8 +23,15 @@ const WINDOW: usize = 2_000;
 struct Lane {
     tenant: TenantUid,
     run: RunId,
-    started: u64,
-    finished: u64,
+    /// Steps whose start was answered: an end that is sent earlier would overtake its start.
+    open: Vec<u64>,
+}
+
+struct Asked {
+    lane: usize,
+    starts: bool,
+    at: Instant,
+    reply: oneshot::Receiver<Reply>,
 }
 
 /// Drives step starts and finishes for a while; gives receipts, seconds, bytes of each sync, and latencies.
@@ -32,45 +39,44 @@ fn drive(core: &Core, lanes: &mut [Lane], time: Duration) -> (u64, f64, Vec<u32>
     let receipts = core.board.receipts.load(Ordering::Relaxed);
     *core.board.sync_sizes.lock().expect("not poisoned") = Some(vec![]);
     let window = WINDOW.min(1_000 * lanes.len());
-    let mut waiting: VecDeque<(Instant, oneshot::Receiver<Reply>)> = VecDeque::with_capacity(window);
+    let mut waiting: VecDeque<Asked> = VecDeque::with_capacity(window);
     let mut latencies = vec![];
     let (begun, mut turn) = (Instant::now(), 0usize);
-    let mut take = |(at, rx): (Instant, oneshot::Receiver<Reply>)| {
-        rx.blocking_recv().expect("answered").expect("allowed");
-        latencies.push(at.elapsed().as_secs_f64() * 1e3);
+    let mut take = |lanes: &mut [Lane], asked: Asked| {
+        let decided = asked.reply.blocking_recv().expect("answered").expect("allowed");
+        latencies.push(asked.at.elapsed().as_secs_f64() * 1e3);
+        if asked.starts {
+            lanes[asked.lane].open.push(decided.step.expect("a step"));
+        }
     };
     while begun.elapsed() < time {
-        let lane_count = lanes.len();
-        let lane = &mut lanes[turn % lane_count];
+        let at = turn % lanes.len();
+        let end = (turn / lanes.len()) % 2 == 1;
         turn += 1;
-        let op = if lane.started > lane.finished + 300
-            || (turn / lane_count) % 2 == 1 && lane.started > lane.finished
-        {
-            lane.finished += 1;
-            Op::FinishStep {
+        let lane = &mut lanes[at];
+        let op = match if end { lane.open.pop() } else { None } {
+            Some(step) => Op::FinishStep {
                 run: lane.run,
-                step: lane.finished,
+                step,
                 outcome: Outcome::Succeeded,
                 claimed_us: 1_500_000,
                 bytes_in: 4096,
                 bytes_out: 1024,
-            }
-        } else {
-            lane.started += 1;
-            Op::StartStep { run: lane.run, name: Text::new("individuals_ID0000004") }
+            },
+            None => Op::StartStep { run: lane.run, name: Text::new("individuals_ID0000004") },
         };
-        // Settles overtake in the queue; a finish is only sent when its start was answered long ago or queued before.
-        let (tx, rx) = oneshot::channel();
+        let starts = matches!(op, Op::StartStep { .. });
+        let (tx, reply) = oneshot::channel();
         let ask = Ask::work(TenantScope::for_bench(lane.tenant), op, None, tx);
         core.queues.push(ask).expect("room");
-        waiting.push_back((Instant::now(), rx));
+        waiting.push_back(Asked { lane: at, starts, at: Instant::now(), reply });
         while waiting.len() >= window {
             if let Some(w) = waiting.pop_front() {
-                take(w);
+                take(lanes, w);
             }
         }
     }
-    waiting.into_iter().for_each(&mut take);
+    waiting.into_iter().for_each(|w| take(lanes, w));
     let seconds = begun.elapsed().as_secs_f64();
     let sizes = core.board.sync_sizes.lock().expect("not poisoned").take().unwrap_or_default();
     (core.board.receipts.load(Ordering::Relaxed) - receipts, seconds, sizes, latencies)
@@ -110,7 +116,7 @@ pub(crate) fn ledger(report: &mut Report) {
                     action: ident("run"),
                     subject: None,
                 };
-                Lane { tenant: *t, run: core.ask(*t, op).run_id, started: 0, finished: 0 }
+                Lane { tenant: *t, run: core.ask(*t, op).run_id, open: vec![] }
             })
             .collect();
         drive(&core, &mut lanes, Duration::from_secs(1));

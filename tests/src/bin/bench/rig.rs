@@ -148,6 +148,7 @@ impl Core {
                 set(QuotaKind::ReceiptBacklog),
             ]
         };
+        let mut number = 0u128;
         for chunk in self.tenants.chunks(60) {
             for op in ops() {
                 let mut waiting = vec![];
@@ -155,11 +156,9 @@ impl Core {
                     let shared = self.board.get(*t).expect("a tenant");
                     let base = Some(shared.view.load().control.object_digest(&op));
                     let now = self.clock.now().wall_us;
-                    let mut id = t.0;
-                    id[15] = u8::try_from(op.args().len()).unwrap_or(0);
-                    id[14] = u8::try_from(op.object().len()).unwrap_or(0);
+                    number += 1;
                     let command = Command {
-                        command_id: CommandId(id),
+                        command_id: CommandId(number.to_be_bytes()),
                         audience: Audience::Nodes(vec![self.board.node_id]),
                         tenant: *t,
                         base,
