@@ -29,7 +29,10 @@ pub const MAX_TENANTS: usize = 4_000;
 const MAX_WAL_BYTES: u64 = 256 << 20;
 const BLOCK_CACHE_BYTES: usize = 64 << 20;
 const MEMTABLE_BUDGET_BYTES: usize = 256 << 20;
-const WRITE_BUFFER_BYTES: usize = 4 << 20;
+/// Of a family. A log only grows, so merging its files early rewrites what nobody reads: one busy tenant spent more
+/// processor time on that than on sealing with 4 MiB. Memory is taken as it fills, and all families share the budget.
+const WRITE_BUFFER_BYTES: usize = 16 << 20;
+const FILES_BEFORE_MERGE: i32 = 8;
 const ARENA_BLOCK_BYTES: usize = 64 << 10;
 const MAX_OPEN_FILES: i32 = 2_000;
 
@@ -207,6 +210,7 @@ fn options() -> (Options, Options) {
     family.set_write_buffer_size(WRITE_BUFFER_BYTES);
     family.set_arena_block_size(ARENA_BLOCK_BYTES);
     family.set_max_write_buffer_number(4);
+    family.set_level_zero_file_num_compaction_trigger(FILES_BEFORE_MERGE);
     family.set_compression_type(rocksdb::DBCompressionType::None);
     let mut db = family.clone();
     db.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(MEMTABLE_BUDGET_BYTES, false));

@@ -41,7 +41,7 @@ use std::time::Duration;
 use view::Board;
 
 /// Requests decided in one batch at most.
-pub const BATCH: usize = 512;
+pub const BATCH: usize = 128;
 /// The writer looks at leases, folds and checkpoints this often when nothing else happens.
 const TICK: Duration = Duration::from_millis(20);
 

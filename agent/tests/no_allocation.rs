@@ -1,0 +1,37 @@
+//! Issue 2, bench (b): the hot decision allocates nothing when it allows. A program of its own, since it counts every
+//! allocation.
+
+#![allow(clippy::unwrap_used)] // only tests are here
+
+use conductor_agent::writer::gate::{Gate, RunRequest, start_run, start_step};
+use conductor_shared::command::Operation;
+use conductor_shared::fold::ControlState;
+use conductor_shared::ids::Ident;
+use conductor_shared::quota::QuotaKind;
+use std::hint::black_box;
+
+#[test]
+fn an_allow_allocates_nothing() {
+    let etl = Ident::new("etl").unwrap();
+    let ops = [
+        Operation::WorkflowRegister { workflow: etl.clone() },
+        Operation::QuotaSet { kind: QuotaKind::StepRate, limit: 1_000 },
+        Operation::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 10_000 },
+        Operation::RampSet { selector: "*/ml".parse().unwrap(), hundredths: 500 },
+    ];
+    let control = ops.iter().fold(ControlState::default(), |s, op| s.after(op));
+    let mut gate = Gate::default();
+    let request = RunRequest { action: "run", workflow: &etl, subject: b"customer-0001" };
+    let mut decide = || {
+        let (run, ramped) = start_run(&mut gate, &control, &[3; 32], 10, black_box(request));
+        let (step, _) = start_step(&mut gate, &control, 10, ("run", "etl"), 3, 1_000_000);
+        (run.is_empty() && step.is_empty(), ramped.hundredths)
+    };
+    assert_eq!(decide(), (true, 10_000));
+    let count = allocation_counter::measure(|| {
+        black_box(decide());
+    });
+    assert_eq!(count.count_total, 0, "{count:?}");
+    // The counter counts.
+    assert_eq!(allocation_counter::measure(|| drop(black_box(vec![0u8; 7]))).count_total, 1);
+}
