@@ -53,6 +53,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         queues: Arc::clone(&queues),
         board: Arc::clone(&board),
         checkpoints: Some(jobs_in),
+        runtime: Some(tokio::runtime::Handle::current()),
     };
     let writer = tokio::task::spawn_blocking(|| Writer::open(parts)).await.map_err(StartError::of)?;
     let writer = writer.map_err(StartError::of)?;

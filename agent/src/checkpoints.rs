@@ -86,7 +86,7 @@ fn item(job: &CheckpointJob, i: &CheckpointItem, from: u64) -> Result<Item, Read
         root: i.root,
         proof_from: from,
         proof: consistency_proof(&nodes, from, i.size)?,
-        last: i.last.clone(),
+        last: i.last.as_deref().cloned(),
     })
 }
 

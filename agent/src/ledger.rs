@@ -17,6 +17,7 @@ use conductor_shared::fact::{Fact, is_control, schema};
 use conductor_shared::ids::{NodeId, Origin};
 use conductor_shared::merkle::{Frontier, Hash};
 use conductor_shared::record::{Body, Header, PolicyVersion, Sealed};
+use std::sync::Arc;
 
 /// Number of the key that seals what is not erasable: the tenant key itself.
 pub const TENANT_KEY: u64 = u64::MAX;
@@ -92,7 +93,7 @@ pub struct Log {
     last_us: u64,
     policy: PolicyVersion,
     /// Newest checkpoint that was signed.
-    pub checkpoint: Option<SignedCheckpoint>,
+    pub checkpoint: Option<Arc<SignedCheckpoint>>,
     /// Its size.
     pub signed: u64,
 }
@@ -132,7 +133,7 @@ impl Log {
                 serde_json::from_slice(&plain).map_err(|e| p.damaged(&key, &e.to_string()))?;
             let c = Checkpoint::parse(&signed.text).map_err(|e| p.damaged(&key, &e.to_string()))?;
             log.signed = c.size;
-            log.checkpoint = Some(signed);
+            log.checkpoint = Some(Arc::new(signed));
         }
         Ok(log)
     }
@@ -229,6 +230,6 @@ impl Log {
         let plain = serde_json::to_vec(&signed).unwrap_or_default();
         batch.put(&p.family, &key, &p.seal(&key, &plain, random));
         self.signed = self.signed.max(size);
-        self.checkpoint = Some(signed);
+        self.checkpoint = Some(Arc::new(signed));
     }
 }

@@ -367,17 +367,21 @@ impl Store {
         Ok(made)
     }
 
-    /// Appends a batch to the WAL and the memtables. It is not durable before [`Store::sync`].
-    pub fn write(&self, batch: Batch) -> Result<(), StoreError> {
+    /// Appends a batch to the WAL and the memtables, and tells its bytes there. It is not durable before
+    /// [`Store::sync`].
+    pub fn write(&self, batch: Batch) -> Result<u64, StoreError> {
         if self.failed.load(Ordering::Acquire) {
             return Err(StoreError::Failed);
         }
         let mut o = WriteOptions::default();
         o.set_sync(false);
-        self.db.write_opt(batch.inner, &o).map_err(|e| {
+        let ordered = batch.ordered();
+        let bytes = ordered.size_in_bytes() as u64;
+        self.db.write_opt(ordered, &o).map_err(|e| {
             self.failed.store(true, Ordering::Release);
             StoreError::Write { path: self.path.clone(), detail: e.to_string() }
-        })
+        })?;
+        Ok(bytes)
     }
 
     /// Makes everything written so far durable, and makes sure that it is still where the next start will look.

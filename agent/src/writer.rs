@@ -67,6 +67,8 @@ pub struct Parts {
     pub board: Arc<Board>,
     /// Where checkpoints are asked for; `None` without a signer.
     pub checkpoints: Option<crossbeam_channel::Sender<commit::CheckpointJob>>,
+    /// Where those who asked wait; `None` where they are threads.
+    pub runtime: Option<tokio::runtime::Handle>,
 }
 
 /// The store, key store or fold cannot be opened.
@@ -157,7 +159,12 @@ impl Writer {
         }
         p.board.store.store(Some(Arc::clone(&store)));
         p.board.set_store_error("");
-        let committer = Committer::start(Arc::clone(&store), Arc::clone(&p.board), p.checkpoints.clone());
+        let committer = Committer::start(
+            Arc::clone(&store),
+            Arc::clone(&p.board),
+            p.checkpoints.clone(),
+            p.runtime.clone(),
+        );
         self.space = store.space();
         self.open = Some(Open { store, keys, partitions, node_seq, committer });
         self.after_open()
@@ -344,26 +351,29 @@ impl Writer {
         let Some(open) = &mut self.open else { return };
         let job = tick::due(open, &self.proposals, st.now.mono_us, jobs > 0);
         open.node_seq = st.node_seq;
-        let commit = Commit {
+        let mut commit = Commit {
             durable: st.batch.is_empty(),
             answers: std::mem::take(answers),
             views,
             events: st.events,
             node_seq: st.node_seq,
             receipts: st.receipts,
-            bytes: st.batch.bytes().len() as u64,
+            bytes: 0,
             job,
         };
         if commit.is_empty() {
             return;
         }
-        if !st.batch.is_empty()
-            && let Err(e) = open.store.write(st.batch)
-        {
-            tracing::error!("{e}");
-            commit.deny();
-            self.fail(&e.to_string());
-            return;
+        if !st.batch.is_empty() {
+            match open.store.write(st.batch) {
+                Ok(bytes) => commit.bytes = bytes,
+                Err(e) => {
+                    tracing::error!("{e}");
+                    commit.deny();
+                    self.fail(&e.to_string());
+                    return;
+                }
+            }
         }
         if let Err(commit) = open.committer.send(commit) {
             commit.deny();

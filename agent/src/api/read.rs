@@ -68,7 +68,7 @@ pub(super) async fn tenant(
         control: v.control.as_ref().clone(),
         size: v.size(),
         root: STANDARD.encode(v.frontier.root()),
-        checkpoint: v.checkpoint.clone(),
+        checkpoint: v.checkpoint.as_deref().cloned(),
         open_runs: v.open_runs,
     }))
 }
@@ -87,7 +87,7 @@ pub(super) async fn checkpoint(
         origin,
         size: v.size(),
         root: STANDARD.encode(v.frontier.root()),
-        checkpoint: v.checkpoint.clone(),
+        checkpoint: v.checkpoint.as_deref().cloned(),
     }))
 }
 
@@ -136,7 +136,7 @@ pub(super) async fn proof(
         Ok((receipt, merkle::inclusion_proof(&nodes, index, signed)?))
     })
     .await?;
-    let checkpoint = v.checkpoint.clone().filter(|_| index < signed);
+    let checkpoint = v.checkpoint.as_deref().filter(|_| index < signed).cloned();
     Ok(Json(ReceiptBundle { kind: BUNDLE_TYPE.into(), receipt, proof: b64(&path), checkpoint }))
 }
 
@@ -179,7 +179,7 @@ pub(super) async fn export(
         return Err(Refused::bad(StatusCode::BAD_REQUEST, what));
     }
     let covered = to <= v.signed;
-    let (signed, checkpoint) = (v.signed, v.checkpoint.clone().filter(|_| covered));
+    let (signed, checkpoint) = (v.signed, v.checkpoint.as_deref().filter(|_| covered).cloned());
     let head = blocking(&api, &shared, move |store, p| {
         let (mut first, mut last) = (vec![], vec![]);
         if covered {

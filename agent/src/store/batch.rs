@@ -1,33 +1,106 @@
 //! What is written together or not at all.
 
 use super::Family;
-use rocksdb::WriteBatch;
+use rocksdb::{AsColumnFamilyRef as _, WriteBatch};
+use std::ops::Range;
 
 /// One atomic write over any number of families.
+///
+/// Rows are gathered here and given to RocksDB in the order of their families and keys, each key once, as it was set
+/// last: a memtable finds the place of a key next to the one before it, where it would search for one anywhere else.
 #[derive(Default)]
 pub struct Batch {
-    pub(super) inner: WriteBatch,
+    rows: Vec<Staged>,
+    families: Vec<Family>,
+    bytes: Vec<u8>,
+}
+
+struct Staged {
+    family: usize,
+    key: Range<usize>,
+    /// `None`: the row is removed.
+    value: Option<Range<usize>>,
 }
 
 impl Batch {
+    fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+
+    fn stage(&mut self, family: &Family, key: &[u8], value: Option<&[u8]>) {
+        if self.families.last().is_none_or(|f| f.inner() != family.inner()) {
+            self.families.push(family.clone());
+        }
+        let key = self.keep(key);
+        let value = value.map(|v| self.keep(v));
+        self.rows.push(Staged { family: self.families.len() - 1, key, value });
+    }
+
     /// Sets a row.
     pub fn put(&mut self, family: &Family, key: &[u8], value: &[u8]) {
-        self.inner.put_cf(family, key, value);
+        self.stage(family, key, Some(value));
     }
     /// Removes a row.
     pub fn delete(&mut self, family: &Family, key: &[u8]) {
-        self.inner.delete_cf(family, key);
-    }
-    /// Removes the rows whose keys lie in `from..to`.
-    pub fn delete_range(&mut self, family: &Family, from: &[u8], to: &[u8]) {
-        self.inner.delete_range_cf(family, from, to);
-    }
-    /// The bytes as they go into the write-ahead log, without its framing.
-    pub fn bytes(&self) -> &[u8] {
-        self.inner.data()
+        self.stage(family, key, None);
     }
     /// True when there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        self.inner.is_empty()
+        self.rows.is_empty()
+    }
+
+    /// As RocksDB takes it.
+    pub(super) fn ordered(mut self) -> WriteBatch {
+        let place = |r: &Staged| (self.families[r.family].inner(), &self.bytes[r.key.clone()]);
+        // Stable: of several rows with one key, the one set last stays last.
+        self.rows.sort_by(|a, b| place(a).cmp(&place(b)));
+        let mut out = WriteBatch::with_capacity_bytes(self.bytes.len() + 16 * self.rows.len());
+        for (i, row) in self.rows.iter().enumerate() {
+            if self.rows.get(i + 1).is_some_and(|next| place(next) == place(row)) {
+                continue;
+            }
+            let (family, key) = (&self.families[row.family], &self.bytes[row.key.clone()]);
+            match &row.value {
+                Some(v) => out.put_cf(family, key, &self.bytes[v.clone()]),
+                None => out.delete_cf(family, key),
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{FamilyId, SpaceLimits, Store};
+    use conductor_shared::ids::TenantUid;
+
+    /// DESIGN, the path of a change: a batch leaves what its rows, one after the other, would have left.
+    #[test]
+    fn the_last_row_of_a_key_stands() {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = SpaceLimits { reserve_bytes: 0, ..SpaceLimits::default() };
+        let store = Store::create(dir.path(), limits).unwrap();
+        let ids = [1, 2].map(|n| FamilyId { tenant: TenantUid([n; 16]), epoch: 1 });
+        let f = store.create_families(&ids).unwrap();
+        let mut b = Batch::default();
+        assert!(b.is_empty());
+        b.put(&f[0], b"k", b"first");
+        b.put(&f[1], b"k", b"other family");
+        b.put(&f[0], b"a", b"before");
+        b.put(&f[0], b"k", b"last");
+        b.put(&f[0], b"gone", b"1");
+        b.delete(&f[0], b"gone");
+        b.delete(&f[1], b"back");
+        b.put(&f[1], b"back", b"2");
+        store.write(b).unwrap();
+        let get = |i: usize, k: &[u8]| store.get(&f[i], k).unwrap().map(|v| String::from_utf8(v).unwrap());
+        assert_eq!(get(0, b"k").as_deref(), Some("last"));
+        assert_eq!(get(1, b"k").as_deref(), Some("other family"));
+        assert_eq!(get(0, b"a").as_deref(), Some("before"));
+        assert_eq!(get(0, b"gone"), None);
+        assert_eq!(get(1, b"back").as_deref(), Some("2"));
     }
 }

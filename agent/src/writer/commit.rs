@@ -60,7 +60,7 @@ pub struct CheckpointItem {
     /// Size of the newest signed checkpoint.
     pub signed: u64,
     /// It.
-    pub last: Option<SignedCheckpoint>,
+    pub last: Option<Arc<SignedCheckpoint>>,
     /// Leaves of the unfinished lowest tile at `size`.
     pub leaves: Vec<Hash>,
 }
@@ -116,6 +116,7 @@ impl Committer {
         store: Arc<Store>,
         board: Arc<Board>,
         checkpoints: Option<crossbeam_channel::Sender<CheckpointJob>>,
+        runtime: Option<tokio::runtime::Handle>,
     ) -> Self {
         let (queue, commits) = crossbeam_channel::bounded::<Commit>(IN_FLIGHT);
         let thread = std::thread::spawn(move || {
@@ -137,7 +138,7 @@ impl Committer {
                         shared.view.store(Arc::new(view));
                     }
                     board.publish(&c.events, c.node_seq, c.receipts);
-                    c.answers.into_iter().for_each(Answer::send);
+                    send(runtime.as_ref(), c.answers);
                     if let (Some(job), Some(to)) = (c.job, &checkpoints) {
                         // The writer asks for one job at a time, so there is room.
                         let _ = to.try_send(job);
@@ -159,6 +160,14 @@ impl Committer {
         if self.thread.join().is_err() {
             tracing::error!("the committer's thread panicked");
         }
+    }
+}
+
+/// Each answer wakes a task. From inside the runtime that costs a place in its queue, from here a system call.
+fn send(runtime: Option<&tokio::runtime::Handle>, answers: Vec<Answer>) {
+    match runtime {
+        Some(r) if answers.len() > 1 => drop(r.spawn(async { answers.into_iter().for_each(Answer::send) })),
+        _ => answers.into_iter().for_each(Answer::send),
     }
 }
 

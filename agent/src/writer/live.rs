@@ -21,8 +21,18 @@ use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Sums by hour and labels, each with a mark: changed since the last batch.
-type Rollups = HashMap<(u32, Labels), (Rollup, bool)>;
+/// Sums by hour and labels.
+type Rollups = HashMap<(u32, Labels), Growing>;
+
+/// Sums that may still grow.
+#[derive(Default)]
+struct Growing {
+    sums: Rollup,
+    /// Changed since the last batch.
+    dirty: bool,
+    /// The labels' part of the row key, once it was needed.
+    hash: Option<[u8; 16]>,
+}
 
 /// Kinds of records that share a unit key a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -255,9 +265,9 @@ impl Live {
 
     fn meter(&mut self, labels: Labels, fact: &Fact, a: Appended) {
         let hour = u32::try_from(a.time_us / HOUR_US).unwrap_or(u32::MAX);
-        let (sums, dirty) = self.rollups.entry((hour, labels)).or_default();
-        sums.add(fact, a.stored);
-        *dirty = true;
+        let growing = self.rollups.entry((hour, labels)).or_default();
+        growing.sums.add(fact, a.stored);
+        growing.dirty = true;
     }
 
     /// A fresh unit key for a run.
@@ -292,12 +302,13 @@ impl Live {
     /// Stages the rows that change with every batch.
     pub fn stage_counters(&mut self, st: &mut Stage) {
         let random = Arc::clone(&st.random);
-        for ((hour, labels), (sums, dirty)) in &mut self.rollups {
-            if !std::mem::take(dirty) {
+        for ((hour, labels), growing) in &mut self.rollups {
+            if !std::mem::take(&mut growing.dirty) {
                 continue;
             }
-            let plain = encode(&RollupRow { labels: labels.clone(), sums: *sums });
-            let key = Row::Rollup(*hour, index_hash(&self.p.keys.index, &encode(labels))).key();
+            let hash = growing.hash.get_or_insert_with(|| index_hash(&self.p.keys.index, &encode(labels)));
+            let plain = encode(&RollupRow { labels: labels.clone(), sums: growing.sums });
+            let key = Row::Rollup(*hour, *hash).key();
             st.batch.put(&self.p.family, &key, &self.p.seal(&key, &plain, &*random));
         }
         // Hours that are over stay on disk only.
@@ -377,7 +388,7 @@ fn load_rollups(store: &Store, p: &Partition, last_us: Micros) -> Result<Rollups
     let from = [&[Row::ROLLUPS][..], &hour.to_be_bytes()].concat();
     let mut out = HashMap::new();
     for (at, row) in read_rollups(store, p, &from)? {
-        out.insert((at, row.labels), (row.sums, false));
+        out.insert((at, row.labels), Growing { sums: row.sums, ..Growing::default() });
     }
     Ok(out)
 }

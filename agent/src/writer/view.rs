@@ -29,7 +29,7 @@ pub struct View {
     /// Size of the newest signed checkpoint.
     pub signed: u64,
     /// It.
-    pub checkpoint: Option<SignedCheckpoint>,
+    pub checkpoint: Option<Arc<SignedCheckpoint>>,
     /// Open runs.
     pub open_runs: u64,
     /// Decisions that allowed.

@@ -17,8 +17,10 @@ use tokio::sync::oneshot;
 
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(3);
-/// Requests that wait for an answer at a time.
-const WINDOW: usize = 2_000;
+/// Requests that wait for an answer at a time: so many of each tenant, and enough where there is one.
+fn window(tenants: usize) -> usize {
+    (20 * tenants).max(1_000)
+}
 
 struct Lane {
     tenant: TenantUid,
@@ -38,7 +40,7 @@ struct Asked {
 fn drive(core: &Core, lanes: &mut [Lane], time: Duration) -> (u64, f64, Vec<u32>, Vec<f64>) {
     let receipts = core.board.receipts.load(Ordering::Relaxed);
     *core.board.sync_sizes.lock().expect("not poisoned") = Some(vec![]);
-    let window = WINDOW.min(1_000 * core.tenants.len());
+    let window = window(core.tenants.len());
     let mut waiting: VecDeque<Asked> = VecDeque::with_capacity(window);
     let mut latencies = vec![];
     let (begun, mut turn) = (Instant::now(), 0usize);
@@ -146,7 +148,7 @@ pub(crate) fn ledger(report: &mut Report) {
         );
         report.note(&format!(
             "{:.0} receipts/s, {:.0} bytes a receipt with its rows, p50 {:.1} ms, p99 {:.1} ms with {} waiting; goal 0.5; the loop writes the same number of bytes a sync, and decides, hashes and seals nothing",
-            median(rates), median(each), median(late.clone()), p99(late), WINDOW.min(1_000 * tenants)
+            median(rates), median(each), median(late.clone()), p99(late), window(tenants)
         ));
         core.stop();
     }

@@ -8,10 +8,10 @@ use conductor_tests::{Client, Node, Tenant};
 use serde_json::json;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(3);
@@ -66,12 +66,16 @@ impl Drop for Redis {
     }
 }
 
-fn call(s: &mut BufReader<UnixStream>, args: &[&str]) -> std::io::Result<String> {
+fn command(args: &[&str]) -> String {
     let mut out = format!("*{}\r\n", args.len());
     for a in args {
         out += &format!("${}\r\n{a}\r\n", a.len());
     }
-    s.get_mut().write_all(out.as_bytes())?;
+    out
+}
+
+fn call(s: &mut BufReader<UnixStream>, args: &[&str]) -> std::io::Result<String> {
+    s.get_mut().write_all(command(args).as_bytes())?;
     let mut line = String::new();
     s.read_line(&mut line)?;
     match line.strip_prefix('$').and_then(|n| n.trim().parse::<usize>().ok()) {
@@ -85,37 +89,65 @@ fn call(s: &mut BufReader<UnixStream>, args: &[&str]) -> std::io::Result<String>
     }
 }
 
-/// The load program: so many threads, each asking as soon as it was answered. Decisions a second and latencies in ms.
-fn load(connections: usize, connect: impl Fn(usize) -> Box<dyn FnMut() + Send> + Sync) -> (f64, Vec<f64>) {
-    let (go, stop) = (AtomicBool::new(false), AtomicBool::new(false));
-    let all: Vec<Vec<f64>> = std::thread::scope(|s| {
-        let threads: Vec<_> = (0..connections)
-            .map(|i| {
-                let (connect, go, stop) = (&connect, &go, &stop);
-                s.spawn(move || {
-                    let mut ask = connect(i);
-                    ask();
-                    while !go.load(Ordering::Relaxed) {
-                        std::thread::sleep(Duration::from_millis(1));
-                    }
-                    let mut times = vec![];
-                    while !stop.load(Ordering::Relaxed) {
-                        let begun = Instant::now();
-                        ask();
-                        times.push(begun.elapsed().as_secs_f64() * 1e3);
-                    }
-                    times
-                })
-            })
-            .collect();
-        std::thread::sleep(Duration::from_millis(500));
-        go.store(true, Ordering::Relaxed);
-        std::thread::sleep(ROUND);
-        stop.store(true, Ordering::Relaxed);
-        threads.into_iter().map(|t| t.join().expect("a thread")).collect()
+/// Writes the next request.
+type Next = Box<dyn FnMut(&mut Vec<u8>) + Send>;
+
+/// One connection's side of the talk.
+struct Talk {
+    socket: PathBuf,
+    next: Next,
+    /// Whether what came is a whole answer; stops the bench if it is not a yes.
+    whole: fn(&[u8]) -> bool,
+}
+
+/// The load program: one thread, so many connections, each asking as soon as it was answered. Decisions a second and
+/// latencies in ms.
+fn load(connections: usize, talk: impl Fn(usize) -> Talk) -> (f64, Vec<f64>) {
+    let talks: Vec<Talk> = (0..connections).map(talk).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let times: Vec<f64> = runtime.block_on(async {
+        let begin = Instant::now() + Duration::from_millis(500);
+        let tasks: Vec<_> = talks.into_iter().map(|t| tokio::spawn(converse(t, begin))).collect();
+        let mut all = vec![];
+        for t in tasks {
+            all.append(&mut t.await.expect("a connection"));
+        }
+        all
     });
-    let times: Vec<f64> = all.into_iter().flatten().collect();
     (times.len() as f64 / ROUND.as_secs_f64(), times)
+}
+
+/// Asks until the round is over; the first half second warms up.
+async fn converse(mut talk: Talk, begin: Instant) -> Vec<f64> {
+    let mut stream = tokio::net::UnixStream::connect(&talk.socket).await.expect("a connection");
+    let (mut out, mut got, mut times) = (vec![], vec![], vec![]);
+    while begin.elapsed() < ROUND {
+        out.clear();
+        got.clear();
+        (talk.next)(&mut out);
+        let asked = Instant::now();
+        stream.write_all(&out).await.expect("sent");
+        while !(talk.whole)(&got) {
+            assert!(stream.read_buf(&mut got).await.expect("answered") > 0, "hung up");
+        }
+        if asked >= begin {
+            times.push(asked.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    times
+}
+
+fn redis_whole(got: &[u8]) -> bool {
+    assert!(b"$5\r\nallow\r\n".starts_with(got), "{}", String::from_utf8_lossy(got));
+    got.ends_with(b"allow\r\n")
+}
+
+fn http_whole(got: &[u8]) -> bool {
+    let Some(head) = got.windows(4).position(|w| w == b"\r\n\r\n") else { return false };
+    assert!(got.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(got));
+    let text = std::str::from_utf8(&got[..head]).expect("ASCII");
+    let length = text.lines().find_map(|l| l.strip_prefix("content-length: ")).expect("a length");
+    got.len() >= head + 4 + length.parse::<usize>().expect("a number")
 }
 
 /// 64 and 512 connections.
@@ -132,32 +164,42 @@ pub(crate) fn http(report: &mut Report) {
     let dir = tempfile::tempdir().expect("a folder");
     let redis = Redis::start(dir.path());
     let socket = node.socket();
-    let ours = |i: usize| -> Box<dyn FnMut() + Send> {
-        let t = tenants[i % tenants.len()].clone();
+    let ours = |i: usize| {
+        let t = &tenants[i % tenants.len()];
         let mut c = Client::new(&socket, &t.token);
-        let run = c.post("/v1/runs", &conductor_tests::node::run_body(&t, None)).json();
+        let run = c.post("/v1/runs", &conductor_tests::node::run_body(t, None)).json();
         let run = run["run_id"].as_str().expect("a run").to_owned();
-        let body = json!({"tenant_id": t.name, "name": "individuals_ID0000004"}).to_string();
-        let done = json!({"tenant_id": t.name, "outcome": "succeeded", "duration_us": 5, "bytes_in": 1, "bytes_out": 1}).to_string();
-        let (start, mut n, mut open) = (format!("/v1/runs/{run}/steps"), 0u64, false);
-        Box::new(move || {
-            let path = if open { format!("{start}/{n}/finish") } else { start.clone() };
-            let r = c
-                .once("POST", &path, if open { done.as_bytes() } else { body.as_bytes() }, &[])
-                .expect("answered");
-            assert_eq!(r.status, 200, "{}", String::from_utf8_lossy(&r.body));
+        let start = json!({"tenant_id": t.name, "name": "individuals_ID0000004"}).to_string();
+        let finish = json!({"tenant_id": t.name, "outcome": "succeeded", "duration_us": 5, "bytes_in": 1, "bytes_out": 1}).to_string();
+        let head = format!(
+            "HTTP/1.1\r\nhost: node\r\nauthorization: Bearer {}\r\ncontent-type: application/json",
+            t.token
+        );
+        let (mut n, mut open) = (0u64, false);
+        let next = move |out: &mut Vec<u8>| {
             n += u64::from(!open);
+            let (path, body) = if open { (format!("/{n}/finish"), &finish) } else { (String::new(), &start) };
             open = !open;
-        })
+            write!(
+                out,
+                "POST /v1/runs/{run}/steps{path} {head}\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .expect("memory");
+        };
+        Talk { socket: socket.clone(), next: Box::new(next), whole: http_whole }
     };
-    let theirs = |i: usize| -> Box<dyn FnMut() + Send> {
-        let mut s = BufReader::new(UnixStream::connect(&redis.socket).expect("redis"));
-        let (sha, key) = (redis.sha.clone(), format!("tenant-{}", i % 4));
-        Box::new(move || {
-            let said =
-                call(&mut s, &["EVALSHA", &sha, "1", &key, "77", "individuals_ID0000004"]).expect("answered");
-            assert_eq!(said, "allow");
-        })
+    let theirs = |i: usize| {
+        let ask = command(&[
+            "EVALSHA",
+            &redis.sha,
+            "1",
+            &format!("tenant-{}", i % 4),
+            "77",
+            "individuals_ID0000004",
+        ]);
+        let next = move |out: &mut Vec<u8>| out.extend_from_slice(ask.as_bytes());
+        Talk { socket: redis.socket.clone(), next: Box::new(next), whole: redis_whole }
     };
     for connections in [64, 512] {
         let (mut a, mut b, mut r, mut la, mut lb) = (vec![], vec![], vec![], vec![], vec![]);

@@ -53,6 +53,7 @@ fn parts(
         queues: Arc::clone(queues),
         board: Arc::clone(board),
         checkpoints: Some(jobs_in),
+        runtime: None,
     };
     (parts, jobs)
 }
