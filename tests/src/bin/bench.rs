@@ -1,7 +1,7 @@
 //! `make bench`: one line a measurement, ours beside a peer or a physical limit in the same run, as a ratio; the same as
 //! JSON in `bench.json` in the target folder. Interleaved, at least five rounds, median.
 //!
-//! `bench [name...]` runs only those: ledger, gate, http, provision, frame, signing.
+//! `bench [name...]` runs only those: gate, frame, provision, ledger (with signing), http, flood, soak.
 
 #![allow(
     clippy::expect_used,
@@ -15,6 +15,8 @@
 mod core_bench;
 #[path = "bench/http.rs"]
 mod http_bench;
+#[path = "bench/load.rs"]
+mod load;
 #[path = "bench/rig.rs"]
 mod rig;
 #[path = "bench/small.rs"]
@@ -81,11 +83,14 @@ fn main() {
     if wanted("ledger") {
         core_bench::ledger(&mut report);
     }
-    if wanted("signing") {
-        small_bench::signing(&mut report);
-    }
     if wanted("http") {
         http_bench::http(&mut report);
+    }
+    if wanted("flood") {
+        http_bench::flood(&mut report);
+    }
+    if wanted("soak") {
+        core_bench::soak(&mut report);
     }
     let out = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| ".".into()) + "/bench.json";
     if let Err(e) = std::fs::write(&out, serde_json::to_vec_pretty(&report.lines).unwrap_or_default()) {

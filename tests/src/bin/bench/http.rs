@@ -1,17 +1,16 @@
 //! Decisions over HTTP against Redis with `appendfsync always` that runs the same limits in one EVALSHA: the same load
 //! program, the same number of connections, both durable before they answer.
 
+use crate::load::{Talk, load, load_each, steps};
 use crate::{Report, median, p99};
 use conductor_shared::command::Operation;
 use conductor_shared::quota::QuotaKind;
-use conductor_tests::{Client, Node, Tenant};
-use serde_json::json;
+use conductor_tests::{Node, Tenant};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use std::time::Duration;
 
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(3);
@@ -89,65 +88,9 @@ fn call(s: &mut BufReader<UnixStream>, args: &[&str]) -> std::io::Result<String>
     }
 }
 
-/// Writes the next request.
-type Next = Box<dyn FnMut(&mut Vec<u8>) + Send>;
-
-/// One connection's side of the talk.
-struct Talk {
-    socket: PathBuf,
-    next: Next,
-    /// Whether what came is a whole answer; stops the bench if it is not a yes.
-    whole: fn(&[u8]) -> bool,
-}
-
-/// The load program: one thread, so many connections, each asking as soon as it was answered. Decisions a second and
-/// latencies in ms.
-fn load(connections: usize, talk: impl Fn(usize) -> Talk) -> (f64, Vec<f64>) {
-    let talks: Vec<Talk> = (0..connections).map(talk).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let times: Vec<f64> = runtime.block_on(async {
-        let begin = Instant::now() + Duration::from_millis(500);
-        let tasks: Vec<_> = talks.into_iter().map(|t| tokio::spawn(converse(t, begin))).collect();
-        let mut all = vec![];
-        for t in tasks {
-            all.append(&mut t.await.expect("a connection"));
-        }
-        all
-    });
-    (times.len() as f64 / ROUND.as_secs_f64(), times)
-}
-
-/// Asks until the round is over; the first half second warms up.
-async fn converse(mut talk: Talk, begin: Instant) -> Vec<f64> {
-    let mut stream = tokio::net::UnixStream::connect(&talk.socket).await.expect("a connection");
-    let (mut out, mut got, mut times) = (vec![], vec![], vec![]);
-    while begin.elapsed() < ROUND {
-        out.clear();
-        got.clear();
-        (talk.next)(&mut out);
-        let asked = Instant::now();
-        stream.write_all(&out).await.expect("sent");
-        while !(talk.whole)(&got) {
-            assert!(stream.read_buf(&mut got).await.expect("answered") > 0, "hung up");
-        }
-        if asked >= begin {
-            times.push(asked.elapsed().as_secs_f64() * 1e3);
-        }
-    }
-    times
-}
-
 fn redis_whole(got: &[u8]) -> bool {
     assert!(b"$5\r\nallow\r\n".starts_with(got), "{}", String::from_utf8_lossy(got));
     got.ends_with(b"allow\r\n")
-}
-
-fn http_whole(got: &[u8]) -> bool {
-    let Some(head) = got.windows(4).position(|w| w == b"\r\n\r\n") else { return false };
-    assert!(got.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(got));
-    let text = std::str::from_utf8(&got[..head]).expect("ASCII");
-    let length = text.lines().find_map(|l| l.strip_prefix("content-length: ")).expect("a length");
-    got.len() >= head + 4 + length.parse::<usize>().expect("a number")
 }
 
 /// 64 and 512 connections.
@@ -164,31 +107,7 @@ pub(crate) fn http(report: &mut Report) {
     let dir = tempfile::tempdir().expect("a folder");
     let redis = Redis::start(dir.path());
     let socket = node.socket();
-    let ours = |i: usize| {
-        let t = &tenants[i % tenants.len()];
-        let mut c = Client::new(&socket, &t.token);
-        let run = c.post("/v1/runs", &conductor_tests::node::run_body(t, None)).json();
-        let run = run["run_id"].as_str().expect("a run").to_owned();
-        let start = json!({"tenant_id": t.name, "name": "individuals_ID0000004"}).to_string();
-        let finish = json!({"tenant_id": t.name, "outcome": "succeeded", "duration_us": 5, "bytes_in": 1, "bytes_out": 1}).to_string();
-        let head = format!(
-            "HTTP/1.1\r\nhost: node\r\nauthorization: Bearer {}\r\ncontent-type: application/json",
-            t.token
-        );
-        let (mut n, mut open) = (0u64, false);
-        let next = move |out: &mut Vec<u8>| {
-            n += u64::from(!open);
-            let (path, body) = if open { (format!("/{n}/finish"), &finish) } else { (String::new(), &start) };
-            open = !open;
-            write!(
-                out,
-                "POST /v1/runs/{run}/steps{path} {head}\r\ncontent-length: {}\r\n\r\n{body}",
-                body.len()
-            )
-            .expect("memory");
-        };
-        Talk { socket: socket.clone(), next: Box::new(next), whole: http_whole }
-    };
+    let ours = |i: usize| steps(&socket, &tenants[i % tenants.len()]);
     let theirs = |i: usize| {
         let ask = command(&[
             "EVALSHA",
@@ -199,13 +118,13 @@ pub(crate) fn http(report: &mut Report) {
             "individuals_ID0000004",
         ]);
         let next = move |out: &mut Vec<u8>| out.extend_from_slice(ask.as_bytes());
-        Talk { socket: redis.socket.clone(), next: Box::new(next), whole: redis_whole }
+        Talk { socket: redis.socket.clone(), next: Box::new(next), whole: redis_whole, pause: Duration::ZERO }
     };
     for connections in [64, 512] {
         let (mut a, mut b, mut r, mut la, mut lb) = (vec![], vec![], vec![], vec![], vec![]);
         for _ in 0..ROUNDS {
-            let (x, mut lx) = load(connections, ours);
-            let (y, mut ly) = load(connections, theirs);
+            let (x, mut lx) = load(connections, ROUND, ours);
+            let (y, mut ly) = load(connections, ROUND, theirs);
             a.push(x);
             b.push(y);
             r.push(x / y);
@@ -222,6 +141,42 @@ pub(crate) fn http(report: &mut Report) {
         report.note(&format!(
             "p99 {:.1} ms ours, {:.1} ms redis; ours parses HTTP and JSON, proves scope, hashes, seals and signs as well; ours alternates step start and finish",
             p99(la), p99(lb)
+        ));
+    }
+}
+
+/// A tenant that asks now and then, alone and beside another that floods.
+pub(crate) fn flood(report: &mut Report) {
+    let node = Node::start();
+    let (victim, hostile) = (node.tenant("acme"), node.tenant("bolt"));
+    for kind in [QuotaKind::StepRate, QuotaKind::StepBurst, QuotaKind::ReceiptBacklog] {
+        node.command(victim.uid, Operation::QuotaSet { kind, limit: kind.max() });
+    }
+    let socket = node.socket();
+    let round = |floods: usize| {
+        let paced = (0..8).map(|_| Talk { pause: Duration::from_millis(10), ..steps(&socket, &victim) });
+        let mut each = load_each(
+            paced.chain((0..floods).map(|_| crate::load::flood(&socket, &hostile))).collect(),
+            ROUND,
+        );
+        let flooded = each.split_off(8).iter().map(Vec::len).sum::<usize>();
+        (p99(each.into_iter().flatten().collect()), flooded as f64 / ROUND.as_secs_f64())
+    };
+    for floods in [64, 512] {
+        let (mut a, mut b, mut r, mut f) = (vec![], vec![], vec![], vec![]);
+        for _ in 0..ROUNDS {
+            let (alone, _) = round(0);
+            let (beside, rate) = round(floods);
+            a.push(beside);
+            b.push(alone);
+            r.push(beside / alone);
+            f.push(rate);
+        }
+        let name = format!("p99-beside-{floods}-flooding");
+        report.line(&name, (median(a), "ms"), ("p99-alone", median(b)), median(r), "<=2");
+        report.note(&format!(
+            "the flood asks and is refused {:.0} times a second, from the same two cores",
+            median(f)
         ));
     }
 }

@@ -19,6 +19,7 @@ use conductor_shared::shown::Text;
 use conductor_shared::stream::SignerState;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -27,8 +28,24 @@ pub(crate) struct Core {
     pub queues: Arc<Queues>,
     pub board: Arc<Board>,
     pub tenants: Vec<TenantUid>,
+    pub signing: Arc<Signing>,
     clock: Arc<RealClock>,
     threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+/// What signing cost.
+#[derive(Default)]
+pub(crate) struct Signing {
+    /// Processor time, microseconds.
+    pub micros: AtomicU64,
+    /// Checkpoints.
+    pub count: AtomicU64,
+}
+
+/// Processor time of this thread, microseconds.
+pub(crate) fn thread_cpu_micros() -> u64 {
+    let t = nix::time::clock_gettime(nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock");
+    u64::try_from(t.tv_sec()).unwrap_or(0) * 1_000_000 + u64::try_from(t.tv_nsec()).unwrap_or(0) / 1_000
 }
 
 pub(crate) fn ident(text: &str) -> Ident {
@@ -88,7 +105,8 @@ impl Core {
         let (parts, jobs) = parts(dir, &board, &queues, &clock);
         let writer = Writer::open(parts).expect("opens");
         board.set_signer(SignerState::Up, "");
-        let told = Arc::clone(&queues);
+        let (told, signing) = (Arc::clone(&queues), Arc::new(Signing::default()));
+        let spent = Arc::clone(&signing);
         let threads = vec![
             std::thread::spawn(move || writer.run()),
             std::thread::spawn(move || {
@@ -109,13 +127,16 @@ impl Core {
                         let (c, s) = sign(c);
                         (i.partition.id, c, s)
                     });
-                    let list = list.collect();
+                    let begun = thread_cpu_micros();
+                    let list: Vec<_> = list.collect();
+                    spent.micros.fetch_add(thread_cpu_micros() - begun, Ordering::Relaxed);
+                    spent.count.fetch_add(list.len() as u64, Ordering::Relaxed);
                     drop(job);
                     let _ = told.push(Ask::Signed(list));
                 }
             }),
         ];
-        Self { queues, board, tenants: vec![], clock, threads }
+        Self { queues, board, tenants: vec![], signing, clock, threads }
     }
 
     fn create(&mut self, tenants: usize) {

@@ -1,4 +1,4 @@
-//! The hot decision, a frame of the console, and the processor time of signing.
+//! The hot decision, and a frame of the console.
 
 use crate::{Report, median};
 use conductor_agent::writer::gate::{Gate, RunRequest, start_run, start_step};
@@ -92,32 +92,4 @@ pub(crate) fn frame(report: &mut Report) {
         median(r),
         "<=1.2",
     );
-}
-
-/// Processor time of signing for each receipt, against a minisign signature for each.
-pub(crate) fn signing(report: &mut Report) {
-    let key = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
-    let sign = |text: &str| {
-        let s = minisign::sign(Some(&key.pk), &key.sk, text.as_bytes(), Some("t"), None);
-        black_box(s.expect("signed").to_string());
-    };
-    let text = "conductor-log/00000000000000000000000000000000/00000000000000000000000000000000/1\n4096\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
-    let one: Vec<f64> = (0..ROUNDS)
-        .map(|_| {
-            let begun = Instant::now();
-            for _ in 0..500 {
-                sign(text);
-            }
-            begun.elapsed().as_secs_f64() * 1e6 / 500.0
-        })
-        .collect();
-    let each = median(one);
-    // One checkpoint for 4,096 receipts of one tenant; 1,000 tenants at 50,000 receipts a second: 50 a checkpoint.
-    for (name, receipts, bar) in
-        [("signing-1-tenant", 4_096.0, ">=40"), ("signing-1000-tenants", 50.0, ">=1")]
-    {
-        let ours = each / receipts;
-        report.line(name, (ours, "us"), ("minisign-each", each), each / ours, bar);
-    }
-    report.note("1,000 tenants: at 50,000 receipts a second over all, each log is signed once a second");
 }
