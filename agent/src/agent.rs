@@ -1,7 +1,8 @@
 //! The agent as a whole: opens what is stored, starts the writer, the checkpoint thread and the listeners, and stops
 //! them in an order that loses nothing.
 
-use crate::api::listen::{self, Listener, MAX_CONNECTIONS};
+use crate::api::listen::{self, Listener};
+use crate::api::places::{Places, connections_that_fit};
 use crate::api::{Api, router};
 use crate::clock::RealClock;
 use crate::config::{Config, Listen};
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 /// Anything that keeps the agent from starting, in words.
 #[derive(Debug, thiserror::Error)]
@@ -80,19 +81,19 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         rates: crate::health::Rates::default(),
     });
     let app = router(Arc::clone(&api));
-    let limit = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Places::new(connections_that_fit());
     let mut serving = Vec::new();
     for listener in bind(&config).await? {
         serving.push(tokio::spawn(listen::serve(
             listener,
             app.clone(),
-            Arc::clone(&limit),
+            Arc::clone(&places),
             stopping.clone(),
         )));
     }
     if let Some(folder) = &config.tenant_sockets {
         let sockets =
-            crate::tenant_sockets::keep(folder.clone(), Arc::clone(&api), app, limit, stopping.clone());
+            crate::tenant_sockets::keep(folder.clone(), Arc::clone(&api), app, places, stopping.clone());
         serving.push(tokio::spawn(sockets));
     }
     tracing::info!("node {node} is ready");

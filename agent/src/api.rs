@@ -9,6 +9,7 @@ pub mod listen;
 mod metrics;
 mod openapi;
 mod operator;
+pub mod places;
 mod preview;
 mod problem;
 mod read;

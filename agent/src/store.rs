@@ -34,7 +34,8 @@ const MEMTABLE_BUDGET_BYTES: usize = 256 << 20;
 const WRITE_BUFFER_BYTES: usize = 16 << 20;
 const FILES_BEFORE_MERGE: i32 = 8;
 const ARENA_BLOCK_BYTES: usize = 64 << 10;
-const MAX_OPEN_FILES: i32 = 2_000;
+/// Files the database keeps open at most.
+pub const MAX_OPEN_FILES: i32 = 2_000;
 
 /// Key and value of a row.
 pub type Pair = (Vec<u8>, Vec<u8>);

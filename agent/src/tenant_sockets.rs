@@ -2,13 +2,14 @@
 
 use crate::api::Shared;
 use crate::api::listen::{Listener, bind_unix, serve, stopped};
+use crate::api::places::Places;
 use axum::Router;
 use conductor_shared::ids::TenantUid;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Keeps a socket `<folder>/<tenant id>.sock` for each tenant that lets local users in, and no others.
@@ -16,7 +17,7 @@ pub async fn keep(
     folder: PathBuf,
     api: Shared,
     app: Router,
-    limit: Arc<Semaphore>,
+    places: Arc<Places>,
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut open: HashMap<TenantUid, (PathBuf, JoinHandle<()>)> = HashMap::new();
@@ -30,7 +31,7 @@ pub async fn keep(
                     match bind_unix(&path, 0o666) {
                         Ok(l) => {
                             let listener = Listener::Unix(l, Some(s.id.tenant));
-                            let task = serve(listener, app.clone(), Arc::clone(&limit), stopping.clone());
+                            let task = serve(listener, app.clone(), Arc::clone(&places), stopping.clone());
                             open.insert(s.id.tenant, (path, tokio::spawn(task)));
                         }
                         Err(e) => tracing::error!("{}: {e}", path.display()),

@@ -16,6 +16,7 @@ use conductor_shared::reason::Reason;
 use conductor_shared::session::Transport;
 use conductor_shared::shown::Text;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Who is at the other end of a connection.
@@ -32,7 +33,8 @@ pub struct Peer {
 }
 
 impl Peer {
-    fn name(&self) -> String {
+    /// By which it is counted and put on record.
+    pub(super) fn name(&self) -> String {
         match self.uid {
             Some(uid) => format!("unix uid {uid}"),
             None => format!("tcp {}", self.address),
@@ -78,8 +80,19 @@ pub(super) async fn denied(
     let denial = match api.queues.push(ask) {
         Ok(()) => rx.await.unwrap_or_else(|_| Denial::bare(reason)),
         // Too many to record each; the refusal stands all the same.
-        Err(Full::Queue(_) | Full::Closed(_)) => Denial::bare(reason),
+        Err(Full::Queue(_) | Full::Closed(_)) => Denial { held: true, ..Denial::bare(reason) },
     };
+    told(denial).await
+}
+
+/// How long the answer to a flood is held back.
+const HELD: Duration = Duration::from_millis(100);
+
+/// A denial as an answer, at the time when it may be given.
+pub(super) async fn told(denial: Denial) -> Refused {
+    if denial.held {
+        tokio::time::sleep(HELD).await;
+    }
     denial.into()
 }
 

@@ -2,6 +2,7 @@
 //! they may take to say what they want.
 
 use super::auth::Peer;
+use super::places::Places;
 use axum::Router;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::session::Transport;
@@ -13,12 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-/// Connections at a time, over all listeners.
-pub const MAX_CONNECTIONS: usize = 4_096;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -52,10 +51,10 @@ pub fn bind_unix(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
 }
 
 /// Accepts until the agent stops, then lets connections finish what they are at.
-pub async fn serve(listener: Listener, app: Router, limit: Arc<Semaphore>, stopping: watch::Receiver<bool>) {
+pub async fn serve(listener: Listener, app: Router, places: Arc<Places>, stopping: watch::Receiver<bool>) {
     let mut stop = stopping.clone();
     loop {
-        let Ok(permit) = Arc::clone(&limit).acquire_owned().await else { return };
+        let Some(permit) = places.any().await else { return };
         let accepted = tokio::select! {
             () = stopped(&mut stop) => return,
             a = accept(&listener) => a,
@@ -68,6 +67,10 @@ pub async fn serve(listener: Listener, app: Router, limit: Arc<Semaphore>, stopp
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
+        };
+        let Some(place) = places.give(permit, peer.name()) else {
+            tracing::debug!("{} has its share of connections; hung up", peer.name());
+            continue;
         };
         let tls = match &listener {
             Listener::Tls(_, acceptor, _) => Some(acceptor.clone()),
@@ -84,7 +87,7 @@ pub async fn serve(listener: Listener, app: Router, limit: Arc<Semaphore>, stopp
                     }
                 }
             }
-            drop(permit);
+            drop(place);
         });
     }
 }

@@ -1,6 +1,6 @@
 //! Routes of workloads.
 
-use super::auth::{self, Peer};
+use super::auth::{self, Peer, told};
 use super::problem::Refused;
 use super::{Api, Shared};
 use crate::scope::TenantScope;
@@ -104,12 +104,12 @@ impl<'a> Request<'a> {
         let ask = Ask::work(self.scope, op, self.once, tx);
         match self.api.queues.push(ask) {
             Ok(()) => {}
-            Err(Full::Queue(_)) => return Err(Denial::bare(Reason::QueueFull).into()),
+            Err(Full::Queue(_)) => return Err(told(Denial::bare(Reason::QueueFull)).await),
             Err(Full::Closed(_)) => return Err(Denial::bare(Reason::Stopping).into()),
         }
         match rx.await {
             Ok(Ok(d)) => Ok(Json(d)),
-            Ok(Err(d)) => Err(d.into()),
+            Ok(Err(d)) => Err(told(d).await),
             Err(_) => Err(Denial::bare(Reason::StoreUnavailable).into()),
         }
     }

@@ -238,5 +238,5 @@ fn deny(live: &mut Live, st: &mut Stage, signed: &Signed, reasons: Reasons) -> R
     let a = live.control_fact(st, conductor_shared::fact::Fact::from(fact))?;
     live.denied += 1;
     let receipt = Some(ReceiptRef { origin: live.p.origin, index: a.index });
-    Ok(Denial { reasons, receipt, folded: false, retry_after_us: None })
+    Ok(Denial { reasons, receipt, folded: false, held: false, retry_after_us: None })
 }

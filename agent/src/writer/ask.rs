@@ -61,6 +61,9 @@ pub struct Denial {
     pub receipt: Option<ReceiptRef>,
     /// The same was denied less than a second ago, and `receipt` is that one's.
     pub folded: bool,
+    /// It came so often that its answer is held back a while: asking in a loop must not take the processor from
+    /// others.
+    pub held: bool,
     /// After this many microseconds a retry can succeed.
     pub retry_after_us: Option<u64>,
 }
@@ -68,7 +71,8 @@ pub struct Denial {
 impl Denial {
     /// Without a receipt: the store is out, or the queue full.
     pub fn bare(reason: Reason) -> Self {
-        Self { reasons: reason.into(), receipt: None, folded: false, retry_after_us: None }
+        let held = reason == Reason::QueueFull;
+        Self { reasons: reason.into(), receipt: None, folded: false, held, retry_after_us: None }
     }
 }
 

@@ -14,6 +14,8 @@ use std::collections::HashMap;
 
 /// Receipts for denials a second.
 const BUDGET: u64 = 200;
+/// After so many of the same denial within its second, whoever goes on asking waits for the answer.
+pub const PATIENCE: u64 = 64;
 /// Folds open at a time.
 const MAX_FOLDS: usize = 1_024;
 
@@ -46,8 +48,8 @@ pub struct Folds {
 /// What to do with a denial.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Folded {
-    /// It was counted under the receipt with this index.
-    Into(u64),
+    /// It was counted under the receipt with this index, as the so many-th.
+    Into(u64, u64),
     /// It is the first: write its receipt, then tell [`Folds::begin`] under this sameness.
     First(Same),
 }
@@ -61,7 +63,7 @@ impl Folds {
     /// Counts a denial, or says that it needs a receipt of its own.
     pub fn fold(&mut self, same: Same, mono_us: Micros) -> Folded {
         if let Some(first) = self.count(&same, mono_us) {
-            return Folded::Into(first);
+            return Folded::Into(first.0, first.1);
         }
         let room = self.open.len() < MAX_FOLDS;
         if room && self.budget.take(mono_us, BUDGET, BUDGET).is_ok() {
@@ -69,15 +71,15 @@ impl Folds {
         }
         let any = Same { principal: String::new(), about: String::new(), reasons: same.reasons };
         match self.count(&any, mono_us) {
-            Some(first) => Folded::Into(first),
+            Some((first, nth)) => Folded::Into(first, nth),
             None => Folded::First(any),
         }
     }
 
-    fn count(&mut self, same: &Same, mono_us: Micros) -> Option<u64> {
+    fn count(&mut self, same: &Same, mono_us: Micros) -> Option<(u64, u64)> {
         let f = self.open.get_mut(same).filter(|f| mono_us < f.until)?;
         f.count += 1;
-        Some(f.first)
+        Some((f.first, f.count))
     }
 
     /// A first denial has its receipt.
@@ -162,7 +164,7 @@ mod tests {
         assert_eq!(f.fold(same(1), t), Folded::First(same(1)));
         assert_eq!(f.begin(same(1), 7, t), None);
         for i in 0..5 {
-            assert_eq!(f.fold(same(1), t + i), Folded::Into(7));
+            assert_eq!(f.fold(same(1), t + i), Folded::Into(7, i + 1));
         }
         assert!(f.close(t + SECOND - 1, false).is_empty());
         assert_eq!(f.fold(same(1), t + SECOND), Folded::First(same(1)));

@@ -1,7 +1,7 @@
 //! Operations of workloads, decided on the staged state: each request sees what the one before it left.
 
 use super::ask::{Denial, Idempotency, Op, Reply};
-use super::denials::{Folded, Same};
+use super::denials::{Folded, PATIENCE, Same};
 use super::gate::{self, RunRequest};
 use super::live::{DayKind, Live, Run, Stage, index_hash, put_sealed};
 use super::rows::{Answered, RequestRow, RunRow, StepRow, decode, encode};
@@ -498,10 +498,10 @@ pub fn deny_folded(
         live.quota_denied = Some(st.now.mono_us);
     }
     let same = Same { principal: principal.to_owned(), about: about.to_owned(), reasons };
-    let (index, folded) = match live.folds.fold(same, st.now.mono_us) {
-        Folded::Into(first) => {
+    let (index, nth) = match live.folds.fold(same, st.now.mono_us) {
+        Folded::Into(first, nth) => {
             live.dirty = true;
-            (first, true)
+            (first, nth)
         }
         Folded::First(same) => {
             let unit = live.day_unit(st, DayKind::Denial)?;
@@ -509,9 +509,9 @@ pub fn deny_folded(
             if let Some(closed) = live.folds.begin(same, index, st.now.mono_us) {
                 live.append(st, &closed.into(), (unit.0, &unit.1));
             }
-            (index, false)
+            (index, 0)
         }
     };
     let receipt = Some(ReceiptRef { origin: live.p.origin, index });
-    Ok(Denial { reasons, receipt, folded, retry_after_us })
+    Ok(Denial { reasons, receipt, folded: nth > 0, held: nth > PATIENCE, retry_after_us })
 }

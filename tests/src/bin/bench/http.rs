@@ -149,7 +149,9 @@ pub(crate) fn http(report: &mut Report) {
 pub(crate) fn flood(report: &mut Report) {
     let node = Node::start();
     let (victim, hostile) = (node.tenant("acme"), node.tenant("bolt"));
-    for kind in [QuotaKind::StepRate, QuotaKind::StepBurst, QuotaKind::ReceiptBacklog] {
+    for kind in
+        [QuotaKind::StepRate, QuotaKind::StepBurst, QuotaKind::ReceiptBacklog, QuotaKind::ConcurrentRuns]
+    {
         node.command(victim.uid, Operation::QuotaSet { kind, limit: kind.max() });
     }
     let socket = node.socket();
