@@ -103,7 +103,6 @@ pub fn router(api: Shared) -> Router {
         .route("/metrics", get(metrics::metrics))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(axum::middleware::from_fn(auth::refuse_browsers))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(api)
 }

@@ -7,9 +7,7 @@ use crate::scope::{OperatorScope, TenantScope, TokenParts, prove_peer};
 use crate::writer::ask::{Ask, Denial, Unscoped};
 use crate::writer::queue::Full;
 use crate::writer::view;
-use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use conductor_shared::ids::TenantUid;
 use conductor_shared::reason::Reason;
@@ -43,12 +41,8 @@ impl Peer {
 }
 
 /// Requests with an `Origin` header come from browsers, which have no business here.
-pub(super) async fn refuse_browsers(request: Request, next: Next) -> Response {
-    if request.headers().contains_key(header::ORIGIN) {
-        return Refused::bad(StatusCode::FORBIDDEN, "requests with an Origin header are refused")
-            .into_response();
-    }
-    next.run(request).await
+pub(super) fn browser_refused() -> Response {
+    Refused::bad(StatusCode::FORBIDDEN, "requests with an Origin header are refused").into_response()
 }
 
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -86,7 +80,7 @@ pub(super) async fn denied(
 }
 
 /// How long the answer to a flood is held back.
-const HELD: Duration = Duration::from_millis(100);
+const HELD: Duration = Duration::from_millis(250);
 
 /// A denial as an answer, at the time when it may be given.
 pub(super) async fn told(denial: Denial) -> Refused {

@@ -7,7 +7,6 @@ use axum::Router;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::session::Transport;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt as _;
+use tower::Service as _;
 
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -121,13 +120,20 @@ async fn connection<S>(io: S, app: Router, peer: Peer, mut stopping: watch::Rece
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let app = app.map_request(move |mut r: hyper::Request<hyper::body::Incoming>| {
-        r.extensions_mut().insert(peer.clone());
-        r.map(axum::body::Body::new)
+    let service = hyper::service::service_fn(move |r: hyper::Request<hyper::body::Incoming>| {
+        let (mut app, peer) = (app.clone(), peer.clone());
+        async move {
+            if r.headers().contains_key(hyper::header::ORIGIN) {
+                return Ok(super::auth::browser_refused());
+            }
+            let mut r = r.map(axum::body::Body::new);
+            r.extensions_mut().insert(peer);
+            app.call(r).await
+        }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);
-    let conn = http.serve_connection(TokioIo::new(io), TowerToHyperService::new(app)).with_upgrades();
+    let conn = http.serve_connection(TokioIo::new(io), service).with_upgrades();
     let mut conn = std::pin::pin!(conn);
     tokio::select! {
         _ = conn.as_mut() => return,

@@ -115,7 +115,12 @@ fn run(command: Cmd) -> Result<ExitCode, Failed> {
         Cmd::Init(i) => start(&i).map(|()| ExitCode::SUCCESS),
         Cmd::Run { config } => {
             let config = Config::load(&config).map_err(bad)?;
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+            // The writer, the committer and the store's own threads need processors as well: on two cores a second
+            // worker costs more in switches than it brings.
+            let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            let workers = (cores / 2).max(1);
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
             let runtime = runtime.map_err(|e| (1, e.to_string()))?;
             runtime.block_on(agent::run(config)).map_err(|e| (1, e.to_string()))?;
             Ok(ExitCode::SUCCESS)
