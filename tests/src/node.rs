@@ -59,6 +59,8 @@ pub struct Node {
     pub signer: Option<Child>,
     /// The node's id.
     pub id: NodeId,
+    /// Environment of the agent, beside that of the test.
+    pub env: Vec<(String, String)>,
     key: minisign::KeyPair,
     session: std::sync::Mutex<String>,
 }
@@ -104,7 +106,8 @@ impl Node {
         let config = std::fs::read_to_string(p.join("c.toml")).expect("configuration");
         std::fs::write(p.join("c.toml"), format!("{more}{config}")).expect("written");
         let id = id.trim().parse().expect("a node id");
-        let mut node = Self { dir, agent: None, signer: None, id, key, session: String::new().into() };
+        let mut node =
+            Self { dir, agent: None, signer: None, id, env: vec![], key, session: String::new().into() };
         node.start_signer();
         node.start_agent();
         node
@@ -148,6 +151,7 @@ impl Node {
                 std::ffi::OsStr::new("--config"),
                 self.path("c.toml").as_os_str(),
             ])
+            .envs(self.env.iter().map(|(k, v)| (k, v)))
             .stdout(Stdio::null())
             .stderr(log)
             .spawn();
@@ -228,6 +232,17 @@ impl Node {
         let sig =
             minisign::sign(Some(&self.key.pk), &self.key.sk, text.as_bytes(), comment, None).expect("signed");
         json!({"text": text, "signature": sig.to_string(), "public_key": self.key.pk.to_base64()})
+    }
+
+    /// The operator's key as a file that only its owner reads.
+    pub fn operator_key(&self) -> PathBuf {
+        use std::io::Write as _;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let path = self.path("ana.key");
+        let text = self.key.sk.to_box(Some("test")).expect("a box").into_string();
+        let file = std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(&path);
+        file.expect("a file").write_all(text.as_bytes()).expect("written");
+        path
     }
 
     /// A command, its base taken from a preview.

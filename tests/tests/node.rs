@@ -9,4 +9,5 @@ mod node {
     mod prove;
     mod store;
     mod stream;
+    mod surroundings;
 }

@@ -1,11 +1,15 @@
-//! Signers that die, stop, forget: what the fail-closed table says, with real processes.
+//! Signers that die, stop, lie, forget: what the fail-closed table says, with real processes.
 
 use conductor_shared::command::Operation;
 use conductor_shared::quota::QuotaKind;
-use conductor_tests::{Node, wait_for};
+use conductor_tests::{Node, bin, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
+use std::io::Write as _;
+use std::os::unix::net::UnixListener;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 fn signer_state(node: &Node) -> bool {
     let text = node.client("").get("/metrics");
@@ -81,6 +85,122 @@ fn a_dead_or_frozen_signer_loosens_nothing() {
             .find(|r| r.status == 200);
         assert!(r.is_some(), "admissions are back");
     }
+    node.stop_agent();
+    node.check();
+}
+
+/// What stands in for the signer.
+enum Standin {
+    /// Bytes that mean nothing.
+    Garbage,
+    /// One byte a second.
+    Trickle,
+    /// Says that it waits for its password.
+    Locked,
+    /// A real signer with another key.
+    OtherKey,
+    /// Says that it signed, and did not.
+    Liar,
+}
+
+impl Standin {
+    /// Listens at the signer's socket until dropped.
+    fn take_place(&self, node: &Node) -> Place {
+        let socket = node.path("signer.sock");
+        let _ = std::fs::remove_file(&socket);
+        if matches!(self, Self::OtherKey) {
+            let run = |verb: &str, more: &[&std::ffi::OsStr]| {
+                let mut c = Command::new(bin("conductor-signer"));
+                c.arg(verb).arg("--dir").arg(node.path("other-signer")).args(more).stderr(Stdio::null());
+                c
+            };
+            assert!(
+                run("init", &["--unencrypted".as_ref()]).stdout(Stdio::null()).status().unwrap().success()
+            );
+            let child = run("run", &["--socket".as_ref(), socket.as_os_str()]).spawn().unwrap();
+            return Place { child: Some(child), _listener: None };
+        }
+        let said: Vec<u8> = match self {
+            Self::Garbage => vec![0, 0, 0, 9, b'{', 0xff, 0, 1, 2, 3, 4, 5, 6],
+            Self::Trickle => vec![0, 0, 1, 0],
+            Self::Locked => {
+                frame(&json!({"answer": "refused", "reason": "locked", "detail": "waits for its password"}))
+            }
+            Self::Liar | Self::OtherKey => {
+                let signature = "untrusted comment: x\nAAAA\ntrusted comment: y\nAAAA\n";
+                frame(&json!({"answer": "probed", "signature": signature}))
+            }
+        };
+        let slow = matches!(self, Self::Trickle);
+        let listener = UnixListener::bind(&socket).unwrap();
+        let accepting = listener.try_clone().unwrap();
+        std::thread::spawn(move || {
+            for s in accepting.incoming() {
+                let Ok(mut s) = s else { return };
+                let said = said.clone();
+                std::thread::spawn(move || {
+                    for b in said.chunks(if slow { 1 } else { 4_096 }) {
+                        if s.write_all(b).is_err() {
+                            return;
+                        }
+                        std::thread::sleep(Duration::from_millis(if slow { 1_000 } else { 50 }));
+                    }
+                });
+            }
+        });
+        Place { child: None, _listener: Some(listener) }
+    }
+}
+
+fn frame(v: &serde_json::Value) -> Vec<u8> {
+    let text = v.to_string();
+    let mut out = u32::try_from(text.len()).unwrap().to_be_bytes().to_vec();
+    out.extend_from_slice(text.as_bytes());
+    out
+}
+
+struct Place {
+    child: Option<Child>,
+    _listener: Option<UnixListener>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(mut c) = self.child.take() {
+            let _ = c.kill();
+            let _ = c.wait();
+        }
+    }
+}
+
+/// SPEC invariant 3, column "signer down": a signer that talks nonsense, is slow, is locked, holds another key or claims
+/// to have signed is as good as none; and nothing it said is believed.
+#[test]
+fn a_signer_that_lies_is_no_signer() {
+    let mut node = Node::start();
+    let a = node.tenant("acme");
+    node.command(a.uid, lower(8000));
+    for standin in [Standin::Garbage, Standin::Trickle, Standin::Locked, Standin::OtherKey, Standin::Liar] {
+        let signed = node.all_signed(a.uid);
+        node.kill_signer();
+        let place = standin.take_place(&node);
+        // Something to sign: without it a signer is asked for a sign of life once a minute.
+        node.start_run(&mut node.client(&a.token), &a, Some("s"));
+        wait_for("the agent notices", 20, || (!signer_state(&node)).then_some(()));
+        let r = node.send(&node.compose(a.uid, raise()));
+        assert_eq!((r.status, r.reasons()), (503, vec!["signer_unavailable".to_owned()]));
+        let mut c = node.client(&a.token);
+        let r = (0..60).map(|i| node.start_run(&mut c, &a, Some(&format!("s{i}")))).find(|r| r.status == 200);
+        assert!(r.is_some(), "admissions go on");
+        assert_eq!(node.command(a.uid, lower(8000))["class"], "tighten");
+        assert_eq!(node.head(a.uid).1, signed, "nothing was taken for a signature");
+        assert!(!signer_state(&node));
+        drop(place);
+        std::fs::remove_file(node.path("signer.sock")).unwrap();
+        node.start_signer();
+        wait_for("the signer is back", 30, || signer_state(&node).then_some(()));
+    }
+    node.all_signed(a.uid);
     node.stop_agent();
     node.check();
 }

@@ -127,3 +127,50 @@ async fn overview_facts_resume_and_resync() {
     while next(&mut s).await.is_some() {}
     assert_eq!(tokio::task::block_in_place(|| node.client("").get("/healthz").status), 200);
 }
+
+/// Issue 2, Stream: a console that does not read for a while holds nothing up, and then gets to the present state, with
+/// every control fact in order and without beginning anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_reader_catches_up() {
+    let node = Node::start();
+    let a = tokio::task::block_in_place(|| node.tenant("acme"));
+    let session = tokio::task::block_in_place(|| node.operator().bearer);
+    let mut s = connect(&node, &session).await.unwrap();
+    say(&mut s, json!({"type": "hello", "version": 1})).await;
+    until(&mut s, |m| matches!(m, ToConsole::OverviewEnd).then_some(())).await;
+    say(&mut s, json!({"type": "open", "tenant": a.uid.to_string()})).await;
+    until(&mut s, |m| matches!(m, ToConsole::State { .. }).then_some(())).await;
+    // Far more than a socket's buffers hold.
+    let last = tokio::task::block_in_place(|| {
+        let mut last = 0;
+        for i in 0..300u16 {
+            let selector = "run/etl".parse().unwrap();
+            let done = node.command(a.uid, Operation::RampCap { selector, hundredths: 9_000 - i });
+            last = done["receipt"]["index"].as_u64().unwrap();
+            assert!(last > 0);
+        }
+        let mut c = node.client(&a.token);
+        for i in 0..1_000 {
+            let r = node.start_run(&mut c, &a, Some(&format!("s{i}")));
+            assert!(r.status == 200 || r.status == 403 || r.status == 429, "{}", r.status);
+        }
+        last
+    });
+    let mut indices = vec![];
+    while indices.last() != Some(&last) {
+        match next(&mut s).await.unwrap() {
+            Message::Text(t) => match serde_json::from_str(&t).unwrap() {
+                ToConsole::Fact { receipt, .. } => indices.push(receipt.index),
+                ToConsole::Resync { .. } | ToConsole::OverviewBegin { .. } => panic!("it began anew"),
+                _ => {}
+            },
+            Message::Binary(frame) => {
+                // Latest wins: at most one summary of a tenant in a frame.
+                assert!(Summary::read_all(&frame).unwrap().len() <= 1);
+            }
+            _ => {}
+        }
+    }
+    assert!(indices.windows(2).all(|w| w[0] < w[1]), "{indices:?}");
+    assert!(indices.len() >= 300, "{}", indices.len());
+}
