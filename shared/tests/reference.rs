@@ -1,0 +1,167 @@
+//! docs/reference is made from the code: these tests say when it is no longer true. `UPDATE_REFERENCE=1` writes it anew.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use conductor_shared::checkpoint::Checkpoint;
+use conductor_shared::class::{Answer, Class, Outage, law};
+use conductor_shared::command::{Audience, Command, Operation};
+use conductor_shared::fact::{Fact, LogOpened, schema};
+use conductor_shared::ids::{CommandId, Ident, NodeId, Origin, TenantUid, hex};
+use conductor_shared::merkle::Frontier;
+use conductor_shared::ramp;
+use conductor_shared::reason::Reason;
+use conductor_shared::record::{Body, Header, PolicyVersion, Sealed, field_digest, salt};
+use conductor_shared::session::{Session, Transport};
+use conductor_shared::shown::Text;
+use std::fmt::Write as _;
+
+fn is_true(name: &str, text: &str) {
+    let path = format!("{}/../docs/reference/{name}.md", env!("CARGO_MANIFEST_DIR"));
+    if std::env::var_os("UPDATE_REFERENCE").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == text, "{path} is not what the code says; run: UPDATE_REFERENCE=1 make test");
+}
+
+/// SPEC, decision: every machine-readable reason, with the status it is told under and what mends it.
+#[test]
+fn reasons() {
+    let mut t = "# Reasons\n\nMade from `shared/src/reason.rs`; a test keeps it so. A denial lists every reason that \
+                 applies.\n\n| code | HTTP | what it means | what to do |\n|---|---|---|---|\n"
+        .to_owned();
+    for r in Reason::ALL {
+        writeln!(t, "| `{}` | {} | {} | {} |", r.code(), r.status(), r.meaning().trim(), r.mend()).unwrap();
+    }
+    is_true("reasons", &t);
+}
+
+fn cell(class: Class, out: Outage) -> String {
+    match law(class, out) {
+        Answer::Allow => "allow".into(),
+        Answer::AllowWithinBacklog => "allow within the backlog quota".into(),
+        Answer::AllowMarked => "allow, marked".into(),
+        Answer::ByProfile => "by profile: deny, or `last_known`".into(),
+        Answer::ByOwnRule => "by its own rule".into(),
+        Answer::AllowUnreceipted => "allow, marked unreceipted; no exports".into(),
+        Answer::Deny(r) => format!("deny `{}`", r.code()),
+    }
+}
+
+/// SPEC invariant 3: the law as people read it is the table that decides.
+#[test]
+fn the_fail_closed_law() {
+    let out = |signer, policy, store| Outage { signer, policy, store };
+    let columns = [
+        ("nothing is out", out(false, false, false)),
+        ("signer", out(true, false, false)),
+        ("policy engine", out(false, true, false)),
+        ("both", out(true, true, false)),
+        ("store cannot write", out(false, false, true)),
+    ];
+    let mut t = "# The fail-closed law\n\nMade from `law` in `shared/src/class.rs`, which decides; a test keeps it \
+                 so. A class is computed from the state before and after a change, never from its name.\n\n| class |"
+        .to_owned();
+    for (n, _) in &columns {
+        write!(t, " {n} |").unwrap();
+    }
+    t += "\n|---|---|---|---|---|---|\n";
+    for class in Class::ALL {
+        write!(t, "| {} |", class.name()).unwrap();
+        for (_, o) in &columns {
+            write!(t, " {} |", cell(class, *o)).unwrap();
+        }
+        t += "\n";
+    }
+    is_true("law", &t);
+}
+
+/// DESIGN, What can never change later: vectors for whoever reimplements a format, from the inputs to the bytes.
+#[test]
+#[allow(clippy::too_many_lines, reason = "one document, from top to bottom")]
+fn vectors() {
+    let mut t = "# Test vectors\n\nMade from the code; a test keeps it so. Whoever reimplements one of these formats \
+                 must get these bytes. Numbers are big-endian; `[n; m]` is m bytes of value n.\n"
+        .to_owned();
+    let key = [7u8; 32];
+    t += "\n## Ramp bucket\nHMAC-SHA256 under the tenant's ramp key over action, workflow type and subject, each \
+          with its length before it; modulo 10,000. Key: [7; 32].\n\n| action | workflow | subject | bucket |\n|---|---|---|---|\n";
+    for (a, w, s) in [
+        ("run", "etl", "customer-1"),
+        ("run", "etl", "customer-2"),
+        ("run", "etl", ""),
+        ("", "", ""),
+        ("ru", "netl", "customer-1"),
+    ] {
+        writeln!(t, "| `{a}` | `{w}` | `{s}` | {} |", ramp::bucket(&key, a, w, s.as_bytes())).unwrap();
+    }
+    let origin = Origin { node: NodeId([1; 16]), tenant: TenantUid([2; 16]), epoch: 1 };
+    let fact: Fact =
+        LogOpened { reason: "created".into(), name: Ident::new("acme").unwrap(), cites: None }.into();
+    let fields = schema(fact.kind()).unwrap().fields;
+    let body = Body { seed: [9; 32], values: fact.values() };
+    let digests = body.digests(fields);
+    let header = Header {
+        origin,
+        index: 5,
+        time_us: 1_700_000_000_000_000,
+        kind: fact.kind(),
+        policy: PolicyVersion::built_in(),
+        commitments: u16::try_from(digests.len()).unwrap(),
+    };
+    let sealed = Sealed { header, digests };
+    writeln!(
+        t,
+        "\n## Record\nKind {} (`LogOpened`: {}), origin `{origin}`, index 5, time 1,700,000,000,000,000 us, \
+         built-in policy, seed [9; 32], values `created`, `acme`, none.\n\n```text\nbody   {}\nheader {}",
+        fact.kind(),
+        fields.join(", "),
+        hex(&body.to_bytes()),
+        hex(&header.to_bytes())
+    )
+    .unwrap();
+    for (name, d) in fields.iter().zip(&sealed.digests) {
+        writeln!(t, "salt   {} ({name})\ndigest {} ({name})", hex(&salt(&[9; 32], name)), hex(d)).unwrap();
+    }
+    writeln!(t, "leaf   {}\n```", hex(&sealed.leaf())).unwrap();
+    writeln!(
+        t,
+        "\nA field of its own, name `n`, type code 1, salt [3; 32], content `abc`: `{}`.",
+        hex(&field_digest("n", 1, &[3; 32], b"abc"))
+    )
+    .unwrap();
+    t += "\n## Merkle root\nRFC 6962, of the leaf hashes [0; 32], [1; 32], [2; 32]...\n\n| leaves | root |\n|---|---|\n";
+    for n in [0u8, 1, 2, 3, 7, 8] {
+        let mut f = Frontier::default();
+        (0..n).for_each(|i| f.push([i; 32], |_, _, _| {}));
+        writeln!(t, "| {n} | `{}` |", hex(&f.root())).unwrap();
+    }
+    let checkpoint = Checkpoint { origin, size: 42, root: [6; 32] };
+    writeln!(
+        t,
+        "\n## Checkpoint\nSize 42, root [6; 32]; signed as a minisign file with the trusted comment `{}`.\n\n```text\n{}```",
+        checkpoint.trusted_comment(),
+        checkpoint.text()
+    )
+    .unwrap();
+    let command = Command {
+        command_id: CommandId([1; 16]),
+        audience: Audience::Nodes(vec![NodeId([2; 16])]),
+        tenant: TenantUid([3; 16]),
+        base: Some([4; 32]),
+        operation: Operation::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 1000 },
+        reason: Text::new("rollout, ticket 7"),
+        issued_at_us: 1_700_000_000_000_000,
+        expires_at_us: 1_700_000_300_000_000,
+        nonce: [5; 16],
+    };
+    writeln!(t, "\n## Command\nThe one text of a ramp to 10 %.\n\n```text\n{}```", command.text()).unwrap();
+    let session = Session {
+        node: NodeId([1; 16]),
+        transport: Transport::Unix,
+        challenge: [2; 16],
+        issued_at_us: 1_700_000_000_000_000,
+    };
+    writeln!(t, "\n## Session\n\n```text\n{}```", session.text()).unwrap();
+    is_true("vectors", &t);
+}
