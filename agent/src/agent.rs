@@ -49,6 +49,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         node_id: node,
         limits: config.space,
         lease_us: config.lease_seconds * SECOND,
+        tighten: config.tighten.limit(),
         clock: Arc::clone(&clock),
         random: Arc::clone(&random),
         queues: Arc::clone(&queues),

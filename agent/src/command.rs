@@ -5,16 +5,21 @@
 //! loosens is proposed, and takes effect only when a checkpoint that covers the proposal is signed, after everything
 //! was checked again. Five seconds later it is abandoned.
 
+mod approval;
 mod change;
 
+pub use approval::{MAX_REQUESTS, close};
 pub use change::{Judge, Outgoing, Pending, Proposals, TAKE_EFFECT_US, abandon};
 
-use crate::writer::ask::Signed;
+use crate::writer::ask::{Signed, SignedApproval};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use conductor_shared::checkpoint::{key_id, verify_minisign};
 use conductor_shared::command::{Audience, Command, CommandError, MAX_LIFE_US, MAX_TEXT, Operation};
 use conductor_shared::fold::{ControlState, command_key};
 use conductor_shared::http::SignedText;
-use conductor_shared::ids::{NodeId, TenantUid};
+use conductor_shared::ids::{NodeId, PersonId, TenantUid};
+use conductor_shared::operator::{Approval, key_statement};
 use conductor_shared::reason::{Reason, Reasons};
 
 /// Clocks of console and agent may differ by this much.
@@ -32,25 +37,45 @@ pub enum VerifyError {
     /// Signed, but not a command.
     #[error("the text is signed, but is not a command: {0}")]
     Text(#[from] CommandError),
+    /// Signed, but not an approval.
+    #[error("the text is signed, but is not an approval (expected conductor/approval/v1)")]
+    Approval,
 }
 
 /// Verifies the exact bytes under the enrolled key they claim, then reads them.
 pub fn verify(signed: &SignedText, node: &ControlState) -> Result<Signed, VerifyError> {
+    let (person, key_id) = verify_key(signed, node)?;
+    Ok(Signed {
+        command: Command::parse(signed.text.as_bytes())?,
+        text: signed.text.clone().into_bytes(),
+        signature: signed.signature.clone(),
+        person,
+        key_id,
+    })
+}
+
+/// The same for an approval.
+pub fn verify_approval(signed: &SignedText, node: &ControlState) -> Result<SignedApproval, VerifyError> {
+    let (person, key_id) = verify_key(signed, node)?;
+    Ok(SignedApproval {
+        approval: Approval::parse(signed.text.as_bytes()).ok_or(VerifyError::Approval)?,
+        text: signed.text.clone().into_bytes(),
+        signature: signed.signature.clone(),
+        person,
+        key_id,
+    })
+}
+
+fn verify_key(signed: &SignedText, node: &ControlState) -> Result<(PersonId, String), VerifyError> {
     if signed.text.len() > MAX_TEXT {
         return Err(VerifyError::Long);
     }
     let id = key_id(&signed.public_key).ok_or(VerifyError::Signature)?;
     // The key that comes with the text only tells which enrolled one to try.
-    let key = node.operators.get(&id).ok_or(VerifyError::Signature)?;
+    let key = node.operator(&id).ok_or(VerifyError::Signature)?;
     verify_minisign(&key.public_key, signed.text.as_bytes(), &signed.signature)
         .map_err(|_| VerifyError::Signature)?;
-    Ok(Signed {
-        command: Command::parse(signed.text.as_bytes())?,
-        text: signed.text.clone().into_bytes(),
-        signature: signed.signature.clone(),
-        person: key.person,
-        key_id: id,
-    })
+    Ok((key.person, id))
 }
 
 /// The role an operation asks for.
@@ -69,7 +94,20 @@ pub fn role(op: &Operation) -> &'static str {
         | Operation::WorkflowRetire { .. }
         | Operation::TokenIssue { .. }
         | Operation::PeerAllow { .. }
+        | Operation::OperatorEnrol { .. }
+        | Operation::OperatorRoles { .. }
+        | Operation::OperatorSuspend { .. }
+        | Operation::OperatorResume { .. }
+        | Operation::OperatorRevoke { .. }
         | Operation::TenantCreate { .. } => "admin",
+    }
+}
+
+fn shuts_out_self(s: &Signed, node: &ControlState) -> bool {
+    match &s.command.operation {
+        Operation::OperatorSuspend { person } => *person == s.person,
+        Operation::OperatorRevoke { key } => node.operators.get(key).is_some_and(|k| k.person == s.person),
+        _ => false,
     }
 }
 
@@ -85,9 +123,11 @@ pub fn objections(
 ) -> Reasons {
     let c = &s.command;
     let mut reasons = Reasons::default();
-    match node.operators.get(&s.key_id).filter(|k| k.person == s.person) {
+    match node.operator(&s.key_id).filter(|k| k.person == s.person) {
         None => reasons.add(Reason::SignatureInvalid),
-        Some(k) if !k.roles.contains(role(&c.operation)) => reasons.add(Reason::RoleMissing),
+        // Whoever fears for their own key shuts it out without asking anybody.
+        Some(_) if shuts_out_self(s, node) => {}
+        Some(k) if !k.has_role(role(&c.operation), c.tenant) => reasons.add(Reason::RoleMissing),
         Some(_) => {}
     }
     if !matches!(&c.audience, Audience::Nodes(ids) if ids.contains(&here)) {
@@ -108,6 +148,32 @@ pub fn objections(
         Operation::TokenIssue { token, .. } if log.tokens.contains_key(&token.to_string()) => {
             reasons.add(Reason::ObjectExists);
         }
+        Operation::OperatorEnrol { person, name, public_key, proof, .. } => {
+            let statement = key_statement(*person, name, public_key);
+            let file =
+                STANDARD.decode(proof).ok().and_then(|b| String::from_utf8(b).ok()).unwrap_or_default();
+            if verify_minisign(public_key, statement.as_bytes(), &file).is_err() {
+                reasons.add(Reason::ProofInvalid);
+            }
+            let id = key_id(public_key).unwrap_or_default();
+            let signers = log.signer_key.as_deref().and_then(key_id);
+            // One purpose a key, one person a key, one name a person.
+            let other_name = log.keys_of(*person).any(|k| k.name != *name);
+            let name_taken = log.operators.values().any(|k| k.name == *name && k.person != *person);
+            if log.operators.contains_key(&id) || signers == Some(id) || other_name || name_taken {
+                reasons.add(Reason::ObjectExists);
+            }
+        }
+        Operation::OperatorRoles { person, .. }
+        | Operation::OperatorSuspend { person }
+        | Operation::OperatorResume { person }
+            if log.keys_of(*person).next().is_none() =>
+        {
+            reasons.add(Reason::ObjectUnknown);
+        }
+        Operation::OperatorRevoke { key } if !log.operators.contains_key(key) => {
+            reasons.add(Reason::ObjectUnknown);
+        }
         Operation::TenantCreate { tenant_uid, tenant_id } => {
             let taken = log.tenants.contains_key(&tenant_uid.to_string())
                 || log.tenant_named(tenant_id).is_some()
@@ -118,8 +184,7 @@ pub fn objections(
         }
         _ => {}
     }
-    let of_node = matches!(c.operation, Operation::TenantCreate { .. });
-    if of_node != c.tenant.is_node() || tenant != c.tenant {
+    if c.operation.of_node() != c.tenant.is_node() || tenant != c.tenant {
         reasons.add(Reason::ObjectUnknown);
     }
     reasons

@@ -1,6 +1,7 @@
 //! The agent's configuration: TOML, strict. A field that is not known is named, with the nearest that is.
 
 use crate::store::SpaceLimits;
+use crate::writer::TightenLimit;
 use conductor_shared::ids::Ident;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,33 @@ pub struct Config {
     /// Room on disk.
     #[serde(default)]
     pub space: SpaceLimits,
+    /// How much one person tightens alone.
+    #[serde(default)]
+    pub tighten: TightenConfig,
+}
+
+/// One person tightens at most `tenants` tenants in `minutes`; beyond that it takes a second person.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TightenConfig {
+    /// Tenants.
+    pub tenants: u32,
+    /// Minutes.
+    pub minutes: u32,
+}
+
+impl Default for TightenConfig {
+    fn default() -> Self {
+        Self { tenants: 5, minutes: 10 }
+    }
+}
+
+impl TightenConfig {
+    /// As the writer takes it.
+    pub fn limit(self) -> TightenLimit {
+        let window_us = u64::from(self.minutes) * 60 * conductor_shared::clock::SECOND;
+        TightenLimit { tenants: self.tenants as usize, window_us }
+    }
 }
 
 fn lease() -> u64 {

@@ -47,16 +47,20 @@ pub enum InitError {
     /// The same key twice, or the signer's: one purpose a key.
     #[error("the public key of {0} is used twice; each key has one purpose and one person")]
     KeyTwice(String),
+    /// Two persons of one name could not be told apart.
+    #[error("two persons are called {0}; give each a name of their own")]
+    NameTwice(String),
     /// A folder.
     #[error("{0}: {1}")]
     Folder(std::path::PathBuf, std::io::Error),
 }
 
-/// Roles there are.
-pub const ROLES: [&str; 6] = ["viewer", "operator", "approver", "admin", "break-glass", "auditor"];
-
 /// Makes a node; gives its id.
 pub fn init(b: Beginning<'_>, clock: &dyn Clock, random: &Arc<dyn Random>) -> Result<NodeId, InitError> {
+    let mut names = std::collections::BTreeSet::new();
+    if let Some((twice, ..)) = b.operators.iter().find(|(n, ..)| !names.insert(n.clone())) {
+        return Err(InitError::NameTwice(twice.to_string()));
+    }
     let mut seen = std::collections::BTreeSet::new();
     let signer = ("the signer".to_owned(), &b.signer_key);
     for (name, key) in b.operators.iter().map(|(n, k, _)| (n.to_string(), k)).chain([signer]) {

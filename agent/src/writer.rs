@@ -45,6 +45,15 @@ pub const BATCH: usize = 128;
 /// The writer looks at leases, folds and checkpoints this often when nothing else happens.
 const TICK: Duration = Duration::from_millis(20);
 
+/// One person tightens at most so many tenants in a while; beyond that it takes a second one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TightenLimit {
+    /// Tenants.
+    pub tenants: usize,
+    /// The while, microseconds.
+    pub window_us: Micros,
+}
+
 /// What the writer is made of.
 pub struct Parts {
     /// Data folder.
@@ -57,6 +66,8 @@ pub struct Parts {
     pub limits: SpaceLimits,
     /// How long a lease is.
     pub lease_us: Micros,
+    /// How many tenants one person tightens alone.
+    pub tighten: TightenLimit,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -93,6 +104,7 @@ impl From<OpenError> for String {
 
 /// Open state: dropped and made anew after a failure.
 struct Open {
+    tighten: TightenLimit,
     store: Arc<Store>,
     keys: KeyStore,
     partitions: HashMap<TenantUid, Live>,
@@ -166,7 +178,7 @@ impl Writer {
             p.runtime.clone(),
         );
         self.space = store.space();
-        self.open = Some(Open { store, keys, partitions, node_seq, committer });
+        self.open = Some(Open { tighten: p.tighten, store, keys, partitions, node_seq, committer });
         self.after_open()
     }
 
@@ -294,6 +306,7 @@ impl Writer {
                 answers.push(Answer::Denied(reply, denial));
             }
             Ask::Command(signed, reply) => return self.command(st, signed, reply, answers),
+            Ask::Approval(a, reply) => return self.approval(st, &a, reply, answers),
             Ask::Signed(list) => return self.signed(st, list, answers),
             Ask::RolledBack(id, detail) => self.rolled_back(st, id, &detail)?,
             Ask::SignerChanged => {}
@@ -488,7 +501,7 @@ fn refuse(ask: Ask, reason: Reason) {
         Ask::Unscoped(u, reply) => {
             let _ = reply.send(Denial { reasons: u.reasons, ..Denial::bare(reason) });
         }
-        Ask::Command(_, reply) => drop(reply.send(Err(Denial::bare(reason)))),
+        Ask::Command(_, reply) | Ask::Approval(_, reply) => drop(reply.send(Err(Denial::bare(reason)))),
         Ask::CreateTenants(_, reply) => drop(reply.send(Err(reason.meaning().to_owned()))),
         Ask::Signed(_) | Ask::RolledBack(..) | Ask::SignerChanged => {}
     }

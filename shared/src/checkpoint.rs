@@ -101,6 +101,12 @@ pub fn key_id(public_key: &str) -> Option<String> {
     (raw.len() == 42).then(|| raw[2..10].iter().rev().map(|b| format!("{b:02X}")).collect())
 }
 
+/// Id of the key that a minisign signature file says made it, as [`key_id`] gives it. Nothing is proved by that.
+pub fn signature_key_id(signature: &str) -> Option<String> {
+    let raw = STANDARD.decode(signature.lines().nth(1)?).ok()?;
+    (raw.len() == 74).then(|| raw[2..10].iter().rev().map(|b| format!("{b:02X}")).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -147,7 +147,15 @@ fn looser(before: &ControlState, after: &ControlState) -> bool {
     };
     let powers = |s: &ControlState| -> BTreeSet<(String, String, String)> {
         let each = s.operators.iter();
-        each.flat_map(|(id, k)| k.roles.iter().map(move |r| (id.clone(), k.public_key.clone(), r.clone())))
+        each.filter(|(_, k)| k.live())
+            .flat_map(|(id, k)| k.roles.iter().map(move |r| (id.clone(), k.public_key.clone(), r.clone())))
+            .collect()
+    };
+    let able = |s: &ControlState| -> BTreeSet<(String, String)> {
+        s.operators
+            .iter()
+            .filter(|(_, k)| k.live())
+            .map(|(id, k)| (id.clone(), k.public_key.clone()))
             .collect()
     };
     let tenants = |s: &ControlState| -> BTreeSet<(String, String)> {
@@ -156,6 +164,7 @@ fn looser(before: &ControlState, after: &ControlState) -> bool {
     !after.workflows.is_subset(&before.workflows)
         || !live(after).is_subset(&live(before))
         || !after.peers.is_subset(&before.peers)
+        || !able(after).is_subset(&able(before))
         || !powers(after).is_subset(&powers(before))
         || !tenants(after).is_subset(&tenants(before))
         || after.signer_key != before.signer_key
@@ -166,7 +175,7 @@ fn looser(before: &ControlState, after: &ControlState) -> bool {
 mod tests {
     use super::*;
     use crate::command::Operation;
-    use crate::ids::{Ident, TokenId};
+    use crate::ids::{Ident, PersonId, TokenId};
     use proptest::prelude::*;
 
     /// SPEC invariant 3: the law, all 7 x 8 cells of it, as a table that people can read.
@@ -200,6 +209,15 @@ mod tests {
         proptest::sample::select(vec!["*/*", "run/*", "*/etl", "run/etl", "run/ml", "*/ml", "test/*"])
             .prop_map(|s| s.parse().unwrap())
     }
+    /// The shape of a minisign public key, with its number as key id.
+    fn public_key(n: u8) -> String {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode([&b"Ed"[..], &[n; 8], &[n; 32]].concat())
+    }
+    fn roles() -> impl Strategy<Value = BTreeSet<String>> {
+        proptest::sample::subsequence(crate::operator::ROLES.to_vec(), 0..4)
+            .prop_map(|r| r.into_iter().map(str::to_owned).collect())
+    }
     fn operations() -> impl Strategy<Value = Operation> {
         let h = 0u16..=10_000;
         let kind = proptest::sample::select(QuotaKind::ALL.to_vec());
@@ -224,6 +242,20 @@ mod tests {
             token.prop_map(|token| Operation::TokenRevoke { token }),
             (0u32..3).prop_map(|uid| Operation::PeerAllow { uid }),
             (0u32..3).prop_map(|uid| Operation::PeerDeny { uid }),
+            (0u8..3, 0u8..4, roles()).prop_map(|(p, k, roles)| Operation::OperatorEnrol {
+                person: PersonId([p; 16]),
+                name: Ident::new(&format!("p{p}")).unwrap(),
+                public_key: public_key(k),
+                roles,
+                proof: "x".into(),
+            }),
+            (0u8..3, roles())
+                .prop_map(|(p, roles)| Operation::OperatorRoles { person: PersonId([p; 16]), roles }),
+            (0u8..3).prop_map(|p| Operation::OperatorSuspend { person: PersonId([p; 16]) }),
+            (0u8..3).prop_map(|p| Operation::OperatorResume { person: PersonId([p; 16]) }),
+            (0u8..4).prop_map(|k| Operation::OperatorRevoke {
+                key: crate::checkpoint::key_id(&public_key(k)).unwrap()
+            }),
         ]
     }
 
@@ -247,6 +279,10 @@ mod tests {
             for k in QuotaKind::ALL { prop_assert!(s.quotas.get(k).granted <= first.quotas.get(k).granted); }
             prop_assert!(s.workflows.is_subset(&first.workflows));
             prop_assert!(s.peers.is_subset(&first.peers));
+            for (id, k) in s.operators.iter().filter(|(_, k)| k.live()) {
+                let before = &first.operators[id];
+                prop_assert!(before.live() && k.person == before.person && k.roles.is_subset(&before.roles));
+            }
             for (id, t) in &s.tokens { if !t.revoked { prop_assert!(!first.tokens[id].revoked); } }
         }
 

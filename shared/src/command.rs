@@ -19,10 +19,13 @@
 //! Each command has exactly one text, and the reader refuses every other: other order, other spelling, a line twice, a
 //! line too many. So what a person confirms, read back from the bytes to be signed, is what the agent will read.
 
-use crate::ids::{CommandId, Ident, NodeId, TenantUid, TokenId, hex, parse_decimal, unhex};
+use crate::checkpoint::key_id;
+use crate::ids::{CommandId, Ident, NodeId, PersonId, TenantUid, TokenId, hex, parse_decimal, unhex};
+use crate::operator::{parse_roles, roles_text};
 use crate::quota::QuotaKind;
 use crate::ramp::{FULL, Selector};
 use crate::shown::{Text, is_unshowable};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// The first line.
@@ -118,6 +121,41 @@ pub enum Operation {
         /// Unix user id.
         uid: u32,
     },
+    /// Enrols a key: of a new person, or another one of a person who has one. Belongs to the node's log.
+    OperatorEnrol {
+        /// Whose.
+        person: PersonId,
+        /// Their short name.
+        name: Ident,
+        /// Minisign public key, base64.
+        public_key: String,
+        /// Roles; see [`crate::operator::parse_roles`].
+        roles: BTreeSet<String>,
+        /// The minisign file over [`crate::operator::key_statement`] by this very key, base64.
+        proof: String,
+    },
+    /// Sets the roles of a person, on all their keys.
+    OperatorRoles {
+        /// Who.
+        person: PersonId,
+        /// Roles; may be none.
+        roles: BTreeSet<String>,
+    },
+    /// Shuts a person out for now.
+    OperatorSuspend {
+        /// Who.
+        person: PersonId,
+    },
+    /// Lets them in again.
+    OperatorResume {
+        /// Who.
+        person: PersonId,
+    },
+    /// Shuts a key out for ever.
+    OperatorRevoke {
+        /// Minisign key id.
+        key: String,
+    },
     /// Creates a tenant. Belongs to the node's log.
     TenantCreate {
         /// Its random uid.
@@ -127,7 +165,37 @@ pub enum Operation {
     },
 }
 
+/// How no roles are written.
+const NO_ROLES: &str = "none";
+/// No proof of possession is longer, in base64.
+const MAX_PROOF: usize = 1024;
+
+fn is_base64(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'/' | b'='))
+}
+
 impl Operation {
+    /// It belongs to the node's log, and to no tenant's.
+    pub fn of_node(&self) -> bool {
+        matches!(
+            self,
+            Self::OperatorEnrol { .. }
+                | Self::OperatorRoles { .. }
+                | Self::OperatorSuspend { .. }
+                | Self::OperatorResume { .. }
+                | Self::OperatorRevoke { .. }
+                | Self::TenantCreate { .. }
+        )
+    }
+
+    /// Approvals by other persons that it takes where it loosens (SPEC, invariant 4).
+    pub fn approvals(&self) -> u64 {
+        u64::from(matches!(
+            self,
+            Self::OperatorEnrol { .. } | Self::OperatorRoles { .. } | Self::OperatorResume { .. }
+        ))
+    }
+
     /// The public name.
     pub fn name(&self) -> &'static str {
         match self {
@@ -144,6 +212,11 @@ impl Operation {
             Self::TokenRevoke { .. } => "token.revoke",
             Self::PeerAllow { .. } => "peer.allow",
             Self::PeerDeny { .. } => "peer.deny",
+            Self::OperatorEnrol { .. } => "operator.enrol",
+            Self::OperatorRoles { .. } => "operator.roles",
+            Self::OperatorSuspend { .. } => "operator.suspend",
+            Self::OperatorResume { .. } => "operator.resume",
+            Self::OperatorRevoke { .. } => "operator.revoke",
             Self::TenantCreate { .. } => "tenant.create",
         }
     }
@@ -163,6 +236,13 @@ impl Operation {
             }
             Self::TokenIssue { token, .. } | Self::TokenRevoke { token } => format!("token {token}"),
             Self::PeerAllow { uid } | Self::PeerDeny { uid } => format!("peer {uid}"),
+            Self::OperatorEnrol { public_key, .. } => {
+                format!("key {}", key_id(public_key).unwrap_or_default())
+            }
+            Self::OperatorRevoke { key } => format!("key {key}"),
+            Self::OperatorRoles { person, .. }
+            | Self::OperatorSuspend { person }
+            | Self::OperatorResume { person } => format!("person {person}"),
             Self::TenantCreate { tenant_uid, .. } => format!("tenant {tenant_uid}"),
         }
     }
@@ -192,6 +272,21 @@ impl Operation {
             ],
             Self::TokenRevoke { token } => vec![("token", token.to_string())],
             Self::PeerAllow { uid } | Self::PeerDeny { uid } => vec![("uid", uid.to_string())],
+            Self::OperatorEnrol { person, name, public_key, roles, proof } => vec![
+                ("person", person.to_string()),
+                ("name", name.to_string()),
+                ("public_key", public_key.clone()),
+                ("roles", roles_text(roles)),
+                ("proof", proof.clone()),
+            ],
+            Self::OperatorRoles { person, roles } => {
+                let roles = if roles.is_empty() { NO_ROLES.to_owned() } else { roles_text(roles) };
+                vec![("person", person.to_string()), ("roles", roles)]
+            }
+            Self::OperatorSuspend { person } | Self::OperatorResume { person } => {
+                vec![("person", person.to_string())]
+            }
+            Self::OperatorRevoke { key } => vec![("key", key.clone())],
             Self::TenantCreate { tenant_uid, tenant_id } => {
                 vec![("tenant_uid", tenant_uid.to_string()), ("tenant_id", tenant_id.to_string())]
             }
@@ -236,6 +331,25 @@ impl Operation {
             "token.revoke" => Self::TokenRevoke { token: arg(0)?.parse().ok()? },
             "peer.allow" => Self::PeerAllow { uid: uid()? },
             "peer.deny" => Self::PeerDeny { uid: uid()? },
+            "operator.enrol" => Self::OperatorEnrol {
+                person: arg(0)?.parse().ok()?,
+                name: ident(1)?,
+                public_key: arg(2).filter(|k| key_id(k).is_some())?.to_owned(),
+                roles: parse_roles(arg(3)?)?,
+                proof: arg(4).filter(|p| p.len() <= MAX_PROOF && is_base64(p))?.to_owned(),
+            },
+            "operator.roles" => Self::OperatorRoles {
+                person: arg(0)?.parse().ok()?,
+                roles: match arg(1)? {
+                    NO_ROLES => BTreeSet::new(),
+                    some => parse_roles(some)?,
+                },
+            },
+            "operator.suspend" => Self::OperatorSuspend { person: arg(0)?.parse().ok()? },
+            "operator.resume" => Self::OperatorResume { person: arg(0)?.parse().ok()? },
+            "operator.revoke" => Self::OperatorRevoke {
+                key: arg(0).filter(|k| k.len() == 16 && k.bytes().all(|c| c.is_ascii_hexdigit()))?.to_owned(),
+            },
             "tenant.create" => Self::TenantCreate { tenant_uid: arg(0)?.parse().ok()?, tenant_id: ident(1)? },
             _ => return None,
         };

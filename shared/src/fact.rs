@@ -345,6 +345,63 @@ facts! {
             /// Runs that were open.
             open_runs: u64,
         }
+        /// A change was asked for that takes more than one person; it has no effect yet.
+        0x000e Requested {
+            /// The change.
+            change: Listed<String>,
+            /// State of the object before.
+            before: Listed<String>,
+            /// State of the object after, should it take effect.
+            after: Listed<String>,
+            /// Class as computed.
+            class: ChangeClass,
+            /// Who.
+            person: PersonId,
+            /// Why.
+            why: Text,
+            /// The command.
+            command_id: CommandId,
+            /// When the command ends, microseconds since the Unix epoch.
+            expires_at_us: u64,
+            /// Exact bytes of the command.
+            text: Vec<u8>,
+            /// Its minisign file.
+            signature: String,
+            /// Approvals by others that it takes.
+            needed: u64,
+            /// Size of the node's log: keys and roles that are younger cannot approve it.
+            node_size: u64,
+        }
+        /// A person approved what another asked for.
+        0x000f Approved {
+            /// The command.
+            command_id: CommandId,
+            /// Index of the request.
+            request: u64,
+            /// Who.
+            person: PersonId,
+            /// With which key.
+            key_id: String,
+            /// Exact bytes of the approval.
+            text: Vec<u8>,
+            /// Its minisign file.
+            signature: String,
+        }
+        /// What was asked for will never take effect: refused, or its time is over.
+        0x0010 RequestClosed {
+            /// The command.
+            command_id: CommandId,
+            /// Index of the request.
+            request: u64,
+            /// Who refused it; zeros when its time was over.
+            person: PersonId,
+            /// A reason code.
+            why: String,
+            /// Exact bytes of the refusal, if somebody refused.
+            text: Vec<u8>,
+            /// Its minisign file.
+            signature: String,
+        }
         /// A privileged command was refused.
         0x000d CommandDenied {
             /// The command, as far as it could be read.

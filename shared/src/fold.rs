@@ -4,8 +4,9 @@
 //! a fact before it takes effect. Every map is ordered, so that the same facts give the same digest everywhere.
 
 use crate::command::Operation;
-use crate::fact::{ControlFact, Fact};
+use crate::fact::{ChangeClass, ControlFact, Fact};
 use crate::ids::{CommandId, Ident, PersonId, TenantUid, TokenId, hex};
+use crate::operator::{OperatorKey, roles_text};
 use crate::quota::{Grant, Quotas};
 use crate::ramp::{HISTORY, Kill, Ramp, Selector};
 use serde::{Deserialize, Serialize};
@@ -23,19 +24,27 @@ pub struct Token {
     pub revoked: bool,
 }
 
-/// An operator's key.
+/// A change that waits for other persons.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OperatorKey {
-    /// Whose.
+pub struct Request {
+    /// Index of the receipt that put it on record.
+    pub index: u64,
+    /// The change, as in [`Operation::to_list`].
+    pub change: Vec<String>,
+    /// Class as computed when it was asked for.
+    pub class: ChangeClass,
+    /// Who asked.
     pub person: PersonId,
-    /// Their short name.
-    pub name: Ident,
-    /// Minisign public key, base64.
-    pub public_key: String,
-    /// Roles on this node.
-    pub roles: BTreeSet<String>,
-    /// Index of the receipt that enrolled it: what it signed counts from there on.
-    pub since: u64,
+    /// SHA-256 of the command's exact text, hex.
+    pub digest: String,
+    /// Size of the node's log then: keys and roles that are younger cannot approve it.
+    pub node_size: u64,
+    /// Approvals by others that it takes.
+    pub needed: u64,
+    /// When it ends, microseconds since the Unix epoch.
+    pub expires_at_us: u64,
+    /// Who approved, with which key.
+    pub approvals: BTreeMap<PersonId, String>,
 }
 
 /// A change that waits for its checkpoint.
@@ -94,6 +103,9 @@ pub struct ControlState {
     pub peers: BTreeSet<u32>,
     /// Proposals without effect yet, by command id in hex.
     pub pending: BTreeMap<String, Pending>,
+    /// Changes that wait for other persons, by command id in hex.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub requests: BTreeMap<String, Request>,
     /// Commands carried out, by person and command id, with the time they expire. Forgotten after that.
     pub commands: BTreeMap<String, u64>,
     /// Open incidents, by id in hex.
@@ -139,6 +151,9 @@ impl ControlState {
                     public_key: f.public_key.clone(),
                     roles: f.roles.0.iter().cloned().collect(),
                     since: at.index,
+                    roles_since: None,
+                    suspended: false,
+                    revoked: None,
                 };
                 self.operators.insert(id, key);
                 self.revision += 1;
@@ -154,16 +169,41 @@ impl ControlState {
             }
             ControlFact::Changed(f) => {
                 self.note_command(at, f.person, f.command_id, f.expires_at_us);
-                self.take_effect(&f.change.0);
+                self.requests.remove(&f.command_id.to_string());
+                self.take_effect(at.index, &f.change.0);
+            }
+            ControlFact::Requested(f) => {
+                self.note_command(at, f.person, f.command_id, f.expires_at_us);
+                let r = Request {
+                    index: at.index,
+                    change: f.change.0.clone(),
+                    class: f.class,
+                    person: f.person,
+                    digest: hex(&Sha256::digest(&f.text)),
+                    node_size: f.node_size,
+                    needed: f.needed,
+                    expires_at_us: f.expires_at_us,
+                    approvals: BTreeMap::new(),
+                };
+                self.requests.insert(f.command_id.to_string(), r);
+            }
+            ControlFact::Approved(f) => {
+                if let Some(r) = self.requests.get_mut(&f.command_id.to_string()) {
+                    r.approvals.insert(f.person, f.key_id.clone());
+                }
+            }
+            ControlFact::RequestClosed(f) => {
+                self.requests.remove(&f.command_id.to_string());
             }
             ControlFact::Proposed(f) => {
                 self.note_command(at, f.person, f.command_id, f.expires_at_us);
+                self.requests.remove(&f.command_id.to_string());
                 let p = Pending { index: at.index, change: f.change.0.clone(), person: f.person };
                 self.pending.insert(f.command_id.to_string(), p);
             }
             ControlFact::Effective(f) => {
                 if let Some(p) = self.pending.remove(&f.command_id.to_string()) {
-                    self.take_effect(&p.change);
+                    self.take_effect(at.index, &p.change);
                 }
             }
             ControlFact::Abandoned(f) => {
@@ -197,7 +237,7 @@ impl ControlState {
     #[must_use]
     pub fn after(&self, op: &Operation) -> Self {
         let mut s = self.clone();
-        s.take_effect(&op.to_list());
+        s.take_effect(self.last.map_or(0, |l| l + 1), &op.to_list());
         s
     }
 
@@ -206,7 +246,7 @@ impl ControlState {
         self.commands.insert(command_key(person, command), expires);
     }
 
-    fn take_effect(&mut self, change: &[String]) {
+    fn take_effect(&mut self, index: u64, change: &[String]) {
         let Some(op) = Operation::from_list(change) else {
             self.newer = true;
             return;
@@ -256,6 +296,40 @@ impl ControlState {
             }
             Operation::PeerDeny { uid } => {
                 self.peers.remove(&uid);
+            }
+            Operation::OperatorEnrol { person, name, public_key, roles, .. } => {
+                let Some(id) = crate::checkpoint::key_id(&public_key) else { return };
+                let key = OperatorKey {
+                    person,
+                    name,
+                    public_key,
+                    roles,
+                    since: index,
+                    roles_since: None,
+                    suspended: false,
+                    revoked: None,
+                };
+                // A key is enrolled once: doing it again must not revive a revoked one, or give it to another person.
+                self.operators.entry(id).or_insert(key);
+            }
+            Operation::OperatorRoles { person, roles } => {
+                for k in self.keys_of_mut(person) {
+                    k.roles.clone_from(&roles);
+                    k.roles_since = Some(index);
+                }
+            }
+            Operation::OperatorSuspend { person } => {
+                self.keys_of_mut(person).for_each(|k| k.suspended = true);
+            }
+            Operation::OperatorResume { person } => self.keys_of_mut(person).for_each(|k| {
+                k.suspended = false;
+                // Whoever comes back cannot approve what was asked for while they were out.
+                k.roles_since = Some(index);
+            }),
+            Operation::OperatorRevoke { key } => {
+                if let Some(k) = self.operators.get_mut(&key) {
+                    k.revoked.get_or_insert(index);
+                }
             }
             Operation::TenantCreate { tenant_uid, tenant_id } => {
                 self.tenants
@@ -309,6 +383,20 @@ impl ControlState {
                     vec![]
                 }
             }
+            Operation::OperatorEnrol { public_key, .. } => {
+                crate::checkpoint::key_id(public_key).map_or(vec![], |id| self.key_object(&id))
+            }
+            Operation::OperatorRevoke { key } => self.key_object(key),
+            Operation::OperatorRoles { person, .. }
+            | Operation::OperatorSuspend { person }
+            | Operation::OperatorResume { person } => self.keys_of(*person).next().map_or(vec![], |k| {
+                [
+                    pair("name", k.name.to_string()),
+                    pair("roles", roles_text(&k.roles)),
+                    pair("suspended", k.suspended.to_string()),
+                ]
+                .concat()
+            }),
             Operation::TenantCreate { tenant_uid, .. } => {
                 self.tenants.get(&tenant_uid.to_string()).map_or(vec![], |t| {
                     [pair("name", t.name.to_string()), pair("epoch", t.epoch.to_string())].concat()
@@ -355,6 +443,35 @@ impl ControlState {
     /// A tenant of this node by its display id. Node log only.
     pub fn tenant_named(&self, name: &Ident) -> Option<TenantUid> {
         self.tenants.iter().find(|(_, t)| t.name == *name).and_then(|(uid, _)| uid.parse().ok())
+    }
+
+    fn keys_of_mut(&mut self, person: PersonId) -> impl Iterator<Item = &mut OperatorKey> {
+        self.operators.values_mut().filter(move |k| k.person == person)
+    }
+
+    fn key_object(&self, id: &str) -> Vec<String> {
+        self.operators.get(id).map_or(vec![], |k| {
+            let state = if k.revoked.is_some() { "revoked" } else { "enrolled" };
+            ["name", k.name.as_str(), "person", &k.person.to_string(), "state", state]
+                .map(str::to_owned)
+                .to_vec()
+        })
+    }
+
+    /// All keys of a person, revoked ones too. Node log only.
+    pub fn keys_of(&self, person: PersonId) -> impl Iterator<Item = &OperatorKey> {
+        self.operators.values().filter(move |k| k.person == person)
+    }
+
+    /// An operator's key that may sign now, by its minisign key id. Node log only.
+    pub fn operator(&self, key_id: &str) -> Option<&OperatorKey> {
+        self.operators.get(key_id).filter(|k| k.live())
+    }
+
+    /// Persons who have a role on the whole node and a key that may sign. Node log only.
+    pub fn persons_with(&self, role: &str) -> BTreeSet<PersonId> {
+        let live = self.operators.values().filter(|k| k.live() && k.has_role(role, TenantUid::NODE));
+        live.map(|k| k.person).collect()
     }
 
     /// A token that is valid now.

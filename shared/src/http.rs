@@ -224,6 +224,10 @@ pub enum CommandStatus {
     Effective,
     /// It never will.
     Abandoned,
+    /// It waits for another person's approval.
+    Requested,
+    /// Somebody refused it.
+    Refused,
 }
 
 /// Answer to `POST /v1/commands` that was not denied outright.
@@ -280,6 +284,41 @@ pub struct Preview {
     pub by_workflow: Vec<PreviewRow>,
     /// Runs open now that the change would stop at their next step.
     pub open_runs_stopped: u64,
+    /// Approvals by other persons that it takes.
+    #[serde(default)]
+    pub approvals: u64,
+}
+
+/// `GET /v1/approvals`: what waits for other persons on this node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestList {
+    /// Oldest first within a tenant.
+    pub requests: Vec<RequestRow>,
+}
+
+/// A change that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestRow {
+    /// Whose log it waits in.
+    pub tenant_uid: TenantUid,
+    /// Display id.
+    pub tenant_id: Ident,
+    /// The command.
+    pub command_id: CommandId,
+    /// Exact text of the command: what an approver is shown, and whose SHA-256 they sign.
+    pub text: String,
+    /// Class as computed when it was asked for.
+    pub class: ChangeClass,
+    /// Who asked.
+    pub person: Ident,
+    /// Approvals that it takes.
+    pub needed: u64,
+    /// Who approved so far.
+    pub approved: Vec<Ident>,
+    /// When it ends, microseconds since the Unix epoch.
+    pub expires_at_us: u64,
+    /// Its receipt.
+    pub receipt: ReceiptRef,
 }
 
 /// A row of [`Preview::by_workflow`].

@@ -15,6 +15,7 @@ pub mod http;
 pub mod ids;
 pub mod merkle;
 pub mod meter;
+pub mod operator;
 pub mod quota;
 pub mod ramp;
 pub mod reason;

@@ -91,6 +91,16 @@ reasons! {
     ObjectUnknown = "object_unknown", 404, "Check the name.";
     /// The object of the command exists already.
     ObjectExists = "object_exists", 409, "Choose another name.";
+    /// The new key's own signature over the statement of whose it is does not verify.
+    ProofInvalid = "proof_invalid", 400, "Sign the statement with the key that is to be enrolled (conductor operator statement).";
+    /// It would leave nobody who can administer the node.
+    LastAdmin = "last_admin", 409, "Enrol another admin first.";
+    /// Whoever asked for it cannot approve it, under any of their keys.
+    SelfApproval = "self_approval", 403, "Ask another person.";
+    /// The approver's key or role is younger than the request.
+    ApproverTooNew = "approver_too_new", 403, "Ask a person who had the role before.";
+    /// Somebody refused it.
+    RequestRefused = "request_refused", 403, "Ask why; ask again with a new command.";
     /// A checkpoint that covers the proposal did not come in time; nothing was loosened.
     CheckpointTimeout = "checkpoint_timeout", 503, "Bring the signer back and sign the command again.";
     /// This node holds as many tenants as it may.

@@ -73,6 +73,8 @@ pub const ROUTES: &[Route] = &[
     r("POST", "/v1/sessions/challenge", Anyone, Read, "session_challenge", "A challenge to sign", ("", "Challenge"), &[]),
     r("POST", "/v1/sessions", Signer, Read, "session_open", "Opens a short session for reading", ("SignedText", "SessionOpened"), &[]),
     r("POST", "/v1/commands", Signer, Tighten, "command", "Carries out a signed command", ("SignedText", "CommandOutcome"), &[]),
+    r("POST", "/v1/approvals", Signer, Tighten, "approval", "Approves or refuses what another person asked for", ("SignedText", "CommandOutcome"), &[]),
+    r("GET", "/v1/approvals", Operator, Read, "approval_list", "What waits for another person", ("", "RequestList"), &[]),
     r("GET", "/v1/tenants", Operator, Read, "tenant_list", "All tenants of this node", ("", "TenantList"), &[]),
     r("GET", "/v1/tenants/{tenant}", Reader, Read, "tenant_show", "Control state and log head", ("", "TenantDetail"), &[]),
     r("POST", "/v1/tenants/{tenant}/preview", Operator, Read, "preview", "Class and blast radius of a change", ("PreviewRequest", "Preview"), &[]),

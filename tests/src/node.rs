@@ -62,6 +62,7 @@ pub struct Node {
     /// Environment of the agent, beside that of the test.
     pub env: Vec<(String, String)>,
     key: minisign::KeyPair,
+    others: Vec<(String, minisign::KeyPair)>,
     session: std::sync::Mutex<String>,
 }
 
@@ -79,6 +80,11 @@ impl Node {
 
     /// In a given folder, with more lines for the configuration.
     pub fn start_in(dir: tempfile::TempDir, more: &str) -> Self {
+        Self::start_with(dir, more, &[])
+    }
+
+    /// With more persons beside ana: `name`, or `name:role,role`.
+    pub fn start_with(dir: tempfile::TempDir, more: &str, persons: &[&str]) -> Self {
         let p = dir.path();
         let ok = |c: &mut Command| {
             let out = c.output().expect("the program starts");
@@ -90,8 +96,19 @@ impl Node {
             .arg(p.join("signer")));
         let key = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
         std::fs::write(p.join("ana.pub"), key.pk.to_box().expect("a box").to_string()).expect("written");
+        let mut others = vec![];
+        let mut named = vec![];
+        for who in persons {
+            let name = who.split(':').next().expect("a name");
+            let key = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
+            let file = p.join(format!("{name}.pub"));
+            std::fs::write(&file, key.pk.to_box().expect("a box").to_string()).expect("written");
+            named.push(format!("--operator={who}={}", file.display()));
+            others.push((name.to_owned(), key));
+        }
         let id = ok(Command::new(bin("conductord"))
             .arg("init")
+            .args(named)
             .args(["--name", "node-1", "--environment", "rehearsal"])
             .args([std::ffi::OsStr::new("--config"), p.join("c.toml").as_os_str()])
             .args([std::ffi::OsStr::new("--data"), p.join("data").as_os_str()])
@@ -106,8 +123,16 @@ impl Node {
         let config = std::fs::read_to_string(p.join("c.toml")).expect("configuration");
         std::fs::write(p.join("c.toml"), format!("{more}{config}")).expect("written");
         let id = id.trim().parse().expect("a node id");
-        let mut node =
-            Self { dir, agent: None, signer: None, id, env: vec![], key, session: String::new().into() };
+        let mut node = Self {
+            dir,
+            agent: None,
+            signer: None,
+            id,
+            env: vec![],
+            key,
+            others,
+            session: String::new().into(),
+        };
         node.start_signer();
         node.start_agent();
         node
@@ -243,6 +268,36 @@ impl Node {
         let file = std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(&path);
         file.expect("a file").write_all(text.as_bytes()).expect("written");
         path
+    }
+
+    /// A text with the signature of another person than ana, or of a key that is nobody's yet.
+    pub fn signed_by(&self, who: &str, text: &str) -> Value {
+        let (_, key) = self.others.iter().find(|(n, _)| n == who).expect("a person");
+        let first = text.lines().next();
+        let sig = minisign::sign(Some(&key.pk), &key.sk, text.as_bytes(), first, None).expect("signed");
+        json!({"text": text, "signature": sig.to_string(), "public_key": key.pk.to_base64()})
+    }
+
+    /// Another key, known here under a name.
+    pub fn new_key(&mut self, name: &str) -> String {
+        let key = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
+        let public = key.pk.to_base64();
+        self.others.push((name.to_owned(), key));
+        public
+    }
+
+    /// A person's session, or the refusal.
+    pub fn session_of(&self, who: &str) -> Answer {
+        let mut c = self.client("");
+        let challenge = c.post("/v1/sessions/challenge", &json!({})).json();
+        let text = Session {
+            node: self.id,
+            transport: Transport::Unix,
+            challenge: conductor_shared::ids::unhex(challenge["challenge"].as_str().expect("one"))
+                .expect("hex"),
+            issued_at_us: challenge["node"]["now_us"].as_u64().expect("a time"),
+        };
+        c.post("/v1/sessions", &self.signed_by(who, &text.text()))
     }
 
     /// A command, its base taken from a preview.

@@ -6,6 +6,7 @@ mod node {
     mod decide;
     mod kill;
     mod outage;
+    mod persons;
     mod prove;
     mod store;
     mod stream;

@@ -8,6 +8,7 @@ pub mod args;
 pub mod change;
 pub mod context;
 pub mod control;
+pub mod operators;
 pub mod output;
 pub mod receipts;
 pub mod replay;
@@ -47,6 +48,9 @@ pub async fn run(context: &Context, command: Command) -> Result<Output, CliError
         Command::Tenant(c) => tenants::tenant(context, c).await,
         Command::Workflow(c) => tenants::workflow(context, c).await,
         Command::Token(c) => tenants::token(context, c).await,
+        Command::Peer(c) => operators::peer(context, c).await,
+        Command::Operator(c) => operators::operator(context, c).await,
+        Command::Approval(c) => operators::approval(context, c).await,
         Command::Receipts(c) => receipts::receipts(context, c).await,
         Command::Checkpoint(c) => receipts::checkpoint(context, c).await,
         Command::Totals(c) => status::totals(context, c).await,

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use conductor_shared::class;
 use conductor_shared::command::Operation;
-use conductor_shared::fact::{Fact, RunDecided, TrafficFact};
+use conductor_shared::fact::{ChangeClass, Fact, RunDecided, TrafficFact};
 use conductor_shared::fold::ControlState;
 use conductor_shared::http::{Preview, PreviewRequest, PreviewRow};
 use conductor_shared::ids::{Ident, hex};
@@ -82,8 +82,9 @@ pub(super) async fn preview(
         (total(|r| r.requests), total(|r| r.newly_allowed), total(|r| r.newly_denied));
     by_workflow.sort_by_key(|r| std::cmp::Reverse((r.newly_allowed + r.newly_denied, r.requests)));
     by_workflow.truncate(ROWS);
+    let class = class::of_change(&before, &after);
     Ok(Json(Preview {
-        class: class::of_change(&before, &after),
+        class,
         base: hex(&before.object_digest(&op)),
         before: before.object(&op),
         after: after.object(&op),
@@ -93,6 +94,10 @@ pub(super) async fn preview(
         newly_denied,
         by_workflow,
         open_runs_stopped: open,
+        approvals: match class {
+            ChangeClass::Loosen => op.approvals(),
+            ChangeClass::Tighten => 0,
+        },
     }))
 }
 

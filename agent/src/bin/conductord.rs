@@ -4,10 +4,11 @@ use clap::{Parser, Subcommand};
 use conductor_agent::agent;
 use conductor_agent::clock::RealClock;
 use conductor_agent::config::Config;
-use conductor_agent::init::{Beginning, ROLES, init};
+use conductor_agent::init::{Beginning, init};
 use conductor_agent::random::OsRandom;
 use conductor_agent::store::SpaceLimits;
 use conductor_shared::ids::Ident;
+use conductor_shared::operator::ROLES;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -186,6 +187,14 @@ fn start(i: &Init) -> Result<(), Failed> {
         operators,
         limits: SpaceLimits::default(),
     };
+    let has = |role: &str| beginning.operators.iter().filter(|o| o.2.iter().any(|r| r == role)).count();
+    if has("admin") < 1 || has("approver") < 2 || beginning.operators.len() < 2 {
+        eprintln!(
+            "conductord: what takes two persons cannot be done on this node, now or later: enrolling keys, granting \
+             roles, letting a suspended person in again. It takes an admin and two persons with the role approver: \
+             name them with --operator now, bootstrap closes for ever"
+        );
+    }
     let node = init(
         beginning,
         &RealClock::default(),

@@ -1,5 +1,6 @@
 //! What the writer does with a verified command.
 
+use super::approval::{Approvers, Carried, MAX_REQUESTS, request};
 use super::objections;
 use crate::keys::KeyError;
 use crate::writer::ask::{CommandReply, Denial, Signed};
@@ -7,10 +8,11 @@ use crate::writer::live::{Live, Stage};
 use conductor_shared::class::{self, Answer, Class, Outage};
 use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::codec::Listed;
+use conductor_shared::command::Operation;
 use conductor_shared::fact::{Abandoned, ChangeClass, Changed, CommandDenied, Effective, Proposed};
 use conductor_shared::fold::ControlState;
 use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef};
-use conductor_shared::ids::{NodeId, TenantUid};
+use conductor_shared::ids::{CommandId, NodeId, PersonId, TenantUid};
 use conductor_shared::reason::{Reason, Reasons};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
@@ -32,6 +34,8 @@ pub struct Pending {
     pub signed: Box<Signed>,
     before: Vec<String>,
     after: Vec<String>,
+    /// Who approved it, where it took more than one person.
+    approvers: Approvers,
     reply: oneshot::Sender<CommandReply>,
 }
 
@@ -49,6 +53,23 @@ pub struct Judge<'a> {
     pub outage: Outage,
     /// The agent's time.
     pub now_us: u64,
+    /// Size of the node's log.
+    pub node_size: u64,
+    /// Whoever asks has tightened so many tenants of late that one more takes a second person.
+    pub over_limit: bool,
+}
+
+/// The reason why an outage forbids a change, if it does. The law's class of an enrolment is irreversible.
+pub(super) fn outage_denies(op: &Operation, class: ChangeClass, outage: Outage) -> Option<Reason> {
+    let class = match (class, op) {
+        (ChangeClass::Tighten, _) => Class::Tighten,
+        (ChangeClass::Loosen, Operation::OperatorEnrol { .. }) => Class::Irreversible,
+        (ChangeClass::Loosen, _) => Class::Loosen,
+    };
+    match class::law(class, outage) {
+        Answer::Deny(r) => Some(r),
+        _ => None,
+    }
 }
 
 /// An answer and where it goes, once what it rests on is durable.
@@ -64,11 +85,45 @@ impl Proposals {
         signed: Box<Signed>,
         reply: oneshot::Sender<CommandReply>,
     ) -> Result<Option<Outgoing>, KeyError> {
-        let c = &signed.command;
-        let mut reasons =
+        let reasons =
             objections(&signed, judge.node, (live.p.id.tenant, &live.control), judge.here, judge.now_us);
+        let id = (signed.command.command_id, signed.person, Sha256::digest(&signed.text).into());
+        match self.carry_out(live, st, judge, signed, reasons, None, reply)? {
+            Carried::Waits => Ok(None),
+            Carried::Done(reply, outcome) => Ok(Some((reply, Ok(*outcome)))),
+            Carried::Objected(reply, reasons) => {
+                let denial = deny(live, st, id, reasons)?;
+                Ok(Some((reply, Err(denial))))
+            }
+        }
+    }
+
+    /// From a command that was verified to its receipt: at once, proposed, or put on record for other persons, who have
+    /// all `approved` when they are given.
+    #[allow(clippy::too_many_arguments)] // the command, what stands against it, who approved, and where the answer goes
+    pub(super) fn carry_out(
+        &mut self,
+        live: &mut Live,
+        st: &mut Stage,
+        judge: &Judge<'_>,
+        signed: Box<Signed>,
+        mut reasons: Reasons,
+        approved: Option<Approvers>,
+        reply: oneshot::Sender<CommandReply>,
+    ) -> Result<Carried, KeyError> {
+        let c = &signed.command;
         let after_state = live.control.after(&c.operation);
         let class = class::of_change(&live.control, &after_state);
+        let needed = match class {
+            ChangeClass::Loosen => c.operation.approvals(),
+            ChangeClass::Tighten => u64::from(judge.over_limit),
+        };
+        if c.operation.of_node()
+            && after_state.persons_with("admin").is_empty()
+            && !live.control.persons_with("admin").is_empty()
+        {
+            reasons.add(Reason::LastAdmin);
+        }
         if class == ChangeClass::Loosen {
             match c.base {
                 // Without a base it says that it only tightens.
@@ -76,18 +131,27 @@ impl Proposals {
                 Some(b) if b != live.control.object_digest(&c.operation) => reasons.add(Reason::BaseStale),
                 Some(_) => {}
             }
-            if let Answer::Deny(r) = class::law(Class::Loosen, judge.outage) {
+            if let Some(r) = outage_denies(&c.operation, class, judge.outage) {
                 reasons.add(r);
             }
             if self.0.len() >= MAX_PENDING {
                 reasons.add(Reason::QueueFull);
             }
         }
+        if approved.is_none() && needed > 0 && live.control.requests.len() >= MAX_REQUESTS {
+            reasons.add(Reason::QueueFull);
+        }
+        if approved.as_ref().is_some_and(|a| (a.given.len() as u64) < needed) {
+            reasons.add(Reason::RoleMissing);
+        }
         if !reasons.is_empty() {
-            let denial = deny(live, st, &signed, reasons)?;
-            return Ok(Some((reply, Err(denial))));
+            return Ok(Carried::Objected(reply, reasons));
         }
         let (before, after) = (live.control.object(&c.operation), after_state.object(&c.operation));
+        if needed > 0 && approved.is_none() {
+            let outcome = request(live, st, &signed, (class, needed, judge.node_size), (before, after))?;
+            return Ok(Carried::Done(reply, Box::new(outcome)));
+        }
         if class == ChangeClass::Tighten {
             let fact = Changed {
                 change: Listed(c.operation.to_list()),
@@ -112,7 +176,7 @@ impl Proposals {
                 before,
                 after,
             };
-            return Ok(Some((reply, Ok(outcome))));
+            return Ok(Carried::Done(reply, Box::new(outcome)));
         }
         let fact = Proposed {
             change: Listed(c.operation.to_list()),
@@ -134,9 +198,10 @@ impl Proposals {
             signed,
             before,
             after,
+            approvers: approved.unwrap_or_default(),
             reply,
         });
-        Ok(None)
+        Ok(Carried::Waits)
     }
 
     /// True when a proposal of this log waits.
@@ -175,6 +240,12 @@ impl Pending {
         }
         if self.deadline <= st.now.mono_us {
             reasons.add(Reason::CheckpointTimeout);
+        }
+        if self.approvers.needed < c.operation.approvals() {
+            reasons.add(Reason::RoleMissing);
+        }
+        for r in self.approvers.objections(self.signed.person, self.tenant, judge.node).iter() {
+            reasons.add(r);
         }
         if !reasons.is_empty() {
             return self.abandon(live, st, reasons);
@@ -228,13 +299,15 @@ pub fn abandon(
     Ok(live.control_fact(st, conductor_shared::fact::Fact::from(fact))?.index)
 }
 
-fn deny(live: &mut Live, st: &mut Stage, signed: &Signed, reasons: Reasons) -> Result<Denial, KeyError> {
-    let fact = CommandDenied {
-        command_id: signed.command.command_id,
-        person: Some(signed.person),
-        reasons: Listed(reasons.codes()),
-        text_digest: Sha256::digest(&signed.text).into(),
-    };
+/// Stages the denial of a command or an approval: which command, who signed, and the digest of what they signed.
+pub(super) fn deny(
+    live: &mut Live,
+    st: &mut Stage,
+    (command_id, person, text_digest): (CommandId, PersonId, [u8; 32]),
+    reasons: Reasons,
+) -> Result<Denial, KeyError> {
+    let fact =
+        CommandDenied { command_id, person: Some(person), reasons: Listed(reasons.codes()), text_digest };
     let a = live.control_fact(st, conductor_shared::fact::Fact::from(fact))?;
     live.denied += 1;
     let receipt = Some(ReceiptRef { origin: live.p.origin, index: a.index });

@@ -211,6 +211,14 @@ pub fn summary(r: &Receipt) -> String {
                 f.proposal,
                 conductor_shared::shown::shown(&f.why, 60)
             ),
+            ControlFact::Requested(f) => {
+                format!("asked for, needs {} more: {}: {}", f.needed, change(&f.change.0), f.why.shown(100))
+            }
+            ControlFact::Approved(f) => format!("the request at {} was approved by {}", f.request, f.person),
+            ControlFact::RequestClosed(f) => {
+                let why = conductor_shared::shown::shown(&f.why, 60);
+                format!("the request at {} was closed: {why}", f.request)
+            }
             ControlFact::IncidentOpened(f) => format!("incident {}: {}", f.cause, f.detail.shown(100)),
             ControlFact::IncidentClosed(f) => format!("incident closed: {}", f.detail.shown(100)),
             ControlFact::AgentStarted(f) => {

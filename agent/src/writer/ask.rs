@@ -7,6 +7,7 @@ use conductor_shared::command::Command;
 use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::http::{CommandOutcome, Decided, ReceiptRef};
 use conductor_shared::ids::{Ident, PersonId, RunId, TenantUid};
+use conductor_shared::operator::Approval;
 use conductor_shared::reason::{Reason, Reasons};
 use conductor_shared::shown::Text;
 use tokio::sync::oneshot;
@@ -96,6 +97,21 @@ pub struct Signed {
     pub key_id: String,
 }
 
+/// An approval whose signature was verified.
+#[derive(Debug, Clone)]
+pub struct SignedApproval {
+    /// What it says.
+    pub approval: Approval,
+    /// Exact bytes.
+    pub text: Vec<u8>,
+    /// Its minisign file.
+    pub signature: String,
+    /// Who signed.
+    pub person: PersonId,
+    /// With which key.
+    pub key_id: String,
+}
+
 /// A request that was denied before it had a scope, or outside it.
 #[derive(Debug, Clone)]
 pub struct Unscoped {
@@ -131,6 +147,8 @@ pub enum Ask {
     Unscoped(Unscoped, oneshot::Sender<Denial>),
     /// A command of an operator.
     Command(Box<Signed>, oneshot::Sender<CommandReply>),
+    /// An operator's answer to what another asked for.
+    Approval(Box<SignedApproval>, oneshot::Sender<CommandReply>),
     /// Checkpoints that the signer signed.
     Signed(Vec<(FamilyId, Checkpoint, SignedCheckpoint)>),
     /// The signer's memory and this log disagree: it was rolled back or forked.
@@ -158,6 +176,7 @@ impl Ask {
             Self::Work { scope, .. } => scope.tenant(),
             Self::Unscoped(u, _) => u.log,
             Self::Command(s, _) => s.command.tenant,
+            Self::Approval(a, _) => a.approval.tenant,
             _ => TenantUid::NODE,
         }
     }

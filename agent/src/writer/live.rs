@@ -11,9 +11,9 @@ use crate::random::Random;
 use crate::store::{Batch, FamilyId, Row, Store};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use conductor_shared::clock::{Micros, Now};
-use conductor_shared::fact::Fact;
+use conductor_shared::fact::{ChangeClass, ControlFact, Fact};
 use conductor_shared::fold::{At, ControlState};
-use conductor_shared::ids::{Ident, NodeId, Origin, RunId, TenantUid};
+use conductor_shared::ids::{Ident, NodeId, Origin, PersonId, RunId, TenantUid};
 use conductor_shared::meter::{self, HOUR_US, Labels, Rollup};
 use conductor_shared::quota::RateBucket;
 use conductor_shared::record::PolicyVersion;
@@ -132,6 +132,8 @@ pub struct Live {
     pub quota_denied: Option<Micros>,
     /// How it is published.
     pub shared: Arc<Shared>,
+    /// When each person last tightened something here alone, receipt time.
+    pub tightened: HashMap<PersonId, Micros>,
     units: Units,
     day_units: HashMap<(u32, DayKind), (u64, Key)>,
     rollups: Rollups,
@@ -158,7 +160,8 @@ impl Live {
             units: units.reader(),
         };
         let log = Log::load(store, &p, PolicyVersion::built_in())?;
-        let control = load_control(store, &p)?;
+        let mut tightened = HashMap::new();
+        let control = load_control(store, &p, &mut tightened)?;
         let key = Row::Gate.key();
         let gate_row: GateRow = match store.get(&p.family, &key)? {
             Some(row) => decode(&p.open(&key, &row)?).map_err(|e| p.damaged(&key, &e))?,
@@ -208,6 +211,7 @@ impl Live {
             unproved: true,
             unsigned_since,
             quota_denied: None,
+            tightened,
             units,
             day_units: HashMap::new(),
             rollups,
@@ -254,6 +258,7 @@ impl Live {
             self.unsigned_since = Some(st.now.mono_us);
         }
         if let Fact::Control(c) = fact {
+            note_tightening(&mut self.tightened, c, a.time_us);
             Arc::make_mut(&mut self.control).apply(At { index: a.index, time_us: a.time_us }, c);
             st.events.push(Event { node_seq: st.node_seq, tenant: self.p.id.tenant, index: a.index });
         }
@@ -365,8 +370,20 @@ pub fn index_hash(key: &Key, text: &[u8]) -> [u8; 16] {
     out
 }
 
-/// Folds the control facts of a log, and nothing else.
-pub fn load_control(store: &Store, p: &Partition) -> Result<ControlState, ReadError> {
+fn note_tightening(tightened: &mut HashMap<PersonId, Micros>, fact: &ControlFact, time_us: Micros) {
+    if let ControlFact::Changed(f) = fact
+        && f.class == ChangeClass::Tighten
+    {
+        tightened.insert(f.person, time_us);
+    }
+}
+
+/// Folds the control facts of a log, and tells who tightened something when.
+fn load_control(
+    store: &Store,
+    p: &Partition,
+    tightened: &mut HashMap<PersonId, Micros>,
+) -> Result<ControlState, ReadError> {
     let mut indices = Vec::new();
     store.scan(&p.family, &[Row::CONTROLS], &[Row::CONTROLS + 1], |k, _| {
         indices.extend(k.get(1..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_be_bytes));
@@ -376,6 +393,9 @@ pub fn load_control(store: &Store, p: &Partition) -> Result<ControlState, ReadEr
     for index in indices {
         let r = ledger::read_receipt(store, p, index)?;
         let h = &r.sealed.header;
+        if let Some(Fact::Control(c)) = &r.fact {
+            note_tightening(tightened, c, h.time_us);
+        }
         state.apply_receipt(At { index, time_us: h.time_us }, h.kind, r.fact.as_ref());
     }
     Ok(state)

@@ -90,6 +90,14 @@ impl Writer {
                     live.append(st, &Fact::from(closed), (unit.0, &unit.1));
                 }
             }
+            let now_us = st.now.wall_us;
+            let over: Vec<_> =
+                live.control.requests.iter().filter(|(_, r)| r.expires_at_us <= now_us).collect();
+            let over: Vec<_> = over.iter().filter_map(|(id, r)| Some((id.parse().ok()?, r.index))).collect();
+            for (id, index) in over {
+                crate::command::close(live, st, id, index, Reason::CommandExpired.into(), None)
+                    .map_err(|e| e.to_string())?;
+            }
             let lost: Vec<_> =
                 live.runs.iter().filter(|(_, r)| r.lease_until <= mono).map(|(id, _)| *id).take(64).collect();
             if lost.is_empty() {
@@ -119,8 +127,7 @@ impl Writer {
         let Some(node) = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control)) else {
             return Ok(());
         };
-        let now_us = st.now.wall_us;
-        let judge = Judge { here, node: &node, outage, now_us };
+        let judge = judge(open, here, &node, outage, st.now.wall_us, (signed.person, signed.command.tenant));
         // A command about a tenant that is not here is denied in the node's log.
         let log = signed.command.tenant;
         let known = open.partitions.contains_key(&log);
@@ -134,6 +141,36 @@ impl Writer {
         if let Some((to, answer)) = out {
             answers.push(Answer::Command(to, answer));
         }
+        Ok(())
+    }
+
+    /// Judges what an operator says to another's request.
+    pub(super) fn approval(
+        &mut self,
+        st: &mut Stage,
+        approval: &super::ask::SignedApproval,
+        reply: oneshot::Sender<super::ask::CommandReply>,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), String> {
+        let outage = self.outage();
+        let here = self.parts.node_id;
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let Some(node) = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control)) else {
+            return Ok(());
+        };
+        let judge =
+            Judge { here, node: &node, outage, now_us: st.now.wall_us, node_size: 0, over_limit: false };
+        let log = approval.approval.tenant;
+        let log = if open.partitions.contains_key(&log) { log } else { TenantUid::NODE };
+        let store = Arc::clone(&open.store);
+        let Some(live) = open.partitions.get_mut(&log) else { return Ok(()) };
+        if live.rolled_back {
+            answers.push(Answer::Command(reply, Err(super::ask::Denial::bare(Reason::LogRolledBack))));
+            return Ok(());
+        }
+        let out =
+            self.proposals.approve(live, st, &store, &judge, approval, reply).map_err(|e| e.to_string())?;
+        answers.extend(out.map(|(to, answer)| Answer::Command(to, answer)));
         Ok(())
     }
 
@@ -159,7 +196,8 @@ impl Writer {
             live.log.set_checkpoint(&mut st.batch, &live.p, cp.size, signed.clone(), &*random);
             live.unsigned_since = (live.unsigned() > 0).then_some(st.now.mono_us);
             live.dirty = true;
-            let judge = Judge { here, node: &node, outage, now_us: st.now.wall_us };
+            let judge =
+                Judge { here, node: &node, outage, now_us: st.now.wall_us, node_size: 0, over_limit: false };
             for p in self.proposals.covered(id.tenant, cp.size) {
                 let creates = match &p.signed.command.operation {
                     Operation::TenantCreate { tenant_uid, tenant_id } => {
@@ -216,6 +254,31 @@ impl Writer {
             node.control_fact(st, fact).map_err(|e| e.to_string())?;
         }
         Ok(())
+    }
+}
+
+/// What a command is judged by. One person tightens only so many tenants in a while: a stolen key must not switch off
+/// the whole node (SPEC, invariant 3).
+fn judge<'a>(
+    open: &Open,
+    here: conductor_shared::ids::NodeId,
+    node: &'a conductor_shared::fold::ControlState,
+    outage: conductor_shared::class::Outage,
+    now_us: u64,
+    (person, tenant): (conductor_shared::ids::PersonId, TenantUid),
+) -> Judge<'a> {
+    let since = now_us.saturating_sub(open.tighten.window_us);
+    let others = open
+        .partitions
+        .iter()
+        .filter(|(t, l)| **t != tenant && l.tightened.get(&person).is_some_and(|at| *at > since));
+    Judge {
+        here,
+        node,
+        outage,
+        now_us,
+        node_size: open.partitions.get(&TenantUid::NODE).map_or(0, |n| n.log.size()),
+        over_limit: others.count() >= open.tighten.tenants,
     }
 }
 

@@ -220,6 +220,15 @@ fn notice(got: &Result<CommandOutcome, Refusal>) -> Notice {
             ],
             good: true,
         },
+        Ok(o) if o.status == CommandStatus::Requested => Notice {
+            title: "Waits for another person".into(),
+            lines: vec![
+                "Nothing has changed yet. Another person approves it with:".into(),
+                format!("conductor approval give {}", o.command_id),
+                format!("receipt {}", o.receipt.index),
+            ],
+            good: true,
+        },
         Ok(o) => {
             let mut lines = vec!["It was abandoned: nothing was loosened.".to_owned()];
             lines.extend(o.reasons.iter().map(|r| format!("{r}: {} {}", r.meaning().trim(), r.mend())));

@@ -38,6 +38,7 @@ fn preview() -> Preview {
         newly_denied: 0,
         by_workflow: vec![],
         open_runs_stopped: 0,
+        approvals: 0,
     }
 }
 

@@ -8,7 +8,8 @@ use crate::client::endpoint::Endpoint;
 use crate::client::resolve::TenantName;
 use clap::{Args, Parser, Subcommand};
 use conductor_shared::fact::{ActorType, Env};
-use conductor_shared::ids::Ident;
+use conductor_shared::ids::{CommandId, Ident, PersonId};
+use conductor_shared::operator::{ROLES, parse_roles, roles_text};
 use conductor_shared::quota::QuotaKind;
 use conductor_shared::ramp::{Selector, parse_percent};
 use std::path::PathBuf;
@@ -94,6 +95,15 @@ pub enum Command {
     /// Tokens of workloads
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Local users that a tenant lets in without a token
+    #[command(subcommand)]
+    Peer(PeerCommand),
+    /// Persons, their keys and roles
+    #[command(subcommand)]
+    Operator(OperatorCommand),
+    /// What waits for a second person: list, show, give, refuse
+    #[command(subcommand)]
+    Approval(ApprovalCommand),
     /// Receipts: list, show, export
     #[command(subcommand)]
     Receipts(ReceiptsCommand),
@@ -277,6 +287,149 @@ pub enum TokenCommand {
     },
     /// All tokens of a tenant
     List(TenantArg),
+}
+
+/// `conductor peer`
+#[derive(Debug, Subcommand)]
+pub enum PeerCommand {
+    /// Let a local user in on the tenant's own socket
+    Allow(PeerArgs),
+    /// Shut them out
+    Deny(PeerArgs),
+    /// Users that are let in
+    List(TenantArg),
+}
+
+/// A local user, to change.
+#[derive(Debug, Clone, Args)]
+pub struct PeerArgs {
+    /// Display id or uid of the tenant
+    pub tenant: TenantName,
+    /// Unix user id
+    pub uid: u32,
+    /// How.
+    #[command(flatten)]
+    pub change: ChangeArgs,
+}
+
+/// `conductor operator`
+#[derive(Debug, Subcommand)]
+pub enum OperatorCommand {
+    /// Who holds which keys and roles
+    List,
+    /// Sign whose key --key is, for an admin to enrol; needs no agent
+    Statement {
+        /// Short name of the person
+        name: Ident,
+        /// The person, for another key of somebody who has one; a new one unless given
+        #[arg(long, value_name = "ID", value_parser = person)]
+        person: Option<PersonId>,
+        /// Write the statement to this new file
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Enrol the key of a statement; takes a second person
+    Enrol {
+        /// The statement's file
+        file: PathBuf,
+        /// Roles, as in "operator approver"; with @UID for one tenant alone
+        #[arg(long, value_name = "ROLES", value_parser = roles)]
+        roles: RoleSet,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Set a person's roles; granting takes a second person
+    Roles {
+        /// Name or id of the person
+        name: String,
+        /// Roles, as in "operator approver"
+        #[arg(value_parser = roles)]
+        roles: Option<RoleSet>,
+        /// Take all roles away
+        #[arg(long)]
+        none: bool,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Shut a person out for now
+    Suspend {
+        /// Name or id of the person
+        name: String,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Let them in again; takes a second person
+    Resume {
+        /// Name or id of the person
+        name: String,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Shut a key out for ever
+    Revoke {
+        /// Minisign key id, 16 hex digits
+        #[arg(value_parser = key_id)]
+        key: String,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+/// Roles of a person.
+pub type RoleSet = std::collections::BTreeSet<String>;
+
+fn roles(text: &str) -> Result<RoleSet, String> {
+    let words: RoleSet = text.split([' ', ',']).filter(|w| !w.is_empty()).map(str::to_owned).collect();
+    parse_roles(&roles_text(&words)).ok_or_else(|| {
+        format!("expected words of: {}; each alone or with @ and a tenant's uid", ROLES.join(", "))
+    })
+}
+
+fn person(text: &str) -> Result<PersonId, String> {
+    text.parse().map_err(|_| "expected 32 hex digits".into())
+}
+
+fn key_id(text: &str) -> Result<String, String> {
+    let hex = text.len() == 16 && text.bytes().all(|c| c.is_ascii_hexdigit());
+    if hex {
+        Ok(text.to_ascii_uppercase())
+    } else {
+        Err("expected 16 hex digits, as minisign shows them".into())
+    }
+}
+
+/// `conductor approval`
+#[derive(Debug, Subcommand)]
+pub enum ApprovalCommand {
+    /// What waits
+    List,
+    /// One request, read from the text that would be approved
+    Show {
+        /// Its id
+        #[arg(value_parser = command_id)]
+        command: CommandId,
+    },
+    /// Approve it
+    Give {
+        /// Its id
+        #[arg(value_parser = command_id)]
+        command: CommandId,
+    },
+    /// Refuse it; whoever asked takes it back this way
+    Refuse {
+        /// Its id
+        #[arg(value_parser = command_id)]
+        command: CommandId,
+    },
+}
+
+fn command_id(text: &str) -> Result<CommandId, String> {
+    text.parse().map_err(|_| "expected 32 hex digits; see: conductor approval list".into())
 }
 
 /// `conductor receipts`

@@ -124,6 +124,9 @@ fn blast_radius(out: &mut String, p: &Preview) {
             row.workflow_type, row.requests, row.newly_allowed, row.newly_denied
         );
     }
+    if p.approvals > 0 {
+        let _ = writeln!(out, "approvals  {} by other persons, before it takes effect", p.approvals);
+    }
     if p.open_runs_stopped > 0 {
         let _ = writeln!(out, "open runs  {} would be stopped at their next step", p.open_runs_stopped);
     }
@@ -143,9 +146,16 @@ pub fn state(pairs: &[String]) -> String {
 
 /// What became of a command.
 fn told(o: &CommandOutcome, c: &Command, tenant: &str) -> Output {
-    let done = o.status == CommandStatus::Effective;
+    let done = matches!(o.status, CommandStatus::Effective | CommandStatus::Requested);
     let mut text = String::new();
-    let word = if done { "effective" } else { "abandoned: it never takes effect" };
+    let word = match o.status {
+        CommandStatus::Effective => "effective".to_owned(),
+        CommandStatus::Requested => {
+            format!("waits for another person: conductor approval give {}", c.command_id)
+        }
+        CommandStatus::Refused => "refused: it never takes effect".to_owned(),
+        CommandStatus::Abandoned => "abandoned: it never takes effect".to_owned(),
+    };
     let _ = writeln!(text, "{} {} for {tenant}: {word}", c.operation.name(), c.operation.object());
     let _ = writeln!(text, "class      {}", o.class.as_str());
     let _ = writeln!(text, "before     {}", state(&o.before));

@@ -82,6 +82,7 @@ async fn preview(
         newly_denied: 0,
         by_workflow: vec![],
         open_runs_stopped: 2,
+        approvals: 0,
     })
 }
 

@@ -7,7 +7,7 @@
 use super::error::ClientError;
 use super::session::ReadSession;
 use conductor_shared::clock::SECOND;
-use conductor_shared::command::{Audience, Command, MAX_REASON, Operation, TYPE_LINE};
+use conductor_shared::command::{Audience, Command, MAX_LIFE_US, MAX_REASON, Operation, TYPE_LINE};
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::http::{CommandOutcome, NodeInfo, Preview, PreviewRequest};
 use conductor_shared::ids::{CommandId, NodeId, TenantUid, unhex};
@@ -15,6 +15,8 @@ use conductor_shared::shown::{Text, is_unshowable};
 
 /// How long a command lives, microseconds.
 pub const LIFE_US: u64 = 300 * SECOND;
+/// How long one lives that waits for other persons.
+pub const REQUEST_LIFE_US: u64 = MAX_LIFE_US - SECOND;
 
 /// Bytes nobody can guess.
 pub fn random<const N: usize>() -> Result<[u8; N], ClientError> {
@@ -49,6 +51,7 @@ impl Prepared {
         operation: Operation,
         base: Option<[u8; 32]>,
         why: Text,
+        life_us: u64,
     ) -> Result<Self, ClientError> {
         let command = Command {
             command_id: CommandId(random()?),
@@ -58,7 +61,7 @@ impl Prepared {
             operation,
             reason: why,
             issued_at_us: now_us,
-            expires_at_us: now_us.saturating_add(LIFE_US),
+            expires_at_us: now_us.saturating_add(life_us),
             nonce: random()?,
         };
         let this = Self { bytes: command.text() };
@@ -134,6 +137,8 @@ pub async fn plan(
         }
         _ => None,
     };
-    let prepared = Prepared::compose(node.node_id, node.now_us, tenant, operation, base, why)?;
+    let waits = preview.as_ref().is_some_and(|p| p.approvals > 0);
+    let life_us = if waits { REQUEST_LIFE_US } else { LIFE_US };
+    let prepared = Prepared::compose(node.node_id, node.now_us, tenant, operation, base, why, life_us)?;
     Ok(Plan { prepared, preview, node })
 }

@@ -8,7 +8,7 @@ use super::error::ClientError;
 use super::tls;
 use conductor_shared::http::{
     Challenge, CommandOutcome, Consistency, LogHead, NodeInfo, Preview, PreviewRequest, Problem,
-    ReceiptBundle, ReceiptPage, SessionOpened, SignedText, TenantDetail, TenantList, Totals,
+    ReceiptBundle, ReceiptPage, RequestList, SessionOpened, SignedText, TenantDetail, TenantList, Totals,
 };
 use conductor_shared::ids::TenantUid;
 use conductor_shared::reason::Reason;
@@ -116,6 +116,16 @@ impl Agent {
     /// `POST /v1/commands`
     pub async fn command(&self, signed: &SignedText) -> Result<CommandOutcome, ClientError> {
         self.json(Call::post("command", "/v1/commands", None, Some(signed))).await
+    }
+
+    /// `POST /v1/approvals`
+    pub async fn approval(&self, signed: &SignedText) -> Result<CommandOutcome, ClientError> {
+        self.json(Call::post("approval", "/v1/approvals", None, Some(signed))).await
+    }
+
+    /// `GET /v1/approvals`
+    pub async fn approvals(&self, bearer: &Bearer) -> Result<RequestList, ClientError> {
+        self.json(Call::get("approval_list", "/v1/approvals", bearer)).await
     }
 
     /// `GET /v1/node`

@@ -109,6 +109,7 @@ async fn preview(State(s): State<Shared>, Json(b): Json<PreviewRequest>) -> Resp
         newly_denied: 0,
         by_workflow: vec![],
         open_runs_stopped: 0,
+        approvals: 0,
     };
     Json(p).into_response()
 }
@@ -229,7 +230,7 @@ fn reasons_are_checked_before_signing() {
     for bad in ["", "  ", "a\nb", "a\u{202e}b", &"x".repeat(201)] {
         assert!(commands::reason(bad).is_err(), "{bad:?}");
     }
-    let bad = Prepared::compose(NodeId([1; 16]), 1, TENANT, cap(), None, Text::new("a\nnonce: 1"));
+    let bad = Prepared::compose(NodeId([1; 16]), 1, TENANT, cap(), None, Text::new("a\nnonce: 1"), 1);
     assert!(matches!(bad, Err(ClientError::Usage(_))));
 }
 

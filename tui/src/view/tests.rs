@@ -170,6 +170,7 @@ fn preview() -> Preview {
         newly_denied: 0,
         by_workflow: vec![row("etl", 41_000, 17_000), row("train", 7_211, 2_304)],
         open_runs_stopped: 0,
+        approvals: 0,
     }
 }
 

@@ -223,6 +223,7 @@ fn answer(path: &str, body: &[u8], commands: &Mutex<Vec<String>>) -> (&'static s
             newly_denied: 0,
             by_workflow: vec![],
             open_runs_stopped: 0,
+            approvals: 0,
         });
     }
     if path.contains("/receipts?") {

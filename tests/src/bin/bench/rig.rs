@@ -9,7 +9,7 @@ use conductor_agent::writer::ask::{Ask, Op, Signed};
 use conductor_agent::writer::commit::CheckpointJob;
 use conductor_agent::writer::queue::Queues;
 use conductor_agent::writer::view::Board;
-use conductor_agent::writer::{Parts, Writer};
+use conductor_agent::writer::{Parts, TightenLimit, Writer};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::clock::Clock;
 use conductor_shared::command::{Audience, Command, Operation};
@@ -65,6 +65,7 @@ fn parts(
         node_id: board.node_id,
         limits: SpaceLimits::default(),
         lease_us: 3_600_000_000,
+        tighten: TightenLimit { tenants: usize::MAX, window_us: 0 },
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         random: Arc::new(OsRandom::default()),
         queues: Arc::clone(queues),

@@ -1,0 +1,239 @@
+//! Persons, keys and roles: what takes two, what one does alone, and how it is attacked.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use conductor_shared::checkpoint::key_id;
+use conductor_shared::command::{Command, Operation};
+use conductor_shared::ids::{Ident, PersonId, TenantUid};
+use conductor_shared::operator::{Answer, Approval, key_statement, parse_roles};
+use conductor_tests::{Node, wait_for};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+const NODE: TenantUid = TenantUid::NODE;
+
+fn node(persons: &[&str]) -> Node {
+    Node::start_with(tempfile::tempdir().unwrap(), "", persons)
+}
+
+/// The node's operators by name of the person: person id and key id.
+fn operators(node: &Node) -> Value {
+    let zeros = NODE.to_string();
+    node.operator().get(&format!("/v1/tenants/{zeros}")).json()["control"]["operators"].clone()
+}
+
+fn person(node: &Node, name: &str) -> PersonId {
+    let all = operators(node);
+    let found = all.as_object().unwrap().values().find(|k| k["name"] == name).expect("a person");
+    found["person"].as_str().unwrap().parse().unwrap()
+}
+
+fn enrol(node: &Node, person: PersonId, name: &str, key: &str, public_key: &str, roles: &str) -> Operation {
+    let name = Ident::new(name).unwrap();
+    let signed = node.signed_by(key, &key_statement(person, &name, public_key));
+    Operation::OperatorEnrol {
+        person,
+        name,
+        public_key: public_key.to_owned(),
+        roles: parse_roles(roles).unwrap(),
+        proof: STANDARD.encode(signed["signature"].as_str().unwrap()),
+    }
+}
+
+fn approval(node: &Node, c: &Command, verdict: Answer) -> Approval {
+    let now = node.operator().get("/v1/node").json()["now_us"].as_u64().unwrap();
+    Approval {
+        command_id: c.command_id,
+        command_digest: Sha256::digest(c.text()).into(),
+        node: node.id,
+        tenant: c.tenant,
+        verdict,
+        issued_at_us: now,
+        expires_at_us: now + 60_000_000,
+        nonce: [1; 16],
+    }
+}
+
+/// What a person's answer to a request comes to: its status, or the reasons of a denial.
+fn answer(node: &Node, who: &str, a: &Approval) -> Vec<String> {
+    let body = if who == "ana" { node.signed(&a.text()) } else { node.signed_by(who, &a.text()) };
+    let r = node.client("").post("/v1/approvals", &body);
+    assert!(r.json()["receipt"]["index"].is_u64(), "always a receipt: {}", String::from_utf8_lossy(&r.body));
+    if r.status == 200 { vec![r.json()["status"].as_str().unwrap().to_owned()] } else { r.reasons() }
+}
+
+fn approve(node: &Node, who: &str, c: &Command) -> Vec<String> {
+    answer(node, who, &approval(node, c, Answer::Approve))
+}
+
+fn by(node: &Node, who: &str, c: &Command) -> conductor_tests::Answer {
+    node.client("").post("/v1/commands", &node.signed_by(who, &c.text()))
+}
+
+fn requested(node: &Node, op: Operation) -> Command {
+    let c = node.compose(NODE, op);
+    let r = node.send(&c);
+    assert_eq!(r.json()["status"], "requested", "{}", String::from_utf8_lossy(&r.body));
+    c
+}
+
+/// SPEC invariant 4: a key comes in with its own proof and the word of two persons; neither the requester, an edited
+/// digest, nor a key that is younger than the request counts; a restart in between changes nothing.
+#[test]
+fn enrolment_takes_two_persons() {
+    let mut node = node(&["ben", "cleo:viewer,operator"]);
+    let dan = PersonId([7; 16]);
+    let public = node.new_key("dan");
+    let op = enrol(&node, dan, "dan", "dan", &public, "approver operator viewer");
+    let c = requested(&node, op.clone());
+    let kill = Operation::KillSet { selector: "*/*".parse().unwrap(), drain: false };
+    let a = node.tenant("acme");
+    assert_eq!(by(&node, "dan", &node.compose(a.uid, kill.clone())).reasons(), ["signature_invalid"]);
+    assert_eq!(approve(&node, "ana", &c), ["self_approval"]);
+    assert_eq!(approve(&node, "cleo", &c), ["role_missing"]);
+    let mut edited = approval(&node, &c, Answer::Approve);
+    edited.command_digest[0] ^= 1;
+    assert_eq!(answer(&node, "ben", &edited), ["base_stale"]);
+    let elsewhere =
+        Approval { node: conductor_shared::ids::NodeId([9; 16]), ..approval(&node, &c, Answer::Approve) };
+    assert_eq!(answer(&node, "ben", &elsewhere), ["command_audience"]);
+    let list = node.operator().get("/v1/approvals").json();
+    let row = &list["requests"][0];
+    assert_eq!(
+        (row["text"].as_str(), &row["person"], &row["approved"]),
+        (Some(c.text().as_str()), &json!("ana"), &json!([]))
+    );
+    // A request by ben that is older than dan's key.
+    let grant = Operation::OperatorRoles {
+        person: person(&node, "cleo"),
+        roles: parse_roles("approver operator").unwrap(),
+    };
+    let older = node.compose(NODE, grant);
+    assert_eq!(by(&node, "ben", &older).json()["status"], "requested");
+    node.kill_agent();
+    node.start_agent();
+    assert_eq!(approve(&node, "ben", &c), ["effective"]);
+    assert_eq!(approve(&node, "ben", &c), ["object_unknown"], "once");
+    assert!(node.send(&c).reasons().contains(&"command_replayed".to_owned()));
+    assert_eq!(by(&node, "dan", &node.compose(a.uid, kill)).json()["status"], "effective");
+    assert_eq!(approve(&node, "dan", &older), ["approver_too_new"]);
+    assert_eq!(approve(&node, "ana", &older), ["effective"]);
+    // The same key again, for whomever, and proofs that are not.
+    let again = node.compose(NODE, enrol(&node, PersonId([8; 16]), "eve", "dan", &public, "viewer"));
+    assert_eq!(node.send(&again).reasons(), ["object_exists"]);
+    let mut node = node;
+    let other = node.new_key("eve");
+    let Operation::OperatorEnrol { proof, .. } = op else { unreachable!() };
+    let good = enrol(&node, PersonId([8; 16]), "eve", "eve", &other, "viewer");
+    let Operation::OperatorEnrol { person, name, public_key, roles, .. } = good.clone() else {
+        unreachable!()
+    };
+    let stolen = Operation::OperatorEnrol { person, name, public_key, roles, proof };
+    assert_eq!(node.send(&node.compose(NODE, stolen)).reasons(), ["proof_invalid"]);
+    let Operation::OperatorEnrol { name, public_key, roles, proof, .. } = good else { unreachable!() };
+    let moved = Operation::OperatorEnrol { person: dan, name, public_key, roles, proof };
+    let r = node.send(&node.compose(NODE, moved)).reasons();
+    assert_eq!(r, ["object_exists", "proof_invalid"]);
+}
+
+/// SPEC invariant 4: two keys of one person are one person.
+#[test]
+fn a_second_key_is_no_second_person() {
+    let mut node = node(&["ben"]);
+    let ana = person(&node, "ana");
+    let public = node.new_key("ana-2");
+    let second = requested(&node, enrol(&node, ana, "ana", "ana-2", &public, "admin approver operator"));
+    assert_eq!(approve(&node, "ben", &second), ["effective"]);
+    let public = node.new_key("eve");
+    let c = requested(&node, enrol(&node, PersonId([8; 16]), "eve", "eve", &public, "admin approver"));
+    assert_eq!(approve(&node, "ana-2", &c), ["self_approval"]);
+    // Whoever asked takes it back; after that nobody can approve it.
+    let back = approval(&node, &c, Answer::Refuse);
+    assert_eq!(answer(&node, "ana-2", &back), ["refused"]);
+    assert_eq!(approve(&node, "ben", &c), ["object_unknown"]);
+    assert!(!operators(&node).as_object().unwrap().values().any(|k| k["name"] == "eve"));
+}
+
+/// Issue 3, Operators and commands: suspending and revoking work alone and at once, also on what is open; coming back
+/// takes two; a revoked key never comes back; and the last admin stays.
+#[test]
+fn shutting_out_is_quick_and_coming_back_is_not() {
+    let node = node(&["ben", "cleo"]);
+    let a = node.tenant("acme");
+    let session = node.session_of("ben").json()["token"].as_str().unwrap().to_owned();
+    assert_eq!(node.client(&session).get("/v1/tenants").status, 200);
+    let ben = person(&node, "ben");
+    let done = node.command(NODE, Operation::OperatorSuspend { person: ben });
+    assert_eq!(done["class"], "tighten");
+    assert_eq!(node.client(&session).get("/v1/tenants").status, 401, "the session ends with the right");
+    assert_eq!(node.session_of("ben").status, 401);
+    let lower = Operation::RampCap { selector: "run/etl".parse().unwrap(), hundredths: 1 };
+    let c = node.compose(a.uid, lower.clone());
+    assert_eq!(by(&node, "ben", &c).reasons(), ["signature_invalid"]);
+    let back = requested(&node, Operation::OperatorResume { person: ben });
+    assert_eq!(approve(&node, "ben", &back), ["signature_invalid"], "not by themself");
+    assert_eq!(approve(&node, "cleo", &back), ["effective"]);
+    assert_eq!(by(&node, "ben", &node.compose(a.uid, lower.clone())).json()["status"], "effective");
+    // A key that was lost: its person shuts it out alone, without any role for it.
+    let key = key_id(node.signed_by("cleo", "x")["public_key"].as_str().unwrap()).unwrap();
+    let c = node.compose(NODE, Operation::OperatorRevoke { key: key.clone() });
+    assert_eq!(by(&node, "cleo", &c).json()["status"], "effective");
+    assert_eq!(by(&node, "cleo", &node.compose(a.uid, lower)).reasons(), ["signature_invalid"]);
+    let public = node.signed_by("cleo", "x")["public_key"].as_str().unwrap().to_owned();
+    let again = enrol(&node, person(&node, "cleo"), "cleo", "cleo", &public, "viewer");
+    assert_eq!(node.send(&node.compose(NODE, again)).reasons(), ["object_exists"]);
+    let cleo = operators(&node)[&key].clone();
+    assert!(cleo["revoked"].is_u64(), "it stays on record: {cleo}");
+    node.command(NODE, Operation::OperatorSuspend { person: ben });
+    let me = node.compose(NODE, Operation::OperatorSuspend { person: person(&node, "ana") });
+    assert_eq!(node.send(&me).reasons(), ["last_admin"]);
+}
+
+/// SPEC invariant 3: a stolen key tightens so many tenants and not one more; a second person lets it go on.
+#[test]
+fn tightening_is_no_weapon() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut node = Node::start_with(dir, "", &["ben"]);
+    let tenants: Vec<_> = (0..7).map(|i| node.tenant(&format!("t{i}"))).collect();
+    let kill = |n: usize| {
+        node.compose(tenants[n].uid, Operation::KillSet { selector: "*/*".parse().unwrap(), drain: false })
+    };
+    let status = |c: &Command| node.send(c).json()["status"].as_str().unwrap_or("denied").to_owned();
+    for n in 0..5 {
+        assert_eq!(status(&kill(n)), "effective", "tenant {n}");
+    }
+    let sixth = kill(5);
+    assert_eq!(status(&sixth), "requested", "the sixth takes a second person");
+    assert_eq!(status(&kill(0)), "effective", "those that were tightened go on being tightened");
+    assert_eq!(by(&node, "ben", &kill(6)).json()["status"], "effective", "another person has their own");
+    assert_eq!(approve(&node, "ana", &sixth), ["self_approval"]);
+    assert_eq!(approve(&node, "ben", &sixth), ["effective"]);
+    let seventh = kill(6);
+    node.kill_agent();
+    node.start_agent();
+    assert_eq!(node.send(&seventh).json()["status"], "requested", "a restart forgets nothing");
+}
+
+/// SPEC invariant 3, rows loosen and irreversible: while the signer is out nobody comes in and nothing is approved;
+/// shutting out goes on.
+#[test]
+fn no_enrolment_without_the_signer() {
+    let mut node = node(&["ben", "cleo"]);
+    let public = node.new_key("eve");
+    let op = enrol(&node, PersonId([8; 16]), "eve", "eve", &public, "viewer");
+    let c = requested(&node, op.clone());
+    node.kill_signer();
+    let up = |node: &Node| {
+        let text = String::from_utf8(node.client("").get("/metrics").body).unwrap();
+        text.contains("\nconductor_signer_up 1\n")
+    };
+    // Tightening goes on, and tells the agent that nobody signs.
+    let cleo = person(&node, "cleo");
+    assert_eq!(node.command(NODE, Operation::OperatorSuspend { person: cleo })["status"], "effective");
+    wait_for("the agent notices", 20, || (!up(&node)).then_some(()));
+    assert_eq!(node.send(&node.compose(NODE, op)).reasons(), ["signer_unavailable"]);
+    assert_eq!(approve(&node, "ben", &c), ["signer_unavailable"]);
+    node.start_signer();
+    wait_for("the signer is back", 30, || up(&node).then_some(()));
+    assert_eq!(approve(&node, "ben", &c), ["effective"], "the request waited");
+}
