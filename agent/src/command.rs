@@ -92,6 +92,8 @@ pub fn role(op: &Operation) -> &'static str {
         Operation::QuotaSet { .. }
         | Operation::WorkflowRegister { .. }
         | Operation::WorkflowRetire { .. }
+        | Operation::WorkflowPin { .. }
+        | Operation::WorkflowUnpin { .. }
         | Operation::TokenIssue { .. }
         | Operation::PeerAllow { .. }
         | Operation::OperatorEnrol { .. }
@@ -169,6 +171,9 @@ pub fn objections(
         | Operation::OperatorResume { person }
             if log.keys_of(*person).next().is_none() =>
         {
+            reasons.add(Reason::ObjectUnknown);
+        }
+        Operation::WorkflowPin { workflow, .. } if !log.workflows.contains(workflow) => {
             reasons.add(Reason::ObjectUnknown);
         }
         Operation::OperatorRevoke { key } if !log.operators.contains_key(key) => {

@@ -21,7 +21,7 @@ fn an_allow_allocates_nothing() {
     ];
     let control = ops.iter().fold(ControlState::default(), |s, op| s.after(op));
     let mut gate = Gate::default();
-    let request = RunRequest { action: "run", workflow: &etl, subject: b"customer-0001" };
+    let request = RunRequest { action: "run", workflow: &etl, subject: b"customer-0001", prompt: None };
     let mut decide = || {
         let (run, ramped) = start_run(&mut gate, &control, &[3; 32], 10, black_box(request));
         let (step, _) = start_step(&mut gate, &control, 10, ("run", "etl"), 3, 1_000_000);

@@ -162,6 +162,10 @@ fn looser(before: &ControlState, after: &ControlState) -> bool {
         s.tenants.iter().map(|(u, t)| (u.clone(), t.name.to_string())).collect()
     };
     !after.workflows.is_subset(&before.workflows)
+        || after.workflows.iter().any(|w| {
+            let pinned = before.prompts.get(w);
+            pinned.is_some() && after.prompts.get(w) != pinned
+        })
         || !live(after).is_subset(&live(before))
         || !after.peers.is_subset(&before.peers)
         || !able(after).is_subset(&able(before))
@@ -233,7 +237,10 @@ mod tests {
             (kind.clone(), 0u64..1000).prop_map(|(kind, limit)| Operation::QuotaSet { kind, limit }),
             (kind, 0u64..1000).prop_map(|(kind, limit)| Operation::QuotaCap { kind, limit }),
             workflow.clone().prop_map(|workflow| Operation::WorkflowRegister { workflow }),
-            workflow.prop_map(|workflow| Operation::WorkflowRetire { workflow }),
+            workflow.clone().prop_map(|workflow| Operation::WorkflowRetire { workflow }),
+            (workflow.clone(), 0u8..3)
+                .prop_map(|(workflow, n)| Operation::WorkflowPin { workflow, prompt_sha256: [n; 32] }),
+            workflow.prop_map(|workflow| Operation::WorkflowUnpin { workflow }),
             token.clone().prop_map(|token| Operation::TokenIssue {
                 token,
                 name: Ident::new("t").unwrap(),
@@ -278,6 +285,11 @@ mod tests {
             }
             for k in QuotaKind::ALL { prop_assert!(s.quotas.get(k).granted <= first.quotas.get(k).granted); }
             prop_assert!(s.workflows.is_subset(&first.workflows));
+            for w in &s.workflows {
+                for declared in [None, Some(&[0; 32]), Some(&[1; 32]), Some(&[2; 32])] {
+                    prop_assert!(!s.prompt_fits(w, declared) || first.prompt_fits(w, declared));
+                }
+            }
             prop_assert!(s.peers.is_subset(&first.peers));
             for (id, k) in s.operators.iter().filter(|(_, k)| k.live()) {
                 let before = &first.operators[id];

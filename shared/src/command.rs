@@ -97,6 +97,18 @@ pub enum Operation {
         /// The type.
         workflow: Ident,
     },
+    /// Pins the prompt of a workflow type: a run that declares another, or none, is denied.
+    WorkflowPin {
+        /// The type.
+        workflow: Ident,
+        /// SHA-256 of the prompt.
+        prompt_sha256: [u8; 32],
+    },
+    /// Lifts the pin.
+    WorkflowUnpin {
+        /// The type.
+        workflow: Ident,
+    },
     /// Lets a token in. The secret was made by the operator's console and is never sent; this is its SHA-256.
     TokenIssue {
         /// The token.
@@ -208,6 +220,8 @@ impl Operation {
             Self::QuotaCap { .. } => "quota.cap",
             Self::WorkflowRegister { .. } => "workflow.register",
             Self::WorkflowRetire { .. } => "workflow.retire",
+            Self::WorkflowPin { .. } => "workflow.pin",
+            Self::WorkflowUnpin { .. } => "workflow.unpin",
             Self::TokenIssue { .. } => "token.issue",
             Self::TokenRevoke { .. } => "token.revoke",
             Self::PeerAllow { .. } => "peer.allow",
@@ -233,6 +247,9 @@ impl Operation {
             Self::QuotaSet { kind, .. } | Self::QuotaCap { kind, .. } => format!("quota {}", kind.name()),
             Self::WorkflowRegister { workflow } | Self::WorkflowRetire { workflow } => {
                 format!("workflow {workflow}")
+            }
+            Self::WorkflowPin { workflow, .. } | Self::WorkflowUnpin { workflow } => {
+                format!("prompt {workflow}")
             }
             Self::TokenIssue { token, .. } | Self::TokenRevoke { token } => format!("token {token}"),
             Self::PeerAllow { uid } | Self::PeerDeny { uid } => format!("peer {uid}"),
@@ -262,8 +279,13 @@ impl Operation {
             Self::QuotaSet { kind, limit } | Self::QuotaCap { kind, limit } => {
                 vec![("quota", kind.name().to_owned()), ("limit", limit.to_string())]
             }
-            Self::WorkflowRegister { workflow } | Self::WorkflowRetire { workflow } => {
+            Self::WorkflowRegister { workflow }
+            | Self::WorkflowRetire { workflow }
+            | Self::WorkflowUnpin { workflow } => {
                 vec![("workflow", workflow.to_string())]
+            }
+            Self::WorkflowPin { workflow, prompt_sha256 } => {
+                vec![("workflow", workflow.to_string()), ("prompt_sha256", hex(prompt_sha256))]
             }
             Self::TokenIssue { token, name, secret_sha256 } => vec![
                 ("token", token.to_string()),
@@ -323,6 +345,8 @@ impl Operation {
             "quota.cap" => Self::QuotaCap { kind: quota()?, limit: limit()? },
             "workflow.register" => Self::WorkflowRegister { workflow: ident(0)? },
             "workflow.retire" => Self::WorkflowRetire { workflow: ident(0)? },
+            "workflow.pin" => Self::WorkflowPin { workflow: ident(0)?, prompt_sha256: unhex(arg(1)?)? },
+            "workflow.unpin" => Self::WorkflowUnpin { workflow: ident(0)? },
             "token.issue" => Self::TokenIssue {
                 token: arg(0)?.parse().ok()?,
                 name: ident(1)?,

@@ -5,7 +5,7 @@
 
 use crate::command::Operation;
 use crate::fact::{ChangeClass, ControlFact, Fact};
-use crate::ids::{CommandId, Ident, PersonId, TenantUid, TokenId, hex};
+use crate::ids::{CommandId, Ident, PersonId, TenantUid, TokenId, hex, unhex};
 use crate::operator::{OperatorKey, roles_text};
 use crate::quota::{Grant, Quotas};
 use crate::ramp::{HISTORY, Kill, Ramp, Selector};
@@ -97,6 +97,9 @@ pub struct ControlState {
     pub kills: BTreeMap<Selector, Kill>,
     /// The catalog.
     pub workflows: BTreeSet<Ident>,
+    /// Pinned prompts of workflow types, SHA-256 in hex.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prompts: BTreeMap<Ident, String>,
     /// Tokens, by id in hex.
     pub tokens: BTreeMap<String, Token>,
     /// Local users let in.
@@ -280,6 +283,13 @@ impl ControlState {
             }
             Operation::WorkflowRetire { workflow } => {
                 self.workflows.remove(&workflow);
+                self.prompts.remove(&workflow);
+            }
+            Operation::WorkflowPin { workflow, prompt_sha256 } => {
+                self.prompts.insert(workflow, hex(&prompt_sha256));
+            }
+            Operation::WorkflowUnpin { workflow } => {
+                self.prompts.remove(&workflow);
             }
             Operation::TokenIssue { token, name, secret_sha256 } => {
                 let t = Token { name, secret_sha256: hex(&secret_sha256), revoked: false };
@@ -371,6 +381,9 @@ impl ControlState {
             Operation::WorkflowRegister { workflow } | Operation::WorkflowRetire { workflow } => {
                 if self.workflows.contains(workflow) { pair("registered", "true".into()) } else { vec![] }
             }
+            Operation::WorkflowPin { workflow, .. } | Operation::WorkflowUnpin { workflow } => {
+                self.prompts.get(workflow).map_or(vec![], |p| pair("prompt_sha256", p.clone()))
+            }
             Operation::TokenIssue { token, .. } | Operation::TokenRevoke { token } => {
                 self.tokens.get(&token.to_string()).map_or(vec![], |t| {
                     [pair("name", t.name.to_string()), pair("revoked", t.revoked.to_string())].concat()
@@ -438,6 +451,11 @@ impl ControlState {
             }
         }
         found
+    }
+
+    /// Whether a run of a workflow type may declare this prompt, or none.
+    pub fn prompt_fits(&self, workflow: &Ident, declared: Option<&[u8; 32]>) -> bool {
+        self.prompts.get(workflow).is_none_or(|pinned| declared == unhex::<32>(pinned).as_ref())
     }
 
     /// A tenant of this node by its display id. Node log only.

@@ -47,6 +47,9 @@ pub struct StartRun {
     /// Whom the work is for: the ramp keeps a subject on one side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Text>,
+    /// SHA-256 of the prompt that the workflow runs with, 64 hex digits; asked for where the catalog pins one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_sha256: Option<String>,
 }
 
 fn default_action() -> Ident {

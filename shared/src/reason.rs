@@ -45,6 +45,8 @@ reasons! {
     KilledDraining = "killed_draining", 403, "Find out why it was killed; an operator can lift it.";
     /// The workflow type is not in the tenant's catalog.
     WorkflowUnknown = "workflow_unknown", 403, "Register the workflow type for the tenant.";
+    /// The catalog pins another prompt for the workflow type than the run declares.
+    PromptMismatch = "prompt_mismatch", 403, "Run the workflow with the pinned prompt, or have the new one pinned.";
     /// The run is not known to this agent.
     RunUnknown = "run_unknown", 404, "Start the run first; ask the agent that started it.";
     /// The run is over: finished, cancelled or lost.

@@ -14,6 +14,7 @@ use conductor_shared::reason::Reason;
 use conductor_shared::session::Transport;
 use conductor_shared::shown::Text;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -79,13 +80,16 @@ pub(super) async fn denied(
     told(denial).await
 }
 
-/// How long the answer to a flood is held back.
-const HELD: Duration = Duration::from_millis(250);
+/// How long the answer to a flood is held back at least, milliseconds; and up to twice that, so that a flood which was
+/// held back does not come back all at once.
+const HELD_MS: u32 = 250;
+static HELD_SO_FAR: AtomicU32 = AtomicU32::new(0);
 
 /// A denial as an answer, at the time when it may be given.
 pub(super) async fn told(denial: Denial) -> Refused {
     if denial.held {
-        tokio::time::sleep(HELD).await;
+        let turn = HELD_SO_FAR.fetch_add(1, Ordering::Relaxed).wrapping_mul(97) % HELD_MS;
+        tokio::time::sleep(Duration::from_millis(u64::from(HELD_MS + turn))).await;
     }
     denial.into()
 }

@@ -22,6 +22,7 @@ fn request_fields(name: &str) -> Vec<(&'static str, Value, bool)> {
             ("actor_type", words(&["person", "service", "schedule", "agent"]), true),
             ("action", ident(), false),
             ("subject", text(), false),
+            ("prompt_sha256", json!({"type": "string", "pattern": "^[0-9a-f]{64}$"}), false),
         ]),
         "StartStep" => fields.push(("name", text(), true)),
         "FinishStep" => fields.extend([

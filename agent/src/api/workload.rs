@@ -145,6 +145,12 @@ pub(super) async fn run_start(
     if let Some(s) = &b.subject {
         bounded("subject", s)?;
     }
+    let prompt = match &b.prompt_sha256 {
+        None => None,
+        Some(hex) => Some(conductor_shared::ids::unhex::<32>(hex).ok_or_else(|| {
+            Refused::bad(StatusCode::BAD_REQUEST, "prompt_sha256: expected 64 hex digits, lower case")
+        })?),
+    };
     let subject = b.subject.filter(|s| !s.raw().is_empty());
     r.ask(Op::StartRun {
         workflow: b.workflow_type,
@@ -152,6 +158,7 @@ pub(super) async fn run_start(
         actor: b.actor_type,
         action: b.action,
         subject,
+        prompt,
     })
     .await
 }

@@ -16,13 +16,42 @@ use tokio::sync::oneshot;
 #[derive(Debug, Clone)]
 #[allow(missing_docs)] // fields are those of the HTTP bodies
 pub enum Op {
-    StartRun { workflow: Ident, env: Env, actor: ActorType, action: Ident, subject: Option<Text> },
-    StartStep { run: RunId, name: Text },
-    FinishStep { run: RunId, step: u64, outcome: Outcome, claimed_us: u64, bytes_in: u64, bytes_out: u64 },
-    Heartbeat { run: RunId },
-    Approve { run: RunId, name: Text, approver: Text, approved: bool },
-    FinishRun { run: RunId, outcome: Outcome },
-    CancelRun { run: RunId },
+    StartRun {
+        workflow: Ident,
+        env: Env,
+        actor: ActorType,
+        action: Ident,
+        subject: Option<Text>,
+        prompt: Option<[u8; 32]>,
+    },
+    StartStep {
+        run: RunId,
+        name: Text,
+    },
+    FinishStep {
+        run: RunId,
+        step: u64,
+        outcome: Outcome,
+        claimed_us: u64,
+        bytes_in: u64,
+        bytes_out: u64,
+    },
+    Heartbeat {
+        run: RunId,
+    },
+    Approve {
+        run: RunId,
+        name: Text,
+        approver: Text,
+        approved: bool,
+    },
+    FinishRun {
+        run: RunId,
+        outcome: Outcome,
+    },
+    CancelRun {
+        run: RunId,
+    },
 }
 
 impl Op {

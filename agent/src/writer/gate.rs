@@ -39,6 +39,8 @@ pub struct RunRequest<'a> {
     pub workflow: &'a conductor_shared::ids::Ident,
     /// Subject, or the run's id.
     pub subject: &'a [u8],
+    /// SHA-256 of the prompt that it declares.
+    pub prompt: Option<&'a [u8; 32]>,
 }
 
 fn backlog(control: &ControlState, unsigned: u64, reasons: &mut Reasons) {
@@ -59,6 +61,9 @@ pub fn start_run<'a>(
     let workflow = request.workflow.as_str();
     if !control.workflows.contains(request.workflow) {
         reasons.add(Reason::WorkflowUnknown);
+    }
+    if !control.prompt_fits(request.workflow, request.prompt) {
+        reasons.add(Reason::PromptMismatch);
     }
     if gate.open_runs >= control.quotas.concurrent_runs.granted {
         reasons.add(Reason::QuotaConcurrentRuns);
@@ -136,7 +141,7 @@ mod tests {
         ]);
         let mut gate = Gate::default();
         let workflow = Ident::new("etl").unwrap();
-        let request = RunRequest { action: "run", workflow: &workflow, subject: b"s" };
+        let request = RunRequest { action: "run", workflow: &workflow, subject: b"s", prompt: None };
         let (reasons, ramped) = start_run(&mut gate, &control, &[0; 32], 5, request);
         let codes: Vec<_> = reasons.iter().map(Reason::code).collect();
         assert_eq!(
@@ -159,10 +164,34 @@ mod tests {
             let control = state(&[etl.clone(), kill(drain)]);
             let mut gate = Gate::default();
             let workflow = Ident::new("etl").unwrap();
-            let request = RunRequest { action: "run", workflow: &workflow, subject: b"s" };
+            let request = RunRequest { action: "run", workflow: &workflow, subject: b"s", prompt: None };
             assert!(!start_run(&mut gate, &control, &[0; 32], 0, request).0.is_empty());
             let (r, _) = start_step(&mut gate, &control, 0, ("run", "etl"), 0, 1);
             assert_eq!(!r.is_empty(), step_denied);
         }
+    }
+
+    /// SPEC, Gates (prompt integrity): a pinned prompt lets that prompt in and no other, and not none.
+    #[test]
+    fn another_prompt_is_denied() {
+        let workflow = Ident::new("agent-native-loop-n4").unwrap();
+        let pinned: [u8; 32] =
+            conductor_shared::ids::unhex("2fcf3ef5535a5dd116439d1fc8a665e03945e1c6981373895fd9344bd486b658")
+                .unwrap();
+        let register = Operation::WorkflowRegister { workflow: workflow.clone() };
+        let pin = Operation::WorkflowPin { workflow: workflow.clone(), prompt_sha256: pinned };
+        let reasons = |control: &ControlState, prompt: Option<&[u8; 32]>| {
+            let request = RunRequest { action: "run", workflow: &workflow, subject: b"s", prompt };
+            let (r, _) = start_run(&mut Gate::default(), control, &[0; 32], 0, request);
+            r.iter().map(Reason::code).collect::<Vec<_>>()
+        };
+        let control = state(&[register.clone(), pin]);
+        assert!(reasons(&control, Some(&pinned)).is_empty());
+        assert_eq!(reasons(&control, Some(&[1; 32])), ["prompt_mismatch"]);
+        assert_eq!(reasons(&control, None), ["prompt_mismatch"]);
+        assert!(
+            reasons(&state(&[register]), Some(&[1; 32])).is_empty(),
+            "without a pin every prompt may run"
+        );
     }
 }

@@ -84,8 +84,9 @@ impl Work<'_> {
             return Ok(Err(Denial::bare(Reason::LogRolledBack)));
         }
         match op {
-            Op::StartRun { workflow, env, actor, action, subject } => {
-                self.start_run(live, st, workflow, (*env, *actor), action, subject.as_ref())
+            Op::StartRun { workflow, env, actor, action, subject, prompt } => {
+                let what = (workflow, action, prompt.as_ref());
+                self.start_run(live, st, what, (*env, *actor), subject.as_ref())
             }
             Op::StartStep { run, name } => self.start_step(live, st, *run, name),
             Op::FinishStep { run, step, outcome, claimed_us, bytes_in, bytes_out } => {
@@ -105,9 +106,8 @@ impl Work<'_> {
         &self,
         live: &mut Live,
         st: &mut Stage,
-        workflow: &Ident,
+        (workflow, action, prompt): (&Ident, &Ident, Option<&[u8; 32]>),
         (env, actor): (Env, ActorType),
-        action: &Ident,
         subject: Option<&Text>,
     ) -> Result<Reply, ReadError> {
         let id = RunId(crate::random::bytes(&*st.random));
@@ -116,6 +116,7 @@ impl Work<'_> {
             action: action.as_str(),
             workflow,
             subject: subject.map_or(by_run.as_bytes(), |s| s.raw().as_bytes()),
+            prompt,
         };
         let unsigned = live.unsigned();
         let control = Arc::clone(&live.control);

@@ -305,3 +305,40 @@ fn bad_input_is_refused_clearly() {
     let page = c.get(&format!("/v1/tenants/{}/receipts?from=-1", a.uid));
     assert!(!String::from_utf8(page.body).unwrap().contains(['\x1b', '\u{202e}']));
 }
+
+/// SPEC, Gates (prompt integrity): a run that declares another prompt than the pinned one is denied with a receipt; a pin
+/// tightens at once, and another pin is a loosening.
+#[test]
+fn a_pinned_prompt_is_kept() {
+    let node = Node::start();
+    let a = node.tenant("acme");
+    let etl = || conductor_shared::ids::Ident::new("etl").unwrap();
+    let pin = |n: u8| Operation::WorkflowPin { workflow: etl(), prompt_sha256: [n; 32] };
+    let mut c = node.client(&a.token);
+    let mut start = |prompt: Option<&str>| {
+        let mut body = run_body(&a, None);
+        if let Some(p) = prompt {
+            body["prompt_sha256"] = json!(p);
+        }
+        c.post("/v1/runs", &body)
+    };
+    let (one, two) = (conductor_shared::ids::hex(&[1; 32]), conductor_shared::ids::hex(&[2; 32]));
+    assert_eq!(start(Some(&one)).status, 200, "nothing is pinned");
+    assert_eq!(node.command(a.uid, pin(1))["class"], "tighten");
+    assert_eq!(start(Some(&one)).status, 200);
+    for wrong in [Some(two.as_str()), None] {
+        let r = start(wrong);
+        assert_eq!((r.status, r.reasons()), (403, vec!["prompt_mismatch".to_owned()]));
+        assert!(r.json()["receipt"]["index"].is_u64());
+    }
+    assert_eq!(start(Some("abc")).status, 400);
+    assert_eq!(start(Some(&one.to_uppercase().replace('1', "A"))).status, 400);
+    assert_eq!(node.command(a.uid, pin(2))["class"], "loosen");
+    assert_eq!(start(Some(&one)).reasons(), ["prompt_mismatch"]);
+    assert_eq!(start(Some(&two)).status, 200);
+    let gone = Operation::WorkflowPin {
+        workflow: conductor_shared::ids::Ident::new("x").unwrap(),
+        prompt_sha256: [1; 32],
+    };
+    assert_eq!(node.send(&node.compose(a.uid, gone)).reasons(), ["object_unknown"]);
+}

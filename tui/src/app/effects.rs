@@ -131,6 +131,17 @@ impl Runner {
                     let _ = out.send(Msg::Receipts(key, got)).await;
                 });
             }
+            Effect::Requests(agent) => {
+                let Some(s) = self.session(agent) else { return };
+                tokio::spawn(async move {
+                    let got = async {
+                        let bearer = s.bearer().await?;
+                        s.agent().approvals(&bearer).await
+                    };
+                    let got = got.await.map(|l| l.requests).map_err(|e| text(&e));
+                    let _ = out.send(Msg::Requests(agent, got)).await;
+                });
+            }
             Effect::Proof { key, index, signer } => {
                 let Some(s) = self.session(key.agent) else { return };
                 tokio::spawn(async move {

@@ -51,6 +51,7 @@ pub(crate) fn key(m: &mut Model, key: KeyEvent, out: &mut Vec<Effect>) {
         Screen::Tenant => &[Scope::Tenant, Scope::Everywhere],
         Screen::Receipts => &[Scope::Receipts, Scope::List, Scope::Everywhere],
         Screen::Receipt => &[Scope::Receipt, Scope::Everywhere],
+        Screen::Approvals => &[Scope::Approvals, Scope::List, Scope::Everywhere],
     };
     if let Some(act) = lookup(key, scopes, m.read_only) {
         screen(m, act, out);
@@ -188,6 +189,7 @@ fn command(m: &mut Model, c: Command, arg: &str, out: &mut Vec<Effect>) -> Resul
             m.tenants.set_filter(arg, m.now.mono_us);
             go(m, Screen::Tenants);
         }
+        Command::Approvals => go(m, Screen::Approvals),
         Command::Filter => filter(m, arg),
         Command::Tenant => {
             m.tenants.selected = Some(named(m, arg)?);
@@ -250,6 +252,8 @@ fn receipts_of(m: &mut Model, key: RowKey) {
     m.screens.push(Screen::Receipts);
 }
 
+const MAINS: usize = Screen::MAIN.len();
+
 fn main_place(m: &Model) -> usize {
     Screen::MAIN.iter().position(|s| Some(s) == m.screens.first()).unwrap_or(0)
 }
@@ -272,9 +276,9 @@ fn screen(m: &mut Model, act: Act, out: &mut Vec<Effect>) {
             let text = if m.screen() == Screen::Receipts { m.receipts.filter() } else { m.tenants.filter() };
             m.layers.push(Layer::Filter(super::input::Input::with(text, 80)));
         }
-        Act::Screen(n) => go(m, Screen::MAIN[usize::from(n) % 3]),
-        Act::NextScreen => go(m, Screen::MAIN[(main_place(m) + 1) % 3]),
-        Act::PreviousScreen => go(m, Screen::MAIN[(main_place(m) + 2) % 3]),
+        Act::Screen(n) => go(m, Screen::MAIN[usize::from(n) % MAINS]),
+        Act::NextScreen => go(m, Screen::MAIN[(main_place(m) + 1) % MAINS]),
+        Act::PreviousScreen => go(m, Screen::MAIN[(main_place(m) + MAINS - 1) % MAINS]),
         Act::Sort => {
             let at = Sort::ALL.iter().position(|s| *s == m.tenants.sort).unwrap_or(0);
             m.tenants.sort = Sort::ALL[(at + 1) % Sort::ALL.len()];
@@ -289,6 +293,9 @@ fn screen(m: &mut Model, act: Act, out: &mut Vec<Effect>) {
         Act::Receipts => {
             let key = match m.screen() {
                 Screen::Overview => Some(RowKey { agent: m.agent, tenant: TenantUid::NODE }),
+                Screen::Approvals => {
+                    m.approvals.selected().map(|w| RowKey { agent: w.agent, tenant: w.row.tenant_uid })
+                }
                 _ => m.tenants.selected,
             };
             if let Some(key) = key {
@@ -332,6 +339,7 @@ fn step(m: &mut Model, by: isize, out: &mut Vec<Effect>) {
             let by = i16::try_from(by.clamp(-1000, 1000)).unwrap_or(0);
             m.receipts.scroll = m.receipts.scroll.saturating_add_signed(by).min(200);
         }
+        Screen::Approvals => m.approvals.step(by),
         Screen::Tenant => {}
     }
 }
@@ -375,6 +383,7 @@ fn copy(m: &mut Model, out: &mut Vec<Effect>) {
         Screen::Overview => {
             m.agents.get(m.agent).and_then(|a| a.info.as_ref()).map(|i| i.node_id.to_string())
         }
+        Screen::Approvals => m.approvals.selected().map(|w| w.row.command_id.to_string()),
         Screen::Tenants | Screen::Tenant => m.tenants.selected.map(|k| k.tenant.to_string()),
         Screen::Receipts | Screen::Receipt => {
             m.receipts.origin.zip(m.receipts.selected).map(|(o, i)| format!("{o} {i}"))
@@ -434,6 +443,9 @@ pub(crate) fn mouse(m: &mut Model, e: MouseEvent) {
                 }
                 Screen::Tenants if m.tenants.offset + n < m.tenants.shown() => {
                     m.tenants.select_place(m.tenants.offset + n);
+                }
+                Screen::Approvals if m.approvals.offset + n < m.approvals.rows.len() => {
+                    m.approvals.place = m.approvals.offset + n;
                 }
                 Screen::Receipts if m.receipts.offset + n < m.receipts.len() => {
                     m.receipts.select_place(m.receipts.offset + n);

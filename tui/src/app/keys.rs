@@ -20,6 +20,8 @@ pub(crate) enum Scope {
     Receipts,
     /// On one receipt.
     Receipt,
+    /// On what waits for a second person.
+    Approvals,
     /// In the menu of actions.
     Menu,
     /// In a dialog.
@@ -30,7 +32,7 @@ pub(crate) enum Scope {
 
 impl Scope {
     /// In the order of the help.
-    pub(crate) const ALL: [Scope; 10] = [
+    pub(crate) const ALL: [Scope; 11] = [
         Self::Everywhere,
         Self::List,
         Self::Overview,
@@ -38,6 +40,7 @@ impl Scope {
         Self::Tenant,
         Self::Receipts,
         Self::Receipt,
+        Self::Approvals,
         Self::Menu,
         Self::Dialog,
         Self::Input,
@@ -53,6 +56,7 @@ impl Scope {
             Self::Tenant => "One tenant",
             Self::Receipts => "Receipts",
             Self::Receipt => "One receipt",
+            Self::Approvals => "Approvals",
             Self::Menu => "Actions, after !",
             Self::Dialog => "In dialogs",
             Self::Input => "While typing",
@@ -122,7 +126,7 @@ const fn c(scope: Scope, keys: &'static str, act: Act, bar: &'static str, help: 
     Binding { scope, keys, act, bar, help, changes: true }
 }
 
-use Scope::{Dialog, Everywhere, Input, List, Menu, Overview, Receipt, Receipts, Tenant, Tenants};
+use Scope::{Approvals, Dialog, Everywhere, Input, List, Menu, Overview, Receipt, Receipts, Tenant, Tenants};
 
 /// The table. In the bottom bar keys stand in this order.
 #[rustfmt::skip]
@@ -139,6 +143,7 @@ pub(crate) const KEYS: &[Binding] = &[
     k(Receipts, "enter", Act::Enter, "proof", "The receipt, with its proof checked here"),
     k(Receipts, "/", Act::Filter, "filter", "Filter: words that a line must have"),
     k(Receipts, "f", Act::Follow, "follow", "Follow the end of the log, or stop"),
+    k(Approvals, "enter l", Act::Receipts, "receipts", "Receipts of the log that the marked request waits in"),
     k(List, "j down", Act::Down, "", "Down"),
     k(List, "k up", Act::Up, "", "Up"),
     k(List, "ctrl-d pagedown", Act::PageDown, "", "A page down"),
@@ -154,6 +159,7 @@ pub(crate) const KEYS: &[Binding] = &[
     k(Everywhere, "1", Act::Screen(0), "", "Overview"),
     k(Everywhere, "2", Act::Screen(1), "", "Tenants"),
     k(Everywhere, "3", Act::Screen(2), "", "Receipts"),
+    k(Everywhere, "4", Act::Screen(3), "", "Approvals: what waits for a second person"),
     k(Everywhere, "tab", Act::NextScreen, "", "Next screen"),
     k(Everywhere, "backtab", Act::PreviousScreen, "", "Previous screen"),
     k(Everywhere, "esc", Act::Back, "back", "Back; it never does anything else"),

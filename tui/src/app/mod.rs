@@ -5,6 +5,7 @@ pub(crate) mod action;
 mod acts;
 mod agents;
 pub(crate) mod alarm;
+pub(crate) mod approvals;
 pub(crate) mod dialog;
 mod effects;
 pub(crate) mod input;

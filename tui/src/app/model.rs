@@ -2,6 +2,7 @@
 
 use super::action::{Ids, Target};
 use super::alarm::Alarm;
+use super::approvals::Approvals;
 use super::dialog::Layer;
 use super::msg::KeyInfo;
 use super::receipts::Receipts;
@@ -142,6 +143,8 @@ pub(crate) enum Screen {
     Tenants,
     /// Receipts of one log.
     Receipts,
+    /// What waits for a second person.
+    Approvals,
     /// One tenant.
     Tenant,
     /// One receipt.
@@ -150,7 +153,7 @@ pub(crate) enum Screen {
 
 impl Screen {
     /// Those with a number key.
-    pub(crate) const MAIN: [Screen; 3] = [Self::Overview, Self::Tenants, Self::Receipts];
+    pub(crate) const MAIN: [Screen; 4] = [Self::Overview, Self::Tenants, Self::Receipts, Self::Approvals];
 }
 
 /// The operator's key.
@@ -184,6 +187,7 @@ pub struct Model {
     pub(crate) agent: usize,
     pub(crate) tenants: Tenants,
     pub(crate) receipts: Receipts,
+    pub(crate) approvals: Approvals,
     /// Where `esc` goes back through; the last one is shown.
     pub(crate) screens: Vec<Screen>,
     pub(crate) layers: Vec<Layer>,
@@ -222,6 +226,7 @@ impl Model {
             agent: 0,
             tenants: Tenants::default(),
             receipts: Receipts::default(),
+            approvals: Approvals::default(),
             screens: vec![Screen::Overview],
             layers: vec![],
             alarms: vec![],
@@ -251,7 +256,7 @@ impl Model {
     pub(crate) fn subject(&self) -> Option<RowKey> {
         match self.screen() {
             Screen::Receipts | Screen::Receipt => self.receipts.key.filter(|k| !k.tenant.is_node()),
-            Screen::Overview => None,
+            Screen::Overview | Screen::Approvals => None,
             Screen::Tenants | Screen::Tenant => self.tenants.selected,
         }
         .or(self.tenants.selected)

@@ -6,7 +6,9 @@ use crate::client::pins::{Checked, Pin};
 use conductor_shared::clock::Now;
 use conductor_shared::command::Operation;
 use conductor_shared::fold::ControlState;
-use conductor_shared::http::{CommandOutcome, NodeInfo, Preview, ReceiptBundle, ReceiptJson, ReceiptPage};
+use conductor_shared::http::{
+    CommandOutcome, NodeInfo, Preview, ReceiptBundle, ReceiptJson, ReceiptPage, RequestRow,
+};
 use conductor_shared::ids::{Origin, TenantUid};
 use conductor_shared::stream::{NodeHealth, Summary};
 use conductor_shared::verify::Report;
@@ -32,6 +34,8 @@ pub(crate) enum Msg {
     Agent(usize, AgentMsg),
     /// Receipts arrived.
     Receipts(RowKey, Result<ReceiptPage, String>),
+    /// What waits for a second person on a node.
+    Requests(usize, Result<Vec<RequestRow>, String>),
     /// A receipt with its proof, and what verifying it here gave.
     Proof(RowKey, u64, Result<Box<(ReceiptBundle, Report)>, String>),
     /// A preview arrived.
@@ -145,6 +149,8 @@ pub(crate) enum Effect {
         /// At most.
         limit: u64,
     },
+    /// Fetch what waits for a second person.
+    Requests(usize),
     /// Fetch a receipt with its proof and verify it.
     Proof {
         /// Whose.

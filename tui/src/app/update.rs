@@ -6,7 +6,7 @@ use super::model::{Key, Link, Model, Screen};
 use super::msg::{AgentMsg, Effect, KeyInfo, Msg, Refusal};
 use super::receipts::Detail;
 use super::tenants::RowKey;
-use super::{agents, input_keys, loosen};
+use super::{agents, approvals, input_keys, loosen};
 use conductor_shared::clock::Now;
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::http::{CommandOutcome, CommandStatus};
@@ -42,6 +42,10 @@ pub(crate) fn update(m: &mut Model, msg: Msg) -> Vec<Effect> {
         }
         Msg::Agent(..) => {}
         Msg::Receipts(key, page) => receipts(m, key, page),
+        Msg::Requests(agent, got) => {
+            m.approvals.take(agent, got);
+            m.dirty = true;
+        }
         Msg::Proof(key, index, got) => {
             if m.receipts.key == Some(key) && m.receipts.detail.as_ref().is_some_and(|(i, _)| *i == index) {
                 let d = got.map_or_else(Detail::Failed, Detail::Ready);
@@ -60,6 +64,7 @@ pub(crate) fn update(m: &mut Model, msg: Msg) -> Vec<Effect> {
     if m.screen() == Screen::Receipts {
         m.receipts.reveal(layout::page(m));
     }
+    m.approvals.reveal(layout::page(m));
     out
 }
 
@@ -78,6 +83,7 @@ fn tick(m: &mut Model, now: Now, out: &mut Vec<Effect>) {
     loosen::tick(m, out);
     agents::check_logs(m, out);
     tail(m, out);
+    approvals::tick(m, out);
     if m.pins.changed && now.mono_us.saturating_sub(m.saved_us) > SAVE_US {
         m.saved_us = now.mono_us;
         m.pins.changed = false;

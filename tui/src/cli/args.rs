@@ -243,8 +243,29 @@ pub enum WorkflowCommand {
     Register(WorkflowArgs),
     /// Take one out
     Retire(WorkflowArgs),
+    /// Pin the prompt of one: runs that declare another are denied
+    Pin {
+        /// Which.
+        #[command(flatten)]
+        workflow: WorkflowArgs,
+        /// SHA-256 of the prompt, 64 hex digits
+        #[arg(long, value_name = "SHA256", value_parser = digest, required_unless_present = "file")]
+        sha256: Option<Digest32>,
+        /// File that holds the prompt
+        #[arg(long, value_name = "FILE", conflicts_with = "sha256")]
+        file: Option<PathBuf>,
+    },
+    /// Lift the pin
+    Unpin(WorkflowArgs),
     /// The catalog
     List(TenantArg),
+}
+
+/// A SHA-256.
+pub type Digest32 = [u8; 32];
+
+fn digest(text: &str) -> Result<Digest32, String> {
+    conductor_shared::ids::unhex(text).ok_or_else(|| "expected 64 hex digits, lower case".into())
 }
 
 /// A workflow type, to change.
@@ -547,6 +568,9 @@ pub struct ReplayArgs {
     /// Subjects are TEXT and the number of the run; without it each run is its own subject
     #[arg(long, value_name = "TEXT")]
     pub subject_prefix: Option<String>,
+    /// SHA-256 of the prompt that the runs declare, where the catalog pins one
+    #[arg(long, value_name = "SHA256", value_parser = digest)]
+    pub prompt: Option<Digest32>,
     /// Steps of one run that may be open at a time
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub parallel: u16,

@@ -37,6 +37,7 @@ pub async fn replay(context: &Context, args: ReplayArgs) -> Result<Output, CliEr
         actor: args.actor,
         action: args.action,
         subject_prefix: args.subject_prefix,
+        prompt_sha256: args.prompt.map(|d| conductor_shared::ids::hex(&d)),
         speed: if args.speed > 0.0 { Speed::Times(args.speed) } else { Speed::Max },
         parallel: args.parallel.into(),
         runs: args.runs.into(),

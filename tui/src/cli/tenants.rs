@@ -12,13 +12,14 @@ use crate::client::keys::write_new;
 use crate::client::resolve::{self, Found, NODE_WORD};
 use conductor_shared::command::Operation;
 use conductor_shared::fold::ControlState;
-use conductor_shared::ids::{TenantUid, TokenId, hex};
+use conductor_shared::ids::{Ident, TenantUid, TokenId, hex};
 use conductor_shared::ramp::percent;
 use conductor_shared::routes::WORKLOAD_TOKEN;
 use conductor_shared::shown::shown;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::path::Path;
 use zeroize::Zeroizing;
 
@@ -112,35 +113,64 @@ fn control(out: &mut String, c: &ControlState) {
 
 /// `conductor workflow`
 pub async fn workflow(context: &Context, command: WorkflowCommand) -> Result<Output, CliError> {
-    let (args, tightens): (WorkflowArgs, bool) = match command {
-        WorkflowCommand::Register(a) => (a, false),
-        WorkflowCommand::Retire(a) => (a, true),
-        WorkflowCommand::List(t) => {
-            let session = context.session().await?;
-            let (found, detail) = detail(&session, &t.tenant).await?;
-            let list = &detail.control.workflows;
-            let mut text = String::new();
-            for w in list {
-                let _ = writeln!(text, "{w}");
+    let (args, make, tightens): (WorkflowArgs, Box<dyn FnOnce(Ident) -> Operation + Send>, bool) =
+        match command {
+            WorkflowCommand::Register(a) => {
+                (a, Box::new(|workflow| Operation::WorkflowRegister { workflow }), false)
             }
-            if list.is_empty() {
-                let _ = writeln!(text, "{} has no workflow types: every run is denied", found.name);
+            WorkflowCommand::Retire(a) => {
+                (a, Box::new(|workflow| Operation::WorkflowRetire { workflow }), true)
             }
-            let json = json!({ "tenant_uid": found.uid, "tenant_id": found.name, "workflows": list });
-            return Ok(Output::ok(text, json));
-        }
-    };
+            WorkflowCommand::Unpin(a) => {
+                (a, Box::new(|workflow| Operation::WorkflowUnpin { workflow }), false)
+            }
+            WorkflowCommand::Pin { workflow, sha256, file } => {
+                let prompt_sha256 = match (sha256, file) {
+                    (Some(d), _) => d,
+                    (None, Some(f)) => digest_of(&f)?,
+                    (None, None) => return Err(CliError::Input("give --sha256 or --file".into())),
+                };
+                (
+                    workflow,
+                    Box::new(move |workflow| Operation::WorkflowPin { workflow, prompt_sha256 }),
+                    false,
+                )
+            }
+            WorkflowCommand::List(t) => {
+                let session = context.session().await?;
+                let (found, detail) = detail(&session, &t.tenant).await?;
+                let (list, prompts) = (&detail.control.workflows, &detail.control.prompts);
+                let mut text = String::new();
+                for w in list {
+                    let pin = prompts.get(w).map_or(String::new(), |p| format!("  prompt {}", shown(p, 64)));
+                    let _ = writeln!(text, "{w}{pin}");
+                }
+                if list.is_empty() {
+                    let _ = writeln!(text, "{} has no workflow types: every run is denied", found.name);
+                }
+                let json = json!({ "tenant_uid": found.uid, "tenant_id": found.name, "workflows": list, "prompts": prompts });
+                return Ok(Output::ok(text, json));
+            }
+        };
     context.may_change()?;
     let session = context.session().await?;
     let tenant = resolve::tenant(&session, &args.tenant).await?;
-    let workflow = args.workflow;
-    let operation = if tightens {
-        Operation::WorkflowRetire { workflow }
-    } else {
-        Operation::WorkflowRegister { workflow }
-    };
+    let operation = make(args.workflow);
     let change = Change { confirm: tenant.name.clone(), tenant, operation, tightens };
     carry_out(context, &session, change, &args.change).await
+}
+
+/// SHA-256 of a file of any length.
+fn digest_of(path: &Path) -> Result<[u8; 32], CliError> {
+    let place = || shown(&path.to_string_lossy(), 200);
+    let mut file = std::fs::File::open(path).map_err(|e| CliError::Input(format!("{}: {e}", place())))?;
+    let (mut h, mut piece) = (Sha256::new(), vec![0; 64 * 1024]);
+    loop {
+        match file.read(&mut piece).map_err(|e| CliError::Input(format!("{}: {e}", place())))? {
+            0 => return Ok(h.finalize().into()),
+            n => h.update(&piece[..n]),
+        }
+    }
 }
 
 /// `conductor token`

@@ -52,6 +52,8 @@ pub struct Options {
     pub action: Ident,
     /// Subjects are this and the number of the run; without it a run is its own subject.
     pub subject_prefix: Option<String>,
+    /// Prompt that the runs declare, SHA-256 in hex.
+    pub prompt_sha256: Option<String>,
     /// How fast.
     pub speed: Speed,
     /// Steps of one run that may be open at a time.
@@ -303,6 +305,7 @@ impl Run {
             env: o.env,
             actor_type: o.actor,
             action: o.action.clone(),
+            prompt_sha256: o.prompt_sha256.clone(),
             subject: o.subject_prefix.as_ref().map(|p| Text::new(format!("{p}{}", self.number))),
         };
         let key = self.key("start");

@@ -155,6 +155,7 @@ fn options() -> Options {
         actor: ActorType::Service,
         action: Ident::new("run").unwrap(),
         subject_prefix: None,
+        prompt_sha256: None,
         speed: Speed::Max,
         parallel: 3,
         runs: 1,

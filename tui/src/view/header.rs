@@ -20,10 +20,14 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
     let mut tabs = vec![Span::styled(" conductor ", look.style(Tone::Title))];
     let main = m.screens.first().copied().unwrap_or(Screen::Overview);
-    for (n, (screen, name)) in
-        [(Screen::Overview, "overview"), (Screen::Tenants, "tenants"), (Screen::Receipts, "receipts")]
-            .into_iter()
-            .enumerate()
+    for (n, (screen, name)) in [
+        (Screen::Overview, "overview"),
+        (Screen::Tenants, "tenants"),
+        (Screen::Receipts, "receipts"),
+        (Screen::Approvals, "approvals"),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let here = screen == main;
         tabs.push(Span::raw(" "));
@@ -240,6 +244,7 @@ fn scopes(m: &Model) -> &'static [Scope] {
         Screen::Tenant => &[Scope::Tenant, Scope::Everywhere],
         Screen::Receipts => &[Scope::Receipts, Scope::Everywhere],
         Screen::Receipt => &[Scope::Receipt, Scope::Everywhere],
+        Screen::Approvals => &[Scope::Approvals, Scope::Everywhere],
     }
 }
 

@@ -1,5 +1,6 @@
 //! Draws a model and decides nothing. One file a screen.
 
+mod approvals;
 mod dialogs;
 pub(crate) mod format;
 mod header;
@@ -34,6 +35,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>) {
         Screen::Tenant => tenant::draw(m, f, p.body),
         Screen::Receipts => receipts::draw(m, f, p.body),
         Screen::Receipt => receipt::draw(m, f, p.body),
+        Screen::Approvals => approvals::draw(m, f, p.body),
     }
     header::status(m, f, p.status);
     header::bar(m, f, p.bar);

@@ -8,11 +8,16 @@ use crate::app::msg::{AgentMsg, Effect, Msg, Refusal};
 use crate::app::sample;
 use crate::app::tenants::RowKey;
 use crate::app::testing::{keys, send, tick};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use conductor_shared::command::{Audience, Command, Operation};
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::http::{
-    CommandOutcome, CommandStatus, Preview, PreviewRow, ReceiptBundle, ReceiptPage, ReceiptRef,
+    CommandOutcome, CommandStatus, Preview, PreviewRow, ReceiptBundle, ReceiptPage, ReceiptRef, RequestRow,
 };
-use conductor_shared::ids::{CommandId, Ident};
+use conductor_shared::ids::{CommandId, Ident, PersonId, TenantUid};
+use conductor_shared::operator::parse_roles;
+use conductor_shared::shown::Text;
 use conductor_shared::stream::{NodeHealth, SignerState};
 use conductor_shared::verify::{Report, Verdict};
 use ratatui::Terminal;
@@ -99,6 +104,70 @@ fn main_screens() {
         let mut m = demo();
         with_receipts(&mut m);
         insta::assert_snapshot!(format!("receipts-{w}x{h}"), draw(&mut m, w, h));
+    }
+}
+
+/// A request as the agent tells it.
+fn request(n: u8, name: &str, why: &str) -> RequestRow {
+    let person = PersonId([n; 16]);
+    let operation = Operation::OperatorEnrol {
+        person,
+        name: Ident::new(name).unwrap(),
+        public_key: STANDARD.encode([&b"Ed"[..], &[n; 40]].concat()),
+        roles: parse_roles("operator viewer").unwrap(),
+        proof: "AAAA".into(),
+    };
+    let command = Command {
+        command_id: CommandId([n; 16]),
+        audience: Audience::Nodes(vec![sample::origin().node]),
+        tenant: TenantUid::NODE,
+        base: Some([1; 32]),
+        operation,
+        reason: Text::new(why),
+        issued_at_us: 1,
+        expires_at_us: 2,
+        nonce: [0; 16],
+    };
+    RequestRow {
+        tenant_uid: TenantUid::NODE,
+        tenant_id: Ident::new("node-1").unwrap(),
+        command_id: command.command_id,
+        text: command.text(),
+        class: ChangeClass::Loosen,
+        person: Ident::new("ana").unwrap(),
+        needed: 1,
+        approved: vec![],
+        expires_at_us: 1_700_000_000_000_000,
+        receipt: ReceiptRef { origin: sample::origin(), index: u64::from(n) },
+    }
+}
+
+/// Issue 3, Console: what waits for a second person is read from the very text that is approved; a text that is
+/// another's is called out; the screen only shows, so read-only has it too.
+#[test]
+fn approvals() {
+    for (w, h) in [(80, 24), (120, 40)] {
+        let mut m = demo();
+        let asked = keys(&mut m, "4");
+        assert!(asked.is_empty());
+        insta::assert_snapshot!(format!("approvals-none-{w}x{h}"), draw(&mut m, w, h));
+        let asked = tick(&mut m, 90_000_000);
+        assert!(asked.contains(&Effect::Requests(0)), "{asked:?}");
+        let false_text = RequestRow { text: request(9, "eve", "x").text, ..request(3, "cleo", "joins") };
+        let list = vec![request(2, "dan", "joins the team"), false_text];
+        send(&mut m, Msg::Requests(0, Ok(list)));
+        send(&mut m, Msg::Requests(0, Err("the agent does not answer".into())));
+        insta::assert_snapshot!(format!("approvals-{w}x{h}"), draw(&mut m, w, h));
+        keys(&mut m, "j");
+        let shown = draw(&mut m, w, h);
+        assert!(shown.contains("do not approve it"), "{shown}");
+        let copied = keys(&mut m, "y");
+        assert_eq!(copied, [Effect::Copy(CommandId([3; 16]).to_string())]);
+        // The marked request stays marked when the list is fetched anew.
+        send(&mut m, Msg::Requests(0, Ok(vec![request(1, "bea", "new"), request(3, "cleo", "joins")])));
+        assert_eq!(m.approvals.selected().unwrap().row.command_id, CommandId([3; 16]));
+        send(&mut m, Msg::Requests(0, Ok(vec![])));
+        assert!(m.approvals.selected().is_none());
     }
 }
 

@@ -116,6 +116,7 @@ fn lanes(core: &Core) -> Vec<Lane> {
             actor: ActorType::Service,
             action: ident("run"),
             subject: None,
+            prompt: None,
         };
         Lane { tenant, run: core.ask(tenant, op).run_id, open: vec![] }
     };

@@ -37,7 +37,7 @@ pub(crate) fn gate(report: &mut Report) {
     let mut gate = Gate::default();
     let begun = Instant::now();
     let mut ours_of = || {
-        let request = RunRequest { action: "run", workflow: &etl, subject: b"customer-0001" };
+        let request = RunRequest { action: "run", workflow: &etl, subject: b"customer-0001", prompt: None };
         let (a, _) = start_run(&mut gate, &control, &[3; 32], 10, black_box(request));
         gate.open_runs = 0;
         let now = u64::try_from(begun.elapsed().as_micros()).unwrap_or(0) + 1_000_000;
