@@ -53,6 +53,9 @@ if wanted_for demo test; then
   have tmux || package tmux "a real terminal for the console, driven by scripts"
   have python3 || package python3 "helpers of the demo and of the end-to-end tests"
 fi
+if wanted_for test bench; then
+  have go || have curl || package curl "fetches the Go compiler that builds OPA, a peer of the policy tests"
+fi
 if wanted_for bench; then
   have redis-server || package redis-server "a peer in the benches; only the binary is wanted, the service stays off"
 fi
@@ -122,6 +125,9 @@ if [ -n "$DENY" ]; then
   rm -rf "$CACHE/build-cargo-deny"
   say "cargo-deny compiled in $((SECONDS - started)) s"
 fi
+
+# A real OPA server, to test against: it says itself what it does.
+if wanted_for test bench; then scripts/opa.sh >/dev/null; fi
 
 # RocksDB says itself that it compiles, and for how long. Its stdout is for eval by whoever runs cargo, not for people.
 scripts/rocksdb.sh >/dev/null

@@ -7,6 +7,7 @@ use crate::api::{Api, router};
 use crate::clock::RealClock;
 use crate::config::{Config, Listen};
 use crate::init::node_id;
+use crate::policy::{Opa, Policy};
 use crate::random::{OsRandom, Random, bytes};
 use crate::scope::Sessions;
 use crate::signer::client::SignerClient;
@@ -42,6 +43,8 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let node = node_id(&config.data, &config.keys, config.space).map_err(StartError::of)?;
     let board = Arc::new(Board::new(node, bytes(&*random)));
     let queues = Arc::new(Queues::default());
+    let opa = config.policy.opa.clone().map(|c| Opa::new(c, tokio::runtime::Handle::current()));
+    let policy = Policy::start(opa, Arc::clone(&clock), &queues);
     let (jobs_in, jobs) = crossbeam_channel::bounded(2);
     let parts = Parts {
         data: config.data.clone(),
@@ -54,6 +57,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         random: Arc::clone(&random),
         queues: Arc::clone(&queues),
         board: Arc::clone(&board),
+        policy: Arc::clone(&policy),
         checkpoints: Some(jobs_in),
         runtime: Some(tokio::runtime::Handle::current()),
     };
@@ -74,6 +78,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         queues: Arc::clone(&queues),
         clock: Arc::clone(&clock),
         random,
+        policy,
         sessions: Sessions::default(),
         node_id: node,
         name: config.name.clone(),

@@ -10,12 +10,14 @@ mod metrics;
 mod openapi;
 mod operator;
 pub mod places;
+mod policy;
 mod preview;
 mod problem;
 mod read;
 mod stream;
 mod workload;
 
+use crate::policy::Policy;
 use crate::random::Random;
 use crate::scope::Sessions;
 use crate::writer::queue::Queues;
@@ -41,6 +43,8 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// Policy.
+    pub policy: Arc<Policy>,
     /// Operators' sessions.
     pub sessions: Sessions,
     /// This node.
@@ -97,6 +101,13 @@ pub fn router(api: Shared) -> Router {
         .route("/v1/tenants/{tenant}/checkpoint", get(read::checkpoint))
         .route("/v1/tenants/{tenant}/consistency", get(read::consistency))
         .route("/v1/tenants/{tenant}/totals", get(read::totals))
+        .route("/v1/policy", get(policy::show))
+        .route(
+            "/v1/policy/bundles",
+            post(policy::upload).layer(DefaultBodyLimit::max(conductor_policies::MAX_ARCHIVE * 3 / 2)),
+        )
+        .route("/v1/policy/bundles/{digest}", get(policy::bundle))
+        .route("/v1/policy/explain", post(policy::explain))
         .route("/v1/stream", get(stream::stream))
         .route("/v1/openapi.json", get(openapi::openapi))
         .route("/healthz", get(metrics::healthz))

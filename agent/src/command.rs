@@ -9,7 +9,7 @@ mod approval;
 mod change;
 
 pub use approval::{MAX_REQUESTS, close};
-pub use change::{Judge, Outgoing, Pending, Proposals, TAKE_EFFECT_US, abandon};
+pub use change::{Judge, Outgoing, Pending, Proposals, TAKE_EFFECT_US, abandon, irreversible};
 
 use crate::writer::ask::{Signed, SignedApproval};
 use base64::Engine as _;
@@ -43,7 +43,8 @@ pub enum VerifyError {
 }
 
 /// Verifies the exact bytes under the enrolled key they claim, then reads them.
-pub fn verify(signed: &SignedText, node: &ControlState) -> Result<Signed, VerifyError> {
+/// `local`: it came over the agent's own unix socket.
+pub fn verify(signed: &SignedText, node: &ControlState, local: bool) -> Result<Signed, VerifyError> {
     let (person, key_id) = verify_key(signed, node)?;
     Ok(Signed {
         command: Command::parse(signed.text.as_bytes())?,
@@ -51,11 +52,16 @@ pub fn verify(signed: &SignedText, node: &ControlState) -> Result<Signed, Verify
         signature: signed.signature.clone(),
         person,
         key_id,
+        local,
     })
 }
 
 /// The same for an approval.
-pub fn verify_approval(signed: &SignedText, node: &ControlState) -> Result<SignedApproval, VerifyError> {
+pub fn verify_approval(
+    signed: &SignedText,
+    node: &ControlState,
+    local: bool,
+) -> Result<SignedApproval, VerifyError> {
     let (person, key_id) = verify_key(signed, node)?;
     Ok(SignedApproval {
         approval: Approval::parse(signed.text.as_bytes()).ok_or(VerifyError::Approval)?,
@@ -63,6 +69,7 @@ pub fn verify_approval(signed: &SignedText, node: &ControlState) -> Result<Signe
         signature: signed.signature.clone(),
         person,
         key_id,
+        local,
     })
 }
 
@@ -101,6 +108,8 @@ pub fn role(op: &Operation) -> &'static str {
         | Operation::OperatorSuspend { .. }
         | Operation::OperatorResume { .. }
         | Operation::OperatorRevoke { .. }
+        | Operation::PolicyTrust { .. }
+        | Operation::PolicyLoad { .. }
         | Operation::TenantCreate { .. } => "admin",
     }
 }
@@ -162,7 +171,9 @@ pub fn objections(
             // One purpose a key, one person a key, one name a person.
             let other_name = log.keys_of(*person).any(|k| k.name != *name);
             let name_taken = log.operators.values().any(|k| k.name == *name && k.person != *person);
-            if log.operators.contains_key(&id) || signers == Some(id) || other_name || name_taken {
+            let policys = log.policy_key.as_deref().and_then(key_id);
+            let other_use = signers.as_ref() == Some(&id) || policys.as_ref() == Some(&id);
+            if log.operators.contains_key(&id) || other_use || other_name || name_taken {
                 reasons.add(Reason::ObjectExists);
             }
         }
@@ -175,6 +186,13 @@ pub fn objections(
         }
         Operation::WorkflowPin { workflow, .. } if !log.workflows.contains(workflow) => {
             reasons.add(Reason::ObjectUnknown);
+        }
+        // One purpose a key: nobody's own, nor the signer's.
+        Operation::PolicyTrust { public_key } => {
+            let id = key_id(public_key).unwrap_or_default();
+            if log.operators.contains_key(&id) || log.signer_key.as_deref().and_then(key_id) == Some(id) {
+                reasons.add(Reason::ObjectExists);
+            }
         }
         Operation::OperatorRevoke { key } if !log.operators.contains_key(key) => {
             reasons.add(Reason::ObjectUnknown);

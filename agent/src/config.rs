@@ -1,5 +1,6 @@
 //! The agent's configuration: TOML, strict. A field that is not known is named, with the nearest that is.
 
+use crate::policy::OpaConfig;
 use crate::store::SpaceLimits;
 use crate::writer::TightenLimit;
 use conductor_shared::ids::Ident;
@@ -37,6 +38,18 @@ pub struct Config {
     /// How much one person tightens alone.
     #[serde(default)]
     pub tighten: TightenConfig,
+    /// Who evaluates policy.
+    #[serde(default)]
+    pub policy: PolicyConfig,
+}
+
+/// The engine that is built in, unless an OPA server is named.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyConfig {
+    /// An OPA server of this node.
+    #[serde(default)]
+    pub opa: Option<OpaConfig>,
 }
 
 /// One person tightens at most `tenants` tenants in `minutes`; beyond that it takes a second person.

@@ -168,6 +168,11 @@ impl Log {
         self.policy
     }
 
+    /// From the next entry on.
+    pub fn go_by(&mut self, policy: PolicyVersion) {
+        self.policy = policy;
+    }
+
     /// Hashes of the unfinished lowest tile, for proofs about the present size.
     pub fn tail(&self) -> &Tail {
         &self.tail

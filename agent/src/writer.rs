@@ -17,12 +17,14 @@ pub mod view;
 pub mod work;
 
 pub use tick::tell;
+pub use work::Pause;
 
 use crate::command::{self, Proposals};
 use crate::keys::{KeyError, KeyStore};
-use crate::ledger::ReadError;
+use crate::ledger::{Partition, ReadError};
+use crate::policy::Policy;
 use crate::random::Random;
-use crate::store::{FamilyId, SpaceLimits, Store, StoreError};
+use crate::store::{FamilyId, Row, SpaceLimits, Store, StoreError};
 use ask::{Ask, Denial};
 use commit::{Answer, Commit, Committer};
 use conductor_shared::class::Outage;
@@ -76,6 +78,8 @@ pub struct Parts {
     pub queues: Arc<Queues>,
     /// Where state is published.
     pub board: Arc<Board>,
+    /// Policy.
+    pub policy: Arc<Policy>,
     /// Where checkpoints are asked for; `None` without a signer.
     pub checkpoints: Option<crossbeam_channel::Sender<commit::CheckpointJob>>,
     /// Where those who asked wait; `None` where they are threads.
@@ -157,6 +161,10 @@ impl Writer {
             // A family is made before the receipt that creates its tenant; never the other way round.
             partitions.insert(tenant, load(id, Some(&entry.name))?);
         }
+        for bundle in read_bundles(&store, &node.p)? {
+            p.policy.keep(bundle);
+        }
+        p.policy.follow(&node.control);
         partitions.insert(TenantUid::NODE, node);
         for (tenant, live) in &partitions {
             let (known, found) = (self.floor.get(tenant).copied().unwrap_or(0), live.log.size());
@@ -213,7 +221,7 @@ impl Writer {
     fn stage(&self) -> Option<Stage> {
         let open = self.open.as_ref()?;
         let now = self.parts.clock.now();
-        Some(Stage::new(open.node_seq, now, Arc::clone(&self.parts.random)))
+        Some(Stage::new(open.node_seq, now, Arc::clone(&self.parts.random), self.parts.policy.version()))
     }
 
     /// Runs until the queues are closed and empty, then makes everything durable and returns.
@@ -245,7 +253,12 @@ impl Writer {
         let Some(mut st) = self.stage() else { return };
         let mut answers = Vec::with_capacity(asks.len());
         for ask in asks {
-            if let Err(e) = self.one(&mut st, ask, &mut answers) {
+            let changes = ask.changes();
+            let done = self.one(&mut st, ask, &mut answers);
+            if changes {
+                self.follow_policy(&mut st);
+            }
+            if let Err(e) = done {
                 // What is staged may be half of something: none of it is written.
                 tracing::error!("{e}");
                 answers.into_iter().for_each(Answer::deny);
@@ -268,7 +281,7 @@ impl Writer {
             return Ok(());
         };
         match ask {
-            Ask::Work { scope, op, once, reply } => {
+            Ask::Work { scope, op, once, tries, reply } => {
                 let Some(live) = open.partitions.get_mut(&scope.tenant()) else {
                     let _ = reply.send(Err(Denial::bare(Reason::ScopeMismatch)));
                     return Ok(());
@@ -278,10 +291,18 @@ impl Writer {
                     space: self.space,
                     lease_us: self.parts.lease_us,
                     principal: scope.principal(),
+                    policy: &self.parts.policy,
+                    tries,
                 };
                 match work.once(live, st, &op, once.as_ref()) {
                     Ok(answer) => answers.push(Answer::Work(reply, answer)),
-                    Err(e) => {
+                    Err(Pause::Policy(question)) => {
+                        let again = Ask::Work { scope, op, once, tries: tries + 1, reply };
+                        if let Err(ask) = self.parts.policy.ask(*question, again) {
+                            refuse(ask, Reason::QueueFull);
+                        }
+                    }
+                    Err(Pause::Read(e)) => {
                         let _ = reply.send(Err(Denial::bare(Reason::StoreUnavailable)));
                         return Err(e.to_string());
                     }
@@ -310,6 +331,10 @@ impl Writer {
             Ask::Signed(list) => return self.signed(st, list, answers),
             Ask::RolledBack(id, detail) => self.rolled_back(st, id, &detail)?,
             Ask::SignerChanged => {}
+            Ask::Bundle(bundle, reply) => {
+                let done = self.keep_bundle(st, *bundle);
+                answers.push(Answer::Done(reply, done));
+            }
             Ask::CreateTenants(list, reply) => {
                 let done = self.create_tenants(st, &list);
                 let failed = done.as_ref().err().cloned();
@@ -325,7 +350,32 @@ impl Writer {
     /// What is out, as the law asks.
     fn outage(&self) -> Outage {
         let (signer, _) = self.parts.board.signer();
-        Outage { signer: signer != SignerState::Up, policy: false, store: false }
+        let policy = !self.parts.policy.up(self.parts.clock.now());
+        Outage { signer: signer != SignerState::Up, policy, store: false }
+    }
+
+    /// A bundle that was loaded holds from the next request on, and for its receipt.
+    fn follow_policy(&self, st: &mut Stage) {
+        if let Some(node) = self.open.as_ref().and_then(|o| o.partitions.get(&TenantUid::NODE)) {
+            self.parts.policy.follow(&node.control);
+            st.policy = self.parts.policy.version();
+        }
+    }
+
+    /// Keeps the files of a bundle in the node's own partition, so that they are there when the command takes effect.
+    fn keep_bundle(&mut self, st: &mut Stage, bundle: conductor_policies::Bundle) -> Result<(), String> {
+        let node = self.open.as_ref().and_then(|o| o.partitions.get(&TenantUid::NODE));
+        let Some(node) = node.filter(|n| !n.rolled_back) else {
+            return Err(Reason::StoreUnavailable.meaning().to_owned());
+        };
+        let packed = bundle.pack(0).map_err(|e| e.to_string())?;
+        let row = |digest: &[u8; 32]| Row::Bundle(live::index_hash(&node.p.keys.index, digest)).key();
+        let key = row(&bundle.digest());
+        st.batch.put(&node.p.family, &key, &node.p.seal(&key, &packed, &*self.parts.random));
+        for old in self.parts.policy.keep(bundle) {
+            st.batch.delete(&node.p.family, &row(&old));
+        }
+        Ok(())
     }
 
     /// Makes partitions: keys first, then families, then the receipts that say so.
@@ -360,7 +410,7 @@ impl Writer {
             live.stage_counters(&mut st);
             views.push((Arc::clone(&live.shared), live.view(st.node_seq)));
         }
-        let jobs = if self.parts.checkpoints.is_some() { self.proposals.0.len() } else { 0 };
+        let jobs = if self.parts.checkpoints.is_some() { self.proposals.pending.len() } else { 0 };
         let Some(open) = &mut self.open else { return };
         let job = tick::due(open, &self.proposals, st.now.mono_us, jobs > 0);
         open.node_seq = st.node_seq;
@@ -413,7 +463,7 @@ impl Writer {
             live.shared.partition.store(None);
             self.floor.insert(*tenant, live.shared.view.load().size());
         }
-        for p in self.proposals.0.drain(..) {
+        for p in self.proposals.pending.drain(..) {
             p.lost();
         }
         // Room for what must still be written, should the disk be full.
@@ -494,15 +544,35 @@ fn begin_partition(
     Ok(())
 }
 
+/// The policy bundles that are kept. One that this program cannot read is passed over: should it be the one that is
+/// loaded, policy is down and says so.
+fn read_bundles(store: &Store, node: &Partition) -> Result<Vec<conductor_policies::Bundle>, ReadError> {
+    let mut rows = Vec::new();
+    store.scan(&node.family, &[Row::BUNDLES], &[Row::BUNDLES + 1], |k, v| {
+        rows.push((k.to_vec(), v.to_vec()));
+        true
+    })?;
+    let mut bundles = Vec::new();
+    for (k, v) in rows {
+        match conductor_policies::Bundle::unpack(&node.open(&k, &v)?) {
+            Ok(b) => bundles.push(b),
+            Err(e) => tracing::error!("a stored policy bundle: {e}"),
+        }
+    }
+    Ok(bundles)
+}
+
 /// Answers without deciding.
-fn refuse(ask: Ask, reason: Reason) {
+pub(crate) fn refuse(ask: Ask, reason: Reason) {
     match ask {
         Ask::Work { reply, .. } => drop(reply.send(Err(Denial::bare(reason)))),
         Ask::Unscoped(u, reply) => {
             let _ = reply.send(Denial { reasons: u.reasons, ..Denial::bare(reason) });
         }
         Ask::Command(_, reply) | Ask::Approval(_, reply) => drop(reply.send(Err(Denial::bare(reason)))),
-        Ask::CreateTenants(_, reply) => drop(reply.send(Err(reason.meaning().to_owned()))),
+        Ask::CreateTenants(_, reply) | Ask::Bundle(_, reply) => {
+            drop(reply.send(Err(reason.meaning().to_owned())));
+        }
         Ask::Signed(_) | Ask::RolledBack(..) | Ask::SignerChanged => {}
     }
 }

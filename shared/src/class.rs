@@ -172,6 +172,8 @@ fn looser(before: &ControlState, after: &ControlState) -> bool {
         || !powers(after).is_subset(&powers(before))
         || !tenants(after).is_subset(&tenants(before))
         || after.signer_key != before.signer_key
+        || after.policy_key != before.policy_key
+        || after.policy != before.policy
         || (before.bootstrap_closed && !after.bootstrap_closed)
 }
 
@@ -263,6 +265,16 @@ mod tests {
             (0u8..4).prop_map(|k| Operation::OperatorRevoke {
                 key: crate::checkpoint::key_id(&public_key(k)).unwrap()
             }),
+            (0u8..3).prop_map(|k| Operation::PolicyTrust { public_key: public_key(k) }),
+            (1u64..4, 0u8..3).prop_map(|(revision, d)| Operation::PolicyLoad {
+                statement: crate::policy::Statement {
+                    revision,
+                    digest: [d; 32],
+                    built_at_us: 1,
+                    expires_at_us: 2
+                },
+                signature: "x".into(),
+            }),
         ]
     }
 
@@ -291,6 +303,8 @@ mod tests {
                 }
             }
             prop_assert!(s.peers.is_subset(&first.peers));
+            prop_assert_eq!(&s.policy_key, &first.policy_key);
+            prop_assert_eq!(&s.policy, &first.policy);
             for (id, k) in s.operators.iter().filter(|(_, k)| k.live()) {
                 let before = &first.operators[id];
                 prop_assert!(before.live() && k.person == before.person && k.roles.is_subset(&before.roles));

@@ -22,6 +22,7 @@
 use crate::checkpoint::key_id;
 use crate::ids::{CommandId, Ident, NodeId, PersonId, TenantUid, TokenId, hex, parse_decimal, unhex};
 use crate::operator::{parse_roles, roles_text};
+use crate::policy::Statement;
 use crate::quota::QuotaKind;
 use crate::ramp::{FULL, Selector};
 use crate::shown::{Text, is_unshowable};
@@ -168,6 +169,18 @@ pub enum Operation {
         /// Minisign key id.
         key: String,
     },
+    /// Says whose policy bundles are believed. Belongs to the node's log.
+    PolicyTrust {
+        /// Minisign public key, base64, that signs nothing else.
+        public_key: String,
+    },
+    /// Goes by another bundle, whose files the agent was given before. Belongs to the node's log.
+    PolicyLoad {
+        /// What the policy key signed; see [`crate::policy::Statement`].
+        statement: Statement,
+        /// The minisign file over its text, base64.
+        signature: String,
+    },
     /// Creates a tenant. Belongs to the node's log.
     TenantCreate {
         /// Its random uid.
@@ -196,6 +209,8 @@ impl Operation {
                 | Self::OperatorSuspend { .. }
                 | Self::OperatorResume { .. }
                 | Self::OperatorRevoke { .. }
+                | Self::PolicyTrust { .. }
+                | Self::PolicyLoad { .. }
                 | Self::TenantCreate { .. }
         )
     }
@@ -204,7 +219,11 @@ impl Operation {
     pub fn approvals(&self) -> u64 {
         u64::from(matches!(
             self,
-            Self::OperatorEnrol { .. } | Self::OperatorRoles { .. } | Self::OperatorResume { .. }
+            Self::OperatorEnrol { .. }
+                | Self::OperatorRoles { .. }
+                | Self::OperatorResume { .. }
+                | Self::PolicyTrust { .. }
+                | Self::PolicyLoad { .. }
         ))
     }
 
@@ -231,6 +250,8 @@ impl Operation {
             Self::OperatorSuspend { .. } => "operator.suspend",
             Self::OperatorResume { .. } => "operator.resume",
             Self::OperatorRevoke { .. } => "operator.revoke",
+            Self::PolicyTrust { .. } => "policy.trust",
+            Self::PolicyLoad { .. } => "policy.load",
             Self::TenantCreate { .. } => "tenant.create",
         }
     }
@@ -260,6 +281,8 @@ impl Operation {
             Self::OperatorRoles { person, .. }
             | Self::OperatorSuspend { person }
             | Self::OperatorResume { person } => format!("person {person}"),
+            Self::PolicyTrust { .. } => "policy key".to_owned(),
+            Self::PolicyLoad { .. } => "policy bundle".to_owned(),
             Self::TenantCreate { tenant_uid, .. } => format!("tenant {tenant_uid}"),
         }
     }
@@ -309,6 +332,14 @@ impl Operation {
                 vec![("person", person.to_string())]
             }
             Self::OperatorRevoke { key } => vec![("key", key.clone())],
+            Self::PolicyTrust { public_key } => vec![("public_key", public_key.clone())],
+            Self::PolicyLoad { statement, signature } => vec![
+                ("revision", statement.revision.to_string()),
+                ("digest", hex(&statement.digest)),
+                ("built_at_us", statement.built_at_us.to_string()),
+                ("expires_at_us", statement.expires_at_us.to_string()),
+                ("signature", signature.clone()),
+            ],
             Self::TenantCreate { tenant_uid, tenant_id } => {
                 vec![("tenant_uid", tenant_uid.to_string()), ("tenant_id", tenant_id.to_string())]
             }
@@ -373,6 +404,18 @@ impl Operation {
             "operator.resume" => Self::OperatorResume { person: arg(0)?.parse().ok()? },
             "operator.revoke" => Self::OperatorRevoke {
                 key: arg(0).filter(|k| k.len() == 16 && k.bytes().all(|c| c.is_ascii_hexdigit()))?.to_owned(),
+            },
+            "policy.trust" => {
+                Self::PolicyTrust { public_key: arg(0).filter(|k| key_id(k).is_some())?.to_owned() }
+            }
+            "policy.load" => Self::PolicyLoad {
+                statement: Statement {
+                    revision: parse_decimal(arg(0)?).filter(|r| *r > 0)?,
+                    digest: unhex(arg(1)?)?,
+                    built_at_us: parse_decimal(arg(2)?)?,
+                    expires_at_us: parse_decimal(arg(3)?)?,
+                },
+                signature: arg(4).filter(|p| p.len() <= MAX_PROOF && is_base64(p))?.to_owned(),
             },
             "tenant.create" => Self::TenantCreate { tenant_uid: arg(0)?.parse().ok()?, tenant_id: ident(1)? },
             _ => return None,

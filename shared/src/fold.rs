@@ -7,6 +7,7 @@ use crate::command::Operation;
 use crate::fact::{ChangeClass, ControlFact, Fact};
 use crate::ids::{CommandId, Ident, PersonId, TenantUid, TokenId, hex, unhex};
 use crate::operator::{OperatorKey, roles_text};
+use crate::policy::LoadedBundle;
 use crate::quota::{Grant, Quotas};
 use crate::ramp::{HISTORY, Kill, Ramp, Selector};
 use serde::{Deserialize, Serialize};
@@ -119,6 +120,12 @@ pub struct ControlState {
     pub bootstrap_closed: bool,
     /// Node log only: the signer's public key.
     pub signer_key: Option<String>,
+    /// Node log only: the key whose bundles are believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_key: Option<String>,
+    /// Node log only: the bundle that was loaded last; the one built in when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<LoadedBundle>,
     /// Node log only: tenants, by uid in hex.
     pub tenants: BTreeMap<String, TenantEntry>,
 }
@@ -249,6 +256,7 @@ impl ControlState {
         self.commands.insert(command_key(person, command), expires);
     }
 
+    #[allow(clippy::too_many_lines)] // one table: each operation and what it does
     fn take_effect(&mut self, index: u64, change: &[String]) {
         let Some(op) = Operation::from_list(change) else {
             self.newer = true;
@@ -341,6 +349,17 @@ impl ControlState {
                     k.revoked.get_or_insert(index);
                 }
             }
+            Operation::PolicyTrust { public_key } => self.policy_key = Some(public_key),
+            Operation::PolicyLoad { statement, .. } => {
+                // Revisions only rise, whatever stands in a log.
+                if self.policy.as_ref().is_none_or(|p| p.revision < statement.revision) {
+                    self.policy = Some(LoadedBundle {
+                        revision: statement.revision,
+                        digest: hex(&statement.digest),
+                        expires_at_us: statement.expires_at_us,
+                    });
+                }
+            }
             Operation::TenantCreate { tenant_uid, tenant_id } => {
                 self.tenants
                     .entry(tenant_uid.to_string())
@@ -407,6 +426,17 @@ impl ControlState {
                     pair("name", k.name.to_string()),
                     pair("roles", roles_text(&k.roles)),
                     pair("suspended", k.suspended.to_string()),
+                ]
+                .concat()
+            }),
+            Operation::PolicyTrust { .. } => {
+                self.policy_key.as_ref().map_or(vec![], |k| pair("public_key", k.clone()))
+            }
+            Operation::PolicyLoad { .. } => self.policy.as_ref().map_or(vec![], |p| {
+                [
+                    pair("revision", p.revision.to_string()),
+                    pair("digest", p.digest.clone()),
+                    pair("expires_at_us", p.expires_at_us.to_string()),
                 ]
                 .concat()
             }),

@@ -16,6 +16,7 @@ pub mod ids;
 pub mod merkle;
 pub mod meter;
 pub mod operator;
+pub mod policy;
 pub mod quota;
 pub mod ramp;
 pub mod reason;

@@ -73,6 +73,12 @@ reasons! {
     PolicyDenied = "policy_denied", 403, "Ask for an explanation (conductor policy explain).";
     /// Policy kept changing while the request was decided.
     PolicyContention = "policy_contention", 503, "Retry.";
+    /// The bundle is not signed by the policy key, is not what was signed, has expired, or cannot be evaluated.
+    BundleInvalid = "bundle_invalid", 400, "Build and sign it again (conductor policy build, sign); trust the key that signed it.";
+    /// The bundle is not newer than the one that is loaded.
+    BundleOlder = "bundle_older", 409, "Build it with a higher revision.";
+    /// The way out of a broken policy is for two admins on the node itself.
+    RecoverLocal = "recover_local", 403, "Ask for it and approve it as admins, over the agent's unix socket.";
     /// The log found at start is not the one that was signed: the agent only reads.
     LogRolledBack = "log_rolled_back", 503, "Restore the newer data, or recover under two admins.";
     /// The command's signature does not verify, or its key is not enrolled.

@@ -7,6 +7,7 @@ mod node {
     mod kill;
     mod outage;
     mod persons;
+    mod policy;
     mod prove;
     mod store;
     mod stream;

@@ -10,6 +10,7 @@ pub mod context;
 pub mod control;
 pub mod operators;
 pub mod output;
+pub mod policy;
 pub mod receipts;
 pub mod replay;
 pub mod status;
@@ -51,6 +52,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Output, CliError
         Command::Peer(c) => operators::peer(context, c).await,
         Command::Operator(c) => operators::operator(context, c).await,
         Command::Approval(c) => operators::approval(context, c).await,
+        Command::Policy(c) => policy::policy(context, c).await,
         Command::Receipts(c) => receipts::receipts(context, c).await,
         Command::Checkpoint(c) => receipts::checkpoint(context, c).await,
         Command::Totals(c) => status::totals(context, c).await,

@@ -32,6 +32,11 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// On the node itself: over the agent's own unix socket, which no tenant's workload reaches.
+    pub(super) fn local(&self) -> bool {
+        self.transport == Transport::Unix && self.tenant_socket.is_none()
+    }
+
     /// By which it is counted and put on record.
     pub(super) fn name(&self) -> String {
         match self.uid {

@@ -38,6 +38,10 @@ fn request_fields(name: &str) -> Vec<(&'static str, Value, bool)> {
             ("approved", json!({"type": "boolean"}), true),
         ]),
         "OfTenant" => {}
+        "BundleFiles" => {
+            fields = vec![("archive", json!({"type": "string", "contentEncoding": "base64"}), true)];
+        }
+        "ExplainRequest" => fields = vec![("input", json!({"type": "object"}), true)],
         "SignedText" => {
             let string = || json!({"type": "string"});
             fields =

@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::auth::{self, Peer};
+use super::policy;
 use super::problem::Refused;
 use super::read;
 use crate::command::{VerifyError, verify, verify_approval};
@@ -81,10 +82,11 @@ pub(super) async fn command(
     let signed: SignedText = serde_json::from_slice(&body).map_err(|e| Refused::body(&e))?;
     let node = api.board.node().ok_or_else(|| Refused::from(Denial::bare(Reason::StoreUnavailable)))?;
     let control = Arc::clone(&node.view.load().control);
-    let verified = match verify(&signed, &control) {
+    let verified = match verify(&signed, &control, peer.local()) {
         Ok(v) => v,
         Err(e) => return Err(not_verified(&api, &peer, "command", e).await),
     };
+    policy::prepare(&api, verified.command.tenant, &verified.command.operation).await;
     let (tx, rx) = oneshot::channel();
     answered(&api, Ask::Command(Box::new(verified), tx), rx).await
 }
@@ -123,8 +125,9 @@ pub(super) async fn approval(
     let signed: SignedText = serde_json::from_slice(&body).map_err(|e| Refused::body(&e))?;
     let node = api.board.node().ok_or_else(|| Refused::from(Denial::bare(Reason::StoreUnavailable)))?;
     let control = Arc::clone(&node.view.load().control);
-    match verify_approval(&signed, &control) {
+    match verify_approval(&signed, &control, peer.local()) {
         Ok(a) => {
+            policy::prepare_request(&api, a.approval.tenant, a.approval.command_id).await;
             let (tx, rx) = oneshot::channel();
             answered(&api, Ask::Approval(Box::new(a), tx), rx).await
         }

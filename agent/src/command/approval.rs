@@ -113,7 +113,12 @@ pub fn close(
 }
 
 /// The command that waits, read back from its receipt.
-fn command_of(store: &Store, live: &Live, request: &Request) -> Result<Option<Signed>, ReadError> {
+fn command_of(
+    store: &Store,
+    live: &Live,
+    request: &Request,
+    local: bool,
+) -> Result<Option<Signed>, ReadError> {
     let receipt = read_receipt(store, &live.p, request.index)?;
     let Some(Fact::Control(ControlFact::Requested(f))) = receipt.fact else { return Ok(None) };
     let command = Command::parse(&f.text).ok();
@@ -123,6 +128,7 @@ fn command_of(store: &Store, live: &Live, request: &Request) -> Result<Option<Si
         signature: f.signature,
         person: f.person,
         key_id,
+        local,
     }))
 }
 
@@ -200,14 +206,17 @@ impl Proposals {
             return Ok(Some((reply, Ok(outcome(live, CommandStatus::Refused, index, Reasons::default())))));
         }
         // Asked for and approved in one batch: the request is not in the store yet. Whoever retries finds it there.
-        let Some(signed) = command_of(store, live, &r).ok().flatten() else {
+        let local = a.local && self.local.contains(&id);
+        let Some(signed) = command_of(store, live, &r, local).ok().flatten() else {
             let denial = denied(live, st, Reason::ObjectUnknown.into())?;
             return Ok(Some((reply, Err(denial))));
         };
         // While the signer or policy is out nothing is put on record either: approve again when it is back.
         let class =
             conductor_shared::class::of_change(&live.control, &live.control.after(&signed.command.operation));
-        if let Some(r) = super::change::outage_denies(&signed.command.operation, class, judge.outage) {
+        let op = &signed.command.operation;
+        let recovers = super::change::recovers(live, st, judge, op);
+        if let Some(r) = super::change::outage_denies(op, class, judge.outage).filter(|_| !recovers) {
             let denial = denied(live, st, r.into())?;
             return Ok(Some((reply, Err(denial))));
         }

@@ -3,18 +3,25 @@
 use super::approval::{Approvers, Carried, MAX_REQUESTS, request};
 use super::objections;
 use crate::keys::KeyError;
+use crate::policy::{Look, Policy, about_command};
 use crate::writer::ask::{CommandReply, Denial, Signed};
 use crate::writer::live::{Live, Stage};
+use crate::writer::work::PROFILE;
 use conductor_shared::class::{self, Answer, Class, Outage};
 use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::codec::Listed;
 use conductor_shared::command::Operation;
-use conductor_shared::fact::{Abandoned, ChangeClass, Changed, CommandDenied, Effective, Proposed};
+use conductor_shared::fact::{
+    Abandoned, ChangeClass, Changed, CommandDenied, Effective, IncidentOpened, Proposed,
+};
 use conductor_shared::fold::ControlState;
 use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef};
-use conductor_shared::ids::{CommandId, NodeId, PersonId, TenantUid};
+use conductor_shared::ids::{CommandId, Ident, NodeId, PersonId, TenantUid};
+use conductor_shared::policy::Freeze;
 use conductor_shared::reason::{Reason, Reasons};
+use conductor_shared::shown::Text;
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 use tokio::sync::oneshot;
 
 /// A loosening that has not taken effect after this long never will.
@@ -41,7 +48,12 @@ pub struct Pending {
 
 /// All that wait.
 #[derive(Default)]
-pub struct Proposals(pub Vec<Pending>);
+pub struct Proposals {
+    /// For their checkpoint.
+    pub pending: Vec<Pending>,
+    /// Requests that came over the agent's own unix socket. In memory only: after a restart they are asked for again.
+    pub(super) local: BTreeSet<CommandId>,
+}
 
 /// What the writer must know to judge a command.
 pub struct Judge<'a> {
@@ -55,6 +67,8 @@ pub struct Judge<'a> {
     pub now_us: u64,
     /// Size of the node's log.
     pub node_size: u64,
+    /// Policy.
+    pub policy: &'a Policy,
     /// Whoever asks has tightened so many tenants of late that one more takes a second person.
     pub over_limit: bool,
 }
@@ -63,12 +77,52 @@ pub struct Judge<'a> {
 pub(super) fn outage_denies(op: &Operation, class: ChangeClass, outage: Outage) -> Option<Reason> {
     let class = match (class, op) {
         (ChangeClass::Tighten, _) => Class::Tighten,
-        (ChangeClass::Loosen, Operation::OperatorEnrol { .. }) => Class::Irreversible,
+        (ChangeClass::Loosen, op) if irreversible(op) => Class::Irreversible,
         (ChangeClass::Loosen, _) => Class::Loosen,
     };
     match class::law(class, outage) {
         Answer::Deny(r) => Some(r),
         _ => None,
+    }
+}
+
+/// Is it, in the law's words, something that cannot be taken back?
+pub fn irreversible(op: &Operation) -> bool {
+    matches!(op, Operation::OperatorEnrol { .. })
+}
+
+/// The way out of a policy that is gone, or that denies its own replacement: SPEC, invariant 3.
+pub(super) fn recovers(live: &Live, st: &Stage, judge: &Judge<'_>, op: &Operation) -> bool {
+    matches!(op, Operation::PolicyLoad { .. })
+        && matches!(
+            policy_denies(live, st, judge, op),
+            Some(Reason::PolicyDenied | Reason::PolicyUnavailable)
+        )
+}
+
+/// All who asked and approved are admins.
+fn admins(signed: &Signed, approved: Option<&Approvers>, node: &ControlState) -> bool {
+    let admin = |key: &str| node.operator(key).is_some_and(|k| k.has_role("admin", TenantUid::NODE));
+    admin(&signed.key_id) && approved.is_none_or(|a| a.given.iter().all(|(_, key)| admin(key)))
+}
+
+fn incident(live: &mut Live, st: &mut Stage, cause: &str, detail: &str) -> Result<(), KeyError> {
+    let Ok(cause) = Ident::new(cause) else { return Ok(()) };
+    let incident = crate::random::bytes(&*st.random);
+    let fact = IncidentOpened { incident, cause, detail: Text::new(detail) };
+    live.control_fact(st, fact).map(|_| ())
+}
+
+/// Policy's word on a loosening, asked for beforehand by whoever took the command in.
+fn policy_denies(live: &Live, st: &Stage, judge: &Judge<'_>, op: &Operation) -> Option<Reason> {
+    let names = (live.shared.name.as_str(), PROFILE);
+    let freeze = Freeze { active: false, break_glass: false };
+    let input = about_command(op.name(), irreversible(op), names, freeze);
+    match judge.policy.look(live.p.id.tenant, &input, st.now, None) {
+        Look::Allow | Look::Aging => None,
+        Look::Deny => Some(Reason::PolicyDenied),
+        Look::Unknown => Some(Reason::PolicyContention),
+        Look::Down | Look::LastKnown => Some(Reason::PolicyUnavailable),
     }
 }
 
@@ -118,6 +172,7 @@ impl Proposals {
             ChangeClass::Loosen => c.operation.approvals(),
             ChangeClass::Tighten => u64::from(judge.over_limit),
         };
+        let recovers = class == ChangeClass::Loosen && recovers(live, st, judge, &c.operation);
         if c.operation.of_node()
             && after_state.persons_with("admin").is_empty()
             && !live.control.persons_with("admin").is_empty()
@@ -131,12 +186,17 @@ impl Proposals {
                 Some(b) if b != live.control.object_digest(&c.operation) => reasons.add(Reason::BaseStale),
                 Some(_) => {}
             }
-            if let Some(r) = outage_denies(&c.operation, class, judge.outage) {
+            if let Some(r) = outage_denies(&c.operation, class, judge.outage).filter(|_| !recovers) {
                 reasons.add(r);
             }
-            if self.0.len() >= MAX_PENDING {
+            if self.pending.len() >= MAX_PENDING {
                 reasons.add(Reason::QueueFull);
             }
+        }
+        if let Operation::PolicyLoad { statement, signature } = &c.operation
+            && let Some(r) = judge.policy.against(statement, signature, &live.control, judge.now_us)
+        {
+            reasons.add(r);
         }
         if approved.is_none() && needed > 0 && live.control.requests.len() >= MAX_REQUESTS {
             reasons.add(Reason::QueueFull);
@@ -148,34 +208,31 @@ impl Proposals {
             return Ok(Carried::Objected(reply, reasons));
         }
         let (before, after) = (live.control.object(&c.operation), after_state.object(&c.operation));
+        if recovers && !(signed.local && admins(&signed, approved.as_ref(), judge.node)) {
+            return Ok(Carried::Objected(reply, Reason::RecoverLocal.into()));
+        }
+        // A request has no effect: policy is asked when it would have one.
+        if class == ChangeClass::Loosen
+            && !recovers
+            && (needed == 0 || approved.is_some())
+            && let Some(r) = policy_denies(live, st, judge, &c.operation)
+        {
+            return Ok(Carried::Objected(reply, r.into()));
+        }
         if needed > 0 && approved.is_none() {
+            if signed.local && self.local.len() < MAX_REQUESTS {
+                self.local.insert(c.command_id);
+            }
             let outcome = request(live, st, &signed, (class, needed, judge.node_size), (before, after))?;
             return Ok(Carried::Done(reply, Box::new(outcome)));
         }
-        if class == ChangeClass::Tighten {
-            let fact = Changed {
-                change: Listed(c.operation.to_list()),
-                before: Listed(before.clone()),
-                after: Listed(after.clone()),
-                class,
-                person: signed.person,
-                why: c.reason.clone(),
-                command_id: c.command_id,
-                expires_at_us: c.expires_at_us,
-                text: signed.text.clone(),
-                signature: signed.signature.clone(),
-            };
-            let a = live.control_fact(st, conductor_shared::fact::Fact::from(fact))?;
-            let outcome = CommandOutcome {
-                command_id: c.command_id,
-                status: CommandStatus::Effective,
-                class,
-                receipt: ReceiptRef { origin: live.p.origin, index: a.index },
-                proposal: None,
-                reasons: vec![],
-                before,
-                after,
-            };
+        if recovers {
+            let text = format!("{} by two admins while policy was out", c.operation.name());
+            incident(live, st, "policy-recovered", &text)?;
+        }
+        // Recovering waits for no checkpoint: the signer may be out as well.
+        if class == ChangeClass::Tighten || recovers {
+            let outcome = at_once(live, st, &signed, class, (before, after))?;
             return Ok(Carried::Done(reply, Box::new(outcome)));
         }
         let fact = Proposed {
@@ -191,7 +248,7 @@ impl Proposals {
             signature: signed.signature.clone(),
         };
         let a = live.control_fact(st, conductor_shared::fact::Fact::from(fact))?;
-        self.0.push(Pending {
+        self.pending.push(Pending {
             tenant: live.p.id.tenant,
             proposal: a.index,
             deadline: st.now.mono_us + TAKE_EFFECT_US,
@@ -206,18 +263,52 @@ impl Proposals {
 
     /// True when a proposal of this log waits.
     pub fn waits(&self, tenant: TenantUid) -> bool {
-        self.0.iter().any(|p| p.tenant == tenant)
+        self.pending.iter().any(|p| p.tenant == tenant)
     }
 
     /// Takes out the proposals of a log that a checkpoint of this size covers.
     pub fn covered(&mut self, tenant: TenantUid, size: u64) -> Vec<Pending> {
-        self.0.extract_if(.., |p| p.tenant == tenant && p.proposal < size).collect()
+        self.pending.extract_if(.., |p| p.tenant == tenant && p.proposal < size).collect()
     }
 
     /// Takes out those whose time is over.
     pub fn overdue(&mut self, mono_us: Micros) -> Vec<Pending> {
-        self.0.extract_if(.., |p| p.deadline <= mono_us).collect()
+        self.pending.extract_if(.., |p| p.deadline <= mono_us).collect()
     }
+}
+
+/// Puts a change on record that takes effect with its receipt.
+fn at_once(
+    live: &mut Live,
+    st: &mut Stage,
+    signed: &Signed,
+    class: ChangeClass,
+    (before, after): (Vec<String>, Vec<String>),
+) -> Result<CommandOutcome, KeyError> {
+    let c = &signed.command;
+    let fact = Changed {
+        change: Listed(c.operation.to_list()),
+        before: Listed(before.clone()),
+        after: Listed(after.clone()),
+        class,
+        person: signed.person,
+        why: c.reason.clone(),
+        command_id: c.command_id,
+        expires_at_us: c.expires_at_us,
+        text: signed.text.clone(),
+        signature: signed.signature.clone(),
+    };
+    let a = live.control_fact(st, conductor_shared::fact::Fact::from(fact))?;
+    Ok(CommandOutcome {
+        command_id: c.command_id,
+        status: CommandStatus::Effective,
+        class,
+        receipt: ReceiptRef { origin: live.p.origin, index: a.index },
+        proposal: None,
+        reasons: vec![],
+        before,
+        after,
+    })
 }
 
 impl Pending {
@@ -240,6 +331,18 @@ impl Pending {
         }
         if self.deadline <= st.now.mono_us {
             reasons.add(Reason::CheckpointTimeout);
+        }
+        if let Operation::PolicyLoad { statement, signature } = &c.operation
+            && let Some(r) = judge.policy.against(statement, signature, &live.control, judge.now_us)
+        {
+            reasons.add(r);
+        }
+        // Asked again: the bundle may have changed while the proposal waited.
+        if let Some(r) = outage_denies(&c.operation, ChangeClass::Loosen, judge.outage)
+            .filter(|r| *r != Reason::SignerUnavailable)
+            .or_else(|| policy_denies(live, st, judge, &c.operation))
+        {
+            reasons.add(r);
         }
         if self.approvers.needed < c.operation.approvals() {
             reasons.add(Reason::RoleMissing);

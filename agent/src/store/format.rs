@@ -37,6 +37,8 @@ pub enum Row {
     Gate,
     /// Unit key of a day and kind of record.
     DayKey(u32, u8),
+    /// Node log only: the files of a policy bundle, by keyed hash of their digest.
+    Bundle([u8; 16]),
 }
 
 impl Row {
@@ -52,6 +54,8 @@ impl Row {
     pub const REQUESTS: u8 = 0x30;
     /// First byte of rollups.
     pub const ROLLUPS: u8 = 0x40;
+    /// First byte of policy bundles.
+    pub const BUNDLES: u8 = 0x60;
 
     /// The key.
     pub fn key(self) -> Vec<u8> {
@@ -79,6 +83,7 @@ impl Row {
             Self::Rollup(t, h) => k(Self::ROLLUPS, &[&t.to_be_bytes(), &h]),
             Self::Gate => k(0x41, &[]),
             Self::DayKey(d, kind) => k(0x50, &[&d.to_be_bytes(), &[kind]]),
+            Self::Bundle(h) => k(Self::BUNDLES, &[&h]),
         }
     }
 }

@@ -124,6 +124,8 @@ pub struct Signed {
     pub person: PersonId,
     /// With which key.
     pub key_id: String,
+    /// It came over the agent's own unix socket.
+    pub local: bool,
 }
 
 /// An approval whose signature was verified.
@@ -139,6 +141,8 @@ pub struct SignedApproval {
     pub person: PersonId,
     /// With which key.
     pub key_id: String,
+    /// It came over the agent's own unix socket.
+    pub local: bool,
 }
 
 /// A request that was denied before it had a scope, or outside it.
@@ -169,6 +173,8 @@ pub enum Ask {
         op: Op,
         /// Once.
         once: Option<Idempotency>,
+        /// How often an engine was asked about it.
+        tries: u8,
         /// Where the answer goes, after the sync.
         reply: oneshot::Sender<Reply>,
     },
@@ -184,6 +190,8 @@ pub enum Ask {
     RolledBack(FamilyId, String),
     /// The signer went down or came back.
     SignerChanged,
+    /// Files of a policy bundle that somebody may load; they are kept, and nothing goes by them yet.
+    Bundle(Box<conductor_policies::Bundle>, oneshot::Sender<Result<(), String>>),
     /// Creates tenants without a command: bootstrap on the node itself, and benches.
     CreateTenants(Vec<(TenantUid, Ident)>, oneshot::Sender<Result<(), String>>),
 }
@@ -196,7 +204,7 @@ impl Ask {
         once: Option<Idempotency>,
         reply: oneshot::Sender<Reply>,
     ) -> Self {
-        Self::Work { scope, op, once, reply }
+        Self::Work { scope, op, once, tries: 0, reply }
     }
 
     /// The partition whose queue it waits in.
@@ -208,6 +216,11 @@ impl Ask {
             Self::Approval(a, _) => a.approval.tenant,
             _ => TenantUid::NODE,
         }
+    }
+
+    /// True for what may change control state.
+    pub fn changes(&self) -> bool {
+        matches!(self, Self::Command(..) | Self::Approval(..) | Self::Signed(..))
     }
 
     /// True for what is served first.

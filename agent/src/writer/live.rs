@@ -71,6 +71,8 @@ pub struct Stage {
     pub now: Now,
     /// Randomness.
     pub random: Arc<dyn Random>,
+    /// The rules that its receipts name.
+    pub policy: PolicyVersion,
     /// Rows of this batch that later requests in it must see, before sealing: the store has them only when the batch is
     /// written.
     pub staged: HashMap<(TenantUid, Vec<u8>), Vec<u8>>,
@@ -78,7 +80,7 @@ pub struct Stage {
 
 impl Stage {
     /// An empty batch.
-    pub fn new(node_seq: u64, now: Now, random: Arc<dyn Random>) -> Self {
+    pub fn new(node_seq: u64, now: Now, random: Arc<dyn Random>, policy: PolicyVersion) -> Self {
         Self {
             batch: Batch::default(),
             events: Vec::new(),
@@ -86,6 +88,7 @@ impl Stage {
             receipts: 0,
             now,
             random,
+            policy,
             staged: HashMap::new(),
         }
     }
@@ -250,6 +253,7 @@ impl Live {
     /// Stages one fact, and what follows from it: control state, meters, counters of the stream.
     pub fn append(&mut self, st: &mut Stage, fact: &Fact, unit: (u64, &Key)) -> Appended {
         let random = Arc::clone(&st.random);
+        self.log.go_by(st.policy);
         let a = self.log.append(&mut st.batch, &self.p, fact, unit, st.now.wall_us, &*random);
         st.node_seq += 1;
         st.receipts += 1;

@@ -6,6 +6,7 @@ use super::commit::{Answer, CheckpointItem, CheckpointJob};
 use super::live::Stage;
 use super::{Open, Writer, begin_partition, make_partitions, work};
 use crate::command::{Judge, Outgoing, Proposals};
+use crate::policy::Policy;
 use crate::scope::TenantScope;
 use crate::store::FamilyId;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -104,8 +105,14 @@ impl Writer {
                 continue;
             }
             let scope = TenantScope::of_agent(*tenant);
-            let work =
-                work::Work { store: &open.store, space: self.space, lease_us, principal: scope.principal() };
+            let work = work::Work {
+                store: &open.store,
+                space: self.space,
+                lease_us,
+                principal: scope.principal(),
+                policy: &self.parts.policy,
+                tries: 0,
+            };
             for id in lost {
                 let _ = work.end_run(live, st, id, Outcome::Lost).map_err(|e| e.to_string())?;
             }
@@ -127,7 +134,8 @@ impl Writer {
         let Some(node) = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control)) else {
             return Ok(());
         };
-        let judge = judge(open, here, &node, outage, st.now.wall_us, (signed.person, signed.command.tenant));
+        let who = (signed.person, signed.command.tenant);
+        let judge = judge(open, here, &node, outage, st.now.wall_us, &self.parts.policy, who);
         // A command about a tenant that is not here is denied in the node's log.
         let log = signed.command.tenant;
         let known = open.partitions.contains_key(&log);
@@ -158,8 +166,7 @@ impl Writer {
         let Some(node) = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control)) else {
             return Ok(());
         };
-        let judge =
-            Judge { here, node: &node, outage, now_us: st.now.wall_us, node_size: 0, over_limit: false };
+        let judge = judge_effect(here, &node, outage, st.now.wall_us, &self.parts.policy);
         let log = approval.approval.tenant;
         let log = if open.partitions.contains_key(&log) { log } else { TenantUid::NODE };
         let store = Arc::clone(&open.store);
@@ -196,8 +203,7 @@ impl Writer {
             live.log.set_checkpoint(&mut st.batch, &live.p, cp.size, signed.clone(), &*random);
             live.unsigned_since = (live.unsigned() > 0).then_some(st.now.mono_us);
             live.dirty = true;
-            let judge =
-                Judge { here, node: &node, outage, now_us: st.now.wall_us, node_size: 0, over_limit: false };
+            let judge = judge_effect(here, &node, outage, st.now.wall_us, &self.parts.policy);
             for p in self.proposals.covered(id.tenant, cp.size) {
                 let creates = match &p.signed.command.operation {
                     Operation::TenantCreate { tenant_uid, tenant_id } => {
@@ -265,6 +271,7 @@ fn judge<'a>(
     node: &'a conductor_shared::fold::ControlState,
     outage: conductor_shared::class::Outage,
     now_us: u64,
+    policy: &'a Policy,
     (person, tenant): (conductor_shared::ids::PersonId, TenantUid),
 ) -> Judge<'a> {
     let since = now_us.saturating_sub(open.tighten.window_us);
@@ -277,9 +284,21 @@ fn judge<'a>(
         node,
         outage,
         now_us,
+        policy,
         node_size: open.partitions.get(&TenantUid::NODE).map_or(0, |n| n.log.size()),
         over_limit: others.count() >= open.tighten.tenants,
     }
+}
+
+/// The same where no command comes in: the limit was judged when it did.
+fn judge_effect<'a>(
+    here: conductor_shared::ids::NodeId,
+    node: &'a conductor_shared::fold::ControlState,
+    outage: conductor_shared::class::Outage,
+    now_us: u64,
+    policy: &'a Policy,
+) -> Judge<'a> {
+    Judge { here, node, outage, now_us, policy, node_size: 0, over_limit: false }
 }
 
 /// Puts an internal message before the writer; dropped when the agent stops.

@@ -2,10 +2,11 @@
 
 use super::ask::{Denial, Idempotency, Op, Reply};
 use super::denials::{Folded, PATIENCE, Same};
-use super::gate::{self, RunRequest};
+use super::gate::{self, Gate, RunRequest};
 use super::live::{DayKind, Live, Run, Stage, index_hash, put_sealed};
 use super::rows::{Answered, RequestRow, RunRow, StepRow, decode, encode};
 use crate::ledger::ReadError;
+use crate::policy::{Look, Policy, Question, TRIES};
 use crate::store::{Row, Space, Store};
 use conductor_shared::clock::Micros;
 use conductor_shared::codec::Listed;
@@ -16,10 +17,14 @@ use conductor_shared::fact::{
 use conductor_shared::http::{Decided, ReceiptRef};
 use conductor_shared::ids::{Ident, RunId};
 use conductor_shared::meter::HOUR_US;
+use conductor_shared::policy;
 use conductor_shared::ramp::FULL;
 use conductor_shared::reason::{Reason, Reasons};
 use conductor_shared::shown::Text;
 use std::sync::Arc;
+
+/// The profile of every tenant that was not given another.
+pub const PROFILE: &str = "default";
 
 /// What an operation needs besides the partition.
 pub struct Work<'a> {
@@ -31,6 +36,37 @@ pub struct Work<'a> {
     pub lease_us: Micros,
     /// Who asks.
     pub principal: &'a str,
+    /// Policy.
+    pub policy: &'a Policy,
+    /// How often an engine was asked about this.
+    pub tries: u8,
+}
+
+/// Why an operation cannot be decided now.
+#[derive(Debug)]
+pub enum Pause {
+    /// An engine must be asked first. Nothing was staged.
+    Policy(Box<Question>),
+    /// The store.
+    Read(ReadError),
+}
+
+impl From<ReadError> for Pause {
+    fn from(e: ReadError) -> Self {
+        Self::Read(e)
+    }
+}
+
+impl From<crate::store::StoreError> for Pause {
+    fn from(e: crate::store::StoreError) -> Self {
+        Self::Read(e.into())
+    }
+}
+
+impl From<crate::keys::KeyError> for Pause {
+    fn from(e: crate::keys::KeyError) -> Self {
+        Self::Read(e.into())
+    }
 }
 
 /// A run or step asked about that is not open.
@@ -47,7 +83,7 @@ impl Work<'_> {
         st: &mut Stage,
         op: &Op,
         once: Option<&Idempotency>,
-    ) -> Result<Reply, ReadError> {
+    ) -> Result<Reply, Pause> {
         let Some(once) = once else { return self.decide(live, st, op) };
         let day = u32::try_from(st.now.wall_us / (24 * HOUR_US)).unwrap_or(u32::MAX);
         let text =
@@ -79,16 +115,16 @@ impl Work<'_> {
         Ok(reply)
     }
 
-    fn decide(&self, live: &mut Live, st: &mut Stage, op: &Op) -> Result<Reply, ReadError> {
+    fn decide(&self, live: &mut Live, st: &mut Stage, op: &Op) -> Result<Reply, Pause> {
         if live.rolled_back {
             return Ok(Err(Denial::bare(Reason::LogRolledBack)));
         }
-        match op {
+        let settled = match op {
             Op::StartRun { workflow, env, actor, action, subject, prompt } => {
                 let what = (workflow, action, prompt.as_ref());
-                self.start_run(live, st, what, (*env, *actor), subject.as_ref())
+                return self.start_run(live, st, what, (*env, *actor), subject.as_ref());
             }
-            Op::StartStep { run, name } => self.start_step(live, st, *run, name),
+            Op::StartStep { run, name } => return self.start_step(live, st, *run, name),
             Op::FinishStep { run, step, outcome, claimed_us, bytes_in, bytes_out } => {
                 let claim = Claim { us: *claimed_us, bytes_in: *bytes_in, bytes_out: *bytes_out };
                 self.finish_step(live, st, (*run, *step), *outcome, claim)
@@ -99,7 +135,50 @@ impl Work<'_> {
             }
             Op::FinishRun { run, outcome } => self.end_run(live, st, *run, *outcome),
             Op::CancelRun { run } => self.end_run(live, st, *run, Outcome::Cancelled),
-        }
+        };
+        Ok(settled?)
+    }
+
+    /// Policy's word on what the gate let through. `before` is the gate as it was, for when policy says no.
+    fn ask_policy(
+        &self,
+        live: &mut Live,
+        st: &Stage,
+        before: Gate,
+        operation: &str,
+        work: policy::Work<'_>,
+    ) -> Result<Option<Reason>, Pause> {
+        let name = Arc::clone(&live.shared);
+        // What the gate did not let through is not asked about: all of these hold.
+        let input = policy::Input {
+            version: 1,
+            class: "admit",
+            operation,
+            tenant: name.name.as_str(),
+            profile: PROFILE,
+            principal: "workload",
+            scope: policy::Scope { proven: true },
+            work: Some(work),
+            workflow: Some(policy::Workflow { registered: true, prompt_fits: true }),
+            within: Some(policy::Within { concurrent_runs: true, step_rate: true, receipt_backlog: true }),
+            ramp: Some(policy::Ramp { included: true, killed: false }),
+            freeze: policy::Freeze { active: false, break_glass: false },
+            role: None,
+            approvals: None,
+        };
+        let tenant = live.p.id.tenant;
+        let denied = match self.policy.look(tenant, &input, st.now, None) {
+            Look::Allow | Look::Aging | Look::LastKnown => return Ok(None),
+            Look::Deny => Reason::PolicyDenied,
+            Look::Down => Reason::PolicyUnavailable,
+            Look::Unknown if self.tries >= TRIES => Reason::PolicyContention,
+            Look::Unknown => {
+                live.gate = before;
+                return Err(Pause::Policy(Box::new(Question::of(tenant, &input))));
+            }
+        };
+        live.gate = before;
+        Ok(Some(denied))
     }
 
     fn start_run(
@@ -109,7 +188,7 @@ impl Work<'_> {
         (workflow, action, prompt): (&Ident, &Ident, Option<&[u8; 32]>),
         (env, actor): (Env, ActorType),
         subject: Option<&Text>,
-    ) -> Result<Reply, ReadError> {
+    ) -> Result<Reply, Pause> {
         let id = RunId(crate::random::bytes(&*st.random));
         let by_run = id.to_string();
         let request = RunRequest {
@@ -120,13 +199,23 @@ impl Work<'_> {
         };
         let unsigned = live.unsigned();
         let control = Arc::clone(&live.control);
+        let before = live.gate;
         let (mut reasons, ramped) =
             gate::start_run(&mut live.gate, &control, &live.p.keys.ramp.0, unsigned, request);
         if self.space == Space::Critical {
-            if reasons.is_empty() {
-                live.gate.open_runs -= 1;
-            }
+            live.gate = before;
             reasons.add(Reason::StoreUnavailable);
+        }
+        if reasons.is_empty() {
+            let work = policy::Work {
+                action: action.as_str(),
+                workflow: workflow.as_str(),
+                env: env.as_str(),
+                actor: actor.as_str(),
+            };
+            if let Some(r) = self.ask_policy(live, st, before, "run.start", work)? {
+                reasons.add(r);
+            }
         }
         let allowed = reasons.is_empty();
         let fact = |reasons: Reasons| RunDecided {
@@ -148,7 +237,7 @@ impl Work<'_> {
             // Where a ramp decides, each bucket is a denial of its own, so that a blast radius can be told exactly.
             let bucket = if ramped.hundredths < FULL { ramped.bucket } else { FULL };
             let about = format!("run_start {action} {workflow} {env} {actor} {bucket}");
-            return self.fold(live, st, &about, reasons, None, || fact(reasons).into()).map(Err);
+            return Ok(Err(self.fold(live, st, &about, reasons, None, || fact(reasons).into())?));
         }
         let unit = live.new_unit(&*Arc::clone(&st.random))?;
         let a = live.append(st, &fact(reasons).into(), (unit.0, &unit.1));
@@ -175,29 +264,36 @@ impl Work<'_> {
         }))
     }
 
-    fn start_step(
-        &self,
-        live: &mut Live,
-        st: &mut Stage,
-        id: RunId,
-        name: &Text,
-    ) -> Result<Reply, ReadError> {
+    fn start_step(&self, live: &mut Live, st: &mut Stage, id: RunId, name: &Text) -> Result<Reply, Pause> {
         let Some(run) = live.runs.get(&id) else {
             let reason = match self.gone(live, st, id, None)? {
                 Gone::Unknown => Reason::RunUnknown,
                 Gone::Ended(_) => Reason::RunClosed,
             };
-            return self.deny(live, st, "step_start", "", reason.into(), None).map(Err);
+            return Ok(Err(self.deny(live, st, "step_start", "", reason.into(), None)?));
         };
         let labels = (run.row.workflow.clone(), run.row.env, run.row.actor);
         let (action, open) = (run.row.action.clone(), run.steps.len());
         let unsigned = live.unsigned();
         let control = Arc::clone(&live.control);
         let which = (action.as_str(), labels.0.as_str());
+        let before = live.gate;
         let (mut reasons, wait) =
             gate::start_step(&mut live.gate, &control, unsigned, which, open, st.now.mono_us);
         if self.space == Space::Critical {
+            live.gate = before;
             reasons.add(Reason::StoreUnavailable);
+        }
+        if reasons.is_empty() {
+            let work = policy::Work {
+                action: which.0,
+                workflow: which.1,
+                env: labels.1.as_str(),
+                actor: labels.2.as_str(),
+            };
+            if let Some(r) = self.ask_policy(live, st, before, "step.start", work)? {
+                reasons.add(r);
+            }
         }
         let allowed = reasons.is_empty();
         let fact = |step: u64| StepDecided {
@@ -214,7 +310,7 @@ impl Work<'_> {
         };
         if !allowed {
             let about = format!("step_start {id}");
-            return self.fold(live, st, &about, reasons, wait, || fact(0).into()).map(Err);
+            return Ok(Err(self.fold(live, st, &about, reasons, wait, || fact(0).into())?));
         }
         let lease_until = st.now.mono_us + self.lease_us;
         let Some(run) = live.runs.get_mut(&id) else { return Ok(Err(Denial::bare(Reason::RunUnknown))) };

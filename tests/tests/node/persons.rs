@@ -62,11 +62,11 @@ fn answer(node: &Node, who: &str, a: &Approval) -> Vec<String> {
     if r.status == 200 { vec![r.json()["status"].as_str().unwrap().to_owned()] } else { r.reasons() }
 }
 
-fn approve(node: &Node, who: &str, c: &Command) -> Vec<String> {
+pub(super) fn approve(node: &Node, who: &str, c: &Command) -> Vec<String> {
     answer(node, who, &approval(node, c, Answer::Approve))
 }
 
-fn by(node: &Node, who: &str, c: &Command) -> conductor_tests::Answer {
+pub(super) fn by(node: &Node, who: &str, c: &Command) -> conductor_tests::Answer {
     node.client("").post("/v1/commands", &node.signed_by(who, &c.text()))
 }
 

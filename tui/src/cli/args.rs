@@ -104,6 +104,9 @@ pub enum Command {
     /// What waits for a second person: list, show, give, refuse
     #[command(subcommand)]
     Approval(ApprovalCommand),
+    /// Policy bundles: build, sign, test, load, explain
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Receipts: list, show, export
     #[command(subcommand)]
     Receipts(ReceiptsCommand),
@@ -399,6 +402,77 @@ pub enum OperatorCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
+}
+
+/// `conductor policy`
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Which bundle holds, and who evaluates it
+    Show,
+    /// Run the Rego tests of a folder, as `opa test` does; needs no agent
+    Test {
+        /// Folder with .rego files
+        folder: PathBuf,
+    },
+    /// Check the .rego files of a folder and pack them; needs no agent
+    Build {
+        /// Folder with .rego files
+        folder: PathBuf,
+        /// Revision; higher than that of the bundle that is loaded
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+        revision: u64,
+        /// Write the bundle to this new file
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Sign a bundle with the policy key, --key; needs no agent
+    Sign {
+        /// The bundle
+        bundle: PathBuf,
+        /// Days until it expires
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=3650))]
+        days: u64,
+    },
+    /// Believe bundles that this key signed, and no others; takes a second person
+    Trust {
+        /// Its .pub file
+        public_key: PathBuf,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Go by a signed bundle; takes a second person
+    Load {
+        /// The bundle; its statement and signature stand beside it
+        bundle: PathBuf,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Get the files of a bundle that waits for your approval
+    Fetch {
+        /// Its digest, 64 hex digits
+        digest: String,
+        /// Write the bundle to this new file
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Why a run or step was denied, or what policy says of an input
+    Explain(ExplainArgs),
+}
+
+/// `conductor policy explain`
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Whose receipt
+    #[arg(long)]
+    pub tenant: Option<TenantName>,
+    /// Its index
+    #[arg(long, value_name = "INDEX")]
+    pub receipt: Option<u64>,
+    /// An input document instead (policies/input.schema.json)
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
 }
 
 /// Roles of a person.

@@ -7,8 +7,9 @@ use super::endpoint::Endpoint;
 use super::error::ClientError;
 use super::tls;
 use conductor_shared::http::{
-    Challenge, CommandOutcome, Consistency, LogHead, NodeInfo, Preview, PreviewRequest, Problem,
-    ReceiptBundle, ReceiptPage, RequestList, SessionOpened, SignedText, TenantDetail, TenantList, Totals,
+    BundleFiles, BundleKept, Challenge, CommandOutcome, Consistency, ExplainRequest, Explanation, LogHead,
+    NodeInfo, PolicyShown, Preview, PreviewRequest, Problem, ReceiptBundle, ReceiptPage, RequestList,
+    SessionOpened, SignedText, TenantDetail, TenantList, Totals,
 };
 use conductor_shared::ids::TenantUid;
 use conductor_shared::reason::Reason;
@@ -126,6 +127,38 @@ impl Agent {
     /// `GET /v1/approvals`
     pub async fn approvals(&self, bearer: &Bearer) -> Result<RequestList, ClientError> {
         self.json(Call::get("approval_list", "/v1/approvals", bearer)).await
+    }
+
+    /// `GET /v1/policy`
+    pub async fn policy(&self, bearer: &Bearer) -> Result<PolicyShown, ClientError> {
+        self.json(Call::get("policy_show", "/v1/policy", bearer)).await
+    }
+
+    /// `POST /v1/policy/bundles`
+    pub async fn policy_upload(
+        &self,
+        bearer: &Bearer,
+        files: &BundleFiles,
+    ) -> Result<BundleKept, ClientError> {
+        self.json(Call::post("policy_upload", "/v1/policy/bundles", Some(bearer), Some(files))).await
+    }
+
+    /// `GET /v1/policy/bundles/{digest}`
+    pub async fn policy_bundle(&self, bearer: &Bearer, digest: &str) -> Result<BundleFiles, ClientError> {
+        let hex = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
+        if !hex {
+            return Err(ClientError::Usage("a bundle's digest has 64 hex digits".into()));
+        }
+        self.json(Call::get("policy_bundle", format!("/v1/policy/bundles/{digest}"), bearer)).await
+    }
+
+    /// `POST /v1/policy/explain`
+    pub async fn policy_explain(
+        &self,
+        bearer: &Bearer,
+        request: &ExplainRequest,
+    ) -> Result<Explanation, ClientError> {
+        self.json(Call::post("policy_explain", "/v1/policy/explain", Some(bearer), Some(request))).await
     }
 
     /// `GET /v1/node`

@@ -2,6 +2,7 @@
 
 use conductor_agent::clock::RealClock;
 use conductor_agent::init::{Beginning, init};
+use conductor_agent::policy::Policy;
 use conductor_agent::random::OsRandom;
 use conductor_agent::scope::TenantScope;
 use conductor_agent::store::SpaceLimits;
@@ -70,6 +71,7 @@ fn parts(
         random: Arc::new(OsRandom::default()),
         queues: Arc::clone(queues),
         board: Arc::clone(board),
+        policy: Policy::start(None, Arc::clone(clock) as Arc<dyn Clock>, queues),
         checkpoints: Some(jobs_in),
         runtime: None,
     };
@@ -198,6 +200,7 @@ impl Core {
                         signature: String::new(),
                         person: key.person,
                         key_id: key_id.clone(),
+                        local: true,
                     };
                     let (tx, rx) = oneshot::channel();
                     self.queues.push(Ask::Command(Box::new(signed), tx)).expect("taken");

@@ -1,0 +1,125 @@
+//! Routes about policy: what holds, files of bundles, explanations.
+
+use super::Shared;
+use super::auth::{self, Peer};
+use super::problem::Refused;
+use crate::policy::{Question, about_command, unpack};
+use crate::writer::ask::{Ask, Denial};
+use crate::writer::work::PROFILE;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use conductor_shared::command::Operation;
+use conductor_shared::http::{BundleFiles, BundleKept, ExplainRequest, Explanation, PolicyShown};
+use conductor_shared::ids::{CommandId, TenantUid, hex, unhex};
+use conductor_shared::policy::Freeze;
+use conductor_shared::reason::Reason;
+use conductor_shared::shown::shown;
+use tokio::sync::oneshot;
+
+/// Has an engine asked about a command before the writer judges it, which does not wait for engines.
+pub(super) async fn prepare(api: &Shared, tenant: TenantUid, op: &Operation) {
+    let Some(shared) = api.board.get(tenant) else { return };
+    let freeze = Freeze { active: false, break_glass: false };
+    let names = (shared.name.as_str(), PROFILE);
+    let input = about_command(op.name(), crate::command::irreversible(op), names, freeze);
+    api.policy.prepare(Question::of(tenant, &input)).await;
+}
+
+/// The same for a command that waits for an approval.
+pub(super) async fn prepare_request(api: &Shared, tenant: TenantUid, id: CommandId) {
+    let control = api.board.get(tenant).map(|s| s.view.load().control.clone());
+    let request = control.as_ref().and_then(|c| c.requests.get(&id.to_string()));
+    if let Some(op) = request.and_then(|r| Operation::from_list(&r.change)) {
+        prepare(api, tenant, &op).await;
+    }
+}
+
+pub(super) async fn show(
+    State(api): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Result<Json<PolicyShown>, Refused> {
+    auth::operator(&api, &peer, &headers, "policy_show").await?;
+    let s = api.policy.status(api.clock.now());
+    let key = api.board.node().and_then(|n| n.view.load().control.policy_key.clone());
+    Ok(Json(PolicyShown {
+        revision: s.version.revision,
+        digest: hex(&s.version.digest),
+        expires_at_us: s.expires_at_us,
+        engine: s.engine.to_owned(),
+        trouble: shown(&s.trouble, 300),
+        trusted_key: key,
+    }))
+}
+
+pub(super) async fn upload(
+    State(api): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<BundleKept>, Refused> {
+    let scope = auth::operator(&api, &peer, &headers, "policy_upload").await?;
+    let node = api.board.node().map(|n| n.view.load().control.clone());
+    let admin = node
+        .as_ref()
+        .and_then(|n| n.operator(scope.key_id()))
+        .is_some_and(|k| k.has_role("admin", TenantUid::NODE));
+    if !admin {
+        return Err(auth::denied(&api, &peer, "policy_upload", None, "", Reason::RoleMissing).await);
+    }
+    let files: BundleFiles = serde_json::from_slice(&body).map_err(|e| Refused::body(&e))?;
+    let bad = |e: String| Refused::bad(StatusCode::BAD_REQUEST, e);
+    let archive = STANDARD.decode(&files.archive).map_err(|e| bad(format!("archive: {e}")))?;
+    // Compiling takes a while.
+    let unpacked = tokio::task::spawn_blocking(move || unpack(&archive)).await;
+    let bundle = unpacked.map_err(|e| bad(e.to_string()))?.map_err(|e| bad(e.to_string()))?;
+    let digest = hex(&bundle.digest());
+    let (tx, rx) = oneshot::channel();
+    if api.queues.push(Ask::Bundle(Box::new(bundle), tx)).is_err() {
+        return Err(Denial::bare(Reason::QueueFull).into());
+    }
+    match rx.await {
+        Ok(Ok(())) => Ok(Json(BundleKept { digest })),
+        Ok(Err(e)) => Err(Refused::bad(StatusCode::SERVICE_UNAVAILABLE, e)),
+        Err(_) => Err(Denial::bare(Reason::StoreUnavailable).into()),
+    }
+}
+
+pub(super) async fn bundle(
+    State(api): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    Path(digest): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<BundleFiles>, Refused> {
+    auth::operator(&api, &peer, &headers, "policy_bundle").await?;
+    let found = unhex(&digest).and_then(|d| api.policy.bundle(&d));
+    let found =
+        found.ok_or_else(|| Refused::bad(StatusCode::NOT_FOUND, "no bundle of this digest is kept here"))?;
+    let packed = found.pack(0).map_err(|e| Refused::bad(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
+    Ok(Json(BundleFiles { archive: STANDARD.encode(packed) }))
+}
+
+pub(super) async fn explain(
+    State(api): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Explanation>, Refused> {
+    auth::operator(&api, &peer, &headers, "policy_explain").await?;
+    let request: ExplainRequest = serde_json::from_slice(&body).map_err(|e| Refused::body(&e))?;
+    let (policy, json) = (std::sync::Arc::clone(&api.policy), request.input.to_string());
+    let version = policy.version();
+    let done = tokio::task::spawn_blocking(move || policy.explain(&json)).await;
+    let bad = |e: String| Refused::bad(StatusCode::UNPROCESSABLE_ENTITY, e);
+    let (allow, reasons) = done.map_err(|e| bad(e.to_string()))?.map_err(bad)?;
+    Ok(Json(Explanation {
+        allow,
+        reasons: reasons.iter().map(|r| shown(r, 300)).collect(),
+        revision: version.revision,
+        digest: hex(&version.digest),
+    }))
+}

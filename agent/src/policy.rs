@@ -1,0 +1,306 @@
+//! Policy in the agent: which bundle holds, what it said of an input before, and the workers that ask an engine.
+//!
+//! The writer never waits for an engine. It looks a verdict up by the digests of bundle and input; what is not known
+//! goes to a worker and comes back as the same request, a few times at most. Everything that is not a verdict is a
+//! denial: no bundle, an expired one, an engine that errs or takes too long (SPEC, invariant 3).
+
+mod memo;
+mod remote;
+mod workers;
+
+pub use memo::{FRESH_US, Look};
+pub use remote::{Opa, OpaConfig};
+
+use crate::writer::ask::Ask;
+use crate::writer::queue::Queues;
+use arc_swap::ArcSwap;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use conductor_policies::{Bundle, BundleError, Engine};
+use conductor_shared::checkpoint::verify_minisign;
+use conductor_shared::clock::{Clock, Micros, Now};
+use conductor_shared::fold::ControlState;
+use conductor_shared::ids::{TenantUid, unhex};
+use conductor_shared::policy::{Approvals, Role};
+use conductor_shared::policy::{Freeze, Input, LoadedBundle, Scope, Statement};
+use conductor_shared::reason::Reason;
+use conductor_shared::record::PolicyVersion;
+use memo::Memo;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::oneshot;
+
+/// Times that one request is put before an engine; after that policy changes faster than it is decided.
+pub const TRIES: u8 = 3;
+/// Bundles kept besides the loaded one: those that somebody may yet load.
+pub const CANDIDATES: usize = 8;
+/// The probe: an engine that answers it, whatever it answers, is there.
+const PROBE: &str = "{}";
+
+/// An answer that an engine owes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Who asks: each tenant has its own share of the workers.
+    pub tenant: TenantUid,
+    /// Of the input.
+    pub digest: [u8; 32],
+    /// The input, as engines get it.
+    pub json: String,
+    /// An admission; everything else both engines must allow.
+    pub admit: bool,
+}
+
+impl Question {
+    /// About an input.
+    pub fn of(tenant: TenantUid, input: &Input<'_>) -> Self {
+        Self { tenant, digest: input.digest(), json: input.json(), admit: input.class == "admit" }
+    }
+}
+
+/// What the agent goes by.
+struct Loaded {
+    version: PolicyVersion,
+    /// Until when: on the wall clock, and on the monotonic one, whichever is over first.
+    ends: Option<(u64, Micros)>,
+    /// `Err` says why there is none to ask.
+    engine: Result<Engine, String>,
+    bundle: Option<Bundle>,
+    memo: Memo,
+}
+
+impl Loaded {
+    fn built_in() -> Self {
+        let bundle = Bundle::built_in();
+        Self {
+            version: built_in_version(),
+            ends: None,
+            engine: Engine::prepare(&bundle).map_err(|e| e.to_string()),
+            bundle: Some(bundle),
+            memo: Memo::default(),
+        }
+    }
+}
+
+/// What people are told about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// What receipts name.
+    pub version: PolicyVersion,
+    /// When it is over, microseconds since the Unix epoch; never for the one built in.
+    pub expires_at_us: Option<u64>,
+    /// `embedded` or `opa`.
+    pub engine: &'static str,
+    /// Why it does not answer; empty when it does.
+    pub trouble: String,
+}
+
+/// Policy, shared by the writer, the API and the workers.
+pub struct Policy {
+    loaded: ArcSwap<Loaded>,
+    candidates: Mutex<BTreeMap<[u8; 32], Bundle>>,
+    /// Why the engine that is asked for admissions did not answer the last probe.
+    trouble: Mutex<Option<String>>,
+    workers: workers::Workers,
+    remote: Option<Opa>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Policy {
+    /// Goes by the built-in bundle until a log says otherwise; starts the workers.
+    pub fn start(remote: Option<Opa>, clock: Arc<dyn Clock>, queues: &Arc<Queues>) -> Arc<Self> {
+        let (workers, jobs) = workers::Workers::new();
+        let policy = Arc::new(Self {
+            loaded: ArcSwap::from_pointee(Loaded::built_in()),
+            candidates: Mutex::default(),
+            trouble: Mutex::default(),
+            workers,
+            remote,
+            clock,
+        });
+        workers::start(&policy, &jobs, queues);
+        policy
+    }
+
+    /// What receipts name.
+    pub fn version(&self) -> PolicyVersion {
+        self.loaded.load().version
+    }
+
+    /// For people.
+    pub fn status(&self, now: Now) -> Status {
+        let loaded = self.loaded.load();
+        Status {
+            version: loaded.version,
+            expires_at_us: loaded.ends.map(|e| e.0),
+            engine: if self.remote.is_some() { "opa" } else { "embedded" },
+            trouble: self.why_down(&loaded, now).unwrap_or_default(),
+        }
+    }
+
+    /// The engine answers.
+    pub fn up(&self, now: Now) -> bool {
+        self.why_down(&self.loaded.load(), now).is_none()
+    }
+
+    fn why_down(&self, loaded: &Loaded, now: Now) -> Option<String> {
+        if let Err(e) = &loaded.engine {
+            return Some(e.clone());
+        }
+        if loaded.ends.is_some_and(|(wall, mono)| now.wall_us >= wall || now.mono_us >= mono) {
+            return Some(format!("bundle {} has expired; load a newer one", loaded.version.revision));
+        }
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is known about an input now. `last_known_us`: while the engine is down, an allow that is no older counts.
+    pub fn look(
+        &self,
+        tenant: TenantUid,
+        input: &Input<'_>,
+        now: Now,
+        last_known_us: Option<Micros>,
+    ) -> Look {
+        let loaded = self.loaded.load();
+        let digest = input.digest();
+        if self.why_down(&loaded, now).is_some() {
+            return loaded.memo.last_known(tenant, &digest, now.mono_us, last_known_us);
+        }
+        let look = loaded.memo.look(tenant, &digest, now.mono_us, last_known_us);
+        if look == Look::Aging {
+            // Asked again in the background, so that `last_known` is never far from what the engine really says.
+            self.workers
+                .send(workers::Job { question: Question::of(tenant, input), then: workers::Then::Nothing });
+            return Look::Allow;
+        }
+        look
+    }
+
+    /// Has a worker ask; the request is put before the writer again when there is an answer. Gives it back when too many
+    /// of this tenant wait.
+    #[allow(clippy::result_large_err)] // the request itself comes back
+    pub fn ask(&self, question: Question, ask: Ask) -> Result<(), Ask> {
+        self.workers.send_ask(question, ask)
+    }
+
+    /// Has a worker ask, and waits.
+    pub async fn prepare(&self, question: Question) {
+        let (tx, rx) = oneshot::channel();
+        if self.workers.send(workers::Job { question, then: workers::Then::Tell(tx) }) {
+            let _ = rx.await;
+        }
+    }
+
+    /// Goes by what the node's log says. Cheap when nothing changed.
+    pub fn follow(&self, control: &ControlState) {
+        let wanted = control.policy.as_ref();
+        let loaded = self.loaded.load();
+        let (revision, digest) = wanted.map_or((0, None), |w| (w.revision, unhex::<32>(&w.digest)));
+        let same = loaded.version.revision == revision && digest.is_none_or(|d| d == loaded.version.digest);
+        if !same {
+            self.loaded.store(Arc::new(wanted.map_or_else(Loaded::built_in, |w| self.load(w))));
+        }
+    }
+
+    fn load(&self, wanted: &LoadedBundle) -> Loaded {
+        let digest = unhex(&wanted.digest).unwrap_or_default();
+        let bundle = self.candidates.lock().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned();
+        let now = self.clock.now();
+        let left = wanted.expires_at_us.saturating_sub(now.wall_us);
+        Loaded {
+            version: PolicyVersion { revision: wanted.revision, digest },
+            ends: Some((wanted.expires_at_us, now.mono_us.saturating_add(left))),
+            engine: match &bundle {
+                Some(b) => Engine::prepare(b).map_err(|e| e.to_string()),
+                None => Err(format!("the files of bundle {} are not in the store", wanted.revision)),
+            },
+            bundle,
+            memo: Memo::default(),
+        }
+    }
+
+    /// Keeps a bundle that may be loaded; tells which are no longer kept.
+    pub fn keep(&self, bundle: Bundle) -> Vec<[u8; 32]> {
+        let mut all = self.candidates.lock().unwrap_or_else(PoisonError::into_inner);
+        let (new, current) = (bundle.digest(), self.loaded.load().version.digest);
+        all.insert(new, bundle);
+        let mut dropped = Vec::new();
+        while all.len() > CANDIDATES + 1 {
+            let Some(old) = all.keys().find(|d| **d != new && **d != current).copied() else { break };
+            all.remove(&old);
+            dropped.push(old);
+        }
+        dropped
+    }
+
+    /// A bundle that was kept, packed for somebody who wants to read it.
+    pub fn bundle(&self, digest: &[u8; 32]) -> Option<Bundle> {
+        let loaded = self.loaded.load();
+        let kept = || self.candidates.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
+        loaded.bundle.as_ref().filter(|b| b.digest() == *digest).cloned().or_else(kept)
+    }
+
+    /// What stands against loading a bundle: SPEC, X1.
+    pub fn against(
+        &self,
+        statement: &Statement,
+        signature: &str,
+        control: &ControlState,
+        now_us: u64,
+    ) -> Option<Reason> {
+        let trusted = control.policy_key.as_deref();
+        let file =
+            STANDARD.decode(signature).ok().and_then(|b| String::from_utf8(b).ok()).unwrap_or_default();
+        let text = statement.text();
+        let signed = trusted.is_some_and(|k| verify_minisign(k, text.as_bytes(), &file).is_ok());
+        let kept =
+            self.candidates.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&statement.digest);
+        if !signed || !kept || statement.expires_at_us <= now_us {
+            return Some(Reason::BundleInvalid);
+        }
+        let newest = control.policy.as_ref().map_or(0, |p| p.revision);
+        (statement.revision <= newest).then_some(Reason::BundleOlder)
+    }
+
+    /// Evaluates an input now, for explanations: the verdict and the reasons of the built-in engine.
+    pub fn explain(&self, json: &str) -> Result<(bool, Vec<String>), String> {
+        let mut engine = self.loaded.load().engine.clone()?;
+        let allow = engine.allows(json).map_err(|e| e.to_string())?;
+        Ok((allow, engine.reasons(json).map_err(|e| e.to_string())?))
+    }
+}
+
+/// What receipts name where no bundle was loaded.
+pub fn built_in_version() -> PolicyVersion {
+    PolicyVersion { revision: 0, digest: Bundle::built_in().digest() }
+}
+
+/// Checks an uploaded archive.
+pub fn unpack(bytes: &[u8]) -> Result<Bundle, BundleError> {
+    Bundle::unpack(bytes)
+}
+
+/// What an engine is asked about a command that loosens. Role and approvals are facts by then: whoever lacks them was
+/// denied before.
+pub fn about_command<'a>(
+    operation: &'a str,
+    irreversible: bool,
+    (tenant, profile): (&'a str, &'a str),
+    freeze: Freeze,
+) -> Input<'a> {
+    Input {
+        version: 1,
+        class: if irreversible { "irreversible" } else { "loosen" },
+        operation,
+        tenant,
+        profile,
+        principal: "operator",
+        scope: Scope { proven: true },
+        work: None,
+        workflow: None,
+        within: None,
+        ramp: None,
+        freeze,
+        role: Some(Role { held: true }),
+        approvals: Some(Approvals { enough: true, distinct: true }),
+    }
+}

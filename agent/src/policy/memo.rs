@@ -1,0 +1,162 @@
+//! What an engine said, by digest of the input. Each tenant has its own room, so that one that makes up inputs forgets
+//! only its own. In memory only; a new bundle begins with an empty one.
+
+use conductor_shared::clock::{Micros, SECOND};
+use conductor_shared::ids::TenantUid;
+use rustc_hash::FxHashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// A verdict this old is asked for again in the background.
+pub const FRESH_US: Micros = 10 * SECOND;
+/// An engine that erred on an input is asked about it again after this.
+const RETRY_US: Micros = SECOND;
+/// Verdicts kept for one tenant.
+const EACH: usize = 1_024;
+
+/// What is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Go ahead.
+    Allow,
+    /// Go ahead, and ask again.
+    Aging,
+    /// The engine is down, and said so a short while ago.
+    LastKnown,
+    /// Policy says no.
+    Deny,
+    /// Nobody asked yet.
+    Unknown,
+    /// The engine does not answer.
+    Down,
+}
+
+#[derive(Clone, Copy)]
+struct Known {
+    /// The last real verdict, and when.
+    verdict: Option<(bool, Micros)>,
+    /// When the engine erred on it, if it did after that.
+    failed: Option<Micros>,
+    /// Somebody is asking again.
+    asking: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Memo(Mutex<FxHashMap<TenantUid, FxHashMap<[u8; 32], Known>>>);
+
+impl Memo {
+    /// While the engine answers.
+    pub(super) fn look(
+        &self,
+        tenant: TenantUid,
+        digest: &[u8; 32],
+        mono: Micros,
+        last: Option<Micros>,
+    ) -> Look {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = all.get_mut(&tenant).and_then(|t| t.get_mut(digest)) else { return Look::Unknown };
+        if let Some(failed) = known.failed {
+            return if mono >= failed + RETRY_US { Look::Unknown } else { fallback(known, mono, last) };
+        }
+        match known.verdict {
+            Some((true, at)) if mono >= at + FRESH_US && !known.asking => {
+                known.asking = true;
+                Look::Aging
+            }
+            Some((true, _)) => Look::Allow,
+            Some((false, _)) => Look::Deny,
+            None => Look::Unknown,
+        }
+    }
+
+    /// While it does not.
+    pub(super) fn last_known(
+        &self,
+        tenant: TenantUid,
+        digest: &[u8; 32],
+        mono: Micros,
+        last: Option<Micros>,
+    ) -> Look {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&tenant).and_then(|t| t.get(digest)).map_or(Look::Down, |k| fallback(k, mono, last))
+    }
+
+    /// An engine answered, or erred.
+    pub(super) fn note(&self, tenant: TenantUid, digest: [u8; 32], verdict: Option<bool>, mono: Micros) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = all.entry(tenant).or_default();
+        if of.len() >= EACH && !of.contains_key(&digest) {
+            of.clear();
+        }
+        let known = of.entry(digest).or_insert(Known { verdict: None, failed: None, asking: false });
+        known.asking = false;
+        match verdict {
+            Some(v) => (known.verdict, known.failed) = (Some((v, mono)), None),
+            None => known.failed = Some(mono),
+        }
+    }
+}
+
+fn fallback(known: &Known, mono: Micros, last: Option<Micros>) -> Look {
+    match (known.verdict, last) {
+        (Some((true, at)), Some(last)) if mono <= at.saturating_add(last) => Look::LastKnown,
+        _ => Look::Down,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: TenantUid = TenantUid([1; 16]);
+
+    /// SPEC, invariant 3: `last_known` is an allow, for the same input, no older than it may be since the engine really
+    /// said so; an input not seen is denied, and so is one that was denied.
+    #[test]
+    fn last_known_is_an_allow_of_late() {
+        let m = Memo::default();
+        m.note(T, [1; 32], Some(true), 100);
+        m.note(T, [2; 32], Some(false), 100);
+        let last = |d: u8, mono, l| m.last_known(T, &[d; 32], mono, l);
+        assert_eq!(last(1, 100 + 60 * SECOND, Some(60 * SECOND)), Look::LastKnown);
+        assert_eq!(last(1, 101 + 60 * SECOND, Some(60 * SECOND)), Look::Down);
+        assert_eq!(last(1, 101, None), Look::Down, "the profile says deny");
+        assert_eq!(last(2, 101, Some(60 * SECOND)), Look::Down);
+        assert_eq!(last(3, 101, Some(60 * SECOND)), Look::Down);
+        assert_eq!(m.last_known(TenantUid([2; 16]), &[1; 32], 101, Some(60 * SECOND)), Look::Down);
+        // What is looked up is not thereby asked: the age goes on from the last real answer.
+        assert_eq!(m.look(T, &[1; 32], 50 * SECOND, None), Look::Aging);
+        assert_eq!(last(1, 101 + 60 * SECOND, Some(60 * SECOND)), Look::Down);
+    }
+
+    /// SPEC, invariant 3: for 1, 30 and 300 failures in a row an input that the engine errs on is not allowed, and what
+    /// was denied stays denied.
+    #[test]
+    fn failures_never_allow() {
+        let m = Memo::default();
+        m.note(T, [2; 32], Some(false), 0);
+        for n in 0..300 {
+            m.note(T, [1; 32], None, n * 10 * SECOND);
+            m.note(T, [2; 32], None, n * 10 * SECOND);
+            for d in [1, 2] {
+                for after in [0, SECOND / 2, 2 * SECOND] {
+                    let look = m.look(T, &[d; 32], n * 10 * SECOND + after, Some(300 * SECOND));
+                    assert!(matches!(look, Look::Down | Look::Unknown), "{n} {d} {after} {look:?}");
+                }
+            }
+        }
+    }
+
+    /// SPEC 1.3: a tenant that makes up inputs forgets only its own.
+    #[test]
+    fn rooms_are_bounded_and_apart() {
+        let m = Memo::default();
+        m.note(T, [7; 32], Some(true), 0);
+        for n in 0..3 * EACH as u64 {
+            let mut d = [0; 32];
+            d[..8].copy_from_slice(&n.to_be_bytes());
+            m.note(TenantUid([2; 16]), d, Some(true), 0);
+        }
+        assert_eq!(m.look(T, &[7; 32], 1, None), Look::Allow);
+        assert!(m.0.lock().unwrap()[&TenantUid([2; 16])].len() <= EACH);
+    }
+}

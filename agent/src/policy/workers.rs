@@ -1,0 +1,182 @@
+//! The workers: threads that ask the engines, each with an engine of its own. What waits is bounded, for each tenant too.
+
+use super::{PROBE, Policy, Question};
+use crate::writer::ask::Ask;
+use crate::writer::queue::{Full, Queues};
+use crate::writer::refuse;
+use conductor_policies::Engine;
+use conductor_shared::clock::SECOND;
+use conductor_shared::ids::TenantUid;
+use conductor_shared::reason::Reason;
+use conductor_shared::record::PolicyVersion;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Threads.
+const THREADS: usize = 2;
+/// Questions that may wait.
+const QUEUE: usize = 1_024;
+/// Questions of one tenant that may wait.
+const EACH: usize = 64;
+/// The engine is probed this often, and this often while it does not answer, microseconds.
+const PROBE_UP_US: u64 = 10 * SECOND;
+const PROBE_DOWN_US: u64 = SECOND;
+
+pub(super) enum Then {
+    /// Put this before the writer again.
+    Again(Box<Ask>),
+    /// Tell whoever waits.
+    Tell(oneshot::Sender<()>),
+    Nothing,
+}
+
+pub(super) struct Job {
+    pub(super) question: Question,
+    pub(super) then: Then,
+}
+
+pub(super) struct Workers {
+    jobs: Sender<Job>,
+    waiting: Mutex<HashMap<TenantUid, usize>>,
+}
+
+impl Workers {
+    pub(super) fn new() -> (Self, Receiver<Job>) {
+        let (jobs, rx) = crossbeam_channel::bounded(QUEUE);
+        (Self { jobs, waiting: Mutex::default() }, rx)
+    }
+
+    fn take_place(&self, tenant: TenantUid) -> bool {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let n = waiting.entry(tenant).or_default();
+        let room = *n < EACH;
+        *n += usize::from(room);
+        room
+    }
+
+    fn give_place(&self, tenant: TenantUid) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(n) = waiting.get_mut(&tenant) {
+            *n -= 1;
+            if *n == 0 {
+                waiting.remove(&tenant);
+            }
+        }
+    }
+
+    /// False when there is no room.
+    pub(super) fn send(&self, job: Job) -> bool {
+        let tenant = job.question.tenant;
+        let sent = self.take_place(tenant);
+        if sent && self.jobs.try_send(job).is_err() {
+            self.give_place(tenant);
+            return false;
+        }
+        sent
+    }
+
+    #[allow(clippy::result_large_err)] // the request itself comes back
+    pub(super) fn send_ask(&self, question: Question, ask: Ask) -> Result<(), Ask> {
+        let tenant = question.tenant;
+        if !self.take_place(tenant) {
+            return Err(ask);
+        }
+        self.jobs.try_send(Job { question, then: Then::Again(Box::new(ask)) }).map_err(|e| {
+            self.give_place(tenant);
+            match e.into_inner().then {
+                Then::Again(ask) => *ask,
+                Then::Tell(_) | Then::Nothing => unreachable!("it was sent as a request"),
+            }
+        })
+    }
+}
+
+/// The engine of one thread, made anew when the bundle changes.
+struct Own {
+    version: Option<PolicyVersion>,
+    engine: Result<Engine, String>,
+}
+
+pub(super) fn start(policy: &Arc<Policy>, jobs: &Receiver<Job>, queues: &Arc<Queues>) {
+    for n in 0..THREADS {
+        let (policy, jobs, queues) = (Arc::downgrade(policy), jobs.clone(), Arc::clone(queues));
+        std::thread::spawn(move || run(&policy, &jobs, &queues, n == 0));
+    }
+}
+
+fn run(policy: &Weak<Policy>, jobs: &Receiver<Job>, queues: &Queues, probes: bool) {
+    let mut own = Own { version: None, engine: Err(String::new()) };
+    let mut probed = 0;
+    loop {
+        let job = match jobs.recv_timeout(Duration::from_millis(200)) {
+            Ok(job) => Some(job),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let Some(policy) = policy.upgrade() else { return };
+        let now = policy.clock.now();
+        if probes && policy.remote.is_some() {
+            let every = if policy.up(now) { PROBE_UP_US } else { PROBE_DOWN_US };
+            if probed == 0 || now.mono_us >= probed + every {
+                probed = now.mono_us.max(1);
+                policy.probe();
+            }
+        }
+        let Some(Job { question, then }) = job else { continue };
+        policy.answer(&mut own, &question);
+        policy.workers.give_place(question.tenant);
+        match then {
+            Then::Nothing => {}
+            Then::Tell(to) => drop(to.send(())),
+            Then::Again(ask) => match queues.push(*ask) {
+                Ok(()) => {}
+                Err(Full::Queue(ask)) => refuse(ask, Reason::QueueFull),
+                Err(Full::Closed(ask)) => refuse(ask, Reason::Stopping),
+            },
+        }
+    }
+}
+
+impl Policy {
+    fn probe(&self) {
+        let Some(opa) = &self.remote else { return };
+        let loaded = self.loaded.load_full();
+        let Some(bundle) = &loaded.bundle else { return };
+        let trouble = opa.ask(bundle, PROBE).err().map(|e| e.to_string());
+        if let Some(t) = &trouble {
+            tracing::warn!("policy: {t}");
+        }
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// Asks, and remembers.
+    fn answer(&self, own: &mut Own, q: &Question) {
+        let loaded = self.loaded.load_full();
+        if own.version != Some(loaded.version) {
+            *own = Own { version: Some(loaded.version), engine: loaded.engine.clone() };
+        }
+        let embedded = |own: &mut Own| match &mut own.engine {
+            Ok(e) => e.allows(&q.json).map_err(|e| e.to_string()),
+            Err(e) => Err(e.clone()),
+        };
+        let verdict = match (&self.remote, &loaded.bundle) {
+            (None, _) | (_, None) => embedded(own),
+            (Some(opa), Some(bundle)) => match opa.ask(bundle, &q.json) {
+                // What cannot be taken back, or makes something riskier, both engines must allow.
+                Ok(true) if !q.admit => embedded(own),
+                Ok(allow) => Ok(allow),
+                Err(e) => {
+                    *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(e.to_string());
+                    Err(e.to_string())
+                }
+            },
+        };
+        if let Err(e) = &verdict {
+            tracing::warn!("policy: {e}");
+        }
+        loaded.memo.note(q.tenant, q.digest, verdict.ok(), self.clock.now().mono_us);
+    }
+}

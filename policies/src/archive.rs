@@ -1,0 +1,154 @@
+//! The archive of a bundle: a gzipped tar as OPA reads it. Read with bounds: what it claims is never believed.
+
+use crate::bundle::{BundleError, MAX_CONTENT};
+use flate2::read::GzDecoder;
+use flate2::{Compression, GzBuilder};
+use std::collections::BTreeMap;
+use std::io::Read;
+
+/// No archive is longer.
+pub const MAX_ARCHIVE: usize = 1 << 20;
+/// What OPA reads about a bundle.
+const MANIFEST: &str = ".manifest";
+
+pub(crate) fn pack(
+    files: &BTreeMap<String, String>,
+    revision: u64,
+    digest: &str,
+) -> Result<Vec<u8>, BundleError> {
+    let failed = |e: std::io::Error| BundleError::Archive(e.to_string());
+    let manifest = serde_json::json!({
+        "revision": revision.to_string(),
+        "roots": ["conductor"],
+        "rego_version": 1,
+        "metadata": { "conductor_digest": digest },
+    });
+    // No time, no name, no owner: the same files give the same bytes.
+    let mut tar = tar::Builder::new(GzBuilder::new().mtime(0).write(Vec::new(), Compression::best()));
+    let manifest = (MANIFEST.to_owned(), manifest.to_string());
+    for (name, text) in std::iter::once((&manifest.0, &manifest.1)).chain(files) {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        header.set_mtime(0);
+        tar.append_data(&mut header, name, text.as_bytes()).map_err(failed)?;
+    }
+    let bytes = tar.into_inner().and_then(flate2::write::GzEncoder::finish).map_err(failed)?;
+    if bytes.len() > MAX_ARCHIVE { Err(BundleError::Large) } else { Ok(bytes) }
+}
+
+/// The revision that an archive says it has; a statement must say the same for people not to be misled.
+pub fn revision(bytes: &[u8]) -> Result<u64, BundleError> {
+    #[derive(serde::Deserialize)]
+    struct Manifest {
+        revision: String,
+    }
+    let manifest = files(bytes)?.into_iter().find(|(n, _)| n == MANIFEST).map(|(_, c)| c);
+    let manifest = manifest.ok_or_else(|| BundleError::Archive("it has no .manifest".into()))?;
+    let m: Manifest = serde_json::from_slice(&manifest).map_err(|e| BundleError::Archive(e.to_string()))?;
+    let number = m.revision.parse().ok().filter(|r| *r > 0);
+    number.ok_or_else(|| BundleError::Archive("the revision in .manifest is no number above 0".into()))
+}
+
+/// Names and texts in the order of the archive. OPA's own build writes names with a slash before them.
+pub(crate) fn unpack(bytes: &[u8]) -> Result<Vec<(String, String)>, BundleError> {
+    let rules = files(bytes)?.into_iter().filter(|(n, _)| n != MANIFEST);
+    rules
+        .map(|(n, c)| String::from_utf8(c).map(|t| (n.clone(), t)).map_err(|_| BundleError::Name(n)))
+        .collect()
+}
+
+fn files(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, BundleError> {
+    if bytes.len() > MAX_ARCHIVE {
+        return Err(BundleError::Large);
+    }
+    let bad = |e: std::io::Error| BundleError::Archive(e.to_string());
+    // A small archive may unfold to any length. It is unfolded whole, so that its checksum is looked at.
+    let most = 2 * MAX_CONTENT as u64;
+    let mut plain = Vec::new();
+    GzDecoder::new(bytes).take(most + 1).read_to_end(&mut plain).map_err(bad)?;
+    if plain.len() as u64 > most {
+        return Err(BundleError::Large);
+    }
+    let mut tar = tar::Archive::new(&plain[..]);
+    let mut out = Vec::new();
+    let mut total = 0;
+    for entry in tar.entries().map_err(bad)? {
+        let mut entry = entry.map_err(bad)?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let name = name.strip_prefix('/').unwrap_or(&name).to_owned();
+        if !entry.header().entry_type().is_file() {
+            return Err(BundleError::Archive("it holds something that is not a file".into()));
+        }
+        let mut content = Vec::new();
+        let room = MAX_CONTENT.saturating_sub(total) as u64;
+        let read = entry.by_ref().take(room + 1).read_to_end(&mut content).map_err(bad)?;
+        total += read;
+        if total > MAX_CONTENT {
+            return Err(BundleError::Large);
+        }
+        out.push((name, content));
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Bundle;
+    use std::io::Write as _;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut z = flate2::write::GzEncoder::new(Vec::new(), Compression::best());
+        z.write_all(bytes).unwrap();
+        z.finish().unwrap()
+    }
+
+    /// SPEC, Bad input: truncated, foreign, swollen and crooked archives are refused, and none panics.
+    #[test]
+    fn hostile_archives() {
+        let good = Bundle::built_in().pack(1).unwrap();
+        for cut in 0..good.len() {
+            assert!(Bundle::unpack(&good[..cut]).is_err(), "cut at {cut}");
+        }
+        assert!(Bundle::unpack(b"").is_err());
+        assert!(Bundle::unpack(&gzip(b"not a tar, and long enough to be looked at")).is_err());
+        let swollen = gzip(&vec![0x61; 64 << 20]);
+        assert!(swollen.len() < MAX_ARCHIVE && Bundle::unpack(&swollen).is_err());
+        assert_eq!(Bundle::unpack(&vec![0; MAX_ARCHIVE + 1]), Err(BundleError::Large));
+        let crooked = |name: &str, kind: tar::EntryType| {
+            let mut tar = tar::Builder::new(Vec::new());
+            let mut h = tar::Header::new_ustar();
+            h.set_size(0);
+            h.set_entry_type(kind);
+            // Past the checks of the library, as a hostile archive would be.
+            h.as_ustar_mut().unwrap().name[..name.len()].copy_from_slice(name.as_bytes());
+            h.set_cksum();
+            tar.append(&h, std::io::empty()).unwrap();
+            gzip(&tar.into_inner().unwrap())
+        };
+        for (name, kind) in [
+            ("../../etc/x.rego", tar::EntryType::Regular),
+            ("a.rego", tar::EntryType::Symlink),
+            ("a.rego", tar::EntryType::Link),
+            ("d/", tar::EntryType::Directory),
+            ("a.sh", tar::EntryType::Regular),
+        ] {
+            assert!(Bundle::unpack(&crooked(name, kind)).is_err(), "{name}");
+        }
+    }
+
+    /// SPEC, Bad input: no byte of an archive can be changed without its being refused, or being the same files.
+    #[test]
+    fn flipped_bytes() {
+        let b = Bundle::built_in();
+        let good = b.pack(1).unwrap();
+        for at in (0..good.len()).step_by(7) {
+            let mut bad = good.clone();
+            bad[at] ^= 0x20;
+            if let Ok(other) = Bundle::unpack(&bad) {
+                assert_eq!(other.digest(), b.digest(), "byte {at}");
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The engine that is built in: regorus, prepared once and then asked. Each thread has its own.
+
+use crate::bundle::{Bundle, BundleError};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// An answer that takes longer is no answer (SPEC, invariant 3).
+pub const LIMIT: Duration = Duration::from_millis(50);
+/// One Rego test asks many times.
+const TEST_LIMIT: Duration = Duration::from_secs(10);
+/// Steps of the interpreter between two looks at the time.
+const CHECK_EVERY: NonZeroU32 = NonZeroU32::new(64).unwrap();
+/// Every package stands under it.
+const ROOT: &str = "data.conductor";
+/// True, and nothing else, allows.
+const ALLOW: &str = "data.conductor.allow";
+/// Words for people.
+const REASONS: &str = "data.conductor.reasons";
+/// Reasons that are told at most, and characters of each.
+const MAX_REASONS: usize = 64;
+const MAX_REASON: usize = 300;
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("policy cannot be evaluated: {0}")]
+pub struct EngineError(pub String);
+
+/// A prepared engine.
+#[derive(Clone)]
+pub struct Engine(regorus::Engine);
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Engine")
+    }
+}
+
+impl Engine {
+    /// Compiles a bundle.
+    pub fn prepare(bundle: &Bundle) -> Result<Self, BundleError> {
+        let mut engine = empty(LIMIT);
+        for (name, text) in bundle.files() {
+            let wrong = |detail: String| BundleError::Rego { file: name.clone(), detail };
+            let package = engine.add_policy(name.clone(), text.clone()).map_err(|e| wrong(said(&e)))?;
+            if package != ROOT && !package.starts_with(&format!("{ROOT}.")) {
+                let found = package.strip_prefix("data.").unwrap_or(&package);
+                return Err(wrong(format!("package {found}: every package stands under conductor")));
+            }
+        }
+        Ok(Self(engine))
+    }
+
+    /// May it? Everything but `true` is no.
+    pub fn allows(&mut self, input: &str) -> Result<bool, EngineError> {
+        Ok(self.ask(input, ALLOW)? == regorus::Value::from(true))
+    }
+
+    /// Why not, in words, in order. What a rule says is text from outside.
+    pub fn reasons(&mut self, input: &str) -> Result<Vec<String>, EngineError> {
+        let value = self.ask(input, REASONS)?;
+        let set = value.as_set().map(|s| s.iter().cloned().collect()).unwrap_or_default();
+        let texts: Vec<regorus::Value> = set;
+        let text = |v: &regorus::Value| v.as_string().map_or_else(|_| v.to_string(), ToString::to_string);
+        Ok(texts.iter().take(MAX_REASONS).map(|v| text(v).chars().take(MAX_REASON).collect()).collect())
+    }
+
+    fn ask(&mut self, input: &str, rule: &str) -> Result<regorus::Value, EngineError> {
+        self.0.set_input_json(input).map_err(|e| EngineError(said(&e)))?;
+        self.0.eval_rule(rule.to_owned()).map_err(|e| EngineError(said(&e)))
+    }
+
+    /// Both questions can be answered, and an empty request is not allowed.
+    pub(crate) fn can_be_asked(&mut self) -> Result<(), BundleError> {
+        let no = |e: EngineError| {
+            let missing = e.0.contains("not a valid rule path");
+            let detail =
+                if missing { "it must have the rules conductor.allow and conductor.reasons" } else { &e.0 };
+            BundleError::Senseless(detail.to_owned())
+        };
+        self.reasons("{}").map_err(no)?;
+        if self.allows("{}").map_err(no)? {
+            let detail = "it allows an empty request: rules must deny what they do not know";
+            return Err(BundleError::Senseless(detail.into()));
+        }
+        Ok(())
+    }
+}
+
+fn empty(limit: Duration) -> regorus::Engine {
+    let mut engine = regorus::Engine::new();
+    engine.set_rego_v0(false);
+    engine.set_strict_builtin_errors(true);
+    let limit = regorus::utils::limits::ExecutionTimerConfig { limit, check_interval: CHECK_EVERY };
+    engine.set_execution_timer_config(limit);
+    engine
+}
+
+/// One line of what the engine says.
+fn said(e: &impl std::fmt::Display) -> String {
+    let text = format!("{e:#}");
+    let words: Vec<&str> =
+        text.split_whitespace().filter(|w| !w.chars().all(|c| "|^-".contains(c))).collect();
+    words.join(" ").chars().take(500).collect()
+}
+
+/// How one Rego test went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestOutcome {
+    /// File.
+    pub file: String,
+    /// Package and rule.
+    pub name: String,
+    /// `Err` says what went wrong instead.
+    pub passed: Result<(), String>,
+}
+
+/// Runs every rule that begins with `test_` in files that end with `_test.rego`, as `opa test` does.
+pub fn run_tests(files: &[(String, String)]) -> Result<Vec<TestOutcome>, BundleError> {
+    let mut engine = empty(TEST_LIMIT);
+    let mut packages = Vec::new();
+    for (name, text) in files {
+        let added = engine.add_policy(name.clone(), text.clone());
+        let package = added.map_err(|e| BundleError::Rego { file: name.clone(), detail: said(&e) })?;
+        packages.push(package);
+    }
+    let mut out = Vec::new();
+    for ((file, text), package) in files.iter().zip(packages).filter(|((f, _), _)| f.ends_with("_test.rego"))
+    {
+        for rule in test_rules(text) {
+            let name = format!("{package}.{rule}");
+            let passed = match engine.eval_rule(name.clone()) {
+                Ok(v) if v == regorus::Value::from(true) => Ok(()),
+                Ok(v) => Err(format!("expected true, got {v}")),
+                Err(e) => Err(said(&e)),
+            };
+            out.push(TestOutcome { file: file.clone(), name, passed });
+        }
+    }
+    Ok(out)
+}
+
+/// Names of the rules of a file that begin with `test_`, in order, each once.
+fn test_rules(text: &str) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for line in text.lines().filter(|l| l.starts_with("test_")) {
+        let end = line.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(line.len());
+        if !names.contains(&&line[..end]) {
+            names.push(&line[..end]);
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn engine(text: &str) -> Engine {
+        let files = [("a.rego".to_owned(), text.to_owned())];
+        Engine::prepare(&Bundle::from_files(files).unwrap()).unwrap()
+    }
+
+    /// SPEC, X1: undefined is denial, and so is everything that is not true.
+    #[test]
+    fn only_true_allows() {
+        let mut e = engine(
+            "package conductor\n\nreasons contains \"q\" if false\n\nallow := input.x if input.x != null\n",
+        );
+        assert_eq!(e.allows("{\"x\": true}"), Ok(true));
+        for no in
+            ["{}", "{\"x\": null}", "{\"x\": 1}", "{\"x\": \"true\"}", "{\"x\": [true]}", "{\"x\": false}"]
+        {
+            assert_eq!(e.allows(no), Ok(false), "{no}");
+        }
+        assert!(e.allows("not json").is_err());
+    }
+
+    /// SPEC, invariant 3: an engine that takes longer than its time errs, and can be asked again.
+    #[test]
+    fn time_is_bounded() {
+        let mut e = engine(
+            "package conductor\n\nreasons contains \"q\" if false\n\nallow if {\n\tinput.slow\n\tcount([1 | some i in numbers.range(1, 3000); some j in numbers.range(1, 3000); i == j]) > 0\n}\n\nallow if input.fast\n",
+        );
+        let slow = e.allows("{\"slow\": true}");
+        assert!(slow.is_err(), "{slow:?}");
+        assert_eq!(e.allows("{\"fast\": true}"), Ok(true));
+    }
+
+    /// Issue 3, Policy: the tests of the built-in rules pass under the engine that is built in, and a broken rule is
+    /// found.
+    #[test]
+    fn a_failing_test_is_told() {
+        let files = |limit: u32| {
+            [
+                ("a.rego".to_owned(), format!("package conductor\n\nok(x) if x < {limit}\n")),
+                ("a_test.rego".to_owned(), "package conductor_test\n\nimport data.conductor\n\ntest_small if conductor.ok(1)\n\ntest_large if {\n\tnot conductor.ok(9)\n}\n".to_owned()),
+            ]
+        };
+        let passed = |limit| -> Vec<bool> {
+            run_tests(&files(limit)).unwrap().iter().map(|t| t.passed.is_ok()).collect()
+        };
+        assert_eq!(passed(5), [true, true]);
+        assert_eq!(passed(20), [true, false]);
+        assert_eq!(passed(0), [false, true]);
+    }
+}
