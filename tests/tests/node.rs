@@ -5,6 +5,7 @@
 mod node {
     mod decide;
     mod kill;
+    mod opa;
     mod outage;
     mod persons;
     mod policy;

@@ -1,0 +1,344 @@
+//! A real OPA server as the engine: the same answers as the built-in one, and what happens when it dies, hangs, is
+//! somebody else, or lies.
+
+use super::policy::{rules, shown, trust_and_load};
+use conductor_policies::{Bundle, Engine};
+use conductor_shared::command::Operation;
+use conductor_shared::reason::Reason;
+use conductor_tests::{Client, Node, Tenant, wait_for};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A stock OPA server on a unix socket.
+struct Opa {
+    child: Child,
+    socket: PathBuf,
+}
+
+/// The stock program.
+fn opa() -> String {
+    let found = Command::new("bash").arg("../scripts/opa.sh").output().unwrap();
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    String::from_utf8(found.stdout).unwrap().trim().to_owned()
+}
+
+/// SPEC X1: the Rego tests pass under stock OPA, which finds nothing to say about the rules either.
+#[test]
+fn the_rego_tests_pass_under_opa() {
+    let opa = opa();
+    for args in [
+        &["test", "../policies"][..],
+        &["check", "--strict", "../policies"],
+        &["fmt", "--fail", "--list", "../policies"],
+    ] {
+        let out = Command::new(&opa).args(args).output().unwrap();
+        let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success(), "opa {args:?}: {said}");
+        assert!(args[0] != "test" || said.contains("PASS: "), "{said}");
+    }
+}
+
+impl Opa {
+    fn start(folder: &Path) -> Self {
+        let socket = folder.join("opa.sock");
+        let _ = std::fs::remove_file(&socket);
+        let child = Command::new(opa())
+            .args(["run", "--server", "--disable-telemetry", "--log-level", "error", "--addr"])
+            .arg(format!("unix://{}", socket.display()))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        wait_for("OPA listens", 30, || std::os::unix::net::UnixStream::connect(&socket).ok());
+        Self { child, socket }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+    }
+}
+
+impl Drop for Opa {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Numbers from a seed (xorshift64*), so that a failure can be repeated.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        usize::try_from(self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33).unwrap() % n
+    }
+    fn any<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())].clone()
+    }
+}
+
+/// A request that is right in most fields: each is now and then missing, of another type, or of another value.
+fn input(n: &mut Numbers) -> Value {
+    let strange = [
+        json!(null),
+        json!(0),
+        json!(1),
+        json!(""),
+        json!("x"),
+        json!([]),
+        json!({}),
+        json!([true]),
+        json!("true"),
+    ];
+    let classes = ["admit", "loosen", "irreversible"].map(|c| json!(c));
+    let operations = ["run.start", "step.start", "ramp.set", "operator.enrol"].map(|o| json!(o));
+    let flag = |n: &mut Numbers, right: bool| json!(if n.below(12) == 0 { !right } else { right });
+    let admits = n.below(2) == 0;
+    let mut v = json!({
+        "version": 1,
+        "class": if admits { json!("admit") } else { n.any(&classes) },
+        "operation": if admits { n.any(&operations[..2]) } else { n.any(&operations) },
+        "tenant": "acme",
+        "profile": "default",
+        "principal": if admits { "workload" } else { "operator" },
+        "scope": {"proven": flag(n, true)},
+        "work": {"action": "run", "workflow": n.any(&["etl", "ml"]), "env": "production", "actor": "service"},
+        "workflow": {"registered": flag(n, true), "prompt_fits": flag(n, true)},
+        "within": {"concurrent_runs": flag(n, true), "step_rate": flag(n, true), "receipt_backlog": flag(n, true)},
+        "ramp": {"included": flag(n, true), "killed": flag(n, false)},
+        "freeze": {"active": flag(n, false), "break_glass": flag(n, false)},
+        "role": {"held": flag(n, true)},
+        "approvals": {"enough": flag(n, true), "distinct": flag(n, true)},
+    });
+    while n.below(3) == 0 {
+        let fields: Vec<String> = v.as_object().unwrap().keys().cloned().collect();
+        if fields.is_empty() {
+            break;
+        }
+        let field = n.any(&fields);
+        let inner: Vec<String> =
+            v[&field].as_object().map(|o| o.keys().cloned().collect()).unwrap_or_default();
+        match (n.below(4), inner.is_empty()) {
+            (0, _) => drop(v.as_object_mut().unwrap().remove(&field)),
+            (1, false) => drop(v[&field].as_object_mut().unwrap().remove(&n.any(&inner))),
+            (2, false) => v[&field][n.any(&inner)] = n.any(&strange),
+            _ => v[&field] = n.any(&strange),
+        }
+    }
+    v
+}
+
+/// SPEC X1: both engines give the same answers and the same reasons, on 12,000 generated requests, right and wrong.
+#[test]
+fn both_engines_say_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let opa = Opa::start(folder.path());
+    let mut c = Client::new(&opa.socket, "");
+    let bundle = rules("deny contains \"ml rests\" if input.work.workflow == \"ml\"");
+    for (name, text) in bundle.files() {
+        let r = c.send("PUT", &format!("/v1/policies/{name}"), text.as_bytes(), &[]).unwrap();
+        assert_eq!(r.status, 200, "{name}: {}", String::from_utf8_lossy(&r.body));
+    }
+    // Each document is the input of an evaluation of its own.
+    let all = "package asked\n\nanswers := [{\"allow\": a, \"reasons\": r} | some d in input.documents; a := data.conductor.allow with input as d; r := data.conductor.reasons with input as d]\n";
+    assert_eq!(c.send("PUT", "/v1/policies/asked.rego", all.as_bytes(), &[]).unwrap().status, 200);
+    let mut engine = Engine::prepare(&bundle).unwrap();
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).unwrap();
+    let seed = u64::from_be_bytes(seed) | 1;
+    println!("seed {seed}");
+    let mut n = Numbers(seed);
+    let (mut allowed, mut denied) = (0, 0);
+    for _ in 0..24 {
+        let documents: Vec<Value> = (0..500).map(|_| input(&mut n)).collect();
+        let r = c.post("/v1/data/asked/answers", &json!({"input": {"documents": documents}})).json();
+        let answers = r["result"].as_array().unwrap();
+        assert_eq!(answers.len(), documents.len(), "seed {seed}");
+        for (d, a) in documents.iter().zip(answers) {
+            let text = d.to_string();
+            let allow = engine.allows(&text).unwrap();
+            let mut reasons = engine.reasons(&text).unwrap();
+            reasons.sort();
+            let mut theirs: Vec<String> =
+                a["reasons"].as_array().unwrap().iter().map(|r| r.as_str().unwrap().to_owned()).collect();
+            theirs.sort();
+            assert_eq!((json!(allow), &reasons), (a["allow"].clone(), &theirs), "seed {seed}: {d}");
+            assert_eq!(allow, reasons.is_empty(), "seed {seed}: {d}");
+            if allow { allowed += 1 } else { denied += 1 }
+        }
+    }
+    assert!(allowed > 500 && denied > 2_000, "seed {seed}: {allowed} allowed, {denied} denied");
+}
+
+fn start(node: &Node, tenant: &Tenant) -> Vec<String> {
+    let r = node.start_run(&mut node.client(&tenant.token), tenant, None);
+    if r.status == 200 { vec!["allowed".into()] } else { r.reasons() }
+}
+
+fn raise(node: &Node, tenant: &Tenant, hundredths: u16) -> Vec<String> {
+    let op = Operation::RampSet { selector: "run/other".parse().unwrap(), hundredths };
+    let r = node.send(&node.compose(tenant.uid, op));
+    if r.status == 200 { vec![r.json()["status"].as_str().unwrap().to_owned()] } else { r.reasons() }
+}
+
+fn lower(node: &Node, tenant: &Tenant, hundredths: u16) {
+    let op = Operation::RampCap { selector: "run/other".parse().unwrap(), hundredths };
+    assert_eq!(node.command(tenant.uid, op)["class"], "tighten");
+}
+
+fn until(node: &Node, trouble: &str) {
+    wait_for(&format!("policy says {trouble:?}"), 30, || {
+        let found = shown(node)["trouble"].as_str().unwrap().to_owned();
+        if trouble.is_empty() { found.is_empty() } else { found.contains(trouble) }.then_some(())
+    });
+}
+
+/// SPEC invariant 3, column "policy engine down", with a real OPA: killed, stopped and started anew, it costs
+/// admissions and loosening, and never tightening; nothing is let through; and it forgets nothing that it was told.
+#[test]
+fn opa_dies_hangs_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut opa = Opa::start(folder.path());
+    let config = format!("policy = {{ opa = {{ socket = \"{}\" }} }}\n", opa.socket.display());
+    let mut node = Node::start_with(tempfile::tempdir().unwrap(), &config, &["ben"]);
+    until(&node, "");
+    assert_eq!(shown(&node)["engine"], "opa");
+    let a = node.tenant("acme");
+    assert_eq!(start(&node, &a), ["allowed"]);
+    lower(&node, &a, 1000);
+    assert_eq!(raise(&node, &a, 1001), ["effective"]);
+    for frozen in [true, false] {
+        if frozen {
+            opa.signal(Signal::SIGSTOP);
+        } else {
+            opa.signal(Signal::SIGKILL);
+        }
+        // The first that needs the engine finds out, and is not let through either.
+        for _ in 0..3 {
+            assert_eq!(raise(&node, &a, 2000), ["policy_unavailable"]);
+        }
+        until(&node, "OPA");
+        for _ in 0..30 {
+            assert_eq!(start(&node, &a), ["policy_unavailable"]);
+        }
+        lower(&node, &a, if frozen { 900 } else { 800 });
+        if frozen {
+            opa.signal(Signal::SIGCONT);
+        } else {
+            drop(opa);
+            opa = Opa::start(folder.path());
+        }
+        until(&node, "");
+        assert_eq!(start(&node, &a), ["allowed"], "OPA is back");
+        assert_eq!(raise(&node, &a, 1001), ["effective"]);
+    }
+    // It is fed what was loaded.
+    trust_and_load(
+        &mut node,
+        &rules("deny contains \"etl rests\" if input.work.workflow == \"etl\""),
+        3,
+        u64::MAX / 4,
+    );
+    wait_for("OPA has the bundle", 20, || (start(&node, &a) == ["policy_denied"]).then_some(()));
+    node.stop_agent();
+    node.check();
+}
+
+/// What answers in OPA's place.
+fn liar(socket: &Path, answer: impl Fn(&str, &str, &Value) -> String + Send + Sync + 'static) {
+    let listener = UnixListener::bind(socket).unwrap();
+    let answer = std::sync::Arc::new(answer);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (Ok(stream), answer) = (stream, std::sync::Arc::clone(&answer)) else { return };
+            std::thread::spawn(move || {
+                let mut out = stream.try_clone().unwrap();
+                let mut input = BufReader::new(stream);
+                loop {
+                    let (mut first, mut line, mut length) = (String::new(), String::new(), 0);
+                    if input.read_line(&mut first).unwrap_or(0) == 0 {
+                        return;
+                    }
+                    while input.read_line(&mut line).is_ok() && line != "\r\n" {
+                        if let Some(n) = line.to_lowercase().strip_prefix("content-length:") {
+                            length = n.trim().parse().unwrap();
+                        }
+                        line.clear();
+                    }
+                    let mut body = vec![0; length];
+                    input.read_exact(&mut body).unwrap();
+                    let mut words = first.split(' ');
+                    let (method, path) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
+                    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+                    let said = answer(&method, &path, &body);
+                    let said = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{said}", said.len());
+                    if out.write_all(said.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// Issue 3, Attacks (an OPA that lies): an answer without the nonce, with an old one, or by another bundle is none; one
+/// that is bound and false loosens nothing, because the built-in engine must allow as well; and somebody else's OPA is
+/// not asked.
+#[test]
+fn an_opa_that_lies_loosens_nothing() {
+    for lie in ["no nonce", "old nonce", "other bundle", "not true", "huge", "bound"] {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("opa.sock");
+        let digest = conductor_shared::ids::hex(&Bundle::built_in().digest());
+        liar(&socket, move |method, path, body| match (method, path) {
+            ("GET", _) => json!({"result": []}).to_string(),
+            ("PUT" | "DELETE", _) => "{}".to_owned(),
+            _ => {
+                let nonce = body["input"]["nonce"].clone();
+                match lie {
+                    "no nonce" => json!({"result": {"digest": digest, "allow": true}}),
+                    "old nonce" => json!({"result": {"nonce": "00", "digest": digest, "allow": true}}),
+                    "other bundle" => json!({"result": {"nonce": nonce, "digest": "00", "allow": true}}),
+                    "not true" => json!({"result": {"nonce": nonce, "digest": digest, "allow": "true"}}),
+                    "huge" => json!({"result": {"nonce": nonce, "digest": digest, "allow": true}, "x": "x".repeat(1 << 20)}),
+                    _ => json!({"result": {"nonce": nonce, "digest": digest, "allow": true}}),
+                }
+                .to_string()
+            }
+        });
+        let config = format!("policy = {{ opa = {{ socket = \"{}\" }} }}\n", socket.display());
+        let node = Node::start_with(tempfile::tempdir().unwrap(), &config, &["ben"]);
+        if lie != "bound" {
+            until(&node, "OPA");
+            let id = conductor_shared::ids::TenantUid([1; 16]);
+            let name = conductor_shared::ids::Ident::new("acme").unwrap();
+            let c = node.compose(
+                conductor_shared::ids::TenantUid::NODE,
+                Operation::TenantCreate { tenant_uid: id, tenant_id: name },
+            );
+            assert_eq!(node.send(&c).reasons(), [Reason::PolicyUnavailable.code()], "{lie}");
+            continue;
+        }
+        until(&node, "");
+        let a = node.tenant("acme");
+        assert_eq!(start(&node, &a), ["allowed"]);
+    }
+}
+
+/// Issue 3, Attacks: an OPA that runs as another user than it should is not asked.
+#[test]
+fn somebody_elses_opa_is_not_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let opa = Opa::start(folder.path());
+    let config = format!("policy = {{ opa = {{ socket = \"{}\", uid = 64999 }} }}\n", opa.socket.display());
+    let node = Node::start_with(tempfile::tempdir().unwrap(), &config, &[]);
+    until(&node, "expected 64999");
+}
