@@ -33,3 +33,6 @@ irreversible := object.union(change, {"class": "irreversible", "operation": "ope
 
 # Every value that a boolean field of a request may wrongly have.
 wrong := [null, 0, 1, "", "true", "false", [], {}, [true]]
+
+# Fields of a request that hold facts, each true or false.
+groups := {"scope", "workflow", "within", "ramp", "freeze", "role", "approvals"}

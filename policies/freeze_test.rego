@@ -31,6 +31,13 @@ test_nothing_else_lifts_it if {
 	}
 }
 
+test_what_is_not_known_is_not_lifted if {
+	every v in f.wrong {
+		"a freeze window is on" in freeze.deny with input as object.union(f.change, {"freeze": {"active": v, "break_glass": true}})
+	}
+	"a freeze window is on" in freeze.deny with input as object.union(object.remove(f.change, ["freeze"]), {"freeze": {"break_glass": true}})
+}
+
 test_work_goes_on_in_a_freeze if {
 	freeze.deny == set() with input as object.union(f.admission, {"freeze": {"active": true}})
 }

@@ -45,6 +45,7 @@ test_only_operators_change_things if {
 
 test_only_work_is_admitted if {
 	"only runs and steps are admitted" in isolation.deny with input as object.union(f.admission, {"operation": "ramp.set"})
+	"only runs and steps are admitted" in isolation.deny with input as object.remove(f.admission, ["operation"])
 	not "only runs and steps are admitted" in isolation.deny with input as f.admission
 }
 

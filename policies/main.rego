@@ -24,7 +24,46 @@ reasons contains sprintf("freeze: %s", [r]) if some r in data.conductor.freeze.d
 
 reasons contains sprintf("dual control: %s", [r]) if some r in data.conductor.dual_control.deny
 
-reasons contains sprintf("site: %s", [r]) if some r in data.conductor.site.deny
+reasons contains sprintf("site: %s", [r]) if {
+	some r in data.conductor.site.deny
+	is_string(r)
+}
+
+reasons contains "site: a rule says no, and not why in words" if {
+	some r in data.conductor.site.deny
+	not is_string(r)
+}
+
+# A file that is missing, or whose `deny` is no set of reasons, would deny nothing and nobody would see it.
+reasons contains sprintf("main: the rules of %s are missing, or deny there is no set", [file]) if {
+	some file in {"isolation", "quotas", "ramps", "freeze", "dual_control", "site"}
+	not file in there
+}
+
+reasons contains sprintf("main: the request lacks %s", [field]) if {
+	some field in fields[input.class]
+	not field in given
+}
+
+reasons contains sprintf("main: a request of class %s cannot have %s", [input.class, field]) if {
+	known := fields[input.class]
+	some field in given
+	not field in known
+}
+
+reasons contains sprintf("main: %s.%s is neither true nor false", [field, fact]) if {
+	some field in fields[input.class]
+	field != "work"
+	some fact in facts[field]
+	not is_fact(field, fact)
+}
+
+reasons contains sprintf("main: %s cannot have %s", [field, fact]) if {
+	some field, known in facts
+	is_object(input[field])
+	some fact, _ in input[field]
+	not fact in known
+}
 
 known_class if input.class in {"admit", "loosen", "irreversible"}
 
@@ -32,3 +71,44 @@ names_operation if {
 	is_string(input.operation)
 	input.operation != ""
 }
+
+# What a request of each class holds: no less, for what is missing may be what forbids it, and no more, for what these
+# rules do not know may forbid it too.
+fields := {
+	"admit": (of_all | {"work", "workflow", "within", "ramp"}),
+	"loosen": (of_all | {"role", "approvals"}),
+	"irreversible": (of_all | {"role", "approvals"}),
+}
+
+of_all := {"version", "class", "operation", "tenant", "profile", "principal", "scope", "freeze"}
+
+# What is in the fields that hold more than one thing. All of it is true or false, except in `work`.
+facts := {
+	"scope": {"proven"},
+	"work": {"action", "workflow", "env", "actor"},
+	"workflow": {"registered", "prompt_fits"},
+	"within": {"concurrent_runs", "step_rate", "receipt_backlog"},
+	"ramp": {"included", "killed"},
+	"freeze": {"active", "break_glass"},
+	"role": {"held"},
+	"approvals": {"enough", "distinct"},
+}
+
+given := {field |
+	is_object(input)
+	some field, _ in input
+}
+
+is_fact(field, fact) if is_boolean(input[field][fact])
+
+there contains "isolation" if is_set(data.conductor.isolation.deny)
+
+there contains "quotas" if is_set(data.conductor.quotas.deny)
+
+there contains "ramps" if is_set(data.conductor.ramps.deny)
+
+there contains "freeze" if is_set(data.conductor.freeze.deny)
+
+there contains "dual_control" if is_set(data.conductor.dual_control.deny)
+
+there contains "site" if is_set(data.conductor.site.deny)

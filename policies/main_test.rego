@@ -42,7 +42,7 @@ test_an_operation_is_named if {
 
 # Fields of a request that an admission, and a change, cannot be without.
 test_every_field_of_an_admission_is_needed if {
-	every field in ["version", "class", "operation", "tenant", "profile", "principal", "scope", "work", "workflow", "within", "ramp"] {
+	every field in ["version", "class", "operation", "tenant", "profile", "principal", "scope", "freeze", "work", "workflow", "within", "ramp"] {
 		not conductor.allow with input as object.remove(f.admission, [field])
 	}
 }
@@ -70,4 +70,104 @@ test_each_file_says_no_by_its_name if {
 	some d in dual
 	startswith(d, "dual control: ")
 	"site: closed" in conductor.reasons with input as f.admission with data.conductor.site.deny as {"closed"}
+}
+
+test_what_an_admission_lacks_is_named if {
+	every field in object.keys(f.admission) - {"class"} {
+		sprintf("main: the request lacks %s", [field]) in conductor.reasons with input as object.remove(f.admission, [field])
+	}
+}
+
+test_every_fact_of_an_admission_is_true_or_false if {
+	every field in object.keys(f.admission) & f.groups {
+		every fact in object.keys(f.admission[field]) {
+			reason := sprintf("main: %s.%s is neither true nor false", [field, fact])
+			reason in conductor.reasons with input as object.union(f.admission, {field: {fact: "true"}})
+			reason in conductor.reasons with input as object.union(object.remove(f.admission, [field]), {field: "true"})
+			reason in conductor.reasons with input as object.union(object.remove(f.admission, [field]), {field: object.remove(f.admission[field], [fact])})
+		}
+	}
+}
+
+test_unknown_facts_of_an_admission_are_denied if {
+	every field in object.keys(f.admission) & (f.groups | {"work"}) {
+		sprintf("main: %s cannot have extra", [field]) in conductor.reasons with input as object.union(f.admission, {field: {"extra": true}})
+	}
+}
+
+test_what_a_change_lacks_is_named if {
+	every field in object.keys(f.change) - {"class"} {
+		sprintf("main: the request lacks %s", [field]) in conductor.reasons with input as object.remove(f.change, [field])
+	}
+}
+
+test_every_fact_of_a_change_is_true_or_false if {
+	every field in object.keys(f.change) & f.groups {
+		every fact in object.keys(f.change[field]) {
+			reason := sprintf("main: %s.%s is neither true nor false", [field, fact])
+			reason in conductor.reasons with input as object.union(f.change, {field: {fact: "true"}})
+			reason in conductor.reasons with input as object.union(object.remove(f.change, [field]), {field: "true"})
+			reason in conductor.reasons with input as object.union(object.remove(f.change, [field]), {field: object.remove(f.change[field], [fact])})
+		}
+	}
+}
+
+test_unknown_facts_of_a_change_are_denied if {
+	every field in object.keys(f.change) & (f.groups | {"work"}) {
+		sprintf("main: %s cannot have extra", [field]) in conductor.reasons with input as object.union(f.change, {field: {"extra": true}})
+	}
+}
+
+test_what_an_irreversible_change_lacks_is_named if {
+	every field in object.keys(f.irreversible) - {"class"} {
+		sprintf("main: the request lacks %s", [field]) in conductor.reasons with input as object.remove(f.irreversible, [field])
+	}
+}
+
+test_every_fact_of_an_irreversible_change_is_true_or_false if {
+	every field in object.keys(f.irreversible) & f.groups {
+		every fact in object.keys(f.irreversible[field]) {
+			reason := sprintf("main: %s.%s is neither true nor false", [field, fact])
+			reason in conductor.reasons with input as object.union(f.irreversible, {field: {fact: "true"}})
+			reason in conductor.reasons with input as object.union(object.remove(f.irreversible, [field]), {field: "true"})
+			reason in conductor.reasons with input as object.union(object.remove(f.irreversible, [field]), {field: object.remove(f.irreversible[field], [fact])})
+		}
+	}
+}
+
+test_unknown_facts_of_an_irreversible_change_are_denied if {
+	every field in object.keys(f.irreversible) & (f.groups | {"work"}) {
+		sprintf("main: %s cannot have extra", [field]) in conductor.reasons with input as object.union(f.irreversible, {field: {"extra": true}})
+	}
+}
+
+test_a_fact_is_nothing_but_true_or_false if {
+	every v in f.wrong {
+		"main: freeze.break_glass is neither true nor false" in conductor.reasons with input as object.union(f.change, {"freeze": {"break_glass": v}})
+	}
+}
+
+test_unknown_fields_are_denied if {
+	every r in [f.admission, f.change, f.irreversible] {
+		sprintf("main: a request of class %s cannot have extra", [r.class]) in conductor.reasons with input as object.union(r, {"extra": true})
+	}
+	"main: a request of class admit cannot have role" in conductor.reasons with input as object.union(f.admission, {"role": {"held": true}})
+	"main: a request of class loosen cannot have ramp" in conductor.reasons with input as object.union(f.change, {"ramp": {"included": true, "killed": false}})
+}
+
+# An empty object is no set of reasons.
+test_rules_that_are_missing_deny if {
+	"main: the rules of isolation are missing, or deny there is no set" in conductor.reasons with data.conductor.isolation.deny as {} with input as f.admission
+	"main: the rules of quotas are missing, or deny there is no set" in conductor.reasons with data.conductor.quotas.deny as {} with input as f.admission
+	"main: the rules of ramps are missing, or deny there is no set" in conductor.reasons with data.conductor.ramps.deny as {} with input as f.admission
+	"main: the rules of freeze are missing, or deny there is no set" in conductor.reasons with data.conductor.freeze.deny as {} with input as f.change
+	"main: the rules of dual_control are missing, or deny there is no set" in conductor.reasons with data.conductor.dual_control.deny as {} with input as f.change
+	"main: the rules of site are missing, or deny there is no set" in conductor.reasons with data.conductor.site.deny as {} with input as f.change
+}
+
+test_a_site_says_why_in_words if {
+	every v in [1, true, null, {"a": 1}] {
+		conductor.reasons == {"site: a rule says no, and not why in words"} with input as f.admission with data.conductor.site.deny as {v}
+	}
+	conductor.reasons == {"site: closed"} with input as f.admission with data.conductor.site.deny as {"closed"}
 }

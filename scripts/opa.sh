@@ -78,7 +78,7 @@ if [ -z "$GO" ]; then
   esac
   name=v0.0.1-go$GO_VERSION.$platform
   say "fetching Go $GO_VERSION once to compile OPA (about 70 MB)"
-  curl -fsS --retry 3 --connect-timeout 20 --max-time 600 -o "$STAGE/go.zip" \
+  curl -fsSL --retry 3 --connect-timeout 20 --max-time 600 -o "$STAGE/go.zip" \
     "$(proxy)/golang.org/toolchain/@v/$name.zip" </dev/null >&2 ||
     fail "the Go module proxy gave no Go (curl's words are above): $BY_HAND"
   echo "$digest  $STAGE/go.zip" | sha256sum --check --status ||
