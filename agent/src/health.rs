@@ -1,5 +1,6 @@
 //! Health of the node, as consoles and metrics see it: sums of what is published, and rates over the last ten seconds.
 
+use crate::policy::Policy;
 use crate::writer::view::Board;
 use conductor_shared::clock::{Micros, Now, SECOND};
 use conductor_shared::http::NodeInfo;
@@ -39,7 +40,7 @@ impl Rates {
 }
 
 /// Sums up what is published.
-pub fn node_health(board: &Board, info: &NodeInfo, now: Now, rates: &Rates) -> NodeHealth {
+pub fn node_health(board: &Board, policy: &Policy, info: &NodeInfo, now: Now, rates: &Rates) -> NodeHealth {
     let all = board.all();
     let (mut backlog, mut age, mut open_runs, mut allowed, mut denied) = (0, 0, 0, 0, 0);
     // The tenant whose quota is spent soonest, as (unsigned, quota).
@@ -82,6 +83,7 @@ pub fn node_health(board: &Board, info: &NodeInfo, now: Now, rates: &Rates) -> N
         signer,
         signer_detail: shown(&detail, 300),
         store_error: shown(&board.store_error(), 300),
+        policy_error: shown(&policy.status(now).trouble, 300),
         backlog,
         backlog_age_us: age,
         admissions_stop_us: stop,

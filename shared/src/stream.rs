@@ -146,6 +146,9 @@ pub struct NodeHealth {
     pub signer_detail: String,
     /// The store: empty when it writes, else what is the matter, shown safely.
     pub store_error: String,
+    /// Policy: empty when it answers, else what is the matter, shown safely.
+    #[serde(default)]
+    pub policy_error: String,
     /// Unsigned receipts of all partitions.
     pub backlog: u64,
     /// Age of the oldest unsigned receipt, microseconds.

@@ -5,6 +5,7 @@
 mod node {
     mod decide;
     mod kill;
+    mod law;
     mod opa;
     mod outage;
     mod persons;

@@ -26,7 +26,7 @@ pub(super) async fn readyz(State(api): State<Shared>) -> Response {
 
 pub(super) async fn metrics(State(api): State<Shared>) -> Response {
     let now = api.clock.now();
-    let h = node_health(&api.board, &api.node_info(), now, &api.rates);
+    let h = node_health(&api.board, &api.policy, &api.node_info(), now, &api.rates);
     let (mut allowed, mut denied) = (0, 0);
     for s in api.board.all() {
         let v = s.view.load();
@@ -49,6 +49,8 @@ pub(super) async fn metrics(State(api): State<Shared>) -> Response {
     gauge("queue_waiting", "Requests waiting before the writer", api.queues.waiting());
     gauge("signer_up", "1 when the signer signs", u64::from(h.signer == SignerState::Up));
     gauge("store_up", "1 when the store writes", u64::from(h.store_error.is_empty()));
+    gauge("policy_up", "1 when policy answers", u64::from(h.policy_error.is_empty()));
+    gauge("policy_revision", "Revision of the bundle; 0 is the one built in", api.policy.version().revision);
     let memory = api.board.store.load().as_ref().map_or(0, |s| s.memory());
     let bytes = |v: u64| ConstGauge::new(i64::try_from(v).unwrap_or(i64::MAX));
     r.register_with_unit("disk_free", "Free space where the database is", Unit::Bytes, bytes(h.disk_free));

@@ -117,9 +117,15 @@ impl Console {
                     }
                     self.changed_summaries().await.ok()?;
                     let now = self.api.clock.now();
-                    let h = node_health(&self.api.board, &self.api.node_info(), now, &self.api.rates);
+                    let h = node_health(
+                        &self.api.board,
+                        &self.api.policy,
+                        &self.api.node_info(),
+                        now,
+                        &self.api.rates,
+                    );
                     // What changes all by itself is no news.
-                    let news = format!("{:?}{}{}{}", h.signer, h.store_error, h.receipts, h.backlog);
+                    let news = format!("{:?}{}{}{}{}", h.signer, h.store_error, h.policy_error, h.receipts, h.backlog);
                     if news != health || life.elapsed() >= SIGN_OF_LIFE || h.backlog > 0 {
                         health = news;
                         life = Instant::now();

@@ -1,7 +1,7 @@
 //! `make bench`: one line a measurement, ours beside a peer or a physical limit in the same run, as a ratio; the same as
 //! JSON in `bench.json` in the target folder. Interleaved, at least five rounds, median.
 //!
-//! `bench [name...]` runs only those: gate, frame, provision, ledger (with signing), http, flood, soak.
+//! `bench [name...]` runs only those: gate, policy, frame, provision, ledger (with signing), http, flood, soak.
 
 #![allow(
     clippy::expect_used,
@@ -17,6 +17,8 @@ mod core_bench;
 mod http_bench;
 #[path = "bench/load.rs"]
 mod load;
+#[path = "bench/policy.rs"]
+mod policy_bench;
 #[path = "bench/rig.rs"]
 mod rig;
 #[path = "bench/small.rs"]
@@ -73,6 +75,9 @@ fn main() {
     let mut report = Report { lines: vec![] };
     if wanted("gate") {
         small_bench::gate(&mut report);
+    }
+    if wanted("policy") {
+        policy_bench::policy(&mut report);
     }
     if wanted("frame") {
         small_bench::frame(&mut report);

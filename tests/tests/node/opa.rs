@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// A stock OPA server on a unix socket.
-struct Opa {
+pub(super) struct Opa {
     child: Child,
-    socket: PathBuf,
+    pub(super) socket: PathBuf,
 }
 
 /// The stock program.
@@ -44,7 +44,7 @@ fn the_rego_tests_pass_under_opa() {
 }
 
 impl Opa {
-    fn start(folder: &Path) -> Self {
+    pub(super) fn start(folder: &Path) -> Self {
         let socket = folder.join("opa.sock");
         let _ = std::fs::remove_file(&socket);
         let child = Command::new(opa())
@@ -58,7 +58,7 @@ impl Opa {
         Self { child, socket }
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 }
@@ -194,7 +194,7 @@ fn lower(node: &Node, tenant: &Tenant, hundredths: u16) {
     assert_eq!(node.command(tenant.uid, op)["class"], "tighten");
 }
 
-fn until(node: &Node, trouble: &str) {
+pub(super) fn until(node: &Node, trouble: &str) {
     wait_for(&format!("policy says {trouble:?}"), 30, || {
         let found = shown(node)["trouble"].as_str().unwrap().to_owned();
         if trouble.is_empty() { found.is_empty() } else { found.contains(trouble) }.then_some(())

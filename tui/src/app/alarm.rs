@@ -73,6 +73,10 @@ pub(crate) fn attention(m: &Model) -> Vec<Attention> {
                 let e = crate::view::format::safe(&h.store_error, 60);
                 say(Level::Bad, format!("the store does not write: {e}"), "");
             }
+            if !h.policy_error.is_empty() {
+                let e = crate::view::format::safe(&h.policy_error, 60);
+                say(Level::Bad, format!("policy does not answer, nothing can be loosened: {e}"), "");
+            }
             if h.disk_free < 1 << 30 {
                 let free = crate::view::format::bytes(h.disk_free);
                 say(Level::Warn, format!("{free} of disk are left"), "");

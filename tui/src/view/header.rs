@@ -136,6 +136,9 @@ fn node(m: &Model, f: &mut Frame<'_>, a: &Agent, area: Rect) {
         if !h.store_error.is_empty() {
             spans.push(Span::styled(format!(" {} store", look.bad()), look.style(Tone::Bad)));
         }
+        if !h.policy_error.is_empty() {
+            spans.push(Span::styled(format!(" {} policy", look.bad()), look.style(Tone::Bad)));
+        }
     }
     if let Some(v) = a.protocol.filter(|v| *v != VERSION) {
         let word = if v > VERSION { "newer" } else { "older" };

@@ -110,7 +110,7 @@ fn needs(m: &Model, f: &mut Frame<'_>, area: Rect) {
     if found.is_empty() && stale == 0 {
         lines.push(Line::from(vec![
             Span::styled(format!("  {} ", look.ok()), look.style(Tone::Good)),
-            Span::raw("All calm: signers sign, stores write, nothing is held back."),
+            Span::raw("All calm: signers sign, policy answers, stores write, nothing is held back."),
         ]));
     } else if !found.is_empty() {
         lines.push(Line::styled("  Needs attention", look.style(Tone::Title)));

@@ -102,6 +102,7 @@ fn health(tenants: u32) -> NodeHealth {
         node_seq: 9,
         signer: SignerState::Up,
         signer_detail: String::new(),
+        policy_error: String::new(),
         store_error: String::new(),
         backlog: 20,
         backlog_age_us: 300_000,

@@ -123,6 +123,20 @@ fn lanes(core: &Core) -> Vec<Lane> {
     all.map(open).collect()
 }
 
+/// Seconds of the ledger for one admission, over 100 tenants.
+pub(crate) fn admissions() -> f64 {
+    let dir = tempfile::tempdir().expect("a folder");
+    let core = Core::start(dir.path(), 100);
+    let mut of = lanes(&core);
+    let mut each = vec![];
+    for _ in 0..ROUNDS {
+        let (receipts, seconds, _, _) = drive(&core, &mut of, ROUND);
+        each.push(seconds / receipts as f64);
+    }
+    core.stop();
+    median(each)
+}
+
 /// Receipts through the ledger against a bare loop, over 1, 100 and 1,000 tenants.
 pub(crate) fn ledger(report: &mut Report) {
     for tenants in [1usize, 100, 1_000] {

@@ -1,0 +1,223 @@
+//! The fail-closed law with real processes: operation x outage, what the table says and what was seen, printed.
+
+use super::opa::{Opa, until};
+use super::persons::approve;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use conductor_shared::class::{Answer, Class, Outage, law};
+use conductor_shared::command::Operation;
+use conductor_shared::ids::{Ident, PersonId, TenantUid};
+use conductor_shared::operator::{key_statement, parse_roles};
+use conductor_shared::reason::Reason;
+use conductor_tests::{Node, Tenant, wait_for};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
+
+/// How many times in a row each denial is tried: a breaker must never turn a deny into an allow.
+const IN_A_ROW: [usize; 3] = [1, 30, 300];
+
+struct Site {
+    node: Node,
+    opa: Opa,
+    tenant: Tenant,
+    persons: u8,
+    ramp: u16,
+}
+
+/// What one try came to: `allow`, or the reason of the denial that a person reads first.
+fn seen(a: &conductor_tests::Answer) -> String {
+    match a.status {
+        200 if a.json()["status"] == "abandoned" => a.json()["reasons"][0].as_str().unwrap().to_owned(),
+        200 => "allow".to_owned(),
+        _ => a.reasons().first().cloned().unwrap_or_else(|| format!("status {}", a.status)),
+    }
+}
+
+impl Site {
+    fn metric(&self, line: &str) -> bool {
+        let text = self.node.client("").get("/metrics");
+        String::from_utf8(text.body).unwrap().contains(&format!("\n{line}\n"))
+    }
+
+    /// Tries an operation of a class, and when it is denied tries it again so many times in a row.
+    fn try_it(&mut self, class: Class, again: &[usize], open: &mut Vec<String>) -> String {
+        let mut worker = self.node.client(&self.tenant.token);
+        match class {
+            Class::Admit => {
+                let mut answers = vec![];
+                for _ in 0..again.iter().sum::<usize>().max(1) {
+                    let r = self.node.start_run(&mut worker, &self.tenant, None);
+                    if r.status == 200 {
+                        open.push(r.json()["run_id"].as_str().unwrap().to_owned());
+                    }
+                    answers.push(seen(&r));
+                    if r.status == 200 && again.is_empty() {
+                        break;
+                    }
+                }
+                one_of(answers)
+            }
+            Class::Settle => {
+                let run = open.pop().expect("an open run");
+                let done = json!({"tenant_id": self.tenant.name, "outcome": "succeeded"});
+                let r = worker.post(&format!("/v1/runs/{run}/finish"), &done);
+                if r.status != 200 {
+                    open.push(run);
+                }
+                seen(&r)
+            }
+            Class::Tighten => {
+                self.ramp -= 1;
+                let op = Operation::RampCap { selector: "run/other".parse().unwrap(), hundredths: self.ramp };
+                let mut c = self.node.compose(self.tenant.uid, op);
+                c.base = None;
+                seen(&self.node.send(&c))
+            }
+            Class::Loosen => {
+                let op =
+                    Operation::RampSet { selector: "run/other".parse().unwrap(), hundredths: self.ramp + 1 };
+                let c = self.node.compose(self.tenant.uid, op);
+                one_of((0..again.iter().sum::<usize>().max(1)).map(|_| seen(&self.node.send(&c))).collect())
+            }
+            Class::Irreversible => {
+                self.persons += 1;
+                let (person, name) = (PersonId([self.persons; 16]), format!("p{}", self.persons));
+                let public_key = self.node.new_key(&name);
+                let ident = Ident::new(&name).unwrap();
+                let signed = self.node.signed_by(&name, &key_statement(person, &ident, &public_key));
+                let op = Operation::OperatorEnrol {
+                    person,
+                    name: ident,
+                    public_key,
+                    roles: parse_roles("viewer").unwrap(),
+                    proof: STANDARD.encode(signed["signature"].as_str().unwrap()),
+                };
+                let c = self.node.compose(TenantUid::NODE, op);
+                let answers: Vec<String> =
+                    (0..again.iter().sum::<usize>().max(1)).map(|_| seen(&self.node.send(&c))).collect();
+                let answer = one_of(answers);
+                if answer != "allow" {
+                    return answer;
+                }
+                match &approve(&self.node, "ben", &c)[..] {
+                    [word] if word == "effective" => "allow".into(),
+                    other => other.join(" "),
+                }
+            }
+            Class::Read => seen(&self.node.operator().get(&format!("/v1/tenants/{}", self.tenant.uid))),
+            Class::Recover => unreachable!("tried in policy.rs: it has a rule of its own"),
+        }
+    }
+}
+
+/// All tries came to the same.
+fn one_of(mut answers: Vec<String>) -> String {
+    answers.dedup();
+    answers.join(" then ")
+}
+
+fn expected(class: Class, out: Outage) -> String {
+    match law(class, out) {
+        Answer::Allow | Answer::AllowMarked | Answer::AllowWithinBacklog | Answer::AllowUnreceipted => {
+            "allow".into()
+        }
+        // The default profile says deny.
+        Answer::ByProfile => Reason::PolicyUnavailable.code().into(),
+        Answer::Deny(r) => r.code().into(),
+        Answer::ByOwnRule => unreachable!(),
+    }
+}
+
+/// SPEC invariant 3: every cell of the law, with signer and OPA killed and stopped and the database gone from under the
+/// agent; for 1, 30 and 300 failures in a row. The matrix is printed.
+#[test]
+fn the_law_holds_in_every_outage() {
+    let folder = tempfile::tempdir().unwrap();
+    let opa = Opa::start(folder.path());
+    let config = format!("policy = {{ opa = {{ socket = \"{}\" }} }}\n", opa.socket.display());
+    let node = Node::start_with(tempfile::tempdir().unwrap(), &config, &["ben"]);
+    until(&node, "");
+    let tenant = node.tenant("acme");
+    let mut site = Site { node, opa, tenant, persons: 10, ramp: 9_000 };
+    let mut open = vec![];
+    site.try_it(Class::Tighten, &[], &mut open);
+    let classes =
+        [Class::Admit, Class::Settle, Class::Tighten, Class::Loosen, Class::Irreversible, Class::Read];
+    let mut matrix = format!("{:14}{:22}{:22}{}\n", "operation", "outage", "the law", "seen");
+    for outage in
+        ["none", "signer killed", "signer stopped", "policy killed", "policy stopped", "both", "store"]
+    {
+        let out = Outage {
+            signer: outage.starts_with("signer") || outage == "both",
+            policy: outage.starts_with("policy") || outage == "both",
+            store: outage == "store",
+        };
+        for _ in 0..2 {
+            assert_eq!(site.try_it(Class::Admit, &[], &mut open), "allow", "before {outage}");
+        }
+        let pid = Pid::from_raw(i32::try_from(site.node.signer.as_ref().unwrap().id()).unwrap());
+        let stopped = outage == "signer stopped" || outage == "both";
+        if stopped {
+            kill(pid, Signal::SIGSTOP).unwrap();
+        } else if out.signer {
+            site.node.kill_signer();
+        }
+        match outage {
+            "policy killed" => site.opa.signal(Signal::SIGKILL),
+            "policy stopped" | "both" => site.opa.signal(Signal::SIGSTOP),
+            _ => {}
+        }
+        let (db, aside) = (site.node.path("data/db"), site.node.path("data/aside"));
+        if out.store {
+            std::fs::rename(&db, &aside).unwrap();
+        }
+        // What begins an outage is denied by what it meets; the law speaks of what is known to be out.
+        if out.signer {
+            site.try_it(Class::Tighten, &[], &mut open);
+            wait_for("the agent misses the signer", 30, || {
+                site.metric("conductor_signer_up 0").then_some(())
+            });
+        }
+        if out.policy {
+            site.try_it(Class::Loosen, &[], &mut open);
+            wait_for("the agent misses OPA", 30, || site.metric("conductor_policy_up 0").then_some(()));
+        }
+        if out.store {
+            site.try_it(Class::Tighten, &[], &mut open);
+            wait_for("the agent misses the store", 30, || site.metric("conductor_store_up 0").then_some(()));
+        }
+        for class in classes {
+            let wanted = expected(class, out);
+            let again: &[usize] = if wanted == "allow" { &[] } else { &IN_A_ROW };
+            let got = site.try_it(class, again, &mut open);
+            matrix += &format!("{:14}{outage:22}{wanted:22}{got}\n", class.name());
+            assert_eq!(got, wanted, "{} with {outage}\n{matrix}", class.name());
+        }
+        if out.store {
+            std::fs::rename(&aside, &db).unwrap();
+        }
+        if stopped {
+            kill(pid, Signal::SIGCONT).unwrap();
+        } else if out.signer {
+            site.node.start_signer();
+        }
+        match outage {
+            "policy killed" => site.opa = Opa::start(folder.path()),
+            "policy stopped" | "both" => site.opa.signal(Signal::SIGCONT),
+            _ => {}
+        }
+        wait_for("all is well again", 40, || {
+            ["conductor_signer_up 1", "conductor_policy_up 1", "conductor_store_up 1"]
+                .iter()
+                .all(|m| site.metric(m))
+                .then_some(())
+        });
+    }
+    println!("{matrix}");
+    let ramps = site.node.operator().get(&format!("/v1/tenants/{}", site.tenant.uid)).json();
+    let now = ramps["control"]["ramps"]["run/other"]["hundredths"].as_u64().unwrap();
+    assert!(now <= u64::from(site.ramp) + 1, "nothing was loosened that the matrix does not show");
+    site.node.stop_agent();
+    site.node.check();
+}
