@@ -182,8 +182,11 @@ impl Policy {
         self.workers.send_ask(question, ask)
     }
 
-    /// Has a worker ask, and waits.
+    /// Has a worker ask, and waits. While the engine is down nobody waits for it: the probe finds out when it is back.
     pub async fn prepare(&self, question: Question) {
+        if !self.up(self.clock.now()) {
+            return;
+        }
         let (tx, rx) = oneshot::channel();
         if self.workers.send(workers::Job { question, then: workers::Then::Tell(tx) }) {
             let _ = rx.await;

@@ -28,6 +28,10 @@ pub(crate) fn forbidden(text: &str) -> Option<(usize, String)> {
     while at < bytes.len() {
         let start = at;
         match bytes[at] {
+            // A call inside a template string is a call.
+            b'$' if matches!(bytes.get(at + 1), Some(b'"' | b'`')) => {
+                return Some((line, "$\"...\"".to_owned()));
+            }
             b'#' => at = find(bytes, at, |c| c == b'\n'),
             b'"' => at = string_end(bytes, at),
             b'`' => at = find(bytes, at + 1, |c| c == b'`') + 1,
@@ -84,6 +88,8 @@ mod tests {
             "y := \"a\\\"\"; x := uuid.rfc4122(\"\")",
             "y := `raw \\`; x := io.jwt.decode(1)",
             "# fine\nx := time.now_ns()",
+            "x := $`{time.now_ns()}`",
+            "x := $\"{1}\"",
             "x := data.a\n.b\nz := time.clock(1)",
         ] {
             assert!(forbidden(bad).is_some(), "{bad}");

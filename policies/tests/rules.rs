@@ -59,6 +59,9 @@ fn every_rule_is_tested() {
                 let mut changed = all.clone();
                 changed[n].1 = text.replace(rule, &other);
                 assert_ne!(&changed[n].1, text);
+                // The tests of that file are enough, and the others take a while.
+                let own = name.replace(".rego", "_test.rego");
+                changed.retain(|(f, _)| !f.ends_with("_test.rego") || *f == own || f == "fixtures_test.rego");
                 assert!(!failed(&changed).is_empty(), "{name}: no test minds {other:?} instead of\n{rule}");
             }
         }

@@ -162,7 +162,10 @@ impl Policy {
             Ok(e) => e.allows(&q.json).map_err(|e| e.to_string()),
             Err(e) => Err(e.clone()),
         };
+        let trouble = self.why_down(&loaded, self.clock.now());
         let verdict = match (&self.remote, &loaded.bundle) {
+            // Whoever waited behind the one that found out does not wait for the same again.
+            _ if trouble.is_some() => Err(trouble.unwrap_or_default()),
             (None, _) | (_, None) => embedded(own),
             (Some(opa), Some(bundle)) => match opa.ask(bundle, &q.json) {
                 // What cannot be taken back, or makes something riskier, both engines must allow.

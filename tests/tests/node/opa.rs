@@ -102,22 +102,29 @@ fn input(n: &mut Numbers) -> Value {
     let operations = ["run.start", "step.start", "ramp.set", "operator.enrol"].map(|o| json!(o));
     let flag = |n: &mut Numbers, right: bool| json!(if n.below(12) == 0 { !right } else { right });
     let admits = n.below(2) == 0;
+    let class = if admits { json!("admit") } else { n.any(&classes) };
     let mut v = json!({
         "version": 1,
-        "class": if admits { json!("admit") } else { n.any(&classes) },
-        "operation": if admits { n.any(&operations[..2]) } else { n.any(&operations) },
+        "class": class,
+        "operation": if class == "admit" { n.any(&operations[..2]) } else { n.any(&operations[2..]) },
         "tenant": "acme",
         "profile": "default",
-        "principal": if admits { "workload" } else { "operator" },
+        "principal": if class == "admit" { "workload" } else { "operator" },
         "scope": {"proven": flag(n, true)},
-        "work": {"action": "run", "workflow": n.any(&["etl", "ml"]), "env": "production", "actor": "service"},
-        "workflow": {"registered": flag(n, true), "prompt_fits": flag(n, true)},
-        "within": {"concurrent_runs": flag(n, true), "step_rate": flag(n, true), "receipt_backlog": flag(n, true)},
-        "ramp": {"included": flag(n, true), "killed": flag(n, false)},
         "freeze": {"active": flag(n, false), "break_glass": flag(n, false)},
-        "role": {"held": flag(n, true)},
-        "approvals": {"enough": flag(n, true), "distinct": flag(n, true)},
     });
+    if class == "admit" {
+        v["work"] = json!({"action": "run", "workflow": n.any(&["etl", "ml"]), "env": "production", "actor": "service"});
+        v["workflow"] = json!({"registered": flag(n, true), "prompt_fits": flag(n, true)});
+        v["within"] = json!({"concurrent_runs": flag(n, true), "step_rate": flag(n, true), "receipt_backlog": flag(n, true)});
+        v["ramp"] = json!({"included": flag(n, true), "killed": flag(n, false)});
+    } else {
+        v["role"] = json!({"held": flag(n, true)});
+        v["approvals"] = json!({"enough": flag(n, true), "distinct": flag(n, true)});
+    }
+    if n.below(10) == 0 {
+        v["extra"] = n.any(&strange);
+    }
     while n.below(3) == 0 {
         let fields: Vec<String> = v.as_object().unwrap().keys().cloned().collect();
         if fields.is_empty() {
