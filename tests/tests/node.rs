@@ -8,6 +8,7 @@ mod node {
     mod outage;
     mod persons;
     mod prove;
+    mod slo;
     mod store;
     mod stream;
     mod surroundings;

@@ -116,7 +116,8 @@ impl Proposals {
         let class = class::of_change(&live.control, &after_state);
         let needed = match class {
             ChangeClass::Loosen => c.operation.approvals(),
-            ChangeClass::Tighten => u64::from(judge.over_limit),
+            // To look after an incident switches nothing off.
+            ChangeClass::Tighten => u64::from(judge.over_limit && !c.operation.of_any_log()),
         };
         if c.operation.of_node()
             && after_state.persons_with("admin").is_empty()
