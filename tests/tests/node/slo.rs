@@ -197,7 +197,7 @@ fn in_an_outage_nothing_goes_on_and_nothing_is_blamed() {
     node.start_signer();
     wait_for("the outage is over", 30, || incidents(&node, &of_node).is_empty().then_some(()));
     node.command(a.uid, ramp(1_000));
-    node.stop_agent();
+    node.kill_agent();
     node.check();
 }
 
