@@ -53,6 +53,10 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         limits: config.space,
         lease_us: config.lease_seconds * SECOND,
         tighten: config.tighten.limit(),
+        slo: crate::writer::slo::Pace {
+            every_us: config.slo.evaluate_ms * 1_000,
+            bake_us: config.slo.bake_seconds * SECOND,
+        },
         clock: Arc::clone(&clock),
         random: Arc::clone(&random),
         queues: Arc::clone(&queues),

@@ -5,6 +5,7 @@
 //! key hears what was decided. A read ends with its client.
 
 mod auth;
+mod incidents;
 pub mod listen;
 mod metrics;
 mod openapi;
@@ -108,6 +109,10 @@ pub fn router(api: Shared) -> Router {
         )
         .route("/v1/policy/bundles/{digest}", get(policy::bundle))
         .route("/v1/policy/explain", post(policy::explain))
+        .route("/v1/tenants/{tenant}/slo", get(incidents::slo))
+        .route("/v1/tenants/{tenant}/incidents", get(incidents::incidents))
+        .route("/v1/tenants/{tenant}/timeline", get(incidents::timeline))
+        .route("/v1/incidents", get(incidents::all))
         .route("/v1/stream", get(stream::stream))
         .route("/v1/openapi.json", get(openapi::openapi))
         .route("/healthz", get(metrics::healthz))

@@ -18,7 +18,7 @@ use conductor_shared::checkpoint::{key_id, verify_minisign};
 use conductor_shared::command::{Audience, Command, CommandError, MAX_LIFE_US, MAX_TEXT, Operation};
 use conductor_shared::fold::{ControlState, command_key};
 use conductor_shared::http::SignedText;
-use conductor_shared::ids::{NodeId, PersonId, TenantUid};
+use conductor_shared::ids::{NodeId, PersonId, TenantUid, hex};
 use conductor_shared::operator::{Approval, key_statement};
 use conductor_shared::reason::{Reason, Reasons};
 
@@ -93,6 +93,12 @@ pub fn role(op: &Operation) -> &'static str {
         | Operation::RampClear { .. }
         | Operation::KillSet { .. }
         | Operation::KillClear { .. }
+        | Operation::SloSet { .. }
+        | Operation::PlanSet { .. }
+        | Operation::PlanStop { .. }
+        | Operation::RampOverride { .. }
+        | Operation::IncidentAck { .. }
+        | Operation::IncidentClose { .. }
         | Operation::QuotaCap { .. }
         | Operation::TokenRevoke { .. }
         | Operation::PeerDeny { .. } => "operator",
@@ -184,6 +190,14 @@ pub fn objections(
         {
             reasons.add(Reason::ObjectUnknown);
         }
+        Operation::RampOverride { selector } if !log.bad.contains_key(selector) => {
+            reasons.add(Reason::ObjectUnknown);
+        }
+        Operation::IncidentAck { incident, .. } | Operation::IncidentClose { incident, .. }
+            if !log.incidents.contains_key(&hex(incident)) =>
+        {
+            reasons.add(Reason::ObjectUnknown);
+        }
         Operation::WorkflowPin { workflow, .. } if !log.workflows.contains(workflow) => {
             reasons.add(Reason::ObjectUnknown);
         }
@@ -207,7 +221,11 @@ pub fn objections(
         }
         _ => {}
     }
-    if c.operation.of_node() != c.tenant.is_node() || tenant != c.tenant {
+    if log.raises_bad(&c.operation) {
+        reasons.add(Reason::RevisionBad);
+    }
+    let of_other_log = c.operation.of_node() != c.tenant.is_node() && !c.operation.of_any_log();
+    if of_other_log || tenant != c.tenant {
         reasons.add(Reason::ObjectUnknown);
     }
     reasons

@@ -41,6 +41,9 @@ pub struct Config {
     /// Who evaluates policy.
     #[serde(default)]
     pub policy: PolicyConfig,
+    /// The watch over ramps.
+    #[serde(default)]
+    pub slo: SloConfig,
 }
 
 /// The engine that is built in, unless an OPA server is named.
@@ -50,6 +53,22 @@ pub struct PolicyConfig {
     /// An OPA server of this node.
     #[serde(default)]
     pub opa: Option<OpaConfig>,
+}
+
+/// How often ramps are judged, and how long one without a plan bakes.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SloConfig {
+    /// Milliseconds between two judgements.
+    pub evaluate_ms: u64,
+    /// Seconds of observed uptime after which a ramp that was set by hand may be called healthy.
+    pub bake_seconds: u64,
+}
+
+impl Default for SloConfig {
+    fn default() -> Self {
+        Self { evaluate_ms: 10_000, bake_seconds: 3_600 }
+    }
 }
 
 /// One person tightens at most `tenants` tenants in `minutes`; beyond that it takes a second person.
@@ -166,6 +185,12 @@ impl Config {
         }
         if !(1..=86_400).contains(&c.lease_seconds) {
             return Err(wrong("lease_seconds", "expected 1 to 86400"));
+        }
+        if !(100..=60_000).contains(&c.slo.evaluate_ms) || c.slo.bake_seconds > 30 * 86_400 {
+            return Err(wrong(
+                "slo",
+                "expected evaluate_ms of 100 to 60000 and bake_seconds of at most 2592000",
+            ));
         }
         c.listeners().map_err(|e| wrong("listen", &e))?;
         Ok(c)

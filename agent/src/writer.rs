@@ -11,6 +11,7 @@ pub mod gate;
 pub mod live;
 pub mod queue;
 pub mod rows;
+pub mod slo;
 mod tick;
 
 pub mod view;
@@ -70,6 +71,8 @@ pub struct Parts {
     pub lease_us: Micros,
     /// How many tenants one person tightens alone.
     pub tighten: TightenLimit,
+    /// How often ramps are judged.
+    pub slo: slo::Pace,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -122,6 +125,7 @@ pub struct Writer {
     open: Option<Open>,
     proposals: Proposals,
     last_slow_tick: Micros,
+    judging: slo::Judging,
     space: crate::store::Space,
     retry_at: Micros,
     /// Durable sizes of the logs when the store was closed: what comes back shorter has lost receipts that were
@@ -137,6 +141,7 @@ impl Writer {
             open: None,
             proposals: Proposals::default(),
             last_slow_tick: 0,
+            judging: slo::Judging::default(),
             space: crate::store::Space::Ample,
             retry_at: 0,
             floor: HashMap::new(),

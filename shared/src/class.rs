@@ -175,6 +175,12 @@ fn looser(before: &ControlState, after: &ControlState) -> bool {
         || after.policy_key != before.policy_key
         || after.policy != before.policy
         || (before.bootstrap_closed && !after.bootstrap_closed)
+        // A plan authorises raising: a new or another one loosens, whatever its first step is.
+        || after.plans.iter().any(|(s, p)| before.plans.get(s) != Some(p))
+        || before.slos.keys().chain(after.slos.keys()).any(|s| {
+            after.thresholds(s).looser_than(&before.thresholds(s))
+        })
+        || before.bad.iter().any(|(s, v)| after.bad.get(s).is_none_or(|a| a > v))
 }
 
 #[cfg(test)]
@@ -182,6 +188,7 @@ mod tests {
     use super::*;
     use crate::command::Operation;
     use crate::ids::{Ident, PersonId, TokenId};
+    use crate::slo::Thresholds;
     use proptest::prelude::*;
 
     /// SPEC invariant 3: the law, all 7 x 8 cells of it, as a table that people can read.
@@ -275,6 +282,19 @@ mod tests {
                 },
                 signature: "x".into(),
             }),
+            (selectors(), 1u16..100, 0u64..3, 0u64..3, 1u64..3).prop_map(|(selector, e, p, b, n)| {
+                let thresholds =
+                    Thresholds { errors_hundredths: e, p99_us: p, backlog: b * 40_000, min_settled: n * 150 };
+                Operation::SloSet { selector, thresholds }
+            }),
+            (selectors(), proptest::sample::select(vec!["1%@60s 100%", "5%@1s 25%@1s 50%", "100%"]))
+                .prop_map(|(selector, p)| Operation::PlanSet { selector, plan: p.parse().unwrap() }),
+            selectors().prop_map(|selector| Operation::PlanStop { selector }),
+            selectors().prop_map(|selector| Operation::RampOverride { selector }),
+            (0u8..3).prop_map(|n| Operation::IncidentClose {
+                incident: [n; 16],
+                comment: crate::shown::Text::new("over")
+            }),
         ]
     }
 
@@ -285,6 +305,8 @@ mod tests {
                                      ops in proptest::collection::vec(operations(), 1..20)) {
             let mut s = ControlState::default();
             for op in &start { s = s.after(op); }
+            // Facts of the agent, and no operation, say from where something was rolled back.
+            s.bad.insert("*/etl".parse().unwrap(), 2_500);
             let first = s.clone();
             for op in &ops {
                 let next = s.after(op);
@@ -308,6 +330,11 @@ mod tests {
             for (id, k) in s.operators.iter().filter(|(_, k)| k.live()) {
                 let before = &first.operators[id];
                 prop_assert!(before.live() && k.person == before.person && k.roles.is_subset(&before.roles));
+            }
+            for (sel, p) in &s.plans { prop_assert_eq!(first.plans.get(sel), Some(p)); }
+            for (sel, v) in &first.bad { prop_assert!(s.bad[sel] <= *v); }
+            for sel in first.slos.keys().chain(s.slos.keys()) {
+                prop_assert!(!s.thresholds(sel).looser_than(&first.thresholds(sel)));
             }
             for (id, t) in &s.tokens { if !t.revoked { prop_assert!(!first.tokens[id].revoked); } }
         }

@@ -26,6 +26,7 @@ use crate::policy::Statement;
 use crate::quota::QuotaKind;
 use crate::ramp::{FULL, Selector};
 use crate::shown::{Text, is_unshowable};
+use crate::slo::{Plan, Thresholds};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -181,6 +182,44 @@ pub enum Operation {
         /// The minisign file over its text, base64.
         signature: String,
     },
+    /// Sets what a ramp is held to.
+    SloSet {
+        /// Which rule.
+        selector: Selector,
+        /// New thresholds.
+        thresholds: Thresholds,
+    },
+    /// Begins a staged plan at its first step; the agent carries it on by what it sees.
+    PlanSet {
+        /// Which rule.
+        selector: Selector,
+        /// Its steps.
+        plan: Plan,
+    },
+    /// Ends a plan where it stands.
+    PlanStop {
+        /// Which rule.
+        selector: Selector,
+    },
+    /// Lets a ramp go again to where it was rolled back from.
+    RampOverride {
+        /// Which rule.
+        selector: Selector,
+    },
+    /// Says that somebody looks after an incident. Belongs to the log where the incident is.
+    IncidentAck {
+        /// Which.
+        incident: [u8; 16],
+        /// What they say.
+        comment: Text,
+    },
+    /// Says that an incident is over. Belongs to the log where the incident is.
+    IncidentClose {
+        /// Which.
+        incident: [u8; 16],
+        /// How.
+        comment: Text,
+    },
     /// Creates a tenant. Belongs to the node's log.
     TenantCreate {
         /// Its random uid.
@@ -199,6 +238,12 @@ fn is_base64(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'+' | b'/' | b'='))
 }
 
+/// One visible line, as long as a reason.
+fn comment(text: &str) -> Option<Text> {
+    let fits = text.chars().count() <= MAX_REASON && !text.chars().any(is_unshowable);
+    (fits && !text.trim().is_empty()).then(|| Text::new(text))
+}
+
 impl Operation {
     /// It belongs to the node's log, and to no tenant's.
     pub fn of_node(&self) -> bool {
@@ -213,6 +258,11 @@ impl Operation {
                 | Self::PolicyLoad { .. }
                 | Self::TenantCreate { .. }
         )
+    }
+
+    /// It belongs to whichever log its object is in, the node's or a tenant's.
+    pub fn of_any_log(&self) -> bool {
+        matches!(self, Self::IncidentAck { .. } | Self::IncidentClose { .. })
     }
 
     /// Approvals by other persons that it takes where it loosens (SPEC, invariant 4).
@@ -252,6 +302,12 @@ impl Operation {
             Self::OperatorRevoke { .. } => "operator.revoke",
             Self::PolicyTrust { .. } => "policy.trust",
             Self::PolicyLoad { .. } => "policy.load",
+            Self::SloSet { .. } => "slo.set",
+            Self::PlanSet { .. } => "plan.set",
+            Self::PlanStop { .. } => "plan.stop",
+            Self::RampOverride { .. } => "ramp.override",
+            Self::IncidentAck { .. } => "incident.ack",
+            Self::IncidentClose { .. } => "incident.close",
             Self::TenantCreate { .. } => "tenant.create",
         }
     }
@@ -283,6 +339,12 @@ impl Operation {
             | Self::OperatorResume { person } => format!("person {person}"),
             Self::PolicyTrust { .. } => "policy key".to_owned(),
             Self::PolicyLoad { .. } => "policy bundle".to_owned(),
+            Self::SloSet { selector, .. } => format!("slo {selector}"),
+            Self::PlanSet { selector, .. } | Self::PlanStop { selector } => format!("plan {selector}"),
+            Self::RampOverride { selector } => format!("override {selector}"),
+            Self::IncidentAck { incident, .. } | Self::IncidentClose { incident, .. } => {
+                format!("incident {}", hex(incident))
+            }
             Self::TenantCreate { tenant_uid, .. } => format!("tenant {tenant_uid}"),
         }
     }
@@ -340,6 +402,22 @@ impl Operation {
                 ("expires_at_us", statement.expires_at_us.to_string()),
                 ("signature", signature.clone()),
             ],
+            Self::SloSet { selector, thresholds: t } => vec![
+                ("selector", selector.to_string()),
+                ("errors_hundredths", t.errors_hundredths.to_string()),
+                ("p99_us", t.p99_us.to_string()),
+                ("backlog", t.backlog.to_string()),
+                ("min_settled", t.min_settled.to_string()),
+            ],
+            Self::PlanSet { selector, plan } => {
+                vec![("selector", selector.to_string()), ("steps", plan.to_string())]
+            }
+            Self::PlanStop { selector } | Self::RampOverride { selector } => {
+                vec![("selector", selector.to_string())]
+            }
+            Self::IncidentAck { incident, comment } | Self::IncidentClose { incident, comment } => {
+                vec![("incident", hex(incident)), ("comment", comment.raw().to_owned())]
+            }
             Self::TenantCreate { tenant_uid, tenant_id } => {
                 vec![("tenant_uid", tenant_uid.to_string()), ("tenant_id", tenant_id.to_string())]
             }
@@ -417,6 +495,20 @@ impl Operation {
                 },
                 signature: arg(4).filter(|p| p.len() <= MAX_PROOF && is_base64(p))?.to_owned(),
             },
+            "slo.set" => Self::SloSet {
+                selector: sel()?,
+                thresholds: Thresholds {
+                    errors_hundredths: hundredths().filter(|h| *h > 0 && *h < FULL)?,
+                    p99_us: parse_decimal(arg(2)?)?,
+                    backlog: parse_decimal(arg(3)?)?,
+                    min_settled: parse_decimal(arg(4)?).filter(|n| *n > 0)?,
+                },
+            },
+            "plan.set" => Self::PlanSet { selector: sel()?, plan: arg(1)?.parse().ok()? },
+            "plan.stop" => Self::PlanStop { selector: sel()? },
+            "ramp.override" => Self::RampOverride { selector: sel()? },
+            "incident.ack" => Self::IncidentAck { incident: unhex(arg(0)?)?, comment: comment(arg(1)?)? },
+            "incident.close" => Self::IncidentClose { incident: unhex(arg(0)?)?, comment: comment(arg(1)?)? },
             "tenant.create" => Self::TenantCreate { tenant_uid: arg(0)?.parse().ok()?, tenant_id: ident(1)? },
             _ => return None,
         };

@@ -402,6 +402,57 @@ facts! {
             /// Its minisign file.
             signature: String,
         }
+        /// A plan went on by itself: what was seen under the step before it was healthy.
+        0x0018 RampAdvanced {
+            /// Which rule.
+            selector: String,
+            /// New value, hundredths of a percent.
+            hundredths: u64,
+            /// Revision of the control state that set the plan.
+            plan: u64,
+            /// Runs that had settled under the step before.
+            settled: u64,
+            /// Of these, failed or lost.
+            failed: u64,
+            /// Size of the signed checkpoint that covers what was seen.
+            checkpoint_size: u64,
+            /// Its root.
+            checkpoint_root: [u8; 32],
+        }
+        /// A ramp fell by itself: what was seen under its revision breached a threshold.
+        0x0019 RampRolledBack {
+            /// Which rule.
+            selector: String,
+            /// Value before, hundredths of a percent.
+            from: u64,
+            /// Value now, likewise.
+            to: u64,
+            /// `errors`, `latency`, or `platform`, which says nothing about the revision.
+            cause: Ident,
+            /// Revision of the ramp that was judged.
+            revision: u64,
+            /// Runs that had settled under it.
+            settled: u64,
+            /// Of these, failed or lost.
+            failed: u64,
+            /// Steps whose latency was seen.
+            steps: u64,
+            /// Their p99, microseconds.
+            p99_us: u64,
+            /// Receipts not covered by a signed checkpoint.
+            backlog: u64,
+        }
+        /// What proves an incident, and how long it went unnoticed.
+        0x001a IncidentEvidence {
+            /// Which.
+            incident: [u8; 16],
+            /// When it began, as far as is known, microseconds since the Unix epoch.
+            began_us: u64,
+            /// When it was noticed, likewise.
+            detected_us: u64,
+            /// Indices of receipts of this log.
+            receipts: Listed<u64>,
+        }
         /// A privileged command was refused.
         0x000d CommandDenied {
             /// The command, as far as it could be read.

@@ -9,7 +9,9 @@ use crate::ids::{CommandId, Ident, PersonId, TenantUid, TokenId, hex, unhex};
 use crate::operator::{OperatorKey, roles_text};
 use crate::policy::LoadedBundle;
 use crate::quota::{Grant, Quotas};
-use crate::ramp::{HISTORY, Kill, Ramp, Selector};
+use crate::ramp::{HISTORY, Kill, Ramp, Selector, effective};
+use crate::shown::Text;
+use crate::slo::{Plan, Thresholds};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,6 +70,47 @@ pub struct Incident {
     pub index: u64,
     /// Receipt time, microseconds since the Unix epoch.
     pub since_us: u64,
+    /// When it began, as far as is known, microseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_us: Option<u64>,
+    /// When it was noticed, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detected_us: Option<u64>,
+    /// Indices of the receipts that prove it, in its log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub receipts: Vec<u64>,
+    /// Who looks after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<Acknowledged>,
+}
+
+/// Somebody looks after an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// Who, last.
+    pub person: PersonId,
+    /// Receipt time, microseconds since the Unix epoch.
+    pub at_us: u64,
+    /// What they said.
+    pub comment: Text,
+}
+
+/// A plan that is carried on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanState {
+    /// Its one text; see [`Plan`].
+    pub steps: String,
+    /// Number of the step where it stands, from 0.
+    pub at: u64,
+    /// Revision of the control state that set it.
+    pub revision: u64,
+}
+
+impl PlanState {
+    /// Read back.
+    pub fn plan(&self) -> Option<Plan> {
+        self.steps.parse().ok()
+    }
 }
 
 /// Where a fact stands.
@@ -114,6 +157,15 @@ pub struct ControlState {
     pub commands: BTreeMap<String, u64>,
     /// Open incidents, by id in hex.
     pub incidents: BTreeMap<String, Incident>,
+    /// Staged plans that are carried on.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub plans: BTreeMap<Selector, PlanState>,
+    /// What ramps are held to, where it is not the default.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub slos: BTreeMap<Selector, Thresholds>,
+    /// The lowest value a rule was rolled back from: it goes there or above by an override only.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bad: BTreeMap<Selector, u16>,
     /// Node log only: operators' keys, by minisign key id.
     pub operators: BTreeMap<String, OperatorKey>,
     /// Node log only: bootstrap is over.
@@ -139,6 +191,9 @@ pub struct TenantEntry {
     pub epoch: u64,
 }
 
+/// The cause of a rollback that says nothing about the revision.
+pub const PLATFORM: &str = "platform";
+
 /// The key of [`ControlState::commands`].
 pub fn command_key(person: PersonId, command: CommandId) -> String {
     format!("{person}/{command}")
@@ -146,6 +201,7 @@ pub fn command_key(person: PersonId, command: CommandId) -> String {
 
 impl ControlState {
     /// Folds one fact of this log.
+    #[allow(clippy::too_many_lines)] // one arm for each kind of fact
     pub fn apply(&mut self, at: At, fact: &ControlFact) {
         self.last = Some(at.index);
         match fact {
@@ -181,6 +237,11 @@ impl ControlState {
                 self.note_command(at, f.person, f.command_id, f.expires_at_us);
                 self.requests.remove(&f.command_id.to_string());
                 self.take_effect(at.index, &f.change.0);
+                if let Some(Operation::IncidentAck { incident, comment }) = Operation::from_list(&f.change.0)
+                    && let Some(i) = self.incidents.get_mut(&hex(&incident))
+                {
+                    i.acknowledged = Some(Acknowledged { person: f.person, at_us: at.time_us, comment });
+                }
             }
             ControlFact::Requested(f) => {
                 self.note_command(at, f.person, f.command_id, f.expires_at_us);
@@ -220,11 +281,40 @@ impl ControlState {
                 self.pending.remove(&f.command_id.to_string());
             }
             ControlFact::IncidentOpened(f) => {
-                let i = Incident { cause: f.cause.clone(), index: at.index, since_us: at.time_us };
+                let i = Incident {
+                    cause: f.cause.clone(),
+                    index: at.index,
+                    since_us: at.time_us,
+                    began_us: None,
+                    detected_us: None,
+                    receipts: vec![],
+                    acknowledged: None,
+                };
                 self.incidents.insert(hex(&f.incident), i);
             }
             ControlFact::IncidentClosed(f) => {
                 self.incidents.remove(&hex(&f.incident));
+            }
+            ControlFact::IncidentEvidence(f) => {
+                if let Some(i) = self.incidents.get_mut(&hex(&f.incident)) {
+                    i.began_us = Some(f.began_us);
+                    i.detected_us = Some(f.detected_us);
+                    i.receipts.clone_from(&f.receipts.0);
+                }
+            }
+            ControlFact::RampAdvanced(f) => {
+                match (f.selector.parse::<Selector>(), u16::try_from(f.hundredths)) {
+                    (Ok(selector), Ok(hundredths)) => self.ramp_advanced(selector, hundredths),
+                    _ => self.newer = true,
+                }
+            }
+            ControlFact::RampRolledBack(f) => {
+                match (f.selector.parse::<Selector>(), u16::try_from(f.from), u16::try_from(f.to)) {
+                    (Ok(s), Ok(from), Ok(to)) => {
+                        self.ramp_rolled_back(s, from, to, f.cause.as_str() == PLATFORM);
+                    }
+                    _ => self.newer = true,
+                }
             }
             ControlFact::AgentStarted(_) | ControlFact::CommandDenied(_) => {}
         }
@@ -264,16 +354,45 @@ impl ControlState {
         };
         self.revision += 1;
         match op {
-            Operation::RampSet { selector, hundredths } => self.set_ramp(selector, hundredths),
+            Operation::RampSet { selector, hundredths } => {
+                // Whoever sets it by hand takes it out of its plan.
+                self.plans.remove(&selector);
+                self.set_ramp(selector, hundredths);
+            }
             Operation::RampCap { selector, hundredths } => {
                 // A cap on a rule that is not there makes it, so that what it covers stays at or below.
                 let now = self.ramps.get(&selector).map(|r| r.hundredths);
                 if now.is_none_or(|n| n > hundredths) {
+                    self.plans.remove(&selector);
                     self.set_ramp(selector, hundredths);
                 }
             }
             Operation::RampClear { selector } => {
+                self.plans.remove(&selector);
                 self.ramps.remove(&selector);
+            }
+            Operation::SloSet { selector, thresholds } => {
+                self.slos.insert(selector, thresholds);
+            }
+            Operation::PlanSet { selector, plan } => {
+                let first = plan.steps().first().map_or(0, |s| s.hundredths);
+                self.plans.remove(&selector);
+                if plan.steps().len() > 1 {
+                    let p = PlanState { steps: plan.to_string(), at: 0, revision: self.revision };
+                    self.plans.insert(selector.clone(), p);
+                }
+                self.set_ramp(selector, first);
+            }
+            Operation::PlanStop { selector } => {
+                self.plans.remove(&selector);
+            }
+            Operation::RampOverride { selector } => {
+                self.bad.remove(&selector);
+            }
+            // Who acknowledged it, and when, is in the fact and not in the operation.
+            Operation::IncidentAck { .. } => {}
+            Operation::IncidentClose { incident, .. } => {
+                self.incidents.remove(&hex(&incident));
             }
             Operation::KillSet { selector, drain } => {
                 self.kills.insert(selector, Kill { drain });
@@ -368,6 +487,66 @@ impl ControlState {
         }
     }
 
+    fn ramp_advanced(&mut self, selector: Selector, hundredths: u16) {
+        self.revision += 1;
+        if let Some(p) = self.plans.get_mut(&selector) {
+            p.at += 1;
+            let last = p.plan().is_none_or(|plan| p.at + 1 >= plan.steps().len() as u64);
+            if last {
+                self.plans.remove(&selector);
+            }
+        }
+        self.set_ramp(selector, hundredths);
+    }
+
+    /// A fault of the platform says nothing about the revision: its plan bakes again where it was healthy last. All
+    /// others end the plan, and the value is remembered.
+    fn ramp_rolled_back(&mut self, selector: Selector, from: u16, to: u16, platform: bool) {
+        self.revision += 1;
+        let step = |p: &PlanState| p.plan()?.steps().iter().position(|s| s.hundredths == to);
+        match self.plans.get(&selector).and_then(step).filter(|_| platform) {
+            Some(at) => self.plans.get_mut(&selector).into_iter().for_each(|p| p.at = at as u64),
+            None => drop(self.plans.remove(&selector)),
+        }
+        if !platform {
+            let bad = self.bad.entry(selector.clone()).or_insert(from);
+            *bad = from.min(*bad);
+        }
+        self.set_ramp(selector, to);
+    }
+
+    /// What a rule is held to.
+    pub fn thresholds(&self, selector: &Selector) -> Thresholds {
+        self.slos.get(selector).copied().unwrap_or_default()
+    }
+
+    /// True when this operation would take something to where it was rolled back from, or above, or plans to.
+    pub fn raises_bad(&self, op: &Operation) -> bool {
+        if self.bad.is_empty() || matches!(op, Operation::RampOverride { .. }) {
+            return false;
+        }
+        let mut after = self.after(op);
+        if let Operation::PlanSet { selector, plan } = op
+            && let Some(last) = plan.steps().last()
+        {
+            after.set_ramp(selector.clone(), last.hundredths);
+        }
+        let keys = || self.ramps.keys().chain(after.ramps.keys()).chain(self.bad.keys());
+        // "*" is no identifier, so it stands for what no rule names.
+        let axis = |part: fn(&Selector) -> Option<&str>| -> BTreeSet<&str> {
+            keys().filter_map(part).chain(["*"]).collect()
+        };
+        let actions = axis(|s| s.action.as_ref().map(Ident::as_str));
+        let workflows = axis(|s| s.workflow.as_ref().map(Ident::as_str));
+        self.bad.iter().any(|(s, bad)| {
+            let points = actions.iter().flat_map(|a| workflows.iter().map(move |w| (*a, *w)));
+            points.filter(|(a, w)| s.covers(a, w)).any(|(a, w)| {
+                let then = effective(&after.ramps, a, w);
+                then >= *bad && then > effective(&self.ramps, a, w)
+            })
+        })
+    }
+
     fn set_ramp(&mut self, selector: Selector, hundredths: u16) {
         let ramp = self.ramps.entry(selector).or_insert(Ramp { hundredths, revision: 0, history: vec![] });
         if ramp.revision > 0 {
@@ -390,6 +569,30 @@ impl ControlState {
                 [pair("hundredths", r.hundredths.to_string()), pair("revision", r.revision.to_string())]
                     .concat()
             }),
+            Operation::SloSet { selector, .. } => {
+                let t = self.thresholds(selector);
+                [
+                    pair("errors_hundredths", t.errors_hundredths.to_string()),
+                    pair("p99_us", t.p99_us.to_string()),
+                    pair("backlog", t.backlog.to_string()),
+                    pair("min_settled", t.min_settled.to_string()),
+                ]
+                .concat()
+            }
+            Operation::PlanSet { selector, .. } | Operation::PlanStop { selector } => {
+                let ramp = self.ramps.get(selector).map(|r| pair("hundredths", r.hundredths.to_string()));
+                let plan = self
+                    .plans
+                    .get(selector)
+                    .map(|p| [pair("steps", p.steps.clone()), pair("at", p.at.to_string())].concat());
+                [ramp.unwrap_or_default(), plan.unwrap_or_default()].concat()
+            }
+            Operation::RampOverride { selector } => {
+                self.bad.get(selector).map_or(vec![], |h| pair("rolled_back_from", h.to_string()))
+            }
+            Operation::IncidentAck { incident, .. } | Operation::IncidentClose { incident, .. } => {
+                self.incidents.get(&hex(incident)).map_or(vec![], |i| pair("cause", i.cause.to_string()))
+            }
             Operation::KillSet { selector, .. } | Operation::KillClear { selector } => {
                 self.kills.get(selector).map_or(vec![], |k| pair("drain", k.drain.to_string()))
             }

@@ -24,5 +24,6 @@ pub mod record;
 pub mod routes;
 pub mod session;
 pub mod shown;
+pub mod slo;
 pub mod stream;
 pub mod verify;

@@ -115,6 +115,8 @@ reasons! {
     TenantsTooMany = "tenants_too_many", 507, "Place the tenant on another node.";
     /// More was changed by one person than one person may change in this time.
     TightenLimit = "tighten_limit", 429, "Let a second person sign.";
+    /// The ramp was rolled back from there by what was seen, and nobody has overridden that.
+    RevisionBad = "revision_bad", 409, "Find out why it was rolled back; then: conductor ramp override.";
     /// The agent is stopping.
     Stopping = "stopping", 503, "Retry; the service manager starts it again.";
 }

@@ -66,6 +66,27 @@ pub fn shown(text: &str, max: usize) -> String {
     out
 }
 
+/// Text that was made safe by [`shown`], for a report in Markdown: no mark in it is markup, a link or a cell's border.
+pub fn markdown(safe: &str) -> String {
+    let mut out = String::with_capacity(safe.len() * 2);
+    for c in safe.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            // A word with a scheme or an address becomes a link by itself in some readers.
+            ':' => out.push_str("&#58;"),
+            '@' => out.push_str("&#64;"),
+            c if c.is_ascii_punctuation() && !matches!(c, ',' | ';' | '/' | '%' | '=' | '"' | '\'' | '?') => {
+                out.push('\\');
+                out.push(c);
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

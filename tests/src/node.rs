@@ -83,6 +83,17 @@ impl Node {
         Self::start_with(dir, more, &[])
     }
 
+    /// In a given folder, with more tables after the configuration.
+    pub fn start_after(dir: tempfile::TempDir, tables: &str) -> Self {
+        let mut node = Self::start_with(dir, "", &[]);
+        node.stop_agent();
+        let path = node.path("c.toml");
+        let config = std::fs::read_to_string(&path).expect("configuration");
+        std::fs::write(path, format!("{config}\n{tables}")).expect("written");
+        node.start_agent();
+        node
+    }
+
     /// With more persons beside ana: `name`, or `name:role,role`.
     pub fn start_with(dir: tempfile::TempDir, more: &str, persons: &[&str]) -> Self {
         let p = dir.path();

@@ -11,6 +11,7 @@ mod node {
     mod persons;
     mod policy;
     mod prove;
+    mod slo;
     mod store;
     mod stream;
     mod surroundings;

@@ -8,6 +8,7 @@ pub mod args;
 pub mod change;
 pub mod context;
 pub mod control;
+pub mod incidents;
 pub mod operators;
 pub mod output;
 pub mod policy;
@@ -43,6 +44,11 @@ pub fn parsed(cli: Cli) -> Result<Parsed, CliError> {
 pub async fn run(context: &Context, command: Command) -> Result<Output, CliError> {
     match command {
         Command::Ramp(RampCommand::Kill(k)) => control::kill_set(context, k).await,
+        Command::Ramp(RampCommand::Plan(c)) => incidents::plan(context, c).await,
+        Command::Ramp(RampCommand::Override(c)) => incidents::ramp_override(context, c).await,
+        Command::Slo(c) => incidents::slo(context, c).await,
+        Command::Incident(c) => incidents::incident(context, c).await,
+        Command::Timeline(c) => incidents::timeline(context, c).await,
         Command::Ramp(c) => control::ramp(context, c).await,
         Command::Kill(c) => control::kill(context, c).await,
         Command::Quota(c) => control::quota(context, c).await,

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 /// Receipts in one page at most.
 const PAGE: u64 = 500;
-type Params = Query<HashMap<String, String>>;
+pub(super) type Params = Query<HashMap<String, String>>;
 
 /// Reads from the store off the async threads. The store is given up as soon as the read ends.
 pub(super) async fn blocking<T: Send + 'static>(
@@ -47,7 +47,7 @@ fn b64(hashes: &[Hash]) -> Vec<String> {
     hashes.iter().map(|h| STANDARD.encode(h)).collect()
 }
 
-fn number(params: &HashMap<String, String>, name: &str, default: u64) -> Result<u64, Refused> {
+pub(super) fn number(params: &HashMap<String, String>, name: &str, default: u64) -> Result<u64, Refused> {
     match params.get(name) {
         None => Ok(default),
         Some(t) => parse_decimal(t)

@@ -170,7 +170,8 @@ impl Proposals {
         let class = class::of_change(&live.control, &after_state);
         let needed = match class {
             ChangeClass::Loosen => c.operation.approvals(),
-            ChangeClass::Tighten => u64::from(judge.over_limit),
+            // To look after an incident switches nothing off.
+            ChangeClass::Tighten => u64::from(judge.over_limit && !c.operation.of_any_log()),
         };
         let recovers = class == ChangeClass::Loosen && recovers(live, st, judge, &c.operation);
         if c.operation.of_node()

@@ -131,6 +131,7 @@ fn shown(value: &Value, names: Option<&[&str]>) -> String {
 }
 
 /// One line that says what happened, safe to show.
+#[allow(clippy::too_many_lines)] // one arm for each kind of fact
 pub fn summary(r: &Receipt) -> String {
     let Some(fact) = &r.fact else {
         return if r.body.is_none() { "erased" } else { "a fact newer than this agent" }.to_owned();
@@ -221,6 +222,26 @@ pub fn summary(r: &Receipt) -> String {
             }
             ControlFact::IncidentOpened(f) => format!("incident {}: {}", f.cause, f.detail.shown(100)),
             ControlFact::IncidentClosed(f) => format!("incident closed: {}", f.detail.shown(100)),
+            ControlFact::IncidentEvidence(f) => {
+                let unnoticed = f.detected_us.saturating_sub(f.began_us) / 1_000;
+                format!("incident noticed {unnoticed} ms after it began; {} receipts", f.receipts.0.len())
+            }
+            ControlFact::RampAdvanced(f) => format!(
+                "the plan of {} went on to {}: {} runs, {} failed",
+                conductor_shared::shown::shown(&f.selector, 130),
+                percent(u16::try_from(f.hundredths).unwrap_or(0)),
+                f.settled,
+                f.failed
+            ),
+            ControlFact::RampRolledBack(f) => format!(
+                "{} rolled back from {} to {} ({}): {} runs, {} failed",
+                conductor_shared::shown::shown(&f.selector, 130),
+                percent(u16::try_from(f.from).unwrap_or(0)),
+                percent(u16::try_from(f.to).unwrap_or(0)),
+                f.cause,
+                f.settled,
+                f.failed
+            ),
             ControlFact::AgentStarted(f) => {
                 format!(
                     "agent {} started with {} open runs",

@@ -35,6 +35,8 @@ pub enum Row {
     Rollup(u32, [u8; 16]),
     /// Counters, rate buckets and fold counts of the tenant.
     Gate,
+    /// What was seen under each ramp of the tenant: see `slo`.
+    Slo,
     /// Unit key of a day and kind of record.
     DayKey(u32, u8),
     /// Node log only: the files of a policy bundle, by keyed hash of their digest.
@@ -82,6 +84,7 @@ impl Row {
             Self::Request(d, h) => k(Self::REQUESTS, &[&d.to_be_bytes(), &h]),
             Self::Rollup(t, h) => k(Self::ROLLUPS, &[&t.to_be_bytes(), &h]),
             Self::Gate => k(0x41, &[]),
+            Self::Slo => k(0x43, &[]),
             Self::DayKey(d, kind) => k(0x50, &[&d.to_be_bytes(), &[kind]]),
             Self::Bundle(h) => k(Self::BUNDLES, &[&h]),
         }
@@ -111,6 +114,7 @@ mod tests {
             Row::Request(1, id),
             Row::Rollup(1, id),
             Row::Gate,
+            Row::Slo,
             Row::DayKey(1, 2),
         ];
         let firsts: std::collections::BTreeSet<u8> = rows.iter().map(|r| r.key()[0]).collect();

@@ -4,6 +4,7 @@
 use super::denials::Folds;
 use super::gate::Gate;
 use super::rows::{GateRow, RollupRow, RunRow, StepRow, decode, encode};
+use super::slo::{Flood, Watches};
 use super::view::{Event, Shared, View};
 use crate::keys::{Key, KeyError, KeyStore, Units};
 use crate::ledger::{self, Appended, Log, Partition, ReadError};
@@ -135,6 +136,10 @@ pub struct Live {
     pub quota_denied: Option<Micros>,
     /// How it is published.
     pub shared: Arc<Shared>,
+    /// What was seen under each ramp.
+    pub watches: Watches,
+    /// Denials of quotas that were folded of late.
+    pub flood: Flood,
     /// When each person last tightened something here alone, receipt time.
     pub tightened: HashMap<PersonId, Micros>,
     units: Units,
@@ -170,6 +175,12 @@ impl Live {
             Some(row) => decode(&p.open(&key, &row)?).map_err(|e| p.damaged(&key, &e))?,
             None => GateRow::default(),
         };
+        let key = Row::Slo.key();
+        let seen = match store.get(&p.family, &key)? {
+            Some(row) => decode(&p.open(&key, &row)?).map_err(|e| p.damaged(&key, &e))?,
+            None => super::rows::SloRow::default(),
+        };
+        let watches = Watches::restored(seen, &control, log.size());
         let runs = load_runs(store, &p, now.mono_us + lease_us)?;
         let rollups = load_rollups(store, &p, log.last_us())?;
         let bucket = RateBucket::from_ahead(now.mono_us, gate_row.step_ahead_us);
@@ -202,6 +213,7 @@ impl Live {
                     quota_denied: None,
                     folding: Vec::new(),
                     rolled_back: false,
+                    slo: Arc::default(),
                 }),
             }),
             p,
@@ -214,6 +226,8 @@ impl Live {
             unproved: true,
             unsigned_since,
             quota_denied: None,
+            watches,
+            flood: Flood::default(),
             tightened,
             units,
             day_units: HashMap::new(),
@@ -242,6 +256,7 @@ impl Live {
             quota_denied: self.quota_denied,
             folding: self.folds.counts(),
             rolled_back: self.rolled_back,
+            slo: self.watches.published(),
         }
     }
 
@@ -264,6 +279,7 @@ impl Live {
         if let Fact::Control(c) = fact {
             note_tightening(&mut self.tightened, c, a.time_us);
             Arc::make_mut(&mut self.control).apply(At { index: a.index, time_us: a.time_us }, c);
+            self.watches.follow(&self.control, a.index);
             st.events.push(Event { node_seq: st.node_seq, tenant: self.p.id.tenant, index: a.index });
         }
         if let Some(labels) = meter::labels(fact) {
@@ -331,6 +347,10 @@ impl Live {
         };
         let key = Row::Gate.key();
         st.batch.put(&self.p.family, &key, &self.p.seal(&key, &encode(&row), &*random));
+        if let Some(seen) = self.watches.row_if_changed() {
+            let key = Row::Slo.key();
+            st.batch.put(&self.p.family, &key, &self.p.seal(&key, &encode(&seen), &*random));
+        }
     }
 
     /// Stages a run's row.
@@ -375,8 +395,10 @@ pub fn index_hash(key: &Key, text: &[u8]) -> [u8; 16] {
 }
 
 fn note_tightening(tightened: &mut HashMap<PersonId, Micros>, fact: &ControlFact, time_us: Micros) {
+    // To look after an incident switches nothing off.
     if let ControlFact::Changed(f) = fact
         && f.class == ChangeClass::Tighten
+        && !f.change.0.first().is_some_and(|name| name.starts_with("incident."))
     {
         tightened.insert(f.person, time_us);
     }

@@ -6,6 +6,7 @@ use conductor_shared::http::Decided;
 use conductor_shared::ids::Ident;
 use conductor_shared::meter::{Labels, Rollup};
 use conductor_shared::shown::Text;
+use conductor_shared::slo::Counts;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// A run.
@@ -108,6 +109,36 @@ pub struct GateRow {
     pub step_ahead_us: u64,
     /// Folds that are open: index of the first denial.
     pub folds: Vec<FoldRow>,
+}
+
+/// What was seen under the ramps of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SloRow {
+    /// By selector.
+    pub ramps: Vec<(String, WatchRow)>,
+}
+
+/// What was seen under one revision of a ramp.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WatchRow {
+    /// The revision.
+    pub revision: u64,
+    /// Its value, hundredths of a percent.
+    pub hundredths: u16,
+    /// Index of the receipt that began it: only runs that started after it count.
+    pub since: u64,
+    /// Counts.
+    pub counts: Counts,
+    /// Observed uptime under it, microseconds.
+    pub up_us: u64,
+    /// It was judged healthy.
+    pub healthy: bool,
+    /// Earlier values that were, newest last.
+    pub good: Vec<u16>,
+    /// Receipt time of the first error.
+    pub first_error_us: u64,
+    /// Receipts of the newest errors.
+    pub errors: Vec<u64>,
 }
 
 /// An open fold.

@@ -12,7 +12,7 @@ use crate::store::FamilyId;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::command::Operation;
-use conductor_shared::fact::{Fact, IncidentOpened, Outcome};
+use conductor_shared::fact::{Fact, Outcome};
 use conductor_shared::http::CommandStatus;
 use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::reason::Reason;
@@ -77,7 +77,9 @@ impl Writer {
         if mono < self.last_slow_tick + SLOW_TICK_US {
             return Ok(());
         }
+        let since = mono.saturating_sub(self.last_slow_tick);
         self.last_slow_tick = mono;
+        self.look_after(st, since)?;
         let lease_us = self.parts.lease_us;
         let Some(open) = &mut self.open else { return Ok(()) };
         self.space = open.store.space();
@@ -200,6 +202,7 @@ impl Writer {
             let node = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control));
             let (Some(node), Some(live)) = (node, open.partitions.get_mut(&id.tenant)) else { continue };
             live.unproved = false;
+            live.watches.covered(&cp, &signed);
             live.log.set_checkpoint(&mut st.batch, &live.p, cp.size, signed.clone(), &*random);
             live.unsigned_since = (live.unsigned() > 0).then_some(st.now.mono_us);
             live.dirty = true;
@@ -252,12 +255,10 @@ impl Writer {
             (open.partitions.get_mut(&TenantUid::NODE), Ident::new("log-rolled-back"))
             && !node.rolled_back
         {
-            let fact = IncidentOpened {
-                incident: crate::random::bytes(&*st.random),
-                cause,
-                detail: Text::new(format!("{origin}: {detail}")),
-            };
-            node.control_fact(st, fact).map_err(|e| e.to_string())?;
+            let detail = Text::new(format!("{origin}: {detail}"));
+            let now_us = st.now.wall_us;
+            super::slo::open_incident(node, st, cause, detail, (now_us, now_us), vec![])
+                .map_err(|e| e.to_string())?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use conductor_shared::checkpoint::SignedCheckpoint;
 use conductor_shared::clock::Micros;
 use conductor_shared::fold::ControlState;
+use conductor_shared::http::SloStatus;
 use conductor_shared::ids::{Ident, NodeId, TenantUid};
 use conductor_shared::merkle::Frontier;
 use conductor_shared::quota::RateBucket;
@@ -50,6 +51,8 @@ pub struct View {
     pub folding: Vec<(u64, u64)>,
     /// The signer knows a longer or another log than this one: read only.
     pub rolled_back: bool,
+    /// What was seen under each ramp, as of the last judgement.
+    pub slo: Arc<Vec<SloStatus>>,
 }
 
 impl View {

@@ -371,6 +371,7 @@ impl Work<'_> {
         outcome: Outcome,
         claim: Claim,
     ) -> u64 {
+        let observed_us = st.now.wall_us.max(live.log.last_us()).saturating_sub(row.started_us);
         let fact = StepFinished {
             principal: self.principal.to_owned(),
             run: id,
@@ -380,11 +381,12 @@ impl Work<'_> {
             actor: run.actor,
             outcome,
             claimed_us: claim.us,
-            observed_us: st.now.wall_us.max(live.log.last_us()).saturating_sub(row.started_us),
+            observed_us,
             bytes_in: claim.bytes_in,
             bytes_out: claim.bytes_out,
         };
         let a = live.append(st, &fact.into(), (unit.0, &unit.1));
+        live.watches.step_settled(&live.control, run, outcome, observed_us);
         row.outcome = Some(outcome);
         row.last = a.index;
         live.put_step(st, id, unit, step, &row);
@@ -477,6 +479,7 @@ impl Work<'_> {
         run.row.outcome = Some(outcome);
         run.row.steps = run.next_step - 1;
         run.row.last = a.index;
+        live.watches.run_settled(&live.control, &run.row, outcome, a);
         live.put_run(st, id, &run);
         live.gate.open_runs = live.gate.open_runs.saturating_sub(1);
         Ok(Ok(Self::decided(live, a.index, id)))
@@ -597,6 +600,9 @@ pub fn deny_folded(
     let same = Same { principal: principal.to_owned(), about: about.to_owned(), reasons };
     let (index, nth) = match live.folds.fold(same, st.now.mono_us) {
         Folded::Into(first, nth) => {
+            if of_quota.iter().any(|q| reasons.has(*q)) {
+                live.flood.note(first, st.now);
+            }
             live.dirty = true;
             (first, nth)
         }

@@ -12,6 +12,7 @@ use conductor_shared::ids::{CommandId, Ident, PersonId};
 use conductor_shared::operator::{ROLES, parse_roles, roles_text};
 use conductor_shared::quota::QuotaKind;
 use conductor_shared::ramp::{Selector, parse_percent};
+use conductor_shared::slo::Plan;
 use std::path::PathBuf;
 
 /// The console of Conductor, and the same actions as plain commands.
@@ -80,6 +81,14 @@ pub enum Command {
     /// Which share of subjects a workflow is open to
     #[command(subcommand)]
     Ramp(RampCommand),
+    /// What ramps are held to, and what is seen under them
+    #[command(subcommand)]
+    Slo(SloCommand),
+    /// What went wrong and is not over: list, show, ack, close
+    #[command(subcommand)]
+    Incident(IncidentCommand),
+    /// What happened in a log, in words
+    Timeline(TimelineArgs),
     /// Kill switches
     #[command(subcommand)]
     Kill(KillCommand),
@@ -189,6 +198,130 @@ pub enum RampCommand {
     Clear(RuleArgs),
     /// The same as: conductor kill set
     Kill(KillArgs),
+    /// Staged plans, which the agent carries on while all is healthy
+    #[command(subcommand)]
+    Plan(PlanCommand),
+    /// Let a rule go again to where it was rolled back from by what was seen
+    Override(RuleArgs),
+}
+
+/// `conductor ramp plan`
+#[derive(Debug, Subcommand)]
+pub enum PlanCommand {
+    /// Begin a plan at its first step
+    Set {
+        /// Which.
+        #[command(flatten)]
+        rule: RuleArgs,
+        /// Rising steps, each but the last with its bake in seconds: "1%@3600s 5%@3600s 25%@7200s 100%"
+        steps: Plan,
+    },
+    /// End a plan where it stands
+    Stop(RuleArgs),
+    /// Plans of a tenant: step, bake and verdict
+    Show(TenantArg),
+}
+
+/// `conductor slo`
+#[derive(Debug, Subcommand)]
+pub enum SloCommand {
+    /// What is seen under each ramp of a tenant
+    Show(TenantArg),
+    /// Set what a ramp is held to; what is not given stays as it is
+    Set {
+        /// Which.
+        #[command(flatten)]
+        rule: RuleArgs,
+        /// Rate of errors in percent, above 0 and below 100; 0.5 at first
+        #[arg(long, value_name = "PERCENT", value_parser = error_rate)]
+        errors: Option<u16>,
+        /// Step latency that 99 % stay within, milliseconds; 0: not watched, as at first
+        #[arg(long, value_name = "MS")]
+        p99_ms: Option<u64>,
+        /// Receipts that may wait for a signature; 50000 at first
+        #[arg(long, value_name = "N")]
+        backlog: Option<u64>,
+        /// Runs that must settle before anything is healthy; 200 at first
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        min_settled: Option<u64>,
+    },
+}
+
+fn error_rate(text: &str) -> Result<u16, String> {
+    let good = parse_percent(text).filter(|h| *h > 0 && *h < conductor_shared::ramp::FULL);
+    good.ok_or_else(|| "expected a percentage above 0 and below 100, such as 0.5".into())
+}
+
+/// `conductor incident`
+#[derive(Debug, Subcommand)]
+pub enum IncidentCommand {
+    /// What is open
+    List {
+        /// Display id or uid; "node" for the node's own log; all logs unless given
+        tenant: Option<TenantName>,
+    },
+    /// One incident, with the receipts that prove it
+    Show {
+        /// Its id, or a beginning of it
+        #[arg(value_parser = incident)]
+        incident: String,
+    },
+    /// Say that you look after it
+    Ack {
+        /// Its id, or a beginning of it
+        #[arg(value_parser = incident)]
+        incident: String,
+        /// What you say; stands in the receipt
+        #[arg(long, value_name = "TEXT")]
+        comment: String,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Say that it is over
+    Close {
+        /// Its id, or a beginning of it
+        #[arg(value_parser = incident)]
+        incident: String,
+        /// How; stands in the receipt
+        #[arg(long, value_name = "TEXT")]
+        comment: String,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+fn incident(text: &str) -> Result<String, String> {
+    let good = (4..=32).contains(&text.len()) && text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'));
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err("expected 4 to 32 hex digits; see: conductor incident list".into())
+    }
+}
+
+/// `conductor timeline`
+#[derive(Debug, Clone, Args)]
+pub struct TimelineArgs {
+    /// Display id or uid; "node" for the node's own log
+    #[arg(long)]
+    pub tenant: TenantName,
+    /// From this time on, as in 2026-11-23T15:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub from: Option<u64>,
+    /// Up to this time
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub to: Option<u64>,
+    /// As a report in Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
+}
+
+/// Microseconds since the Unix epoch.
+fn moment(text: &str) -> Result<u64, String> {
+    let at = text.parse::<jiff::Timestamp>().ok().and_then(|t| u64::try_from(t.as_microsecond()).ok());
+    at.ok_or_else(|| "expected a time such as 2026-11-23T15:00:00Z".into())
 }
 
 /// `conductor kill`

@@ -77,6 +77,8 @@ pub async fn ramp(context: &Context, command: RampCommand) -> Result<Output, Cli
             blind(context, rule, |selector| Operation::RampClear { selector }, false).await
         }
         RampCommand::Kill(k) => kill_set(context, k).await,
+        RampCommand::Plan(c) => super::incidents::plan(context, c).await,
+        RampCommand::Override(rule) => super::incidents::ramp_override(context, rule).await,
     }
 }
 

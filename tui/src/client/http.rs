@@ -7,9 +7,9 @@ use super::endpoint::Endpoint;
 use super::error::ClientError;
 use super::tls;
 use conductor_shared::http::{
-    BundleFiles, BundleKept, Challenge, CommandOutcome, Consistency, ExplainRequest, Explanation, LogHead,
-    NodeInfo, PolicyShown, Preview, PreviewRequest, Problem, ReceiptBundle, ReceiptPage, RequestList,
-    SessionOpened, SignedText, TenantDetail, TenantList, Totals,
+    BundleFiles, BundleKept, Challenge, CommandOutcome, Consistency, ExplainRequest, Explanation,
+    IncidentList, LogHead, NodeInfo, PolicyShown, Preview, PreviewRequest, Problem, ReceiptBundle,
+    ReceiptPage, RequestList, SessionOpened, SignedText, SloList, TenantDetail, TenantList, Timeline, Totals,
 };
 use conductor_shared::ids::TenantUid;
 use conductor_shared::reason::Reason;
@@ -225,6 +225,39 @@ impl Agent {
     ) -> Result<Consistency, ClientError> {
         let path = format!("/v1/tenants/{tenant}/consistency?from={from}&to={to}");
         self.json(Call::get("consistency", path, bearer)).await
+    }
+
+    /// `GET /v1/tenants/{tenant}/slo`
+    pub async fn slo(&self, bearer: &Bearer, tenant: TenantUid) -> Result<SloList, ClientError> {
+        self.json(Call::get("slo_show", format!("/v1/tenants/{tenant}/slo"), bearer)).await
+    }
+
+    /// `GET /v1/incidents`, or those of one log.
+    pub async fn incidents(
+        &self,
+        bearer: &Bearer,
+        log: Option<TenantUid>,
+    ) -> Result<IncidentList, ClientError> {
+        match log {
+            None => self.json(Call::get("incident_all", "/v1/incidents", bearer)).await,
+            Some(t) => {
+                self.json(Call::get("incident_list", format!("/v1/tenants/{t}/incidents"), bearer)).await
+            }
+        }
+    }
+
+    /// `GET /v1/tenants/{tenant}/timeline`: one page, of a time, after an index.
+    pub async fn timeline(
+        &self,
+        bearer: &Bearer,
+        tenant: TenantUid,
+        (from, to): (Option<u64>, Option<u64>),
+        after: Option<u64>,
+    ) -> Result<Timeline, ClientError> {
+        let given = [("from", from), ("to", to), ("after", after)];
+        let query: Vec<String> = given.iter().filter_map(|(k, v)| v.map(|v| format!("{k}={v}"))).collect();
+        let path = format!("/v1/tenants/{tenant}/timeline?{}", query.join("&"));
+        self.json(Call::get("timeline", path, bearer)).await
     }
 
     /// `GET /v1/tenants/{tenant}/totals`

@@ -67,6 +67,7 @@ fn parts(
         limits: SpaceLimits::default(),
         lease_us: 3_600_000_000,
         tighten: TightenLimit { tenants: usize::MAX, window_us: 0 },
+        slo: conductor_agent::writer::slo::Pace { every_us: 10_000_000, bake_us: 3_600_000_000 },
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         random: Arc::new(OsRandom::default()),
         queues: Arc::clone(queues),

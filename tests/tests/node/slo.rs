@@ -1,0 +1,251 @@
+//! The watch over ramps, plans and incidents, with real processes and the real API.
+
+use conductor_shared::command::Operation;
+use conductor_shared::ids::TenantUid;
+use conductor_shared::quota::QuotaKind;
+use conductor_shared::ramp::Selector;
+use conductor_shared::shown::Text;
+use conductor_shared::slo::Thresholds;
+use conductor_tests::node::{Tenant, run_body};
+use conductor_tests::{Client, Node, wait_for};
+use serde_json::{Value, json};
+
+/// Judged five times a second; a ramp without a plan needs no bake.
+const QUICK: &str = "[slo]\nevaluate_ms = 200\nbake_seconds = 0\n";
+
+fn node() -> (Node, Tenant) {
+    let node = Node::start_after(tempfile::tempdir().unwrap(), QUICK);
+    let a = node.tenant("acme");
+    (node, a)
+}
+
+fn rule() -> Selector {
+    "run/etl".parse().unwrap()
+}
+
+fn ramp(hundredths: u16) -> Operation {
+    Operation::RampSet { selector: rule(), hundredths }
+}
+
+/// Starts and ends so many runs that the ramp lets in, the first `failed` of them badly; fewer when it lets none in.
+fn runs(c: &mut Client, a: &Tenant, n: usize, failed: usize) {
+    let (mut done, mut excluded) = (0, 0);
+    for subject in 0.. {
+        // At 10 % so many in a row do not come by chance: it fell to nothing.
+        if done == n || excluded == 400 {
+            return;
+        }
+        let r = c.post("/v1/runs", &run_body(a, Some(&format!("s-{subject}"))));
+        if r.status != 200 {
+            assert_eq!(r.reasons(), ["ramp_excluded"]);
+            excluded += 1;
+            continue;
+        }
+        let run = r.json()["run_id"].as_str().unwrap().to_owned();
+        let outcome = if done < failed { "failed" } else { "succeeded" };
+        let r = c.post(&format!("/v1/runs/{run}/finish"), &json!({"tenant_id": a.name, "outcome": outcome}));
+        assert_eq!(r.status, 200);
+        (done, excluded) = (done + 1, 0);
+    }
+}
+
+fn control(node: &Node, a: &Tenant) -> Value {
+    node.operator().get(&format!("/v1/tenants/{}", a.uid)).json()["control"].clone()
+}
+
+fn share(node: &Node, a: &Tenant) -> u64 {
+    control(node, a)["ramps"]["run/etl"]["hundredths"].as_u64().unwrap_or(10_000)
+}
+
+fn slo(node: &Node, a: &Tenant) -> Value {
+    node.operator().get(&format!("/v1/tenants/{}/slo", a.uid)).json()["ramps"][0].clone()
+}
+
+fn incidents(node: &Node, path: &str) -> Vec<Value> {
+    let list = node.operator().get(path).json();
+    list["incidents"].as_array().cloned().unwrap_or_default()
+}
+
+fn of_tenant(a: &Tenant) -> String {
+    format!("/v1/tenants/{}/incidents", a.uid)
+}
+
+fn timeline(node: &Node, log: TenantUid) -> Vec<Value> {
+    node.operator().get(&format!("/v1/tenants/{log}/timeline")).json()["rows"].as_array().cloned().unwrap()
+}
+
+fn reasons(node: &Node, a: &Tenant, op: Operation) -> Vec<String> {
+    node.send(&node.compose(a.uid, op)).reasons()
+}
+
+/// SPEC 3.2: a breach takes the ramp down by itself to where it was healthy last, opens an incident with its receipts and
+/// the time it went unnoticed, and the value is refused until somebody overrides it; a restart forgets nothing of it.
+#[test]
+fn a_breach_rolls_back_by_itself() {
+    let (mut node, a) = node();
+    let mut c = node.client(&a.token);
+    node.command(a.uid, ramp(2_500));
+    runs(&mut c, &a, 200, 0);
+    wait_for("healthy", 10, || (slo(&node, &a)["verdict"] == "healthy").then_some(()));
+    node.command(a.uid, ramp(5_000));
+    assert!(incidents(&node, &of_tenant(&a)).is_empty());
+    runs(&mut c, &a, 40, 20);
+    wait_for("the ramp falls", 10, || (share(&node, &a) == 2_500).then_some(()));
+    let open = incidents(&node, &of_tenant(&a));
+    assert_eq!(open.len(), 1);
+    let i = &open[0];
+    assert_eq!(i["cause"], "auto-rollback");
+    assert!(i["detail"].as_str().unwrap().contains("run/etl fell from 50 % to 25 % (errors)"), "{i}");
+    assert!(i["began_us"].as_u64().unwrap() <= i["detected_us"].as_u64().unwrap());
+    let cited = i["receipts"].as_array().unwrap();
+    assert_eq!(cited.len(), 6, "the rollback and five errors");
+    let log = format!("/v1/tenants/{}/receipts?limit=1&from=", a.uid);
+    let read = |index: &Value| {
+        node.operator().get(&format!("{log}{index}")).json()["receipts"][0]["summary"].to_string()
+    };
+    assert!(read(&cited[0]).contains("rolled back from 50 % to 25 % (errors)"));
+    assert!(read(&cited[1]).contains("failed"));
+    let words: Vec<String> = timeline(&node, a.uid).iter().map(|r| r["words"].to_string()).collect();
+    assert!(words.iter().any(|w| w.contains("incident auto-rollback")), "{words:?}");
+    assert!(timeline(&node, a.uid).iter().any(|r| r["unnoticed_us"].is_u64()));
+    // Neither there nor above, by no way round; below is free.
+    assert_eq!(reasons(&node, &a, ramp(5_000)), ["revision_bad"]);
+    assert_eq!(reasons(&node, &a, ramp(10_000)), ["revision_bad"]);
+    assert_eq!(reasons(&node, &a, Operation::RampClear { selector: rule() }), ["revision_bad"]);
+    let plan = "30%@1s 60%".parse().unwrap();
+    assert_eq!(reasons(&node, &a, Operation::PlanSet { selector: rule(), plan }), ["revision_bad"]);
+    node.command(a.uid, ramp(4_000));
+    node.kill_agent();
+    node.start_agent();
+    assert_eq!(reasons(&node, &a, ramp(5_000)), ["revision_bad"]);
+    let over = Operation::RampOverride { selector: rule() };
+    assert_eq!(node.command(a.uid, over.clone())["class"], "loosen");
+    assert_eq!(reasons(&node, &a, over), ["object_unknown"], "once");
+    node.command(a.uid, ramp(5_000));
+    // Somebody looks after it, and says when it is over.
+    let id = conductor_shared::ids::unhex(i["incident"].as_str().unwrap()).unwrap();
+    let ack = Operation::IncidentAck { incident: id, comment: Text::new("looking") };
+    assert_eq!(node.command(a.uid, ack.clone())["class"], "tighten");
+    let i = &incidents(&node, "/v1/incidents")[0];
+    assert_eq!((&i["acknowledged_by"], &i["comment"]), (&json!("ana"), &json!("looking")));
+    node.command(a.uid, Operation::IncidentClose { incident: id, comment: Text::new("mended") });
+    assert!(incidents(&node, &of_tenant(&a)).is_empty());
+    assert_eq!(reasons(&node, &a, ack), ["object_unknown"]);
+    node.stop_agent();
+    node.check();
+}
+
+/// SPEC 3.1: a plan goes on only when enough was seen and all of it was healthy for the whole bake; nothing seen is no
+/// health, and a breach ends it.
+#[test]
+fn a_plan_goes_on_only_when_healthy() {
+    let (mut node, a) = node();
+    let mut c = node.client(&a.token);
+    let plan = || Operation::PlanSet { selector: rule(), plan: "10%@1s 50%@1s 100%".parse().unwrap() };
+    assert_eq!(node.command(a.uid, plan())["class"], "loosen");
+    assert_eq!(share(&node, &a), 1_000);
+    // A bake without runs is over, and nothing goes on.
+    wait_for("baked", 10, || (slo(&node, &a)["up_us"] == 1_000_000).then_some(()));
+    runs(&mut c, &a, 199, 0);
+    wait_for("199 seen", 10, || (slo(&node, &a)["settled"] == 199).then_some(()));
+    assert_eq!((slo(&node, &a)["verdict"].as_str(), share(&node, &a)), (Some("no_data"), 1_000));
+    runs(&mut c, &a, 1, 0);
+    wait_for("the next step", 10, || (share(&node, &a) == 5_000).then_some(()));
+    let words: Vec<String> = timeline(&node, a.uid).iter().map(|r| r["words"].to_string()).collect();
+    assert!(words.iter().any(|w| w.contains("went on to 50 %: 200 runs, 0 failed")), "{words:?}");
+    assert_eq!(control(&node, &a)["plans"]["run/etl"]["at"], 1);
+    // Stopped, nothing goes on, whatever is seen.
+    let stop = Operation::PlanStop { selector: rule() };
+    assert_eq!(node.command(a.uid, stop)["class"], "tighten");
+    runs(&mut c, &a, 250, 0);
+    wait_for("healthy", 10, || (slo(&node, &a)["verdict"] == "healthy").then_some(()));
+    assert_eq!(share(&node, &a), 5_000);
+    // A plan again: its second step breaks, and it falls to the first and ends.
+    node.command(a.uid, plan());
+    runs(&mut c, &a, 200, 0);
+    wait_for("the next step", 10, || (share(&node, &a) == 5_000).then_some(()));
+    runs(&mut c, &a, 10, 10);
+    wait_for("it falls", 10, || (share(&node, &a) == 1_000).then_some(()));
+    assert!(control(&node, &a)["plans"].is_null());
+    node.stop_agent();
+    node.check();
+}
+
+/// SPEC 3.2 and invariant 3: while the signer is out a plan does not go on, and a breach is the platform's: it marks no
+/// revision bad. The outage itself is an incident in the node's log, opened and closed by facts.
+#[test]
+fn in_an_outage_nothing_goes_on_and_nothing_is_blamed() {
+    let (mut node, a) = node();
+    let mut c = node.client(&a.token);
+    let plan = "10%@1s 100%".parse().unwrap();
+    node.command(a.uid, Operation::PlanSet { selector: rule(), plan });
+    node.kill_signer();
+    runs(&mut c, &a, 250, 0);
+    let of_node = format!("/v1/tenants/{}/incidents", TenantUid::NODE);
+    let i = wait_for("the outage is noticed", 20, || incidents(&node, &of_node).pop());
+    assert_eq!(i["cause"], "signer-outage");
+    let unnoticed = i["detected_us"].as_u64().unwrap() - i["began_us"].as_u64().unwrap();
+    assert!((5_000_000..8_000_000).contains(&unnoticed), "{unnoticed}");
+    wait_for("healthy", 10, || (slo(&node, &a)["verdict"] == "healthy").then_some(()));
+    assert_eq!(share(&node, &a), 1_000, "to go on is a loosening");
+    runs(&mut c, &a, 40, 40);
+    wait_for("it falls", 10, || (share(&node, &a) == 0).then_some(()));
+    let state = control(&node, &a);
+    assert!(state["bad"].is_null(), "{state}");
+    let i = &incidents(&node, &of_tenant(&a))[0];
+    assert!(i["detail"].as_str().unwrap().contains("(platform)"), "{i}");
+    node.start_signer();
+    wait_for("the outage is over", 30, || incidents(&node, &of_node).is_empty().then_some(()));
+    node.command(a.uid, ramp(1_000));
+    node.kill_agent();
+    node.check();
+}
+
+/// SPEC invariant 5: a kill in the middle loses no counts: what was answered is counted, and what is counted was said.
+#[test]
+fn a_kill_loses_no_counts() {
+    let (mut node, a) = node();
+    let strict = Thresholds { errors_hundredths: 5_000, ..Thresholds::default() };
+    node.command(a.uid, Operation::SloSet { selector: rule(), thresholds: strict });
+    node.command(a.uid, ramp(5_000));
+    for n in 1..=3u64 {
+        let mut c = node.client(&a.token);
+        runs(&mut c, &a, 20, 3);
+        node.kill_agent();
+        node.start_agent();
+        wait_for("counted", 10, || {
+            let s = slo(&node, &a);
+            (s["settled"] == 20 * n && s["failed"] == 3 * n).then_some(())
+        });
+    }
+    // The backlog alone is never the revision's fault.
+    let tight = Thresholds { backlog: 0, ..strict };
+    node.command(a.uid, Operation::SloSet { selector: rule(), thresholds: tight });
+    let mut c = node.client(&a.token);
+    wait_for("it falls", 20, || {
+        runs(&mut c, &a, 1, 0);
+        (share(&node, &a) == 0).then_some(())
+    });
+    assert!(control(&node, &a)["bad"].is_null());
+}
+
+/// SPEC 1.3 and Incidents: a flood of denials by quota is an incident of the tenant that makes it.
+#[test]
+fn a_flood_is_an_incident() {
+    let (node, a) = node();
+    node.command(a.uid, Operation::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 0 });
+    assert!(incidents(&node, &of_tenant(&a)).is_empty());
+    std::thread::scope(|s| {
+        for _ in 0..64 {
+            s.spawn(|| {
+                let mut c = node.client(&a.token);
+                for _ in 0..40 {
+                    assert_eq!(c.post("/v1/runs", &run_body(&a, None)).status, 429);
+                }
+            });
+        }
+    });
+    let i = wait_for("the flood is noticed", 10, || incidents(&node, &of_tenant(&a)).pop());
+    assert_eq!(i["cause"], "quota-flood");
+    assert_eq!(i["receipts"].as_array().unwrap().len(), 1);
+}
