@@ -7,6 +7,7 @@
 
 mod approval;
 mod change;
+mod freeze;
 
 pub use approval::{MAX_REQUESTS, close};
 pub use change::{Judge, Outgoing, Pending, Proposals, TAKE_EFFECT_US, abandon};
@@ -19,7 +20,7 @@ use conductor_shared::command::{Audience, Command, CommandError, MAX_LIFE_US, MA
 use conductor_shared::fold::{ControlState, command_key};
 use conductor_shared::http::SignedText;
 use conductor_shared::ids::{NodeId, PersonId, TenantUid};
-use conductor_shared::operator::{Approval, key_statement};
+use conductor_shared::operator::{Approval, OperatorKey, key_statement};
 use conductor_shared::reason::{Reason, Reasons};
 
 /// Clocks of console and agent may differ by this much.
@@ -88,7 +89,11 @@ pub fn role(op: &Operation) -> &'static str {
         | Operation::KillClear { .. }
         | Operation::QuotaCap { .. }
         | Operation::TokenRevoke { .. }
-        | Operation::PeerDeny { .. } => "operator",
+        | Operation::PeerDeny { .. }
+        | Operation::FreezeSet { .. }
+        | Operation::FreezeClear { .. }
+        | Operation::BreakGlassClose { .. } => "operator",
+        Operation::BreakGlassOpen { .. } => "break-glass",
         Operation::QuotaSet { .. }
         | Operation::WorkflowRegister { .. }
         | Operation::WorkflowRetire { .. }
@@ -101,8 +106,18 @@ pub fn role(op: &Operation) -> &'static str {
         | Operation::OperatorSuspend { .. }
         | Operation::OperatorResume { .. }
         | Operation::OperatorRevoke { .. }
-        | Operation::TenantCreate { .. } => "admin",
+        | Operation::TenantCreate { .. }
+        | Operation::ProfileCreate { .. }
+        | Operation::ProfileSet { .. }
+        | Operation::ProfileWindow { .. }
+        | Operation::ProfileUnwindow { .. }
+        | Operation::ProfileAssign { .. } => "admin",
     }
+}
+
+/// Whoever may open break-glass may close it, an operator or not.
+fn closes_what_it_may_open(op: &Operation, key: &OperatorKey, tenant: TenantUid) -> bool {
+    matches!(op, Operation::BreakGlassClose { .. }) && key.has_role("break-glass", tenant)
 }
 
 fn shuts_out_self(s: &Signed, node: &ControlState) -> bool {
@@ -129,6 +144,7 @@ pub fn objections(
         None => reasons.add(Reason::SignatureInvalid),
         // Whoever fears for their own key shuts it out without asking anybody.
         Some(_) if shuts_out_self(s, node) => {}
+        Some(k) if closes_what_it_may_open(&c.operation, k, c.tenant) => {}
         Some(k) if !k.has_role(role(&c.operation), c.tenant) => reasons.add(Reason::RoleMissing),
         Some(_) => {}
     }
@@ -189,7 +205,11 @@ pub fn objections(
         }
         _ => {}
     }
-    if c.operation.of_node() != c.tenant.is_node() || tenant != c.tenant {
+    for r in freeze::objections(&c.operation, node, log).iter() {
+        reasons.add(r);
+    }
+    let elsewhere = c.operation.of_node() != c.tenant.is_node() && !c.operation.of_any_log();
+    if elsewhere || tenant != c.tenant {
         reasons.add(Reason::ObjectUnknown);
     }
     reasons

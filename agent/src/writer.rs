@@ -7,6 +7,7 @@
 pub mod ask;
 pub mod commit;
 pub mod denials;
+mod freeze;
 pub mod gate;
 pub mod live;
 pub mod queue;
@@ -33,7 +34,7 @@ use conductor_shared::reason::Reason;
 use conductor_shared::stream::SignerState;
 use live::{Live, Stage};
 use queue::Queues;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -108,6 +109,8 @@ struct Open {
     store: Arc<Store>,
     keys: KeyStore,
     partitions: HashMap<TenantUid, Live>,
+    /// Freeze windows that were open when partitions were last marked.
+    marked: BTreeMap<Ident, BTreeMap<Ident, Option<u64>>>,
     node_seq: u64,
     committer: Committer,
 }
@@ -120,6 +123,8 @@ pub struct Writer {
     last_slow_tick: Micros,
     space: crate::store::Space,
     retry_at: Micros,
+    /// When a freeze window opens or closes next.
+    calendar: freeze::Calendar,
     /// Durable sizes of the logs when the store was closed: what comes back shorter has lost receipts that were
     /// acknowledged.
     floor: HashMap<TenantUid, u64>,
@@ -135,6 +140,7 @@ impl Writer {
             last_slow_tick: 0,
             space: crate::store::Space::Ample,
             retry_at: 0,
+            calendar: freeze::Calendar::default(),
             floor: HashMap::new(),
         };
         w.reopen()?;
@@ -178,7 +184,9 @@ impl Writer {
             p.runtime.clone(),
         );
         self.space = store.space();
-        self.open = Some(Open { tighten: p.tighten, store, keys, partitions, node_seq, committer });
+        self.calendar = freeze::Calendar::default();
+        let marked = BTreeMap::new();
+        self.open = Some(Open { tighten: p.tighten, store, keys, partitions, marked, node_seq, committer });
         self.after_open()
     }
 
@@ -355,6 +363,7 @@ impl Writer {
     fn finish(&mut self, mut st: Stage, answers: &mut Vec<Answer>) {
         let Some(open) = &mut self.open else { return };
         let mut views = Vec::new();
+        freeze::mark(open);
         for live in open.partitions.values_mut().filter(|l| l.dirty) {
             live.dirty = false;
             live.stage_counters(&mut st);

@@ -109,6 +109,10 @@ reasons! {
     TenantsTooMany = "tenants_too_many", 507, "Place the tenant on another node.";
     /// More was changed by one person than one person may change in this time.
     TightenLimit = "tighten_limit", 429, "Let a second person sign.";
+    /// A freeze is on: nothing is loosened, and nothing is done that cannot be taken back.
+    Frozen = "frozen", 403, "Wait for its end (GET /v1/freezes), or open break-glass with a second person.";
+    /// There are as many profiles, windows or freezes as there may be.
+    FreezesTooMany = "freezes_too_many", 409, "Remove one first.";
     /// The agent is stopping.
     Stopping = "stopping", 503, "Retry; the service manager starts it again.";
 }

@@ -2,6 +2,7 @@
 //! record, the command goes the same way as any other, and everything is checked again, the approvers too.
 
 use super::change::{Judge, Outgoing, Proposals, deny};
+use super::freeze::{self, Passage};
 use super::objections;
 use crate::ledger::{ReadError, read_receipt};
 use crate::store::Store;
@@ -209,6 +210,11 @@ impl Proposals {
             conductor_shared::class::of_change(&live.control, &live.control.after(&signed.command.operation));
         if let Some(r) = super::change::outage_denies(&signed.command.operation, class, judge.outage) {
             let denial = denied(live, st, r.into())?;
+            return Ok(Some((reply, Err(denial))));
+        }
+        // Likewise in a freeze: the request goes on waiting.
+        if freeze::passage(&signed.command.operation, class, &live.control, judge.node) == Passage::Frozen {
+            let denial = denied(live, st, Reason::Frozen.into())?;
             return Ok(Some((reply, Err(denial))));
         }
         let fact = Approved {

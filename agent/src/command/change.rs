@@ -1,6 +1,7 @@
 //! What the writer does with a verified command.
 
 use super::approval::{Approvers, Carried, MAX_REQUESTS, request};
+use super::freeze::{self, Passage};
 use super::objections;
 use crate::keys::KeyError;
 use crate::writer::ask::{CommandReply, Denial, Signed};
@@ -12,7 +13,7 @@ use conductor_shared::command::Operation;
 use conductor_shared::fact::{Abandoned, ChangeClass, Changed, CommandDenied, Effective, Proposed};
 use conductor_shared::fold::ControlState;
 use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef};
-use conductor_shared::ids::{CommandId, NodeId, PersonId, TenantUid};
+use conductor_shared::ids::{CommandId, GrantId, NodeId, PersonId, TenantUid};
 use conductor_shared::reason::{Reason, Reasons};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
@@ -36,6 +37,8 @@ pub struct Pending {
     after: Vec<String>,
     /// Who approved it, where it took more than one person.
     approvers: Approvers,
+    /// Break-glass that its proposal cited.
+    cited: Option<GrantId>,
     reply: oneshot::Sender<CommandReply>,
 }
 
@@ -57,6 +60,8 @@ pub struct Judge<'a> {
     pub node_size: u64,
     /// Whoever asks has tightened so many tenants of late that one more takes a second person.
     pub over_limit: bool,
+    /// How often whoever asks has opened break-glass alone today.
+    pub alone_today: u64,
 }
 
 /// The reason why an outage forbids a change, if it does. The law's class of an enrolment is irreversible.
@@ -115,7 +120,7 @@ impl Proposals {
         let after_state = live.control.after(&c.operation);
         let class = class::of_change(&live.control, &after_state);
         let needed = match class {
-            ChangeClass::Loosen => c.operation.approvals(),
+            ChangeClass::Loosen => freeze::approvals(&c.operation, &live.control, judge),
             ChangeClass::Tighten => u64::from(judge.over_limit),
         };
         if c.operation.of_node()
@@ -123,6 +128,10 @@ impl Proposals {
             && !live.control.persons_with("admin").is_empty()
         {
             reasons.add(Reason::LastAdmin);
+        }
+        let passage = freeze::passage(&c.operation, class, &live.control, judge.node);
+        if passage == Passage::Frozen {
+            reasons.add(Reason::Frozen);
         }
         if class == ChangeClass::Loosen {
             match c.base {
@@ -178,6 +187,13 @@ impl Proposals {
             };
             return Ok(Carried::Done(reply, Box::new(outcome)));
         }
+        let cited = match passage {
+            Passage::Under(grant) => Some(grant),
+            _ => None,
+        };
+        if let Some(grant) = cited {
+            freeze::cite(live, st, grant, c.command_id)?;
+        }
         let fact = Proposed {
             change: Listed(c.operation.to_list()),
             before: Listed(before.clone()),
@@ -199,6 +215,7 @@ impl Proposals {
             before,
             after,
             approvers: approved.unwrap_or_default(),
+            cited,
             reply,
         });
         Ok(Carried::Waits)
@@ -241,14 +258,25 @@ impl Pending {
         if self.deadline <= st.now.mono_us {
             reasons.add(Reason::CheckpointTimeout);
         }
-        if self.approvers.needed < c.operation.approvals() {
+        if self.approvers.needed < freeze::approvals(&c.operation, &live.control, judge) {
             reasons.add(Reason::RoleMissing);
+        }
+        // A freeze may have begun since, or break-glass ended.
+        let passage = freeze::passage(&c.operation, ChangeClass::Loosen, &live.control, judge.node);
+        if passage == Passage::Frozen {
+            reasons.add(Reason::Frozen);
         }
         for r in self.approvers.objections(self.signed.person, self.tenant, judge.node).iter() {
             reasons.add(r);
         }
         if !reasons.is_empty() {
             return self.abandon(live, st, reasons);
+        }
+        match passage {
+            Passage::Under(grant) if self.cited != Some(grant) => {
+                freeze::cite(live, st, grant, c.command_id)?;
+            }
+            _ => {}
         }
         let fact = Effective {
             command_id: c.command_id,
@@ -257,6 +285,9 @@ impl Pending {
             checkpoint_root: root,
         };
         let a = live.control_fact(st, conductor_shared::fact::Fact::from(fact))?;
+        if matches!(c.operation, Operation::BreakGlassOpen { .. }) {
+            freeze::open_incident(live, st, self.signed.person)?;
+        }
         Ok(self.outcome(live, CommandStatus::Effective, a.index, Reasons::default()))
     }
 

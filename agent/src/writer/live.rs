@@ -132,6 +132,10 @@ pub struct Live {
     pub quota_denied: Option<Micros>,
     /// How it is published.
     pub shared: Arc<Shared>,
+    /// A freeze is on.
+    pub frozen: bool,
+    /// Break-glass as this run of the agent has seen it.
+    pub glass: Option<super::freeze::Glass>,
     /// When each person last tightened something here alone, receipt time.
     pub tightened: HashMap<PersonId, Micros>,
     units: Units,
@@ -199,6 +203,7 @@ impl Live {
                     quota_denied: None,
                     folding: Vec::new(),
                     rolled_back: false,
+                    frozen: false,
                 }),
             }),
             p,
@@ -211,6 +216,8 @@ impl Live {
             unproved: true,
             unsigned_since,
             quota_denied: None,
+            frozen: false,
+            glass: None,
             tightened,
             units,
             day_units: HashMap::new(),
@@ -239,6 +246,7 @@ impl Live {
             quota_denied: self.quota_denied,
             folding: self.folds.counts(),
             rolled_back: self.rolled_back,
+            frozen: self.frozen,
         }
     }
 

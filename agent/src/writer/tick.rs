@@ -4,7 +4,7 @@
 use super::ask::Ask;
 use super::commit::{Answer, CheckpointItem, CheckpointJob};
 use super::live::Stage;
-use super::{Open, Writer, begin_partition, make_partitions, work};
+use super::{Open, Writer, begin_partition, freeze, make_partitions, work};
 use crate::command::{Judge, Outgoing, Proposals};
 use crate::scope::TenantScope;
 use crate::store::FamilyId;
@@ -80,6 +80,7 @@ impl Writer {
         let lease_us = self.parts.lease_us;
         let Some(open) = &mut self.open else { return Ok(()) };
         self.space = open.store.space();
+        self.calendar.bring_up_to_date(open, st, None)?;
         for (tenant, live) in &mut open.partitions {
             if live.rolled_back {
                 continue;
@@ -124,6 +125,7 @@ impl Writer {
         let outage = self.outage();
         let here = self.parts.node_id;
         let Some(open) = &mut self.open else { return Ok(()) };
+        self.calendar.bring_up_to_date(open, st, Some(signed.command.tenant))?;
         let Some(node) = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control)) else {
             return Ok(());
         };
@@ -155,11 +157,20 @@ impl Writer {
         let outage = self.outage();
         let here = self.parts.node_id;
         let Some(open) = &mut self.open else { return Ok(()) };
+        self.calendar.bring_up_to_date(open, st, Some(approval.approval.tenant))?;
         let Some(node) = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control)) else {
             return Ok(());
         };
-        let judge =
-            Judge { here, node: &node, outage, now_us: st.now.wall_us, node_size: 0, over_limit: false };
+        let judge = Judge {
+            here,
+            node: &node,
+            outage,
+            now_us: st.now.wall_us,
+            node_size: 0,
+            over_limit: false,
+            // It was approved: nobody opens anything alone here.
+            alone_today: conductor_shared::profile::ALONE_A_DAY,
+        };
         let log = approval.approval.tenant;
         let log = if open.partitions.contains_key(&log) { log } else { TenantUid::NODE };
         let store = Arc::clone(&open.store);
@@ -190,15 +201,31 @@ impl Writer {
         }
         let mut made = Vec::new();
         for (id, cp, signed) in list {
+            if !open.partitions.contains_key(&id.tenant) {
+                continue;
+            }
+            if self.proposals.waits(id.tenant) {
+                self.calendar.bring_up_to_date(open, st, Some(id.tenant))?;
+            }
+            let covered = self.proposals.covered(id.tenant, cp.size);
+            let alone: Vec<u64> =
+                covered.iter().map(|p| freeze::alone_today(open, p.signed.person, st.now.wall_us)).collect();
             let node = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control));
             let (Some(node), Some(live)) = (node, open.partitions.get_mut(&id.tenant)) else { continue };
             live.unproved = false;
             live.log.set_checkpoint(&mut st.batch, &live.p, cp.size, signed.clone(), &*random);
             live.unsigned_since = (live.unsigned() > 0).then_some(st.now.mono_us);
             live.dirty = true;
-            let judge =
-                Judge { here, node: &node, outage, now_us: st.now.wall_us, node_size: 0, over_limit: false };
-            for p in self.proposals.covered(id.tenant, cp.size) {
+            for (p, alone_today) in covered.into_iter().zip(alone) {
+                let judge = Judge {
+                    here,
+                    node: &node,
+                    outage,
+                    now_us: st.now.wall_us,
+                    node_size: 0,
+                    over_limit: false,
+                    alone_today,
+                };
                 let creates = match &p.signed.command.operation {
                     Operation::TenantCreate { tenant_uid, tenant_id } => {
                         Some((*tenant_uid, tenant_id.clone()))
@@ -279,6 +306,7 @@ fn judge<'a>(
         now_us,
         node_size: open.partitions.get(&TenantUid::NODE).map_or(0, |n| n.log.size()),
         over_limit: others.count() >= open.tighten.tenants,
+        alone_today: freeze::alone_today(open, person, now_us),
     }
 }
 

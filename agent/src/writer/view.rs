@@ -50,6 +50,8 @@ pub struct View {
     pub folding: Vec<(u64, u64)>,
     /// The signer knows a longer or another log than this one: read only.
     pub rolled_back: bool,
+    /// A freeze is on.
+    pub frozen: bool,
 }
 
 impl View {
@@ -92,6 +94,7 @@ impl Shared {
         set(c.kills.values().any(|k| k.drain), stream::FLAG_DRAINING);
         set(lowest < FULL, stream::FLAG_RAMPED);
         set(c.newer, stream::FLAG_NEWER);
+        set(v.frozen, stream::FLAG_FROZEN);
         set(!c.pending.is_empty(), stream::FLAG_PENDING);
         set(v.quota_denied.is_some_and(|t| mono_us.saturating_sub(t) < 60_000_000), stream::FLAG_QUOTA);
         Summary {
