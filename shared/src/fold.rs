@@ -161,6 +161,7 @@ pub fn command_key(person: PersonId, command: CommandId) -> String {
 
 impl ControlState {
     /// Folds one fact of this log.
+    #[allow(clippy::too_many_lines)] // a table of cases reads better whole
     pub fn apply(&mut self, at: At, fact: &ControlFact) {
         self.last = Some(at.index);
         match fact {
@@ -292,6 +293,7 @@ impl ControlState {
         self.commands.insert(command_key(person, command), expires);
     }
 
+    #[allow(clippy::too_many_lines)] // a table of cases reads better whole
     fn take_effect(&mut self, index: u64, change: &[String]) {
         let Some(op) = Operation::from_list(change) else {
             self.newer = true;

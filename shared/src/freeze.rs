@@ -368,6 +368,7 @@ mod tests {
 
     /// SPEC 3.3, windows in an IANA time zone: what happens where clocks are changed, for three zones.
     #[test]
+    #[allow(clippy::too_many_lines)] // a table of cases reads better whole
     fn the_edges_of_daylight_saving() {
         // Zone, window, a day before; when it opens and closes then, in UTC.
         for (text, from, opens, closes) in [

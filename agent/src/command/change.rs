@@ -106,6 +106,7 @@ impl Proposals {
     /// From a command that was verified to its receipt: at once, proposed, or put on record for other persons, who have
     /// all `approved` when they are given.
     #[allow(clippy::too_many_arguments)] // the command, what stands against it, who approved, and where the answer goes
+    #[allow(clippy::too_many_lines)] // one way, in order: what objects, who is asked, what is put on record
     pub(super) fn carry_out(
         &mut self,
         live: &mut Live,

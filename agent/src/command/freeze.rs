@@ -34,15 +34,15 @@ pub(super) fn objections(op: &Operation, node: &ControlState, log: &ControlState
                 reasons.add(Reason::FreezesTooMany);
             }
         }
-        Operation::ProfileUnwindow { profile, window } => {
-            if !log.profiles.get(profile).is_some_and(|p| p.windows.contains_key(window)) {
-                reasons.add(Reason::ObjectUnknown);
-            }
+        Operation::ProfileUnwindow { profile, window }
+            if !log.profiles.get(profile).is_some_and(|p| p.windows.contains_key(window)) =>
+        {
+            reasons.add(Reason::ObjectUnknown);
         }
-        Operation::FreezeSet { freeze, .. } => {
-            if log.freezes.len() >= MAX_FREEZES && !log.freezes.contains_key(freeze) {
-                reasons.add(Reason::FreezesTooMany);
-            }
+        Operation::FreezeSet { freeze, .. }
+            if log.freezes.len() >= MAX_FREEZES && !log.freezes.contains_key(freeze) =>
+        {
+            reasons.add(Reason::FreezesTooMany);
         }
         Operation::FreezeClear { freeze } if !log.freezes.contains_key(freeze) => {
             reasons.add(Reason::ObjectUnknown);

@@ -131,6 +131,7 @@ fn shown(value: &Value, names: Option<&[&str]>) -> String {
 }
 
 /// One line that says what happened, safe to show.
+#[allow(clippy::too_many_lines)] // a table of cases reads better whole
 pub fn summary(r: &Receipt) -> String {
     let Some(fact) = &r.fact else {
         return if r.body.is_none() { "erased" } else { "a fact newer than this agent" }.to_owned();
