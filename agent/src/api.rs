@@ -5,6 +5,7 @@
 //! key hears what was decided. A read ends with its client.
 
 mod auth;
+mod freezes;
 mod incidents;
 pub mod listen;
 mod metrics;
@@ -93,6 +94,7 @@ pub fn router(api: Shared) -> Router {
         .route("/v1/sessions", post(operator::open_session))
         .route("/v1/commands", post(operator::command))
         .route("/v1/approvals", post(operator::approval).get(operator::approvals))
+        .route("/v1/freezes", get(freezes::freezes))
         .route("/v1/tenants", get(operator::tenants))
         .route("/v1/tenants/{tenant}", get(read::tenant))
         .route("/v1/tenants/{tenant}/preview", post(preview::preview))

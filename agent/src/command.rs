@@ -7,9 +7,10 @@
 
 mod approval;
 mod change;
+mod freeze;
 
 pub use approval::{MAX_REQUESTS, close};
-pub use change::{Judge, Outgoing, Pending, Proposals, TAKE_EFFECT_US, abandon, irreversible};
+pub use change::{Judge, Outgoing, Pending, Proposals, TAKE_EFFECT_US, abandon, irreversible, policy_freeze};
 
 use crate::writer::ask::{Signed, SignedApproval};
 use base64::Engine as _;
@@ -19,7 +20,7 @@ use conductor_shared::command::{Audience, Command, CommandError, MAX_LIFE_US, MA
 use conductor_shared::fold::{ControlState, command_key};
 use conductor_shared::http::SignedText;
 use conductor_shared::ids::{NodeId, PersonId, TenantUid, hex};
-use conductor_shared::operator::{Approval, key_statement};
+use conductor_shared::operator::{Approval, OperatorKey, key_statement};
 use conductor_shared::reason::{Reason, Reasons};
 
 /// Clocks of console and agent may differ by this much.
@@ -101,7 +102,11 @@ pub fn role(op: &Operation) -> &'static str {
         | Operation::IncidentClose { .. }
         | Operation::QuotaCap { .. }
         | Operation::TokenRevoke { .. }
-        | Operation::PeerDeny { .. } => "operator",
+        | Operation::PeerDeny { .. }
+        | Operation::FreezeSet { .. }
+        | Operation::FreezeClear { .. }
+        | Operation::BreakGlassClose { .. } => "operator",
+        Operation::BreakGlassOpen { .. } => "break-glass",
         Operation::QuotaSet { .. }
         | Operation::WorkflowRegister { .. }
         | Operation::WorkflowRetire { .. }
@@ -116,8 +121,18 @@ pub fn role(op: &Operation) -> &'static str {
         | Operation::OperatorRevoke { .. }
         | Operation::PolicyTrust { .. }
         | Operation::PolicyLoad { .. }
-        | Operation::TenantCreate { .. } => "admin",
+        | Operation::TenantCreate { .. }
+        | Operation::ProfileCreate { .. }
+        | Operation::ProfileSet { .. }
+        | Operation::ProfileWindow { .. }
+        | Operation::ProfileUnwindow { .. }
+        | Operation::ProfileAssign { .. } => "admin",
     }
+}
+
+/// Whoever may open break-glass may close it, an operator or not.
+fn closes_what_it_may_open(op: &Operation, key: &OperatorKey, tenant: TenantUid) -> bool {
+    matches!(op, Operation::BreakGlassClose { .. }) && key.has_role("break-glass", tenant)
 }
 
 fn shuts_out_self(s: &Signed, node: &ControlState) -> bool {
@@ -144,6 +159,7 @@ pub fn objections(
         None => reasons.add(Reason::SignatureInvalid),
         // Whoever fears for their own key shuts it out without asking anybody.
         Some(_) if shuts_out_self(s, node) => {}
+        Some(k) if closes_what_it_may_open(&c.operation, k, c.tenant) => {}
         Some(k) if !k.has_role(role(&c.operation), c.tenant) => reasons.add(Reason::RoleMissing),
         Some(_) => {}
     }
@@ -224,8 +240,11 @@ pub fn objections(
     if log.raises_bad(&c.operation) {
         reasons.add(Reason::RevisionBad);
     }
-    let of_other_log = c.operation.of_node() != c.tenant.is_node() && !c.operation.of_any_log();
-    if of_other_log || tenant != c.tenant {
+    for r in freeze::objections(&c.operation, node, log).iter() {
+        reasons.add(r);
+    }
+    let elsewhere = c.operation.of_node() != c.tenant.is_node() && !c.operation.of_any_log();
+    if elsewhere || tenant != c.tenant {
         reasons.add(Reason::ObjectUnknown);
     }
     reasons

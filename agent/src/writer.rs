@@ -7,6 +7,7 @@
 pub mod ask;
 pub mod commit;
 pub mod denials;
+mod freeze;
 pub mod gate;
 pub mod live;
 pub mod queue;
@@ -36,7 +37,7 @@ use conductor_shared::reason::Reason;
 use conductor_shared::stream::SignerState;
 use live::{Live, Stage};
 use queue::Queues;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -115,6 +116,8 @@ struct Open {
     store: Arc<Store>,
     keys: KeyStore,
     partitions: HashMap<TenantUid, Live>,
+    /// Freeze windows that were open when partitions were last marked.
+    marked: BTreeMap<Ident, BTreeMap<Ident, Option<u64>>>,
     node_seq: u64,
     committer: Committer,
 }
@@ -128,6 +131,8 @@ pub struct Writer {
     judging: slo::Judging,
     space: crate::store::Space,
     retry_at: Micros,
+    /// When a freeze window opens or closes next.
+    calendar: freeze::Calendar,
     /// Durable sizes of the logs when the store was closed: what comes back shorter has lost receipts that were
     /// acknowledged.
     floor: HashMap<TenantUid, u64>,
@@ -144,6 +149,7 @@ impl Writer {
             judging: slo::Judging::default(),
             space: crate::store::Space::Ample,
             retry_at: 0,
+            calendar: freeze::Calendar::default(),
             floor: HashMap::new(),
         };
         w.reopen()?;
@@ -191,7 +197,9 @@ impl Writer {
             p.runtime.clone(),
         );
         self.space = store.space();
-        self.open = Some(Open { tighten: p.tighten, store, keys, partitions, node_seq, committer });
+        self.calendar = freeze::Calendar::default();
+        let marked = BTreeMap::new();
+        self.open = Some(Open { tighten: p.tighten, store, keys, partitions, marked, node_seq, committer });
         self.after_open()
     }
 
@@ -287,6 +295,10 @@ impl Writer {
         };
         match ask {
             Ask::Work { scope, op, once, tries, reply } => {
+                let Some(node) = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control)) else {
+                    let _ = reply.send(Err(Denial::bare(Reason::StoreUnavailable)));
+                    return Ok(());
+                };
                 let Some(live) = open.partitions.get_mut(&scope.tenant()) else {
                     let _ = reply.send(Err(Denial::bare(Reason::ScopeMismatch)));
                     return Ok(());
@@ -297,6 +309,7 @@ impl Writer {
                     lease_us: self.parts.lease_us,
                     principal: scope.principal(),
                     policy: &self.parts.policy,
+                    node: &node,
                     tries,
                 };
                 match work.once(live, st, &op, once.as_ref()) {
@@ -410,6 +423,7 @@ impl Writer {
     fn finish(&mut self, mut st: Stage, answers: &mut Vec<Answer>) {
         let Some(open) = &mut self.open else { return };
         let mut views = Vec::new();
+        freeze::mark(open);
         for live in open.partitions.values_mut().filter(|l| l.dirty) {
             live.dirty = false;
             live.stage_counters(&mut st);

@@ -5,6 +5,7 @@
 
 use crate::fact::ChangeClass;
 use crate::fold::ControlState;
+use crate::profile::{self, Profile};
 use crate::quota::QuotaKind;
 use crate::ramp::{Selector, effective};
 use crate::reason::Reason;
@@ -174,6 +175,7 @@ fn looser(before: &ControlState, after: &ControlState) -> bool {
         || after.signer_key != before.signer_key
         || after.policy_key != before.policy_key
         || after.policy != before.policy
+        || looser_in_freezes(before, after)
         || (before.bootstrap_closed && !after.bootstrap_closed)
         // A plan authorises raising: a new or another one loosens, whatever its first step is.
         || after.plans.iter().any(|(s, p)| before.plans.get(s) != Some(p))
@@ -183,11 +185,33 @@ fn looser(before: &ControlState, after: &ControlState) -> bool {
         || before.bad.iter().any(|(s, v)| after.bad.get(s).is_none_or(|a| a > v))
 }
 
+/// Profiles, freezes and break-glass. A profile that was not there before is compared with one as it is created.
+fn looser_in_freezes(before: &ControlState, after: &ControlState) -> bool {
+    let created = Profile::default();
+    let profiles = before.profiles.keys().chain(after.profiles.keys());
+    let of = |s: &ControlState, name| s.profiles.get(name).cloned();
+    let open = |s: &ControlState| -> BTreeSet<(String, String)> {
+        let each = s.active_windows.iter();
+        each.flat_map(|(p, ws)| ws.keys().map(|w| (p.to_string(), w.to_string()))).collect()
+    };
+    let glass = |s: &ControlState| s.break_glass.as_ref().map(|g| (g.grant, g.minutes));
+    profiles.into_iter().any(|name| {
+        let (b, a) = (of(before, name), of(after, name));
+        let (b, a) = (b.as_ref().unwrap_or(&created), a.as_ref());
+        // One that is gone leaves nothing that is known to be as strict.
+        a.is_none_or(|a| !a.no_looser_than(b))
+    }) || !open(before).is_subset(&open(after))
+        || profile::name_of(after) != profile::name_of(before)
+        || before.freezes.iter().any(|(name, b)| after.freezes.get(name).is_none_or(|a| !a.lasts(*b)))
+        || (glass(after).is_some() && glass(after) != glass(before))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::command::Operation;
-    use crate::ids::{Ident, PersonId, TokenId};
+    use crate::ids::{GrantId, Ident, PersonId, TokenId};
+    use crate::profile::{PolicyOutage, Setting};
     use crate::slo::Thresholds;
     use proptest::prelude::*;
 
@@ -295,6 +319,45 @@ mod tests {
                 incident: [n; 16],
                 comment: crate::shown::Text::new("over")
             }),
+            freeze_operations(),
+        ]
+    }
+    fn freeze_operations() -> impl Strategy<Value = Operation> {
+        let name = |of: Vec<&'static str>| proptest::sample::select(of).prop_map(|w| Ident::new(w).unwrap());
+        let profile = name(vec!["default", "strict"]);
+        let window = name(vec!["w", "v"]);
+        let when = proptest::sample::select(vec![
+            "weekly fri 18:00 for 62h00m Europe/Berlin",
+            "once 2026-12-19T00:00:00Z to 2027-01-04T06:00:00Z",
+        ])
+        .prop_map(|w| w.parse().unwrap());
+        let setting = prop_oneof![
+            any::<bool>().prop_map(Setting::BreakGlassAlone),
+            any::<bool>().prop_map(|on| Setting::PolicyOutage(if on {
+                PolicyOutage::LastKnown
+            } else {
+                PolicyOutage::Deny
+            })),
+            (1u64..=300).prop_map(Setting::LastKnownS),
+        ];
+        let until = proptest::option::of(0u64..100);
+        prop_oneof![
+            profile.clone().prop_map(|profile| Operation::ProfileCreate { profile }),
+            (profile.clone(), setting)
+                .prop_map(|(profile, setting)| Operation::ProfileSet { profile, setting }),
+            (profile.clone(), window.clone(), when)
+                .prop_map(|(profile, window, when)| Operation::ProfileWindow { profile, window, when }),
+            (profile.clone(), window.clone())
+                .prop_map(|(profile, window)| Operation::ProfileUnwindow { profile, window }),
+            profile.prop_map(|profile| Operation::ProfileAssign { profile }),
+            (window.clone(), until).prop_map(|(freeze, until_us)| Operation::FreezeSet { freeze, until_us }),
+            window.prop_map(|freeze| Operation::FreezeClear { freeze }),
+            (0u8..3, 1u64..=60).prop_map(|(g, minutes)| Operation::BreakGlassOpen {
+                grant: GrantId([g; 16]),
+                ticket: "INC-1".into(),
+                minutes
+            }),
+            (0u8..3).prop_map(|g| Operation::BreakGlassClose { grant: GrantId([g; 16]) }),
         ]
     }
 
@@ -337,6 +400,20 @@ mod tests {
                 prop_assert!(!s.thresholds(sel).looser_than(&first.thresholds(sel)));
             }
             for (id, t) in &s.tokens { if !t.revoked { prop_assert!(!first.tokens[id].revoked); } }
+            for (name, was) in &first.profiles {
+                let is = &s.profiles[name];
+                prop_assert!(was.windows.iter().all(|(n, w)| is.windows.get(n) == Some(w)));
+                prop_assert!(is.break_glass_alone <= was.break_glass_alone && is.last_known_s <= was.last_known_s);
+                prop_assert!(is.policy_outage <= was.policy_outage);
+            }
+            for (name, is) in s.profiles.iter().filter(|(n, _)| !first.profiles.contains_key(*n)) {
+                prop_assert!(is.no_looser_than(&Profile::default()), "{}", name);
+            }
+            prop_assert_eq!(profile::name_of(&s), profile::name_of(&first));
+            for (name, was) in &first.freezes {
+                prop_assert!(s.freezes[name].until_us.is_none_or(|u| was.until_us.is_some_and(|w| u >= w)));
+            }
+            prop_assert!(s.break_glass.is_none() || s.break_glass == first.break_glass);
         }
 
         /// SPEC invariant 3: tighten commands commute.

@@ -258,7 +258,7 @@ macro_rules! canon_id {
         }
     )* };
 }
-canon_id!(NodeId, TenantUid, RunId, CommandId, PersonId, TokenId);
+canon_id!(NodeId, TenantUid, RunId, CommandId, PersonId, TokenId, GrantId);
 
 /// A list. `Vec<u8>` is bytes, so lists are wrapped.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -20,9 +20,13 @@
 //! line too many. So what a person confirms, read back from the bytes to be signed, is what the agent will read.
 
 use crate::checkpoint::key_id;
-use crate::ids::{CommandId, Ident, NodeId, PersonId, TenantUid, TokenId, hex, parse_decimal, unhex};
+use crate::freeze::Window;
+use crate::ids::{
+    CommandId, GrantId, Ident, NodeId, PersonId, TenantUid, TokenId, hex, parse_decimal, unhex,
+};
 use crate::operator::{parse_roles, roles_text};
 use crate::policy::Statement;
+use crate::profile::{MAX_MINUTES, Setting, is_ticket};
 use crate::quota::QuotaKind;
 use crate::ramp::{FULL, Selector};
 use crate::shown::{Text, is_unshowable};
@@ -227,8 +231,69 @@ pub enum Operation {
         /// Its display id.
         tenant_id: Ident,
     },
+    /// Creates a policy profile, with the defaults. Belongs to the node's log.
+    ProfileCreate {
+        /// Its name.
+        profile: Ident,
+    },
+    /// Sets one setting of a profile. Belongs to the node's log.
+    ProfileSet {
+        /// Which.
+        profile: Ident,
+        /// What.
+        setting: Setting,
+    },
+    /// Adds or replaces a freeze window of a profile. Belongs to the node's log.
+    ProfileWindow {
+        /// Of which profile.
+        profile: Ident,
+        /// Its name.
+        window: Ident,
+        /// When it is open.
+        when: Window,
+    },
+    /// Removes one. Belongs to the node's log.
+    ProfileUnwindow {
+        /// Of which profile.
+        profile: Ident,
+        /// Its name.
+        window: Ident,
+    },
+    /// Puts a tenant under another profile.
+    ProfileAssign {
+        /// Which.
+        profile: Ident,
+    },
+    /// Freezes a tenant on the spot. Where there is one of that name, the later end counts: it never loosens.
+    FreezeSet {
+        /// Its name.
+        freeze: Ident,
+        /// When it ends by itself, microseconds since the Unix epoch; `None` when somebody has to clear it.
+        until_us: Option<u64>,
+    },
+    /// Lifts one.
+    FreezeClear {
+        /// Its name.
+        freeze: Ident,
+    },
+    /// Opens break-glass, for a tenant or for the node: it lifts freezes there, and nothing else.
+    BreakGlassOpen {
+        /// Its id, random.
+        grant: GrantId,
+        /// What it is for; see [`crate::profile::is_ticket`].
+        ticket: String,
+        /// How long, 1 to 60.
+        minutes: u64,
+    },
+    /// Closes it.
+    BreakGlassClose {
+        /// Which.
+        grant: GrantId,
+    },
 }
 
+/// How no end is written.
+const NO_END: &str = "none";
 /// How no roles are written.
 const NO_ROLES: &str = "none";
 /// No proof of possession is longer, in base64.
@@ -257,12 +322,22 @@ impl Operation {
                 | Self::PolicyTrust { .. }
                 | Self::PolicyLoad { .. }
                 | Self::TenantCreate { .. }
+                | Self::ProfileCreate { .. }
+                | Self::ProfileSet { .. }
+                | Self::ProfileWindow { .. }
+                | Self::ProfileUnwindow { .. }
         )
     }
 
     /// It belongs to whichever log its object is in, the node's or a tenant's.
     pub fn of_any_log(&self) -> bool {
-        matches!(self, Self::IncidentAck { .. } | Self::IncidentClose { .. })
+        matches!(
+            self,
+            Self::IncidentAck { .. }
+                | Self::IncidentClose { .. }
+                | Self::BreakGlassOpen { .. }
+                | Self::BreakGlassClose { .. }
+        )
     }
 
     /// Approvals by other persons that it takes where it loosens (SPEC, invariant 4).
@@ -274,6 +349,12 @@ impl Operation {
                 | Self::OperatorResume { .. }
                 | Self::PolicyTrust { .. }
                 | Self::PolicyLoad { .. }
+                | Self::ProfileSet { .. }
+                | Self::ProfileWindow { .. }
+                | Self::ProfileUnwindow { .. }
+                | Self::ProfileAssign { .. }
+                | Self::FreezeClear { .. }
+                | Self::BreakGlassOpen { .. }
         ))
     }
 
@@ -309,6 +390,15 @@ impl Operation {
             Self::IncidentAck { .. } => "incident.ack",
             Self::IncidentClose { .. } => "incident.close",
             Self::TenantCreate { .. } => "tenant.create",
+            Self::ProfileCreate { .. } => "profile.create",
+            Self::ProfileSet { .. } => "profile.set",
+            Self::ProfileWindow { .. } => "profile.window",
+            Self::ProfileUnwindow { .. } => "profile.unwindow",
+            Self::ProfileAssign { .. } => "profile.assign",
+            Self::FreezeSet { .. } => "freeze.set",
+            Self::FreezeClear { .. } => "freeze.clear",
+            Self::BreakGlassOpen { .. } => "breakglass.open",
+            Self::BreakGlassClose { .. } => "breakglass.close",
         }
     }
 
@@ -346,6 +436,17 @@ impl Operation {
                 format!("incident {}", hex(incident))
             }
             Self::TenantCreate { tenant_uid, .. } => format!("tenant {tenant_uid}"),
+            Self::ProfileCreate { profile } | Self::ProfileSet { profile, .. } => {
+                format!("profile {profile}")
+            }
+            Self::ProfileWindow { profile, window, .. } | Self::ProfileUnwindow { profile, window } => {
+                format!("window {profile}/{window}")
+            }
+            Self::ProfileAssign { .. } => "assignment profile".into(),
+            Self::FreezeSet { freeze, .. } | Self::FreezeClear { freeze } => format!("freeze {freeze}"),
+            Self::BreakGlassOpen { grant, .. } | Self::BreakGlassClose { grant } => {
+                format!("break-glass {grant}")
+            }
         }
     }
 
@@ -421,6 +522,33 @@ impl Operation {
             Self::TenantCreate { tenant_uid, tenant_id } => {
                 vec![("tenant_uid", tenant_uid.to_string()), ("tenant_id", tenant_id.to_string())]
             }
+            Self::ProfileCreate { profile } | Self::ProfileAssign { profile } => {
+                vec![("profile", profile.to_string())]
+            }
+            Self::ProfileSet { profile, setting } => vec![
+                ("profile", profile.to_string()),
+                ("setting", setting.name().to_owned()),
+                ("value", setting.value()),
+            ],
+            Self::ProfileWindow { profile, window, when } => vec![
+                ("profile", profile.to_string()),
+                ("window", window.to_string()),
+                ("when", when.to_string()),
+            ],
+            Self::ProfileUnwindow { profile, window } => {
+                vec![("profile", profile.to_string()), ("window", window.to_string())]
+            }
+            Self::FreezeSet { freeze, until_us } => vec![
+                ("freeze", freeze.to_string()),
+                ("until_us", until_us.map_or(NO_END.to_owned(), |u| u.to_string())),
+            ],
+            Self::FreezeClear { freeze } => vec![("freeze", freeze.to_string())],
+            Self::BreakGlassOpen { grant, ticket, minutes } => vec![
+                ("grant", grant.to_string()),
+                ("ticket", ticket.clone()),
+                ("minutes", minutes.to_string()),
+            ],
+            Self::BreakGlassClose { grant } => vec![("grant", grant.to_string())],
         }
     }
 
@@ -510,6 +638,29 @@ impl Operation {
             "incident.ack" => Self::IncidentAck { incident: unhex(arg(0)?)?, comment: comment(arg(1)?)? },
             "incident.close" => Self::IncidentClose { incident: unhex(arg(0)?)?, comment: comment(arg(1)?)? },
             "tenant.create" => Self::TenantCreate { tenant_uid: arg(0)?.parse().ok()?, tenant_id: ident(1)? },
+            "profile.create" => Self::ProfileCreate { profile: ident(0)? },
+            "profile.set" => {
+                Self::ProfileSet { profile: ident(0)?, setting: Setting::parse(arg(1)?, arg(2)?)? }
+            }
+            "profile.window" => {
+                Self::ProfileWindow { profile: ident(0)?, window: ident(1)?, when: arg(2)?.parse().ok()? }
+            }
+            "profile.unwindow" => Self::ProfileUnwindow { profile: ident(0)?, window: ident(1)? },
+            "profile.assign" => Self::ProfileAssign { profile: ident(0)? },
+            "freeze.set" => Self::FreezeSet {
+                freeze: ident(0)?,
+                until_us: match arg(1)? {
+                    NO_END => None,
+                    us => Some(parse_decimal(us)?),
+                },
+            },
+            "freeze.clear" => Self::FreezeClear { freeze: ident(0)? },
+            "breakglass.open" => Self::BreakGlassOpen {
+                grant: arg(0)?.parse().ok()?,
+                ticket: arg(1).filter(|t| is_ticket(t))?.to_owned(),
+                minutes: parse_decimal(arg(2)?).filter(|m| (1..=MAX_MINUTES).contains(m))?,
+            },
+            "breakglass.close" => Self::BreakGlassClose { grant: arg(0)?.parse().ok()? },
             _ => return None,
         };
         // One spelling: what was read must be written the same.
@@ -775,11 +926,61 @@ mod tests {
                 tenant_uid: TenantUid([1; 16]),
                 tenant_id: Ident::new("acme").unwrap(),
             },
+            Operation::ProfileCreate { profile: Ident::new("strict").unwrap() },
+            Operation::ProfileSet {
+                profile: Ident::new("strict").unwrap(),
+                setting: Setting::BreakGlassAlone(true),
+            },
+            Operation::ProfileSet {
+                profile: Ident::new("strict").unwrap(),
+                setting: Setting::PolicyOutage(crate::profile::PolicyOutage::LastKnown),
+            },
+            Operation::ProfileSet {
+                profile: Ident::new("strict").unwrap(),
+                setting: Setting::LastKnownS(300),
+            },
+            Operation::ProfileWindow {
+                profile: Ident::new("strict").unwrap(),
+                window: Ident::new("weekend").unwrap(),
+                when: "weekly fri 18:00 for 62h00m Europe/Berlin".parse().unwrap(),
+            },
+            Operation::ProfileUnwindow {
+                profile: Ident::new("strict").unwrap(),
+                window: Ident::new("weekend").unwrap(),
+            },
+            Operation::ProfileAssign { profile: Ident::new("strict").unwrap() },
+            Operation::FreezeSet { freeze: Ident::new("now").unwrap(), until_us: None },
+            Operation::FreezeSet { freeze: Ident::new("now").unwrap(), until_us: Some(7) },
+            Operation::FreezeClear { freeze: Ident::new("now").unwrap() },
+            Operation::BreakGlassOpen { grant: GrantId([1; 16]), ticket: "INC-7".into(), minutes: 60 },
+            Operation::BreakGlassClose { grant: GrantId([1; 16]) },
         ] {
             assert_eq!(Operation::from_list(&op.to_list()), Some(op.clone()), "{op:?}");
             let mut c = command();
             c.operation = op;
             assert_eq!(Command::parse(c.text().as_bytes()), Ok(c));
+        }
+    }
+
+    /// SPEC 3.3 and Bad input: what is out of bounds, or would mean something to a terminal, a table or markup, is no
+    /// operation.
+    #[test]
+    fn freezes_and_break_glass_have_bounds() {
+        let grant = "01".repeat(16);
+        for (name, args) in [
+            ("breakglass.open", vec![("grant", grant.as_str()), ("ticket", "INC-7"), ("minutes", "61")]),
+            ("breakglass.open", vec![("grant", &grant), ("ticket", "INC-7"), ("minutes", "0")]),
+            ("breakglass.open", vec![("grant", &grant), ("ticket", "=HYPERLINK(1)"), ("minutes", "5")]),
+            ("breakglass.open", vec![("grant", &grant), ("ticket", ""), ("minutes", "5")]),
+            ("profile.set", vec![("profile", "p"), ("setting", "last_known_s"), ("value", "301")]),
+            ("profile.set", vec![("profile", "p"), ("setting", "last_known_s"), ("value", "0")]),
+            ("profile.set", vec![("profile", "p"), ("setting", "two_persons"), ("value", "false")]),
+            ("profile.window", vec![("profile", "p"), ("window", "w"), ("when", "always")]),
+            ("freeze.set", vec![("freeze", "f"), ("until_us", "")]),
+        ] {
+            let mut list = vec![name.to_owned()];
+            list.extend(args.iter().flat_map(|(k, v)| [(*k).to_owned(), (*v).to_owned()]));
+            assert_eq!(Operation::from_list(&list), None, "{list:?}");
         }
     }
 

@@ -5,7 +5,7 @@
 //! the table, and are not folded.
 
 use crate::codec::{Canon, CodecError, Listed, Value};
-use crate::ids::{CommandId, Ident, PersonId, RunId, TenantUid};
+use crate::ids::{CommandId, GrantId, Ident, PersonId, RunId, TenantUid};
 use crate::shown::Text;
 
 /// First kind of traffic.
@@ -452,6 +452,39 @@ facts! {
             detected_us: u64,
             /// Indices of receipts of this log.
             receipts: Listed<u64>,
+        }
+        /// A freeze window of a profile opened.
+        0x0011 FreezeBegan {
+            /// Of which profile.
+            profile: Ident,
+            /// Its name.
+            window: Ident,
+            /// When it will close, as far as can be foreseen, microseconds since the Unix epoch.
+            until_us: Option<u64>,
+        }
+        /// It closed.
+        0x0012 FreezeEnded {
+            /// Of which profile.
+            profile: Ident,
+            /// Its name.
+            window: Ident,
+        }
+        /// The time of a freeze that was set on the spot is over.
+        0x0013 FreezeOver {
+            /// Its name.
+            freeze: Ident,
+        }
+        /// A freeze forbids the command whose receipt follows, and break-glass lifts it.
+        0x0014 BreakGlassUsed {
+            /// Which break-glass.
+            grant: GrantId,
+            /// The command.
+            command_id: CommandId,
+        }
+        /// The time of break-glass is over.
+        0x0015 BreakGlassOver {
+            /// Which.
+            grant: GrantId,
         }
         /// A privileged command was refused.
         0x000d CommandDenied {

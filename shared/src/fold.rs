@@ -8,6 +8,7 @@ use crate::fact::{ChangeClass, ControlFact, Fact};
 use crate::ids::{CommandId, Ident, PersonId, TenantUid, TokenId, hex, unhex};
 use crate::operator::{OperatorKey, roles_text};
 use crate::policy::LoadedBundle;
+use crate::profile::{self, BreakGlass, DAY_US, Freeze, Profile, Setting};
 use crate::quota::{Grant, Quotas};
 use crate::ramp::{HISTORY, Kill, Ramp, Selector, effective};
 use crate::shown::Text;
@@ -59,6 +60,9 @@ pub struct Pending {
     pub change: Vec<String>,
     /// Who.
     pub person: PersonId,
+    /// Who approved it, where it took more than one person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approved: Vec<PersonId>,
 }
 
 /// An incident that is open.
@@ -180,6 +184,24 @@ pub struct ControlState {
     pub policy: Option<LoadedBundle>,
     /// Node log only: tenants, by uid in hex.
     pub tenants: BTreeMap<String, TenantEntry>,
+    /// Node log only: policy profiles. `default` exists without standing here.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub profiles: BTreeMap<Ident, Profile>,
+    /// Node log only: windows that are open, by profile and name, with the end that was foreseen.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub active_windows: BTreeMap<Ident, BTreeMap<Ident, Option<u64>>>,
+    /// The profile that governs this log; `default` when none was assigned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Ident>,
+    /// Freezes that were set on the spot, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub freezes: BTreeMap<Ident, Freeze>,
+    /// Break-glass, while it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlass>,
+    /// When each person opened break-glass alone, receipt times of the newest day.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub opened_alone: BTreeMap<PersonId, Vec<u64>>,
 }
 
 /// A tenant as the node log knows it.
@@ -268,14 +290,35 @@ impl ControlState {
             }
             ControlFact::Proposed(f) => {
                 self.note_command(at, f.person, f.command_id, f.expires_at_us);
-                self.requests.remove(&f.command_id.to_string());
-                let p = Pending { index: at.index, change: f.change.0.clone(), person: f.person };
+                let request = self.requests.remove(&f.command_id.to_string());
+                let approved = request.map_or(vec![], |r| r.approvals.into_keys().collect());
+                let p = Pending { index: at.index, change: f.change.0.clone(), person: f.person, approved };
                 self.pending.insert(f.command_id.to_string(), p);
             }
             ControlFact::Effective(f) => {
                 if let Some(p) = self.pending.remove(&f.command_id.to_string()) {
+                    let before = self.break_glass.as_ref().map(|g| g.grant);
                     self.take_effect(at.index, &p.change);
+                    self.note_break_glass(at, before, &p);
                 }
+            }
+            ControlFact::FreezeBegan(f) => {
+                self.active_windows
+                    .entry(f.profile.clone())
+                    .or_default()
+                    .insert(f.window.clone(), f.until_us);
+            }
+            ControlFact::FreezeEnded(f) => self.window_closed(&f.profile, &f.window),
+            ControlFact::FreezeOver(f) => {
+                self.freezes.remove(&f.freeze);
+            }
+            ControlFact::BreakGlassUsed(f) => {
+                if let Some(g) = self.break_glass.as_mut().filter(|g| g.grant == f.grant) {
+                    g.used += 1;
+                }
+            }
+            ControlFact::BreakGlassOver(f) => {
+                self.break_glass.take_if(|g| g.grant == f.grant);
             }
             ControlFact::Abandoned(f) => {
                 self.pending.remove(&f.command_id.to_string());
@@ -484,6 +527,74 @@ impl ControlState {
                     .entry(tenant_uid.to_string())
                     .or_insert(TenantEntry { name: tenant_id, epoch: 1 });
             }
+            Operation::ProfileCreate { profile } => {
+                self.profiles.entry(profile).or_default();
+            }
+            Operation::ProfileSet { profile, setting } => {
+                self.profiles.entry(profile).or_default().set(setting);
+            }
+            Operation::ProfileWindow { profile, window, when } => {
+                let windows = &mut self.profiles.entry(profile.clone()).or_default().windows;
+                if windows.get(&window) != Some(&when) {
+                    windows.insert(window.clone(), when);
+                    // Whether the new one is open is for the next fact to say.
+                    self.window_closed(&profile, &window);
+                }
+            }
+            Operation::ProfileUnwindow { profile, window } => {
+                if let Some(p) = self.profiles.get_mut(&profile) {
+                    p.windows.remove(&window);
+                }
+                self.window_closed(&profile, &window);
+            }
+            Operation::ProfileAssign { profile } => self.profile = Some(profile),
+            Operation::FreezeSet { freeze, until_us } => {
+                let new = Freeze { until_us };
+                let f = self.freezes.entry(freeze).or_insert(new);
+                if new.lasts(*f) {
+                    *f = new;
+                }
+            }
+            Operation::FreezeClear { freeze } => {
+                self.freezes.remove(&freeze);
+            }
+            Operation::BreakGlassOpen { grant, ticket, minutes } => {
+                // It is never prolonged: while one is open no other opens.
+                self.break_glass.get_or_insert(BreakGlass {
+                    grant,
+                    ticket,
+                    minutes,
+                    person: None,
+                    alone: false,
+                    opened_us: 0,
+                    used: 0,
+                });
+            }
+            Operation::BreakGlassClose { grant } => {
+                self.break_glass.take_if(|g| g.grant == grant);
+            }
+        }
+    }
+
+    fn window_closed(&mut self, profile: &Ident, window: &Ident) {
+        if let Some(open) = self.active_windows.get_mut(profile) {
+            open.remove(window);
+            if open.is_empty() {
+                self.active_windows.remove(profile);
+            }
+        }
+    }
+
+    /// Who opened break-glass, when, and whether alone: what an operation by itself does not say.
+    fn note_break_glass(&mut self, at: At, before: Option<crate::ids::GrantId>, p: &Pending) {
+        let Some(g) = self.break_glass.as_mut().filter(|g| Some(g.grant) != before) else { return };
+        (g.person, g.opened_us, g.alone) = (Some(p.person), at.time_us, p.approved.is_empty());
+        if g.alone {
+            self.opened_alone.retain(|_, times| {
+                times.retain(|t| t / DAY_US == at.time_us / DAY_US);
+                !times.is_empty()
+            });
+            self.opened_alone.entry(p.person).or_default().push(at.time_us);
         }
     }
 
@@ -560,6 +671,7 @@ impl ControlState {
     }
 
     /// The state of one object, as it stands in receipts under `before` and `after`. Empty when it does not exist.
+    #[allow(clippy::too_many_lines)] // one table: each operation and its object
     pub fn object(&self, op: &Operation) -> Vec<String> {
         let pair = |k: &str, v: String| vec![k.to_owned(), v];
         match op {
@@ -646,6 +758,34 @@ impl ControlState {
             Operation::TenantCreate { tenant_uid, .. } => {
                 self.tenants.get(&tenant_uid.to_string()).map_or(vec![], |t| {
                     [pair("name", t.name.to_string()), pair("epoch", t.epoch.to_string())].concat()
+                })
+            }
+            Operation::ProfileCreate { profile } | Operation::ProfileSet { profile, .. } => {
+                profile::profile(self, profile.as_str()).map_or(vec![], |p| {
+                    [
+                        Setting::BreakGlassAlone(p.break_glass_alone),
+                        Setting::PolicyOutage(p.policy_outage),
+                        Setting::LastKnownS(p.last_known_s),
+                    ]
+                    .into_iter()
+                    .flat_map(|s| pair(s.name(), s.value()))
+                    .collect()
+                })
+            }
+            Operation::ProfileWindow { profile, window, .. }
+            | Operation::ProfileUnwindow { profile, window } => {
+                let found = self.profiles.get(profile).and_then(|p| p.windows.get(window));
+                found.map_or(vec![], |w| pair("when", w.to_string()))
+            }
+            Operation::ProfileAssign { .. } => pair("profile", profile::name_of(self).to_owned()),
+            Operation::FreezeSet { freeze, .. } | Operation::FreezeClear { freeze } => {
+                self.freezes.get(freeze).map_or(vec![], |f| {
+                    pair("until_us", f.until_us.map_or("none".to_owned(), |u| u.to_string()))
+                })
+            }
+            Operation::BreakGlassOpen { grant, .. } | Operation::BreakGlassClose { grant } => {
+                self.break_glass.as_ref().filter(|g| g.grant == *grant).map_or(vec![], |g| {
+                    [pair("ticket", g.ticket.clone()), pair("minutes", g.minutes.to_string())].concat()
                 })
             }
         }
@@ -837,6 +977,43 @@ mod tests {
         assert!(s.commands.contains_key(&command_key(PersonId([1; 16]), CommandId([2; 16]))));
         s.apply(At { index: 9, time_us: 51 }, &changed(9, &set(10)));
         assert_eq!(s.commands.len(), 1);
+    }
+
+    /// SPEC 3.3: a freeze on the spot only grows, break-glass is never prolonged, and a window that is removed or replaced
+    /// is no longer open.
+    #[test]
+    fn freezes_grow_and_the_glass_does_not() {
+        let ident = |t: &str| Ident::new(t).unwrap();
+        let set = |until_us| Operation::FreezeSet { freeze: ident("now"), until_us };
+        let mut s = ControlState::default().after(&set(Some(9))).after(&set(Some(5)));
+        assert_eq!(s.freezes[&ident("now")].until_us, Some(9));
+        s = s.after(&set(None)).after(&set(Some(50)));
+        assert_eq!(s.freezes[&ident("now")].until_us, None);
+        let open = |n: u8, minutes| Operation::BreakGlassOpen {
+            grant: crate::ids::GrantId([n; 16]),
+            ticket: "INC-1".into(),
+            minutes,
+        };
+        s = s.after(&open(1, 5)).after(&open(2, 60)).after(&open(1, 60));
+        let glass = s.break_glass.clone().unwrap();
+        assert_eq!((glass.grant.0[0], glass.minutes), (1, 5));
+        s.freezes.clear();
+        let window = |when: &str| Operation::ProfileWindow {
+            profile: ident("default"),
+            window: ident("w"),
+            when: when.parse().unwrap(),
+        };
+        let friday = window("weekly fri 18:00 for 62h00m Europe/Berlin");
+        s = s.after(&friday);
+        let began =
+            crate::fact::FreezeBegan { profile: ident("default"), window: ident("w"), until_us: None };
+        s.apply(At { index: 1, time_us: 1 }, &ControlFact::FreezeBegan(began));
+        assert_eq!(s.after(&friday).active_windows, s.active_windows, "the same again changes nothing");
+        assert!(s.after(&window("weekly mon 18:00 for 1h00m UTC")).active_windows.is_empty());
+        let unwindow = Operation::ProfileUnwindow { profile: ident("default"), window: ident("w") };
+        assert!(!crate::profile::forbids(&s, &s, &unwindow), "a freeze does not keep itself");
+        assert!(crate::profile::forbids(&s, &s, &set(None)), "whatever else loosens");
+        assert!(s.after(&unwindow).active_windows.is_empty());
     }
 
     /// SPEC invariant 3: a revoked token stays revoked, whatever is issued later.

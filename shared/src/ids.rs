@@ -108,6 +108,10 @@ random_id!(
     /// One token of a workload.
     TokenId
 );
+random_id!(
+    /// One opening of break-glass.
+    GrantId
+);
 
 impl TenantUid {
     /// The reserved partition of the node's own log. All zeros, which no random uid ever is.

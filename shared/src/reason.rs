@@ -117,6 +117,10 @@ reasons! {
     TightenLimit = "tighten_limit", 429, "Let a second person sign.";
     /// The ramp was rolled back from there by what was seen, and nobody has overridden that.
     RevisionBad = "revision_bad", 409, "Find out why it was rolled back; then: conductor ramp override.";
+    /// A freeze is on: nothing is loosened, and nothing is done that cannot be taken back.
+    Frozen = "frozen", 403, "Wait for its end (GET /v1/freezes), or open break-glass with a second person.";
+    /// There are as many profiles, windows or freezes as there may be.
+    FreezesTooMany = "freezes_too_many", 409, "Remove one first.";
     /// The agent is stopping.
     Stopping = "stopping", 503, "Retry; the service manager starts it again.";
 }

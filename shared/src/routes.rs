@@ -75,6 +75,7 @@ pub const ROUTES: &[Route] = &[
     r("POST", "/v1/commands", Signer, Tighten, "command", "Carries out a signed command", ("SignedText", "CommandOutcome"), &[]),
     r("POST", "/v1/approvals", Signer, Tighten, "approval", "Approves or refuses what another person asked for", ("SignedText", "CommandOutcome"), &[]),
     r("GET", "/v1/approvals", Operator, Read, "approval_list", "What waits for another person", ("", "RequestList"), &[]),
+    r("GET", "/v1/freezes", Operator, Read, "freeze_list", "Profiles with their freeze windows, what is frozen, and break-glass", ("", "FreezeList"), &[]),
     r("GET", "/v1/tenants", Operator, Read, "tenant_list", "All tenants of this node", ("", "TenantList"), &[]),
     r("GET", "/v1/tenants/{tenant}", Reader, Read, "tenant_show", "Control state and log head", ("", "TenantDetail"), &[]),
     r("POST", "/v1/tenants/{tenant}/preview", Operator, Read, "preview", "Class and blast radius of a change", ("PreviewRequest", "Preview"), &[]),

@@ -223,6 +223,8 @@ pub const FLAG_NEWER: u16 = 8;
 pub const FLAG_PENDING: u16 = 16;
 /// [`Summary::flags`]: a quota denied something in the last minute.
 pub const FLAG_QUOTA: u16 = 32;
+/// A freeze is on: nothing is loosened.
+pub const FLAG_FROZEN: u16 = 64;
 
 impl Summary {
     /// Bytes of one summary on the wire.

@@ -4,6 +4,7 @@
 
 mod node {
     mod decide;
+    mod freeze;
     mod kill;
     mod law;
     mod opa;

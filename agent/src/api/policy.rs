@@ -5,7 +5,6 @@ use super::auth::{self, Peer};
 use super::problem::Refused;
 use crate::policy::{Question, about_command, unpack};
 use crate::writer::ask::{Ask, Denial};
-use crate::writer::work::PROFILE;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -15,7 +14,6 @@ use base64::engine::general_purpose::STANDARD;
 use conductor_shared::command::Operation;
 use conductor_shared::http::{BundleFiles, BundleKept, ExplainRequest, Explanation, PolicyShown};
 use conductor_shared::ids::{CommandId, TenantUid, hex, unhex};
-use conductor_shared::policy::Freeze;
 use conductor_shared::reason::Reason;
 use conductor_shared::shown::shown;
 use tokio::sync::oneshot;
@@ -23,8 +21,10 @@ use tokio::sync::oneshot;
 /// Has an engine asked about a command before the writer judges it, which does not wait for engines.
 pub(super) async fn prepare(api: &Shared, tenant: TenantUid, op: &Operation) {
     let Some(shared) = api.board.get(tenant) else { return };
-    let freeze = Freeze { active: false, break_glass: false };
-    let names = (shared.name.as_str(), PROFILE);
+    let log = shared.view.load().control.clone();
+    let Some(node) = api.board.node().map(|n| n.view.load().control.clone()) else { return };
+    let freeze = crate::command::policy_freeze(op, &log, &node);
+    let names = (shared.name.as_str(), conductor_shared::profile::name_of(&log));
     let input = about_command(op.name(), crate::command::irreversible(op), names, freeze);
     api.policy.prepare(Question::of(tenant, &input)).await;
 }

@@ -16,8 +16,10 @@ use conductor_shared::fold::ControlState;
 use conductor_shared::http::{Preview, PreviewRequest, PreviewRow};
 use conductor_shared::ids::{Ident, hex};
 use conductor_shared::meter::HOUR_US;
+use conductor_shared::profile;
 use conductor_shared::ramp::effective;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 /// Rows of the answer.
 const ROWS: usize = 50;
@@ -29,7 +31,7 @@ pub(super) async fn preview(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Preview>, Refused> {
-    auth::operator(&api, &peer, &headers, "preview").await?;
+    let who = auth::operator(&api, &peer, &headers, "preview").await?;
     let shared = auth::reader(&api, &peer, &headers, "preview", &tenant).await?;
     let request: PreviewRequest = serde_json::from_slice(&body).map_err(|e| Refused::body(&e))?;
     let unknown =
@@ -83,6 +85,7 @@ pub(super) async fn preview(
     by_workflow.sort_by_key(|r| std::cmp::Reverse((r.newly_allowed + r.newly_denied, r.requests)));
     by_workflow.truncate(ROWS);
     let class = class::of_change(&before, &after);
+    let node = api.board.node().map(|n| Arc::clone(&n.view.load().control)).unwrap_or_default();
     Ok(Json(Preview {
         class,
         base: hex(&before.object_digest(&op)),
@@ -95,9 +98,20 @@ pub(super) async fn preview(
         by_workflow,
         open_runs_stopped: open,
         approvals: match class {
-            ChangeClass::Loosen => op.approvals(),
+            ChangeClass::Loosen => {
+                let now_us = api.clock.now().wall_us;
+                let all = api.board.all();
+                let alone = all.iter().map(|s| {
+                    let v = s.view.load();
+                    profile::alone_on_day(&v.control, who.person(), now_us.max(v.last_us))
+                });
+                profile::approvals(&op, &before, &node, alone.sum())
+            }
             ChangeClass::Tighten => 0,
         },
+        frozen: class == ChangeClass::Loosen
+            && before.break_glass.is_none()
+            && profile::forbids(&before, &node, &op),
     }))
 }
 

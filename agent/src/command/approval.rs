@@ -2,6 +2,7 @@
 //! record, the command goes the same way as any other, and everything is checked again, the approvers too.
 
 use super::change::{Judge, Outgoing, Proposals, deny};
+use super::freeze::{self, Passage};
 use super::objections;
 use crate::ledger::{ReadError, read_receipt};
 use crate::store::Store;
@@ -218,6 +219,12 @@ impl Proposals {
         let recovers = super::change::recovers(live, st, judge, op);
         if let Some(r) = super::change::outage_denies(op, class, judge.outage).filter(|_| !recovers) {
             let denial = denied(live, st, r.into())?;
+            return Ok(Some((reply, Err(denial))));
+        }
+        // Likewise in a freeze: the request goes on waiting.
+        let passage = freeze::passage(&signed.command.operation, class, &live.control, judge.node);
+        if passage == Passage::Frozen && !recovers {
+            let denial = denied(live, st, Reason::Frozen.into())?;
             return Ok(Some((reply, Err(denial))));
         }
         let fact = Approved {

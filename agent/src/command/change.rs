@@ -1,12 +1,12 @@
 //! What the writer does with a verified command.
 
 use super::approval::{Approvers, Carried, MAX_REQUESTS, request};
+use super::freeze::{self, Passage};
 use super::objections;
 use crate::keys::KeyError;
 use crate::policy::{Look, Policy, about_command};
 use crate::writer::ask::{CommandReply, Denial, Signed};
 use crate::writer::live::{Live, Stage};
-use crate::writer::work::PROFILE;
 use conductor_shared::class::{self, Answer, Class, Outage};
 use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::codec::Listed;
@@ -16,8 +16,9 @@ use conductor_shared::fact::{
 };
 use conductor_shared::fold::ControlState;
 use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef};
-use conductor_shared::ids::{CommandId, Ident, NodeId, PersonId, TenantUid};
+use conductor_shared::ids::{CommandId, GrantId, Ident, NodeId, PersonId, TenantUid};
 use conductor_shared::policy::Freeze;
+use conductor_shared::profile;
 use conductor_shared::reason::{Reason, Reasons};
 use conductor_shared::shown::Text;
 use sha2::{Digest as _, Sha256};
@@ -43,6 +44,8 @@ pub struct Pending {
     after: Vec<String>,
     /// Who approved it, where it took more than one person.
     approvers: Approvers,
+    /// Break-glass that its proposal cited.
+    cited: Option<GrantId>,
     reply: oneshot::Sender<CommandReply>,
 }
 
@@ -71,6 +74,8 @@ pub struct Judge<'a> {
     pub policy: &'a Policy,
     /// Whoever asks has tightened so many tenants of late that one more takes a second person.
     pub over_limit: bool,
+    /// How often whoever asks has opened break-glass alone today.
+    pub alone_today: u64,
 }
 
 /// The reason why an outage forbids a change, if it does. The law's class of an enrolment is irreversible.
@@ -113,10 +118,19 @@ fn incident(live: &mut Live, st: &mut Stage, cause: &str, detail: &str) -> Resul
     live.control_fact(st, fact).map(|_| ())
 }
 
+/// What policy is told about freezes and a loosening.
+pub fn policy_freeze(op: &Operation, log: &ControlState, node: &ControlState) -> Freeze {
+    match freeze::passage(op, ChangeClass::Loosen, log, node) {
+        Passage::Free => Freeze { active: false, break_glass: false },
+        Passage::Under(_) => Freeze { active: true, break_glass: true },
+        Passage::Frozen => Freeze { active: true, break_glass: false },
+    }
+}
+
 /// Policy's word on a loosening, asked for beforehand by whoever took the command in.
 fn policy_denies(live: &Live, st: &Stage, judge: &Judge<'_>, op: &Operation) -> Option<Reason> {
-    let names = (live.shared.name.as_str(), PROFILE);
-    let freeze = Freeze { active: false, break_glass: false };
+    let names = (live.shared.name.as_str(), profile::name_of(&live.control));
+    let freeze = policy_freeze(op, &live.control, judge.node);
     let input = about_command(op.name(), irreversible(op), names, freeze);
     match judge.policy.look(live.p.id.tenant, &input, st.now, None) {
         Look::Allow | Look::Aging => None,
@@ -155,6 +169,7 @@ impl Proposals {
     /// From a command that was verified to its receipt: at once, proposed, or put on record for other persons, who have
     /// all `approved` when they are given.
     #[allow(clippy::too_many_arguments)] // the command, what stands against it, who approved, and where the answer goes
+    #[allow(clippy::too_many_lines)] // one way, in order: what objects, who is asked, what is put on record
     pub(super) fn carry_out(
         &mut self,
         live: &mut Live,
@@ -169,7 +184,7 @@ impl Proposals {
         let after_state = live.control.after(&c.operation);
         let class = class::of_change(&live.control, &after_state);
         let needed = match class {
-            ChangeClass::Loosen => c.operation.approvals(),
+            ChangeClass::Loosen => freeze::approvals(&c.operation, &live.control, judge),
             // To look after an incident switches nothing off.
             ChangeClass::Tighten => u64::from(judge.over_limit && !c.operation.of_any_log()),
         };
@@ -179,6 +194,11 @@ impl Proposals {
             && !live.control.persons_with("admin").is_empty()
         {
             reasons.add(Reason::LastAdmin);
+        }
+        let passage = freeze::passage(&c.operation, class, &live.control, judge.node);
+        // A freeze holds back what loosens; recovering is decided by its own rule.
+        if passage == Passage::Frozen && !recovers {
+            reasons.add(Reason::Frozen);
         }
         if class == ChangeClass::Loosen {
             match c.base {
@@ -236,6 +256,13 @@ impl Proposals {
             let outcome = at_once(live, st, &signed, class, (before, after))?;
             return Ok(Carried::Done(reply, Box::new(outcome)));
         }
+        let cited = match passage {
+            Passage::Under(grant) => Some(grant),
+            _ => None,
+        };
+        if let Some(grant) = cited {
+            freeze::cite(live, st, grant, c.command_id)?;
+        }
         let fact = Proposed {
             change: Listed(c.operation.to_list()),
             before: Listed(before.clone()),
@@ -257,6 +284,7 @@ impl Proposals {
             before,
             after,
             approvers: approved.unwrap_or_default(),
+            cited,
             reply,
         });
         Ok(Carried::Waits)
@@ -345,14 +373,25 @@ impl Pending {
         {
             reasons.add(r);
         }
-        if self.approvers.needed < c.operation.approvals() {
+        if self.approvers.needed < freeze::approvals(&c.operation, &live.control, judge) {
             reasons.add(Reason::RoleMissing);
+        }
+        // A freeze may have begun since, or break-glass ended.
+        let passage = freeze::passage(&c.operation, ChangeClass::Loosen, &live.control, judge.node);
+        if passage == Passage::Frozen {
+            reasons.add(Reason::Frozen);
         }
         for r in self.approvers.objections(self.signed.person, self.tenant, judge.node).iter() {
             reasons.add(r);
         }
         if !reasons.is_empty() {
             return self.abandon(live, st, reasons);
+        }
+        match passage {
+            Passage::Under(grant) if self.cited != Some(grant) => {
+                freeze::cite(live, st, grant, c.command_id)?;
+            }
+            _ => {}
         }
         let fact = Effective {
             command_id: c.command_id,
@@ -361,6 +400,9 @@ impl Pending {
             checkpoint_root: root,
         };
         let a = live.control_fact(st, conductor_shared::fact::Fact::from(fact))?;
+        if matches!(c.operation, Operation::BreakGlassOpen { .. }) {
+            freeze::open_incident(live, st, self.signed.person)?;
+        }
         Ok(self.outcome(live, CommandStatus::Effective, a.index, Reasons::default()))
     }
 

@@ -220,6 +220,15 @@ pub fn summary(r: &Receipt) -> String {
                 let why = conductor_shared::shown::shown(&f.why, 60);
                 format!("the request at {} was closed: {why}", f.request)
             }
+            ControlFact::FreezeBegan(f) => format!("freeze window {}/{} opened", f.profile, f.window),
+            ControlFact::FreezeEnded(f) => format!("freeze window {}/{} closed", f.profile, f.window),
+            ControlFact::FreezeOver(f) => format!("the time of freeze {} is over", f.freeze),
+            ControlFact::BreakGlassUsed(f) => {
+                format!("under break-glass {}: command {}", short(&f.grant.0), f.command_id)
+            }
+            ControlFact::BreakGlassOver(f) => {
+                format!("the time of break-glass {} is over", short(&f.grant.0))
+            }
             ControlFact::IncidentOpened(f) => format!("incident {}: {}", f.cause, f.detail.shown(100)),
             ControlFact::IncidentClosed(f) => format!("incident closed: {}", f.detail.shown(100)),
             ControlFact::IncidentEvidence(f) => {

@@ -140,6 +140,10 @@ pub struct Live {
     pub watches: Watches,
     /// Denials of quotas that were folded of late.
     pub flood: Flood,
+    /// A freeze is on.
+    pub frozen: bool,
+    /// Break-glass as this run of the agent has seen it.
+    pub glass: Option<super::freeze::Glass>,
     /// When each person last tightened something here alone, receipt time.
     pub tightened: HashMap<PersonId, Micros>,
     units: Units,
@@ -214,6 +218,7 @@ impl Live {
                     folding: Vec::new(),
                     rolled_back: false,
                     slo: Arc::default(),
+                    frozen: false,
                 }),
             }),
             p,
@@ -228,6 +233,8 @@ impl Live {
             quota_denied: None,
             watches,
             flood: Flood::default(),
+            frozen: false,
+            glass: None,
             tightened,
             units,
             day_units: HashMap::new(),
@@ -257,6 +264,7 @@ impl Live {
             folding: self.folds.counts(),
             rolled_back: self.rolled_back,
             slo: self.watches.published(),
+            frozen: self.frozen,
         }
     }
 

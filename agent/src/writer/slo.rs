@@ -369,7 +369,8 @@ fn judge(live: &mut Live, st: &mut Stage, pace: Pace, outage: Outage, platform: 
             (Verdict::Healthy, Some(next)) => {
                 let op = Operation::RampSet { selector: s.clone(), hundredths: next.hundredths };
                 let denied = matches!(class::law(Class::Loosen, outage), Answer::Deny(_));
-                if denied || control.raises_bad(&op) {
+                // A plan pauses in a freeze, under break-glass too: that lifts it for persons.
+                if denied || live.frozen || control.raises_bad(&op) {
                     (w.asked, w.proof) = (None, None);
                 } else if let Some(proof) = w.proof.take() {
                     advance(live, st, &s, next.hundredths, &proof)?;

@@ -4,7 +4,7 @@
 use super::ask::Ask;
 use super::commit::{Answer, CheckpointItem, CheckpointJob};
 use super::live::Stage;
-use super::{Open, Writer, begin_partition, make_partitions, work};
+use super::{Open, Writer, begin_partition, freeze, make_partitions, work};
 use crate::command::{Judge, Outgoing, Proposals};
 use crate::policy::Policy;
 use crate::scope::TenantScope;
@@ -79,10 +79,14 @@ impl Writer {
         }
         let since = mono.saturating_sub(self.last_slow_tick);
         self.last_slow_tick = mono;
-        self.look_after(st, since)?;
         let lease_us = self.parts.lease_us;
         let Some(open) = &mut self.open else { return Ok(()) };
         self.space = open.store.space();
+        // First the freezes: a plan pauses in one.
+        self.calendar.bring_up_to_date(open, st, None)?;
+        self.look_after(st, since)?;
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let node = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control)).unwrap_or_default();
         for (tenant, live) in &mut open.partitions {
             if live.rolled_back {
                 continue;
@@ -113,6 +117,7 @@ impl Writer {
                 lease_us,
                 principal: scope.principal(),
                 policy: &self.parts.policy,
+                node: &node,
                 tries: 0,
             };
             for id in lost {
@@ -133,6 +138,7 @@ impl Writer {
         let outage = self.outage();
         let here = self.parts.node_id;
         let Some(open) = &mut self.open else { return Ok(()) };
+        self.calendar.bring_up_to_date(open, st, Some(signed.command.tenant))?;
         let Some(node) = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control)) else {
             return Ok(());
         };
@@ -165,10 +171,13 @@ impl Writer {
         let outage = self.outage();
         let here = self.parts.node_id;
         let Some(open) = &mut self.open else { return Ok(()) };
+        self.calendar.bring_up_to_date(open, st, Some(approval.approval.tenant))?;
         let Some(node) = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control)) else {
             return Ok(());
         };
-        let judge = judge_effect(here, &node, outage, st.now.wall_us, &self.parts.policy);
+        // It was approved: nobody opens anything alone here.
+        let alone = conductor_shared::profile::ALONE_A_DAY;
+        let judge = judge_effect(here, &node, outage, st.now.wall_us, &self.parts.policy, alone);
         let log = approval.approval.tenant;
         let log = if open.partitions.contains_key(&log) { log } else { TenantUid::NODE };
         let store = Arc::clone(&open.store);
@@ -199,6 +208,15 @@ impl Writer {
         }
         let mut made = Vec::new();
         for (id, cp, signed) in list {
+            if !open.partitions.contains_key(&id.tenant) {
+                continue;
+            }
+            if self.proposals.waits(id.tenant) {
+                self.calendar.bring_up_to_date(open, st, Some(id.tenant))?;
+            }
+            let covered = self.proposals.covered(id.tenant, cp.size);
+            let alone: Vec<u64> =
+                covered.iter().map(|p| freeze::alone_today(open, p.signed.person, st.now.wall_us)).collect();
             let node = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control));
             let (Some(node), Some(live)) = (node, open.partitions.get_mut(&id.tenant)) else { continue };
             live.unproved = false;
@@ -206,8 +224,9 @@ impl Writer {
             live.log.set_checkpoint(&mut st.batch, &live.p, cp.size, signed.clone(), &*random);
             live.unsigned_since = (live.unsigned() > 0).then_some(st.now.mono_us);
             live.dirty = true;
-            let judge = judge_effect(here, &node, outage, st.now.wall_us, &self.parts.policy);
-            for p in self.proposals.covered(id.tenant, cp.size) {
+            for (p, alone_today) in covered.into_iter().zip(alone) {
+                let now_us = st.now.wall_us;
+                let judge = judge_effect(here, &node, outage, now_us, &self.parts.policy, alone_today);
                 let creates = match &p.signed.command.operation {
                     Operation::TenantCreate { tenant_uid, tenant_id } => {
                         Some((*tenant_uid, tenant_id.clone()))
@@ -288,6 +307,7 @@ fn judge<'a>(
         policy,
         node_size: open.partitions.get(&TenantUid::NODE).map_or(0, |n| n.log.size()),
         over_limit: others.count() >= open.tighten.tenants,
+        alone_today: freeze::alone_today(open, person, now_us),
     }
 }
 
@@ -298,8 +318,9 @@ fn judge_effect<'a>(
     outage: conductor_shared::class::Outage,
     now_us: u64,
     policy: &'a Policy,
+    alone_today: u64,
 ) -> Judge<'a> {
-    Judge { here, node, outage, now_us, policy, node_size: 0, over_limit: false }
+    Judge { here, node, outage, now_us, policy, node_size: 0, alone_today, over_limit: false }
 }
 
 /// Puts an internal message before the writer; dropped when the agent stops.

@@ -53,6 +53,8 @@ pub struct View {
     pub rolled_back: bool,
     /// What was seen under each ramp, as of the last judgement.
     pub slo: Arc<Vec<SloStatus>>,
+    /// A freeze is on.
+    pub frozen: bool,
 }
 
 impl View {
@@ -95,6 +97,7 @@ impl Shared {
         set(c.kills.values().any(|k| k.drain), stream::FLAG_DRAINING);
         set(lowest < FULL, stream::FLAG_RAMPED);
         set(c.newer, stream::FLAG_NEWER);
+        set(v.frozen, stream::FLAG_FROZEN);
         set(!c.pending.is_empty(), stream::FLAG_PENDING);
         set(v.quota_denied.is_some_and(|t| mono_us.saturating_sub(t) < 60_000_000), stream::FLAG_QUOTA);
         Summary {

@@ -8,23 +8,22 @@ use super::rows::{Answered, RequestRow, RunRow, StepRow, decode, encode};
 use crate::ledger::ReadError;
 use crate::policy::{Look, Policy, Question, TRIES};
 use crate::store::{Row, Space, Store};
-use conductor_shared::clock::Micros;
+use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::codec::Listed;
 use conductor_shared::fact::{
     ActorType, ApprovalDecided, Env, Fact, LateSettle, LeaseRenewed, Outcome, RequestDenied, RunDecided,
     RunFinished, StepDecided, StepFinished, Verdict,
 };
+use conductor_shared::fold::ControlState;
 use conductor_shared::http::{Decided, ReceiptRef};
 use conductor_shared::ids::{Ident, RunId};
 use conductor_shared::meter::HOUR_US;
 use conductor_shared::policy;
+use conductor_shared::profile;
 use conductor_shared::ramp::FULL;
 use conductor_shared::reason::{Reason, Reasons};
 use conductor_shared::shown::Text;
 use std::sync::Arc;
-
-/// The profile of every tenant that was not given another.
-pub const PROFILE: &str = "default";
 
 /// What an operation needs besides the partition.
 pub struct Work<'a> {
@@ -38,6 +37,8 @@ pub struct Work<'a> {
     pub principal: &'a str,
     /// Policy.
     pub policy: &'a Policy,
+    /// The node's control state, which has the profiles.
+    pub node: &'a ControlState,
     /// How often an engine was asked about this.
     pub tries: u8,
 }
@@ -139,6 +140,13 @@ impl Work<'_> {
         Ok(settled?)
     }
 
+    /// How old an allow may be that stands in for an engine that is down: SPEC, invariant 3, by profile.
+    fn last_known_us(&self, log: &ControlState) -> Option<Micros> {
+        let profile = profile::profile(self.node, profile::name_of(log))?;
+        let lasts = profile.policy_outage == profile::PolicyOutage::LastKnown;
+        lasts.then_some(profile.last_known_s * SECOND)
+    }
+
     /// Policy's word on what the gate let through. `before` is the gate as it was, for when policy says no.
     fn ask_policy(
         &self,
@@ -149,13 +157,14 @@ impl Work<'_> {
         work: policy::Work<'_>,
     ) -> Result<Option<Reason>, Pause> {
         let name = Arc::clone(&live.shared);
+        let control = Arc::clone(&live.control);
         // What the gate did not let through is not asked about: all of these hold.
         let input = policy::Input {
             version: 1,
             class: "admit",
             operation,
             tenant: name.name.as_str(),
-            profile: PROFILE,
+            profile: profile::name_of(&control),
             principal: "workload",
             scope: policy::Scope { proven: true },
             work: Some(work),
@@ -167,7 +176,7 @@ impl Work<'_> {
             approvals: None,
         };
         let tenant = live.p.id.tenant;
-        let denied = match self.policy.look(tenant, &input, st.now, None) {
+        let denied = match self.policy.look(tenant, &input, st.now, self.last_known_us(&control)) {
             Look::Allow | Look::Aging | Look::LastKnown => return Ok(None),
             Look::Deny => Reason::PolicyDenied,
             Look::Down => Reason::PolicyUnavailable,

@@ -39,6 +39,7 @@ fn preview() -> Preview {
         by_workflow: vec![],
         open_runs_stopped: 0,
         approvals: 0,
+        frozen: false,
     }
 }
 

@@ -83,6 +83,7 @@ async fn preview(
         by_workflow: vec![],
         open_runs_stopped: 2,
         approvals: 0,
+        frozen: false,
     })
 }
 

@@ -99,6 +99,7 @@ async fn preview(State(s): State<Shared>, Json(b): Json<PreviewRequest>) -> Resp
         return (StatusCode::SERVICE_UNAVAILABLE, "down\u{1b}[2J").into_response();
     }
     let p = Preview {
+        frozen: false,
         class: s.class.unwrap_or(ChangeClass::Tighten),
         base: hex(&[4; 32]),
         before: vec![],

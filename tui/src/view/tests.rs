@@ -240,6 +240,7 @@ fn preview() -> Preview {
         by_workflow: vec![row("etl", 41_000, 17_000), row("train", 7_211, 2_304)],
         open_runs_stopped: 0,
         approvals: 0,
+        frozen: false,
     }
 }
 

@@ -214,6 +214,7 @@ fn answer(path: &str, body: &[u8], commands: &Mutex<Vec<String>>) -> (&'static s
     }
     if path.ends_with("/preview") {
         return json(&Preview {
+            frozen: false,
             class: ChangeClass::Loosen,
             base: "cd".repeat(32),
             before: vec!["hundredths".into(), "1000".into()],

@@ -1,0 +1,249 @@
+//! Policy profiles, what freezes a log now, and break-glass. Pure, and without a clock: which windows are open is folded
+//! from facts, never asked of the time.
+
+use crate::command::Operation;
+use crate::fold::ControlState;
+use crate::freeze::Window;
+use crate::ids::{GrantId, Ident, PersonId, parse_decimal};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The profile of every log that was given no other, and of the node's own.
+pub const DEFAULT: &str = "default";
+/// Profiles of a node at most.
+pub const MAX_PROFILES: usize = 64;
+/// Windows of a profile at most.
+pub const MAX_WINDOWS: usize = 32;
+/// Freezes of a tenant at most.
+pub const MAX_FREEZES: usize = 32;
+/// How long a memoised allow may be used at most, seconds.
+pub const MAX_LAST_KNOWN_S: u64 = 300;
+/// Break-glass is open no longer, minutes.
+pub const MAX_MINUTES: u64 = 60;
+/// One person opens break-glass alone at most so often a day, where the profile lets them.
+pub const ALONE_A_DAY: u64 = 2;
+/// A day of receipt times, microseconds.
+pub const DAY_US: u64 = 86_400 * crate::clock::SECOND;
+const MAX_TICKET: usize = 64;
+
+/// What a profile answers admissions while the policy engine is out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyOutage {
+    /// No.
+    #[default]
+    Deny,
+    /// What the same input was answered a moment ago.
+    LastKnown,
+}
+
+/// A policy profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// Freeze windows by name.
+    pub windows: BTreeMap<Ident, Window>,
+    /// One person may open break-glass alone, [`ALONE_A_DAY`] times a day.
+    pub break_glass_alone: bool,
+    /// While the policy engine is out.
+    pub policy_outage: PolicyOutage,
+    /// How long a memoised allow may be used then, seconds.
+    pub last_known_s: u64,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self {
+            windows: BTreeMap::new(),
+            break_glass_alone: false,
+            policy_outage: PolicyOutage::Deny,
+            last_known_s: 60,
+        }
+    }
+}
+
+impl Profile {
+    /// Nothing about it is looser than about another.
+    pub fn no_looser_than(&self, before: &Self) -> bool {
+        before.windows.iter().all(|(name, w)| self.windows.get(name) == Some(w))
+            && self.break_glass_alone <= before.break_glass_alone
+            && self.policy_outage <= before.policy_outage
+            && self.last_known_s <= before.last_known_s
+    }
+
+    /// Sets one setting.
+    pub fn set(&mut self, setting: Setting) {
+        match setting {
+            Setting::BreakGlassAlone(on) => self.break_glass_alone = on,
+            Setting::PolicyOutage(p) => self.policy_outage = p,
+            Setting::LastKnownS(s) => self.last_known_s = s,
+        }
+    }
+}
+
+/// A setting of a profile with its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// See [`Profile::break_glass_alone`].
+    BreakGlassAlone(bool),
+    /// See [`Profile::policy_outage`].
+    PolicyOutage(PolicyOutage),
+    /// See [`Profile::last_known_s`].
+    LastKnownS(u64),
+}
+
+impl Setting {
+    /// What there is to set, with its values, for people.
+    pub const NAMES: [(&'static str, &'static str); 3] = [
+        ("break_glass_alone", "true or false"),
+        ("policy_outage", "deny or last_known"),
+        ("last_known_s", "1 to 300"),
+    ];
+
+    /// The public name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BreakGlassAlone(_) => "break_glass_alone",
+            Self::PolicyOutage(_) => "policy_outage",
+            Self::LastKnownS(_) => "last_known_s",
+        }
+    }
+
+    /// The value as it stands in commands.
+    pub fn value(self) -> String {
+        match self {
+            Self::BreakGlassAlone(on) => on.to_string(),
+            Self::PolicyOutage(PolicyOutage::Deny) => "deny".into(),
+            Self::PolicyOutage(PolicyOutage::LastKnown) => "last_known".into(),
+            Self::LastKnownS(s) => s.to_string(),
+        }
+    }
+
+    /// From name and value.
+    pub fn parse(name: &str, value: &str) -> Option<Self> {
+        Some(match (name, value) {
+            ("break_glass_alone", "true") => Self::BreakGlassAlone(true),
+            ("break_glass_alone", "false") => Self::BreakGlassAlone(false),
+            ("policy_outage", "deny") => Self::PolicyOutage(PolicyOutage::Deny),
+            ("policy_outage", "last_known") => Self::PolicyOutage(PolicyOutage::LastKnown),
+            ("last_known_s", n) => {
+                Self::LastKnownS(parse_decimal(n).filter(|s| (1..=MAX_LAST_KNOWN_S).contains(s))?)
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// A freeze that somebody set on the spot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Freeze {
+    /// When it ends by itself, microseconds since the Unix epoch; `None` when somebody has to clear it.
+    pub until_us: Option<u64>,
+}
+
+impl Freeze {
+    /// It lasts at least as long as another.
+    pub fn lasts(self, other: Self) -> bool {
+        match (self.until_us, other.until_us) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(a), Some(b)) => a >= b,
+        }
+    }
+}
+
+/// Break-glass as it is open.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BreakGlass {
+    /// Its id, chosen by the console.
+    pub grant: GrantId,
+    /// The ticket that it is for.
+    pub ticket: String,
+    /// How long it is open at most.
+    pub minutes: u64,
+    /// Who opened it.
+    pub person: Option<PersonId>,
+    /// Nobody approved it.
+    pub alone: bool,
+    /// Receipt time of its opening, microseconds since the Unix epoch.
+    pub opened_us: u64,
+    /// Operations that cited it.
+    pub used: u64,
+}
+
+/// Whether a text can be a ticket: a link or a number, of characters that mean nothing to a terminal, a table or markup.
+pub fn is_ticket(text: &str) -> bool {
+    (1..=MAX_TICKET).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text
+            .bytes()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-' | b'/' | b':' | b'#'))
+}
+
+/// The profile that governs a log.
+pub fn name_of(log: &ControlState) -> &str {
+    // The node's own log is given none, so `default` governs it.
+    log.profile.as_ref().map_or(DEFAULT, Ident::as_str)
+}
+
+/// A profile of a node, with what stands where nothing was set.
+pub fn profile<'a>(node: &'a ControlState, name: &str) -> Option<std::borrow::Cow<'a, Profile>> {
+    let found = node.profiles.iter().find(|(n, _)| n.as_str() == name).map(|(_, p)| p);
+    match found {
+        Some(p) => Some(std::borrow::Cow::Borrowed(p)),
+        None => (name == DEFAULT).then(|| std::borrow::Cow::Owned(Profile::default())),
+    }
+}
+
+/// What freezes a log now: windows of its profile that are open, and its own freezes.
+pub fn frozen_by<'a>(log: &'a ControlState, node: &'a ControlState) -> impl Iterator<Item = Frozen<'a>> {
+    let name = name_of(log);
+    let windows = node.active_windows.iter().filter(move |(p, _)| p.as_str() == name);
+    let windows = windows.flat_map(|(p, ws)| ws.keys().map(move |w| Frozen::Window(p, w)));
+    windows.chain(log.freezes.keys().map(Frozen::Freeze))
+}
+
+/// One thing that freezes a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Frozen<'a> {
+    /// A window of a profile.
+    Window(&'a Ident, &'a Ident),
+    /// A freeze of the tenant.
+    Freeze(&'a Ident),
+}
+
+impl Frozen<'_> {
+    /// The operation takes this very thing away.
+    fn lifted_by(self, op: &Operation) -> bool {
+        match (self, op) {
+            (
+                Self::Window(p, w),
+                Operation::ProfileUnwindow { profile, window }
+                | Operation::ProfileWindow { profile, window, .. },
+            ) => (p, w) == (profile, window),
+            (Self::Freeze(f), Operation::FreezeClear { freeze }) => f == freeze,
+            _ => false,
+        }
+    }
+}
+
+/// Whether a freeze forbids an operation that loosens. A freeze does not keep itself: taking it away is forbidden by the
+/// others only; and opening break-glass is not forbidden, for that is what lifts it.
+pub fn forbids(log: &ControlState, node: &ControlState, op: &Operation) -> bool {
+    !matches!(op, Operation::BreakGlassOpen { .. }) && frozen_by(log, node).any(|f| !f.lifted_by(op))
+}
+
+/// Approvals by other persons that a loosening takes, where its requester opened break-glass alone `alone_today` times
+/// already.
+pub fn approvals(op: &Operation, log: &ControlState, node: &ControlState, alone_today: u64) -> u64 {
+    let alone = || profile(node, name_of(log)).is_some_and(|p| p.break_glass_alone);
+    if matches!(op, Operation::BreakGlassOpen { .. }) && alone() && alone_today < ALONE_A_DAY {
+        return 0;
+    }
+    op.approvals()
+}
+
+/// How often a person opened break-glass alone in a log on the day of a receipt time.
+pub fn alone_on_day(log: &ControlState, person: PersonId, time_us: u64) -> u64 {
+    let today = |t: &&u64| **t / DAY_US == time_us / DAY_US;
+    log.opened_alone.get(&person).map_or(0, |times| times.iter().filter(today).count() as u64)
+}
