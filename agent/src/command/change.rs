@@ -366,13 +366,6 @@ impl Pending {
         {
             reasons.add(r);
         }
-        // Asked again: the bundle may have changed while the proposal waited.
-        if let Some(r) = outage_denies(&c.operation, ChangeClass::Loosen, judge.outage)
-            .filter(|r| *r != Reason::SignerUnavailable)
-            .or_else(|| policy_denies(live, st, judge, &c.operation))
-        {
-            reasons.add(r);
-        }
         if self.approvers.needed < freeze::approvals(&c.operation, &live.control, judge) {
             reasons.add(Reason::RoleMissing);
         }
@@ -382,6 +375,14 @@ impl Pending {
             reasons.add(Reason::Frozen);
         }
         for r in self.approvers.objections(self.signed.person, self.tenant, judge.node).iter() {
+            reasons.add(r);
+        }
+        // Asked again, of what nothing else stands against: the bundle may have changed while the proposal waited.
+        if reasons.is_empty()
+            && let Some(r) = outage_denies(&c.operation, ChangeClass::Loosen, judge.outage)
+                .filter(|r| *r != Reason::SignerUnavailable)
+                .or_else(|| policy_denies(live, st, judge, &c.operation))
+        {
             reasons.add(r);
         }
         if !reasons.is_empty() {
