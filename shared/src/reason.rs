@@ -118,7 +118,7 @@ reasons! {
     /// The ramp was rolled back from there by what was seen, and nobody has overridden that.
     RevisionBad = "revision_bad", 409, "Find out why it was rolled back; then: conductor ramp override.";
     /// A freeze is on: nothing is loosened, and nothing is done that cannot be taken back.
-    Frozen = "frozen", 403, "Wait for its end (GET /v1/freezes), or open break-glass with a second person.";
+    Frozen = "frozen", 403, "Wait for its end (conductor freeze show), or open break-glass with a second person (conductor breakglass open).";
     /// There are as many profiles, windows or freezes as there may be.
     FreezesTooMany = "freezes_too_many", 409, "Remove one first.";
     /// The agent is stopping.

@@ -8,6 +8,7 @@ pub mod args;
 pub mod change;
 pub mod context;
 pub mod control;
+pub mod freezes;
 pub mod incidents;
 pub mod operators;
 pub mod output;
@@ -58,6 +59,9 @@ pub async fn run(context: &Context, command: Command) -> Result<Output, CliError
         Command::Peer(c) => operators::peer(context, c).await,
         Command::Operator(c) => operators::operator(context, c).await,
         Command::Approval(c) => operators::approval(context, c).await,
+        Command::Profile(c) => freezes::profile(context, c).await,
+        Command::Freeze(c) => freezes::freeze(context, c).await,
+        Command::Breakglass(c) => freezes::break_glass(context, c).await,
         Command::Policy(c) => policy::policy(context, c).await,
         Command::Receipts(c) => receipts::receipts(context, c).await,
         Command::Checkpoint(c) => receipts::checkpoint(context, c).await,

@@ -113,6 +113,15 @@ pub enum Command {
     /// What waits for a second person: list, show, give, refuse
     #[command(subcommand)]
     Approval(ApprovalCommand),
+    /// Policy profiles: freeze windows, break-glass, what holds while policy is out
+    #[command(subcommand)]
+    Profile(ProfileCommand),
+    /// Freezes: what is frozen, freeze a tenant on the spot
+    #[command(subcommand)]
+    Freeze(FreezeCommand),
+    /// Break-glass: lift the freezes of one tenant for a while
+    #[command(subcommand)]
+    Breakglass(BreakGlassCommand),
     /// Policy bundles: build, sign, test, load, explain
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -531,6 +540,124 @@ pub enum OperatorCommand {
         /// Minisign key id, 16 hex digits
         #[arg(value_parser = key_id)]
         key: String,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+/// `conductor profile`
+#[derive(Debug, Subcommand)]
+pub enum ProfileCommand {
+    /// Profiles with their windows, and when each opens or closes next
+    List,
+    /// Make a profile
+    Create {
+        /// Its name
+        profile: Ident,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Set break_glass_alone, policy_outage or last_known_s; what loosens takes a second person
+    Set {
+        /// Its name
+        profile: Ident,
+        /// Setting
+        setting: String,
+        /// Value
+        value: String,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Add a freeze window; over another of that name it takes a second person
+    Window {
+        /// Name of the profile
+        profile: Ident,
+        /// Name of the window
+        window: Ident,
+        /// When, as in "weekly fri 18:00 for 62h00m Europe/Berlin" or "once 2026-12-19T00:00:00Z to 2027-01-04T06:00:00Z"
+        when: String,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Take a freeze window away; takes a second person
+    Unwindow {
+        /// Name of the profile
+        profile: Ident,
+        /// Name of the window
+        window: Ident,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Put a tenant under a profile; takes a second person
+    Assign {
+        /// Display id or uid of the tenant
+        tenant: TenantName,
+        /// Name of the profile
+        profile: Ident,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+/// `conductor freeze`
+#[derive(Debug, Subcommand)]
+pub enum FreezeCommand {
+    /// What is frozen, by what and until when; the next start and end of each window
+    Show,
+    /// Freeze a tenant now
+    Set {
+        /// Display id or uid of the tenant
+        tenant: TenantName,
+        /// Name of the freeze
+        #[arg(long, default_value_t = super::freezes::now())]
+        name: Ident,
+        /// It ends by itself after this many minutes; otherwise somebody has to clear it
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=525_600))]
+        minutes: Option<u64>,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Lift it; takes a second person
+    Clear {
+        /// Display id or uid of the tenant
+        tenant: TenantName,
+        /// Name of the freeze
+        #[arg(long, default_value_t = super::freezes::now())]
+        name: Ident,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+/// `conductor breakglass`
+#[derive(Debug, Subcommand)]
+pub enum BreakGlassCommand {
+    /// Lift the freezes of a tenant, or with "node" of the node's own log; takes a second person
+    Open {
+        /// Display id or uid of the tenant; "node" for the node's own log
+        tenant: TenantName,
+        /// What it is for, as in INC-7
+        #[arg(long)]
+        ticket: String,
+        /// How long
+        #[arg(long, value_parser = clap::value_parser!(u64).range(1..=60))]
+        minutes: u64,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Let the freezes hold again
+    Close {
+        /// Display id or uid of the tenant; "node" for the node's own log
+        tenant: TenantName,
         /// How.
         #[command(flatten)]
         change: ChangeArgs,

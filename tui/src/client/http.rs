@@ -7,7 +7,7 @@ use super::endpoint::Endpoint;
 use super::error::ClientError;
 use super::tls;
 use conductor_shared::http::{
-    BundleFiles, BundleKept, Challenge, CommandOutcome, Consistency, ExplainRequest, Explanation,
+    BundleFiles, BundleKept, Challenge, CommandOutcome, Consistency, ExplainRequest, Explanation, FreezeList,
     IncidentList, LogHead, NodeInfo, PolicyShown, Preview, PreviewRequest, Problem, ReceiptBundle,
     ReceiptPage, RequestList, SessionOpened, SignedText, SloList, TenantDetail, TenantList, Timeline, Totals,
 };
@@ -127,6 +127,11 @@ impl Agent {
     /// `GET /v1/approvals`
     pub async fn approvals(&self, bearer: &Bearer) -> Result<RequestList, ClientError> {
         self.json(Call::get("approval_list", "/v1/approvals", bearer)).await
+    }
+
+    /// `GET /v1/freezes`
+    pub async fn freezes(&self, bearer: &Bearer) -> Result<FreezeList, ClientError> {
+        self.json(Call::get("freeze_list", "/v1/freezes", bearer)).await
     }
 
     /// `GET /v1/policy`
