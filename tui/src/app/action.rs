@@ -127,7 +127,7 @@ impl ConfirmedAction {
 pub(crate) fn direction(state: Option<&ControlState>, op: &Operation) -> ChangeClass {
     match (state, op) {
         (Some(s), op) => of_change(s, &s.after(op)),
-        (None, Operation::KillSet { drain: false, .. }) => ChangeClass::Tighten,
+        (None, Operation::KillSet { drain: false, .. } | Operation::FreezeSet { .. }) => ChangeClass::Tighten,
         (None, _) => ChangeClass::Loosen,
     }
 }
@@ -148,6 +148,12 @@ pub(crate) fn sentence(op: &Operation) -> String {
             format!("Drain {selector}: deny new runs, let open runs finish")
         }
         Operation::KillClear { selector } => format!("Lift the kill switch {selector}"),
+        Operation::FreezeSet { freeze, until_us: None } => {
+            format!("Freeze ({freeze}): loosen nothing until somebody lifts it")
+        }
+        Operation::FreezeSet { freeze, until_us: Some(us) } => {
+            format!("Freeze ({freeze}): loosen nothing until {}Z", crate::view::format::clock(*us))
+        }
         other => format!("{} {}", other.name(), other.object()),
     }
 }

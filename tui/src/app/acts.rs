@@ -7,6 +7,7 @@ use super::keys::Act;
 use super::model::{Key, Model};
 use conductor_shared::command::Operation;
 use conductor_shared::fact::ChangeClass;
+use conductor_shared::ids::Ident;
 use conductor_shared::ramp::{FULL, Selector, parse_percent, percent};
 use crossterm::event::KeyEvent;
 
@@ -14,6 +15,8 @@ use crossterm::event::KeyEvent;
 const ROLLBACK: &str = "ramp rolled back from the console";
 const KILL: &str = "killed from the console";
 const DRAIN: &str = "drained from the console";
+const FREEZE: &str = "frozen from the console";
+const HOUR_US: u64 = 3_600_000_000;
 
 /// Begins an act on a target.
 pub(crate) fn begin(m: &mut Model, target: Target, act: Act) {
@@ -24,6 +27,7 @@ pub(crate) fn begin(m: &mut Model, target: Target, act: Act) {
         Act::Rollback => rollback(m, &target),
         Act::Kill => kill(m, &target, false),
         Act::Drain => kill(m, &target, true),
+        Act::Freeze => freeze(m, &target),
         Act::SetRamp => ramp_form(m, target),
         Act::LiftKill => lift(m, target),
         _ => {}
@@ -93,6 +97,21 @@ fn kill(m: &mut Model, target: &Target, drain: bool) {
     if choices.is_empty() {
         m.say(format!("{} is killed already, or its state is not here yet.", target.name));
         return;
+    }
+    confirm(m, choices);
+}
+
+/// Until somebody lifts it, or for a while: the first choice is the safest.
+fn freeze(m: &mut Model, target: &Target) {
+    let Some(at) = m.agent_of(target.key).map(|a| a.time_us(m.now)) else { return };
+    let Ok(name) = Ident::new("now") else { return };
+    let ends = [None, Some(at.saturating_add(HOUR_US)), Some(at.saturating_add(24 * HOUR_US))];
+    let mut choices = vec![];
+    for until_us in ends {
+        let op = Operation::FreezeSet { freeze: name.clone(), until_us };
+        if direction(m.state(target.key), &op) == ChangeClass::Tighten {
+            choices.extend(compose(m, target, op, None, FREEZE));
+        }
     }
     confirm(m, choices);
 }

@@ -221,6 +221,7 @@ fn command(m: &mut Model, c: Command, arg: &str, out: &mut Vec<Effect>) -> Resul
         Command::Rollback => act_on(m, arg, Act::Rollback)?,
         Command::Kill => act_on(m, arg, Act::Kill)?,
         Command::Drain => act_on(m, arg, Act::Drain)?,
+        Command::Freeze => act_on(m, arg, Act::Freeze)?,
         Command::Ramp => act_on(m, arg, Act::SetRamp)?,
         Command::Unkill => act_on(m, arg, Act::LiftKill)?,
         #[cfg(debug_assertions)]

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Rollback,
     Kill,
     Drain,
+    /// Freeze a tenant.
+    Freeze,
     Ramp,
     Unkill,
     #[cfg(debug_assertions)]
@@ -73,6 +75,7 @@ pub(crate) const COMMANDS: &[Entry] = &[
     e("rollback", "[name]", "roll a ramp back", Command::Rollback, true),
     e("kill", "[name]", "deny new runs and steps", Command::Kill, true),
     e("drain", "[name]", "deny new runs, let open runs finish", Command::Drain, true),
+    e("freeze", "[name]", "loosen nothing until somebody lifts it", Command::Freeze, true),
     e("ramp", "[name]", "set a ramp", Command::Ramp, true),
     e("unkill", "[name]", "lift a kill switch", Command::Unkill, true),
     #[cfg(debug_assertions)]
@@ -112,6 +115,7 @@ fn complete(m: &Model, text: &str) -> (String, Vec<(String, String)>) {
         | Command::Rollback
         | Command::Kill
         | Command::Drain
+        | Command::Freeze
         | Command::Ramp
         | Command::Unkill => {
             m.tenants.completions(arg, 8).into_iter().map(|n| (n, "tenant".to_owned())).collect()

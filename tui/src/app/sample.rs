@@ -19,7 +19,8 @@ use conductor_shared::ids::Origin;
 use conductor_shared::ids::{Ident, NodeId, TenantUid};
 use conductor_shared::ramp::Ramp;
 use conductor_shared::stream::{
-    FLAG_KILLED, FLAG_PENDING, FLAG_QUOTA, FLAG_RAMPED, NodeHealth, SignerState, Summary, VERSION,
+    FLAG_FROZEN, FLAG_KILLED, FLAG_PENDING, FLAG_QUOTA, FLAG_RAMPED, NodeHealth, SignerState, Summary,
+    VERSION,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -222,6 +223,7 @@ pub(crate) fn demo(look: Look, theme: ThemeName) -> Model {
                         (s.flags, s.ramp) = (FLAG_RAMPED | FLAG_PENDING, 1_000);
                         s.denied += 3 + slot % 4;
                     }
+                    [b'k', ..] => s.flags = FLAG_FROZEN,
                     [b'd', ..] => {
                         s.flags = FLAG_KILLED;
                         s.allowed = before.allowed;

@@ -6,7 +6,7 @@
 use super::spark::Spark;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::stream::{
-    FLAG_DRAINING, FLAG_KILLED, FLAG_NEWER, FLAG_PENDING, FLAG_QUOTA, FLAG_RAMPED, Summary,
+    FLAG_DRAINING, FLAG_FROZEN, FLAG_KILLED, FLAG_NEWER, FLAG_PENDING, FLAG_QUOTA, FLAG_RAMPED, Summary,
 };
 use std::collections::HashMap;
 
@@ -236,6 +236,7 @@ impl Tenants {
         words.iter().all(|w| match *w {
             "killed" => r.flag(FLAG_KILLED),
             "draining" => r.flag(FLAG_DRAINING),
+            "frozen" => r.flag(FLAG_FROZEN),
             "ramped" => r.flag(FLAG_RAMPED),
             "quota" => r.flag(FLAG_QUOTA),
             "newer" => r.flag(FLAG_NEWER),

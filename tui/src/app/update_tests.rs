@@ -47,7 +47,9 @@ fn preview() -> Preview {
 #[test]
 fn three_keys_tighten() {
     for place in ["", "enter", "l", "l enter", "1"] {
-        for (act, name) in [("! r", "ramp.cap"), ("! k", "kill.set"), ("! d", "kill.set")] {
+        for (act, name) in
+            [("! r", "ramp.cap"), ("! k", "kill.set"), ("! d", "kill.set"), ("! f", "freeze.set")]
+        {
             let mut m = demo();
             keys(&mut m, place);
             assert!(sent(&keys(&mut m, act)).is_none(), "not before it is confirmed");
@@ -124,7 +126,7 @@ fn direction_decides() {
 fn read_only_reaches_nothing() {
     let mut m = demo();
     m.read_only = true;
-    keys(&mut m, "! k enter : k i l l enter");
+    keys(&mut m, "! k enter ! f enter : k i l l enter");
     assert!(!m.layers.iter().any(|l| matches!(l, Layer::Confirm(_) | Layer::Menu(_) | Layer::Waiting(_))));
     let mut p = crate::app::palette::Palette::new();
     p.input.set("kill acme");

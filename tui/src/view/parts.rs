@@ -4,7 +4,7 @@ use super::format::fit;
 use super::theme::{Look, Tone};
 use crate::app::tenants::Row;
 use conductor_shared::stream::{
-    FLAG_DRAINING, FLAG_KILLED, FLAG_NEWER, FLAG_PENDING, FLAG_QUOTA, FLAG_RAMPED,
+    FLAG_DRAINING, FLAG_FROZEN, FLAG_KILLED, FLAG_NEWER, FLAG_PENDING, FLAG_QUOTA, FLAG_RAMPED,
 };
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -61,6 +61,8 @@ pub(crate) fn state(look: Look, r: &Row) -> (&'static str, &'static str, Tone) {
         (look.warn(), "killed", Tone::Warn)
     } else if r.flag(FLAG_QUOTA) {
         (look.warn(), "quota", Tone::Warn)
+    } else if r.flag(FLAG_FROZEN) {
+        (look.note(), "frozen", Tone::Accent)
     } else if r.flag(FLAG_PENDING) {
         (look.note(), "pending", Tone::Accent)
     } else if r.flag(FLAG_NEWER) {
