@@ -80,6 +80,13 @@ impl Memo {
         all.get(&tenant).and_then(|t| t.get(digest)).map_or(Look::Down, |k| fallback(k, mono, last))
     }
 
+    /// An engine answered it so lately that there is nothing to ask.
+    pub(super) fn is_fresh(&self, tenant: TenantUid, digest: &[u8; 32], mono: Micros) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get(&tenant).and_then(|t| t.get(digest));
+        known.is_some_and(|k| k.failed.is_none() && k.verdict.is_some_and(|(_, at)| mono < at + FRESH_US))
+    }
+
     /// An engine answered, or erred.
     pub(super) fn note(&self, tenant: TenantUid, digest: [u8; 32], verdict: Option<bool>, mono: Micros) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -117,6 +124,8 @@ mod tests {
         m.note(T, [1; 32], Some(true), 100);
         m.note(T, [2; 32], Some(false), 100);
         let last = |d: u8, mono, l| m.last_known(T, &[d; 32], mono, l);
+        assert!(m.is_fresh(T, &[1; 32], 99 + FRESH_US) && !m.is_fresh(T, &[1; 32], 100 + FRESH_US));
+        assert!(!m.is_fresh(T, &[3; 32], 101));
         assert_eq!(last(1, 100 + 60 * SECOND, Some(60 * SECOND)), Look::LastKnown);
         assert_eq!(last(1, 101 + 60 * SECOND, Some(60 * SECOND)), Look::Down);
         assert_eq!(last(1, 101, None), Look::Down, "the profile says deny");

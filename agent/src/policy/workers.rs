@@ -18,9 +18,10 @@ use tokio::sync::oneshot;
 /// Threads.
 const THREADS: usize = 2;
 /// Questions that may wait.
-const QUEUE: usize = 1_024;
-/// Questions of one tenant that may wait.
-const EACH: usize = 64;
+const QUEUE: usize = 8_192;
+/// Questions of one tenant that may wait: as many as requests before the writer. When a bundle is new all ask the same,
+/// and the first answer serves them all.
+const EACH: usize = crate::writer::queue::QUEUE;
 /// The engine is probed this often, and this often while it does not answer, microseconds.
 const PROBE_UP_US: u64 = 10 * SECOND;
 const PROBE_DOWN_US: u64 = SECOND;
@@ -126,7 +127,12 @@ fn run(policy: &Weak<Policy>, jobs: &Receiver<Job>, queues: &Queues, probes: boo
             }
         }
         let Some(Job { question, then }) = job else { continue };
-        policy.answer(&mut own, &question);
+        // Of many that asked the same the first answer serves all. A command is always asked about: it must find out
+        // when the engine is gone.
+        let again = matches!(then, Then::Again(_));
+        if !(again && policy.known(&question)) {
+            policy.answer(&mut own, &question);
+        }
         policy.workers.give_place(question.tenant);
         match then {
             Then::Nothing => {}
@@ -150,6 +156,10 @@ impl Policy {
             tracing::warn!("policy: {t}");
         }
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    fn known(&self, q: &Question) -> bool {
+        self.loaded.load().memo.is_fresh(q.tenant, &q.digest, self.clock.now().mono_us)
     }
 
     /// Asks, and remembers.

@@ -127,6 +127,7 @@ fn lanes(core: &Core) -> Vec<Lane> {
 pub(crate) fn admissions() -> f64 {
     let dir = tempfile::tempdir().expect("a folder");
     let core = Core::start(dir.path(), 100);
+    core.lift();
     let mut of = lanes(&core);
     let mut each = vec![];
     for _ in 0..ROUNDS {

@@ -2,7 +2,7 @@
 
 use conductor_agent::clock::RealClock;
 use conductor_agent::init::{Beginning, init};
-use conductor_agent::policy::Policy;
+use conductor_agent::policy::{Policy, Question, about_command};
 use conductor_agent::random::OsRandom;
 use conductor_agent::scope::TenantScope;
 use conductor_agent::store::SpaceLimits;
@@ -15,6 +15,7 @@ use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::clock::Clock;
 use conductor_shared::command::{Audience, Command, Operation};
 use conductor_shared::ids::{CommandId, Ident, TenantUid};
+use conductor_shared::policy::Freeze;
 use conductor_shared::quota::QuotaKind;
 use conductor_shared::shown::Text;
 use conductor_shared::stream::SignerState;
@@ -31,6 +32,7 @@ pub(crate) struct Core {
     pub tenants: Vec<TenantUid>,
     pub signing: Arc<Signing>,
     clock: Arc<RealClock>,
+    policy: Arc<Policy>,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
@@ -107,6 +109,7 @@ impl Core {
     fn open(dir: &Path, board: Arc<Board>, clock: Arc<RealClock>, signer: minisign::KeyPair) -> Self {
         let queues = Arc::new(Queues::default());
         let (parts, jobs) = parts(dir, &board, &queues, &clock);
+        let policy = Arc::clone(&parts.policy);
         let writer = Writer::open(parts).expect("opens");
         board.set_signer(SignerState::Up, "");
         let (told, signing) = (Arc::clone(&queues), Arc::new(Signing::default()));
@@ -140,7 +143,7 @@ impl Core {
                 }
             }),
         ];
-        Self { queues, board, tenants: vec![], signing, clock, threads }
+        Self { queues, board, tenants: vec![], signing, clock, policy, threads }
     }
 
     fn create(&mut self, tenants: usize) {
@@ -174,12 +177,17 @@ impl Core {
                 set(QuotaKind::ReceiptBacklog),
             ]
         };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let mut number = 0u128;
         for chunk in self.tenants.chunks(60) {
             for op in ops() {
                 let mut waiting = vec![];
                 for t in chunk {
                     let shared = self.board.get(*t).expect("a tenant");
+                    // As the API does: the writer does not wait for engines.
+                    let freeze = Freeze { active: false, break_glass: false };
+                    let input = about_command(op.name(), false, (shared.name.as_str(), "default"), freeze);
+                    runtime.block_on(self.policy.prepare(Question::of(*t, &input)));
                     let base = Some(shared.view.load().control.object_digest(&op));
                     let now = self.clock.now().wall_us;
                     number += 1;
