@@ -57,6 +57,7 @@ demo: build
 test:
 	@scripts/setup.sh test
 	@$(READY) cargo build --workspace --locked --bins --tests
+	@sync # a build's gigabytes on their way to the disk would hold up every fsync of the tests
 	@$(READY) CONDUCTOR_BIN_DIR='$(CARGO_TARGET_DIR)/debug' cargo test --workspace --locked $(ARGS)
 
 bench:

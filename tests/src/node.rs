@@ -338,12 +338,22 @@ impl Node {
         self.operator().post("/v1/commands", &self.signed(&command.text()))
     }
 
-    /// A command that must take effect.
+    /// A command that must take effect, on the way to what a test is about. A signer that is held up by a busy disk
+    /// denies it with a time to come back after; as a client should, it comes back, with a new command.
     #[allow(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     pub fn command(&self, tenant: TenantUid, op: Operation) -> Value {
-        let a = self.send(&self.compose(tenant, op.clone()));
-        assert_eq!(a.json()["status"], "effective", "{op:?}: {}", String::from_utf8_lossy(&a.body));
-        a.json()
+        let begun = Instant::now();
+        loop {
+            let a = self.send(&self.compose(tenant, op.clone()));
+            let v = a.json();
+            let held_up = v["reasons"] == json!(["signer_unavailable"]) && v["retry_after_us"].is_u64();
+            if held_up && begun.elapsed() < Duration::from_secs(40) {
+                std::thread::sleep(Duration::from_secs(1));
+                continue;
+            }
+            assert_eq!(v["status"], "effective", "{op:?}: {}\n{}", String::from_utf8_lossy(&a.body), self.log());
+            return v;
+        }
     }
 
     /// A tenant with a token and a workflow `etl`.
