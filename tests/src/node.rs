@@ -351,7 +351,13 @@ impl Node {
                 std::thread::sleep(Duration::from_secs(1));
                 continue;
             }
-            assert_eq!(v["status"], "effective", "{op:?}: {}\n{}", String::from_utf8_lossy(&a.body), self.log());
+            assert_eq!(
+                v["status"],
+                "effective",
+                "{op:?}: {}\n{}",
+                String::from_utf8_lossy(&a.body),
+                self.log()
+            );
             return v;
         }
     }
