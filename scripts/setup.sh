@@ -53,6 +53,10 @@ if wanted_for demo test; then
   have tmux || package tmux "a real terminal for the console, driven by scripts"
   have python3 || package python3 "helpers of the demo and of the end-to-end tests"
 fi
+if wanted_for test; then
+  [ -n "$(ls /usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null)" ] \
+    || package libfaketime "moves the wall clock of a real agent in the tests"
+fi
 if wanted_for test bench; then
   have go || have curl || package curl "fetches the Go compiler that builds OPA, a peer of the policy tests"
 fi

@@ -57,6 +57,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
             every_us: config.slo.evaluate_ms * 1_000,
             bake_us: config.slo.bake_seconds * SECOND,
         },
+        clock_tolerance_us: config.clock.tolerance_ms * 1_000,
         clock: Arc::clone(&clock),
         random: Arc::clone(&random),
         queues: Arc::clone(&queues),
@@ -74,7 +75,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let client = SignerClient::new(&config.signer.socket, pinned, config.signer.uid);
     let signing = {
         let (queues, board) = (Arc::clone(&queues), Arc::clone(&board));
-        std::thread::spawn(move || crate::checkpoints::run(&client, &jobs, &queues, &board))
+        std::thread::spawn(move || crate::checkpoints::run(client, &jobs, &queues, &board))
     };
     let (stop, stopping) = watch::channel(false);
     let api = Arc::new(Api {

@@ -24,13 +24,23 @@ const PROBE_DOWN: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs until the committer and the writer are gone.
-pub fn run(client: &SignerClient, jobs: &Receiver<CheckpointJob>, queues: &Arc<Queues>, board: &Arc<Board>) {
-    probe(client, queues, board);
+pub fn run(
+    mut client: SignerClient,
+    jobs: &Receiver<CheckpointJob>,
+    queues: &Arc<Queues>,
+    board: &Arc<Board>,
+) {
+    probe(&client, queues, board);
     loop {
         let wait = if board.signer().0 == SignerState::Up { PROBE_UP } else { PROBE_DOWN };
-        match jobs.recv_timeout(wait) {
+        let job = jobs.recv_timeout(wait);
+        // The signer may have been replaced meanwhile.
+        if let Some(key) = board.node().and_then(|n| n.view.load().control.signer_key.clone()) {
+            client.expect(&key);
+        }
+        match job {
             Ok(job) => {
-                let done = sign(client, &job);
+                let done = sign(&client, &job);
                 let failed = done.is_err();
                 let list = match done {
                     Ok((signed, refused)) => {
@@ -49,9 +59,9 @@ pub fn run(client: &SignerClient, jobs: &Receiver<CheckpointJob>, queues: &Arc<Q
                 if failed {
                     std::thread::sleep(PAUSE);
                 }
-                tell(queues, Ask::Signed(list));
+                tell(queues, Ask::Signed(client.public_key().to_owned(), list));
             }
-            Err(RecvTimeoutError::Timeout) => probe(client, queues, board),
+            Err(RecvTimeoutError::Timeout) => probe(&client, queues, board),
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }

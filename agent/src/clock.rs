@@ -2,7 +2,7 @@
 
 use conductor_shared::clock::{Clock, Micros, Now};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The machine's clocks.
 pub struct RealClock {
@@ -19,11 +19,24 @@ impl Default for RealClock {
 impl Clock for RealClock {
     #[allow(clippy::disallowed_methods)] // this is the clock
     fn now(&self) -> Now {
+        let micros = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
+        // A thread that was held up between the two readings must not make it look as if the wall clock had stepped.
+        let mut before = self.begun.elapsed();
+        for _ in 0..8 {
+            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let after = self.begun.elapsed();
+            if after.saturating_sub(before) < TOGETHER {
+                return Now { wall_us: micros(wall), mono_us: micros(after) };
+            }
+            before = after;
+        }
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let micros = |d: std::time::Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
-        Now { wall_us: micros(wall), mono_us: micros(self.begun.elapsed()) }
+        Now { wall_us: micros(wall), mono_us: micros(before) }
     }
 }
+
+/// Readings that are no further apart belong together.
+const TOGETHER: Duration = Duration::from_millis(10);
 
 /// A clock that stands until it is moved.
 pub struct StillClock {

@@ -17,7 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::checkpoint::{key_id, verify_minisign};
 use conductor_shared::command::{Audience, Command, CommandError, MAX_LIFE_US, MAX_TEXT, Operation};
-use conductor_shared::fold::{ControlState, command_key};
+use conductor_shared::fold::{CLOCK, ControlState, command_key};
 use conductor_shared::http::SignedText;
 use conductor_shared::ids::{NodeId, PersonId, TenantUid, hex};
 use conductor_shared::operator::{Approval, OperatorKey, key_statement};
@@ -121,6 +121,8 @@ pub fn role(op: &Operation) -> &'static str {
         | Operation::OperatorRevoke { .. }
         | Operation::PolicyTrust { .. }
         | Operation::PolicyLoad { .. }
+        | Operation::TimeConfirm { .. }
+        | Operation::SignerReplace { .. }
         | Operation::TenantCreate { .. }
         | Operation::ProfileCreate { .. }
         | Operation::ProfileSet { .. }
@@ -208,6 +210,20 @@ pub fn objections(
         }
         Operation::RampOverride { selector } if !log.bad.contains_key(selector) => {
             reasons.add(Reason::ObjectUnknown);
+        }
+        Operation::TimeConfirm { incident, .. }
+            if log.incidents.get(&hex(incident)).is_none_or(|i| i.cause.as_str() != CLOCK) =>
+        {
+            reasons.add(Reason::ObjectUnknown);
+        }
+        // One purpose a key, and a key that was replaced stays replaced.
+        Operation::SignerReplace { public_key } => {
+            let id = key_id(public_key);
+            let policys = log.policy_key.as_deref().and_then(key_id);
+            let signers = log.signer_key.as_deref().and_then(key_id);
+            if id.as_ref().is_none_or(|id| log.operators.contains_key(id)) || policys == id || signers == id {
+                reasons.add(Reason::ObjectExists);
+            }
         }
         Operation::IncidentAck { incident, .. } | Operation::IncidentClose { incident, .. }
             if !log.incidents.contains_key(&hex(incident)) =>

@@ -44,6 +44,24 @@ pub struct Config {
     /// The watch over ramps.
     #[serde(default)]
     pub slo: SloConfig,
+    /// The watch over the wall clock.
+    #[serde(default)]
+    pub clock: ClockConfig,
+}
+
+/// When a wall clock is doubted.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClockConfig {
+    /// Milliseconds that it may be stepped by. More opens an incident, and nothing is loosened until two admins confirm
+    /// the time.
+    pub tolerance_ms: u64,
+}
+
+impl Default for ClockConfig {
+    fn default() -> Self {
+        Self { tolerance_ms: 2_000 }
+    }
 }
 
 /// The engine that is built in, unless an OPA server is named.
@@ -191,6 +209,9 @@ impl Config {
                 "slo",
                 "expected evaluate_ms of 100 to 60000 and bake_seconds of at most 2592000",
             ));
+        }
+        if !(100..=60_000).contains(&c.clock.tolerance_ms) {
+            return Err(wrong("clock", "expected a tolerance_ms of 100 to 60000"));
         }
         c.listeners().map_err(|e| wrong("listen", &e))?;
         Ok(c)

@@ -158,6 +158,11 @@ impl Log {
         &self.frontier
     }
 
+    /// From here on no entry is given an earlier time.
+    pub fn not_before(&mut self, us: u64) {
+        self.last_us = self.last_us.max(us);
+    }
+
     /// Time of the newest entry.
     pub fn last_us(&self) -> u64 {
         self.last_us

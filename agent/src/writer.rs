@@ -5,6 +5,7 @@
 //! who waits is denied, the store is closed, opened and folded anew, and only then decisions go on.
 
 pub mod ask;
+mod clock;
 pub mod commit;
 pub mod denials;
 mod freeze;
@@ -30,7 +31,7 @@ use crate::store::{FamilyId, Row, SpaceLimits, Store, StoreError};
 use ask::{Ask, Denial};
 use commit::{Answer, Commit, Committer};
 use conductor_shared::class::Outage;
-use conductor_shared::clock::{Clock, Micros, SECOND};
+use conductor_shared::clock::{Clock, Drift, Micros, SECOND};
 use conductor_shared::fact::{Fact, LogOpened, RequestDenied, TenantCreated};
 use conductor_shared::ids::{Ident, NodeId, TenantUid};
 use conductor_shared::reason::Reason;
@@ -74,6 +75,8 @@ pub struct Parts {
     pub tighten: TightenLimit,
     /// How often ramps are judged.
     pub slo: slo::Pace,
+    /// A wall clock that was stepped further is doubted.
+    pub clock_tolerance_us: Micros,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -118,6 +121,8 @@ struct Open {
     partitions: HashMap<TenantUid, Live>,
     /// Freeze windows that were open when partitions were last marked.
     marked: BTreeMap<Ident, BTreeMap<Ident, Option<u64>>>,
+    /// Whose signatures count.
+    signer_key: Option<String>,
     node_seq: u64,
     committer: Committer,
 }
@@ -129,6 +134,8 @@ pub struct Writer {
     proposals: Proposals,
     last_slow_tick: Micros,
     judging: slo::Judging,
+    /// Holds the wall clock against the monotonic one.
+    drift: Drift,
     space: crate::store::Space,
     retry_at: Micros,
     /// When a freeze window opens or closes next.
@@ -141,12 +148,14 @@ pub struct Writer {
 impl Writer {
     /// Opens store and key store and reads everything back. Nothing is written before this succeeded.
     pub fn open(parts: Parts) -> Result<Self, OpenError> {
+        let drift = Drift::begin(parts.clock.now());
         let mut w = Self {
             parts,
             open: None,
             proposals: Proposals::default(),
             last_slow_tick: 0,
             judging: slo::Judging::default(),
+            drift,
             space: crate::store::Space::Ample,
             retry_at: 0,
             calendar: freeze::Calendar::default(),
@@ -176,6 +185,7 @@ impl Writer {
             p.policy.keep(bundle);
         }
         p.policy.follow(&node.control);
+        let signer_key = node.control.signer_key.clone();
         partitions.insert(TenantUid::NODE, node);
         for (tenant, live) in &partitions {
             let (known, found) = (self.floor.get(tenant).copied().unwrap_or(0), live.log.size());
@@ -199,7 +209,8 @@ impl Writer {
         self.space = store.space();
         self.calendar = freeze::Calendar::default();
         let marked = BTreeMap::new();
-        self.open = Some(Open { tighten: p.tighten, store, keys, partitions, marked, node_seq, committer });
+        let tighten = p.tighten;
+        self.open = Some(Open { tighten, store, keys, partitions, marked, signer_key, node_seq, committer });
         self.after_open()
     }
 
@@ -208,6 +219,7 @@ impl Writer {
         let boot = self.parts.board.boot;
         let Some(mut st) = self.stage() else { return Ok(()) };
         let Some(open) = &mut self.open else { return Ok(()) };
+        clock::at_start(open, &mut st, self.parts.clock_tolerance_us)?;
         let mut answers = Vec::new();
         let mut runs = 0;
         for live in open.partitions.values_mut() {
@@ -265,11 +277,18 @@ impl Writer {
     fn pass(&mut self, asks: Vec<Ask>) {
         let Some(mut st) = self.stage() else { return };
         let mut answers = Vec::with_capacity(asks.len());
+        if let Err(e) = self.watch_clock(&mut st) {
+            tracing::error!("{e}");
+            asks.into_iter().for_each(|a| refuse(a, Reason::StoreUnavailable));
+            self.fail(&e);
+            return;
+        }
         for ask in asks {
             let changes = ask.changes();
             let done = self.one(&mut st, ask, &mut answers);
             if changes {
                 self.follow_policy(&mut st);
+                self.follow_signer();
             }
             if let Err(e) = done {
                 // What is staged may be half of something: none of it is written.
@@ -346,7 +365,7 @@ impl Writer {
             }
             Ask::Command(signed, reply) => return self.command(st, signed, reply, answers),
             Ask::Approval(a, reply) => return self.approval(st, &a, reply, answers),
-            Ask::Signed(list) => return self.signed(st, list, answers),
+            Ask::Signed(key, list) => return self.signed(st, &key, list, answers),
             Ask::RolledBack(id, detail) => self.rolled_back(st, id, &detail)?,
             Ask::SignerChanged => {}
             Ask::Bundle(bundle, reply) => {
@@ -377,6 +396,16 @@ impl Writer {
         if let Some(node) = self.open.as_ref().and_then(|o| o.partitions.get(&TenantUid::NODE)) {
             self.parts.policy.follow(&node.control);
             st.policy = self.parts.policy.version();
+        }
+    }
+
+    /// Another signer knows no log yet: it is asked about every one, changed or not.
+    fn follow_signer(&mut self) {
+        let Some(open) = &mut self.open else { return };
+        let now = open.partitions.get(&TenantUid::NODE).and_then(|n| n.control.signer_key.clone());
+        if open.signer_key != now {
+            open.signer_key = now;
+            open.partitions.values_mut().for_each(|l| l.unproved = true);
         }
     }
 
@@ -592,6 +621,6 @@ pub(crate) fn refuse(ask: Ask, reason: Reason) {
         Ask::CreateTenants(_, reply) | Ask::Bundle(_, reply) => {
             drop(reply.send(Err(reason.meaning().to_owned())));
         }
-        Ask::Signed(_) | Ask::RolledBack(..) | Ask::SignerChanged => {}
+        Ask::Signed(..) | Ask::RolledBack(..) | Ask::SignerChanged => {}
     }
 }

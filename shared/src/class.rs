@@ -176,6 +176,7 @@ fn looser(before: &ControlState, after: &ControlState) -> bool {
         || after.policy_key != before.policy_key
         || after.policy != before.policy
         || looser_in_freezes(before, after)
+        || (before.clock_doubted() && !after.clock_doubted())
         || (before.bootstrap_closed && !after.bootstrap_closed)
         // A plan authorises raising: a new or another one loosens, whatever its first step is.
         || after.plans.iter().any(|(s, p)| before.plans.get(s) != Some(p))
@@ -315,6 +316,8 @@ mod tests {
                 .prop_map(|(selector, p)| Operation::PlanSet { selector, plan: p.parse().unwrap() }),
             selectors().prop_map(|selector| Operation::PlanStop { selector }),
             selectors().prop_map(|selector| Operation::RampOverride { selector }),
+            (0u8..3).prop_map(|n| Operation::TimeConfirm { incident: [n; 16], now_us: 1 }),
+            (0u8..3).prop_map(|k| Operation::SignerReplace { public_key: public_key(k) }),
             (0u8..3).prop_map(|n| Operation::IncidentClose {
                 incident: [n; 16],
                 comment: crate::shown::Text::new("over")
@@ -370,6 +373,13 @@ mod tests {
             for op in &start { s = s.after(op); }
             // Facts of the agent, and no operation, say from where something was rolled back.
             s.bad.insert("*/etl".parse().unwrap(), 2_500);
+            // Nor that the clock was stepped.
+            let incident = crate::fact::IncidentOpened {
+                incident: [1; 16],
+                cause: Ident::new(crate::fold::CLOCK).unwrap(),
+                detail: crate::shown::Text::new("stepped"),
+            };
+            s.apply(crate::fold::At { index: 9, time_us: 9 }, &crate::fact::ControlFact::IncidentOpened(incident));
             let first = s.clone();
             for op in &ops {
                 let next = s.after(op);
@@ -390,6 +400,8 @@ mod tests {
             prop_assert!(s.peers.is_subset(&first.peers));
             prop_assert_eq!(&s.policy_key, &first.policy_key);
             prop_assert_eq!(&s.policy, &first.policy);
+            prop_assert_eq!(&s.signer_key, &first.signer_key);
+            prop_assert!(s.clock_doubted());
             for (id, k) in s.operators.iter().filter(|(_, k)| k.live()) {
                 let before = &first.operators[id];
                 prop_assert!(before.live() && k.person == before.person && k.roles.is_subset(&before.roles));

@@ -224,6 +224,18 @@ pub enum Operation {
         /// How.
         comment: Text,
     },
+    /// Says that the node's clock is right, after it was stepped. Belongs to the node's log.
+    TimeConfirm {
+        /// The incident that the step opened.
+        incident: [u8; 16],
+        /// What the node's clock says, microseconds since the Unix epoch: this is what is confirmed.
+        now_us: u64,
+    },
+    /// Goes by another signer, whose predecessor is lost. Belongs to the node's log.
+    SignerReplace {
+        /// The new one's minisign public key, base64.
+        public_key: String,
+    },
     /// Creates a tenant. Belongs to the node's log.
     TenantCreate {
         /// Its random uid.
@@ -321,6 +333,8 @@ impl Operation {
                 | Self::OperatorRevoke { .. }
                 | Self::PolicyTrust { .. }
                 | Self::PolicyLoad { .. }
+                | Self::TimeConfirm { .. }
+                | Self::SignerReplace { .. }
                 | Self::TenantCreate { .. }
                 | Self::ProfileCreate { .. }
                 | Self::ProfileSet { .. }
@@ -349,6 +363,8 @@ impl Operation {
                 | Self::OperatorResume { .. }
                 | Self::PolicyTrust { .. }
                 | Self::PolicyLoad { .. }
+                | Self::TimeConfirm { .. }
+                | Self::SignerReplace { .. }
                 | Self::ProfileSet { .. }
                 | Self::ProfileWindow { .. }
                 | Self::ProfileUnwindow { .. }
@@ -389,6 +405,8 @@ impl Operation {
             Self::RampOverride { .. } => "ramp.override",
             Self::IncidentAck { .. } => "incident.ack",
             Self::IncidentClose { .. } => "incident.close",
+            Self::TimeConfirm { .. } => "time.confirm",
+            Self::SignerReplace { .. } => "signer.replace",
             Self::TenantCreate { .. } => "tenant.create",
             Self::ProfileCreate { .. } => "profile.create",
             Self::ProfileSet { .. } => "profile.set",
@@ -435,6 +453,8 @@ impl Operation {
             Self::IncidentAck { incident, .. } | Self::IncidentClose { incident, .. } => {
                 format!("incident {}", hex(incident))
             }
+            Self::TimeConfirm { .. } => "clock".to_owned(),
+            Self::SignerReplace { .. } => "signer key".to_owned(),
             Self::TenantCreate { tenant_uid, .. } => format!("tenant {tenant_uid}"),
             Self::ProfileCreate { profile } | Self::ProfileSet { profile, .. } => {
                 format!("profile {profile}")
@@ -495,7 +515,12 @@ impl Operation {
                 vec![("person", person.to_string())]
             }
             Self::OperatorRevoke { key } => vec![("key", key.clone())],
-            Self::PolicyTrust { public_key } => vec![("public_key", public_key.clone())],
+            Self::PolicyTrust { public_key } | Self::SignerReplace { public_key } => {
+                vec![("public_key", public_key.clone())]
+            }
+            Self::TimeConfirm { incident, now_us } => {
+                vec![("incident", hex(incident)), ("now_us", now_us.to_string())]
+            }
             Self::PolicyLoad { statement, signature } => vec![
                 ("revision", statement.revision.to_string()),
                 ("digest", hex(&statement.digest)),
@@ -637,6 +662,12 @@ impl Operation {
             "ramp.override" => Self::RampOverride { selector: sel()? },
             "incident.ack" => Self::IncidentAck { incident: unhex(arg(0)?)?, comment: comment(arg(1)?)? },
             "incident.close" => Self::IncidentClose { incident: unhex(arg(0)?)?, comment: comment(arg(1)?)? },
+            "time.confirm" => {
+                Self::TimeConfirm { incident: unhex(arg(0)?)?, now_us: parse_decimal(arg(1)?)? }
+            }
+            "signer.replace" => {
+                Self::SignerReplace { public_key: arg(0).filter(|k| key_id(k).is_some())?.to_owned() }
+            }
             "tenant.create" => Self::TenantCreate { tenant_uid: arg(0)?.parse().ok()?, tenant_id: ident(1)? },
             "profile.create" => Self::ProfileCreate { profile: ident(0)? },
             "profile.set" => {
@@ -925,6 +956,10 @@ mod tests {
             Operation::TenantCreate {
                 tenant_uid: TenantUid([1; 16]),
                 tenant_id: Ident::new("acme").unwrap(),
+            },
+            Operation::TimeConfirm { incident: [1; 16], now_us: 7 },
+            Operation::SignerReplace {
+                public_key: "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3".into(),
             },
             Operation::ProfileCreate { profile: Ident::new("strict").unwrap() },
             Operation::ProfileSet {

@@ -99,6 +99,15 @@ pub struct Acknowledged {
     pub comment: Text,
 }
 
+/// Two persons said what the time is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeConfirmed {
+    /// Receipt time: it may be ahead, since receipt times never go back.
+    pub logged_us: u64,
+    /// The time that was confirmed, microseconds since the Unix epoch.
+    pub said_us: u64,
+}
+
 /// A plan that is carried on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanState {
@@ -176,6 +185,9 @@ pub struct ControlState {
     pub bootstrap_closed: bool,
     /// Node log only: the signer's public key.
     pub signer_key: Option<String>,
+    /// Node log only: the last time that two persons confirmed the clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_confirmed: Option<TimeConfirmed>,
     /// Node log only: the key whose bundles are believed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_key: Option<String>,
@@ -213,6 +225,8 @@ pub struct TenantEntry {
     pub epoch: u64,
 }
 
+/// Cause of the incident that a step of the wall clock opens in the node's log.
+pub const CLOCK: &str = "clock";
 /// The cause of a rollback that says nothing about the revision.
 pub const PLATFORM: &str = "platform";
 
@@ -263,6 +277,9 @@ impl ControlState {
                     && let Some(i) = self.incidents.get_mut(&hex(&incident))
                 {
                     i.acknowledged = Some(Acknowledged { person: f.person, at_us: at.time_us, comment });
+                }
+                if let Some(Operation::TimeConfirm { now_us, .. }) = Operation::from_list(&f.change.0) {
+                    self.time_confirmed = Some(TimeConfirmed { logged_us: at.time_us, said_us: now_us });
                 }
             }
             ControlFact::Requested(f) => {
@@ -437,6 +454,10 @@ impl ControlState {
             Operation::IncidentClose { incident, .. } => {
                 self.incidents.remove(&hex(&incident));
             }
+            Operation::TimeConfirm { incident, .. } => {
+                self.incidents.remove(&hex(&incident));
+            }
+            Operation::SignerReplace { public_key } => self.signer_key = Some(public_key),
             Operation::KillSet { selector, drain } => {
                 self.kills.insert(selector, Kill { drain });
             }
@@ -626,6 +647,11 @@ impl ControlState {
         self.set_ramp(selector, to);
     }
 
+    /// The wall clock was stepped, and nobody has confirmed the time since: SPEC, Time. Asked of the node's state.
+    pub fn clock_doubted(&self) -> bool {
+        self.incidents.values().any(|i| i.cause.as_str() == CLOCK)
+    }
+
     /// What a rule is held to.
     pub fn thresholds(&self, selector: &Selector) -> Thresholds {
         self.slos.get(selector).copied().unwrap_or_default()
@@ -704,6 +730,11 @@ impl ControlState {
             }
             Operation::IncidentAck { incident, .. } | Operation::IncidentClose { incident, .. } => {
                 self.incidents.get(&hex(incident)).map_or(vec![], |i| pair("cause", i.cause.to_string()))
+            }
+            // What it stands at is no state: a clock is doubted or it is not.
+            Operation::TimeConfirm { .. } => pair("doubted", self.clock_doubted().to_string()),
+            Operation::SignerReplace { .. } => {
+                self.signer_key.as_ref().map_or(vec![], |k| pair("public_key", k.clone()))
             }
             Operation::KillSet { selector, .. } | Operation::KillClear { selector } => {
                 self.kills.get(selector).map_or(vec![], |k| pair("drain", k.drain.to_string()))

@@ -121,6 +121,8 @@ reasons! {
     Frozen = "frozen", 403, "Wait for its end (conductor freeze show), or open break-glass with a second person (conductor breakglass open).";
     /// There are as many profiles, windows or freezes as there may be.
     FreezesTooMany = "freezes_too_many", 409, "Remove one first.";
+    /// The wall clock was stepped: nothing is loosened, and nothing is done that cannot be taken back.
+    ClockUntrusted = "clock_untrusted", 503, "Set the clock right; then two admins on the node itself: conductor recover time.";
     /// The agent is stopping.
     Stopping = "stopping", 503, "Retry; the service manager starts it again.";
 }

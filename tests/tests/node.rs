@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod node {
+    mod clock;
     mod decide;
     mod freeze;
     mod kill;
@@ -12,6 +13,7 @@ mod node {
     mod persons;
     mod policy;
     mod prove;
+    mod recover;
     mod slo;
     mod store;
     mod stream;

@@ -14,6 +14,7 @@ pub mod operators;
 pub mod output;
 pub mod policy;
 pub mod receipts;
+pub mod recover;
 pub mod replay;
 pub mod status;
 pub mod tenants;
@@ -63,6 +64,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Output, CliError
         Command::Freeze(c) => freezes::freeze(context, c).await,
         Command::Breakglass(c) => freezes::break_glass(context, c).await,
         Command::Policy(c) => policy::policy(context, c).await,
+        Command::Recover(c) => recover::recover(context, c).await,
         Command::Receipts(c) => receipts::receipts(context, c).await,
         Command::Checkpoint(c) => receipts::checkpoint(context, c).await,
         Command::Totals(c) => status::totals(context, c).await,

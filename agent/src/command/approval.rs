@@ -217,7 +217,7 @@ impl Proposals {
             conductor_shared::class::of_change(&live.control, &live.control.after(&signed.command.operation));
         let op = &signed.command.operation;
         let recovers = super::change::recovers(live, st, judge, op);
-        if let Some(r) = super::change::outage_denies(op, class, judge.outage).filter(|_| !recovers) {
+        if let Some(r) = super::change::outage_denies(op, class, judge).filter(|_| !recovers) {
             let denial = denied(live, st, r.into())?;
             return Ok(Some((reply, Err(denial))));
         }

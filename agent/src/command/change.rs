@@ -7,6 +7,7 @@ use crate::keys::KeyError;
 use crate::policy::{Look, Policy, about_command};
 use crate::writer::ask::{CommandReply, Denial, Signed};
 use crate::writer::live::{Live, Stage};
+use conductor_shared::checkpoint::key_id;
 use conductor_shared::class::{self, Answer, Class, Outage};
 use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::codec::Listed;
@@ -78,14 +79,18 @@ pub struct Judge<'a> {
     pub alone_today: u64,
 }
 
-/// The reason why an outage forbids a change, if it does. The law's class of an enrolment is irreversible.
-pub(super) fn outage_denies(op: &Operation, class: ChangeClass, outage: Outage) -> Option<Reason> {
+/// The reason why an outage forbids a change, or a clock that nobody believes, if one does. The law's class of an
+/// enrolment is irreversible.
+pub(super) fn outage_denies(op: &Operation, class: ChangeClass, judge: &Judge<'_>) -> Option<Reason> {
+    if class == ChangeClass::Loosen && judge.node.clock_doubted() {
+        return Some(Reason::ClockUntrusted);
+    }
     let class = match (class, op) {
         (ChangeClass::Tighten, _) => Class::Tighten,
         (ChangeClass::Loosen, op) if irreversible(op) => Class::Irreversible,
         (ChangeClass::Loosen, _) => Class::Loosen,
     };
-    match class::law(class, outage) {
+    match class::law(class, judge.outage) {
         Answer::Deny(r) => Some(r),
         _ => None,
     }
@@ -96,13 +101,37 @@ pub fn irreversible(op: &Operation) -> bool {
     matches!(op, Operation::OperatorEnrol { .. })
 }
 
-/// The way out of a policy that is gone, or that denies its own replacement: SPEC, invariant 3.
+/// The way out of a signer that is lost, of a clock that was stepped, and of a policy that is gone or that denies its own
+/// replacement: SPEC, invariant 3. Decided here and by no policy.
 pub(super) fn recovers(live: &Live, st: &Stage, judge: &Judge<'_>, op: &Operation) -> bool {
-    matches!(op, Operation::PolicyLoad { .. })
-        && matches!(
+    match op {
+        Operation::TimeConfirm { .. } | Operation::SignerReplace { .. } => true,
+        Operation::PolicyLoad { .. } => matches!(
             policy_denies(live, st, judge, op),
             Some(Reason::PolicyDenied | Reason::PolicyUnavailable)
-        )
+        ),
+        _ => false,
+    }
+}
+
+/// The incident that recovering opens: its cause, and what happened.
+fn recovered(op: &Operation, node: &ControlState) -> (&'static str, String) {
+    let by = "by two admins on the node itself";
+    match op {
+        Operation::TimeConfirm { .. } => ("time-confirmed", format!("the time was confirmed {by}")),
+        Operation::SignerReplace { public_key } => {
+            let id = |k: &str| key_id(k).unwrap_or_default();
+            let old = node.signer_key.as_deref().map_or_else(String::new, id);
+            let new = id(public_key);
+            (
+                "signer-replaced",
+                format!(
+                    "signer {old} was replaced by {new} {by}: nothing that {old} signs counts from here on"
+                ),
+            )
+        }
+        _ => ("policy-recovered", format!("{} {by} while policy was out", op.name())),
+    }
 }
 
 /// All who asked and approved are admins.
@@ -207,7 +236,7 @@ impl Proposals {
                 Some(b) if b != live.control.object_digest(&c.operation) => reasons.add(Reason::BaseStale),
                 Some(_) => {}
             }
-            if let Some(r) = outage_denies(&c.operation, class, judge.outage).filter(|_| !recovers) {
+            if let Some(r) = outage_denies(&c.operation, class, judge).filter(|_| !recovers) {
                 reasons.add(r);
             }
             if self.pending.len() >= MAX_PENDING {
@@ -248,8 +277,8 @@ impl Proposals {
             return Ok(Carried::Done(reply, Box::new(outcome)));
         }
         if recovers {
-            let text = format!("{} by two admins while policy was out", c.operation.name());
-            incident(live, st, "policy-recovered", &text)?;
+            let (cause, text) = recovered(&c.operation, judge.node);
+            incident(live, st, cause, &text)?;
         }
         // Recovering waits for no checkpoint: the signer may be out as well.
         if class == ChangeClass::Tighten || recovers {
@@ -379,7 +408,7 @@ impl Pending {
         }
         // Asked again, of what nothing else stands against: the bundle may have changed while the proposal waited.
         if reasons.is_empty()
-            && let Some(r) = outage_denies(&c.operation, ChangeClass::Loosen, judge.outage)
+            && let Some(r) = outage_denies(&c.operation, ChangeClass::Loosen, judge)
                 .filter(|r| *r != Reason::SignerUnavailable)
                 .or_else(|| policy_denies(live, st, judge, &c.operation))
         {

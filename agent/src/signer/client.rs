@@ -86,6 +86,16 @@ impl SignerClient {
         Self { socket: socket.into(), public_key, uid, timeout: CALL_TIMEOUT }
     }
 
+    /// The key that is believed, base64.
+    pub fn public_key(&self) -> &str {
+        &self.public_key
+    }
+
+    /// The same place, where another signer is expected from now on.
+    pub fn expect(&mut self, public_key: &str) {
+        public_key.trim().clone_into(&mut self.public_key);
+    }
+
     /// With another timeout.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {

@@ -185,7 +185,8 @@ pub enum Ask {
     /// An operator's answer to what another asked for.
     Approval(Box<SignedApproval>, oneshot::Sender<CommandReply>),
     /// Checkpoints that the signer signed.
-    Signed(Vec<(FamilyId, Checkpoint, SignedCheckpoint)>),
+    /// With the key that they were signed by, base64.
+    Signed(String, Vec<(FamilyId, Checkpoint, SignedCheckpoint)>),
     /// The signer's memory and this log disagree: it was rolled back or forked.
     RolledBack(FamilyId, String),
     /// The signer went down or came back.

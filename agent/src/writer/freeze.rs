@@ -27,14 +27,17 @@ impl Calendar {
         st: &mut Stage,
         only: Option<TenantUid>,
     ) -> Result<(), String> {
-        let mut seen_us = 0;
+        let (mut seen_us, mut doubted) = (0, false);
         if let Some(node) = open.partitions.get_mut(&TenantUid::NODE) {
             seen_us = node.log.last_us();
+            doubted = node.control.clock_doubted();
             self.windows(node, st).map_err(|e| e.to_string())?;
         }
         match only {
-            Some(tenant) => open.partitions.get_mut(&tenant).map_or(Ok(()), |l| over(l, st, seen_us)),
-            None => open.partitions.values_mut().try_for_each(|l| over(l, st, seen_us)),
+            Some(tenant) => {
+                open.partitions.get_mut(&tenant).map_or(Ok(()), |l| over(l, st, seen_us, doubted))
+            }
+            None => open.partitions.values_mut().try_for_each(|l| over(l, st, seen_us, doubted)),
         }
         .map_err(|e| e.to_string())
     }
@@ -67,7 +70,8 @@ fn changes(node: &ControlState, now_us: Micros) -> (Vec<Fact>, Micros) {
             let (profile, window) = (profile.clone(), window.clone());
             match (on_record, when.active(now_us)) {
                 (false, true) => facts.push(FreezeBegan { profile, window, until_us: change }.into()),
-                (true, false) => facts.push(FreezeEnded { profile, window }.into()),
+                // A clock that is not believed ends none.
+                (true, false) if !node.clock_doubted() => facts.push(FreezeEnded { profile, window }.into()),
                 _ => {}
             }
         }
@@ -101,14 +105,14 @@ impl Glass {
     }
 }
 
-/// Ends the freezes and the break-glass of a log whose time is over.
-fn over(live: &mut Live, st: &mut Stage, seen_us: Micros) -> Result<(), KeyError> {
+/// Ends the freezes and the break-glass of a log whose time is over. A clock that is `doubted` ends no freeze.
+fn over(live: &mut Live, st: &mut Stage, seen_us: Micros, doubted: bool) -> Result<(), KeyError> {
     if live.rolled_back || (live.control.freezes.is_empty() && live.control.break_glass.is_none()) {
         return Ok(());
     }
     let control = Arc::clone(&live.control);
     for (freeze, f) in &control.freezes {
-        if f.until_us.is_some_and(|u| u <= st.now.wall_us) {
+        if !doubted && f.until_us.is_some_and(|u| u <= st.now.wall_us) {
             live.control_fact(st, FreezeOver { freeze: freeze.clone() })?;
         }
     }

@@ -260,8 +260,11 @@ impl Writer {
             j.outage_seen = false;
         }
         let Some(open) = &mut self.open else { return Ok(()) };
+        // Going on with a plan loosens.
+        let mut held = matches!(class::law(Class::Loosen, outage), Answer::Deny(_));
         if let Some(node) = open.partitions.get_mut(&TenantUid::NODE).filter(|n| !n.rolled_back) {
             signer_incident(node, st, &mut j.signer_down, outage)?;
+            held |= node.control.clock_doubted();
         }
         for live in open.partitions.values_mut().filter(|l| !l.rolled_back) {
             flood_incident(live, st)?;
@@ -271,7 +274,7 @@ impl Writer {
             // Only uptime that was watched counts: a stall is none.
             live.watches.ramps.values_mut().for_each(|w| w.row.up_us += since_us.min(SECOND));
             if due {
-                judge(live, st, pace, outage, platform)?;
+                judge(live, st, pace, held, platform)?;
             }
         }
         Ok(())
@@ -320,8 +323,8 @@ fn flood_incident(live: &mut Live, st: &mut Stage) -> Result<(), String> {
     Ok(())
 }
 
-/// Judges every ramp of a tenant: rolls back what is breached, carries on what is healthy, and publishes what it saw.
-fn judge(live: &mut Live, st: &mut Stage, pace: Pace, outage: Outage, platform: bool) -> Result<(), String> {
+/// Judges every ramp of a tenant, and goes on with no plan while it is `held`: rolls back what is breached, carries on what is healthy, and publishes what it saw.
+fn judge(live: &mut Live, st: &mut Stage, pace: Pace, held: bool, platform: bool) -> Result<(), String> {
     let selectors: Vec<Selector> = live.watches.ramps.keys().cloned().collect();
     let mut seen = Vec::with_capacity(selectors.len());
     for s in selectors {
@@ -368,9 +371,8 @@ fn judge(live: &mut Live, st: &mut Stage, pace: Pace, outage: Outage, platform: 
             }
             (Verdict::Healthy, Some(next)) => {
                 let op = Operation::RampSet { selector: s.clone(), hundredths: next.hundredths };
-                let denied = matches!(class::law(Class::Loosen, outage), Answer::Deny(_));
                 // A plan pauses in a freeze, under break-glass too: that lifts it for persons.
-                if denied || live.frozen || control.raises_bad(&op) {
+                if held || live.frozen || control.raises_bad(&op) {
                     (w.asked, w.proof) = (None, None);
                 } else if let Some(proof) = w.proof.take() {
                     advance(live, st, &s, next.hundredths, &proof)?;

@@ -196,7 +196,8 @@ impl Writer {
     pub(super) fn signed(
         &mut self,
         st: &mut Stage,
-        list: Vec<(FamilyId, Checkpoint, SignedCheckpoint)>,
+        key: &str,
+        mut list: Vec<(FamilyId, Checkpoint, SignedCheckpoint)>,
         answers: &mut Vec<Answer>,
     ) -> Result<(), String> {
         let outage = self.outage();
@@ -205,6 +206,10 @@ impl Writer {
         let Some(open) = &mut self.open else { return Ok(()) };
         for live in open.partitions.values_mut() {
             live.signing = false;
+        }
+        if open.signer_key.as_deref() != Some(key) {
+            // It was replaced while it signed.
+            list.clear();
         }
         let mut made = Vec::new();
         for (id, cp, signed) in list {

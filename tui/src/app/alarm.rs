@@ -1,6 +1,8 @@
 //! What is the matter: alarms that stay until somebody acknowledges them, and sentences about the present state.
 
 use super::model::Model;
+use conductor_shared::fold::ControlState;
+use conductor_shared::ids::TenantUid;
 use conductor_shared::stream::SignerState;
 
 /// How grave.
@@ -47,6 +49,11 @@ pub(crate) fn attention(m: &Model) -> Vec<Attention> {
     let mut out = vec![];
     for (agent, a) in m.agents.iter().enumerate() {
         let mut say = |level, text: String, filter| out.push(Attention { level, agent, text, filter });
+        if a.states.get(&TenantUid::NODE).is_some_and(ControlState::clock_doubted) {
+            let text =
+                "its clock was stepped: nothing can be loosened until two admins run conductor recover time";
+            say(Level::Bad, text.into(), "");
+        }
         if let Some(h) = &a.health {
             match h.signer {
                 SignerState::Up => {}

@@ -125,6 +125,9 @@ pub enum Command {
     /// Policy bundles: build, sign, test, load, explain
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// The way out of a lost signer and of a clock that was stepped; takes two admins on the node itself
+    #[command(subcommand)]
+    Recover(RecoverCommand),
     /// Receipts: list, show, export
     #[command(subcommand)]
     Receipts(ReceiptsCommand),
@@ -308,6 +311,25 @@ fn incident(text: &str) -> Result<String, String> {
     } else {
         Err("expected 4 to 32 hex digits; see: conductor incident list".into())
     }
+}
+
+/// `conductor recover`. A broken policy bundle is replaced by `conductor policy load`.
+#[derive(Debug, Subcommand)]
+pub enum RecoverCommand {
+    /// Confirm the node's clock after it was stepped
+    Time {
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Go by a new signer, where the key or the memory of the old one is lost
+    Signer {
+        /// The new signer's minisign public key file
+        public_key: PathBuf,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
 }
 
 /// `conductor timeline`

@@ -261,7 +261,7 @@ fn signed_bundle(path: &Path) -> Result<(Vec<u8>, Statement, String), CliError> 
 }
 
 /// From a minisign `.pub` file, or the bare base64.
-fn public_key_of(path: &Path) -> Result<String, CliError> {
+pub(super) fn public_key_of(path: &Path) -> Result<String, CliError> {
     let bytes = read_file(path, 4096)?;
     let text = String::from_utf8_lossy(&bytes);
     let key = text.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with("untrusted comment:"));

@@ -70,6 +70,7 @@ fn parts(
         lease_us: 3_600_000_000,
         tighten: TightenLimit { tenants: usize::MAX, window_us: 0 },
         slo: conductor_agent::writer::slo::Pace { every_us: 10_000_000, bake_us: 3_600_000_000 },
+        clock_tolerance_us: 2_000_000,
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         random: Arc::new(OsRandom::default()),
         queues: Arc::clone(queues),
@@ -139,7 +140,7 @@ impl Core {
                     spent.micros.fetch_add(thread_cpu_micros() - begun, Ordering::Relaxed);
                     spent.count.fetch_add(list.len() as u64, Ordering::Relaxed);
                     drop(job);
-                    let _ = told.push(Ask::Signed(list));
+                    let _ = told.push(Ask::Signed(signer.pk.to_base64(), list));
                 }
             }),
         ];

@@ -1,0 +1,188 @@
+//! The wall clock of a real agent is moved under it (SPEC, Time). Debian's libfaketime stands between the agent and the
+//! kernel's wall clock and leaves the monotonic one alone, as a step by hand or by NTP would.
+
+use super::persons::approve;
+use conductor_shared::command::{Command, Operation};
+use conductor_shared::ids::{TenantUid, unhex};
+use conductor_tests::{Node, Tenant, wait_for};
+use serde_json::{Value, json};
+
+const NODE: TenantUid = TenantUid::NODE;
+
+/// Where libfaketime is; `make setup` installs it.
+fn library() -> String {
+    let places = std::fs::read_dir("/usr/lib").expect("/usr/lib").filter_map(Result::ok);
+    let found = places.map(|p| p.path().join("faketime/libfaketimeMT.so.1")).find(|p| p.exists());
+    found.expect("libfaketimeMT.so.1 (Debian: libfaketime); run make setup").display().to_string()
+}
+
+/// A node whose agent's wall clock can be moved.
+fn node() -> Node {
+    let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben", "cleo:operator,approver"]);
+    node.stop_agent();
+    step(&node, 0);
+    let file = node.path("wall").display().to_string();
+    for (k, v) in [
+        ("LD_PRELOAD", library()),
+        ("FAKETIME_TIMESTAMP_FILE", file),
+        ("FAKETIME_NO_CACHE", "1".into()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+    ] {
+        node.env.push((k.into(), v));
+    }
+    node.start_agent();
+    node
+}
+
+/// Moves the agent's wall clock to so many seconds from the right time.
+fn step(node: &Node, seconds: i64) {
+    let (new, file) = (node.path("wall.new"), node.path("wall"));
+    std::fs::write(&new, format!("{seconds:+}\n")).unwrap();
+    std::fs::rename(new, file).unwrap();
+}
+
+fn incidents(node: &Node) -> Value {
+    node.operator().get(&format!("/v1/tenants/{NODE}")).json()["control"]["incidents"].clone()
+}
+
+fn doubted(node: &Node) -> Option<String> {
+    let all = incidents(node);
+    let found = all.as_object().unwrap().iter().find(|(_, i)| i["cause"] == "clock");
+    found.map(|(id, _)| id.clone())
+}
+
+fn wait_until_doubted(node: &Node) -> String {
+    wait_for("the step is noticed", 20, || doubted(node))
+}
+
+fn raise(tenant: &Tenant, node: &Node, hundredths: u16) -> Vec<String> {
+    let op = Operation::RampSet { selector: "run/other".parse().unwrap(), hundredths };
+    node.send(&node.compose(tenant.uid, op)).reasons()
+}
+
+/// Admitting, settling and tightening go on; nothing is loosened, 1, 30 and 300 times in a row.
+fn only_safer(node: &Node, a: &Tenant) {
+    let mut c = node.client(&a.token);
+    let started = node.start_run(&mut c, a, None);
+    assert_eq!(started.status, 200, "admit goes on");
+    let run = started.json()["run_id"].as_str().unwrap().to_owned();
+    let done = json!({"tenant_id": a.name, "outcome": "succeeded"});
+    assert_eq!(c.post(&format!("/v1/runs/{run}/finish"), &done).status, 200, "settle goes on");
+    node.command(a.uid, Operation::RampCap { selector: "run/other".parse().unwrap(), hundredths: 100 });
+    for n in 0..30 {
+        assert_eq!(raise(a, node, 200), ["clock_untrusted"], "{n}");
+    }
+}
+
+fn confirm(node: &Node, incident: &str) -> Command {
+    let now_us = node.operator().get("/v1/node").json()["now_us"].as_u64().unwrap();
+    node.compose(NODE, Operation::TimeConfirm { incident: unhex(incident).unwrap(), now_us })
+}
+
+/// SPEC, Time, and invariant 3: a step in either direction, while the agent runs, opens one incident and stops what
+/// loosens; two admins on the node itself confirm the time, with the signer dead too, and nobody else does.
+#[test]
+fn a_step_of_the_clock_stops_what_loosens() {
+    let mut node = node();
+    let a = node.tenant("acme");
+    node.command(a.uid, Operation::RampSet { selector: "run/other".parse().unwrap(), hundredths: 5_000 });
+    assert_eq!(doubted(&node), None);
+    for seconds in [3_600, -3_600] {
+        step(&node, seconds);
+        let incident = wait_until_doubted(&node);
+        only_safer(&node, &a);
+        // An operator cannot talk it away.
+        let comment = conductor_shared::shown::Text::new("it is fine");
+        let close = Operation::IncidentClose { incident: unhex(&incident).unwrap(), comment };
+        assert_eq!(node.send(&node.compose(NODE, close)).reasons(), ["clock_untrusted"]);
+        // The right time again: another step, the same incident.
+        step(&node, 0);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert_eq!(doubted(&node).as_deref(), Some(incident.as_str()));
+        only_safer(&node, &a);
+        node.kill_signer();
+        let c = confirm(&node, &incident);
+        assert_eq!(node.send(&c).json()["status"], "requested");
+        assert_eq!(approve(&node, "ana", &c), ["self_approval"]);
+        // Somebody who is no admin ends the request, and confirms nothing.
+        assert_eq!(approve(&node, "cleo", &c), ["abandoned"]);
+        assert_eq!(doubted(&node).as_deref(), Some(incident.as_str()));
+        let c = confirm(&node, &incident);
+        assert_eq!(node.send(&c).json()["status"], "requested");
+        assert_eq!(approve(&node, "ben", &c), ["effective"]);
+        assert_eq!(doubted(&node), None);
+        node.start_signer();
+        node.all_signed(NODE);
+        node.command(a.uid, Operation::RampSet { selector: "run/other".parse().unwrap(), hundredths: 300 });
+        // The next round begins where a restart would.
+        node.stop_agent();
+        node.start_agent();
+        assert_eq!(doubted(&node), None, "what was confirmed stays confirmed");
+    }
+    let all = incidents(&node);
+    let of = |cause: &str| all.as_object().unwrap().values().filter(|i| i["cause"] == cause).count();
+    assert_eq!(of("time-confirmed"), 2, "{all}");
+    node.stop_agent();
+    node.check();
+}
+
+/// SPEC, Time, and 3.3: neither a step forward nor one back ends a freeze or prolongs break-glass, and an agent that
+/// finds itself before its own newest receipt doubts the clock from the start.
+#[test]
+fn a_restart_into_the_past_is_noticed_and_freezes_stay() {
+    let mut node = node();
+    let a = node.tenant("acme");
+    let now = node.operator().get("/v1/node").json()["now_us"].as_u64().unwrap();
+    let freeze = conductor_shared::ids::Ident::new("rush").unwrap();
+    let until_us = Some(now + 600_000_000);
+    node.command(a.uid, Operation::FreezeSet { freeze, until_us });
+    let frozen = |node: &Node| {
+        let v = node.operator().get(&format!("/v1/tenants/{}", a.uid)).json();
+        v["control"]["freezes"].as_object().is_some_and(|f| f.contains_key("rush"))
+    };
+    assert!(frozen(&node));
+    step(&node, 7_200);
+    let first = wait_until_doubted(&node);
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    assert!(frozen(&node), "a clock that nobody believes ends no freeze");
+    // Receipts of the wrong time are written; the right time is before them.
+    assert_eq!(node.start_run(&mut node.client(&a.token), &a, None).status, 200);
+    node.stop_agent();
+    step(&node, 0);
+    node.start_agent();
+    assert_eq!(doubted(&node).as_deref(), Some(first.as_str()));
+    let c = confirm(&node, &first);
+    assert_eq!(node.send(&c).json()["status"], "requested");
+    assert_eq!(approve(&node, "ben", &c), ["effective"]);
+    assert!(frozen(&node), "by the right time it is not over");
+    node.stop_agent();
+    node.start_agent();
+    assert_eq!(doubted(&node), None, "the receipts that are ahead were known when the time was confirmed");
+    // Now the clock of the machine is set back while the agent is stopped.
+    node.stop_agent();
+    step(&node, -86_400);
+    node.start_agent();
+    assert!(doubted(&node).is_some(), "it is before the time that was confirmed");
+    node.stop_agent();
+    node.check();
+}
+
+/// SPEC, Time: an agent that starts before its own newest receipt doubts the clock before it decides anything.
+#[test]
+fn a_clock_set_back_while_the_agent_was_stopped() {
+    let mut node = node();
+    let a = node.tenant("acme");
+    node.stop_agent();
+    step(&node, -600);
+    node.start_agent();
+    assert!(doubted(&node).is_some());
+    only_safer(&node, &a);
+    // Within the tolerance nothing is said.
+    let mut fresh = self::node();
+    fresh.stop_agent();
+    step(&fresh, -1);
+    fresh.start_agent();
+    assert_eq!(doubted(&fresh), None);
+    node.stop_agent();
+    node.check();
+}
