@@ -125,18 +125,45 @@ eventually() {
   exit 1
 }
 
+# The second person: looks at everything that waits and approves it.
+ben_approves() {
+  local id
+  for id in $("$bin/conductor" approval list --json | sed -n 's/.*"command_id": "\([0-9a-f]*\)".*/\1/p'); do
+    run --key "$scratch/ben" approval show "$id"
+    run --key "$scratch/ben" approval give "$id"
+  done
+}
+
+# Waits for a sentence of a command: what the agent does by itself takes a moment.
+until_says() { # PATTERN ARGUMENTS
+  local want=$1 n
+  shift
+  for n in $(seq 60); do
+    if "$bin/conductor" "$@" 2>/dev/null | grep -q -- "$want"; then
+      return 0
+    fi
+    sleep 0.5
+  done
+  echo "demo: not seen within 30 s: $want, in: conductor $*" >&2
+  exit 1
+}
+
 export CONDUCTOR_AGENT=unix:$agent_socket
 export CONDUCTOR_KEY=$scratch/ana
 
-step "Keys: the signer's, and those of the operator ana (without passwords: this is a rehearsal)"
+step "Keys: the signer's, and those of two operators (without passwords: this is a rehearsal)"
 "$bin/conductor-signer" init --dir "$scratch/signer" --unencrypted
 run key new --out "$scratch/ana" --unencrypted
+run key new --out "$scratch/ben" --unencrypted
 
-step "A node: demo-1, rehearsal, with ana as its first operator"
+step "A node: demo-1, rehearsal, with ana and ben as its first operators"
 mkdir "$scratch/config"
 "$bin/conductord" init --config "$scratch/config/conductord.toml" --data "$scratch/data" --keys "$scratch/keys" \
   --name demo-1 --environment rehearsal --signer-key "$scratch/signer/signer.pub" --signer-socket "$signer_socket" \
-  --listen "unix:$agent_socket" --operator "ana=$scratch/ana.pub" --trust-out "$scratch/trust.toml"
+  --listen "unix:$agent_socket" --operator "ana=$scratch/ana.pub" --operator "ben=$scratch/ben.pub" \
+  --trust-out "$scratch/trust.toml"
+# Ten seconds between two judgements are long to watch.
+printf '\n[slo]\nevaluate_ms = 1000\nbake_seconds = 5\n' >>"$scratch/config/conductord.toml"
 start_signer
 "$bin/conductord" run --config "$scratch/config/conductord.toml" >"$scratch/agent.log" 2>&1 &
 agent_pid=$!
@@ -154,18 +181,42 @@ run quota set initech step_rate 40 --reason "demo: a slow tenant"
 run quota set initech step_burst 20 --reason "demo: a slow tenant"
 run tenant list
 
+# A day that is not near, so that the demo itself is never frozen.
+day=$(LC_ALL=C date -u -d '+3 days' +%a | tr '[:upper:]' '[:lower:]')
+step "A policy profile for acme, with a freeze once a week: it takes a second person"
+run profile create careful --yes --reason "demo: what acme asked for"
+run profile window careful quiet "weekly $day 08:00 for 10h00m Europe/Berlin" --reason "demo: no changes on that day"
+run profile assign acme careful --yes --reason "demo: what acme asked for"
+ben_approves
+run profile list
+
 step "A ramp: acme's etl is open to 10 % of subjects"
-run ramp set acme run/etl 10 --reason "demo: careful rollout"
+run ramp set acme run/etl 10 --yes --reason "demo: careful rollout"
 run ramp show acme
 
-step "Forty runs of acme: some are let in, the others are denied with their reason"
-expect 1 replay --generate 40 --tenant acme --workflow etl --token-file "$scratch/acme.token" \
+step "A hundred runs of acme: some are let in, the others are denied with their reason"
+run slo set acme run/etl --min-settled 1 --yes --reason "demo: 200 runs are long to watch"
+expect 1 replay --generate 100 --tenant acme --workflow etl --token-file "$scratch/acme.token" \
   --speed max --subject-prefix user-
+until_says healthy slo show acme
 
-step "A loosening asks first: what 25 % would do, by the last hour's requests; then it is done, and rolled back"
-run ramp set acme run/etl 25 --reason "demo: it looks healthy" --dry-run
-run ramp set acme run/etl 25 --reason "demo: it looks healthy" --yes
-run ramp rollback acme run/etl --reason "demo: it was not"
+step "A loosening asks first: what 50 % would do, by the last hour's requests; then it is done"
+run ramp set acme run/etl 50 --reason "demo: it looks healthy" --dry-run
+run ramp set acme run/etl 50 --reason "demo: it looks healthy" --yes
+
+step "It was not: three runs in ten fail, the ramp falls by itself, and the incident is on the timeline"
+expect 1 replay --generate 120 --seed 3 --tenant acme --workflow etl --token-file "$scratch/acme.token" \
+  --speed max --subject-prefix user- --fail 30
+until_says auto-rollback incident list acme
+run slo show acme
+run ramp show acme
+incident=$("$bin/conductor" incident list acme --json | sed -n 's/.*"incident": "\([0-9a-f]*\)".*/\1/p' | head -n 1)
+run incident show "$incident"
+echo "(to where it fell from it goes by an override only)"
+expect 1 ramp set acme run/etl 50 --reason "demo: once more" --yes
+run incident ack "$incident" --comment "demo: looking at it"
+run incident close "$incident" --comment "demo: the new etl was taken back"
+run timeline --tenant acme
 
 step "Workflow runs of globex, as they were recorded, with time passing a thousand times as fast"
 if compgen -G "$records/*.json" >/dev/null; then

@@ -10,7 +10,9 @@ mod change;
 mod freeze;
 
 pub use approval::{MAX_REQUESTS, close};
-pub use change::{Judge, Outgoing, Pending, Proposals, TAKE_EFFECT_US, abandon, irreversible, policy_freeze};
+pub use change::{
+    Judge, Outgoing, Pending, Proposals, TAKE_EFFECT_US, abandon, irreversible, policy_freeze, policy_lets,
+};
 
 use crate::writer::ask::{Signed, SignedApproval};
 use base64::Engine as _;

@@ -182,6 +182,11 @@ impl Policy {
         self.workers.send_ask(question, ask)
     }
 
+    /// Has a worker ask, and waits for nothing: the answer is there when it is looked up again.
+    pub fn ask_ahead(&self, question: Question) {
+        self.workers.send(workers::Job { question, then: workers::Then::Nothing });
+    }
+
     /// Has a worker ask, and waits. While the engine is down nobody waits for it: the probe finds out when it is back.
     pub async fn prepare(&self, question: Question) {
         if !self.up(self.clock.now()) {

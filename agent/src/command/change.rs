@@ -4,12 +4,12 @@ use super::approval::{Approvers, Carried, MAX_REQUESTS, request};
 use super::freeze::{self, Passage};
 use super::objections;
 use crate::keys::KeyError;
-use crate::policy::{Look, Policy, about_command};
+use crate::policy::{Look, Policy, Question, about_command};
 use crate::writer::ask::{CommandReply, Denial, Signed};
 use crate::writer::live::{Live, Stage};
 use conductor_shared::checkpoint::key_id;
 use conductor_shared::class::{self, Answer, Class, Outage};
-use conductor_shared::clock::{Micros, SECOND};
+use conductor_shared::clock::{Micros, Now, SECOND};
 use conductor_shared::codec::Listed;
 use conductor_shared::command::Operation;
 use conductor_shared::fact::{
@@ -153,6 +153,20 @@ pub fn policy_freeze(op: &Operation, log: &ControlState, node: &ControlState) ->
         Passage::Free => Freeze { active: false, break_glass: false },
         Passage::Under(_) => Freeze { active: true, break_glass: true },
         Passage::Frozen => Freeze { active: true, break_glass: false },
+    }
+}
+
+/// Policy's word on a step that a plan takes by itself. What it has not said yet it is asked, for the next time.
+pub fn policy_lets(policy: &Policy, live: &Live, node: &ControlState, now: Now, op: &Operation) -> bool {
+    let names = (live.shared.name.as_str(), profile::name_of(&live.control));
+    let input = about_command(op.name(), irreversible(op), names, policy_freeze(op, &live.control, node));
+    match policy.look(live.p.id.tenant, &input, now, None) {
+        Look::Allow | Look::Aging => true,
+        Look::Unknown => {
+            policy.ask_ahead(Question::of(live.p.id.tenant, &input));
+            false
+        }
+        Look::Deny | Look::Down | Look::LastKnown => false,
     }
 }
 

@@ -7,8 +7,10 @@
 use super::Writer;
 use super::live::{Live, Stage};
 use super::rows::{RunRow, SloRow, WatchRow};
+use crate::command::policy_lets;
 use crate::keys::KeyError;
 use crate::ledger::Appended;
+use crate::policy::Policy;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::class::{self, Answer, Class, Outage};
 use conductor_shared::clock::{Micros, Now, SECOND};
@@ -166,6 +168,13 @@ impl Watches {
         }
     }
 
+    /// A plan that pauses asks the signer anew when it goes on.
+    fn forget_proof(&mut self, s: &Selector) {
+        if let Some(w) = self.ramps.get_mut(s) {
+            (w.asked, w.proof) = (None, None);
+        }
+    }
+
     /// The signer signed this much of the log.
     pub fn covered(&mut self, cp: &Checkpoint, signed: &SignedCheckpoint) {
         for w in self.ramps.values_mut().filter(|w| w.asked.is_some_and(|size| cp.size >= size)) {
@@ -266,6 +275,8 @@ impl Writer {
             signer_incident(node, st, &mut j.signer_down, outage)?;
             held |= node.control.clock_doubted();
         }
+        let node = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control)).unwrap_or_default();
+        let over = Over { pace, held, platform, policy: &self.parts.policy, node: &node };
         for live in open.partitions.values_mut().filter(|l| !l.rolled_back) {
             flood_incident(live, st)?;
             if live.watches.ramps.is_empty() {
@@ -274,7 +285,7 @@ impl Writer {
             // Only uptime that was watched counts: a stall is none.
             live.watches.ramps.values_mut().for_each(|w| w.row.up_us += since_us.min(SECOND));
             if due {
-                judge(live, st, pace, held, platform)?;
+                judge(live, st, &over)?;
             }
         }
         Ok(())
@@ -323,8 +334,19 @@ fn flood_incident(live: &mut Live, st: &mut Stage) -> Result<(), String> {
     Ok(())
 }
 
-/// Judges every ramp of a tenant, and goes on with no plan while it is `held`: rolls back what is breached, carries on what is healthy, and publishes what it saw.
-fn judge(live: &mut Live, st: &mut Stage, pace: Pace, held: bool, platform: bool) -> Result<(), String> {
+/// What holds for all ramps of the node while they are judged.
+struct Over<'a> {
+    pace: Pace,
+    /// No plan goes on.
+    held: bool,
+    /// What is breached now says nothing about a revision.
+    platform: bool,
+    policy: &'a Policy,
+    node: &'a ControlState,
+}
+
+/// Judges every ramp of a tenant: rolls back what is breached, carries on what is healthy, and publishes what it saw.
+fn judge(live: &mut Live, st: &mut Stage, over: &Over<'_>) -> Result<(), String> {
     let selectors: Vec<Selector> = live.watches.ramps.keys().cloned().collect();
     let mut seen = Vec::with_capacity(selectors.len());
     for s in selectors {
@@ -336,7 +358,7 @@ fn judge(live: &mut Live, st: &mut Stage, pace: Pace, held: bool, platform: bool
         let steps = plan.and_then(|p| Some((p, p.plan()?)));
         let place =
             |n: u64| steps.as_ref().and_then(|(_, p)| p.steps().get(usize::try_from(n).ok()?).copied());
-        let bake_us = plan.and_then(|p| place(p.at)).map_or(pace.bake_us, |x| x.bake_us());
+        let bake_us = plan.and_then(|p| place(p.at)).map_or(over.pace.bake_us, |x| x.bake_us());
         w.began_over &= backlog > t.backlog;
         let mut verdict = slo::verdict(&w.row.counts, backlog, &t, w.row.up_us >= bake_us);
         if verdict == Verdict::Breached(Why::Backlog) && w.began_over {
@@ -345,36 +367,25 @@ fn judge(live: &mut Live, st: &mut Stage, pace: Pace, held: bool, platform: bool
         if w.row.up_us < bake_us {
             live.watches.changed = true;
         }
-        let c = &w.row.counts;
-        seen.push(SloStatus {
-            selector: s.clone(),
-            hundredths: w.row.hundredths,
-            revision: w.row.revision,
-            verdict: verdict.as_str().to_owned(),
-            settled: c.all.settled,
-            failed: c.all.errors,
-            steps: c.steps.count(),
-            p99_us: c.steps.p99(),
-            up_us: w.row.up_us.min(bake_us),
-            bake_us,
-            thresholds: t,
-            plan: plan.map(|p| p.steps.clone()),
-            step: plan.map(|p| p.at),
-            rolled_back_from: control.bad.get(&s).copied(),
-        });
         live.watches.changed |= w.row.healthy != (verdict == Verdict::Healthy);
         w.row.healthy = verdict == Verdict::Healthy;
+        let revision = w.row.revision;
         let next = plan.filter(|_| w.row.healthy).and_then(|p| place(p.at + 1));
         match (verdict, next) {
             (Verdict::Breached(why), _) if w.row.hundredths > 0 => {
-                roll_back(live, st, &s, why, platform)?;
+                roll_back(live, st, &s, why, over.platform)?;
             }
             (Verdict::Healthy, Some(next)) => {
                 let op = Operation::RampSet { selector: s.clone(), hundredths: next.hundredths };
                 // A plan pauses in a freeze, under break-glass too: that lifts it for persons.
-                if held || live.frozen || control.raises_bad(&op) {
-                    (w.asked, w.proof) = (None, None);
-                } else if let Some(proof) = w.proof.take() {
+                let paused = over.held || live.frozen || control.raises_bad(&op);
+                if paused || !policy_lets(over.policy, live, over.node, st.now, &op) {
+                    live.watches.forget_proof(&s);
+                    seen.extend(status(live, &s, revision, verdict, bake_us));
+                    continue;
+                }
+                let Some(w) = live.watches.ramps.get_mut(&s) else { continue };
+                if let Some(proof) = w.proof.take() {
                     advance(live, st, &s, next.hundredths, &proof)?;
                 } else if w.asked.is_none() && !live.signing {
                     // Asked after it was found healthy, whether or not anything waits to be signed.
@@ -384,12 +395,36 @@ fn judge(live: &mut Live, st: &mut Stage, pace: Pace, held: bool, platform: bool
             }
             _ => (w.asked, w.proof) = (None, None),
         }
+        seen.extend(status(live, &s, revision, verdict, bake_us));
     }
     if *live.watches.published != seen {
         live.watches.published = Arc::new(seen);
         live.dirty = true;
     }
     Ok(())
+}
+
+/// What people are told of a ramp after it was judged: of a revision that began just now, that nothing is known yet.
+fn status(live: &Live, s: &Selector, judged: u64, verdict: Verdict, bake_us: Micros) -> Option<SloStatus> {
+    let (control, w) = (&live.control, live.watches.ramps.get(s)?);
+    let (c, plan) = (&w.row.counts, control.plans.get(s));
+    let verdict = if w.row.revision == judged { verdict } else { Verdict::NoData };
+    Some(SloStatus {
+        selector: s.clone(),
+        hundredths: w.row.hundredths,
+        revision: w.row.revision,
+        verdict: verdict.as_str().to_owned(),
+        settled: c.all.settled,
+        failed: c.all.errors,
+        steps: c.steps.count(),
+        p99_us: c.steps.p99(),
+        up_us: w.row.up_us.min(bake_us),
+        bake_us,
+        thresholds: control.thresholds(s),
+        plan: plan.map(|p| p.steps.clone()),
+        step: plan.map(|p| p.at),
+        rolled_back_from: control.bad.get(s).copied(),
+    })
 }
 
 fn advance(live: &mut Live, st: &mut Stage, s: &Selector, to: u16, proof: &Proof) -> Result<(), String> {

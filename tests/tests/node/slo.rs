@@ -171,6 +171,32 @@ fn a_plan_goes_on_only_when_healthy() {
     node.check();
 }
 
+/// SPEC X1 and 3.1: policy is asked of each step of a plan, not of the plan alone. While it says no the plan pauses.
+#[test]
+fn policy_is_asked_of_each_step() {
+    let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
+    node.stop_agent();
+    let path = node.path("c.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{config}\n{QUICK}")).unwrap();
+    node.start_agent();
+    let a = node.tenant("acme");
+    let mut c = node.client(&a.token);
+    let no = "deny contains \"no raising today\" if input.operation == \"ramp.set\"";
+    super::policy::trust_and_load(&mut node, &super::policy::rules(no), 1, 3_600_000_000);
+    let plan = "10%@1s 100%".parse().unwrap();
+    node.command(a.uid, Operation::PlanSet { selector: rule(), plan });
+    runs(&mut c, &a, 250, 0);
+    wait_for("healthy", 10, || (slo(&node, &a)["verdict"] == "healthy").then_some(()));
+    // Some judgements, each of which would go on.
+    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    assert_eq!(share(&node, &a), 1_000);
+    assert_eq!(control(&node, &a)["plans"]["run/etl"]["at"], 0, "it pauses, and is not over");
+    let yes = "deny contains \"nothing\" if false";
+    super::policy::trust_and_load(&mut node, &super::policy::rules(yes), 2, 3_600_000_000);
+    wait_for("the next step", 10, || (share(&node, &a) == 10_000).then_some(()));
+}
+
 /// SPEC 3.2 and invariant 3: while the signer is out a plan does not go on, and a breach is the platform's: it marks no
 /// revision bad. The outage itself is an incident in the node's log, opened and closed by facts.
 #[test]

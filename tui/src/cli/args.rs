@@ -927,6 +927,9 @@ pub struct ReplayArgs {
     /// SHA-256 of the prompt that the runs declare, where the catalog pins one
     #[arg(long, value_name = "SHA256", value_parser = digest)]
     pub prompt: Option<Digest32>,
+    /// Make this share of the runs fail, spread evenly, to rehearse a breach: 0 to 100
+    #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
+    pub fail: u16,
     /// Steps of one run that may be open at a time
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub parallel: u16,

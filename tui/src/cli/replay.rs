@@ -39,6 +39,7 @@ pub async fn replay(context: &Context, args: ReplayArgs) -> Result<Output, CliEr
         subject_prefix: args.subject_prefix,
         prompt_sha256: args.prompt.map(|d| conductor_shared::ids::hex(&d)),
         speed: if args.speed > 0.0 { Speed::Times(args.speed) } else { Speed::Max },
+        fail_hundredths: args.fail,
         parallel: args.parallel.into(),
         runs: args.runs.into(),
         max_wait: Duration::from_secs(args.max_wait.into()),

@@ -56,6 +56,8 @@ pub struct Options {
     pub prompt_sha256: Option<String>,
     /// How fast.
     pub speed: Speed,
+    /// Share of runs, in hundredths of a percent, that are finished as failed whatever became of their steps.
+    pub fail_hundredths: u16,
     /// Steps of one run that may be open at a time.
     pub parallel: usize,
     /// Runs that may be open at a time.
@@ -252,6 +254,7 @@ async fn play(run: Arc<Run>, mut stop: watch::Receiver<bool>) -> RunReport {
             return run.end(Ended::Cancelled, Some(why));
         }
     };
+    let trouble = trouble.or_else(|| run.made_to_fail().then(|| "it was made to fail (--fail)".to_owned()));
     let outcome = if trouble.is_none() { Outcome::Succeeded } else { Outcome::Failed };
     let body = FinishRun { tenant_id: run.workload.tenant().clone(), outcome };
     let key = run.key("finish");
@@ -288,6 +291,13 @@ impl Run {
 
     fn key(&self, what: &str) -> String {
         format!("{}-r{}-{what}", self.options.key, self.number)
+    }
+
+    /// Evenly spread: of any so many runs in a row that share fails.
+    fn made_to_fail(&self) -> bool {
+        let (n, share) = (self.number as u64, u64::from(self.options.fail_hundredths));
+        let so_far = |runs: u64| runs * share / u64::from(conductor_shared::ramp::FULL);
+        so_far(n + 1) > so_far(n)
     }
 
     fn end(&self, ended: Ended, why: Option<String>) -> RunReport {

@@ -157,6 +157,7 @@ fn options() -> Options {
         subject_prefix: None,
         prompt_sha256: None,
         speed: Speed::Max,
+        fail_hundredths: 0,
         parallel: 3,
         runs: 1,
         max_wait: Duration::from_secs(2),
@@ -237,6 +238,20 @@ async fn a_long_wait_is_not_begun() {
     assert_eq!(reports[0].ended, Ended::Failed);
     let s = seen.lock().unwrap();
     assert_eq!((s.finished_runs.len(), s.finished_runs[0].outcome), (1, Outcome::Failed));
+}
+
+/// SPEC, demo, step 4: the share that is made to fail is exact and spread evenly, and its steps are done all the same.
+#[tokio::test]
+async fn a_share_is_made_to_fail() {
+    let (_dir, seen, workload) = agent();
+    let jobs = (0..10).map(|_| job(diamond())).collect();
+    let reports = play(&workload, jobs, Options { fail_hundredths: 3_000, ..options() }).await;
+    let failed: Vec<bool> = reports.iter().map(|r| r.ended == Ended::Failed).collect();
+    let (f, t) = (true, false);
+    assert_eq!(failed, [t, t, t, f, t, t, f, t, t, f]);
+    assert!(reports.iter().all(|r| r.steps == 4));
+    let s = seen.lock().unwrap();
+    assert_eq!(s.finished_runs.iter().filter(|r| r.outcome == Outcome::Failed).count(), 3);
 }
 
 /// SPEC 3.1: a run that is denied is reported with its reasons, and the others go on.
