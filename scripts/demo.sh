@@ -237,7 +237,7 @@ run kill clear initech run/etl --reason "demo: found out why" --yes
 step "The signer is gone: nothing can be loosened, and everything can still be tightened"
 stop "$signer_pid"
 signer_pid=
-expect 1 ramp set acme run/etl 50 --reason "demo: not now" --yes
+expect 1 ramp set acme run/etl 20 --reason "demo: not now" --yes
 run ramp set acme run/etl 5 --reason "demo: safer, and no signer is needed for that"
 start_signer
 echo "(the signer is back)"
