@@ -9,6 +9,7 @@ mod freezes;
 mod incidents;
 pub mod listen;
 mod metrics;
+mod ofrep;
 mod openapi;
 mod operator;
 pub mod places;
@@ -89,6 +90,8 @@ pub fn router(api: Shared) -> Router {
         .route("/v1/runs/{run}/approvals", post(workload::approve))
         .route("/v1/runs/{run}/finish", post(workload::run_finish))
         .route("/v1/runs/{run}/cancel", post(workload::run_cancel))
+        .route("/ofrep/v1/evaluate/flags", post(ofrep::all))
+        .route("/ofrep/v1/evaluate/flags/{*flag}", post(ofrep::one))
         .route("/v1/node", get(operator::node))
         .route("/v1/sessions/challenge", post(operator::challenge))
         .route("/v1/sessions", post(operator::open_session))

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod codec;
 pub mod command;
 pub mod fact;
+pub mod flag;
 pub mod fold;
 pub mod freeze;
 pub mod http;

@@ -69,6 +69,8 @@ pub const ROUTES: &[Route] = &[
     r("POST", "/v1/runs/{run}/approvals", Workload, Settle, "approval_decide", "Somebody approved or rejected", ("DecideApproval", "Decided"), &[]),
     r("POST", "/v1/runs/{run}/finish", Workload, Settle, "run_finish", "A run ended", ("FinishRun", "Decided"), &[]),
     r("POST", "/v1/runs/{run}/cancel", Workload, Settle, "run_cancel", "A run is called off", ("OfTenant", "Decided"), &[]),
+    r("POST", "/ofrep/v1/evaluate/flags/{*flag}", Workload, Read, "flag_evaluate", "OpenFeature: is this subject among those a ramp includes?", ("OfrepRequest", "Evaluation"), &[]),
+    r("POST", "/ofrep/v1/evaluate/flags", Workload, Read, "flag_evaluate_all", "OpenFeature: the same of all workflow types", ("OfrepRequest", "Evaluations"), &[]),
     r("GET", "/v1/node", Reader, Read, "node_show", "Which agent this is, and its time", ("", "NodeInfo"), &[]),
     r("POST", "/v1/sessions/challenge", Anyone, Read, "session_challenge", "A challenge to sign", ("", "Challenge"), &[]),
     r("POST", "/v1/sessions", Signer, Read, "session_open", "Opens a short session for reading", ("SignedText", "SessionOpened"), &[]),

@@ -30,6 +30,13 @@ impl Answer {
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
+    /// Value of a header, by its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|l| {
+            let (k, v) = l.split_once(':')?;
+            k.eq_ignore_ascii_case(name).then(|| v.trim())
+        })
+    }
     /// Reason codes of a denial.
     pub fn reasons(&self) -> Vec<String> {
         let list = self.json()["reasons"].as_array().cloned().unwrap_or_default();

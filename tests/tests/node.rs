@@ -8,6 +8,7 @@ mod node {
     mod freeze;
     mod kill;
     mod law;
+    mod ofrep;
     mod opa;
     mod outage;
     mod persons;

@@ -41,6 +41,10 @@ fn request_fields(name: &str) -> Vec<(&'static str, Value, bool)> {
         "BundleFiles" => {
             fields = vec![("archive", json!({"type": "string", "contentEncoding": "base64"}), true)];
         }
+        "OfrepRequest" => {
+            let context = json!({"type": "object", "properties": {"targetingKey": text()}});
+            fields = vec![("context", context, false)];
+        }
         "ExplainRequest" => fields = vec![("input", json!({"type": "object"}), true)],
         "SignedText" => {
             let string = || json!({"type": "string"});
@@ -62,6 +66,11 @@ fn schema(name: &str) -> Value {
     json!({"type": "object", "additionalProperties": false, "required": required, "properties": properties})
 }
 
+/// A parameter that takes the rest of a path is one like any other here.
+fn path(route: &str) -> String {
+    route.replace("{*", "{")
+}
+
 /// The document.
 pub(super) fn document() -> Value {
     let mut paths = Map::new();
@@ -70,7 +79,7 @@ pub(super) fn document() -> Value {
         let mut parameters: Vec<Value> = r
             .path
             .split('/')
-            .filter_map(|p| p.strip_prefix('{')?.strip_suffix('}'))
+            .filter_map(|p| Some(p.strip_prefix('{')?.strip_suffix('}')?.trim_start_matches('*')))
             .map(|p| json!({"name": p, "in": "path", "required": true, "schema": {"type": "string"}}))
             .collect();
         parameters
@@ -97,7 +106,7 @@ pub(super) fn document() -> Value {
                 json!({"required": true, "content": {"application/json": {"schema": {"$ref": reference}}}});
             schemas.insert(r.request.to_owned(), schema(r.request));
         }
-        let item = paths.entry(r.path).or_insert_with(|| json!({}));
+        let item = paths.entry(path(r.path)).or_insert_with(|| json!({}));
         item[r.method.to_lowercase()] = op;
     }
     let reasons: Vec<_> = conductor_shared::reason::Reason::ALL.iter().map(|r| r.code()).collect();
@@ -129,7 +138,7 @@ mod tests {
     fn the_document_is_whole() {
         let doc = document();
         for r in ROUTES {
-            assert_eq!(doc["paths"][r.path][r.method.to_lowercase()]["operationId"], r.name);
+            assert_eq!(doc["paths"][path(r.path)][r.method.to_lowercase()]["operationId"], r.name);
         }
         let text = doc.to_string();
         for part in text.split("\"#/components/schemas/").skip(1) {

@@ -1,0 +1,186 @@
+//! Ramps as feature flags, in the words of the OpenFeature Remote Evaluation Protocol (OFREP 0.1,
+//! <https://github.com/open-feature/protocol>).
+//!
+//! A flag is `action/workflow`, as a rule is, or a workflow alone for the action `run`. It is on for a subject exactly
+//! when the ramp gate would let a run with that subject in: the same bucket, the same rule, the same kill switch.
+//! Quotas, prompts and policy are no matter of a flag. To evaluate is to read: it starts nothing and leaves no receipt.
+
+use crate::fold::ControlState;
+use crate::ids::Ident;
+use crate::ramp::{self, FULL};
+use serde::Serialize;
+
+/// The action of a flag that names none.
+const ACTION: &str = "run";
+/// Flags that are evaluated at once.
+pub const MAX_FLAGS: usize = 4_096;
+
+/// What is asked about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Flag {
+    /// What would be asked for.
+    pub action: Ident,
+    /// Workflow type.
+    pub workflow: Ident,
+}
+
+impl Flag {
+    /// Reads `action/workflow` or `workflow`. `None` when it cannot be one.
+    pub fn parse(key: &str) -> Option<Self> {
+        let (action, workflow) = key.split_once('/').unwrap_or((ACTION, key));
+        Some(Self { action: Ident::new(action).ok()?, workflow: Ident::new(workflow).ok()? })
+    }
+}
+
+impl std::fmt::Display for Flag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.action, self.workflow)
+    }
+}
+
+/// More about an answer, for logs and traces of whoever asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Metadata {
+    /// The rule that decided, empty where none does.
+    pub rule: String,
+    /// Share of subjects it includes, in hundredths of a percent.
+    pub ramp_hundredths: u16,
+    /// Revision of that rule, 0 where there is none.
+    pub revision: u64,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Evaluation {
+    /// The flag as it was asked for.
+    pub key: String,
+    /// The subject is included.
+    pub value: bool,
+    /// `SPLIT` where the subject decided, `STATIC` where all have the same answer, `DISABLED` where it was killed.
+    pub reason: &'static str,
+    /// `on` or `off`.
+    pub variant: &'static str,
+    /// More.
+    pub metadata: Metadata,
+}
+
+/// Why there is no answer: a code of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FlagError {
+    /// The workflow type is not in the tenant's catalog.
+    #[error("the tenant has no such flag: it is action/workflow, and the workflow type must be registered")]
+    NotFound,
+    /// A share of subjects is included, and no subject was named.
+    #[error("a share of subjects is included: name the subject as targetingKey")]
+    TargetingKeyMissing,
+}
+
+impl FlagError {
+    /// The code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NotFound => "FLAG_NOT_FOUND",
+            Self::TargetingKeyMissing => "TARGETING_KEY_MISSING",
+        }
+    }
+}
+
+/// Evaluates one flag under the tenant's ramp key.
+pub fn evaluate(
+    control: &ControlState,
+    ramp_key: &[u8; 32],
+    flag: &Flag,
+    subject: Option<&str>,
+) -> Result<Evaluation, FlagError> {
+    if !control.workflows.contains(&flag.workflow) {
+        return Err(FlagError::NotFound);
+    }
+    let (action, workflow) = (flag.action.as_str(), flag.workflow.as_str());
+    let rule = ramp::deciding(&control.ramps, action, workflow);
+    let share = rule.map_or(FULL, |(_, r)| r.hundredths);
+    let subject = subject.filter(|s| !s.is_empty());
+    let (value, reason) = match (control.killed(action, workflow), share, subject) {
+        (Some(_), _, _) => (false, "DISABLED"),
+        (None, 0, _) => (false, "STATIC"),
+        (None, FULL, _) => (true, "STATIC"),
+        (None, _, None) => return Err(FlagError::TargetingKeyMissing),
+        (None, _, Some(s)) => (ramp::bucket(ramp_key, action, workflow, s.as_bytes()) < share, "SPLIT"),
+    };
+    Ok(Evaluation {
+        key: flag.to_string(),
+        value,
+        reason,
+        variant: if value { "on" } else { "off" },
+        metadata: Metadata {
+            rule: rule.map_or_else(String::new, |(s, _)| s.to_string()),
+            ramp_hundredths: share,
+            revision: rule.map_or(0, |(_, r)| r.revision),
+        },
+    })
+}
+
+/// All flags there are: each registered workflow type with the action `run` and with each that a rule names. `None` when
+/// they are more than [`MAX_FLAGS`].
+pub fn all(control: &ControlState) -> Option<Vec<Flag>> {
+    let named = control.ramps.keys().chain(control.kills.keys()).filter_map(|s| s.action.clone());
+    let actions: std::collections::BTreeSet<Ident> = named.chain(Ident::new(ACTION)).collect();
+    if actions.len().checked_mul(control.workflows.len()).is_none_or(|n| n > MAX_FLAGS) {
+        return None;
+    }
+    let of = |w: &Ident| -> Vec<Flag> {
+        actions.iter().map(|a| Flag { action: a.clone(), workflow: w.clone() }).collect()
+    };
+    Some(control.workflows.iter().flat_map(of).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Operation;
+
+    fn state(ops: &[Operation]) -> ControlState {
+        let etl = Operation::WorkflowRegister { workflow: Ident::new("etl").unwrap() };
+        std::iter::once(&etl).chain(ops).fold(ControlState::default(), |s, op| s.after(op))
+    }
+    fn ramp(rule: &str, hundredths: u16) -> Operation {
+        Operation::RampSet { selector: rule.parse().unwrap(), hundredths }
+    }
+    fn ask(s: &ControlState, key: &str, subject: Option<&str>) -> Result<(bool, &'static str), FlagError> {
+        evaluate(s, &[7; 32], &Flag::parse(key).unwrap(), subject).map(|e| (e.value, e.reason))
+    }
+
+    /// SPEC 3.1: a flag says what the gate would: the most exact rule, kill switches, the subject's bucket.
+    #[test]
+    fn a_flag_says_what_the_gate_would() {
+        let plain = state(&[]);
+        assert_eq!(ask(&plain, "etl", None), Ok((true, "STATIC")));
+        assert_eq!(ask(&plain, "ml", Some("a")), Err(FlagError::NotFound));
+        let half = state(&[ramp("*/*", 0), ramp("run/etl", 5_000)]);
+        assert_eq!(ask(&half, "test/etl", None), Ok((false, "STATIC")));
+        assert_eq!(ask(&half, "run/etl", None), Err(FlagError::TargetingKeyMissing));
+        assert_eq!(ask(&half, "run/etl", Some("")), Err(FlagError::TargetingKeyMissing));
+        for n in 0..200 {
+            let subject = format!("s-{n}");
+            let inside = ramp::bucket(&[7; 32], "run", "etl", subject.as_bytes()) < 5_000;
+            assert_eq!(ask(&half, "etl", Some(&subject)), Ok((inside, "SPLIT")));
+        }
+        for drain in [true, false] {
+            let killed = half.after(&Operation::KillSet { selector: "*/etl".parse().unwrap(), drain });
+            assert_eq!(ask(&killed, "etl", None), Ok((false, "DISABLED")));
+        }
+        let keys: Vec<String> = all(&half).unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(keys, ["run/etl"]);
+        let keys = all(&half.after(&ramp("test/*", 1))).unwrap();
+        assert_eq!(keys.len(), 2);
+    }
+
+    /// SPEC, Bad input: what is no identifier is no flag.
+    #[test]
+    fn what_is_no_flag() {
+        for key in ["", "/", "run/", "/etl", "run/etl/x", "Run/etl", "*/etl", "run/e tl", &"x".repeat(64)] {
+            assert_eq!(Flag::parse(key), None, "{key}");
+        }
+        assert_eq!(Flag::parse("etl"), Flag::parse("run/etl"));
+    }
+}

@@ -1,0 +1,164 @@
+//! Ramps as feature flags, asked for by an existing OpenFeature client: the Python SDK with its OFREP provider.
+
+use conductor_shared::command::Operation;
+use conductor_shared::ids::Ident;
+use conductor_tests::{Node, Tenant};
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A node that listens on TCP as well, under the demo flag: the client speaks no unix sockets.
+fn node() -> (Node, String) {
+    let mut node = Node::start();
+    node.stop_agent();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let path = node.path("c.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let config = config
+        .replace("listen = [", &format!("listen = [\"http://127.0.0.1:{port}\", "))
+        .replace("allow_plain = false", "allow_plain = true");
+    std::fs::write(&path, config).unwrap();
+    node.start_agent();
+    (node, format!("http://127.0.0.1:{port}"))
+}
+
+/// What the client gets, for each flag and subject. The default is the answer that is not expected.
+fn ask(node: &Node, url: &str, token: &str, asks: &[Value]) -> Vec<Value> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let packages = Command::new(root.join("scripts/openfeature.sh")).output().unwrap();
+    assert!(packages.status.success(), "{}", String::from_utf8_lossy(&packages.stderr));
+    let file = node.path("token");
+    std::fs::write(&file, token).unwrap();
+    let mut child = Command::new("python3")
+        .arg(root.join("tests/openfeature/ask.py"))
+        .arg(url)
+        .arg(file)
+        .env("PYTHONPATH", String::from_utf8(packages.stdout).unwrap().trim())
+        .env("NO_PROXY", "*")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3");
+    let lines: String = asks.iter().map(|a| format!("{a}\n")).collect();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let out = child.wait_with_output().unwrap();
+    assert!(out.status.success());
+    String::from_utf8(out.stdout).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+}
+
+fn started(node: &Node, a: &Tenant, subject: &str) -> bool {
+    let r = node.start_run(&mut node.client(&a.token), a, Some(subject));
+    assert!(r.status == 200 || r.reasons() == ["ramp_excluded"], "{}", r.status);
+    r.status == 200
+}
+
+/// SPEC 3.1 and issue 3, Ramps: the client's answer is what the gate says of the same subject, with the rule that decided;
+/// kill switches, unknown flags, missing subjects and other tenants' tokens come as the protocol has them.
+#[test]
+fn an_openfeature_client_sees_what_the_gate_does() {
+    let (node, url) = node();
+    let a = node.tenant("acme");
+    let b = node.tenant("globex");
+    node.command(a.uid, Operation::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 4_000 });
+    node.command(a.uid, Operation::WorkflowRegister { workflow: Ident::new("ml").unwrap() });
+    node.command(a.uid, Operation::KillSet { selector: "*/ml".parse().unwrap(), drain: true });
+    let subjects: Vec<String> = (0..40).map(|n| format!("customer-{n} \u{fc}\u{202e}")).collect();
+    let gate: Vec<bool> = subjects.iter().map(|s| started(&node, &a, s)).collect();
+    assert!(gate.contains(&true) && gate.contains(&false));
+    let asks: Vec<Value> = subjects
+        .iter()
+        .zip(&gate)
+        .map(|(s, inside)| json!({"flag": "run/etl", "key": s, "default": !inside}))
+        .collect();
+    let size = node.head(a.uid).0;
+    for (got, inside) in ask(&node, &url, &a.token, &asks).iter().zip(&gate) {
+        let variant = if *inside { "on" } else { "off" };
+        assert_eq!((&got["value"], &got["variant"]), (&json!(inside), &json!(variant)));
+        assert_eq!((&got["reason"], &got["error"]), (&json!("SPLIT"), &Value::Null));
+        let metadata = json!({"rule": "run/etl", "rampHundredths": 4_000, "revision": 1});
+        assert_eq!(got["metadata"], metadata);
+    }
+    let others = ask(
+        &node,
+        &url,
+        &a.token,
+        &[
+            json!({"flag": "etl", "default": true}),
+            json!({"flag": "run/ml", "key": "x", "default": true}),
+            json!({"flag": "run/none", "key": "x", "default": true}),
+            json!({"flag": "test/etl", "default": false}),
+            json!({"flag": "run/etl", "key": "y".repeat(600), "default": true}),
+        ],
+    );
+    let short: Vec<(bool, String)> = others
+        .iter()
+        .map(|g| {
+            let word = g["error"].as_str().or(g["reason"].as_str()).unwrap();
+            (g["value"].as_bool().unwrap(), word.to_owned())
+        })
+        .collect();
+    let expected = [
+        (true, "TARGETING_KEY_MISSING"),
+        (false, "DISABLED"),
+        (true, "FLAG_NOT_FOUND"),
+        (true, "STATIC"),
+        (true, "INVALID_CONTEXT"),
+    ];
+    assert_eq!(short, expected.map(|(v, w)| (v, w.to_owned())));
+    assert_eq!(node.head(a.uid).0, size, "to ask leaves no receipt");
+    // A token opens its own tenant's flags: globex has neither the ramp nor the workflow.
+    let of_b = ask(
+        &node,
+        &url,
+        &b.token,
+        &[
+            json!({"flag": "run/etl", "key": "x", "default": false}),
+            json!({"flag": "run/ml", "key": "x", "default": true}),
+        ],
+    );
+    assert_eq!((&of_b[0]["value"], &of_b[0]["reason"]), (&json!(true), &json!("STATIC")));
+    assert_eq!(of_b[1]["error"], "FLAG_NOT_FOUND");
+    // Without a right token the client falls back to its default, and the denial is on record in the node's log.
+    let none = ask(&node, &url, "cdw_wrong", &[json!({"flag": "run/etl", "key": "x", "default": false})]);
+    assert_eq!((&none[0]["value"], &none[0]["error"]), (&json!(false), &json!("GENERAL")));
+}
+
+/// OFREP, bulk evaluation: all flags at once, unchanged ones are told so by their tag, and bad bodies by the codes of the
+/// protocol.
+#[test]
+fn all_flags_at_once() {
+    let node = Node::start();
+    let a = node.tenant("acme");
+    node.command(a.uid, Operation::RampSet { selector: "canary/*".parse().unwrap(), hundredths: 0 });
+    let mut c = node.client(&a.token);
+    let path = "/ofrep/v1/evaluate/flags";
+    let r = c.post(path, &json!({"context": {"targetingKey": "s", "plan": "gold"}}));
+    let flags = r.json()["flags"].clone();
+    let short: Vec<_> =
+        flags.as_array().unwrap().iter().map(|f| (f["key"].clone(), f["value"].clone())).collect();
+    assert_eq!(short, [(json!("canary/etl"), json!(false)), (json!("run/etl"), json!(true))]);
+    let tag = r.header("etag").expect("a tag").to_owned();
+    let body = json!({"context": {"targetingKey": "s", "plan": "gold"}}).to_string();
+    let again = |c: &mut conductor_tests::Client| {
+        c.send("POST", path, body.as_bytes(), &[("If-None-Match", &tag)]).unwrap()
+    };
+    assert_eq!(again(&mut c).status, 304);
+    node.command(a.uid, Operation::RampSet { selector: "canary/*".parse().unwrap(), hundredths: 10_000 });
+    assert_eq!(again(&mut c).status, 200);
+    for (body, code) in [
+        ("{", "PARSE_ERROR"),
+        ("[]", "PARSE_ERROR"),
+        ("{\"context\": 7}", "INVALID_CONTEXT"),
+        ("{\"context\": {\"targetingKey\": 7}}", "INVALID_CONTEXT"),
+    ] {
+        let r = c.send("POST", path, body.as_bytes(), &[]).unwrap();
+        assert_eq!((r.status, r.json()["errorCode"].as_str()), (400, Some(code)), "{body}");
+    }
+    let r = c.post(&format!("{path}/run%2Fetl"), &json!({}));
+    assert_eq!((r.status, r.json()["key"].as_str()), (200, Some("run/etl")));
+    let r = c.post(&format!("{path}/Bad%1bKey"), &json!({}));
+    assert_eq!((r.status, r.json()["errorCode"].as_str()), (404, Some("FLAG_NOT_FOUND")));
+    assert!(!String::from_utf8(r.body).unwrap().contains('\u{1b}'));
+    assert_eq!(node.client("").post(path, &json!({})).status, 401);
+}
