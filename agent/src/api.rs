@@ -5,6 +5,7 @@
 //! key hears what was decided. A read ends with its client.
 
 mod auth;
+mod config;
 mod freezes;
 mod incidents;
 pub mod listen;
@@ -106,6 +107,8 @@ pub fn router(api: Shared) -> Router {
         .route("/v1/tenants/{tenant}/receipts/{index}/proof", get(read::proof))
         .route("/v1/tenants/{tenant}/checkpoint", get(read::checkpoint))
         .route("/v1/tenants/{tenant}/consistency", get(read::consistency))
+        .route("/v1/tenants/{tenant}/config", get(config::history))
+        .route("/v1/tenants/{tenant}/config/{revision}", get(config::revision))
         .route("/v1/tenants/{tenant}/totals", get(read::totals))
         .route("/v1/policy", get(policy::show))
         .route(

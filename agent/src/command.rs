@@ -91,6 +91,11 @@ fn verify_key(signed: &SignedText, node: &ControlState) -> Result<(PersonId, Str
 /// The role an operation asks for.
 pub fn role(op: &Operation) -> &'static str {
     match op {
+        // The one that can do all of it.
+        Operation::ConfigRollback { changes, .. } => {
+            let roles = || changes.iter().map(role);
+            if roles().all(|r| r == "operator") { "operator" } else { "admin" }
+        }
         Operation::RampSet { .. }
         | Operation::RampCap { .. }
         | Operation::RampClear { .. }

@@ -257,6 +257,12 @@ mod tests {
             .prop_map(|r| r.into_iter().map(str::to_owned).collect())
     }
     fn operations() -> impl Strategy<Value = Operation> {
+        let rollback = proptest::collection::vec(one_operation(), 1..4)
+            .prop_map(|ops| ops.into_iter().filter(Operation::of_config).collect::<Vec<_>>())
+            .prop_map(|changes| Operation::ConfigRollback { revision: 1, changes });
+        prop_oneof![20 => one_operation(), 1 => rollback]
+    }
+    fn one_operation() -> impl Strategy<Value = Operation> {
         let h = 0u16..=10_000;
         let kind = proptest::sample::select(QuotaKind::ALL.to_vec());
         let workflow = proptest::sample::select(vec!["etl", "ml", "x"]).prop_map(|w| Ident::new(w).unwrap());

@@ -236,6 +236,13 @@ pub enum Operation {
         /// The new one's minisign public key, base64.
         public_key: String,
     },
+    /// Takes a tenant's configuration back to what it was: several changes in one, which take effect together.
+    ConfigRollback {
+        /// To which revision of the control state, for people; what is changed stands in `changes`.
+        revision: u64,
+        /// What that takes from here, in order; see [`Operation::of_config`]. At least one.
+        changes: Vec<Operation>,
+    },
     /// Creates a tenant. Belongs to the node's log.
     TenantCreate {
         /// Its random uid.
@@ -354,8 +361,42 @@ impl Operation {
         )
     }
 
+    /// It sets a part of a tenant's configuration, and may be a part of going back to an earlier one. Who is let in, with
+    /// which token, is no configuration: nobody who was shut out comes back that way.
+    pub fn of_config(&self) -> bool {
+        matches!(
+            self,
+            Self::RampSet { .. }
+                | Self::RampClear { .. }
+                | Self::KillSet { .. }
+                | Self::KillClear { .. }
+                | Self::QuotaSet { .. }
+                | Self::WorkflowRegister { .. }
+                | Self::WorkflowRetire { .. }
+                | Self::WorkflowPin { .. }
+                | Self::WorkflowUnpin { .. }
+                | Self::SloSet { .. }
+                | Self::ProfileAssign { .. }
+        )
+    }
+
+    /// Name and values, separated by spaces. For those of [`Operation::of_config`], whose values have none in them.
+    fn words(&self) -> String {
+        let values = self.args().into_iter().map(|(_, v)| v);
+        std::iter::once(self.name().to_owned()).chain(values).collect::<Vec<_>>().join(" ")
+    }
+
+    fn from_words(text: &str) -> Option<Self> {
+        let (name, values) = text.split_once(' ')?;
+        let op = Self::from_values(name, &values.split(' ').collect::<Vec<_>>())?;
+        (op.of_config() && op.words() == text).then_some(op)
+    }
+
     /// Approvals by other persons that it takes where it loosens (SPEC, invariant 4).
     pub fn approvals(&self) -> u64 {
+        if let Self::ConfigRollback { changes, .. } = self {
+            return changes.iter().map(Self::approvals).max().unwrap_or(0);
+        }
         u64::from(matches!(
             self,
             Self::OperatorEnrol { .. }
@@ -407,6 +448,7 @@ impl Operation {
             Self::IncidentClose { .. } => "incident.close",
             Self::TimeConfirm { .. } => "time.confirm",
             Self::SignerReplace { .. } => "signer.replace",
+            Self::ConfigRollback { .. } => "config.rollback",
             Self::TenantCreate { .. } => "tenant.create",
             Self::ProfileCreate { .. } => "profile.create",
             Self::ProfileSet { .. } => "profile.set",
@@ -455,6 +497,7 @@ impl Operation {
             }
             Self::TimeConfirm { .. } => "clock".to_owned(),
             Self::SignerReplace { .. } => "signer key".to_owned(),
+            Self::ConfigRollback { .. } => "config".to_owned(),
             Self::TenantCreate { tenant_uid, .. } => format!("tenant {tenant_uid}"),
             Self::ProfileCreate { profile } | Self::ProfileSet { profile, .. } => {
                 format!("profile {profile}")
@@ -517,6 +560,10 @@ impl Operation {
             Self::OperatorRevoke { key } => vec![("key", key.clone())],
             Self::PolicyTrust { public_key } | Self::SignerReplace { public_key } => {
                 vec![("public_key", public_key.clone())]
+            }
+            Self::ConfigRollback { revision, changes } => {
+                let each = changes.iter().map(|c| ("change", c.words()));
+                std::iter::once(("revision", revision.to_string())).chain(each).collect()
             }
             Self::TimeConfirm { incident, now_us } => {
                 vec![("incident", hex(incident)), ("now_us", now_us.to_string())]
@@ -590,14 +637,22 @@ impl Operation {
     /// Reads [`Operation::to_list`]; refuses every other spelling. `None` when it is not an operation of this version.
     pub fn from_list(list: &[String]) -> Option<Self> {
         let (name, rest) = list.split_first()?;
-        let arg = |i: usize| rest.get(2 * i + 1).map(String::as_str);
+        let values: Vec<&str> = rest.chunks(2).filter_map(|c| Some(c.get(1)?.as_str())).collect();
+        let op = Self::from_values(name, &values)?;
+        // One spelling: what was read must be written the same.
+        (op.to_list() == list).then_some(op)
+    }
+
+    #[allow(clippy::too_many_lines)] // one table: each name and its values
+    fn from_values(name: &str, values: &[&str]) -> Option<Self> {
+        let arg = |i: usize| values.get(i).copied();
         let sel = || arg(0)?.parse::<Selector>().ok();
         let hundredths = || u16::try_from(parse_decimal(arg(1)?)?).ok().filter(|h| *h <= FULL);
         let quota = || QuotaKind::from_name(arg(0)?);
         let limit = || Some(parse_decimal(arg(1)?)?).filter(|l| quota().is_some_and(|k| *l <= k.max()));
         let ident = |i: usize| Ident::new(arg(i)?).ok();
         let uid = || u32::try_from(parse_decimal(arg(0)?)?).ok();
-        let op = match name.as_str() {
+        Some(match name {
             "ramp.set" => Self::RampSet { selector: sel()?, hundredths: hundredths()? },
             "ramp.cap" => Self::RampCap { selector: sel()?, hundredths: hundredths()? },
             "ramp.clear" => Self::RampClear { selector: sel()? },
@@ -692,10 +747,16 @@ impl Operation {
                 minutes: parse_decimal(arg(2)?).filter(|m| (1..=MAX_MINUTES).contains(m))?,
             },
             "breakglass.close" => Self::BreakGlassClose { grant: arg(0)?.parse().ok()? },
+            "config.rollback" => Self::ConfigRollback {
+                revision: parse_decimal(arg(0)?)?,
+                changes: Some(values.get(1..)?)
+                    .filter(|c| !c.is_empty())?
+                    .iter()
+                    .map(|c| Self::from_words(c))
+                    .collect::<Option<_>>()?,
+            },
             _ => return None,
-        };
-        // One spelling: what was read must be written the same.
-        (op.to_list() == list).then_some(op)
+        })
     }
 }
 
@@ -958,6 +1019,14 @@ mod tests {
                 tenant_id: Ident::new("acme").unwrap(),
             },
             Operation::TimeConfirm { incident: [1; 16], now_us: 7 },
+            Operation::ConfigRollback {
+                revision: 3,
+                changes: vec![
+                    Operation::RampSet { selector: "run/*".parse().unwrap(), hundredths: 7 },
+                    Operation::KillClear { selector: "*/*".parse().unwrap() },
+                    Operation::ProfileAssign { profile: Ident::new("strict").unwrap() },
+                ],
+            },
             Operation::SignerReplace {
                 public_key: "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3".into(),
             },
@@ -1016,6 +1085,30 @@ mod tests {
             let mut list = vec![name.to_owned()];
             list.extend(args.iter().flat_map(|(k, v)| [(*k).to_owned(), (*v).to_owned()]));
             assert_eq!(Operation::from_list(&list), None, "{list:?}");
+        }
+    }
+
+    /// SPEC 4.1: what goes back to an earlier configuration changes configuration and nothing else, and is never nested.
+    #[test]
+    fn a_rollback_holds_configuration_only() {
+        let read = |changes: &[&str]| {
+            let mut list = vec!["config.rollback".to_owned(), "revision".into(), "3".into()];
+            list.extend(changes.iter().flat_map(|c| ["change".to_owned(), (*c).to_owned()]));
+            Operation::from_list(&list)
+        };
+        assert!(read(&["ramp.set run/etl 5"]).is_some());
+        for bad in [
+            vec![],
+            vec!["token.revoke 01010101010101010101010101010101"],
+            vec!["peer.allow 7"],
+            vec!["ramp.set run/etl 05"],
+            vec!["ramp.set  run/etl 5"],
+            vec!["ramp.set run/etl 5 "],
+            vec!["ramp.set run/etl 5 6"],
+            vec!["config.rollback 3 ramp.set"],
+            vec!["ramp.set run/etl 5", ""],
+        ] {
+            assert_eq!(read(&bad), None, "{bad:?}");
         }
     }
 

@@ -406,14 +406,21 @@ impl ControlState {
         self.commands.insert(command_key(person, command), expires);
     }
 
-    #[allow(clippy::too_many_lines)] // one table: each operation and what it does
     fn take_effect(&mut self, index: u64, change: &[String]) {
         let Some(op) = Operation::from_list(change) else {
             self.newer = true;
             return;
         };
         self.revision += 1;
+        self.carry_out(index, op);
+    }
+
+    #[allow(clippy::too_many_lines)] // one table: each operation and what it does
+    fn carry_out(&mut self, index: u64, op: Operation) {
         match op {
+            Operation::ConfigRollback { changes, .. } => {
+                changes.into_iter().for_each(|c| self.carry_out(index, c));
+            }
             Operation::RampSet { selector, hundredths } => {
                 // Whoever sets it by hand takes it out of its plan.
                 self.plans.remove(&selector);
@@ -730,6 +737,11 @@ impl ControlState {
             }
             Operation::IncidentAck { incident, .. } | Operation::IncidentClose { incident, .. } => {
                 self.incidents.get(&hex(incident)).map_or(vec![], |i| pair("cause", i.cause.to_string()))
+            }
+            // All of it must be as it was shown, what is changed and what is not.
+            Operation::ConfigRollback { changes, .. } => {
+                let each = changes.iter().flat_map(|c| pair(&c.object(), self.object(c).join(" ")));
+                pair("revision", self.revision.to_string()).into_iter().chain(each).collect()
             }
             // What it stands at is no state: a clock is doubted or it is not.
             Operation::TimeConfirm { .. } => pair("doubted", self.clock_doubted().to_string()),

@@ -4,6 +4,7 @@
 //! (RFC 9457) with the reasons and the receipt.
 
 use crate::checkpoint::SignedCheckpoint;
+use crate::config::Difference;
 use crate::fact::{ActorType, ChangeClass, Env, Outcome, Verdict};
 use crate::fold::ControlState;
 use crate::freeze::Window;
@@ -296,6 +297,53 @@ pub struct Preview {
     /// A freeze forbids it now.
     #[serde(default)]
     pub frozen: bool,
+}
+
+/// `GET /v1/tenants/{tenant}/config`: changes that took effect, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigHistory {
+    /// Whose.
+    pub tenant_uid: TenantUid,
+    /// The present revision.
+    pub revision: u64,
+    /// At most as many as were asked for.
+    pub rows: Vec<ConfigRow>,
+    /// Older ones are before this revision; `None` when there are none.
+    pub next: Option<u64>,
+}
+
+/// One revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigRow {
+    /// Counts the changes of the log that took effect.
+    pub revision: u64,
+    /// Index of the receipt that made it.
+    pub index: u64,
+    /// Receipt time, microseconds since the Unix epoch.
+    pub time_us: u64,
+    /// Who asked for it; `None` where the agent did it, or nobody knows the name any more.
+    pub person: Option<Ident>,
+    /// Why.
+    pub why: Option<Text>,
+    /// The receipt in words, shown safely.
+    pub words: String,
+    /// What differs in the configuration; empty where it was something else, a token for instance.
+    pub differences: Vec<Difference>,
+}
+
+/// `GET /v1/tenants/{tenant}/config/{revision}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigRevision {
+    /// Whose.
+    pub tenant_uid: TenantUid,
+    /// Which.
+    pub revision: u64,
+    /// Index of the receipt that made it.
+    pub index: u64,
+    /// Receipt time, microseconds since the Unix epoch.
+    pub time_us: u64,
+    /// The state after it.
+    pub control: ControlState,
 }
 
 /// `GET /v1/freezes`: profiles with their windows, and what is frozen or under break-glass.

@@ -9,6 +9,7 @@ pub mod class;
 pub mod clock;
 pub mod codec;
 pub mod command;
+pub mod config;
 pub mod fact;
 pub mod flag;
 pub mod fold;

@@ -152,7 +152,7 @@ pub fn parse_percent(text: &str) -> Option<u16> {
         return None;
     }
     let cents: u16 = format!("{part:0<2}").parse().ok()?;
-    let h = whole.parse::<u16>().ok()? * 100 + cents;
+    let h = whole.parse::<u16>().ok()?.checked_mul(100)?.checked_add(cents)?;
     (h <= FULL).then_some(h)
 }
 
@@ -206,7 +206,9 @@ mod tests {
         {
             assert_eq!(parse_percent(t), Some(h), "{t}");
         }
-        for t in ["", "-1", "100.01", "1e2", "12.345", "12.", ".5", "１", "1 0", "nan", "1000"] {
+        for t in
+            ["", "-1", "100.01", "1e2", "12.345", "12.", ".5", "１", "1 0", "nan", "1000", "700", "999.99"]
+        {
             assert_eq!(parse_percent(t), None, "{t}");
         }
     }

@@ -86,6 +86,8 @@ pub const ROUTES: &[Route] = &[
     r("GET", "/v1/tenants/{tenant}/receipts/{index}/proof", Reader, Read, "receipt_proof", "A receipt with what proves it", ("", "ReceiptBundle"), &[]),
     r("GET", "/v1/tenants/{tenant}/checkpoint", Reader, Read, "log_head", "Head of the log and newest checkpoint", ("", "LogHead"), &[]),
     r("GET", "/v1/tenants/{tenant}/consistency", Reader, Read, "consistency", "Proof that the log only grew", ("", "Consistency"), &["from", "to"]),
+    r("GET", "/v1/tenants/{tenant}/config", Reader, Read, "config_history", "Revisions of a tenant's configuration, newest first: who, why, and what differed", ("", "ConfigHistory"), &["before", "limit"]),
+    r("GET", "/v1/tenants/{tenant}/config/{revision}", Reader, Read, "config_revision", "Control state as it was at a revision", ("", "ConfigRevision"), &[]),
     r("GET", "/v1/tenants/{tenant}/totals", Reader, Read, "totals", "Exact sums by labels", ("", "Totals"), &[]),
     r("GET", "/v1/policy", Operator, Read, "policy_show", "Which bundle holds, and who evaluates it", ("", "PolicyShown"), &[]),
     r("POST", "/v1/policy/bundles", Operator, Read, "policy_upload", "Gives the agent the files of a bundle; nothing goes by them yet", ("BundleFiles", "BundleKept"), &[]),

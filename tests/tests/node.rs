@@ -6,6 +6,7 @@ mod node {
     mod clock;
     mod decide;
     mod freeze;
+    mod history;
     mod kill;
     mod law;
     mod ofrep;

@@ -9,6 +9,7 @@ pub mod change;
 pub mod context;
 pub mod control;
 pub mod freezes;
+pub mod history;
 pub mod incidents;
 pub mod operators;
 pub mod output;

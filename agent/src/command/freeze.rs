@@ -16,6 +16,13 @@ pub(super) fn objections(op: &Operation, node: &ControlState, log: &ControlState
     let mut reasons = Reasons::default();
     let missing = |name: &Ident| profile::profile(node, name.as_str()).is_none();
     match op {
+        Operation::ConfigRollback { changes, .. } => {
+            for c in changes {
+                for r in objections(c, node, log).iter() {
+                    reasons.add(r);
+                }
+            }
+        }
         Operation::ProfileCreate { profile } => {
             if profile.as_str() == DEFAULT || log.profiles.contains_key(profile) {
                 reasons.add(Reason::ObjectExists);

@@ -401,6 +401,39 @@ pub enum TenantCommand {
     List,
     /// Control state and log of one
     Show(TenantArg),
+    /// Revisions of its configuration, newest first: who, why, what differed
+    History {
+        /// Which.
+        #[command(flatten)]
+        tenant: TenantArg,
+        /// How many
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
+        last: u16,
+        /// Older than this revision
+        #[arg(long, value_name = "REVISION")]
+        before: Option<u64>,
+    },
+    /// What differs in its configuration between two revisions
+    Diff {
+        /// Which.
+        #[command(flatten)]
+        tenant: TenantArg,
+        /// The one
+        from: u64,
+        /// The other; the present one unless given
+        to: Option<u64>,
+    },
+    /// Take its configuration back to a revision, in one change; what that loosens is treated as a loosening
+    Rollback {
+        /// Which.
+        #[command(flatten)]
+        tenant: TenantArg,
+        /// To which
+        revision: u64,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
 }
 
 /// `conductor workflow`

@@ -86,6 +86,13 @@ pub async fn tenant(context: &Context, command: TenantCommand) -> Result<Output,
             control(&mut text, &detail.control);
             Ok(Output::ok(text, json!(detail)))
         }
+        TenantCommand::History { tenant, last, before } => {
+            super::history::history(context, &tenant, u64::from(last), before).await
+        }
+        TenantCommand::Diff { tenant, from, to } => super::history::diff(context, &tenant, from, to).await,
+        TenantCommand::Rollback { tenant, revision, change } => {
+            super::history::rollback(context, &tenant, revision, &change).await
+        }
     }
 }
 

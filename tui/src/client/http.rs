@@ -7,9 +7,10 @@ use super::endpoint::Endpoint;
 use super::error::ClientError;
 use super::tls;
 use conductor_shared::http::{
-    BundleFiles, BundleKept, Challenge, CommandOutcome, Consistency, ExplainRequest, Explanation, FreezeList,
-    IncidentList, LogHead, NodeInfo, PolicyShown, Preview, PreviewRequest, Problem, ReceiptBundle,
-    ReceiptPage, RequestList, SessionOpened, SignedText, SloList, TenantDetail, TenantList, Timeline, Totals,
+    BundleFiles, BundleKept, Challenge, CommandOutcome, ConfigHistory, ConfigRevision, Consistency,
+    ExplainRequest, Explanation, FreezeList, IncidentList, LogHead, NodeInfo, PolicyShown, Preview,
+    PreviewRequest, Problem, ReceiptBundle, ReceiptPage, RequestList, SessionOpened, SignedText, SloList,
+    TenantDetail, TenantList, Timeline, Totals,
 };
 use conductor_shared::ids::TenantUid;
 use conductor_shared::reason::Reason;
@@ -263,6 +264,30 @@ impl Agent {
         let query: Vec<String> = given.iter().filter_map(|(k, v)| v.map(|v| format!("{k}={v}"))).collect();
         let path = format!("/v1/tenants/{tenant}/timeline?{}", query.join("&"));
         self.json(Call::get("timeline", path, bearer)).await
+    }
+
+    /// `GET /v1/tenants/{tenant}/config`: the newest so many revisions, before one when it is given.
+    pub async fn config_history(
+        &self,
+        bearer: &Bearer,
+        tenant: TenantUid,
+        limit: u64,
+        before: Option<u64>,
+    ) -> Result<ConfigHistory, ClientError> {
+        let before = before.map_or_else(String::new, |b| format!("&before={b}"));
+        let path = format!("/v1/tenants/{tenant}/config?limit={limit}{before}");
+        self.json(Call::get("config_history", path, bearer)).await
+    }
+
+    /// `GET /v1/tenants/{tenant}/config/{revision}`
+    pub async fn config_revision(
+        &self,
+        bearer: &Bearer,
+        tenant: TenantUid,
+        revision: u64,
+    ) -> Result<ConfigRevision, ClientError> {
+        let path = format!("/v1/tenants/{tenant}/config/{revision}");
+        self.json(Call::get("config_revision", path, bearer)).await
     }
 
     /// `GET /v1/tenants/{tenant}/totals`

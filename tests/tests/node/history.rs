@@ -1,0 +1,157 @@
+//! Configuration over time, and the way back (SPEC 4.1), with real processes and the plain commands.
+
+use conductor_shared::command::Operation;
+use conductor_shared::config::way_back;
+use conductor_shared::fold::ControlState;
+use conductor_shared::ids::{Ident, TokenId};
+use conductor_shared::quota::QuotaKind;
+use conductor_tests::{Node, Tenant, bin, wait_for};
+use serde_json::{Value, json};
+use std::process::Command;
+
+fn ramp(hundredths: u16) -> Operation {
+    Operation::RampSet { selector: "run/etl".parse().unwrap(), hundredths }
+}
+
+fn kill() -> Operation {
+    Operation::KillSet { selector: "*/etl".parse().unwrap(), drain: true }
+}
+
+fn control(node: &Node, a: &Tenant) -> ControlState {
+    let v = node.operator().get(&format!("/v1/tenants/{}", a.uid)).json();
+    serde_json::from_value(v["control"].clone()).unwrap()
+}
+
+fn revision(node: &Node, a: &Tenant, n: u64) -> ControlState {
+    let r = node.operator().get(&format!("/v1/tenants/{}/config/{n}", a.uid));
+    assert_eq!(r.status, 200, "{}", String::from_utf8_lossy(&r.body));
+    serde_json::from_value(r.json()["control"].clone()).unwrap()
+}
+
+fn back_to(node: &Node, a: &Tenant, n: u64) -> Operation {
+    Operation::ConfigRollback { revision: n, changes: way_back(&control(node, a), &revision(node, a, n)) }
+}
+
+fn conductor(node: &Node, args: &[&str]) -> (bool, Value, String) {
+    let out = Command::new(bin("conductor"))
+        .args(["--json", "--agent", &format!("unix:{}", node.socket().display())])
+        .arg("--key")
+        .arg(node.operator_key())
+        .args(args)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let said = text.clone() + &String::from_utf8_lossy(&out.stderr);
+    (out.status.success(), serde_json::from_str(&text).unwrap_or_default(), said)
+}
+
+/// SPEC 4.1: every change is a revision with who, why and what differed; any of them can be gone back to in one change that
+/// is a receipt; nobody who was shut out comes back that way. It survives a restart.
+#[test]
+fn any_revision_can_be_gone_back_to() {
+    let mut node = Node::start();
+    let a = node.tenant("acme");
+    node.command(a.uid, Operation::QuotaCap { kind: QuotaKind::StepRate, limit: 50 });
+    node.command(a.uid, ramp(1_000));
+    let then = control(&node, &a);
+    let n = then.revision;
+    node.command(a.uid, ramp(500));
+    node.command(a.uid, kill());
+    node.command(a.uid, Operation::WorkflowRegister { workflow: Ident::new("ml").unwrap() });
+    let token: TokenId = then.tokens.keys().next().unwrap().parse().unwrap();
+    node.command(a.uid, Operation::TokenRevoke { token });
+    assert_eq!(revision(&node, &a, n), then, "as it was");
+    // Who, why and what: newest first, by pages.
+    let path = format!("/v1/tenants/{}/config", a.uid);
+    let page = node.operator().get(&format!("{path}?limit=3")).json();
+    assert_eq!((page["revision"].as_u64(), page["next"].as_u64()), (Some(n + 4), Some(n + 2)));
+    let rows = page["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 3);
+    assert_eq!(rows[0]["differences"], json!([]), "a token is no configuration");
+    assert_eq!((&rows[1]["person"], &rows[1]["why"]), (&json!("ana"), &json!("test")));
+    assert_eq!(rows[2]["differences"], json!([{"name": "kill */etl", "before": null, "after": "drain"}]));
+    let older = node.operator().get(&format!("{path}?limit=500&before={}", n + 2)).json();
+    assert_eq!(older["rows"].as_array().unwrap().len() as u64, n + 1);
+    assert_eq!(
+        older["rows"][0]["differences"],
+        json!([{"name": "ramp run/etl", "before": "10 %", "after": "5 %"}])
+    );
+    // Back, in one change.
+    let done = node.command(a.uid, back_to(&node, &a, n));
+    assert_eq!(done["class"], "loosen", "it raises a ramp and lifts a kill switch");
+    let now = control(&node, &a);
+    assert_eq!(conductor_shared::config::config(&now), conductor_shared::config::config(&then));
+    assert_eq!(now.revision, n + 5, "one receipt, one revision");
+    assert!(now.tokens[&token.to_string()].revoked, "who was shut out stays out");
+    node.stop_agent();
+    node.start_agent();
+    assert_eq!(control(&node, &a), now);
+    assert_eq!(node.operator().get(&format!("{path}/{}", n + 9)).status, 404);
+    assert_eq!(node.operator().get(&format!("{path}/x")).status, 400);
+    node.stop_agent();
+    node.check();
+}
+
+/// SPEC 4.1 and invariant 3: a rollback has the class of what it changes. One that only lowers works with the signer dead;
+/// one that raises waits for its checkpoint, is denied without, and does not pass a value that was rolled back from, nor
+/// a state that has moved on.
+#[test]
+fn a_rollback_has_the_class_of_what_it_changes() {
+    let mut node = Node::start();
+    let a = node.tenant("acme");
+    node.command(a.uid, ramp(500));
+    let low = control(&node, &a).revision;
+    node.command(a.uid, ramp(4_000));
+    let high = control(&node, &a).revision;
+    // What was shown is not what there is any more.
+    let stale = node.compose(a.uid, back_to(&node, &a, low));
+    assert_eq!(stale.base, None, "it lowers");
+    node.command(a.uid, ramp(100));
+    assert_eq!(node.send(&stale).reasons(), ["would_loosen"]);
+    let raise = node.compose(a.uid, back_to(&node, &a, high));
+    assert!(raise.base.is_some());
+    node.command(a.uid, kill());
+    assert_eq!(node.send(&raise).reasons(), ["base_stale"]);
+    node.command(a.uid, Operation::KillClear { selector: "*/etl".parse().unwrap() });
+    node.command(a.uid, ramp(4_000));
+    node.kill_signer();
+    node.start_run(&mut node.client(&a.token), &a, None);
+    wait_for("the agent notices", 20, || {
+        let text = String::from_utf8(node.client("").get("/metrics").body).unwrap();
+        text.contains("\nconductor_signer_up 0\n").then_some(())
+    });
+    let done = node.command(a.uid, back_to(&node, &a, low));
+    assert_eq!(
+        (&done["class"], control(&node, &a).ramps.values().next().unwrap().hundredths),
+        (&json!("tighten"), 500)
+    );
+    let raise = node.compose(a.uid, back_to(&node, &a, high));
+    assert_eq!(node.send(&raise).reasons(), ["signer_unavailable"]);
+}
+
+/// Issue 3, Tenant administration: the plain commands: history, differences, a look before it is done, and done.
+#[test]
+fn the_plain_commands() {
+    let node = Node::start();
+    let a = node.tenant("acme");
+    node.command(a.uid, ramp(1_000));
+    let n = control(&node, &a).revision;
+    node.command(a.uid, ramp(200));
+    node.command(a.uid, kill());
+    let (ok, h, said) = conductor(&node, &["tenant", "history", "acme", "--last", "2"]);
+    assert!(ok && h["rows"].as_array().unwrap().len() == 2, "{said}");
+    let (ok, d, said) = conductor(&node, &["tenant", "diff", "acme", &n.to_string()]);
+    assert!(ok && d["differences"].as_array().unwrap().len() == 2, "{said}");
+    let back = ["tenant", "rollback", "acme", &n.to_string(), "--reason", "it was better"];
+    let (ok, dry, said) = conductor(&node, &[&back[..], &["--dry-run"]].concat());
+    assert!(ok && dry["preview"]["class"] == "loosen", "{said}");
+    assert!(dry["text"].as_str().unwrap().contains("arg change: ramp.set run/etl 1000\n"), "{said}");
+    assert_eq!(control(&node, &a).revision, n + 2, "a look changes nothing");
+    let (ok, done, said) = conductor(&node, &[&back[..], &["--yes"]].concat());
+    assert!(ok && done["status"] == "effective", "{said}");
+    assert_eq!(control(&node, &a).ramps.values().next().unwrap().hundredths, 1_000);
+    let (ok, again, said) = conductor(&node, &[&back[..], &["--yes"]].concat());
+    assert!(ok && again["changes"] == 0, "{said}");
+    let (ok, _, said) = conductor(&node, &["tenant", "rollback", "acme", "999", "--reason", "x", "--yes"]);
+    assert!(!ok && said.contains("no revision 999"), "{said}");
+}
