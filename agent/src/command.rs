@@ -155,6 +155,7 @@ fn shuts_out_self(s: &Signed, node: &ControlState) -> bool {
 /// What stands against a command, apart from its class: the signer's key and role, audience, time, replay, object.
 /// `node` is the node's control state, `log` that of the partition it changes.
 /// `tenant` is whose log that is: a command about a tenant that is not here is denied in the node's.
+#[allow(clippy::too_many_lines)] // one table: each operation and what may stand against it
 pub fn objections(
     s: &Signed,
     node: &ControlState,

@@ -279,7 +279,9 @@ impl Writer {
         let mut answers = Vec::with_capacity(asks.len());
         if let Err(e) = self.watch_clock(&mut st) {
             tracing::error!("{e}");
-            asks.into_iter().for_each(|a| refuse(a, Reason::StoreUnavailable));
+            for ask in asks {
+                refuse(ask, Reason::StoreUnavailable);
+            }
             self.fail(&e);
             return;
         }

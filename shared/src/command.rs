@@ -514,6 +514,7 @@ impl Operation {
     }
 
     /// Name and arguments in order, as they stand in the text and in receipts.
+    #[allow(clippy::too_many_lines)] // one table: each operation and its arguments
     pub fn args(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::RampSet { selector, hundredths } | Self::RampCap { selector, hundredths } => {

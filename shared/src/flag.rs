@@ -1,4 +1,4 @@
-//! Ramps as feature flags, in the words of the OpenFeature Remote Evaluation Protocol (OFREP 0.1,
+//! Ramps as feature flags, in the words of the `OpenFeature` Remote Evaluation Protocol (OFREP 0.1,
 //! <https://github.com/open-feature/protocol>).
 //!
 //! A flag is `action/workflow`, as a rule is, or a workflow alone for the action `run`. It is on for a subject exactly

@@ -419,7 +419,9 @@ impl ControlState {
     fn carry_out(&mut self, index: u64, op: Operation) {
         match op {
             Operation::ConfigRollback { changes, .. } => {
-                changes.into_iter().for_each(|c| self.carry_out(index, c));
+                for c in changes {
+                    self.carry_out(index, c);
+                }
             }
             Operation::RampSet { selector, hundredths } => {
                 // Whoever sets it by hand takes it out of its plan.

@@ -4,6 +4,7 @@
 
 mod node {
     mod clock;
+    mod console;
     mod decide;
     mod freeze;
     mod history;

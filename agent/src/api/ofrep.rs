@@ -1,4 +1,4 @@
-//! Ramps as feature flags, over the OpenFeature Remote Evaluation Protocol. For workloads, of their own tenant; reads
+//! Ramps as feature flags, over the `OpenFeature` Remote Evaluation Protocol. For workloads, of their own tenant; reads
 //! what is published, asks nobody and leaves no receipt. Errors of the protocol have its form, all others are problems.
 
 use super::Shared;

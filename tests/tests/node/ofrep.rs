@@ -1,4 +1,4 @@
-//! Ramps as feature flags, asked for by an existing OpenFeature client: the Python SDK with its OFREP provider.
+//! Ramps as feature flags, asked for by an existing `OpenFeature` client: the Python SDK with its OFREP provider.
 
 use conductor_shared::command::Operation;
 use conductor_shared::ids::Ident;

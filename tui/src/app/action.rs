@@ -30,7 +30,7 @@ impl Ids {
         Self { seed, next: 0 }
     }
 
-    fn draw(&mut self) -> [u8; 16] {
+    pub(crate) fn draw(&mut self) -> [u8; 16] {
         let digest = Sha256::new().chain_update(self.seed).chain_update(self.next.to_be_bytes()).finalize();
         self.next += 1;
         let mut out = [0; 16];
@@ -154,6 +154,8 @@ pub(crate) fn sentence(op: &Operation) -> String {
         Operation::FreezeSet { freeze, until_us: Some(us) } => {
             format!("Freeze ({freeze}): loosen nothing until {}Z", crate::view::format::clock(*us))
         }
+        Operation::IncidentAck { .. } => "Say that you look after this incident".into(),
+        Operation::IncidentClose { .. } => "Say that this incident is over".into(),
         other => format!("{} {}", other.name(), other.object()),
     }
 }

@@ -5,10 +5,12 @@ use super::dialog::{Confirm, Field, Layer, Loosen, Radius, RampForm};
 use super::input::Input;
 use super::keys::Act;
 use super::model::{Key, Model};
+use super::tenants::RowKey;
 use conductor_shared::command::Operation;
 use conductor_shared::fact::ChangeClass;
-use conductor_shared::ids::Ident;
+use conductor_shared::ids::{Ident, unhex};
 use conductor_shared::ramp::{FULL, Selector, parse_percent, percent};
+use conductor_shared::shown::Text;
 use crossterm::event::KeyEvent;
 
 /// Reasons that stand in the receipt of an act that is confirmed with one key.
@@ -16,6 +18,8 @@ const ROLLBACK: &str = "ramp rolled back from the console";
 const KILL: &str = "killed from the console";
 const DRAIN: &str = "drained from the console";
 const FREEZE: &str = "frozen from the console";
+const LOOKED_AFTER: &str = "looked after, from the console";
+const CLOSED: &str = "closed from the console";
 const HOUR_US: u64 = 3_600_000_000;
 
 /// Begins an act on a target.
@@ -114,6 +118,29 @@ fn freeze(m: &mut Model, target: &Target) {
         }
     }
     confirm(m, choices);
+}
+
+/// The small dialog for an incident: a comment of its own can be given with the plain command.
+pub(crate) fn incident(m: &mut Model, key: RowKey, name: Ident, id: &str, over: bool) {
+    let Some(info) = m.agent_of(key).and_then(|a| a.info.as_ref()) else { return };
+    if m.read_only {
+        return;
+    }
+    let target = Target {
+        key,
+        name,
+        node_id: info.node_id,
+        node: info.name.clone(),
+        environment: info.environment.clone(),
+    };
+    let Some(incident) = unhex(id) else { return };
+    let op = if over {
+        Operation::IncidentClose { incident, comment: Text::new(CLOSED) }
+    } else {
+        Operation::IncidentAck { incident, comment: Text::new(LOOKED_AFTER) }
+    };
+    let choices = compose(m, &target, op, None, if over { CLOSED } else { LOOKED_AFTER });
+    confirm(m, choices.into_iter().collect());
 }
 
 fn ramp_form(m: &mut Model, target: Target) {

@@ -1,5 +1,4 @@
-//! What waits for a second person, on all nodes. Read-only: an approval asks for the password each time, and is given by
-//! `conductor approval give`, whose line the screen shows. Pure.
+//! What waits for a second person, on all nodes. It is answered by [`super::approve`], or by `conductor approval`. Pure.
 
 use super::model::Model;
 use super::msg::Effect;

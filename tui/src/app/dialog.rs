@@ -25,6 +25,8 @@ pub(crate) enum Layer {
     Ramp(RampForm),
     /// A loosening.
     Loosen(Box<Loosen>),
+    /// An answer to another person's request.
+    Approve(Box<super::approve::Approve>),
     /// A command was sent.
     Waiting(Waiting),
     /// What became of it.

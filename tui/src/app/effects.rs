@@ -11,7 +11,8 @@ use crate::client::{pins, witness};
 use crate::view::format::safe;
 use conductor_shared::clock::Clock;
 use conductor_shared::command::TYPE_LINE;
-use conductor_shared::http::{CommandOutcome, PreviewRequest, ReceiptBundle};
+use conductor_shared::http::{CommandOutcome, PreviewRequest, ReceiptBundle, TimelineRow};
+use conductor_shared::operator::APPROVAL_LINE;
 use conductor_shared::verify::{Report, Trust, TrustedKey};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -99,6 +100,7 @@ impl Runner {
     }
 
     /// Carries out one effect. Leaving, suspending and copying are the loop's.
+    #[allow(clippy::too_many_lines)] // one arm for each effect
     pub(crate) fn run(&self, effect: Effect) {
         let out = self.msgs.clone();
         match effect {
@@ -140,6 +142,47 @@ impl Runner {
                     };
                     let got = got.await.map(|l| l.requests).map_err(|e| text(&e));
                     let _ = out.send(Msg::Requests(agent, got)).await;
+                });
+            }
+            Effect::Incidents(agent) => {
+                let Some(s) = self.session(agent) else { return };
+                tokio::spawn(async move {
+                    let got = async { s.agent().incidents(&s.bearer().await?, None).await };
+                    let got = got.await.map(|l| l.incidents).map_err(|e| text(&e));
+                    let _ = out.send(Msg::Incidents(agent, got)).await;
+                });
+            }
+            Effect::Freezes(agent) => {
+                let Some(s) = self.session(agent) else { return };
+                tokio::spawn(async move {
+                    let got = async { s.agent().freezes(&s.bearer().await?).await };
+                    let got = got.await.map(Box::new).map_err(|e| text(&e));
+                    let _ = out.send(Msg::Freezes(agent, got)).await;
+                });
+            }
+            Effect::Slo(key) => {
+                let Some(s) = self.session(key.agent) else { return };
+                tokio::spawn(async move {
+                    let got = async { s.agent().slo(&s.bearer().await?, key.tenant).await };
+                    let got = got.await.map(|l| l.ramps).map_err(|e| text(&e));
+                    let _ = out.send(Msg::Slo(key, got)).await;
+                });
+            }
+            Effect::Timeline(key, from) => {
+                let Some(s) = self.session(key.agent) else { return };
+                tokio::spawn(async move {
+                    let got = timeline(&s, key, from).await.map_err(|e| text(&e));
+                    let _ = out.send(Msg::Timeline(key, from, got)).await;
+                });
+            }
+            Effect::Approve { ticket, agent, text, password } => {
+                let (s, path) = (self.session(agent), self.key_file.clone());
+                tokio::spawn(async move {
+                    let got = match s {
+                        Some(s) => approve(&s, &path, &text, password).await,
+                        None => Err(refusal(&ClientError::Usage("not connected: nothing was sent".into()))),
+                    };
+                    let _ = out.send(Msg::Answered(ticket, got)).await;
                 });
             }
             Effect::Proof { key, index, signer } => {
@@ -216,6 +259,40 @@ async fn proof(
     let report =
         conductor_shared::verify::one(&bundle.receipt, &bundle.proof, bundle.checkpoint.as_ref(), &trust);
     Ok((bundle, report))
+}
+
+/// The first pages of a timeline: an incident is told in fewer.
+async fn timeline(s: &ReadSession, key: RowKey, from: u64) -> Result<Vec<TimelineRow>, ClientError> {
+    const PAGES: usize = 5;
+    let (mut rows, mut after) = (vec![], None);
+    for _ in 0..PAGES {
+        let bearer = s.bearer().await?;
+        let page = s.agent().timeline(&bearer, key.tenant, (Some(from), None), after).await?;
+        rows.extend(page.rows);
+        after = page.next.filter(|n| after.is_none_or(|a| *n > a));
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(rows)
+}
+
+/// An approval is signed with the key unlocked anew: the one that lies open signs none.
+async fn approve(
+    s: &ReadSession,
+    key: &std::path::Path,
+    text: &str,
+    password: Option<Secret>,
+) -> Result<CommandOutcome, Refusal> {
+    let locked = |e: crate::client::keys::KeyError| Refusal {
+        what: safe(&e.to_string(), 300),
+        mend: "Nothing was sent.".into(),
+        unknown: false,
+    };
+    let file = KeyFile::load(key).map_err(locked)?;
+    let key = file.unlock_async(password.map(|p| p.0)).await.map_err(locked)?;
+    let signed = key.sign(text, APPROVAL_LINE).map_err(locked)?;
+    s.agent().approval(&signed).await.map_err(|e| refusal(&e))
 }
 
 async fn send(s: &ReadSession, text: &str) -> Result<CommandOutcome, ClientError> {

@@ -7,9 +7,10 @@ use super::msg::{Effect, Secret};
 use super::palette::{Command, Palette};
 use super::receipts::Detail;
 use super::tenants::{RowKey, Sort};
-use super::{acts, layout, loosen};
+use super::{acts, approve, boards, layout, loosen};
 use crate::view::theme::ThemeName;
 use conductor_shared::ids::TenantUid;
+use conductor_shared::operator::Answer;
 use crossterm::event::{KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
 use zeroize::Zeroizing;
 
@@ -52,6 +53,10 @@ pub(crate) fn key(m: &mut Model, key: KeyEvent, out: &mut Vec<Effect>) {
         Screen::Receipts => &[Scope::Receipts, Scope::List, Scope::Everywhere],
         Screen::Receipt => &[Scope::Receipt, Scope::Everywhere],
         Screen::Approvals => &[Scope::Approvals, Scope::List, Scope::Everywhere],
+        Screen::Incidents => &[Scope::Incidents, Scope::List, Scope::Everywhere],
+        Screen::Timeline => &[Scope::Timeline, Scope::List, Scope::Everywhere],
+        Screen::Ramps => &[Scope::Ramps, Scope::List, Scope::Everywhere],
+        Screen::Freezes | Screen::Admin => &[Scope::List, Scope::Everywhere],
     };
     if let Some(act) = lookup(key, scopes, m.read_only) {
         screen(m, act, out);
@@ -110,6 +115,7 @@ fn layer(m: &mut Model, top: Layer, key: KeyEvent, out: &mut Vec<Effect>) -> Tak
         Layer::Confirm(c) => loosen::confirm_key(m, c, dialog, out),
         Layer::Ramp(f) => acts::ramp_key(m, f, key, input),
         Layer::Loosen(l) => loosen::key(m, l, key, dialog, out),
+        Layer::Approve(a) => approve::key(m, a, key, dialog, out),
         Layer::Unlock(mut u) => {
             match input {
                 Some(Act::Back) => return leave_unlock(m, u),
@@ -190,6 +196,13 @@ fn command(m: &mut Model, c: Command, arg: &str, out: &mut Vec<Effect>) -> Resul
             go(m, Screen::Tenants);
         }
         Command::Approvals => go(m, Screen::Approvals),
+        Command::Incidents => go(m, Screen::Incidents),
+        Command::Freezes => go(m, Screen::Freezes),
+        Command::Admin => go(m, Screen::Admin),
+        Command::Ramps => {
+            m.tenants.selected = Some(named(m, arg)?);
+            go(m, Screen::Ramps);
+        }
         Command::Filter => filter(m, arg),
         Command::Tenant => {
             m.tenants.selected = Some(named(m, arg)?);
@@ -241,6 +254,7 @@ fn act_on(m: &mut Model, name: &str, act: Act) -> Result<(), String> {
 fn go(m: &mut Model, s: Screen) {
     m.screens.clear();
     m.screens.push(s);
+    m.boards.top();
     if s == Screen::Receipts && m.receipts.key.is_none() {
         let node = RowKey { agent: m.agent, tenant: TenantUid::NODE };
         let key = m.tenants.selected.unwrap_or(node);
@@ -294,6 +308,8 @@ fn screen(m: &mut Model, act: Act, out: &mut Vec<Effect>) {
         Act::Receipts => {
             let key = match m.screen() {
                 Screen::Overview => Some(RowKey { agent: m.agent, tenant: TenantUid::NODE }),
+                Screen::Incidents => boards::incident(m).map(|i| i.0),
+                Screen::Timeline => m.boards.timeline.as_ref().map(|t| t.0),
                 Screen::Approvals => {
                     m.approvals.selected().map(|w| RowKey { agent: w.agent, tenant: w.row.tenant_uid })
                 }
@@ -309,6 +325,9 @@ fn screen(m: &mut Model, act: Act, out: &mut Vec<Effect>) {
                 m.receipts.select_place(usize::MAX);
             }
         }
+        Act::Acknowledge | Act::Close => boards::look_after(m, act),
+        Act::Approve => approve::begin(m, Answer::Approve),
+        Act::Refuse => approve::begin(m, Answer::Refuse),
         Act::Menu => match m.subject().and_then(|k| m.target(k)) {
             Some(t) => m.layers.push(Layer::Menu(t)),
             None => m.say("Select a tenant first."),
@@ -341,6 +360,10 @@ fn step(m: &mut Model, by: isize, out: &mut Vec<Effect>) {
             m.receipts.scroll = m.receipts.scroll.saturating_add_signed(by).min(200);
         }
         Screen::Approvals => m.approvals.step(by),
+        Screen::Incidents | Screen::Timeline | Screen::Ramps | Screen::Freezes | Screen::Admin => {
+            let rows = boards::rows(m);
+            m.boards.step(by, rows);
+        }
         Screen::Tenant => {}
     }
 }
@@ -354,6 +377,8 @@ fn enter(m: &mut Model, out: &mut Vec<Effect>) {
             }
             m.screens.push(Screen::Tenants);
         }
+        Screen::Incidents => boards::open_timeline(m),
+        Screen::Ramps if m.subject().is_some() => m.screens.push(Screen::Tenant),
         Screen::Tenants if m.tenants.place().is_some() => m.screens.push(Screen::Tenant),
         Screen::Receipts => {
             if let Some((key, index)) = m.receipts.key.zip(m.receipts.selected_row().map(|r| r.index)) {
@@ -385,7 +410,11 @@ fn copy(m: &mut Model, out: &mut Vec<Effect>) {
             m.agents.get(m.agent).and_then(|a| a.info.as_ref()).map(|i| i.node_id.to_string())
         }
         Screen::Approvals => m.approvals.selected().map(|w| w.row.command_id.to_string()),
-        Screen::Tenants | Screen::Tenant => m.tenants.selected.map(|k| k.tenant.to_string()),
+        Screen::Incidents => boards::incident(m).map(|(_, r)| r.incident.clone()),
+        Screen::Timeline => m.boards.timeline.as_ref().map(|t| t.0.tenant.to_string()),
+        Screen::Freezes => None,
+        Screen::Admin => boards::persons(m).get(m.boards.place).map(|(id, _)| (*id).clone()),
+        Screen::Tenants | Screen::Tenant | Screen::Ramps => m.tenants.selected.map(|k| k.tenant.to_string()),
         Screen::Receipts | Screen::Receipt => {
             m.receipts.origin.zip(m.receipts.selected).map(|(o, i)| format!("{o} {i}"))
         }
@@ -411,6 +440,11 @@ pub(crate) fn paste(m: &mut Model, text: &str) {
         }
         Some(Layer::Ramp(f)) => f.percent.paste(text),
         Some(Layer::Unlock(u)) if !u.busy => u.password.paste(text),
+        Some(Layer::Approve(a)) if a.focus == Field::Password => {
+            if let Some(p) = &mut a.password {
+                p.paste(text);
+            }
+        }
         // The name is typed, not pasted: that is what it is for.
         Some(Layer::Loosen(l)) if l.focus != Field::Name => {
             if let Some(i) = l.input() {
@@ -447,6 +481,11 @@ pub(crate) fn mouse(m: &mut Model, e: MouseEvent) {
                 }
                 Screen::Approvals if m.approvals.offset + n < m.approvals.rows.len() => {
                     m.approvals.place = m.approvals.offset + n;
+                }
+                Screen::Incidents | Screen::Timeline | Screen::Ramps | Screen::Freezes | Screen::Admin
+                    if m.boards.offset + n < boards::rows(m) =>
+                {
+                    m.boards.place = m.boards.offset + n;
                 }
                 Screen::Receipts if m.receipts.offset + n < m.receipts.len() => {
                     m.receipts.select_place(m.receipts.offset + n);

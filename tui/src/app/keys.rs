@@ -22,6 +22,12 @@ pub(crate) enum Scope {
     Receipt,
     /// On what waits for a second person.
     Approvals,
+    /// On what went wrong.
+    Incidents,
+    /// On a timeline.
+    Timeline,
+    /// On the ramps of a tenant.
+    Ramps,
     /// In the menu of actions.
     Menu,
     /// In a dialog.
@@ -32,7 +38,7 @@ pub(crate) enum Scope {
 
 impl Scope {
     /// In the order of the help.
-    pub(crate) const ALL: [Scope; 11] = [
+    pub(crate) const ALL: [Scope; 14] = [
         Self::Everywhere,
         Self::List,
         Self::Overview,
@@ -41,6 +47,9 @@ impl Scope {
         Self::Receipts,
         Self::Receipt,
         Self::Approvals,
+        Self::Incidents,
+        Self::Timeline,
+        Self::Ramps,
         Self::Menu,
         Self::Dialog,
         Self::Input,
@@ -57,6 +66,9 @@ impl Scope {
             Self::Receipts => "Receipts",
             Self::Receipt => "One receipt",
             Self::Approvals => "Approvals",
+            Self::Incidents => "Incidents",
+            Self::Timeline => "Timeline",
+            Self::Ramps => "Ramps",
             Self::Menu => "Actions, after !",
             Self::Dialog => "In dialogs",
             Self::Input => "While typing",
@@ -89,6 +101,10 @@ pub(crate) enum Act {
     Alarms,
     Receipts,
     Follow,
+    Acknowledge,
+    Close,
+    Approve,
+    Refuse,
     Suspend,
     Redraw,
     Menu,
@@ -127,7 +143,10 @@ const fn c(scope: Scope, keys: &'static str, act: Act, bar: &'static str, help: 
     Binding { scope, keys, act, bar, help, changes: true }
 }
 
-use Scope::{Approvals, Dialog, Everywhere, Input, List, Menu, Overview, Receipt, Receipts, Tenant, Tenants};
+use Scope::{
+    Approvals, Dialog, Everywhere, Incidents, Input, List, Menu, Overview, Ramps, Receipt, Receipts, Tenant,
+    Tenants, Timeline,
+};
 
 /// The table. In the bottom bar keys stand in this order.
 #[rustfmt::skip]
@@ -145,6 +164,14 @@ pub(crate) const KEYS: &[Binding] = &[
     k(Receipts, "/", Act::Filter, "filter", "Filter: words that a line must have"),
     k(Receipts, "f", Act::Follow, "follow", "Follow the end of the log, or stop"),
     k(Approvals, "enter l", Act::Receipts, "receipts", "Receipts of the log that the marked request waits in"),
+    c(Approvals, "A", Act::Approve, "approve", "Approve the marked request: read it, type the tenant's name and your password"),
+    c(Approvals, "R", Act::Refuse, "refuse", "Refuse the marked request"),
+    k(Incidents, "enter", Act::Enter, "timeline", "What happened around the marked incident"),
+    k(Incidents, "l", Act::Receipts, "receipts", "Receipts of the log that it is in"),
+    c(Incidents, "c", Act::Acknowledge, "look after", "Say that you look after it"),
+    c(Incidents, "x", Act::Close, "close", "Say that it is over"),
+    k(Timeline, "l", Act::Receipts, "receipts", "Receipts of this log"),
+    k(Ramps, "enter", Act::Enter, "tenant", "Everything about the tenant"),
     k(List, "j down", Act::Down, "", "Down"),
     k(List, "k up", Act::Up, "", "Up"),
     k(List, "ctrl-d pagedown", Act::PageDown, "", "A page down"),
@@ -161,6 +188,10 @@ pub(crate) const KEYS: &[Binding] = &[
     k(Everywhere, "2", Act::Screen(1), "", "Tenants"),
     k(Everywhere, "3", Act::Screen(2), "", "Receipts"),
     k(Everywhere, "4", Act::Screen(3), "", "Approvals: what waits for a second person"),
+    k(Everywhere, "5", Act::Screen(4), "", "Incidents: what went wrong and is not over"),
+    k(Everywhere, "6", Act::Screen(5), "", "Ramps of the selected tenant, and what is seen under them"),
+    k(Everywhere, "7", Act::Screen(6), "", "Freezes: windows on a calendar, and what is frozen"),
+    k(Everywhere, "8", Act::Screen(7), "", "Admin: persons, keys and roles of the selected node; tokens"),
     k(Everywhere, "tab", Act::NextScreen, "", "Next screen"),
     k(Everywhere, "backtab", Act::PreviousScreen, "", "Previous screen"),
     k(Everywhere, "esc", Act::Back, "back", "Back; it never does anything else"),

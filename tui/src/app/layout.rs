@@ -48,11 +48,23 @@ pub(crate) fn parts(m: &Model) -> Parts {
 pub(crate) fn list(m: &Model) -> Rect {
     let body = parts(m).body;
     let heading = match m.screen() {
-        Screen::Overview | Screen::Tenants | Screen::Receipts | Screen::Approvals => 2,
+        Screen::Overview
+        | Screen::Tenants
+        | Screen::Receipts
+        | Screen::Approvals
+        | Screen::Incidents
+        | Screen::Timeline
+        | Screen::Ramps
+        | Screen::Admin => 2,
+        Screen::Freezes => 3,
         Screen::Tenant | Screen::Receipt => 0,
     };
     let height = match m.screen() {
         Screen::Overview => u16::try_from(m.agents.len()).unwrap_or(u16::MAX).min(body.height / 2),
+        Screen::Incidents | Screen::Ramps | Screen::Freezes | Screen::Admin => {
+            let rows = u16::try_from(super::boards::rows(m)).unwrap_or(u16::MAX);
+            rows.max(2).min((body.height / 2).saturating_sub(heading))
+        }
         Screen::Approvals => {
             let rows = u16::try_from(m.approvals.rows.len()).unwrap_or(u16::MAX);
             rows.max(2).min((body.height / 2).saturating_sub(heading))

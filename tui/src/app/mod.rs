@@ -6,6 +6,8 @@ mod acts;
 mod agents;
 pub(crate) mod alarm;
 pub(crate) mod approvals;
+pub(crate) mod approve;
+pub(crate) mod boards;
 pub(crate) mod dialog;
 mod effects;
 pub(crate) mod input;

@@ -3,6 +3,7 @@
 use super::action::{Ids, Target};
 use super::alarm::Alarm;
 use super::approvals::Approvals;
+use super::boards::Boards;
 use super::dialog::Layer;
 use super::msg::KeyInfo;
 use super::receipts::Receipts;
@@ -145,6 +146,16 @@ pub(crate) enum Screen {
     Receipts,
     /// What waits for a second person.
     Approvals,
+    /// What went wrong and is not over.
+    Incidents,
+    /// Rules of the selected tenant, and what is seen under them.
+    Ramps,
+    /// Freeze windows on a calendar, and what is frozen.
+    Freezes,
+    /// Persons, their keys and roles; tokens.
+    Admin,
+    /// What happened around an incident.
+    Timeline,
     /// One tenant.
     Tenant,
     /// One receipt.
@@ -152,8 +163,34 @@ pub(crate) enum Screen {
 }
 
 impl Screen {
+    /// Its word in the tabs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Overview => "overview",
+            Self::Tenants => "tenants",
+            Self::Receipts => "receipts",
+            Self::Approvals => "approvals",
+            Self::Incidents => "incidents",
+            Self::Ramps => "ramps",
+            Self::Freezes => "freezes",
+            Self::Admin => "admin",
+            Self::Timeline => "timeline",
+            Self::Tenant => "tenant",
+            Self::Receipt => "receipt",
+        }
+    }
+
     /// Those with a number key.
-    pub(crate) const MAIN: [Screen; 4] = [Self::Overview, Self::Tenants, Self::Receipts, Self::Approvals];
+    pub(crate) const MAIN: [Screen; 8] = [
+        Self::Overview,
+        Self::Tenants,
+        Self::Receipts,
+        Self::Approvals,
+        Self::Incidents,
+        Self::Ramps,
+        Self::Freezes,
+        Self::Admin,
+    ];
 }
 
 /// The operator's key.
@@ -188,6 +225,9 @@ pub struct Model {
     pub(crate) tenants: Tenants,
     pub(crate) receipts: Receipts,
     pub(crate) approvals: Approvals,
+    pub(crate) boards: Boards,
+    /// The zone that times of a calendar are told in, beside that of the profile.
+    pub(crate) zone: jiff::tz::TimeZone,
     /// Where `esc` goes back through; the last one is shown.
     pub(crate) screens: Vec<Screen>,
     pub(crate) layers: Vec<Layer>,
@@ -227,6 +267,8 @@ impl Model {
             tenants: Tenants::default(),
             receipts: Receipts::default(),
             approvals: Approvals::default(),
+            boards: Boards::default(),
+            zone: jiff::tz::TimeZone::UTC,
             screens: vec![Screen::Overview],
             layers: vec![],
             alarms: vec![],
@@ -256,8 +298,10 @@ impl Model {
     pub(crate) fn subject(&self) -> Option<RowKey> {
         match self.screen() {
             Screen::Receipts | Screen::Receipt => self.receipts.key.filter(|k| !k.tenant.is_node()),
-            Screen::Overview | Screen::Approvals => None,
-            Screen::Tenants | Screen::Tenant => self.tenants.selected,
+            Screen::Incidents => super::boards::incident(self).map(|i| i.0).filter(|k| !k.tenant.is_node()),
+            Screen::Timeline => self.boards.timeline.as_ref().map(|t| t.0).filter(|k| !k.tenant.is_node()),
+            Screen::Overview | Screen::Approvals | Screen::Freezes | Screen::Admin => None,
+            Screen::Tenants | Screen::Tenant | Screen::Ramps => self.tenants.selected,
         }
         .or(self.tenants.selected)
     }

@@ -7,7 +7,8 @@ use conductor_shared::clock::Now;
 use conductor_shared::command::Operation;
 use conductor_shared::fold::ControlState;
 use conductor_shared::http::{
-    CommandOutcome, NodeInfo, Preview, ReceiptBundle, ReceiptJson, ReceiptPage, RequestRow,
+    CommandOutcome, FreezeList, IncidentRow, NodeInfo, Preview, ReceiptBundle, ReceiptJson, ReceiptPage,
+    RequestRow, SloStatus, TimelineRow,
 };
 use conductor_shared::ids::{Origin, TenantUid};
 use conductor_shared::stream::{NodeHealth, Summary};
@@ -36,6 +37,14 @@ pub(crate) enum Msg {
     Receipts(RowKey, Result<ReceiptPage, String>),
     /// What waits for a second person on a node.
     Requests(usize, Result<Vec<RequestRow>, String>),
+    /// Open incidents of a node.
+    Incidents(usize, Result<Vec<IncidentRow>, String>),
+    /// Profiles, windows and what is frozen on a node.
+    Freezes(usize, Result<Box<FreezeList>, String>),
+    /// What is seen under a tenant's ramps.
+    Slo(RowKey, Result<Vec<SloStatus>, String>),
+    /// What happened in a log from a time on.
+    Timeline(RowKey, u64, Result<Vec<TimelineRow>, String>),
     /// A receipt with its proof, and what verifying it here gave.
     Proof(RowKey, u64, Result<Box<(ReceiptBundle, Report)>, String>),
     /// A preview arrived.
@@ -151,6 +160,25 @@ pub(crate) enum Effect {
     },
     /// Fetch what waits for a second person.
     Requests(usize),
+    /// Fetch open incidents of a node.
+    Incidents(usize),
+    /// Fetch profiles, windows and what is frozen on a node.
+    Freezes(usize),
+    /// Fetch what is seen under a tenant's ramps.
+    Slo(RowKey),
+    /// Fetch what happened in a log from a time on, microseconds since the Unix epoch.
+    Timeline(RowKey, u64),
+    /// Unlock the key once more, sign an approval or a refusal with it, and send that.
+    Approve {
+        /// Comes back with the answer.
+        ticket: u64,
+        /// Where.
+        agent: usize,
+        /// The exact text that is signed.
+        text: String,
+        /// The key's password; none where it has none.
+        password: Option<Secret>,
+    },
     /// Fetch a receipt with its proof and verify it.
     Proof {
         /// Whose.

@@ -13,6 +13,10 @@ pub(crate) enum Command {
     Tenants,
     Receipts,
     Approvals,
+    Incidents,
+    Ramps,
+    Freezes,
+    Admin,
     Tenant,
     NodeLog,
     Theme,
@@ -65,6 +69,10 @@ pub(crate) const COMMANDS: &[Entry] = &[
     e("tenant", "<name>", "one tenant", Command::Tenant, false),
     e("receipts", "[name]", "receipts of a tenant", Command::Receipts, false),
     e("approvals", "", "what waits for a second person", Command::Approvals, false),
+    e("incidents", "", "what went wrong and is not over", Command::Incidents, false),
+    e("ramps", "[name]", "rules of a tenant, and what is seen under them", Command::Ramps, false),
+    e("freezes", "", "windows on a calendar, and what is frozen", Command::Freezes, false),
+    e("admin", "", "persons, keys, roles and tokens", Command::Admin, false),
     e("node-log", "", "receipts of the node's own log", Command::NodeLog, false),
     e("filter", "<words>", "filter the list", Command::Filter, false),
     e("sort", "<what by>", "sort the tenants", Command::Sort, false),
@@ -112,6 +120,7 @@ fn complete(m: &Model, text: &str) -> (String, Vec<(String, String)>) {
         Command::Sort => fixed(&Sort::ALL.map(Sort::name)),
         Command::Tenant
         | Command::Receipts
+        | Command::Ramps
         | Command::Rollback
         | Command::Kill
         | Command::Drain

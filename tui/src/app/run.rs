@@ -95,6 +95,7 @@ pub async fn run(config: ConsoleConfig) -> Result<(), ConsoleError> {
     let look = Look::new(config.theme, config.no_color, config.ascii);
     let seed = crate::client::commands::random()?;
     let mut m = Model::new(&names, look, config.theme, config.read_only, seed);
+    m.zone = jiff::tz::TimeZone::system();
     if let Some(path) = &pins_file {
         m.pins = pins::load(path).map_err(|e| ConsoleError::Pins {
             path: crate::view::format::safe(&path.to_string_lossy(), 200),

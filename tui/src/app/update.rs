@@ -6,7 +6,7 @@ use super::model::{Key, Link, Model, Screen};
 use super::msg::{AgentMsg, Effect, KeyInfo, Msg, Refusal};
 use super::receipts::Detail;
 use super::tenants::RowKey;
-use super::{agents, approvals, input_keys, loosen};
+use super::{agents, approvals, approve, boards, input_keys, loosen};
 use conductor_shared::clock::Now;
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::http::{CommandOutcome, CommandStatus};
@@ -46,6 +46,33 @@ pub(crate) fn update(m: &mut Model, msg: Msg) -> Vec<Effect> {
             m.approvals.take(agent, got);
             m.dirty = true;
         }
+        Msg::Incidents(agent, got) => {
+            if let Some(list) = m.boards.told(agent, got) {
+                m.boards.incidents.insert(agent, list);
+            }
+            m.dirty = true;
+        }
+        Msg::Freezes(agent, got) => {
+            if let Some(list) = m.boards.told(agent, got) {
+                m.boards.freezes.insert(agent, *list);
+            }
+            m.dirty = true;
+        }
+        Msg::Slo(key, got) => {
+            if let Some(list) = m.boards.told(key.agent, got) {
+                m.boards.slo = Some((key, list));
+            }
+            m.dirty = true;
+        }
+        Msg::Timeline(key, from, got) => {
+            let told = m.boards.told(key.agent, got);
+            if let (Some(list), Some(t)) = (told, &mut m.boards.timeline)
+                && (t.0, t.1) == (key, from)
+            {
+                t.2 = Some(list);
+            }
+            m.dirty = true;
+        }
         Msg::Proof(key, index, got) => {
             if m.receipts.key == Some(key) && m.receipts.detail.as_ref().is_some_and(|(i, _)| *i == index) {
                 let d = got.map_or_else(Detail::Failed, Detail::Ready);
@@ -65,6 +92,8 @@ pub(crate) fn update(m: &mut Model, msg: Msg) -> Vec<Effect> {
         m.receipts.reveal(layout::page(m));
     }
     m.approvals.reveal(layout::page(m));
+    let (page, rows) = (layout::page(m), boards::rows(m));
+    m.boards.reveal(page, rows);
     out
 }
 
@@ -84,6 +113,8 @@ fn tick(m: &mut Model, now: Now, out: &mut Vec<Effect>) {
     agents::check_logs(m, out);
     tail(m, out);
     approvals::tick(m, out);
+    boards::tick(m, out);
+    approve::tick(m);
     if m.pins.changed && now.mono_us.saturating_sub(m.saved_us) > SAVE_US {
         m.saved_us = now.mono_us;
         m.pins.changed = false;

@@ -96,7 +96,8 @@ fn detail(m: &Model, w: &Waiting) -> Vec<Line<'static>> {
     let by: Vec<String> = w.row.approved.iter().map(ToString::to_string).collect();
     let by = if by.is_empty() { "nobody yet".to_owned() } else { by.join(" ") };
     lines.push(line("approved", format!("by {by}; it takes {}", w.row.needed)));
-    lines.push(line("approve", format!("conductor approval give {}", w.row.command_id)));
-    lines.push(line("refuse", format!("conductor approval refuse {}", w.row.command_id)));
+    let press = |key: &str| if m.read_only { String::new() } else { format!("{key}, or ") };
+    lines.push(line("approve", format!("{}conductor approval give {}", press("A"), w.row.command_id)));
+    lines.push(line("refuse", format!("{}conductor approval refuse {}", press("R"), w.row.command_id)));
     lines
 }

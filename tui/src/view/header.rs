@@ -15,29 +15,30 @@ use ratatui::widgets::Paragraph;
 use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr as _;
 
+/// From this width on each tab has its name.
+const WITH_NAMES: u16 = 110;
+
 /// Tabs, then a line for each node.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
     let mut tabs = vec![Span::styled(" conductor ", look.style(Tone::Title))];
     let main = m.screens.first().copied().unwrap_or(Screen::Overview);
-    for (n, (screen, name)) in [
-        (Screen::Overview, "overview"),
-        (Screen::Tenants, "tenants"),
-        (Screen::Receipts, "receipts"),
-        (Screen::Approvals, "approvals"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let here = screen == main;
+    // Where not all names fit, the others stand as their keys.
+    let names = area.width >= WITH_NAMES;
+    for (n, screen) in Screen::MAIN.into_iter().enumerate() {
+        let (here, name) = (screen == main, screen.name());
         tabs.push(Span::raw(" "));
         tabs.push(Span::styled(format!("{} ", n + 1), look.style(Tone::Key)));
-        let (text, tone) =
-            if here { (format!("[{name}]"), Tone::Title) } else { (format!(" {name} "), Tone::Dim) };
+        let (text, tone) = match here {
+            true => (format!("[{name}]"), Tone::Title),
+            false if names => (format!(" {name} "), Tone::Dim),
+            false => continue,
+        };
         tabs.push(Span::styled(text, look.style(tone)));
     }
     let here = match m.screen() {
         Screen::Tenant => m.tenant_row().map(|r| r.summary.name.to_string()),
+        Screen::Timeline => Some("timeline".to_owned()),
         Screen::Receipt => m.receipts.selected.map(|i| format!("receipt {i}")),
         _ => None,
     };
@@ -248,6 +249,10 @@ fn scopes(m: &Model) -> &'static [Scope] {
         Screen::Receipts => &[Scope::Receipts, Scope::Everywhere],
         Screen::Receipt => &[Scope::Receipt, Scope::Everywhere],
         Screen::Approvals => &[Scope::Approvals, Scope::Everywhere],
+        Screen::Incidents => &[Scope::Incidents, Scope::Everywhere],
+        Screen::Timeline => &[Scope::Timeline, Scope::Everywhere],
+        Screen::Ramps => &[Scope::Ramps, Scope::Everywhere],
+        Screen::Freezes | Screen::Admin => &[Scope::Everywhere],
     }
 }
 
@@ -264,7 +269,9 @@ pub(crate) fn bar(m: &Model, f: &mut Frame<'_>, area: Rect) {
         Some(Layer::Unlock(_)) => &[("enter", "unlock"), ("ctrl-c", "quit")],
         Some(Layer::Confirm(_)) => &[("enter", "confirm"), ("down", "other"), ("esc", "cancel")],
         Some(Layer::Ramp(_)) => &[("enter", "on"), ("down", "other rule"), ("esc", "cancel")],
-        Some(Layer::Loosen(_)) => &[("tab", "next field"), ("enter", "press"), ("esc", "cancel")],
+        Some(Layer::Loosen(_) | Layer::Approve(_)) => {
+            &[("tab", "next field"), ("enter", "press"), ("esc", "cancel")]
+        }
         Some(Layer::Menu(_)) | None => &[],
     };
     let mut words: Vec<(String, &str)> = fixed.iter().map(|(k, w)| ((*k).to_owned(), *w)).collect();

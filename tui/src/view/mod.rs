@@ -1,12 +1,16 @@
 //! Draws a model and decides nothing. One file a screen.
 
+mod admin;
 mod approvals;
 mod dialogs;
 pub(crate) mod format;
+mod freezes;
 mod header;
 pub(crate) mod help;
+mod incidents;
 mod overview;
 mod parts;
+mod ramps;
 mod receipt;
 mod receipts;
 mod tenant;
@@ -36,6 +40,11 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>) {
         Screen::Receipts => receipts::draw(m, f, p.body),
         Screen::Receipt => receipt::draw(m, f, p.body),
         Screen::Approvals => approvals::draw(m, f, p.body),
+        Screen::Incidents => incidents::draw(m, f, p.body),
+        Screen::Timeline => incidents::timeline(m, f, p.body),
+        Screen::Ramps => ramps::draw(m, f, p.body),
+        Screen::Freezes => freezes::draw(m, f, p.body),
+        Screen::Admin => admin::draw(m, f, p.body),
     }
     header::status(m, f, p.status);
     header::bar(m, f, p.bar);
@@ -56,5 +65,7 @@ fn too_small(m: &Model, f: &mut Frame<'_>) {
     f.render_widget(Paragraph::new(lines), area);
 }
 
+#[cfg(test)]
+mod board_tests;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! Small parts that several screens draw: gauges, sparklines, marks of rows, tables of fixed columns.
 
-use super::format::fit;
+use super::format::{fit, safe};
 use super::theme::{Look, Tone};
+use crate::app::model::Model;
 use crate::app::tenants::Row;
 use conductor_shared::stream::{
     FLAG_DRAINING, FLAG_FROZEN, FLAG_KILLED, FLAG_NEWER, FLAG_PENDING, FLAG_QUOTA, FLAG_RAMPED,
@@ -72,6 +73,17 @@ pub(crate) fn state(look: Look, r: &Row) -> (&'static str, &'static str, Tone) {
     } else {
         (look.ok(), "", Tone::Good)
     }
+}
+
+/// The first line of a board: what it shows, and which nodes did not answer.
+pub(crate) fn heading(m: &Model, what: &str) -> Line<'static> {
+    let look = m.look;
+    let mut spans = vec![Span::styled(format!("  {}", safe(what, 200)), look.style(Tone::Title))];
+    for (agent, e) in &m.boards.errors {
+        let node = m.agents.get(*agent).map_or("", crate::app::model::Agent::name);
+        spans.push(Span::styled(format!("  {} {node}: {}", look.bad(), safe(e, 60)), look.style(Tone::Bad)));
+    }
+    Line::from(spans)
 }
 
 /// A cell of a fixed width.

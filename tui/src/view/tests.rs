@@ -26,7 +26,7 @@ use ratatui::style::{Color, Modifier};
 use std::fmt::Write as _;
 
 /// Symbols, then each row's runs of style that is not plain.
-fn draw(m: &mut Model, w: u16, h: u16) -> String {
+pub(super) fn draw(m: &mut Model, w: u16, h: u16) -> String {
     send(m, Msg::Resize(w, h));
     let mut t = Terminal::new(TestBackend::new(w, h)).unwrap();
     draw_frame(&mut t, m).unwrap();
@@ -68,10 +68,10 @@ fn draw(m: &mut Model, w: u16, h: u16) -> String {
     out
 }
 
-fn dark() -> Look {
+pub(super) fn dark() -> Look {
     Look::new(ThemeName::Dark, false, false)
 }
-fn demo() -> Model {
+pub(super) fn demo() -> Model {
     sample::demo(dark(), ThemeName::Dark)
 }
 
@@ -108,7 +108,7 @@ fn main_screens() {
 }
 
 /// A request as the agent tells it.
-fn request(n: u8, name: &str, why: &str) -> RequestRow {
+pub(super) fn request(n: u8, name: &str, why: &str) -> RequestRow {
     let person = PersonId([n; 16]);
     let operation = Operation::OperatorEnrol {
         person,

@@ -1,0 +1,176 @@
+//! Incidents, ramps, freezes and administration: what nodes are asked for while such a screen is shown, and the marked
+//! row. Pure.
+
+use super::acts;
+use super::keys::Act;
+use super::model::{Model, Screen};
+use super::msg::Effect;
+use super::tenants::RowKey;
+use conductor_shared::http::{FreezeList, IncidentRow, ProfileRow, SloStatus, TimelineRow, WindowRow};
+use conductor_shared::ids::TenantUid;
+use conductor_shared::operator::OperatorKey;
+use conductor_shared::ramp::Selector;
+use std::collections::BTreeMap;
+
+/// How often a list is asked for while it is shown, microseconds.
+const EVERY_US: u64 = 2_000_000;
+/// Of an incident's timeline, what came so long before it began is shown as well, microseconds.
+const BEFORE_US: u64 = 60_000_000;
+
+/// What the boards know.
+#[derive(Debug, Default)]
+pub(crate) struct Boards {
+    /// Open incidents, by node.
+    pub(crate) incidents: BTreeMap<usize, Vec<IncidentRow>>,
+    /// Profiles, windows and what is frozen, by node.
+    pub(crate) freezes: BTreeMap<usize, FreezeList>,
+    /// What is seen under the ramps of one tenant.
+    pub(crate) slo: Option<(RowKey, Vec<SloStatus>)>,
+    /// The timeline of one log: whose, and from when on; `None` while it is on its way.
+    pub(crate) timeline: Option<(RowKey, u64, Option<Vec<TimelineRow>>)>,
+    /// What each node said last that was no list.
+    pub(crate) errors: BTreeMap<usize, String>,
+    /// The marked row.
+    pub(crate) place: usize,
+    /// First row that is shown.
+    pub(crate) offset: usize,
+    asked: Option<(Screen, u64)>,
+}
+
+impl Boards {
+    /// Moves the mark within so many rows.
+    pub(crate) fn step(&mut self, by: isize, rows: usize) {
+        self.place = self.place.saturating_add_signed(by).min(rows.saturating_sub(1));
+    }
+
+    /// Keeps the marked row on a page of so many.
+    pub(crate) fn reveal(&mut self, page: usize, rows: usize) {
+        let page = page.max(1);
+        self.place = self.place.min(rows.saturating_sub(1));
+        self.offset = self.offset.min(self.place).max((self.place + 1).saturating_sub(page));
+    }
+
+    /// A node answered, or did not.
+    pub(crate) fn told<T>(&mut self, agent: usize, got: Result<T, String>) -> Option<T> {
+        match got {
+            Ok(t) => {
+                self.errors.remove(&agent);
+                Some(t)
+            }
+            Err(e) => {
+                self.errors.insert(agent, e);
+                None
+            }
+        }
+    }
+
+    /// Another screen is shown: from its first row.
+    pub(crate) fn top(&mut self) {
+        (self.place, self.offset, self.asked) = (0, 0, None);
+    }
+
+    /// Incidents of all nodes, newest first.
+    pub(crate) fn all_incidents(&self) -> Vec<(usize, &IncidentRow)> {
+        let each = self.incidents.iter().flat_map(|(a, rows)| rows.iter().map(|r| (*a, r)));
+        let mut all: Vec<_> = each.collect();
+        all.sort_by_key(|(a, r)| (std::cmp::Reverse(r.since_us), *a, r.incident.clone()));
+        all
+    }
+
+    /// Freeze windows of all nodes.
+    pub(crate) fn windows(&self) -> Vec<(usize, &ProfileRow, &WindowRow)> {
+        let of = |(a, list): (&usize, &FreezeList)| -> Vec<(usize, usize, usize)> {
+            let profiles = list.profiles.iter().enumerate();
+            profiles
+                .flat_map(|(p, row)| (0..row.windows.len()).map(move |w| (p, w)))
+                .map(|(p, w)| (*a, p, w))
+                .collect()
+        };
+        let places = self.freezes.iter().flat_map(of);
+        places
+            .filter_map(|(a, p, w)| {
+                let profile = self.freezes.get(&a)?.profiles.get(p)?;
+                Some((a, profile, profile.windows.get(w)?))
+            })
+            .collect()
+    }
+}
+
+/// Rules of the tenant that is shown, with what is seen under each, where that is known.
+pub(crate) fn ramps(m: &Model) -> Vec<(Selector, u16, Option<&SloStatus>)> {
+    let Some(key) = m.subject() else { return vec![] };
+    let seen =
+        m.boards.slo.as_ref().filter(|(k, _)| *k == key).map(|(_, s)| s.as_slice()).unwrap_or_default();
+    let Some(state) = m.state(key) else { return vec![] };
+    let of = |s: &Selector| seen.iter().find(|x| x.selector == *s);
+    state.ramps.iter().map(|(s, r)| (s.clone(), r.hundredths, of(s))).collect()
+}
+
+/// Keys of persons on the selected node, by name.
+pub(crate) fn persons(m: &Model) -> Vec<(&String, &OperatorKey)> {
+    let state = m.agents.get(m.agent).and_then(|a| a.states.get(&TenantUid::NODE));
+    let mut all: Vec<_> = state.map(|s| s.operators.iter().collect()).unwrap_or_default();
+    all.sort_by_key(|(id, k): &(&String, &OperatorKey)| (k.name.clone(), k.revoked.is_some(), (*id).clone()));
+    all
+}
+
+/// Rows of the list on the present screen.
+pub(crate) fn rows(m: &Model) -> usize {
+    match m.screen() {
+        Screen::Incidents => m.boards.incidents.values().map(Vec::len).sum(),
+        Screen::Timeline => m.boards.timeline.as_ref().and_then(|t| t.2.as_ref()).map_or(0, Vec::len),
+        Screen::Ramps => ramps(m).len(),
+        Screen::Freezes => m.boards.windows().len(),
+        Screen::Admin => persons(m).len(),
+        _ => 0,
+    }
+}
+
+/// The marked incident, and the log that it is in.
+pub(crate) fn incident(m: &Model) -> Option<(RowKey, &IncidentRow)> {
+    let all = m.boards.all_incidents();
+    all.get(m.boards.place).map(|(agent, r)| (RowKey { agent: *agent, tenant: r.tenant_uid }, *r))
+}
+
+/// Asks the nodes while a board is shown.
+pub(crate) fn tick(m: &mut Model, out: &mut Vec<Effect>) {
+    let screen = m.screen();
+    if !matches!(
+        screen,
+        Screen::Incidents | Screen::Timeline | Screen::Ramps | Screen::Freezes | Screen::Admin
+    ) {
+        m.boards.asked = None;
+        return;
+    }
+    let now = m.now.mono_us;
+    if m.boards.asked.is_some_and(|(s, at)| s == screen && now.saturating_sub(at) < EVERY_US) {
+        return;
+    }
+    m.boards.asked = Some((screen, now));
+    let agents: Vec<usize> = (0..m.agents.len()).filter(|a| m.agents[*a].session.is_some()).collect();
+    match screen {
+        Screen::Incidents => out.extend(agents.into_iter().map(Effect::Incidents)),
+        Screen::Freezes => out.extend(agents.into_iter().map(Effect::Freezes)),
+        Screen::Ramps => out.extend(m.subject().filter(|k| agents.contains(&k.agent)).map(Effect::Slo)),
+        Screen::Timeline => {
+            out.extend(m.boards.timeline.as_ref().map(|(key, from, _)| Effect::Timeline(*key, *from)));
+        }
+        _ => {}
+    }
+}
+
+/// Opens the timeline around the marked incident.
+pub(crate) fn open_timeline(m: &mut Model) {
+    let Some((key, row)) = incident(m) else { return };
+    let from = row.began_us.unwrap_or(row.since_us).saturating_sub(BEFORE_US);
+    m.boards.timeline = Some((key, from, None));
+    m.screens.push(Screen::Timeline);
+    m.boards.top();
+}
+
+/// Acts on the marked incident: somebody looks after it, or it is over.
+pub(crate) fn look_after(m: &mut Model, act: Act) {
+    let Some((key, row)) = incident(m) else { return };
+    let (id, name) = (row.incident.clone(), row.tenant_id.clone());
+    acts::incident(m, key, name, &id, act == Act::Close);
+}

@@ -1,0 +1,381 @@
+//! The screens Incidents, Timeline, Ramps, Freezes and Admin, and the answer to another person's request, as they are
+//! drawn and as they act.
+
+use super::tests::{dark, demo, draw, request};
+use super::theme::{Look, ThemeName};
+use crate::app::model::Model;
+use crate::app::msg::{AgentMsg, Effect, Msg};
+use crate::app::sample;
+use crate::app::tenants::RowKey;
+use crate::app::testing::{keys, send, tick};
+use conductor_shared::command::{Command, Operation};
+use conductor_shared::freeze::Window;
+use conductor_shared::http::{
+    FreezeList, FreezeRow, IncidentRow, ProfileRow, ReceiptRef, SloStatus, TimelineRow, WindowRow,
+};
+use conductor_shared::ids::{GrantId, Ident, PersonId, TenantUid};
+use conductor_shared::operator::{Answer, Approval, OperatorKey, parse_roles};
+use conductor_shared::profile::{BreakGlass, Freeze, PolicyOutage};
+use conductor_shared::shown::Text;
+use conductor_shared::slo::Thresholds;
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+
+/// Friday, 2023-11-17 15:00 UTC.
+const FRIDAY_US: u64 = 1_700_233_200_000_000;
+const HOSTILE: &str =
+    "a\u{1b}[2Jb\u{202e}c =cmd()|x! and much more of it, so that no screen is wide enough to hold it all";
+
+fn ident(t: &str) -> Ident {
+    Ident::new(t).unwrap()
+}
+
+fn incident(n: u8, tenant: TenantUid, name: &str, cause: &str, detail: &str) -> IncidentRow {
+    let began = sample::AGENT_US - u64::from(n) * 60_000_000;
+    IncidentRow {
+        tenant_uid: tenant,
+        tenant_id: ident(name),
+        incident: format!("{n:02x}").repeat(16),
+        cause: ident(cause),
+        detail: Text::new(detail),
+        receipt: ReceiptRef { origin: sample::origin(), index: u64::from(n) * 7 },
+        since_us: began + 900_000,
+        began_us: Some(began),
+        detected_us: Some(began + 900_000),
+        receipts: vec![3, 5, 8],
+        acknowledged_by: (n == 2).then(|| ident("ben")),
+        acknowledged_us: (n == 2).then_some(began + 5_000_000),
+        comment: (n == 2).then(|| Text::new(HOSTILE)),
+    }
+}
+
+fn with_incidents(m: &mut Model) {
+    let acme = m.tenants.selected.unwrap().tenant;
+    let rows = vec![
+        incident(
+            1,
+            acme,
+            "acme",
+            "auto-rollback",
+            "run/etl fell from 50 % to 10 % (errors): 18 of 60 runs failed",
+        ),
+        incident(2, TenantUid::NODE, "node-a", "clock", HOSTILE),
+    ];
+    send(m, Msg::Incidents(0, Ok(rows)));
+}
+
+/// Issue 3, Console: incidents of all nodes with what proves them, the timeline around one, and acting on one with one
+/// key and one Enter; nothing raw reaches the terminal.
+#[test]
+fn incidents() {
+    for (w, h) in [(80, 24), (120, 40)] {
+        let mut m = demo();
+        keys(&mut m, "5");
+        insta::assert_snapshot!(format!("incidents-none-{w}x{h}"), draw(&mut m, w, h));
+        assert!(tick(&mut m, 90_000_000).contains(&Effect::Incidents(0)));
+        assert!(!tick(&mut m, 90_200_000).contains(&Effect::Incidents(0)), "not with every tick");
+        with_incidents(&mut m);
+        insta::assert_snapshot!(format!("incidents-{w}x{h}"), draw(&mut m, w, h));
+        keys(&mut m, "j");
+        let shown = draw(&mut m, w, h);
+        assert!(!shown.contains('\u{1b}') && !shown.contains('\u{202e}'));
+        assert!(shown.contains("conductor recover time"), "{shown}");
+        let key = RowKey { agent: 0, tenant: TenantUid::NODE };
+        keys(&mut m, "k enter");
+        let asked = tick(&mut m, 93_000_000);
+        let from = sample::AGENT_US - 120_000_000;
+        let acme = RowKey { tenant: m.tenants.selected.unwrap().tenant, ..key };
+        assert!(asked.contains(&Effect::Timeline(acme, from)), "{asked:?}");
+        let row = |n: u64, words: &str, incident: bool| TimelineRow {
+            index: n,
+            time_us: from + n * 1_000_000,
+            kind: "Changed".into(),
+            words: words.into(),
+            person: (n == 1).then(|| ident("ana")),
+            incident: incident.then(|| "01".repeat(16)),
+            unnoticed_us: (n == 3).then_some(900_000),
+        };
+        let rows = vec![
+            row(1, "ramp.set run/etl 5000 (loosen): more", false),
+            row(2, "run/etl rolled back from 50 % to 10 %", false),
+            row(3, HOSTILE, true),
+        ];
+        send(&mut m, Msg::Timeline(acme, from, Ok(rows)));
+        insta::assert_snapshot!(format!("timeline-{w}x{h}"), draw(&mut m, w, h));
+        // An answer to what is no longer asked changes nothing.
+        send(&mut m, Msg::Timeline(acme, from + 1, Ok(vec![])));
+        assert_eq!(crate::app::boards::rows(&m), 3);
+        keys(&mut m, "esc");
+        keys(&mut m, "c");
+        insta::assert_snapshot!(format!("incident-ack-{w}x{h}"), draw(&mut m, w, h));
+        let sent = keys(&mut m, "enter");
+        let [Effect::Send { action, .. }] = sent.as_slice() else { panic!("{sent:?}") };
+        let c = Command::parse(action.text().as_bytes()).unwrap();
+        assert!(
+            matches!(c.operation, Operation::IncidentAck { incident, .. } if incident == [1; 16]),
+            "{c:?}"
+        );
+        assert_eq!((c.tenant, c.base), (acme.tenant, None));
+        // One of the node's own log is acted on in that log.
+        keys(&mut m, "esc j x");
+        let sent = keys(&mut m, "enter");
+        let [Effect::Send { action, .. }] = sent.as_slice() else { panic!("{sent:?}") };
+        let c = Command::parse(action.text().as_bytes()).unwrap();
+        assert!(matches!(c.operation, Operation::IncidentClose { .. }) && c.tenant.is_node());
+    }
+}
+
+fn status(rule: &str, verdict: &str) -> SloStatus {
+    SloStatus {
+        selector: rule.parse().unwrap(),
+        hundredths: 1_000,
+        revision: 3,
+        verdict: verdict.into(),
+        settled: 1_240,
+        failed: 31,
+        steps: 9_000,
+        p99_us: Some(48_200),
+        up_us: 600_000_000,
+        bake_us: 3_600_000_000,
+        thresholds: Thresholds::default(),
+        plan: Some("1%@3600s 10%@3600s 100%".into()),
+        step: Some(1),
+        rolled_back_from: Some(5_000),
+    }
+}
+
+/// Issue 3, Console: the rules of a tenant, what is seen under each and why it stands there; the acts work from it.
+#[test]
+fn ramps() {
+    for (w, h) in [(80, 24), (120, 40)] {
+        let mut m = demo();
+        keys(&mut m, "6");
+        let asked = tick(&mut m, 90_000_000);
+        let key = m.tenants.selected.unwrap();
+        assert!(asked.contains(&Effect::Slo(key)), "{asked:?}");
+        insta::assert_snapshot!(format!("ramps-unseen-{w}x{h}"), draw(&mut m, w, h));
+        send(&mut m, Msg::Slo(key, Ok(vec![status("run/etl", "breached"), status("*/train", "no_data")])));
+        keys(&mut m, "j");
+        insta::assert_snapshot!(format!("ramps-{w}x{h}"), draw(&mut m, w, h));
+        // Three keys from here too: !, r, Enter.
+        let sent = keys(&mut m, "! r enter");
+        assert!(matches!(sent.as_slice(), [Effect::Send { .. }]), "{sent:?}");
+        keys(&mut m, "esc enter");
+        assert!(draw(&mut m, w, h).contains("> acme"));
+    }
+}
+
+fn window(name: &str, when: &str, active: bool) -> WindowRow {
+    let when: Window = when.parse().unwrap();
+    let next = when.next_change(FRIDAY_US);
+    WindowRow {
+        window: ident(name),
+        active,
+        next_us: next.map(|n| n.0),
+        next_active: next.is_some_and(|n| n.1),
+        when,
+    }
+}
+
+fn freezes() -> FreezeList {
+    let profile = |name: &str, windows| ProfileRow {
+        profile: ident(name),
+        governs: 3,
+        break_glass_alone: false,
+        policy_outage: PolicyOutage::Deny,
+        last_known_s: 60,
+        windows,
+    };
+    let careful = vec![
+        window("nights", "weekly mon,tue,wed,thu 22:00 for 8h00m America/New_York", false),
+        window("weekend", "weekly fri 16:00 for 62h00m Europe/Berlin", true),
+    ];
+    let row = |name: &str, frozen, minutes: Option<u64>| FreezeRow {
+        tenant_uid: TenantUid([7; 16]),
+        tenant_id: ident(name),
+        profile: ident("careful"),
+        frozen,
+        freezes: BTreeMap::from([(ident("now"), Freeze { until_us: Some(FRIDAY_US + 3_000_000_000) })]),
+        break_glass: minutes.map(|minutes| BreakGlass {
+            grant: GrantId([1; 16]),
+            ticket: "INC-7".into(),
+            minutes,
+            person: None,
+            alone: false,
+            opened_us: FRIDAY_US - 600_000_000,
+            used: 0,
+        }),
+    };
+    FreezeList {
+        now_us: FRIDAY_US,
+        profiles: vec![
+            profile("careful", careful),
+            profile(
+                "default",
+                vec![window("audit", "once 2023-11-20T00:00:00Z to 2023-11-21T12:00:00Z", false)],
+            ),
+        ],
+        tenants: vec![row("kestrel-maps", true, None), row("acme", true, Some(30)), row("calm", false, None)],
+    }
+}
+
+/// Issue 3, Console: windows on a calendar, with the next start and end in the zone of the screen and of the profile;
+/// colour is never alone, and ASCII is enough.
+#[test]
+fn freeze_windows() {
+    let berlin = jiff::tz::TimeZone::get("Europe/Berlin").unwrap();
+    for (w, h) in [(80, 24), (120, 40), (200, 60)] {
+        let mut m = demo();
+        keys(&mut m, "7");
+        insta::assert_snapshot!(format!("freezes-none-{w}x{h}"), draw(&mut m, w, h));
+        assert!(tick(&mut m, 90_000_000).contains(&Effect::Freezes(0)));
+        send(&mut m, Msg::Freezes(0, Ok(Box::new(freezes()))));
+        keys(&mut m, "j");
+        insta::assert_snapshot!(format!("freezes-{w}x{h}"), draw(&mut m, w, h));
+    }
+    let mut m = sample::demo(Look::new(ThemeName::Dark, true, true), ThemeName::Dark);
+    m.zone = berlin;
+    keys(&mut m, "7");
+    send(&mut m, Msg::Freezes(0, Ok(Box::new(freezes()))));
+    let shown = draw(&mut m, 120, 40);
+    assert!(shown.is_ascii(), "{shown}");
+    insta::assert_snapshot!("freezes-ascii-berlin", shown);
+}
+
+fn with_persons(m: &mut Model) {
+    let mut node = sample::control("node-a", 10_000);
+    let key = |n: u8, name: &str, roles: &str| OperatorKey {
+        person: PersonId([n; 16]),
+        name: ident(name),
+        public_key: String::new(),
+        roles: parse_roles(roles).unwrap(),
+        since: u64::from(n),
+        roles_since: None,
+        suspended: n == 2,
+        revoked: (n == 3).then_some(40),
+    };
+    for (n, name, roles) in [
+        (1, "ana", "admin approver operator viewer"),
+        (2, "ben", "approver"),
+        (3, "ana", "admin approver operator viewer"),
+    ] {
+        node.operators.insert(format!("{n:016X}"), key(n, name, roles));
+    }
+    send(m, Msg::Agent(0, AgentMsg::State { tenant: TenantUid::NODE, state: Box::new(node) }));
+}
+
+/// Issue 3, Console: persons, keys and roles, and the selected tenant's tokens.
+#[test]
+fn admin() {
+    for (w, h) in [(80, 24), (120, 40)] {
+        let mut m = demo();
+        keys(&mut m, "8");
+        insta::assert_snapshot!(format!("admin-none-{w}x{h}"), draw(&mut m, w, h));
+        with_persons(&mut m);
+        keys(&mut m, "j");
+        insta::assert_snapshot!(format!("admin-{w}x{h}"), draw(&mut m, w, h));
+        assert_eq!(keys(&mut m, "y"), [Effect::Copy("0000000000000003".into())]);
+    }
+}
+
+/// Issue 3, Operators and commands: an approval asks for the password each time, is drawn from the bytes that are signed,
+/// takes the name typed and live data; a refusal takes no name. What the agent edited cannot be answered.
+#[test]
+fn a_request_is_answered() {
+    let open = |m: &mut Model, key: &str| {
+        keys(m, "4");
+        let list = vec![request(2, "dan", "joins the team")];
+        send(m, Msg::Requests(0, Ok(list)));
+        keys(m, key)
+    };
+    for (w, h) in [(80, 24), (120, 40)] {
+        let mut m = demo();
+        open(&mut m, "A");
+        insta::assert_snapshot!(format!("approve-{w}x{h}"), draw(&mut m, w, h));
+        // Enter on the button that it opens on cancels.
+        assert!(keys(&mut m, "enter").is_empty() && m.layers.is_empty());
+        open(&mut m, "A");
+        send(&mut m, Msg::Paste("node-1".into()));
+        assert!(keys(&mut m, "tab tab tab enter").is_empty(), "nothing typed, nothing sent");
+        assert!(draw(&mut m, w, h).contains("type the name"));
+        keys(&mut m, "backtab backtab n o d e - 1 tab p w tab");
+        insta::assert_snapshot!(format!("approve-ready-{w}x{h}"), draw(&mut m, w, h));
+        let sent = keys(&mut m, "enter");
+        let [Effect::Approve { agent: 0, text, password: Some(p), .. }] = sent.as_slice() else {
+            panic!("{sent:?}")
+        };
+        assert_eq!((p.0.as_str(), format!("{p:?}").as_str()), ("pw", "Secret"));
+        let a = Approval::parse(text.as_bytes()).unwrap();
+        let digest: [u8; 32] = Sha256::digest(request(2, "dan", "joins the team").text).into();
+        assert_eq!((a.verdict, a.command_digest), (Answer::Approve, digest));
+        assert_eq!((a.node, a.tenant), (sample::origin().node, TenantUid::NODE));
+        assert!(a.expires_at_us > a.issued_at_us && a.nonce != [0; 16]);
+        keys(&mut m, "esc");
+        open(&mut m, "R");
+        insta::assert_snapshot!(format!("refuse-{w}x{h}"), draw(&mut m, w, h));
+        let sent = keys(&mut m, "tab p w tab enter");
+        let [Effect::Approve { text, .. }] = sent.as_slice() else { panic!("{sent:?}") };
+        assert_eq!(Approval::parse(text.as_bytes()).unwrap().verdict, Answer::Refuse);
+    }
+    // Old data: no approval, but a refusal.
+    let mut m = demo();
+    open(&mut m, "A");
+    send(&mut m, Msg::Agent(0, AgentMsg::Lost { why: "gone".into(), retry_us: 1 }));
+    assert!(keys(&mut m, "tab n o d e - 1 tab p w tab enter").is_empty());
+    assert!(draw(&mut m, 80, 24).contains("not live"));
+    // A dialog that lies open for long is drawn up anew, from the same request.
+    let mut m = demo();
+    open(&mut m, "A");
+    let text = |m: &Model| match m.layers.last() {
+        Some(crate::app::dialog::Layer::Approve(a)) => a.text.clone(),
+        _ => panic!("no dialog"),
+    };
+    let first = text(&m);
+    tick(&mut m, 200_000_000);
+    let second = text(&m);
+    let parsed = |t: &str| Approval::parse(t.as_bytes()).unwrap();
+    assert!(parsed(&second).issued_at_us > parsed(&first).issued_at_us);
+    assert_eq!(parsed(&second).command_digest, parsed(&first).command_digest);
+    // What is no command cannot be answered at all.
+    let mut m = demo();
+    keys(&mut m, "4");
+    let mut wrong = request(2, "dan", "x");
+    wrong.text = request(3, "eve", "x").text;
+    send(&mut m, Msg::Requests(0, Ok(vec![wrong])));
+    assert!(keys(&mut m, "A").is_empty() && m.layers.is_empty());
+}
+
+/// Issue 3, Console: read-only mode lets no action of these screens through, and shows no key of theirs.
+#[test]
+fn read_only_acts_on_nothing() {
+    let mut m = demo();
+    m.read_only = true;
+    keys(&mut m, "5");
+    with_incidents(&mut m);
+    assert!(keys(&mut m, "c x").is_empty() && m.layers.is_empty());
+    assert!(!draw(&mut m, 120, 40).contains("look after  "));
+    keys(&mut m, "4");
+    send(&mut m, Msg::Requests(0, Ok(vec![request(2, "dan", "x")])));
+    assert!(keys(&mut m, "A R").is_empty() && m.layers.is_empty());
+    assert!(!draw(&mut m, 120, 40).contains("A, or"));
+    crate::app::approve::begin(&mut m, Answer::Approve);
+    crate::app::boards::look_after(&mut m, crate::app::keys::Act::Close);
+    assert!(m.layers.is_empty());
+    for (screen, wants) in [("5", "incidents"), ("6", "ramps"), ("7", "freezes"), ("8", "admin")] {
+        keys(&mut m, screen);
+        assert!(draw(&mut m, 80, 24).contains(&format!("[{wants}]")));
+    }
+}
+
+/// Terminal craft: on old data each screen is grey and says so; a node that does not answer is named with why.
+#[test]
+fn old_data() {
+    let _ = dark();
+    let mut m = demo();
+    keys(&mut m, "5");
+    with_incidents(&mut m);
+    send(&mut m, Msg::Incidents(0, Err("the agent\u{1b}[31m does not answer".into())));
+    send(&mut m, Msg::Agent(0, AgentMsg::Lost { why: "gone".into(), retry_us: 1 }));
+    tick(&mut m, 300_000_000);
+    insta::assert_snapshot!("incidents-lost", draw(&mut m, 80, 24));
+}
