@@ -38,6 +38,8 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     // A write beyond a file size limit must come back as an error, like one on a full disk, and not end the process.
     let too_large = tokio::signal::unix::SignalKind::from_raw(nix::sys::signal::Signal::SIGXFSZ as i32);
     let _caught = tokio::signal::unix::signal(too_large).map_err(StartError::of)?;
+    // Caught from the start: whoever sees it serve may tell it to stop at once.
+    let told = Told::listen().map_err(StartError::of)?;
     let clock: Arc<dyn Clock> = Arc::new(RealClock::default());
     let random: Arc<dyn Random> = Arc::new(OsRandom::default());
     let node = node_id(&config.data, &config.keys, config.space).map_err(StartError::of)?;
@@ -110,7 +112,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     tracing::info!("node {node} is ready");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let watchdog = tokio::spawn(feed_watchdog(Arc::clone(&board)));
-    until_told().await;
+    told.wait().await;
     tracing::info!("stopping");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     watchdog.abort();
@@ -166,16 +168,23 @@ async fn feed_watchdog(board: Arc<Board>) {
     }
 }
 
-async fn until_told() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be caught; stopping");
-        return;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// The signals that tell it to stop.
+struct Told {
+    term: tokio::signal::unix::Signal,
+    int: tokio::signal::unix::Signal,
+}
+
+impl Told {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn wait(mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
     }
 }
 

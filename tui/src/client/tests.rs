@@ -142,6 +142,40 @@ fn router(seen: &Shared) -> Router {
         .with_state(Arc::clone(seen))
 }
 
+/// Issue 3, Attacks (a hostile node that sends a command as its challenge): the console signs its own session text and
+/// never what a node sent; what is no challenge is refused before the key is used.
+#[tokio::test]
+async fn a_command_is_no_challenge() {
+    let command = "conductor/command/v1\ncommand_id: 01010101010101010101010101010101\n";
+    let hex_of_it = hex(command.as_bytes());
+    let newline = format!("{}\noperation: kill.clear", hex(&[7; 16]));
+    for hostile in [command.to_owned(), hex_of_it, newline, String::new(), "07".repeat(17), "Z".repeat(32)] {
+        let dir = tempfile::tempdir().unwrap();
+        let signed = Arc::new(Mutex::new(0u32));
+        let path = dir.path().join("agent.sock");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        let counted = Arc::clone(&signed);
+        let app = Router::new()
+            .route(
+                "/v1/sessions/challenge",
+                post(move || async move { Json(Challenge { challenge: hostile, node: node() }) }),
+            )
+            .route(
+                "/v1/sessions",
+                post(move || async move {
+                    *counted.lock().unwrap() += 1;
+                    StatusCode::IM_A_TEAPOT
+                }),
+            );
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let agent = Agent::new(Endpoint::Unix(path)).unwrap();
+        let session = ReadSession::new(agent, Arc::new(key(dir.path())), Arc::new(SystemClock));
+        let e = session.bearer().await.unwrap_err().to_string();
+        assert!(e.contains("challenge"), "{e}");
+        assert_eq!(*signed.lock().unwrap(), 0, "nothing signed was sent");
+    }
+}
+
 fn key(dir: &Path) -> OperatorKey {
     let path = dir.join("ana");
     create(&path, None).unwrap();
