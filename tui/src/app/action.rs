@@ -8,7 +8,7 @@ use conductor_shared::class::of_change;
 use conductor_shared::command::{Audience, Command, MAX_REASON, Operation};
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::fold::ControlState;
-use conductor_shared::ids::{CommandId, Ident, NodeId};
+use conductor_shared::ids::{CommandId, Ident, NodeId, hex};
 use conductor_shared::shown::{Text, is_unshowable};
 use sha2::{Digest as _, Sha256};
 
@@ -154,8 +154,12 @@ pub(crate) fn sentence(op: &Operation) -> String {
         Operation::FreezeSet { freeze, until_us: Some(us) } => {
             format!("Freeze ({freeze}): loosen nothing until {}Z", crate::view::format::clock(*us))
         }
-        Operation::IncidentAck { .. } => "Say that you look after this incident".into(),
-        Operation::IncidentClose { .. } => "Say that this incident is over".into(),
+        Operation::IncidentAck { incident, .. } => {
+            format!("Say that you look after this incident ({})", hex(&incident[..4]))
+        }
+        Operation::IncidentClose { incident, .. } => {
+            format!("Say that this incident is over ({})", hex(&incident[..4]))
+        }
         other => format!("{} {}", other.name(), other.object()),
     }
 }

@@ -4,7 +4,7 @@ use super::action::{ConfirmAction, Target, direction};
 use super::dialog::{Confirm, Field, Layer, Loosen, Radius, RampForm};
 use super::input::Input;
 use super::keys::Act;
-use super::model::{Key, Model};
+use super::model::{Key, Model, Screen};
 use super::tenants::RowKey;
 use conductor_shared::command::Operation;
 use conductor_shared::fact::ChangeClass;
@@ -74,6 +74,12 @@ fn rollback(m: &mut Model, target: &Target) {
         .map(|(s, r)| (s.clone(), r.rollback_to(), r.revision))
         .collect();
     rules.sort_by_key(|(_, _, revision)| std::cmp::Reverse(*revision));
+    // Where rules are listed, the marked one is meant.
+    if m.screen() == Screen::Ramps
+        && let Some((marked, ..)) = super::boards::ramps(m).get(m.boards.place)
+    {
+        rules.sort_by_key(|(s, ..)| s != marked);
+    }
     if rules.is_empty() {
         m.say(format!("{} has no ramp above 0 % to roll back. ! then k kills.", target.name));
         return;

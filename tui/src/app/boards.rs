@@ -34,6 +34,8 @@ pub(crate) struct Boards {
     pub(crate) place: usize,
     /// First row that is shown.
     pub(crate) offset: usize,
+    /// The incident that is marked: lists change under the mark, and it must not slip to another one.
+    marked: Option<(usize, String)>,
     asked: Option<(Screen, u64)>,
 }
 
@@ -48,6 +50,29 @@ impl Boards {
         let page = page.max(1);
         self.place = self.place.min(rows.saturating_sub(1));
         self.offset = self.offset.min(self.place).max((self.place + 1).saturating_sub(page));
+    }
+
+    /// Open incidents of a node came: the marked one stays marked, wherever it stands now.
+    pub(crate) fn take_incidents(&mut self, agent: usize, list: Vec<IncidentRow>) {
+        self.incidents.insert(agent, list);
+        self.find_marked();
+    }
+
+    fn find_marked(&mut self) {
+        let Some((agent, id)) = &self.marked else { return };
+        let at = self.all_incidents().iter().position(|(a, r)| a == agent && r.incident == *id);
+        self.place = at.unwrap_or(self.place);
+    }
+
+    /// Keeps in mind which incident is marked.
+    pub(crate) fn remember_mark(&mut self) {
+        self.marked = self.all_incidents().get(self.place).map(|(a, r)| (*a, r.incident.clone()));
+    }
+
+    /// Back on the list of incidents.
+    pub(crate) fn back_to_list(&mut self) {
+        (self.place, self.offset, self.asked) = (0, 0, None);
+        self.find_marked();
     }
 
     /// A node answered, or did not.
@@ -67,6 +92,7 @@ impl Boards {
     /// Another screen is shown: from its first row.
     pub(crate) fn top(&mut self) {
         (self.place, self.offset, self.asked) = (0, 0, None);
+        self.marked = None;
     }
 
     /// Incidents of all nodes, newest first.
@@ -165,7 +191,8 @@ pub(crate) fn open_timeline(m: &mut Model) {
     let from = row.began_us.unwrap_or(row.since_us).saturating_sub(BEFORE_US);
     m.boards.timeline = Some((key, from, None));
     m.screens.push(Screen::Timeline);
-    m.boards.top();
+    m.boards.remember_mark();
+    (m.boards.place, m.boards.offset, m.boards.asked) = (0, 0, None);
 }
 
 /// Acts on the marked incident: somebody looks after it, or it is over.

@@ -396,7 +396,9 @@ fn enter(m: &mut Model, out: &mut Vec<Effect>) {
 
 fn back(m: &mut Model, out: &mut Vec<Effect>, quit: bool) {
     if m.screens.len() > 1 {
-        m.screens.pop();
+        if m.screens.pop() == Some(Screen::Timeline) {
+            m.boards.back_to_list();
+        }
     } else if quit {
         out.push(Effect::Quit);
     } else if matches!(m.screen(), Screen::Tenants | Screen::Receipts) {

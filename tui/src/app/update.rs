@@ -48,7 +48,13 @@ pub(crate) fn update(m: &mut Model, msg: Msg) -> Vec<Effect> {
         }
         Msg::Incidents(agent, got) => {
             if let Some(list) = m.boards.told(agent, got) {
-                m.boards.incidents.insert(agent, list);
+                // While its timeline is shown the mark is a row of that.
+                if m.screen() == Screen::Incidents {
+                    m.boards.remember_mark();
+                    m.boards.take_incidents(agent, list);
+                } else {
+                    m.boards.incidents.insert(agent, list);
+                }
             }
             m.dirty = true;
         }

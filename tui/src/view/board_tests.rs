@@ -102,6 +102,19 @@ fn incidents() {
         ];
         send(&mut m, Msg::Timeline(acme, from, Ok(rows)));
         insta::assert_snapshot!(format!("timeline-{w}x{h}"), draw(&mut m, w, h));
+        // Another incident comes while the timeline is shown: the mark stays on the one it was on, also after esc.
+        let newer = incident(0, acme.tenant, "acme", "quota-flood", "newer");
+        let list: Vec<IncidentRow> = m.boards.incidents[&0].clone();
+        send(&mut m, Msg::Incidents(0, Ok([vec![newer], list.clone()].concat())));
+        keys(&mut m, "esc");
+        assert_eq!(crate::app::boards::incident(&m).unwrap().1.cause.as_str(), "auto-rollback");
+        send(&mut m, Msg::Incidents(0, Ok(list)));
+        assert_eq!(crate::app::boards::incident(&m).unwrap().1.cause.as_str(), "auto-rollback");
+        keys(&mut m, "enter");
+        send(
+            &mut m,
+            Msg::Timeline(acme, from, Ok(vec![row(1, "x", false), row(2, "y", false), row(3, "z", true)])),
+        );
         // An answer to what is no longer asked changes nothing.
         send(&mut m, Msg::Timeline(acme, from + 1, Ok(vec![])));
         assert_eq!(crate::app::boards::rows(&m), 3);
@@ -157,9 +170,20 @@ fn ramps() {
         send(&mut m, Msg::Slo(key, Ok(vec![status("run/etl", "breached"), status("*/train", "no_data")])));
         keys(&mut m, "j");
         insta::assert_snapshot!(format!("ramps-{w}x{h}"), draw(&mut m, w, h));
-        // Three keys from here too: !, r, Enter.
-        let sent = keys(&mut m, "! r enter");
-        assert!(matches!(sent.as_slice(), [Effect::Send { .. }]), "{sent:?}");
+        // Three keys from here too: !, r, Enter; and the marked rule is the one that is meant.
+        for (mark, rule) in [("k", "*/train"), ("j", "run/etl")] {
+            keys(&mut m, mark);
+            let sent = keys(&mut m, "! r enter");
+            let [Effect::Send { action, .. }] = sent.as_slice() else { panic!("{sent:?}") };
+            assert!(action.text().contains(&format!("object: ramp {rule}\n")), "{}", action.text());
+            keys(&mut m, "esc");
+        }
+        let mut state = sample::control("acme", 1_000);
+        state.kills.insert("*/etl".parse().unwrap(), conductor_shared::ramp::Kill { drain: true });
+        state.kills.insert("*/train".parse().unwrap(), conductor_shared::ramp::Kill { drain: false });
+        send(&mut m, Msg::Agent(0, AgentMsg::State { tenant: key.tenant, state: Box::new(state) }));
+        let shown = draw(&mut m, w, h);
+        assert!(shown.contains("by the kill switch */etl") && !shown.contains("switch */train"), "{shown}");
         keys(&mut m, "esc enter");
         assert!(draw(&mut m, w, h).contains("> acme"));
     }

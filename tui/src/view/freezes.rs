@@ -167,7 +167,8 @@ fn frozen(m: &Model) -> Vec<Line<'static>> {
                 (true, false) => Tone::Warn,
             };
             let mark = if r.break_glass.is_some() { look.bad() } else { look.note() };
-            let words = format!("  {mark} {:<20} {}", r.tenant_id.to_string(), why(m, r, list.now_us));
+            let words =
+                format!("  {mark} {:<20} {}", r.tenant_id.to_string(), why(m, *agent, r, list.now_us));
             lines.push(Line::styled(safe(&words, 300), look.style(tone)));
         }
     }
@@ -177,10 +178,10 @@ fn frozen(m: &Model) -> Vec<Line<'static>> {
     lines
 }
 
-fn why(m: &Model, r: &FreezeRow, now_us: u64) -> String {
+fn why(m: &Model, agent: usize, r: &FreezeRow, now_us: u64) -> String {
     let mut parts = vec![];
     if let Some(g) = &r.break_glass {
-        let age = m.agents.iter().find_map(|a| a.age_us(m.now)).unwrap_or(0).min(DAY_US);
+        let age = m.agents.get(agent).and_then(|a| a.age_us(m.now)).unwrap_or(0).min(DAY_US);
         let passed = (now_us + age).saturating_sub(g.opened_us);
         let left = g.minutes.saturating_mul(60_000_000).saturating_sub(passed);
         parts.push(format!(

@@ -124,11 +124,14 @@ fn detail(m: &Model, s: &Selector, h: u16, seen: Option<&SloStatus>) -> Vec<Line
             format!("{}; before: {past}; rolls back to {}", r.revision, percent(r.rollback_to())),
         ));
     }
-    if let Some(k) = state.and_then(|c| c.kills.iter().find(|(k, _)| *k == s || k.to_string() == "*/*")) {
-        lines.push(line(
-            "killed",
-            format!("{} by {}", if k.1.drain { "draining" } else { "all denied" }, k.0),
-        ));
+    // Whichever covers a request that this rule decides for.
+    let meets = |k: &Selector| {
+        (k.action.is_none() || s.action.is_none() || k.action == s.action)
+            && (k.workflow.is_none() || s.workflow.is_none() || k.workflow == s.workflow)
+    };
+    for (k, kill) in state.iter().flat_map(|c| &c.kills).filter(|(k, _)| meets(k)).take(3) {
+        let how = if kill.drain { "new runs are denied" } else { "new runs and steps are denied" };
+        lines.push(line("killed", format!("{how} by the kill switch {k}")));
     }
     let Some(x) = seen else {
         lines.push(line("seen", "on its way".into()));
