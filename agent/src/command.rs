@@ -219,6 +219,10 @@ pub fn objections(
         Operation::RampOverride { selector } if !log.bad.contains_key(selector) => {
             reasons.add(Reason::ObjectUnknown);
         }
+        // What is confirmed is the time at which it was signed, and no other.
+        Operation::TimeConfirm { now_us, .. } if now_us.abs_diff(c.issued_at_us) > SKEW_US => {
+            reasons.add(Reason::CommandExpired);
+        }
         Operation::TimeConfirm { incident, .. }
             if log.incidents.get(&hex(incident)).is_none_or(|i| i.cause.as_str() != CLOCK) =>
         {

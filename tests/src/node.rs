@@ -86,12 +86,29 @@ impl Node {
     /// In a given folder, with more tables after the configuration.
     pub fn start_after(dir: tempfile::TempDir, tables: &str) -> Self {
         let mut node = Self::start_with(dir, "", &[]);
-        node.stop_agent();
-        let path = node.path("c.toml");
-        let config = std::fs::read_to_string(&path).expect("configuration");
-        std::fs::write(path, format!("{config}\n{tables}")).expect("written");
-        node.start_agent();
+        node.reconfigure(|config| format!("{config}\n{tables}"));
         node
+    }
+
+    /// Stops the agent, changes its configuration, and starts it again.
+    pub fn reconfigure(&mut self, change: impl FnOnce(String) -> String) {
+        self.stop_agent();
+        let path = self.path("c.toml");
+        let config = std::fs::read_to_string(&path).expect("configuration");
+        std::fs::write(path, change(config)).expect("written");
+        self.start_agent();
+    }
+
+    /// Has the agent listen on TCP as well, in the clear under the demo flag; gives the port.
+    pub fn listen_on_tcp(&mut self) -> u16 {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        self.reconfigure(|c| {
+            c.replace("listen = [", &format!("listen = [\"http://127.0.0.1:{port}\", "))
+                .replace("allow_plain = false", "allow_plain = true")
+        });
+        port
     }
 
     /// With more persons beside ana: `name`, or `name:role,role`.

@@ -7,8 +7,10 @@ use super::live::Stage;
 use super::{Open, Writer, slo};
 use crate::keys::KeyError;
 use conductor_shared::clock::{Micros, SECOND};
+use conductor_shared::command::Operation;
 use conductor_shared::fold::CLOCK;
 use conductor_shared::ids::{Ident, TenantUid};
+use conductor_shared::reason::Reason;
 use conductor_shared::shown::Text;
 
 /// Seconds with a sign and two places, for people.
@@ -26,8 +28,18 @@ fn doubt(open: &mut Open, st: &mut Stage, detail: &str) -> Result<(), KeyError> 
         return Ok(());
     };
     node.log.not_before(newest);
+    // Whoever asked to confirm the time before this step looked at another clock.
+    let asked = node.control.requests.iter().filter(|(_, r)| is_confirmation(&r.change));
+    let asked: Vec<_> = asked.filter_map(|(id, r)| Some((id.parse().ok()?, r.index))).collect();
+    for (id, index) in asked {
+        crate::command::close(node, st, id, index, Reason::ClockUntrusted.into(), None)?;
+    }
     let (Ok(cause), false) = (Ident::new(CLOCK), node.control.clock_doubted()) else { return Ok(()) };
     slo::open_incident(node, st, cause, Text::new(detail), (st.now.wall_us, st.now.wall_us), vec![])
+}
+
+fn is_confirmation(change: &[String]) -> bool {
+    matches!(Operation::from_list(change), Some(Operation::TimeConfirm { .. }))
 }
 
 /// At the start: no receipt can be of a time that is still to come. Those that were ahead when the time was confirmed

@@ -25,15 +25,7 @@ fn over_tcp(port: u16, path: &str, bearer: &str) -> u16 {
 #[test]
 fn a_stolen_session_reads_and_nothing_else() {
     let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
-    node.stop_agent();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let path = node.path("c.toml");
-    let config = std::fs::read_to_string(&path).unwrap();
-    let config = config
-        .replace("listen = [", &format!("listen = [\"http://127.0.0.1:{port}\", "))
-        .replace("allow_plain = false", "allow_plain = true");
-    std::fs::write(&path, config).unwrap();
-    node.start_agent();
+    let port = node.listen_on_tcp();
     let a = node.tenant("acme");
     let opened = node.session_of("ben").json();
     let stolen = opened["token"].as_str().unwrap().to_owned();

@@ -100,6 +100,22 @@ fn a_step_of_the_clock_stops_what_loosens() {
         std::thread::sleep(std::time::Duration::from_millis(300));
         assert_eq!(doubted(&node).as_deref(), Some(incident.as_str()));
         only_safer(&node, &a);
+        // What is confirmed is the time now: neither another one, nor one from before a further step.
+        let mut wrong = confirm(&node, &incident);
+        if let Operation::TimeConfirm { now_us, .. } = &mut wrong.operation {
+            *now_us -= 7_200_000_000;
+        }
+        assert_eq!(node.send(&wrong).reasons(), ["command_expired"]);
+        let before = confirm(&node, &incident);
+        assert_eq!(node.send(&before).json()["status"], "requested");
+        step(&node, 30);
+        wait_for("the request is closed", 10, || {
+            let r = node.operator().get("/v1/approvals").json()["requests"].clone();
+            r.as_array().unwrap().is_empty().then_some(())
+        });
+        step(&node, 0);
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert_eq!(approve(&node, "ben", &before), ["object_unknown"]);
         node.kill_signer();
         let c = confirm(&node, &incident);
         assert_eq!(node.send(&c).json()["status"], "requested");

@@ -70,11 +70,7 @@ impl Drop for Terminal {
 #[test]
 fn screens_and_answers_before_a_real_agent() {
     let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
-    node.stop_agent();
-    let path = node.path("c.toml");
-    let config = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, format!("{config}\n[slo]\nevaluate_ms = 200\nbake_seconds = 0\n")).unwrap();
-    node.start_agent();
+    node.reconfigure(|config| format!("{config}\n[slo]\nevaluate_ms = 200\nbake_seconds = 0\n"));
     let a = node.tenant("acme");
     // A breach, so that there is an incident.
     node.command(a.uid, Operation::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 9_000 });

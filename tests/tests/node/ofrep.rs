@@ -11,15 +11,7 @@ use std::process::{Command, Stdio};
 /// A node that listens on TCP as well, under the demo flag: the client speaks no unix sockets.
 fn node() -> (Node, String) {
     let mut node = Node::start();
-    node.stop_agent();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let path = node.path("c.toml");
-    let config = std::fs::read_to_string(&path).unwrap();
-    let config = config
-        .replace("listen = [", &format!("listen = [\"http://127.0.0.1:{port}\", "))
-        .replace("allow_plain = false", "allow_plain = true");
-    std::fs::write(&path, config).unwrap();
-    node.start_agent();
+    let port = node.listen_on_tcp();
     (node, format!("http://127.0.0.1:{port}"))
 }
 

@@ -175,11 +175,7 @@ fn a_plan_goes_on_only_when_healthy() {
 #[test]
 fn policy_is_asked_of_each_step() {
     let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
-    node.stop_agent();
-    let path = node.path("c.toml");
-    let config = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, format!("{config}\n{QUICK}")).unwrap();
-    node.start_agent();
+    node.reconfigure(|config| format!("{config}\n{QUICK}"));
     let a = node.tenant("acme");
     let mut c = node.client(&a.token);
     let no = "deny contains \"no raising today\" if input.operation == \"ramp.set\"";

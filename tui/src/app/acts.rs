@@ -128,17 +128,10 @@ fn freeze(m: &mut Model, target: &Target) {
 
 /// The small dialog for an incident: a comment of its own can be given with the plain command.
 pub(crate) fn incident(m: &mut Model, key: RowKey, name: Ident, id: &str, over: bool) {
-    let Some(info) = m.agent_of(key).and_then(|a| a.info.as_ref()) else { return };
     if m.read_only {
         return;
     }
-    let target = Target {
-        key,
-        name,
-        node_id: info.node_id,
-        node: info.name.clone(),
-        environment: info.environment.clone(),
-    };
+    let Some(target) = m.target_named(key, name) else { return };
     let Some(incident) = unhex(id) else { return };
     let op = if over {
         Operation::IncidentClose { incident, comment: Text::new(CLOSED) }

@@ -100,14 +100,7 @@ pub(crate) fn begin(m: &mut Model, verdict: Answer) {
     let (row, agent) = (&w.row, w.agent);
     let (text, by, name) = (row.text.clone(), row.person.to_string(), row.tenant_id.clone());
     let key = RowKey { agent, tenant: row.tenant_uid };
-    let Some(info) = m.agent_of(key).and_then(|a| a.info.as_ref()) else { return };
-    let target = Target {
-        key,
-        name,
-        node_id: info.node_id,
-        node: info.name.clone(),
-        environment: info.environment.clone(),
-    };
+    let Some(target) = m.target_named(key, name) else { return };
     let at = m.agent_of(key).map_or(0, |a| a.time_us(m.now));
     let digest = Sha256::digest(text.as_bytes()).into();
     let Some((text, approval)) = compose(m, &target, &command, digest, verdict, at) else { return };

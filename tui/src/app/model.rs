@@ -308,8 +308,13 @@ impl Model {
 
     /// A target with its names. `None` while the node has not said who it is.
     pub(crate) fn target(&self, key: RowKey) -> Option<Target> {
-        let info = self.agent_of(key)?.info.as_ref()?;
         let name: Ident = self.tenants.get(key)?.summary.name.clone();
+        self.target_named(key, name)
+    }
+
+    /// The same for a log whose name is known from elsewhere: the node's own is no row.
+    pub(crate) fn target_named(&self, key: RowKey, name: Ident) -> Option<Target> {
+        let info = self.agent_of(key)?.info.as_ref()?;
         Some(Target {
             key,
             name,
