@@ -5,7 +5,7 @@ use crate::writer::ask::Ask;
 use crate::writer::queue::{Full, Queues};
 use crate::writer::refuse;
 use conductor_policies::Engine;
-use conductor_shared::clock::SECOND;
+use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::ids::TenantUid;
 use conductor_shared::reason::Reason;
 use conductor_shared::record::PolicyVersion;
@@ -99,7 +99,12 @@ impl Workers {
 struct Own {
     version: Option<PolicyVersion>,
     engine: Result<Engine, String>,
+    /// It is compiled, or cannot be.
+    tried: bool,
 }
+
+/// To compile a bundle may take a thread this long; one whose rules are slower is interpreted.
+const COMPILE_US: Micros = 300_000;
 
 pub(super) fn start(policy: &Arc<Policy>, jobs: &Receiver<Job>, queues: &Arc<Queues>) {
     for n in 0..THREADS {
@@ -109,7 +114,7 @@ pub(super) fn start(policy: &Arc<Policy>, jobs: &Receiver<Job>, queues: &Arc<Que
 }
 
 fn run(policy: &Weak<Policy>, jobs: &Receiver<Job>, queues: &Queues, probes: bool) {
-    let mut own = Own { version: None, engine: Err(String::new()) };
+    let mut own = Own { version: None, engine: Err(String::new()), tried: true };
     let mut probed = 0;
     loop {
         let job = match jobs.recv_timeout(Duration::from_millis(200)) {
@@ -143,6 +148,12 @@ fn run(policy: &Weak<Policy>, jobs: &Receiver<Job>, queues: &Queues, probes: boo
                 Err(Full::Closed(ask)) => refuse(ask, Reason::Stopping),
             },
         }
+        // After the first answer under a bundle, so that nobody waits for it.
+        if let (Ok(engine), false) = (&mut own.engine, own.tried) {
+            own.tried = true;
+            let until = policy.clock.now().mono_us + COMPILE_US;
+            engine.compile(|| policy.clock.now().mono_us < until);
+        }
     }
 }
 
@@ -166,7 +177,7 @@ impl Policy {
     fn answer(&self, own: &mut Own, q: &Question) {
         let loaded = self.loaded.load_full();
         if own.version != Some(loaded.version) {
-            *own = Own { version: Some(loaded.version), engine: loaded.engine.clone() };
+            *own = Own { version: Some(loaded.version), engine: loaded.engine.clone(), tried: false };
         }
         let embedded = |own: &mut Own| match &mut own.engine {
             Ok(e) => e.allows(&q.json).map_err(|e| e.to_string()),

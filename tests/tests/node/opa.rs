@@ -158,6 +158,7 @@ fn both_engines_say_the_same() {
     let all = "package asked\n\nanswers := [{\"allow\": a, \"reasons\": r} | some d in input.documents; a := data.conductor.allow with input as d; r := data.conductor.reasons with input as d]\n";
     assert_eq!(c.send("PUT", "/v1/policies/asked.rego", all.as_bytes(), &[]).unwrap().status, 200);
     let mut engine = Engine::prepare(&bundle).unwrap();
+    assert!(engine.compile(|| true), "compiled, as the agent's workers ask it");
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).unwrap();
     let seed = u64::from_be_bytes(seed) | 1;

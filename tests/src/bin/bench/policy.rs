@@ -118,6 +118,7 @@ pub(crate) fn policy(report: &mut Report) {
     }
     let opa = Opa::start();
     let mut engine = Engine::prepare(&Bundle::built_in()).expect("the built-in rules");
+    assert!(engine.compile(|| true), "the built-in rules are compiled, as the agent's workers do");
     let document = input("workflow-0").json();
     let parsed: serde_json::Value = serde_json::from_str(&document).expect("a document");
     let (mut hit, mut evaluated, mut asked) = (vec![], vec![], vec![]);
