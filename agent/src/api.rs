@@ -30,7 +30,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use conductor_shared::clock::Clock;
-use conductor_shared::http::{MAX_BODY, NodeInfo};
+use conductor_shared::http::NodeInfo;
 use conductor_shared::ids::{Ident, NodeId, hex};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -128,6 +128,5 @@ pub fn router(api: Shared) -> Router {
         .route("/metrics", get(metrics::metrics))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(api)
 }

@@ -37,7 +37,7 @@ use conductor_shared::ids::{Ident, NodeId, TenantUid};
 use conductor_shared::reason::Reason;
 use conductor_shared::stream::SignerState;
 use live::{Live, Stage};
-use queue::Queues;
+use queue::{BATCH, Queues};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,8 +45,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use view::Board;
 
-/// Requests decided in one batch at most.
-pub const BATCH: usize = 128;
 /// The writer looks at leases, folds and checkpoints this often when nothing else happens.
 const TICK: Duration = Duration::from_millis(20);
 
@@ -203,6 +201,7 @@ impl Writer {
         let committer = Committer::start(
             Arc::clone(&store),
             Arc::clone(&p.board),
+            Arc::clone(&p.queues),
             p.checkpoints.clone(),
             p.runtime.clone(),
         );
@@ -488,7 +487,9 @@ impl Writer {
                 }
             }
         }
+        self.parts.queues.handed_over();
         if let Err(commit) = open.committer.send(commit) {
+            self.parts.queues.settled(1);
             commit.deny();
             self.fail("the committer stopped");
         }

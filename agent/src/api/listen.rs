@@ -4,6 +4,8 @@
 use super::auth::Peer;
 use super::places::Places;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use conductor_shared::http::MAX_BODY;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::session::Transport;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -128,11 +130,13 @@ where
             }
             let mut r = r.map(axum::body::Body::new);
             r.extensions_mut().insert(peer);
+            // Not a layer of the router: each request would pay for another boxed service.
+            DefaultBodyLimit::max(MAX_BODY).apply(&mut r);
             app.call(r).await
         }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024);
+    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024).writev(false);
     let conn = http.serve_connection(TokioIo::new(io), service).with_upgrades();
     let mut conn = std::pin::pin!(conn);
     tokio::select! {

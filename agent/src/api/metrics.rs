@@ -46,7 +46,7 @@ pub(super) async fn metrics(State(api): State<Shared>) -> Response {
     gauge("tenants", "Tenants on this node", h.tenants);
     gauge("open_runs", "Open runs of all tenants", h.open_runs);
     gauge("receipt_backlog", "Receipts not covered by a signed checkpoint", h.backlog);
-    gauge("queue_waiting", "Requests waiting before the writer", api.queues.waiting());
+    gauge("queue_waiting", "Requests waiting before the writer", api.queues.waiting() as u64);
     gauge("signer_up", "1 when the signer signs", u64::from(h.signer == SignerState::Up));
     gauge("store_up", "1 when the store writes", u64::from(h.store_error.is_empty()));
     gauge("policy_up", "1 when policy answers", u64::from(h.policy_error.is_empty()));

@@ -2,6 +2,7 @@
 //! and sends their answers. After an error everybody is denied, and nothing more is published.
 
 use super::ask::{CommandReply, Denial, Reply};
+use super::queue::Queues;
 use super::view::{Board, Event, Shared, View};
 use crate::ledger::Partition;
 use crate::store::Store;
@@ -115,6 +116,7 @@ impl Committer {
     pub fn start(
         store: Arc<Store>,
         board: Arc<Board>,
+        queues: Arc<Queues>,
         checkpoints: Option<crossbeam_channel::Sender<CheckpointJob>>,
         runtime: Option<tokio::runtime::Handle>,
     ) -> Self {
@@ -123,7 +125,9 @@ impl Committer {
             while let Ok(first) = commits.recv() {
                 let mut group = vec![first];
                 group.extend(commits.try_iter());
-                if let Err(e) = sync(&store, &group) {
+                let done = sync(&store, &group);
+                queues.settled(group.len());
+                if let Err(e) = done {
                     tracing::error!("{e}");
                     board.set_store_error(&e.to_string());
                     group.into_iter().for_each(Commit::deny);

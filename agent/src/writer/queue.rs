@@ -4,12 +4,13 @@
 use super::ask::Ask;
 use conductor_shared::ids::TenantUid;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Requests of one partition that may wait.
 pub const QUEUE: usize = 1_024;
+/// Requests decided in one batch at most.
+pub const BATCH: usize = 128;
 /// Requests one partition gets served before the next one's turn.
 const TURN: usize = 16;
 
@@ -25,7 +26,20 @@ struct Lane {
 struct Inner {
     lanes: HashMap<TenantUid, Lane>,
     ring: VecDeque<TenantUid>,
+    waiting: usize,
+    /// Batches that were taken, written and are not durable yet.
+    in_flight: usize,
+    /// The writer waits: a system call wakes it, and nothing is owed otherwise.
+    asleep: bool,
     closed: bool,
+}
+
+impl Inner {
+    /// A sync costs the same for one request as for a batch: while one goes on, the next batch gathers, and is taken
+    /// early only when it is full.
+    fn ready(&self) -> bool {
+        self.closed || self.waiting >= BATCH || (self.waiting > 0 && self.in_flight == 0)
+    }
 }
 
 /// The queues.
@@ -33,7 +47,6 @@ struct Inner {
 pub struct Queues {
     inner: Mutex<Inner>,
     more: Condvar,
-    waiting: AtomicU64,
 }
 
 /// Why a request was not taken.
@@ -65,17 +78,28 @@ impl Queues {
             lane.queued = true;
             inner.ring.push_back(tenant);
         }
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        drop(guard);
-        self.more.notify_one();
+        inner.waiting += 1;
+        self.wake(guard);
         Ok(())
     }
 
-    /// Up to `max` requests, round robin; waits for the first one at most `wait`. `None` once closed and empty.
+    fn wake(&self, mut inner: MutexGuard<'_, Inner>) {
+        let owed = inner.asleep && inner.ready();
+        if owed {
+            inner.asleep = false;
+            drop(inner);
+            self.more.notify_one();
+        }
+    }
+
+    /// Up to `max` requests, round robin. Waits at most `wait`: for a full batch while another is in flight, else for
+    /// the first request. `None` once closed and empty.
     pub fn take(&self, max: usize, wait: Duration) -> Option<Vec<Ask>> {
         let mut guard = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if guard.ring.is_empty() && !guard.closed {
+        if !guard.ready() {
+            guard.asleep = true;
             guard = self.more.wait_timeout(guard, wait).unwrap_or_else(PoisonError::into_inner).0;
+            guard.asleep = false;
         }
         let inner = &mut *guard;
         if inner.ring.is_empty() && inner.closed {
@@ -99,13 +123,25 @@ impl Queues {
                 inner.ring.push_back(tenant);
             }
         }
-        self.waiting.fetch_sub(out.len() as u64, Ordering::Relaxed);
+        inner.waiting -= out.len();
         Some(out)
     }
 
+    /// A batch was written and is on its way to the disk.
+    pub fn handed_over(&self) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).in_flight += 1;
+    }
+
+    /// So many batches are no longer in flight: they are durable, or failed.
+    pub fn settled(&self, batches: usize) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.in_flight = inner.in_flight.saturating_sub(batches);
+        self.wake(inner);
+    }
+
     /// How many wait.
-    pub fn waiting(&self) -> u64 {
-        self.waiting.load(Ordering::Relaxed)
+    pub fn waiting(&self) -> usize {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).waiting
     }
 
     /// Takes no more; what waits is still served.
@@ -147,6 +183,7 @@ mod tests {
         let got = q.take(TURN + 1, Duration::ZERO).unwrap();
         assert!(got[0].urgent(), "settle first");
         assert_eq!(got[TURN].partition(), TenantUid([2; 16]), "the other tenant's turn comes after {TURN}");
+        assert_eq!(q.waiting() + TURN + 1, QUEUE + 2);
         q.close();
         assert!(matches!(q.push(ask(2, start())), Err(Full::Closed(_))));
         let mut rest = 0;
@@ -154,5 +191,37 @@ mod tests {
             rest += got.len();
         }
         assert_eq!(rest + TURN + 1, QUEUE + 2, "what waits is still served");
+    }
+
+    /// DESIGN, one writer and group commit: while a batch is being made durable the next one gathers; it goes early when
+    /// it is full, and nobody waits for ever for a disk that is slow.
+    #[test]
+    fn a_batch_gathers_while_another_is_in_flight() {
+        let long = Duration::from_secs(60);
+        let q = std::sync::Arc::new(Queues::default());
+        q.push(ask(1, start())).unwrap();
+        assert_eq!(q.take(BATCH, long).unwrap().len(), 1, "nothing is in flight: it goes at once");
+        q.handed_over();
+        let taker = |q: &std::sync::Arc<Queues>| {
+            let q = std::sync::Arc::clone(q);
+            std::thread::spawn(move || q.take(BATCH, long).unwrap().len())
+        };
+        let one = taker(&q);
+        q.push(ask(1, start())).unwrap();
+        q.push(ask(2, start())).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(q.waiting(), 2, "it gathers");
+        q.settled(1);
+        assert_eq!(one.join().unwrap(), 2);
+        q.handed_over();
+        let full = taker(&q);
+        (0..BATCH).for_each(|_| q.push(ask(1, start())).unwrap());
+        assert_eq!(full.join().unwrap(), BATCH, "a full batch does not wait");
+        q.push(ask(1, start())).unwrap();
+        assert_eq!(
+            q.take(BATCH, Duration::from_millis(1)).unwrap().len(),
+            1,
+            "a slow disk: the writer goes on"
+        );
     }
 }
