@@ -68,6 +68,9 @@ step() {
   printf '\n=== %s. %s\n' "$step_number" "$*"
 }
 
+# What a console remembers of its nodes goes with the scratch folder.
+export XDG_STATE_HOME=$scratch/state
+
 run() { # shows a command, without the paths of this machine, and runs it
   local shown="$*"
   shown=${shown//$scratch/\$scratch}

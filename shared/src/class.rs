@@ -434,6 +434,18 @@ mod tests {
             prop_assert!(s.break_glass.is_none() || s.break_glass == first.break_glass);
         }
 
+        /// SPEC invariant 3 and DESIGN, Command: what may be kept for a node that is offline makes nothing looser there.
+        #[test]
+        fn what_needs_no_base_never_loosens(start in proptest::collection::vec(operations(), 0..12), op in operations()) {
+            let mut s = ControlState::default();
+            for op in &start { s = s.after(op); }
+            let new_rule = matches!(&op, Operation::RampCap { selector, .. } if !s.ramps.contains_key(selector));
+            // A state that this version cannot read makes everything a loosening.
+            if op.is_absolute() && !new_rule && !s.newer {
+                prop_assert_eq!(of_change(&s, &s.after(&op)), ChangeClass::Tighten, "{:?}", op);
+            }
+        }
+
         /// SPEC invariant 3: tighten commands commute.
         #[test]
         fn caps_commute(start in proptest::collection::vec(operations(), 0..10), h1 in 0u16..=10_000, h2 in 0u16..=10_000, sel in selectors()) {

@@ -350,6 +350,21 @@ impl Operation {
         )
     }
 
+    /// A bound that needs no base, and so may be signed for a node that nobody can look at now. It makes nothing looser
+    /// whatever state it meets, but for one: a cap of a ramp that has no rule yet may stand above a broader rule. The
+    /// node finds that to loosen and, without a base, refuses it.
+    pub fn is_absolute(&self) -> bool {
+        matches!(
+            self,
+            Self::RampCap { .. }
+                | Self::KillSet { drain: false, .. }
+                | Self::QuotaCap { .. }
+                | Self::FreezeSet { .. }
+                | Self::TokenRevoke { .. }
+                | Self::PeerDeny { .. }
+        )
+    }
+
     /// It belongs to whichever log its object is in, the node's or a tenant's.
     pub fn of_any_log(&self) -> bool {
         matches!(

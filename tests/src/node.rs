@@ -113,6 +113,24 @@ impl Node {
 
     /// With more persons beside ana: `name`, or `name:role,role`.
     pub fn start_with(dir: tempfile::TempDir, more: &str, persons: &[&str]) -> Self {
+        let key = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
+        Self::begin(dir, more, persons, "node-1", key)
+    }
+
+    /// Another node, with the same operator.
+    #[must_use]
+    pub fn sibling(&self, name: &str) -> Self {
+        let key = minisign::KeyPair { pk: self.key.pk.clone(), sk: self.key.sk.clone() };
+        Self::begin(tempfile::tempdir().expect("a scratch folder"), "", &[], name, key)
+    }
+
+    fn begin(
+        dir: tempfile::TempDir,
+        more: &str,
+        persons: &[&str],
+        name: &str,
+        key: minisign::KeyPair,
+    ) -> Self {
         let p = dir.path();
         let ok = |c: &mut Command| {
             let out = c.output().expect("the program starts");
@@ -122,7 +140,6 @@ impl Node {
         ok(Command::new(bin("conductor-signer"))
             .args(["init", "--unencrypted", "--dir"])
             .arg(p.join("signer")));
-        let key = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
         std::fs::write(p.join("ana.pub"), key.pk.to_box().expect("a box").to_string()).expect("written");
         let mut others = vec![];
         let mut named = vec![];
@@ -137,7 +154,7 @@ impl Node {
         let id = ok(Command::new(bin("conductord"))
             .arg("init")
             .args(named)
-            .args(["--name", "node-1", "--environment", "rehearsal"])
+            .args(["--name", name, "--environment", "rehearsal"])
             .args([std::ffi::OsStr::new("--config"), p.join("c.toml").as_os_str()])
             .args([std::ffi::OsStr::new("--data"), p.join("data").as_os_str()])
             .args([std::ffi::OsStr::new("--keys"), p.join("keys").as_os_str()])
@@ -382,7 +399,11 @@ impl Node {
 
     /// A tenant with a token and a workflow `etl`.
     pub fn tenant(&self, name: &str) -> Tenant {
-        let uid = TenantUid(random());
+        self.tenant_as(name, TenantUid(random()))
+    }
+
+    /// The same with the uid that it has on another node.
+    pub fn tenant_as(&self, name: &str, uid: TenantUid) -> Tenant {
         let tenant_id = Ident::new(name).expect("a name");
         self.command(TenantUid::NODE, Operation::TenantCreate { tenant_uid: uid, tenant_id });
         let (token, secret) = (TokenId(random()), random::<32>());

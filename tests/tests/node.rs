@@ -11,6 +11,7 @@ mod node {
     mod history;
     mod kill;
     mod law;
+    mod offline;
     mod ofrep;
     mod opa;
     mod outage;

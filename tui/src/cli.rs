@@ -8,6 +8,7 @@ pub mod args;
 pub mod change;
 pub mod context;
 pub mod control;
+pub mod everywhere;
 pub mod freezes;
 pub mod history;
 pub mod incidents;
@@ -73,6 +74,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Output, CliError
         Command::Verify(c) => verify::verify(&c),
         Command::Key(KeyCommand::New { out, unencrypted }) => status::key_new(out, unencrypted).await,
         Command::Key(KeyCommand::Show { file }) => status::key_show(context, file).await,
+        Command::Command(c) => everywhere::outgoing(context, c).await,
         Command::Replay(c) => replay::replay(context, c).await,
     }
 }

@@ -17,7 +17,10 @@ pub mod work;
 pub mod ws;
 
 pub(crate) mod facts;
+pub(crate) mod known;
+pub(crate) mod outbox;
 pub(crate) mod pins;
+pub(crate) mod state;
 pub(crate) mod stream;
 pub(crate) mod witness;
 

@@ -7,19 +7,20 @@ use conductor_tests::{Node, bin, wait_for};
 use std::process::Command;
 
 /// A terminal of its own.
-struct Terminal {
+pub(super) struct Terminal {
     socket: String,
 }
 
 impl Terminal {
     fn open(node: &Node, size: (u16, u16)) -> Self {
+        let (socket, key) = (node.socket(), node.operator_key());
+        Self::run(node, size, &format!("--agent unix:{} --key {}", socket.display(), key.display()))
+    }
+
+    /// The console with these arguments; socket and state are in the node's folder.
+    pub(super) fn run(node: &Node, size: (u16, u16), args: &str) -> Self {
         let this = Self { socket: node.path("tmux").display().to_string() };
-        let program = format!(
-            "exec {} --agent unix:{} --key {}",
-            bin("conductor").display(),
-            node.socket().display(),
-            node.operator_key().display()
-        );
+        let program = format!("exec {} {args}", bin("conductor").display());
         let (w, h) = (size.0.to_string(), size.1.to_string());
         let state = format!("XDG_STATE_HOME={}", node.path("state").display());
         this.tmux(&[
@@ -47,13 +48,17 @@ impl Terminal {
         String::from_utf8_lossy(&out.stdout).into_owned()
     }
 
-    fn press(&self, keys: &[&str]) {
+    pub(super) fn press(&self, keys: &[&str]) {
         self.tmux(&[&["send-keys"], keys].concat());
     }
 
-    fn shows(&self, text: &str) -> String {
+    pub(super) fn screen(&self) -> String {
+        self.tmux(&["capture-pane", "-p"])
+    }
+
+    pub(super) fn shows(&self, text: &str) -> String {
         wait_for(&format!("{text:?} on the screen"), 20, || {
-            let s = self.tmux(&["capture-pane", "-p"]);
+            let s = self.screen();
             s.contains(text).then_some(s)
         })
     }

@@ -38,6 +38,7 @@ fn conductor(node: &Node, args: &[&str]) -> (bool, Value, String) {
         .arg("--key")
         .arg(node.operator_key())
         .args(args)
+        .env("XDG_STATE_HOME", node.path("state"))
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();

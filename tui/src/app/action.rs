@@ -4,8 +4,9 @@
 //! [`ConfirmAction::confirm`] makes a [`ConfirmedAction`], and only that can be sent. Nothing here signs or sends.
 
 use super::tenants::RowKey;
+use crate::client::commands::REQUEST_LIFE_US;
 use conductor_shared::class::of_change;
-use conductor_shared::command::{Audience, Command, MAX_REASON, Operation};
+use conductor_shared::command::{Audience, Command, MAX_AUDIENCE, MAX_REASON, Operation};
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::fold::ControlState;
 use conductor_shared::ids::{CommandId, Ident, NodeId, hex};
@@ -52,6 +53,19 @@ pub(crate) struct Target {
     pub(crate) node: Ident,
     /// Its environment.
     pub(crate) environment: Ident,
+    /// Other nodes that are meant as well, with their agents.
+    pub(crate) also: Vec<(NodeId, Ident, usize)>,
+    /// One of the nodes cannot be reached now.
+    pub(crate) offline: bool,
+}
+
+impl Target {
+    /// All nodes that are meant, with their agents.
+    pub(crate) fn nodes(&self) -> Vec<(NodeId, Ident, usize)> {
+        let mut all = vec![(self.node_id, self.node.clone(), self.key.agent)];
+        all.extend(self.also.iter().take(MAX_AUDIENCE - 1).cloned());
+        all
+    }
 }
 
 /// An act that nobody has confirmed yet, with the text that would be signed.
@@ -83,16 +97,18 @@ impl ConfirmAction {
         agent_now_us: u64,
         ids: &mut Ids,
     ) -> Option<Self> {
+        // What is kept for a node that is away lives as long as a command can.
+        let life_us = if target.offline && operation.is_absolute() { REQUEST_LIFE_US } else { LIFE_US };
         let reason: String = reason.chars().filter(|c| !is_unshowable(*c)).take(MAX_REASON).collect();
         let text = Command {
             command_id: CommandId(ids.draw()),
-            audience: Audience::Nodes(vec![target.node_id]),
+            audience: Audience::Nodes(target.nodes().into_iter().map(|n| n.0).collect()),
             tenant: target.key.tenant,
             base,
             operation,
             reason: Text::new(reason),
             issued_at_us: agent_now_us,
-            expires_at_us: agent_now_us.saturating_add(LIFE_US),
+            expires_at_us: agent_now_us.saturating_add(life_us),
             nonce: ids.draw(),
         }
         .text();

@@ -58,7 +58,9 @@ fn confirm(m: &mut Model, choices: Vec<ConfirmAction>) {
         m.say("The command could not be drawn up.");
         return;
     }
-    m.layers.push(Layer::Confirm(Confirm { choices, chosen: 0, at_us: m.now.mono_us }));
+    let bounds = choices.iter().all(|c| c.command().operation.is_absolute());
+    let elsewhere = bounds && choices.first().is_some_and(|c| !m.everywhere(&c.target).also.is_empty());
+    m.layers.push(Layer::Confirm(Confirm { choices, chosen: 0, at_us: m.now.mono_us, elsewhere }));
 }
 
 fn rollback(m: &mut Model, target: &Target) {

@@ -94,6 +94,7 @@ fn hello(m: &mut Model, agent: usize, info: NodeInfo, version: u32, resumed: boo
         a.states.clear();
     }
     let subject = format!("{} ({})", info.name, a.endpoint);
+    let node = info.node_id;
     a.info = Some(info);
     if let Some(other) = other {
         a.open.clear();
@@ -101,6 +102,7 @@ fn hello(m: &mut Model, agent: usize, info: NodeInfo, version: u32, resumed: boo
         m.tenants.forget(agent, now.mono_us);
         m.alarm(subject, format!("another node answers here than before; it was {other}"), false);
     }
+    super::outgoing::back(m, node, out);
     // What was open is opened again by the stream's task; the node's own log always is.
     open(m, RowKey { agent, tenant: TenantUid::NODE }, out);
 }

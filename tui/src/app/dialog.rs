@@ -46,6 +46,8 @@ pub(crate) struct Confirm {
     pub(crate) chosen: usize,
     /// When it was drawn up, microseconds of the monotonic clock.
     pub(crate) at_us: u64,
+    /// The tenant is on other nodes as well, which can be meant too.
+    pub(crate) elsewhere: bool,
 }
 
 /// A ramp's new value.

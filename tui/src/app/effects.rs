@@ -1,22 +1,28 @@
 //! Carries effects out, each in its own task, and answers with messages. Decides nothing.
 
+use super::action::ConfirmedAction;
 use super::msg::{Effect, KeyInfo, Msg, Refusal, Secret};
+use super::outgoing::Outgoing;
 use super::tenants::RowKey;
+use crate::client::endpoint::Endpoint;
 use crate::client::error::ClientError;
 use crate::client::http::{Agent, From};
 use crate::client::keys::{KeyFile, OperatorKey};
+use crate::client::known::{Known, KnownNode};
+use crate::client::outbox::{Addressee, Kept, Outbox, State};
 use crate::client::session::ReadSession;
 use crate::client::stream::{Order, keep};
-use crate::client::{pins, witness};
+use crate::client::{state, witness};
 use crate::view::format::safe;
 use conductor_shared::clock::Clock;
-use conductor_shared::command::TYPE_LINE;
+use conductor_shared::command::{Command, TYPE_LINE};
 use conductor_shared::http::{CommandOutcome, PreviewRequest, ReceiptBundle, TimelineRow};
+use conductor_shared::ids::{Ident, NodeId};
 use conductor_shared::operator::APPROVAL_LINE;
 use conductor_shared::verify::{Report, Trust, TrustedKey};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 
 /// What comes back to the loop.
 pub(crate) enum Back {
@@ -33,9 +39,18 @@ pub(crate) struct Runner {
     orders: Vec<mpsc::Sender<Order>>,
     key_file: PathBuf,
     pins_file: Option<PathBuf>,
+    outbox: Arc<Mutex<Option<Outbox>>>,
     clock: Arc<dyn Clock>,
     msgs: mpsc::Sender<Msg>,
     back: mpsc::Sender<Back>,
+}
+
+/// What it takes to keep a command and deliver it.
+struct Way {
+    /// One task at a time reads and writes what is kept.
+    outbox: Arc<Mutex<Option<Outbox>>>,
+    endpoints: Vec<Endpoint>,
+    clock: Arc<dyn Clock>,
 }
 
 fn text(e: &ClientError) -> String {
@@ -52,7 +67,29 @@ impl Runner {
         msgs: mpsc::Sender<Msg>,
         back: mpsc::Sender<Back>,
     ) -> Self {
-        Self { agents, sessions: vec![], orders: vec![], key_file, pins_file, clock, msgs, back }
+        let outbox = Arc::new(Mutex::new(Outbox::find()));
+        Self { agents, sessions: vec![], orders: vec![], key_file, pins_file, outbox, clock, msgs, back }
+    }
+
+    fn way(&self) -> Way {
+        Way {
+            outbox: Arc::clone(&self.outbox),
+            endpoints: self.agents.iter().map(|a| a.endpoint().clone()).collect(),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
+    /// Reads what is on its way since earlier.
+    pub(crate) fn outgoing(&self) {
+        let (way, out) = (self.way(), self.msgs.clone());
+        tokio::spawn(async move {
+            let outbox = way.outbox.lock().await;
+            let Some(Ok((kept, _))) = outbox.as_ref().map(|o| o.load(way.clock.now().wall_us)) else {
+                return;
+            };
+            let list = kept.iter().map(|(c, k)| Outgoing::of(c, k)).collect();
+            let _ = out.send(Msg::Outgoing(list)).await;
+        });
     }
 
     /// Connects to all agents with this key.
@@ -206,12 +243,31 @@ impl Runner {
             }
             Effect::Send { ticket, action } => {
                 let s = self.session(action.target().key.agent);
+                let way = self.way();
                 tokio::spawn(async move {
-                    let got = match s {
-                        Some(s) => send(&s, action.text()).await.map_err(|e| refusal(&e)),
-                        None => Err(refusal(&ClientError::Usage("not connected: nothing was sent".into()))),
+                    let msg = if let Some(s) = s {
+                        send_or_keep(&s, &action, &way, ticket).await
+                    } else {
+                        let e = ClientError::Usage("not connected: nothing was sent".into());
+                        Msg::Answered(ticket, Err(refusal(&e)))
                     };
-                    let _ = out.send(Msg::Answered(ticket, got)).await;
+                    let _ = out.send(msg).await;
+                });
+            }
+            Effect::Deliver(nodes) => {
+                let way = self.way();
+                let sessions: Vec<_> = self.sessions.clone();
+                tokio::spawn(async move {
+                    for s in &sessions {
+                        remember(s, &nodes).await;
+                    }
+                    let outbox = way.outbox.lock().await;
+                    let Some(outbox) = outbox.as_ref() else { return };
+                    let got = outbox.deliver(way.clock.now().wall_us, |n| nodes.contains(&n)).await;
+                    if let Ok((kept, _)) = got {
+                        let list = kept.iter().map(|(c, k)| Outgoing::of(c, k)).collect();
+                        let _ = out.send(Msg::Outgoing(list)).await;
+                    }
                 });
             }
             Effect::CheckLog { agent, origin, size: _, pin, before, signer } => {
@@ -235,7 +291,7 @@ impl Runner {
         let Some(path) = self.pins_file.clone() else { return };
         tokio::task::spawn_blocking(move || {
             // A disk that is full must not take the console away; pins are written again later.
-            let _ = pins::save(&path, &text);
+            let _ = state::replace(&path, &text);
         });
     }
 }
@@ -295,11 +351,60 @@ async fn approve(
     s.agent().approval(&signed).await.map_err(|e| refusal(&e))
 }
 
-async fn send(s: &ReadSession, text: &str) -> Result<CommandOutcome, ClientError> {
-    let command = conductor_shared::command::Command::parse(text.as_bytes())
-        .map_err(|e| ClientError::Usage(format!("this command cannot be signed: {e}")))?;
-    let signed = s.key().sign(text, &format!("{TYPE_LINE} {}", command.command_id))?;
-    s.agent().command(&signed).await
+/// Which tenants these nodes hold, for the day when they cannot be asked.
+async fn remember(s: &ReadSession, nodes: &[NodeId]) {
+    let Ok(open) = s.get().await else { return };
+    if nodes.contains(&open.node.node_id)
+        && let Ok(list) = s.agent().tenants(&open.bearer).await
+    {
+        Known::remember(vec![(s.agent().endpoint().clone(), KnownNode::of(&open.node, &list))]);
+    }
+}
+
+/// Signs what was confirmed and sends it. A bound that no node, or not every node, took is kept for those that did not.
+async fn send_or_keep(s: &ReadSession, action: &ConfirmedAction, way: &Way, ticket: u64) -> Msg {
+    let no = |e: &ClientError| Msg::Answered(ticket, Err(refusal(e)));
+    let command = match Command::parse(action.text().as_bytes()) {
+        Ok(c) => c,
+        Err(e) => return no(&ClientError::Usage(format!("this command cannot be signed: {e}"))),
+    };
+    let signed = match s.key().sign(action.text(), &format!("{TYPE_LINE} {}", command.command_id)) {
+        Ok(signed) => signed,
+        Err(e) => return no(&e.into()),
+    };
+    let nodes = action.target().nodes();
+    if nodes.len() == 1 {
+        match s.agent().command(&signed).await {
+            // The node takes a command once, so that sending it again is safe.
+            Err(e) if e.may_retry() && command.operation.is_absolute() => {}
+            got => return Msg::Answered(ticket, got.map_err(|e| refusal(&e))),
+        }
+    }
+    let addressee = |(node_id, name, agent): (NodeId, Ident, usize)| {
+        let endpoint = way.endpoints.get(agent)?.to_string();
+        Some(Addressee { node_id, name, endpoint, state: State::Waiting { last: String::new() } })
+    };
+    let nodes = nodes.into_iter().filter_map(addressee).collect();
+    let mut kept = Kept { tenant: action.target().name.to_string(), signed, nodes };
+    let outbox = way.outbox.lock().await;
+    let keep = |k: &Kept| match outbox.as_ref() {
+        Some(o) => o.keep(k),
+        None => Err(std::io::Error::other("there is no folder for it: set HOME or XDG_STATE_HOME")),
+    };
+    // First kept, then sent. To make things safer is not held up by a disk that is full, though.
+    let stored = keep(&kept);
+    if let Err(e) = kept.deliver(way.clock.now().wall_us, |_| true).await {
+        return no(&ClientError::Usage(e));
+    }
+    let stored = stored.and_then(|()| keep(&kept));
+    match stored {
+        Err(e) if kept.waiting() > 0 => no(&ClientError::Usage(format!(
+            "{}; it could not be kept for the others: {}",
+            kept.told(),
+            safe(&e.to_string(), 200)
+        ))),
+        _ => Msg::OnItsWay(ticket, Box::new(Outgoing::of(&command, &kept))),
+    }
 }
 
 fn refusal(e: &ClientError) -> Refusal {

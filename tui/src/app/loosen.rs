@@ -21,6 +21,17 @@ pub(crate) fn confirm_key(m: &mut Model, mut c: Confirm, act: Option<Act>, out: 
         Some(Act::Back) => return,
         Some(Act::Down | Act::NextField) => c.chosen = (c.chosen + 1) % n,
         Some(Act::Up | Act::PreviousField) => c.chosen = (c.chosen + n - 1) % n,
+        Some(Act::AllNodes) if c.elsewhere => {
+            for a in &mut c.choices {
+                a.target = match a.target.also.as_slice() {
+                    [] => m.everywhere(&a.target),
+                    _ => m
+                        .target_named(a.target.key, a.target.name.clone())
+                        .unwrap_or_else(|| a.target.clone()),
+                };
+            }
+            redraw_choices(m, &mut c);
+        }
         Some(Act::Enter) => {
             let action = c.choices.swap_remove(c.chosen);
             return send(m, action, ChangeClass::Tighten, out);
@@ -28,6 +39,20 @@ pub(crate) fn confirm_key(m: &mut Model, mut c: Confirm, act: Option<Act>, out: 
         _ => {}
     }
     m.layers.push(Layer::Confirm(c));
+}
+
+/// Draws the choices up anew: for other nodes, or because they are old.
+fn redraw_choices(m: &mut Model, c: &mut Confirm) {
+    for a in &mut c.choices {
+        let t = m.agent_of(a.target.key).map_or(0, |a| a.time_us(m.now));
+        let (op, why) = (a.command().operation.clone(), a.command().reason.raw().to_owned());
+        let before = a.before.take();
+        if let Some(mut new) = ConfirmAction::compose(a.target.clone(), op, None, &why, t, &mut m.ids) {
+            new.before = before;
+            *a = new;
+        }
+    }
+    c.at_us = m.now.mono_us;
 }
 
 /// Sends what was confirmed and waits for the answer.
@@ -181,18 +206,7 @@ pub(crate) fn tick(m: &mut Model, out: &mut Vec<Effect>) {
             }
             Layer::Confirm(c) if now.saturating_sub(c.at_us) > REDRAW_US => {
                 let Layer::Confirm(mut c) = m.layers.remove(at) else { continue };
-                for a in &mut c.choices {
-                    let t = m.agent_of(a.target.key).map_or(0, |a| a.time_us(m.now));
-                    let (op, why) = (a.command().operation.clone(), a.command().reason.raw().to_owned());
-                    let before = a.before.take();
-                    if let Some(mut new) =
-                        ConfirmAction::compose(a.target.clone(), op, None, &why, t, &mut m.ids)
-                    {
-                        new.before = before;
-                        *a = new;
-                    }
-                }
-                c.at_us = now;
+                redraw_choices(m, &mut c);
                 m.layers.insert(at, Layer::Confirm(c));
             }
             _ => {}

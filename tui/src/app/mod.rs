@@ -17,6 +17,7 @@ pub(crate) mod layout;
 mod loosen;
 pub(crate) mod model;
 pub(crate) mod msg;
+pub(crate) mod outgoing;
 pub(crate) mod palette;
 mod picture;
 pub(crate) mod receipts;

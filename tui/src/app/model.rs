@@ -6,6 +6,7 @@ use super::approvals::Approvals;
 use super::boards::Boards;
 use super::dialog::Layer;
 use super::msg::KeyInfo;
+use super::outgoing::Outgoing;
 use super::receipts::Receipts;
 use super::spark::Spark;
 use super::tenants::{Row, RowKey, Tenants};
@@ -226,6 +227,10 @@ pub struct Model {
     pub(crate) receipts: Receipts,
     pub(crate) approvals: Approvals,
     pub(crate) boards: Boards,
+    /// Commands that some node has not answered yet, and those of late that all have.
+    pub(crate) outgoing: Vec<Outgoing>,
+    /// When they were last sent, microseconds of the monotonic clock.
+    pub(crate) delivered_us: u64,
     /// The zone that times of a calendar are told in, beside that of the profile.
     pub(crate) zone: jiff::tz::TimeZone,
     /// Where `esc` goes back through; the last one is shown.
@@ -268,6 +273,8 @@ impl Model {
             receipts: Receipts::default(),
             approvals: Approvals::default(),
             boards: Boards::default(),
+            outgoing: vec![],
+            delivered_us: 0,
             zone: jiff::tz::TimeZone::UTC,
             screens: vec![Screen::Overview],
             layers: vec![],
@@ -321,7 +328,25 @@ impl Model {
             node_id: info.node_id,
             node: info.name.clone(),
             environment: info.environment.clone(),
+            also: vec![],
+            offline: self.agent_of(key)?.link != Link::Live,
         })
+    }
+
+    /// The same target, meant for all nodes that hold the tenant.
+    pub(crate) fn everywhere(&self, target: &Target) -> Target {
+        let mut t = target.clone();
+        for (agent, a) in self.agents.iter().enumerate() {
+            let key = RowKey { agent, tenant: t.key.tenant };
+            let Some(info) =
+                a.info.as_ref().filter(|_| agent != t.key.agent && self.tenants.get(key).is_some())
+            else {
+                continue;
+            };
+            t.offline |= a.link != Link::Live;
+            t.also.push((info.node_id, info.name.clone(), agent));
+        }
+        t
     }
 
     /// Control state of a tenant, if it was opened.

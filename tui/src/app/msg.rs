@@ -1,6 +1,7 @@
 //! What happens to the model, and what the model wants done. Neither side does I/O.
 
 use super::action::ConfirmedAction;
+use super::outgoing::Outgoing;
 use super::tenants::RowKey;
 use crate::client::pins::{Checked, Pin};
 use conductor_shared::clock::Now;
@@ -10,7 +11,7 @@ use conductor_shared::http::{
     CommandOutcome, FreezeList, IncidentRow, NodeInfo, Preview, ReceiptBundle, ReceiptJson, ReceiptPage,
     RequestRow, SloStatus, TimelineRow,
 };
-use conductor_shared::ids::{Origin, TenantUid};
+use conductor_shared::ids::{NodeId, Origin, TenantUid};
 use conductor_shared::stream::{NodeHealth, Summary};
 use conductor_shared::verify::Report;
 use crossterm::event::{KeyEvent, MouseEvent};
@@ -51,6 +52,10 @@ pub(crate) enum Msg {
     Preview(u64, Result<Preview, String>),
     /// A command was answered.
     Answered(u64, Result<CommandOutcome, Refusal>),
+    /// A command was kept for nodes that did not answer.
+    OnItsWay(u64, Box<Outgoing>),
+    /// All commands on their way.
+    Outgoing(Vec<Outgoing>),
     /// The key was unlocked, or not.
     Unlocked(Result<KeyInfo, String>),
     /// The password typed for one command was checked.
@@ -208,6 +213,8 @@ pub(crate) enum Effect {
         /// What.
         action: ConfirmedAction,
     },
+    /// Deliver what waits for these nodes.
+    Deliver(Vec<NodeId>),
     /// Stop waiting for an answer; the command itself goes on.
     Forget(u64),
     /// Compare a log with its pin.

@@ -10,7 +10,7 @@ use crate::client::endpoint::Endpoint;
 use crate::client::error::ClientError;
 use crate::client::http::Agent;
 use crate::client::keys::{KeyError, KeyFile};
-use crate::client::pins;
+use crate::client::{pins, state};
 use crate::view::theme::{Look, ThemeName};
 use conductor_shared::clock::Clock as _;
 use crossterm::event::{Event, EventStream, KeyEventKind};
@@ -105,6 +105,7 @@ pub async fn run(config: ConsoleConfig) -> Result<(), ConsoleError> {
     let (msgs, inbox) = mpsc::channel(256);
     let (back, backs) = mpsc::channel(8);
     let runner = Runner::new(agents, config.key_file, pins_file.clone(), Arc::new(clock), msgs, back);
+    runner.outgoing();
     if encrypted {
         super::ask_password(&mut m);
     } else {
@@ -116,7 +117,7 @@ pub async fn run(config: ConsoleConfig) -> Result<(), ConsoleError> {
     if m.pins.changed
         && let Some(path) = &pins_file
     {
-        pins::save(path, &m.pins.text())?;
+        state::replace(path, &m.pins.text())?;
     }
     ended
 }

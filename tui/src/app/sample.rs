@@ -75,6 +75,8 @@ pub(crate) fn target(name: &str) -> Target {
         node_id: node_id(0),
         node: ident("node-a"),
         environment: ident("production"),
+        also: vec![],
+        offline: false,
     }
 }
 

@@ -4,6 +4,7 @@ use super::dialog::{Layer, Notice, Radius};
 use super::layout;
 use super::model::{Key, Link, Model, Screen};
 use super::msg::{AgentMsg, Effect, KeyInfo, Msg, Refusal};
+use super::outgoing::{self, Outgoing};
 use super::receipts::Detail;
 use super::tenants::RowKey;
 use super::{agents, approvals, approve, boards, input_keys, loosen};
@@ -87,6 +88,8 @@ pub(crate) fn update(m: &mut Model, msg: Msg) -> Vec<Effect> {
             }
         }
         Msg::Preview(ticket, got) => loosen::preview(m, ticket, got),
+        Msg::OnItsWay(ticket, o) => on_its_way(m, ticket, *o),
+        Msg::Outgoing(list) => outgoing::take(m, list),
         Msg::Answered(ticket, got) => answered(m, ticket, &got),
         Msg::Unlocked(got) => unlocked(m, got),
         Msg::Checked(got) => loosen::checked(m, got, &mut out),
@@ -120,6 +123,7 @@ fn tick(m: &mut Model, now: Now, out: &mut Vec<Effect>) {
     tail(m, out);
     approvals::tick(m, out);
     boards::tick(m, out);
+    outgoing::tick(m, out);
     approve::tick(m);
     if m.pins.changed && now.mono_us.saturating_sub(m.saved_us) > SAVE_US {
         m.saved_us = now.mono_us;
@@ -232,8 +236,28 @@ fn unlocked(m: &mut Model, got: Result<KeyInfo, String>) {
 }
 
 fn answered(m: &mut Model, ticket: u64, got: &Result<CommandOutcome, Refusal>) {
+    tell(m, ticket, notice(got));
+}
+
+/// All nodes answered, or it is kept for those that did not.
+fn on_its_way(m: &mut Model, ticket: u64, o: Outgoing) {
+    let mut lines = vec![o.what.clone()];
+    lines.extend(o.lines());
+    if !o.waiting().is_empty() {
+        lines.push(format!(
+            "Kept until {}Z; delivered when they are back.",
+            crate::view::format::clock(o.expires_us)
+        ));
+        lines.push("Also without the console: conductor command deliver --wait".into());
+    }
+    tell(m, ticket, Notice { title: o.told.clone(), lines, good: !o.open(m.now.wall_us) });
+    m.outgoing.retain(|x| x.id != o.id);
+    m.outgoing.push(o);
+}
+
+/// In the dialog that waited for it, else in the line at the bottom.
+fn tell(m: &mut Model, ticket: u64, notice: Notice) {
     let waited = m.layers.iter().position(|l| matches!(l, Layer::Waiting(w) if w.ticket == ticket));
-    let notice = notice(got);
     m.dirty = true;
     let Some(at) = waited else {
         // Nobody waits any more; say it in the line at the bottom.

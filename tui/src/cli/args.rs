@@ -8,7 +8,7 @@ use crate::client::endpoint::Endpoint;
 use crate::client::resolve::TenantName;
 use clap::{Args, Parser, Subcommand};
 use conductor_shared::fact::{ActorType, Env};
-use conductor_shared::ids::{CommandId, Ident, PersonId};
+use conductor_shared::ids::{CommandId, Ident, PersonId, TenantUid};
 use conductor_shared::operator::{ROLES, parse_roles, roles_text};
 use conductor_shared::quota::QuotaKind;
 use conductor_shared::ramp::{Selector, parse_percent};
@@ -22,7 +22,7 @@ use std::path::PathBuf;
     version,
     about,
     after_help = "Without a command the console opens.\n\
-Exit codes: 0 done, 1 denied or failed, 2 bad input; verify: 0 verified, 3 refuted, 4 unconfirmed."
+Exit codes: 0 done, 1 denied or failed, 2 bad input, 5 kept for a node that cannot be reached; verify: 0 verified, 3 refuted, 4 unconfirmed."
 )]
 pub struct Cli {
     /// For all commands.
@@ -39,7 +39,7 @@ pub struct Cli {
 /// Options of all commands.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Agent: unix:/path, http://host:port (demo), https://host:port#sha256=<pin>. The console takes several
+    /// Agent: unix:/path, http://host:port (demo), https://host:port#sha256=<pin>. The console and tightenings take several
     #[arg(
         long = "agent",
         value_name = "ENDPOINT",
@@ -110,6 +110,9 @@ pub enum Command {
     /// Persons, their keys and roles
     #[command(subcommand)]
     Operator(OperatorCommand),
+    /// Commands on their way to nodes that could not be reached: list, deliver, drop
+    #[command(subcommand)]
+    Command(OutboxCommand),
     /// What waits for a second person: list, show, give, refuse
     #[command(subcommand)]
     Approval(ApprovalCommand),
@@ -190,6 +193,24 @@ pub struct KillArgs {
     pub drain: bool,
 }
 
+/// `conductor command`
+#[derive(Debug, Subcommand)]
+pub enum OutboxCommand {
+    /// What is on its way, and which nodes have acknowledged it
+    List,
+    /// Try to deliver all of it now
+    Deliver {
+        /// Go on until nothing waits any more; what expires is given up
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Deliver one to nobody else
+    Drop {
+        /// Its id
+        command: CommandId,
+    },
+}
+
 /// `conductor ramp`
 #[derive(Debug, Subcommand)]
 pub enum RampCommand {
@@ -197,6 +218,15 @@ pub enum RampCommand {
     Show(TenantArg),
     /// Set a rule; lowering an existing one is sent as a cap, which always counts
     Set {
+        /// Which.
+        #[command(flatten)]
+        rule: RuleArgs,
+        /// 0 to 100, with up to two decimals
+        #[arg(value_parser = percent)]
+        percent: u16,
+    },
+    /// Lower a rule, never raise it; on all agents that are named, also later on those that cannot be reached now
+    Cap {
         /// Which.
         #[command(flatten)]
         rule: RuleArgs,
@@ -358,7 +388,7 @@ fn moment(text: &str) -> Result<u64, String> {
 /// `conductor kill`
 #[derive(Debug, Subcommand)]
 pub enum KillCommand {
-    /// Deny new runs and steps
+    /// Deny new runs and steps; on all agents that are named, also later on those that cannot be reached now
     Set(KillArgs),
     /// Lift a kill switch
     Clear(RuleArgs),
@@ -393,6 +423,9 @@ pub enum TenantCommand {
     Create {
         /// Display id: a-z 0-9 . _ -
         name: Ident,
+        /// The uid that it has on another node, so that one command can mean it on both
+        #[arg(long, value_name = "UID")]
+        uid: Option<TenantUid>,
         /// How.
         #[command(flatten)]
         change: ChangeArgs,
@@ -665,7 +698,7 @@ pub enum ProfileCommand {
 pub enum FreezeCommand {
     /// What is frozen, by what and until when; the next start and end of each window
     Show,
-    /// Freeze a tenant now
+    /// Freeze a tenant now; on all agents that are named, also later on those that cannot be reached now
     Set {
         /// Display id or uid of the tenant
         tenant: TenantName,

@@ -32,7 +32,7 @@ pub struct Change {
 }
 
 /// The reason of a tightening when none is given.
-const NO_REASON: &str = "no reason given";
+pub(super) const NO_REASON: &str = "no reason given";
 
 /// Carries a change out, or shows it with `--dry-run`.
 pub async fn carry_out(

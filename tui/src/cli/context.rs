@@ -5,11 +5,12 @@ use super::output::CliError;
 use crate::client::clock::SystemClock;
 use crate::client::endpoint::Endpoint;
 use crate::client::http::Agent;
-use crate::client::keys::{KeyError, KeyFile};
+use crate::client::keys::{KeyError, KeyFile, OperatorKey};
 use crate::client::session::ReadSession;
 use conductor_shared::clock::Clock;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::OnceCell;
 
 /// Where the agent of this machine listens when none is named.
 pub const DEFAULT_AGENT: &str = "unix:/run/conductor/agent.sock";
@@ -36,6 +37,7 @@ pub struct Context {
     pub json: bool,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    unlocked: Arc<OnceCell<Arc<OperatorKey>>>,
 }
 
 impl std::fmt::Debug for Context {
@@ -60,7 +62,13 @@ impl Context {
             read_only: global.read_only,
             json: global.json,
             clock: Arc::new(SystemClock),
+            unlocked: Arc::default(),
         })
+    }
+
+    /// All agents that were named, at least one.
+    pub fn agents(&self) -> &[Endpoint] {
+        &self.agents
     }
 
     /// For the console.
@@ -82,9 +90,16 @@ impl Context {
     /// A session for reading, with the operator's key. Asks for its password when it has one.
     pub async fn session(&self) -> Result<ReadSession, CliError> {
         let agent = self.agent()?;
-        let path = self.key.as_ref().ok_or(KeyError::Missing)?;
-        let key = KeyFile::load(path)?.unlock_at_terminal().await?;
-        Ok(ReadSession::new(agent, Arc::new(key), Arc::clone(&self.clock)))
+        Ok(ReadSession::new(agent, self.unlocked().await?, Arc::clone(&self.clock)))
+    }
+
+    /// The operator's key. Asks for its password when it has one, once.
+    pub async fn unlocked(&self) -> Result<Arc<OperatorKey>, CliError> {
+        let unlock = async {
+            let path = self.key.as_ref().ok_or(KeyError::Missing)?;
+            Ok::<_, KeyError>(Arc::new(KeyFile::load(path)?.unlock_at_terminal().await?))
+        };
+        Ok(Arc::clone(self.unlocked.get_or_try_init(|| unlock).await?))
     }
 
     /// Refuses changes when only looking is allowed.

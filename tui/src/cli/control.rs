@@ -4,6 +4,7 @@ use super::args::{ChangeArgs, KillArgs, KillCommand, QuotaCommand, RampCommand, 
 use super::change::{Change, carry_out, uid_is_enough};
 use super::context::Context;
 use super::output::{CliError, Output, table};
+use crate::client::error::ClientError;
 use crate::client::resolve::{self, Found, TenantName};
 use crate::client::session::ReadSession;
 use conductor_shared::command::Operation;
@@ -57,6 +58,9 @@ pub async fn ramp(context: &Context, command: RampCommand) -> Result<Output, Cli
             let (operation, tightens) =
                 ramp_set(detail.control.ramps.get(&rule.rule).map(|r| r.hundredths), rule.rule, percent);
             change(context, &session, tenant, operation, tightens, &rule.change).await
+        }
+        RampCommand::Cap { rule, percent: hundredths } => {
+            bound(context, rule, move |selector| Operation::RampCap { selector, hundredths }).await
         }
         RampCommand::Rollback(rule) => {
             context.may_change()?;
@@ -129,7 +133,31 @@ async fn ramp_show(context: &Context, t: &TenantArg) -> Result<Output, CliError>
 pub async fn kill_set(context: &Context, k: KillArgs) -> Result<Output, CliError> {
     let drain = k.drain;
     // To drain what is killed already would let steps go on: only a full kill always tightens.
-    blind(context, k.rule, |selector| Operation::KillSet { selector, drain }, !drain).await
+    let operation = move |selector| Operation::KillSet { selector, drain };
+    if drain {
+        blind(context, k.rule, operation, false).await
+    } else {
+        bound(context, k.rule, operation).await
+    }
+}
+
+/// Changes a rule in the safer direction, on every agent that was named.
+async fn bound(
+    context: &Context,
+    rule: RuleArgs,
+    operation: impl Fn(Selector) -> Operation,
+) -> Result<Output, CliError> {
+    let everywhere = async || {
+        let op = |_| operation(rule.rule.clone());
+        super::everywhere::everywhere(context, &rule.tenant, op, &rule.change).await
+    };
+    if context.agents().len() > 1 {
+        return everywhere().await;
+    }
+    match blind(context, rule.clone(), &operation, true).await {
+        Err(CliError::Client(ClientError::Unreachable { .. })) => everywhere().await,
+        done => done,
+    }
 }
 
 /// `conductor kill`

@@ -1,10 +1,12 @@
 //! Policy profiles with their freeze windows, freezes of one tenant on the spot, and break-glass.
 
-use super::args::{BreakGlassCommand, FreezeCommand, ProfileCommand};
+use super::args::{BreakGlassCommand, ChangeArgs, FreezeCommand, ProfileCommand};
 use super::change::{Change, carry_out, uid_is_enough};
 use super::context::Context;
+use super::everywhere::everywhere;
 use super::output::{CliError, Output, table, time};
 use crate::client::commands::random;
+use crate::client::error::ClientError;
 use crate::client::resolve::{self, Found, NODE_WORD, TenantName};
 use conductor_shared::clock::SECOND;
 use conductor_shared::command::Operation;
@@ -111,6 +113,20 @@ fn both_times(us: u64, when: &Window) -> String {
     }
 }
 
+async fn freeze_here(
+    context: &Context,
+    tenant: &TenantName,
+    operation: impl Fn(u64) -> Operation,
+    change: &ChangeArgs,
+) -> Result<Output, CliError> {
+    let session = context.session().await?;
+    let now_us = session.agent().challenge().await?.node.now_us;
+    // Like a kill: it works with the tenant's uid alone, should names not be had.
+    let tenant = uid_is_enough(resolve::tenant(&session, tenant).await, tenant)?;
+    let (confirm, operation) = (tenant.name.clone(), operation(now_us));
+    carry_out(context, &session, Change { tenant, confirm, operation, tightens: true }, change).await
+}
+
 /// `conductor freeze`
 pub async fn freeze(context: &Context, command: FreezeCommand) -> Result<Output, CliError> {
     match command {
@@ -122,26 +138,20 @@ pub async fn freeze(context: &Context, command: FreezeCommand) -> Result<Output,
         }
         FreezeCommand::Set { tenant, name, minutes, change } => {
             context.may_change()?;
-            let session = context.session().await?;
-            // Like a kill: it works with the tenant's uid alone, should names not be had.
-            let found = uid_is_enough(resolve::tenant(&session, &tenant).await, &tenant)?;
-            let until_us = match minutes {
-                // In the agent's time.
-                Some(m) => {
-                    let now_us = session.agent().node(&session.bearer().await?).await?.now_us;
-                    Some(now_us.saturating_add(m.saturating_mul(MINUTE_US)))
-                }
-                None => None,
+            // In the agent's time.
+            let operation = |now_us: u64| Operation::FreezeSet {
+                freeze: name.clone(),
+                until_us: minutes.map(|m| now_us.saturating_add(m.saturating_mul(MINUTE_US))),
             };
-            let confirm = found.name.clone();
-            let operation = Operation::FreezeSet { freeze: name, until_us };
-            carry_out(
-                context,
-                &session,
-                Change { tenant: found, confirm, operation, tightens: true },
-                &change,
-            )
-            .await
+            if context.agents().len() > 1 {
+                return everywhere(context, &tenant, operation, &change).await;
+            }
+            match freeze_here(context, &tenant, operation, &change).await {
+                Err(CliError::Client(ClientError::Unreachable { .. })) => {
+                    everywhere(context, &tenant, operation, &change).await
+                }
+                done => done,
+            }
         }
         FreezeCommand::Clear { tenant, name, change } => {
             context.may_change()?;

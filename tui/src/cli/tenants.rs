@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 /// `conductor tenant`
 pub async fn tenant(context: &Context, command: TenantCommand) -> Result<Output, CliError> {
     match command {
-        TenantCommand::Create { name, change } => {
+        TenantCommand::Create { name, uid, change } => {
             context.may_change()?;
             if name.as_str() == NODE_WORD {
                 return Err(CliError::Input(format!(
@@ -34,7 +34,7 @@ pub async fn tenant(context: &Context, command: TenantCommand) -> Result<Output,
                 )));
             }
             let session = context.session().await?;
-            let uid = TenantUid(random()?);
+            let uid = uid.map_or_else(|| random().map(TenantUid), Ok)?;
             let operation = Operation::TenantCreate { tenant_uid: uid, tenant_id: name.clone() };
             let node = Found { uid: TenantUid::NODE, name: NODE_WORD.into() };
             let change_ = Change { tenant: node, confirm: name.to_string(), operation, tightens: false };

@@ -53,9 +53,22 @@ impl Prepared {
         why: Text,
         life_us: u64,
     ) -> Result<Self, ClientError> {
+        Self::for_nodes(vec![node], now_us, tenant, operation, base, why, life_us)
+    }
+
+    /// The same for several: one signature serves them all.
+    pub fn for_nodes(
+        nodes: Vec<NodeId>,
+        now_us: u64,
+        tenant: TenantUid,
+        operation: Operation,
+        base: Option<[u8; 32]>,
+        why: Text,
+        life_us: u64,
+    ) -> Result<Self, ClientError> {
         let command = Command {
             command_id: CommandId(random()?),
-            audience: Audience::Nodes(vec![node]),
+            audience: Audience::Nodes(nodes),
             tenant,
             base,
             operation,

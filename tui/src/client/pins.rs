@@ -5,6 +5,7 @@
 //! whose proof does not hold, has forked. A new epoch is `restored` when its first entry cites the old one, else a fork.
 //! This module decides and keeps; it asks nobody. The file is bounded, for its owner only, and replaced in one step.
 
+use super::state;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -246,42 +247,17 @@ pub(crate) fn judge_epoch(
     }
 }
 
-/// Where pins are kept: `$XDG_STATE_HOME/conductor/pins`, else under `~/.local/state`.
+/// Where pins are kept.
 pub(crate) fn path() -> Option<PathBuf> {
-    let var = |n: &str| std::env::var_os(n).map(PathBuf::from).filter(|p| p.is_absolute());
-    let state = var("XDG_STATE_HOME").or_else(|| Some(var("HOME")?.join(".local/state")))?;
-    Some(state.join("conductor").join("pins"))
+    Some(state::folder()?.join("pins"))
 }
 
 /// Reads the pins. A file that is not there gives none.
 pub(crate) fn load(path: &Path) -> io::Result<Pins> {
-    match std::fs::metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Pins::default()),
-        Err(e) => return Err(e),
-        Ok(m) if m.len() > MAX_FILE => return Err(io::Error::other("it is larger than 64 MiB")),
-        Ok(_) => {}
+    match state::read(path, MAX_FILE)? {
+        None => Ok(Pins::default()),
+        Some(text) => Pins::parse(&text).map_err(io::Error::other),
     }
-    Pins::parse(&std::fs::read_to_string(path)?).map_err(io::Error::other)
-}
-
-/// Writes the pins aside, for their owner only, and puts them in place in one step.
-pub(crate) fn save(path: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-    let dir = path.parent().ok_or_else(|| io::Error::other("no folder"))?;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let aside = dir.join(format!(".pins.{}", std::process::id()));
-    let written = (|| {
-        let mut options = std::fs::OpenOptions::new();
-        let mut f = options.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
-        f.write_all(text.as_bytes())?;
-        f.sync_all()?;
-        std::fs::rename(&aside, path)
-    })();
-    if written.is_err() {
-        let _ = std::fs::remove_file(&aside);
-    }
-    written
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! From the name a person types to the uid that commands carry.
 
 use super::error::ClientError;
+use super::known::{Known, KnownNode};
 use super::session::ReadSession;
 use conductor_shared::http::TenantRow;
 use conductor_shared::ids::{Ident, TenantUid};
@@ -50,7 +51,10 @@ pub async fn tenant(session: &ReadSession, name: &TenantName) -> Result<Found, C
         return Ok(Found { uid: TenantUid::NODE, name: NODE_WORD.into() });
     }
     let bearer = session.bearer().await?;
-    let list = session.agent().tenants(&bearer).await?.tenants;
+    let list = session.agent().tenants(&bearer).await?;
+    let node = KnownNode::of(&session.get().await?.node, &list);
+    Known::remember(vec![(session.agent().endpoint().clone(), node)]);
+    let list = list.tenants;
     let row = match name {
         TenantName::Node => None,
         TenantName::Uid(uid) => list.iter().find(|t| t.tenant_uid == *uid),

@@ -403,3 +403,47 @@ fn old_data() {
     tick(&mut m, 300_000_000);
     insta::assert_snapshot!("incidents-lost", draw(&mut m, 80, 24));
 }
+
+/// Issue 3, operators and commands: what is on its way stands on the overview until all nodes have answered, and a
+/// console that only looks delivers nothing.
+#[test]
+fn commands_on_their_way() {
+    use crate::app::outgoing::{Outgoing, Word};
+    let mut m = demo();
+    m.now.wall_us = sample::AGENT_US;
+    let node = m.agents[0].info.clone().unwrap().node_id;
+    let other = conductor_shared::ids::NodeId([0xee; 16]);
+    let on_its_way = |words: [Word; 3]| {
+        let ids = [conductor_shared::ids::NodeId([1; 16]), node, other];
+        let nodes = ids.into_iter().zip(["node-z", "node-a", "far-away"]).zip(words);
+        Outgoing {
+            id: conductor_shared::ids::CommandId([7; 16]),
+            what: "Kill */*: deny new runs and steps for acme".into(),
+            told: "1 of 3 nodes acknowledged".into(),
+            nodes: nodes.map(|((id, name), w)| (id, name.to_owned(), w)).collect(),
+            expires_us: sample::AGENT_US + 3_600_000_000,
+        }
+    };
+    let ack = || Word::Acknowledged("receipt 4".into());
+    send(&mut m, Msg::Outgoing(vec![on_its_way([ack(), Word::Waits, Word::Waits])]));
+    insta::assert_snapshot!("commands-on-their-way", draw(&mut m, 100, 24));
+    let delivers = |m: &mut Model| {
+        m.now.mono_us += 20_000_000;
+        let mut out = vec![];
+        crate::app::outgoing::tick(m, &mut out);
+        crate::app::outgoing::back(m, other, &mut out);
+        let each = out.into_iter().filter_map(|e| match e {
+            Effect::Deliver(nodes) => Some(nodes),
+            _ => None,
+        });
+        each.collect::<Vec<_>>()
+    };
+    assert_eq!(delivers(&mut m), [vec![node], vec![other]], "the live one again, the other when it is back");
+    m.read_only = true;
+    assert_eq!(delivers(&mut m), Vec::<Vec<_>>::new());
+    m.read_only = false;
+    send(&mut m, Msg::Outgoing(vec![on_its_way([ack(), ack(), Word::Refused("command_expired".into())])]));
+    assert!(draw(&mut m, 100, 24).contains("1 of 3 nodes acknowledged"), "a refusal stays");
+    send(&mut m, Msg::Outgoing(vec![on_its_way([ack(), ack(), ack()])]));
+    assert!(!draw(&mut m, 100, 24).contains("Commands on their way"));
+}

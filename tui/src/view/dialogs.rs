@@ -134,6 +134,23 @@ fn confirm(m: &Model, f: &mut Frame<'_>, c: &Confirm) {
     }
     lines.push(Line::raw(""));
     lines.extend(staleness(m, &chosen.target));
+    if c.elsewhere {
+        let nodes = chosen.target.nodes();
+        let names: Vec<String> = nodes.iter().map(|n| n.1.to_string()).collect();
+        let (what, other) = match nodes.len() {
+            1 => (format!("on {} only", names.join(", ")), "means all nodes that hold it"),
+            n => (format!("on {n} nodes: {}", names.join(", ")), "means this node only"),
+        };
+        lines.push(Line::from(vec![Span::raw(fit(&what, 62, look.more()))]));
+        lines.push(Line::from(vec![
+            Span::styled("a", look.style(Tone::Key)),
+            Span::styled(format!(" {other}"), look.style(Tone::Dim)),
+        ]));
+    }
+    if chosen.target.offline && chosen.command().operation.is_absolute() {
+        let text = format!("{} Who cannot be reached gets it later, within a day.", look.warn());
+        lines.push(Line::styled(text, look.style(Tone::Warn)));
+    }
     let others = if c.choices.len() > 1 { "   up down choose" } else { "" };
     lines.push(Line::from(vec![
         Span::styled("enter", look.style(Tone::Key)),

@@ -1,6 +1,6 @@
 //! Nodes, one a row, and what asks for attention.
 
-use super::format::{bytes, rate, safe, short_count, span};
+use super::format::{bytes, clock, rate, safe, short_count, span};
 use super::header::{level, link, signer};
 use super::parts::{Cell, cell, columns, flex, number, spark};
 use super::theme::Tone;
@@ -130,6 +130,28 @@ fn needs(m: &Model, f: &mut Frame<'_>, area: Rect) {
             spans.push(Span::styled(format!("   :tenants {}", a.filter), look.style(Tone::Dim)));
         }
         lines.push(Line::from(spans));
+    }
+    let open: Vec<_> = m.outgoing.iter().filter(|o| o.open(m.now.wall_us)).collect();
+    if !open.is_empty() {
+        lines.push(Line::raw(""));
+        lines.push(Line::styled("  Commands on their way", look.style(Tone::Title)));
+    }
+    for o in open.iter().take(6) {
+        lines.push(Line::from(vec![
+            Span::styled(format!("  {} ", look.warn()), look.style(Tone::Warn)),
+            Span::styled(o.told.clone(), look.style(Tone::Warn)),
+            Span::raw(format!(": {}", o.what)),
+        ]));
+        let waiting = o.waiting();
+        if !waiting.is_empty() {
+            let until = clock(o.expires_us);
+            let text = format!("    until {until}Z it waits for {}", safe(&waiting.join(", "), 200));
+            lines.push(Line::styled(text, look.style(Tone::Dim)));
+        }
+    }
+    if open.len() > 6 {
+        let text = format!("    and {} more: conductor command list", open.len() - 6);
+        lines.push(Line::styled(text, look.style(Tone::Dim)));
     }
     if stale > 0 {
         lines.push(Line::raw(""));

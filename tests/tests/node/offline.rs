@@ -1,0 +1,176 @@
+//! Commands for nodes that are offline: kept, delivered when they are back, and told as "2 of 3 nodes acknowledged".
+
+use super::console::Terminal;
+use conductor_tests::{Node, Tenant, bin, wait_for};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Three nodes that hold the same tenant under the same operator. The state folder is in the first one's.
+struct Fleet {
+    nodes: Vec<(Node, Tenant)>,
+}
+
+impl Fleet {
+    fn start() -> Self {
+        let a = Node::start();
+        let acme = a.tenant("acme");
+        let more: Vec<_> = ["node-2", "node-3"].map(|n| a.sibling(n)).into_iter().collect();
+        let mut nodes = vec![(a, acme.clone())];
+        for n in more {
+            let t = n.tenant_as("acme", acme.uid);
+            nodes.push((n, t));
+        }
+        Self { nodes }
+    }
+
+    fn endpoints(&self) -> String {
+        let all: Vec<_> = self.nodes.iter().map(|(n, _)| format!("unix:{}", n.socket().display())).collect();
+        all.join(",")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.nodes[0].0.path("state")
+    }
+
+    /// A plain command at all agents: exit code, JSON, and all that was said.
+    fn conductor(&self, agents: &str, args: &[&str]) -> (i32, Value, String) {
+        let out = Command::new(bin("conductor"))
+            .args(["--json", "--agent", agents, "--key"])
+            .arg(self.nodes[0].0.operator_key())
+            .args(args)
+            .env("XDG_STATE_HOME", self.state())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned();
+        let said = text.clone() + &String::from_utf8_lossy(&out.stderr);
+        (out.status.code().unwrap(), serde_json::from_str(&text).unwrap_or_default(), said)
+    }
+
+    fn get_to_know(&self) {
+        for (n, _) in &self.nodes {
+            let (code, _, said) =
+                self.conductor(&format!("unix:{}", n.socket().display()), &["kill", "show", "acme"]);
+            assert_eq!(code, 0, "{said}");
+        }
+    }
+
+    fn starts_a_run(&self, at: usize) -> u16 {
+        let (n, t) = &self.nodes[at];
+        n.start_run(&mut n.client(&t.token), t, None).status
+    }
+}
+
+/// Issue 3, operators and commands; DESIGN, Command: one signature serves every node of the audience, those that are
+/// offline get it when they are back, once each, and each acknowledges for itself. Only tightenings can be kept.
+#[test]
+fn nodes_that_were_away_are_killed_when_they_are_back() {
+    let mut f = Fleet::start();
+    f.get_to_know();
+    f.nodes[1].0.stop_agent();
+    f.nodes[2].0.kill_agent();
+    let all = f.endpoints();
+    let (code, told, said) = f.conductor(&all, &["kill", "set", "acme", "*/*", "--reason", "bad release"]);
+    assert_eq!(code, 5, "{said}");
+    let command = &told["commands"][0];
+    assert_eq!((command["acknowledged"].as_u64(), command["nodes"].as_array().unwrap().len()), (Some(1), 3));
+    assert_eq!((f.starts_a_run(0), told["commands"].as_array().unwrap().len()), (403, 1), "{said}");
+    let id = command["command_id"].as_str().unwrap().to_owned();
+    let file = f.state().join(format!("conductor/outbox/{id}.json"));
+    let before = std::fs::read(&file).unwrap();
+
+    // What loosens is not kept, for nobody can look at what it rests on.
+    for (args, why) in [
+        (&["kill", "clear", "acme", "*/*", "--reason", "over", "--yes"][..], "speaks to one agent"),
+        (&["kill", "set", "acme", "*/*", "--drain"], "speaks to one agent"),
+    ] {
+        let (code, _, said) = f.conductor(&all, args);
+        assert!(code == 2 && said.contains(why), "{code} {said}");
+    }
+
+    f.nodes[1].0.start_agent();
+    assert_eq!(f.starts_a_run(1), 200, "it has not heard of it");
+    let (code, told, said) = f.conductor(&all, &["command", "deliver"]);
+    assert_eq!((code, told["commands"][0]["acknowledged"].as_u64()), (0, Some(2)), "{said}");
+    assert_eq!(f.starts_a_run(1), 403);
+    let (n, t) = &f.nodes[1];
+    let killed = n.operator().get(&format!("/v1/tenants/{}", t.uid)).json();
+    assert!(killed["control"]["kills"]["*/*"].is_object(), "{killed}");
+
+    // The answer of an earlier attempt was lost: the node takes it once, and says that it has it.
+    let kept = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &before).unwrap();
+    let (_, told, said) = f.conductor(&all, &["command", "deliver"]);
+    let second = &told["commands"][0]["nodes"][1]["state"];
+    assert_eq!(
+        (second["state"].as_str(), &second["receipt"]),
+        (Some("acknowledged"), &Value::Null),
+        "{said}"
+    );
+    std::fs::write(&file, &kept).unwrap();
+
+    // Edited on the disk: no node takes it.
+    let edited = String::from_utf8(kept.clone()).unwrap().replace("bad release", "good release");
+    std::fs::write(&file, edited).unwrap();
+    f.nodes[2].0.start_agent();
+    let (_, told, said) = f.conductor(&all, &["command", "deliver"]);
+    assert_eq!(told["commands"][0]["acknowledged"].as_u64(), Some(2), "{said}");
+    assert_eq!(f.starts_a_run(2), 200);
+    std::fs::write(&file, &kept).unwrap();
+    let (_, told, said) = f.conductor(&all, &["command", "deliver", "--wait"]);
+    assert_eq!(told["commands"][0]["acknowledged"].as_u64(), Some(3), "{said}");
+    assert_eq!(f.starts_a_run(2), 403);
+    let (code, _, said) = f.conductor(&all, &["command", "drop", &id]);
+    assert_eq!(code, 0, "{said}");
+    for (n, _) in &mut f.nodes {
+        n.stop_agent();
+        n.check();
+    }
+}
+
+/// Issue 3, operators and commands, in the console: a tenant is frozen on all nodes that hold it with one key more; a
+/// node that is away gets it when it is back, by itself.
+#[test]
+fn the_console_delivers_when_a_node_is_back() {
+    let mut f = Fleet::start();
+    let t = Terminal::run(
+        &f.nodes[0].0,
+        (120, 40),
+        &format!("--agent {} --key {}", f.endpoints(), f.nodes[0].0.operator_key().display()),
+    );
+    t.shows("node-3");
+    t.press(&["2"]);
+    wait_for("all three rows", 20, || (t.screen().matches("acme").count() >= 3).then_some(()));
+    f.nodes[1].0.kill_agent();
+    t.press(&["1"]);
+    t.shows("Data of 1 node are not live");
+    t.press(&["2", "g", "!", "f"]);
+    t.shows("means all nodes that hold it");
+    t.press(&["a"]);
+    t.shows("on 3 nodes:");
+    t.shows("gets it later");
+    t.press(&["Enter"]);
+    t.shows("2 of 3 nodes acknowledged");
+    t.press(&["Enter", "1"]);
+    t.shows("it waits for node-2");
+    let frozen = |f: &Fleet, at: usize| {
+        let (n, t) = &f.nodes[at];
+        let got = n.operator().get(&format!("/v1/tenants/{}", t.uid)).json();
+        got["control"]["freezes"]["now"].is_object()
+    };
+    assert!(frozen(&f, 0) && frozen(&f, 2));
+    f.nodes[1].0.start_agent();
+    wait_for("it is frozen there too", 40, || frozen(&f, 1).then_some(()));
+    wait_for("nothing waits any more", 20, || (!t.screen().contains("waits for node-2")).then_some(()));
+    // With one node the same command goes there and nowhere else.
+    t.press(&["2", "g", "!", "k"]);
+    t.shows("only");
+    t.press(&["Enter"]);
+    t.shows("Done");
+    let killed = |at: usize| {
+        let (n, t) = &f.nodes[at];
+        let got = n.operator().get(&format!("/v1/tenants/{}", t.uid)).json();
+        got["control"]["kills"].as_object().is_some_and(|k| !k.is_empty())
+    };
+    assert_eq!([0, 1, 2].map(killed).iter().filter(|k| **k).count(), 1);
+}

@@ -1,0 +1,292 @@
+//! Signed commands on their way to nodes that could not be reached: kept on disk, delivered when a node is back, until
+//! they expire. One signature serves every node of the audience; each acknowledges for itself.
+//!
+//! Only commands that need no base are kept ([`Operation::is_absolute`]): nobody can look at a node that is offline, and
+//! what loosens rests on what was looked at. Whoever can read this folder can deliver what is in it, and nothing else.
+
+use super::endpoint::Endpoint;
+use super::error::ClientError;
+use super::http::Agent;
+use super::state;
+use conductor_shared::command::{Audience, Command};
+use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef, SignedText};
+use conductor_shared::ids::{CommandId, Ident, NodeId};
+use conductor_shared::reason::Reason;
+use conductor_shared::shown::shown;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Commands that are kept at most.
+const MAX_KEPT: usize = 1_000;
+/// No larger file is read, bytes.
+const MAX_FILE: u64 = 1 << 20;
+/// So long after its end a command is still listed, microseconds: a day.
+const SHOWN_US: u64 = 24 * 3_600 * 1_000_000;
+const ENDING: &str = "json";
+
+/// What a node made of a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state", deny_unknown_fields)]
+pub(crate) enum State {
+    /// It has not answered.
+    Waiting {
+        /// What the last attempt met, shown safely.
+        last: String,
+    },
+    /// It is on record there.
+    Acknowledged {
+        /// What became of it, a word.
+        status: CommandStatus,
+        /// Where. `None` when an earlier attempt delivered it and the answer was lost.
+        receipt: Option<ReceiptRef>,
+    },
+    /// The node decided against it, for good.
+    Refused {
+        /// Why.
+        reasons: Vec<Reason>,
+        /// The same in words, shown safely.
+        why: String,
+    },
+}
+
+/// One node of the audience.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Addressee {
+    /// Which.
+    pub(crate) node_id: NodeId,
+    /// Its name.
+    pub(crate) name: Ident,
+    /// Where it listened.
+    pub(crate) endpoint: String,
+    /// What it made of the command.
+    pub(crate) state: State,
+}
+
+/// A command with what its nodes made of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Kept {
+    /// Name of the tenant, for people.
+    pub(crate) tenant: String,
+    /// What was signed. Its bytes are never touched again.
+    pub(crate) signed: SignedText,
+    /// The nodes.
+    pub(crate) nodes: Vec<Addressee>,
+}
+
+impl Kept {
+    /// The command, read from the bytes that were signed.
+    pub(crate) fn command(&self) -> Result<Command, String> {
+        let c = Command::parse(self.signed.text.as_bytes()).map_err(|e| e.to_string())?;
+        if !c.operation.is_absolute() || c.base.is_some() {
+            return Err(format!("{} is not kept: it rests on a state", c.operation.name()));
+        }
+        let Audience::Nodes(ids) = &c.audience else { return Err("it is for a fleet".into()) };
+        if self.nodes.iter().any(|n| !ids.contains(&n.node_id)) {
+            return Err("it lists a node that it was not signed for".into());
+        }
+        Ok(c)
+    }
+
+    /// Nodes that have it on record.
+    pub(crate) fn acknowledged(&self) -> usize {
+        self.nodes.iter().filter(|n| matches!(n.state, State::Acknowledged { .. })).count()
+    }
+
+    /// Nodes that have not answered.
+    pub(crate) fn waiting(&self) -> usize {
+        self.nodes.iter().filter(|n| matches!(n.state, State::Waiting { .. })).count()
+    }
+
+    /// `3 of 5 nodes acknowledged`
+    pub(crate) fn told(&self) -> String {
+        format!("{} of {} nodes acknowledged", self.acknowledged(), self.nodes.len())
+    }
+
+    /// Sends it to those who have not answered and that `wanted` names. True when something is new.
+    pub(crate) async fn deliver(
+        &mut self,
+        now_us: u64,
+        wanted: impl Fn(NodeId) -> bool,
+    ) -> Result<bool, String> {
+        let command = self.command()?;
+        if command.expires_at_us <= now_us {
+            return Ok(false);
+        }
+        let mut new = false;
+        let signed = &self.signed;
+        let waiting = self.nodes.iter_mut().filter(|n| matches!(n.state, State::Waiting { .. }));
+        let attempts = waiting.filter(|n| wanted(n.node_id)).map(|n| async move {
+            let state = attempt(n, signed).await;
+            (n, state)
+        });
+        for (node, state) in futures_util::future::join_all(attempts).await {
+            new |= node.state != state;
+            node.state = state;
+        }
+        Ok(new)
+    }
+}
+
+/// One attempt. What is not an answer about this command leaves it waiting.
+async fn attempt(to: &Addressee, signed: &SignedText) -> State {
+    let send = async {
+        let endpoint: Endpoint = to.endpoint.parse().map_err(|e| ClientError::Usage(format!("{e}")))?;
+        let agent = Agent::new(endpoint)?;
+        let found = agent.challenge().await?.node.node_id;
+        if found != to.node_id {
+            return Err(ClientError::Usage(format!("another node answers at {}: {found}", to.endpoint)));
+        }
+        agent.command(signed).await
+    };
+    match send.await {
+        Ok(o) => State::of(&o),
+        Err(ClientError::Denied(p)) if p.reasons.contains(&Reason::CommandReplayed) => {
+            State::Acknowledged { status: CommandStatus::Effective, receipt: None }
+        }
+        Err(ClientError::Denied(p)) if !p.reasons.is_empty() && !p.reasons.iter().any(passes) => {
+            State::Refused { why: shown(&p.detail, 300), reasons: p.reasons }
+        }
+        Err(e) => State::Waiting { last: shown(&e.to_string(), 300) },
+    }
+}
+
+/// Reasons that say nothing about the command.
+fn passes(r: &Reason) -> bool {
+    matches!(r, Reason::StoreUnavailable | Reason::QueueFull | Reason::Stopping)
+}
+
+impl State {
+    /// What a node answered.
+    pub(crate) fn of(o: &CommandOutcome) -> Self {
+        match o.status {
+            CommandStatus::Effective | CommandStatus::Requested => {
+                Self::Acknowledged { status: o.status, receipt: Some(o.receipt) }
+            }
+            CommandStatus::Refused | CommandStatus::Abandoned => {
+                let why: Vec<&str> = o.reasons.iter().map(|r| r.code()).collect();
+                Self::Refused { why: why.join(" "), reasons: o.reasons.clone() }
+            }
+        }
+    }
+}
+
+/// Commands with what is kept of them, and what could not be read, in words.
+pub(crate) type Loaded = (Vec<(Command, Kept)>, Vec<String>);
+
+/// The folder, one file a command.
+#[derive(Debug, Clone)]
+pub(crate) struct Outbox {
+    folder: PathBuf,
+}
+
+impl Outbox {
+    /// Where it is by default.
+    pub(crate) fn find() -> Option<Self> {
+        Some(Self::at(state::folder()?.join("outbox")))
+    }
+
+    /// In a folder.
+    pub(crate) fn at(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    fn path(&self, id: CommandId) -> PathBuf {
+        self.folder.join(format!("{id}.{ENDING}"))
+    }
+
+    /// Keeps a command, durably; replaces what was kept of it.
+    pub(crate) fn keep(&self, kept: &Kept) -> io::Result<()> {
+        let id = kept.command().map_err(io::Error::other)?.command_id;
+        let path = self.path(id);
+        if !path.exists() && self.files()?.len() >= MAX_KEPT {
+            let why = format!(
+                "{MAX_KEPT} commands are kept already: conductor command deliver, or conductor command drop"
+            );
+            return Err(io::Error::other(why));
+        }
+        let text = serde_json::to_string_pretty(kept).map_err(io::Error::other)?;
+        state::replace(&path, &text)
+    }
+
+    fn files(&self) -> io::Result<Vec<PathBuf>> {
+        let entries = match std::fs::read_dir(&self.folder) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+            entries => entries?,
+        };
+        let mut files = vec![];
+        for e in entries {
+            let path = e?.path();
+            let ours = path.extension().is_some_and(|x| x == ENDING);
+            let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
+            if ours && !hidden {
+                files.push(path);
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+
+    /// All commands, oldest first, and what cannot be read: that is named and left where it is. Those that ended more
+    /// than a day ago are removed.
+    pub(crate) fn load(&self, now_us: u64) -> io::Result<Loaded> {
+        let (mut kept, mut bad) = (vec![], vec![]);
+        for path in self.files()? {
+            match read(&path) {
+                Ok(Some((c, k))) => {
+                    if c.expires_at_us.saturating_add(SHOWN_US) <= now_us {
+                        let _ = std::fs::remove_file(&path);
+                    } else {
+                        kept.push((c, k));
+                    }
+                }
+                Ok(None) => {}
+                Err(e) => bad.push(format!("{}: {e}", shown(&path.to_string_lossy(), 300))),
+            }
+        }
+        kept.sort_by_key(|(c, _)| (c.issued_at_us, c.command_id));
+        Ok((kept, bad))
+    }
+
+    /// Delivers to the nodes that `wanted` names what waits for them, and keeps what they answered.
+    pub(crate) async fn deliver(
+        &self,
+        now_us: u64,
+        wanted: impl Fn(NodeId) -> bool + Copy,
+    ) -> io::Result<Loaded> {
+        let (mut kept, mut bad) = self.load(now_us)?;
+        for (_, k) in &mut kept {
+            match k.deliver(now_us, wanted).await {
+                Ok(true) => self.keep(k)?,
+                Ok(false) => {}
+                Err(e) => bad.push(e),
+            }
+        }
+        Ok((kept, bad))
+    }
+
+    /// Takes a command back from those who have not had it. False when it is not there.
+    pub(crate) fn drop(&self, id: CommandId) -> io::Result<bool> {
+        match std::fs::remove_file(self.path(id)) {
+            Ok(()) => Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Option<(Command, Kept)>, String> {
+    let Some(text) = state::read(path, MAX_FILE).map_err(|e| e.to_string())? else { return Ok(None) };
+    let kept: Kept = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+    let command = kept.command()?;
+    if path.file_stem().is_none_or(|s| s.to_str() != Some(&command.command_id.to_string())) {
+        return Err("it is not named after the command in it".into());
+    }
+    Ok(Some((command, kept)))
+}
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

@@ -1,0 +1,49 @@
+//! What this program keeps between starts: a folder for its owner only, and files that are replaced whole.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// `$XDG_STATE_HOME/conductor`, else under `~/.local/state`. `None` where neither is an absolute path.
+pub(crate) fn folder() -> Option<PathBuf> {
+    // Unit tests leave the home of whoever runs them alone.
+    if cfg!(test) {
+        return None;
+    }
+    let var = |n: &str| std::env::var_os(n).map(PathBuf::from).filter(|p| p.is_absolute());
+    let state = var("XDG_STATE_HOME").or_else(|| Some(var("HOME")?.join(".local/state")))?;
+    Some(state.join("conductor"))
+}
+
+/// Reads a file of at most so many bytes. One that is not there gives `None`.
+pub(crate) fn read(path: &Path, max: u64) -> io::Result<Option<String>> {
+    let file = match std::fs::File::open(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        f => f?,
+    };
+    let mut text = String::new();
+    file.take(max + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > max {
+        return Err(io::Error::other(format!("it is larger than {max} bytes")));
+    }
+    Ok(Some(text))
+}
+
+/// Writes a file aside, for its owner only, and puts it in place in one step. Durable when it returns.
+pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let (dir, name) = path.parent().zip(path.file_name()).ok_or_else(|| io::Error::other("no folder"))?;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let aside = dir.join(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
+    let written = (|| {
+        let mut options = std::fs::OpenOptions::new();
+        let mut f = options.write(true).create(true).truncate(true).mode(0o600).open(&aside)?;
+        f.write_all(text.as_bytes())?;
+        f.sync_all()?;
+        std::fs::rename(&aside, path)?;
+        std::fs::File::open(dir)?.sync_all()
+    })();
+    if written.is_err() {
+        let _ = std::fs::remove_file(&aside);
+    }
+    written
+}
