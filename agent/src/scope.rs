@@ -30,15 +30,9 @@ impl TenantScope {
         &self.principal
     }
 
-    /// For the agent's own acts on a tenant's behalf (a lease that ran out) and for benches of the core.
+    /// For the agent's own acts on a tenant's behalf (a lease that ran out).
     pub(crate) fn of_agent(tenant: TenantUid) -> Self {
         Self { tenant, principal: "agent".to_owned() }
-    }
-
-    /// For load programs that drive the core without HTTP.
-    #[doc(hidden)]
-    pub fn for_bench(tenant: TenantUid) -> Self {
-        Self { tenant, principal: "bench".to_owned() }
     }
 }
 

@@ -230,6 +230,20 @@ fn options() -> (Options, Options) {
     (db, family)
 }
 
+/// Bytes free on the file system of a folder.
+fn disk_free(path: &Path) -> u64 {
+    nix::sys::statvfs::statvfs(path)
+        .map_or(u64::MAX, |s| s.blocks_available().saturating_mul(s.fragment_size()))
+}
+
+/// Bytes set aside for a full disk.
+const RESERVE: &str = "RESERVE.conductor";
+
+/// True when there was one.
+fn give_up_reserve(path: &Path) -> bool {
+    std::fs::remove_file(path.join(RESERVE)).is_ok()
+}
+
 fn inode(path: &Path) -> Option<u64> {
     std::fs::metadata(path).ok().map(|m| m.ino())
 }
@@ -267,10 +281,19 @@ impl Store {
         Self::refuse_newer(path)?;
         let (db_options, family_options) = options();
         let names = DB::list_cf(&db_options, path).map_err(|e| Self::classify(path, &e))?;
-        let descriptors = names.iter().map(|n| ColumnFamilyDescriptor::new(n, family_options.clone()));
-        let db =
-            DB::open_cf_descriptors(&db_options, path, descriptors).map_err(|e| Self::classify(path, &e))?;
-        let db = Arc::new(db);
+        let try_open = || {
+            let descriptors = names.iter().map(|n| ColumnFamilyDescriptor::new(n, family_options.clone()));
+            DB::open_cf_descriptors(&db_options, path, descriptors)
+        };
+        let opened = match try_open() {
+            // Opening writes as well. What was set aside for a full disk is for a start on one, too.
+            Err(e) if disk_free(path) < limits.critical_bytes && give_up_reserve(path) => {
+                tracing::warn!("gave up the disk reserve to open {}: {e}", path.display());
+                try_open()
+            }
+            other => other,
+        };
+        let db = Arc::new(opened.map_err(|e| Self::classify(path, &e))?);
         let families = names
             .iter()
             .filter_map(|n| Some((FamilyId::parse(n)?, Family::of_open(&db, n)?)))
@@ -502,8 +525,7 @@ impl Store {
 
     /// Bytes free on the file system of the database.
     pub fn disk_free(&self) -> u64 {
-        nix::sys::statvfs::statvfs(&self.path)
-            .map_or(u64::MAX, |s| s.blocks_available().saturating_mul(s.fragment_size()))
+        disk_free(&self.path)
     }
 
     /// How much room there is.
@@ -515,13 +537,9 @@ impl Store {
         }
     }
 
-    fn reserve_path(&self) -> PathBuf {
-        self.path.join("RESERVE.conductor")
-    }
-
     /// Sets the reserve aside, when there is room. It is given up by [`Store::release_reserve`].
     fn fill_reserve(&self) {
-        let path = self.reserve_path();
+        let path = self.path.join(RESERVE);
         if path.exists()
             || self.disk_free() < self.limits.critical_bytes.saturating_add(self.limits.reserve_bytes)
         {
@@ -538,7 +556,7 @@ impl Store {
 
     /// Gives the reserve up, so that what must still be written can be. True when there was one.
     pub fn release_reserve(&self) -> bool {
-        std::fs::remove_file(self.reserve_path()).is_ok()
+        give_up_reserve(&self.path)
     }
 
     /// Memory that memtables and caches use, bytes.

@@ -61,6 +61,8 @@ pub struct Node {
     pub id: NodeId,
     /// Environment of the agent, beside that of the test.
     pub env: Vec<(String, String)>,
+    /// What runs the agent, word by word; nothing when it runs by itself.
+    pub under: Vec<String>,
     key: minisign::KeyPair,
     others: Vec<(String, minisign::KeyPair)>,
     session: std::sync::Mutex<String>,
@@ -174,6 +176,7 @@ impl Node {
             signer: None,
             id,
             env: vec![],
+            under: vec![],
             key,
             others,
             session: String::new().into(),
@@ -211,11 +214,19 @@ impl Node {
         wait_for("the signer listens", 20, || std::os::unix::net::UnixStream::connect(&socket).ok());
     }
 
+    fn conductord(&self) -> Command {
+        let Some((first, rest)) = self.under.split_first() else { return Command::new(bin("conductord")) };
+        let mut c = Command::new(first);
+        c.args(rest).arg(bin("conductord"));
+        c
+    }
+
     /// Starts the agent without waiting for it.
     pub fn spawn_agent(&mut self) {
         let log =
             std::fs::File::options().create(true).append(true).open(self.path("agent.log")).expect("a log");
-        let child = Command::new(bin("conductord"))
+        let child = self
+            .conductord()
             .args([
                 std::ffi::OsStr::new("run"),
                 std::ffi::OsStr::new("--config"),
@@ -427,8 +438,7 @@ impl Node {
 
     /// Runs `conductord check` on the stopped agent's data; fails on any difference.
     pub fn check(&self) {
-        let out =
-            Command::new(bin("conductord")).arg("check").arg("--config").arg(self.path("c.toml")).output();
+        let out = self.conductord().arg("check").arg("--config").arg(self.path("c.toml")).output();
         let out = out.expect("the program starts");
         let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
         assert!(out.status.success(), "{}: {text}", out.status);

@@ -1,5 +1,6 @@
 //! Stores that are taken away, damaged, held by another or too new: a clear error and a denial, nothing lost.
 
+use conductor_shared::command::Operation;
 use conductor_tests::{Node, bin, wait_for};
 use std::process::Command;
 
@@ -104,6 +105,157 @@ fn a_write_that_fails_denies_and_the_agent_recovers() {
         (r.status == 200).then_some(r)
     });
     assert!(r.json()["receipt"]["index"].as_u64().unwrap() >= size);
+    node.stop_agent();
+    node.check();
+}
+
+/// A file system of its own, in memory and small, for as long as this lives. Needs no privileges: it is mounted in a
+/// namespace of its own.
+struct SmallDisk {
+    holder: std::process::Child,
+    at: std::path::PathBuf,
+}
+
+impl SmallDisk {
+    fn mount(at: std::path::PathBuf, bytes: u64) -> Self {
+        std::fs::create_dir(&at).unwrap();
+        let holder = Command::new("unshare")
+            .args(["--user", "--map-root-user", "--mount", "sh", "-c"])
+            .arg(format!("mount -t tmpfs -o size={bytes},mode=0700 tmpfs \"$0\" && touch \"$0/mounted\" && exec sleep 600"))
+            .arg(&at)
+            .spawn()
+            .expect("util-linux is there");
+        let this = Self { holder, at };
+        wait_for("the small disk", 20, || this.path("mounted").exists().then_some(()));
+        this
+    }
+
+    /// A file on it, as seen from here.
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        let inside = self.at.join(name);
+        let inside = inside.strip_prefix("/").unwrap();
+        std::path::Path::new(&format!("/proc/{}/root", self.holder.id())).join(inside)
+    }
+
+    /// What runs a program where the disk can be seen.
+    fn entering(&self) -> Vec<String> {
+        let pid = self.holder.id().to_string();
+        ["nsenter", "--preserve-credentials", "--user", "--mount", "--target", &pid]
+            .map(str::to_owned)
+            .to_vec()
+    }
+
+    /// Leaves this many bytes free.
+    fn fill_up_to(&self, free: u64) {
+        use std::io::Write as _;
+        let stat = nix::sys::statvfs::statvfs(&self.path("")).unwrap();
+        let now = stat.blocks_available() * stat.fragment_size();
+        let mut f = std::fs::File::options().create(true).append(true).open(self.path("filler")).unwrap();
+        // A disk that is full takes less than it was given.
+        let _ = f.write_all(&vec![1; usize::try_from(now.saturating_sub(free)).unwrap()]);
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+/// SPEC invariants 1 and 3, DESIGN, Store failure: on a disk that fills up admissions stop first; on one that is full
+/// the reserve still takes settles and tightenings; nothing that was acknowledged is lost, and with room the agent is
+/// back by itself.
+#[test]
+fn a_disk_that_fills_up() {
+    const MIB: u64 = 1 << 20;
+    let mut node = Node::start();
+    let a = node.tenant("acme");
+    node.stop_agent();
+    let disk = SmallDisk::mount(node.path("small"), 64 * MIB);
+    let copied = Command::new("cp").arg("-a").arg(node.path("data")).arg(disk.path("")).status().unwrap();
+    assert!(copied.success());
+    let data = node.path("small/data");
+    let (old, new) = (node.path("data").display().to_string(), data.display().to_string());
+    let config = std::fs::read_to_string(node.path("c.toml")).unwrap();
+    assert!(config.contains(&format!("data = \"{old}\"")), "{config}");
+    let config = config.replace(&format!("data = \"{old}\""), &format!("data = \"{new}\""));
+    let limits = format!(
+        "\n[space]\nreserve_bytes = {}\nlow_bytes = {}\ncritical_bytes = {}\n",
+        16 * MIB,
+        12 * MIB,
+        8 * MIB
+    );
+    std::fs::write(node.path("c.toml"), config + &limits).unwrap();
+    node.under = disk.entering();
+    node.start_agent();
+    let mut c = node.client(&a.token);
+    let run = |r: &conductor_tests::Answer| r.json()["run_id"].as_str().unwrap().to_owned();
+    let started = [0; 4].map(|_| run(&node.start_run(&mut c, &a, None)));
+    let finish = |node: &Node, run: &str| {
+        let body = serde_json::json!({"tenant_id": a.name, "outcome": "succeeded"});
+        node.client(&a.token).post(&format!("/v1/runs/{run}/finish"), &body)
+    };
+    assert!(disk.path("data/db/RESERVE.conductor").exists());
+
+    // A start on a full disk, too, lives on the reserve.
+    node.kill_agent();
+    disk.fill_up_to(0);
+    node.start_agent();
+    assert!(node.log().contains("gave up the disk reserve to open"), "{}", node.log());
+    assert_eq!(finish(&node, &started[3]).status, 200);
+    node.stop_agent();
+    std::fs::remove_file(disk.path("filler")).unwrap();
+    node.start_agent();
+    assert!(disk.path("data/db/RESERVE.conductor").exists(), "set aside again");
+    let mut c = node.client(&a.token);
+
+    disk.fill_up_to(4 * MIB);
+    let r = wait_for("admissions stop", 20, || {
+        let r = node.start_run(&mut c, &a, None);
+        (r.status != 200).then_some(r)
+    });
+    assert_eq!(r.reasons(), ["store_unavailable"], "{:?}", r.json());
+    assert_eq!(finish(&node, &started[0]).status, 200, "a settle goes on");
+
+    disk.fill_up_to(0);
+    // The log that is open has room of its own set aside: it is written full first.
+    let long = "x".repeat(200);
+    let approval = serde_json::json!({"tenant_id": a.name, "name": long, "approver": long, "approved": true});
+    let mut c = node.client(&a.token);
+    let mut acknowledged = 0;
+    wait_for("the reserve is given up", 120, || {
+        for _ in 0..200 {
+            let r = c.post(&format!("/v1/runs/{}/approvals", started[1]), &approval);
+            acknowledged += u64::from(r.status == 200);
+        }
+        (!disk.path("data/db/RESERVE.conductor").exists()).then_some(())
+    });
+    let done = wait_for("a settle on the reserve", 30, || {
+        let r = finish(&node, &started[1]);
+        (r.status == 200).then_some(r)
+    });
+    let kill = Operation::KillSet { selector: "*/*".parse().unwrap(), drain: false };
+    let killed = node.command(a.uid, kill);
+    assert_eq!(killed["status"], "effective", "{killed}");
+    assert_eq!(node.start_run(&mut node.client(&a.token), &a, None).status, 403);
+
+    std::fs::remove_file(disk.path("filler")).unwrap();
+    let clear = Operation::KillClear { selector: "*/*".parse().unwrap() };
+    wait_for("there is room again", 30, || {
+        let r = node.send(&node.compose(a.uid, clear.clone()));
+        (r.status == 200 && r.json()["status"] == "effective").then_some(())
+    });
+    wait_for("admissions go on", 30, || {
+        (node.start_run(&mut node.client(&a.token), &a, None).status == 200).then_some(())
+    });
+    assert_eq!(finish(&node, &started[2]).status, 200);
+    let size = node.all_signed(a.uid);
+    assert!(done.json()["receipt"]["index"].as_u64().unwrap() < size);
+    assert!(
+        size > acknowledged,
+        "{acknowledged} approvals were acknowledged, and the log has {size} receipts"
+    );
     node.stop_agent();
     node.check();
 }

@@ -24,7 +24,7 @@ fn window(tenants: usize) -> usize {
 }
 
 struct Lane {
-    tenant: TenantUid,
+    scope: TenantScope,
     run: RunId,
     /// Steps whose start was answered: an end that is sent earlier would overtake its start.
     open: Vec<u64>,
@@ -70,7 +70,7 @@ fn drive(core: &Core, lanes: &mut [Lane], time: Duration) -> (u64, f64, Vec<u32>
         };
         let starts = matches!(op, Op::StartStep { .. });
         let (tx, reply) = oneshot::channel();
-        let ask = Ask::work(TenantScope::for_bench(lane.tenant), op, None, tx);
+        let ask = Ask::work(lane.scope.clone(), op, None, tx);
         core.queues.push(ask).expect("room");
         waiting.push_back(Asked { lane: at, starts, at: Instant::now(), reply });
         while waiting.len() >= window {
@@ -118,7 +118,7 @@ fn lanes(core: &Core) -> Vec<Lane> {
             subject: None,
             prompt: None,
         };
-        Lane { tenant, run: core.ask(tenant, op).run_id, open: vec![] }
+        Lane { scope: core.scope(tenant), run: core.ask(tenant, op).run_id, open: vec![] }
     };
     all.map(open).collect()
 }
