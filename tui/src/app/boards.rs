@@ -37,9 +37,28 @@ pub(crate) struct Boards {
     /// The incident that is marked: lists change under the mark, and it must not slip to another one.
     marked: Option<(usize, String)>,
     asked: Option<(Screen, u64)>,
+    /// Words that a row must have, and on which screen.
+    filter: Option<(Screen, String)>,
 }
 
 impl Boards {
+    /// The filter of a screen; empty when there is none.
+    pub(crate) fn filter(&self, screen: Screen) -> &str {
+        self.filter.as_ref().filter(|(s, _)| *s == screen).map_or("", |(_, words)| words)
+    }
+
+    /// Sets it. The mark goes to the first row that is left.
+    pub(crate) fn set_filter(&mut self, screen: Screen, words: &str) {
+        self.filter = (!words.trim().is_empty()).then(|| (screen, words.to_owned()));
+        (self.place, self.offset, self.marked) = (0, 0, None);
+    }
+
+    /// True when all words of the filter are in one of these texts.
+    fn hit(&self, screen: Screen, texts: &[&str]) -> bool {
+        let mut words = self.filter(screen).split_whitespace().map(str::to_lowercase);
+        words.all(|w| texts.iter().any(|t| t.to_lowercase().contains(&w)))
+    }
+
     /// Moves the mark within so many rows.
     pub(crate) fn step(&mut self, by: isize, rows: usize) {
         self.place = self.place.saturating_add_signed(by).min(rows.saturating_sub(1));
@@ -98,7 +117,12 @@ impl Boards {
     /// Incidents of all nodes, newest first.
     pub(crate) fn all_incidents(&self) -> Vec<(usize, &IncidentRow)> {
         let each = self.incidents.iter().flat_map(|(a, rows)| rows.iter().map(|r| (*a, r)));
-        let mut all: Vec<_> = each.collect();
+        let hit = |r: &IncidentRow| {
+            let who = r.acknowledged_by.as_ref().map_or("nobody", conductor_shared::ids::Ident::as_str);
+            let texts = [r.tenant_id.as_str(), r.cause.as_str(), &r.detail.shown(300), who];
+            self.hit(Screen::Incidents, &texts)
+        };
+        let mut all: Vec<_> = each.filter(|(_, r)| hit(r)).collect();
         all.sort_by_key(|(a, r)| (std::cmp::Reverse(r.since_us), *a, r.incident.clone()));
         all
     }
@@ -118,6 +142,11 @@ impl Boards {
                 let profile = self.freezes.get(&a)?.profiles.get(p)?;
                 Some((a, profile, profile.windows.get(w)?))
             })
+            .filter(|(_, p, w)| {
+                let state = if w.active { "open" } else { "closed" };
+                let texts = [p.profile.as_str(), w.window.as_str(), &w.when.to_string(), state];
+                self.hit(Screen::Freezes, &texts)
+            })
             .collect()
     }
 }
@@ -129,13 +158,29 @@ pub(crate) fn ramps(m: &Model) -> Vec<(Selector, u16, Option<&SloStatus>)> {
         m.boards.slo.as_ref().filter(|(k, _)| *k == key).map(|(_, s)| s.as_slice()).unwrap_or_default();
     let Some(state) = m.state(key) else { return vec![] };
     let of = |s: &Selector| seen.iter().find(|x| x.selector == *s);
-    state.ramps.iter().map(|(s, r)| (s.clone(), r.hundredths, of(s))).collect()
+    let rules = state.ramps.iter().map(|(s, r)| (s.clone(), r.hundredths, of(s)));
+    rules.filter(|(s, ..)| m.boards.hit(Screen::Ramps, &[&s.to_string()])).collect()
+}
+
+/// Rows of the timeline that is shown. `None` while they are on their way.
+pub(crate) fn timeline(m: &Model) -> Option<Vec<&TimelineRow>> {
+    let rows = m.boards.timeline.as_ref()?.2.as_ref()?;
+    let hit = |r: &&TimelineRow| {
+        let who = r.person.as_ref().map_or("-", conductor_shared::ids::Ident::as_str);
+        m.boards.hit(Screen::Timeline, &[&r.words, who, &r.index.to_string()])
+    };
+    Some(rows.iter().filter(hit).collect())
 }
 
 /// Keys of persons on the selected node, by name.
 pub(crate) fn persons(m: &Model) -> Vec<(&String, &OperatorKey)> {
     let state = m.agents.get(m.agent).and_then(|a| a.states.get(&TenantUid::NODE));
     let mut all: Vec<_> = state.map(|s| s.operators.iter().collect()).unwrap_or_default();
+    all.retain(|(id, k): &(&String, &OperatorKey)| {
+        let state = if k.live() { "live" } else { "out" };
+        let roles: Vec<&str> = k.roles.iter().map(String::as_str).collect();
+        m.boards.hit(Screen::Admin, &[k.name.as_str(), id, &roles.join(" "), state])
+    });
     all.sort_by_key(|(id, k): &(&String, &OperatorKey)| (k.name.clone(), k.revoked.is_some(), (*id).clone()));
     all
 }
@@ -143,8 +188,8 @@ pub(crate) fn persons(m: &Model) -> Vec<(&String, &OperatorKey)> {
 /// Rows of the list on the present screen.
 pub(crate) fn rows(m: &Model) -> usize {
     match m.screen() {
-        Screen::Incidents => m.boards.incidents.values().map(Vec::len).sum(),
-        Screen::Timeline => m.boards.timeline.as_ref().and_then(|t| t.2.as_ref()).map_or(0, Vec::len),
+        Screen::Incidents => m.boards.all_incidents().len(),
+        Screen::Timeline => timeline(m).map_or(0, |rows| rows.len()),
         Screen::Ramps => ramps(m).len(),
         Screen::Freezes => m.boards.windows().len(),
         Screen::Admin => persons(m).len(),

@@ -53,10 +53,10 @@ pub(crate) fn key(m: &mut Model, key: KeyEvent, out: &mut Vec<Effect>) {
         Screen::Receipts => &[Scope::Receipts, Scope::List, Scope::Everywhere],
         Screen::Receipt => &[Scope::Receipt, Scope::Everywhere],
         Screen::Approvals => &[Scope::Approvals, Scope::List, Scope::Everywhere],
-        Screen::Incidents => &[Scope::Incidents, Scope::List, Scope::Everywhere],
-        Screen::Timeline => &[Scope::Timeline, Scope::List, Scope::Everywhere],
-        Screen::Ramps => &[Scope::Ramps, Scope::List, Scope::Everywhere],
-        Screen::Freezes | Screen::Admin => &[Scope::List, Scope::Everywhere],
+        Screen::Incidents => &[Scope::Incidents, Scope::Board, Scope::List, Scope::Everywhere],
+        Screen::Timeline => &[Scope::Timeline, Scope::Board, Scope::List, Scope::Everywhere],
+        Screen::Ramps => &[Scope::Ramps, Scope::Board, Scope::List, Scope::Everywhere],
+        Screen::Freezes | Screen::Admin => &[Scope::Board, Scope::List, Scope::Everywhere],
     };
     if let Some(act) = lookup(key, scopes, m.read_only) {
         screen(m, act, out);
@@ -144,6 +144,9 @@ fn leave_unlock(m: &mut Model, u: super::dialog::Unlock) -> Taken {
 fn filter(m: &mut Model, text: &str) {
     match m.screen() {
         Screen::Receipts => m.receipts.set_filter(text),
+        s @ (Screen::Incidents | Screen::Timeline | Screen::Ramps | Screen::Freezes | Screen::Admin) => {
+            m.boards.set_filter(s, text);
+        }
         _ => m.tenants.set_filter(text, m.now.mono_us),
     }
 }
@@ -288,7 +291,11 @@ fn screen(m: &mut Model, act: Act, out: &mut Vec<Effect>) {
         Act::Help => m.layers.push(Layer::Help(0)),
         Act::Palette => m.layers.push(Layer::Palette(Palette::new())),
         Act::Filter => {
-            let text = if m.screen() == Screen::Receipts { m.receipts.filter() } else { m.tenants.filter() };
+            let text = match m.screen() {
+                Screen::Receipts => m.receipts.filter(),
+                Screen::Tenants => m.tenants.filter(),
+                s => m.boards.filter(s),
+            };
             m.layers.push(Layer::Filter(super::input::Input::with(text, 80)));
         }
         Act::Screen(n) => go(m, Screen::MAIN[usize::from(n) % MAINS]),

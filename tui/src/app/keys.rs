@@ -28,6 +28,8 @@ pub(crate) enum Scope {
     Timeline,
     /// On the ramps of a tenant.
     Ramps,
+    /// On incidents, their timeline, ramps, freezes and administration.
+    Board,
     /// In the menu of actions.
     Menu,
     /// In a dialog.
@@ -38,7 +40,7 @@ pub(crate) enum Scope {
 
 impl Scope {
     /// In the order of the help.
-    pub(crate) const ALL: [Scope; 14] = [
+    pub(crate) const ALL: [Scope; 15] = [
         Self::Everywhere,
         Self::List,
         Self::Overview,
@@ -50,6 +52,7 @@ impl Scope {
         Self::Incidents,
         Self::Timeline,
         Self::Ramps,
+        Self::Board,
         Self::Menu,
         Self::Dialog,
         Self::Input,
@@ -69,6 +72,7 @@ impl Scope {
             Self::Incidents => "Incidents",
             Self::Timeline => "Timeline",
             Self::Ramps => "Ramps",
+            Self::Board => "Incidents, timeline, ramps, freezes, admin",
             Self::Menu => "Actions, after !",
             Self::Dialog => "In dialogs",
             Self::Input => "While typing",
@@ -145,8 +149,8 @@ const fn c(scope: Scope, keys: &'static str, act: Act, bar: &'static str, help: 
 }
 
 use Scope::{
-    Approvals, Dialog, Everywhere, Incidents, Input, List, Menu, Overview, Ramps, Receipt, Receipts, Tenant,
-    Tenants, Timeline,
+    Approvals, Board, Dialog, Everywhere, Incidents, Input, List, Menu, Overview, Ramps, Receipt, Receipts,
+    Tenant, Tenants, Timeline,
 };
 
 /// The table. In the bottom bar keys stand in this order.
@@ -173,6 +177,7 @@ pub(crate) const KEYS: &[Binding] = &[
     c(Incidents, "x", Act::Close, "close", "Say that it is over"),
     k(Timeline, "l", Act::Receipts, "receipts", "Receipts of this log"),
     k(Ramps, "enter", Act::Enter, "tenant", "Everything about the tenant"),
+    k(Board, "/", Act::Filter, "filter", "Filter: words that a row must have"),
     k(List, "j down", Act::Down, "", "Down"),
     k(List, "k up", Act::Up, "", "Up"),
     k(List, "ctrl-d pagedown", Act::PageDown, "", "A page down"),

@@ -447,3 +447,27 @@ fn commands_on_their_way() {
     send(&mut m, Msg::Outgoing(vec![on_its_way([ack(), ack(), ack()])]));
     assert!(!draw(&mut m, 100, 24).contains("Commands on their way"));
 }
+
+/// Issue 3, Console: `/` leaves the rows that have all words; actions are about what is left and marked; esc brings all
+/// back.
+#[test]
+fn boards_are_filtered() {
+    let mut m = demo();
+    keys(&mut m, "2 g 5");
+    with_incidents(&mut m);
+    let all = crate::app::boards::rows(&m);
+    keys(&mut m, "/ A U T O - r o l l");
+    assert!(all > 1 && crate::app::boards::rows(&m) == 1, "{all}");
+    keys(&mut m, "enter");
+    let shown = draw(&mut m, 100, 24);
+    assert!(shown.contains("/AUTO-roll") && shown.contains("auto-rollback"), "{shown}");
+    keys(&mut m, "/ x x x enter");
+    assert!(draw(&mut m, 100, 24).contains("None has these words."));
+    assert_eq!(keys(&mut m, "c"), [], "nothing is marked");
+    assert!(m.layers.is_empty());
+    keys(&mut m, "/ esc");
+    assert_eq!(crate::app::boards::rows(&m), all);
+    // Each screen has its own.
+    keys(&mut m, "/ a c m e enter 6");
+    assert_eq!(m.boards.filter(crate::app::model::Screen::Ramps), "");
+}

@@ -249,10 +249,10 @@ fn scopes(m: &Model) -> &'static [Scope] {
         Screen::Receipts => &[Scope::Receipts, Scope::Everywhere],
         Screen::Receipt => &[Scope::Receipt, Scope::Everywhere],
         Screen::Approvals => &[Scope::Approvals, Scope::Everywhere],
-        Screen::Incidents => &[Scope::Incidents, Scope::Everywhere],
-        Screen::Timeline => &[Scope::Timeline, Scope::Everywhere],
-        Screen::Ramps => &[Scope::Ramps, Scope::Everywhere],
-        Screen::Freezes | Screen::Admin => &[Scope::Everywhere],
+        Screen::Incidents => &[Scope::Incidents, Scope::Board, Scope::Everywhere],
+        Screen::Timeline => &[Scope::Timeline, Scope::Board, Scope::Everywhere],
+        Screen::Ramps => &[Scope::Ramps, Scope::Board, Scope::Everywhere],
+        Screen::Freezes | Screen::Admin => &[Scope::Board, Scope::Everywhere],
     }
 }
 

@@ -5,7 +5,7 @@ use super::parts::{Cell, cell, columns, flex, heading};
 use super::theme::Tone;
 use crate::app::boards;
 use crate::app::layout;
-use crate::app::model::{Agent, Model};
+use crate::app::model::{Agent, Model, Screen};
 use conductor_shared::http::IncidentRow;
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -29,7 +29,11 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     }
     if all.is_empty() {
         let answered = !m.boards.incidents.is_empty();
-        let text = if answered { "  Nothing is wrong, as far as the nodes know." } else { "  On its way." };
+        let text = match (answered, m.boards.filter(Screen::Incidents)) {
+            (false, _) => "  On its way.",
+            (true, "") => "  Nothing is wrong, as far as the nodes know.",
+            (true, _) => "  None has these words.",
+        };
         lines.push(Line::raw(""));
         lines.push(Line::styled(text, look.style(Tone::Dim)));
     }
@@ -100,7 +104,8 @@ fn detail(m: &Model, r: &IncidentRow, width: usize) -> Vec<Line<'static>> {
 pub(crate) fn timeline(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
     let list = layout::list(m);
-    let Some((key, from, rows)) = &m.boards.timeline else { return };
+    let Some((key, from, _)) = &m.boards.timeline else { return };
+    let rows = boards::timeline(m);
     let name =
         m.tenants.get(*key).map_or_else(|| "the node's log".to_owned(), |r| r.summary.name.to_string());
     let mut lines = vec![heading(m, &format!("{name}, from {} on", date(*from)))];
@@ -134,8 +139,11 @@ pub(crate) fn timeline(m: &Model, f: &mut Frame<'_>, area: Rect) {
         let line = columns(look, cells, &widths);
         lines.push(if here { line.patch_style(look.style(Tone::Selected)) } else { line });
     }
-    let none = match rows {
+    let none = match &rows {
         None => Some("  On its way."),
+        Some(r) if r.is_empty() && !m.boards.filter(Screen::Timeline).is_empty() => {
+            Some("  None has these words.")
+        }
         Some(r) if r.is_empty() => Some("  Nothing is on record from then on."),
         Some(_) => None,
     };

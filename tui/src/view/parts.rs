@@ -79,6 +79,10 @@ pub(crate) fn state(look: Look, r: &Row) -> (&'static str, &'static str, Tone) {
 pub(crate) fn heading(m: &Model, what: &str) -> Line<'static> {
     let look = m.look;
     let mut spans = vec![Span::styled(format!("  {}", safe(what, 200)), look.style(Tone::Title))];
+    let filter = m.boards.filter(m.screen());
+    if !filter.is_empty() {
+        spans.push(Span::styled(format!("  /{}", safe(filter, 40)), look.style(Tone::Accent)));
+    }
     for (agent, e) in &m.boards.errors {
         let node = m.agents.get(*agent).map_or("", crate::app::model::Agent::name);
         spans.push(Span::styled(format!("  {} {node}: {}", look.bad(), safe(e, 60)), look.style(Tone::Bad)));
