@@ -32,7 +32,7 @@ fn back_to(node: &Node, a: &Tenant, n: u64) -> Operation {
     Operation::ConfigRollback { revision: n, changes: way_back(&control(node, a), &revision(node, a, n)) }
 }
 
-fn conductor(node: &Node, args: &[&str]) -> (bool, Value, String) {
+pub(super) fn conductor(node: &Node, args: &[&str]) -> (bool, Value, String) {
     let out = Command::new(bin("conductor"))
         .args(["--json", "--agent", &format!("unix:{}", node.socket().display())])
         .arg("--key")

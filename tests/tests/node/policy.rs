@@ -250,3 +250,33 @@ fn expired_and_deny_all_bundles_have_a_way_out() {
     node.stop_agent();
     node.check();
 }
+
+/// Issue 3, Policy (explain): why a run was denied is told for the profile that governed its tenant then, not for the one
+/// that does now.
+#[test]
+fn a_receipt_is_explained_as_of_its_time() {
+    let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
+    let a = node.tenant("acme");
+    let careful = rules("deny contains \"not while careful\" if input.profile == \"careful\"");
+    trust_and_load(&mut node, &careful, 1, DAY_US);
+    let index = |r: &conductor_tests::Answer| r.json()["receipt"]["index"].as_u64().unwrap().to_string();
+    let allowed = start(&node, &a, "etl");
+    assert_eq!(allowed.status, 200);
+    let profile = conductor_shared::ids::Ident::new("careful").unwrap();
+    node.command(NODE, Operation::ProfileCreate { profile: profile.clone() });
+    let c = node.compose(a.uid, Operation::ProfileAssign { profile });
+    assert_eq!(node.send(&c).json()["status"], "requested");
+    assert_eq!(approve(&node, "ben", &c), ["effective"]);
+    let denied = start(&node, &a, "etl");
+    assert_eq!(denied.reasons(), ["policy_denied"]);
+    let explain = |at: &str| {
+        let args = ["policy", "explain", "--tenant", "acme", "--receipt", at];
+        let (ok, told, said) = super::history::conductor(&node, &args);
+        assert!(ok, "{said}");
+        (told["allow"].as_bool().unwrap(), said)
+    };
+    let (may, said) = explain(&index(&denied));
+    assert!(!may && said.contains("site: not while careful"), "{said}");
+    let (may, said) = explain(&index(&allowed));
+    assert!(may, "{said}");
+}

@@ -9,6 +9,7 @@ use crate::client::facts;
 use crate::client::http::From;
 use crate::client::keys::{KeyError, KeyFile, write_new};
 use crate::client::resolve::{self, Found, NODE_WORD};
+use crate::client::session::ReadSession;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_policies::{Bundle, MAX_ARCHIVE, TestOutcome, revision, run_tests};
@@ -19,6 +20,7 @@ use conductor_shared::fact::{Fact, TrafficFact};
 use conductor_shared::http::{BundleFiles, ExplainRequest};
 use conductor_shared::ids::{TenantUid, hex};
 use conductor_shared::policy::{BUNDLE_LINE, Freeze, Input, Ramp, Scope, Statement, Within, Work, Workflow};
+use conductor_shared::profile::name_of;
 use conductor_shared::reason::Reason;
 use conductor_shared::shown::shown;
 use serde_json::{Value, json};
@@ -290,7 +292,8 @@ async fn explain(context: &Context, args: ExplainArgs) -> Result<Output, CliErro
                 ))
             })?;
             let fact = facts::read(receipt);
-            let (about, input) = of_receipt(fact.as_ref(), &found.name).ok_or_else(|| {
+            let profile = profile_at(&session, found.uid, index).await?;
+            let (about, input) = of_receipt(fact.as_ref(), &found.name, &profile).ok_or_else(|| {
                 CliError::Input(format!(
                     "receipt {index} ({}) is no decision about a run or step",
                     shown(&receipt.kind_name, 40)
@@ -314,8 +317,26 @@ async fn explain(context: &Context, args: ExplainArgs) -> Result<Output, CliErro
     Ok(Output::ok(text, json!(e)))
 }
 
+/// The profile that governed a tenant when a receipt was written: that of the newest revision before it.
+async fn profile_at(session: &ReadSession, tenant: TenantUid, index: u64) -> Result<String, CliError> {
+    let mut before = None;
+    loop {
+        let bearer = session.bearer().await?;
+        let page = session.agent().config_history(&bearer, tenant, 100, before).await?;
+        if let Some(row) = page.rows.iter().filter(|r| r.index < index).max_by_key(|r| r.revision) {
+            let then = session.agent().config_revision(&bearer, tenant, row.revision).await?;
+            return Ok(name_of(&then.control).to_owned());
+        }
+        // A page that leads nowhere ends it: the tenant is as it was created.
+        match page.next.filter(|n| before.is_none_or(|b| *n < b)) {
+            Some(next) => before = Some(next),
+            None => return Ok(conductor_shared::profile::DEFAULT.to_owned()),
+        }
+    }
+}
+
 /// What the built-in rules said, in words, and what policy is asked about such a request.
-fn of_receipt(fact: Option<&Fact>, tenant: &str) -> Option<(String, Value)> {
+fn of_receipt(fact: Option<&Fact>, tenant: &str, profile: &str) -> Option<(String, Value)> {
     let (operation, action, workflow, env, actor, reasons) = match fact? {
         Fact::Traffic(TrafficFact::RunDecided(f)) => {
             ("run.start", f.action.as_str(), &f.workflow, f.env, f.actor, &f.reasons.0)
@@ -332,7 +353,7 @@ fn of_receipt(fact: Option<&Fact>, tenant: &str) -> Option<(String, Value)> {
         class: "admit",
         operation,
         tenant,
-        profile: "default",
+        profile,
         principal: "workload",
         scope: Scope { proven: !has(Reason::ScopeMismatch) },
         work: Some(Work { action, workflow: workflow.as_str(), env: env.as_str(), actor: actor.as_str() }),
@@ -393,9 +414,9 @@ mod tests {
             lease_us: 0,
         }
         .into();
-        let (about, input) = of_receipt(Some(&fact), "acme").unwrap();
+        let (about, input) = of_receipt(Some(&fact), "acme", "default").unwrap();
         insta::assert_snapshot!("explained", format!("{about}{input:#}"));
-        assert!(of_receipt(None, "acme").is_none());
+        assert!(of_receipt(None, "acme", "default").is_none());
     }
 
     /// Issue 3, Policy: what is built, signed and read back is one bundle; other files under the statement, another
