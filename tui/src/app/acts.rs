@@ -6,7 +6,7 @@ use super::input::Input;
 use super::keys::Act;
 use super::model::{Key, Model, Screen};
 use super::tenants::RowKey;
-use conductor_shared::command::Operation;
+use conductor_shared::command::{MAX_REASON, Operation};
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::ids::{Ident, unhex};
 use conductor_shared::ramp::{FULL, Selector, parse_percent, percent};
@@ -60,7 +60,13 @@ fn confirm(m: &mut Model, choices: Vec<ConfirmAction>) {
     }
     let bounds = choices.iter().all(|c| c.command().operation.is_absolute());
     let elsewhere = bounds && choices.first().is_some_and(|c| !m.everywhere(&c.target).also.is_empty());
-    m.layers.push(Layer::Confirm(Confirm { choices, chosen: 0, at_us: m.now.mono_us, elsewhere }));
+    m.layers.push(Layer::Confirm(Confirm {
+        choices,
+        chosen: 0,
+        at_us: m.now.mono_us,
+        elsewhere,
+        comment: None,
+    }));
 }
 
 fn rollback(m: &mut Model, target: &Target) {
@@ -128,7 +134,7 @@ fn freeze(m: &mut Model, target: &Target) {
     confirm(m, choices);
 }
 
-/// The small dialog for an incident: a comment of its own can be given with the plain command.
+/// The small dialog for an incident. A comment of one's own can be typed.
 pub(crate) fn incident(m: &mut Model, key: RowKey, name: Ident, id: &str, over: bool) {
     if m.read_only {
         return;
@@ -142,6 +148,23 @@ pub(crate) fn incident(m: &mut Model, key: RowKey, name: Ident, id: &str, over: 
     };
     let choices = compose(m, &target, op, None, if over { CLOSED } else { LOOKED_AFTER });
     confirm(m, choices.into_iter().collect());
+    if let Some(Layer::Confirm(c)) = m.layers.last_mut() {
+        c.comment = Some(Input::new(MAX_REASON));
+    }
+}
+
+/// The same act with the comment that was typed; with that of the console while nothing is.
+pub(crate) fn commented(op: &Operation, typed: &str) -> Operation {
+    let or = |of_console: &str| Text::new(if typed.trim().is_empty() { of_console } else { typed.trim() });
+    match op {
+        Operation::IncidentAck { incident, .. } => {
+            Operation::IncidentAck { incident: *incident, comment: or(LOOKED_AFTER) }
+        }
+        Operation::IncidentClose { incident, .. } => {
+            Operation::IncidentClose { incident: *incident, comment: or(CLOSED) }
+        }
+        other => other.clone(),
+    }
 }
 
 fn ramp_form(m: &mut Model, target: Target) {

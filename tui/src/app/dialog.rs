@@ -48,6 +48,8 @@ pub(crate) struct Confirm {
     pub(crate) at_us: u64,
     /// The tenant is on other nodes as well, which can be meant too.
     pub(crate) elsewhere: bool,
+    /// A comment that can be typed; what stands in the commands while nothing is typed.
+    pub(crate) comment: Option<Input>,
 }
 
 /// A ramp's new value.

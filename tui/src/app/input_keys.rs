@@ -112,7 +112,7 @@ fn layer(m: &mut Model, top: Layer, key: KeyEvent, out: &mut Vec<Effect>) -> Tak
             }
             _ => m.layers.push(Layer::Waiting(w)),
         },
-        Layer::Confirm(c) => loosen::confirm_key(m, c, dialog, out),
+        Layer::Confirm(c) => loosen::confirm_key(m, c, key, dialog, out),
         Layer::Ramp(f) => acts::ramp_key(m, f, key, input),
         Layer::Loosen(l) => loosen::key(m, l, key, dialog, out),
         Layer::Approve(a) => approve::key(m, a, key, dialog, out),
@@ -446,6 +446,12 @@ pub(crate) fn paste(m: &mut Model, text: &str) {
             i.paste(text);
             let text = i.text().to_owned();
             filter(m, &text);
+        }
+        Some(Layer::Confirm(c)) => {
+            if let Some(i) = &mut c.comment {
+                i.paste(text);
+                loosen::pasted(m);
+            }
         }
         Some(Layer::Ramp(f)) => f.percent.paste(text),
         Some(Layer::Unlock(u)) if !u.busy => u.password.paste(text),

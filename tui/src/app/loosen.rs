@@ -15,8 +15,20 @@ use zeroize::Zeroizing;
 const RADIUS_US: u64 = 30_000_000;
 
 /// A key in the small dialog.
-pub(crate) fn confirm_key(m: &mut Model, mut c: Confirm, act: Option<Act>, out: &mut Vec<Effect>) {
+pub(crate) fn confirm_key(
+    m: &mut Model,
+    mut c: Confirm,
+    key: KeyEvent,
+    act: Option<Act>,
+    out: &mut Vec<Effect>,
+) {
     let n = c.choices.len();
+    if let (Some(comment), None | Some(Act::AllNodes)) = (&mut c.comment, act) {
+        if comment.key(key) {
+            redraw_choices(m, &mut c);
+        }
+        return m.layers.push(Layer::Confirm(c));
+    }
     match act {
         Some(Act::Back) => return,
         Some(Act::Down | Act::NextField) => c.chosen = (c.chosen + 1) % n,
@@ -41,11 +53,22 @@ pub(crate) fn confirm_key(m: &mut Model, mut c: Confirm, act: Option<Act>, out: 
     m.layers.push(Layer::Confirm(c));
 }
 
+/// A comment was pasted: the command is drawn up with it.
+pub(crate) fn pasted(m: &mut Model) {
+    if let Some(Layer::Confirm(mut c)) = m.layers.pop_if(|l| matches!(l, Layer::Confirm(_))) {
+        redraw_choices(m, &mut c);
+        m.layers.push(Layer::Confirm(c));
+    }
+}
+
 /// Draws the choices up anew: for other nodes, or because they are old.
 fn redraw_choices(m: &mut Model, c: &mut Confirm) {
     for a in &mut c.choices {
         let t = m.agent_of(a.target.key).map_or(0, |a| a.time_us(m.now));
-        let (op, why) = (a.command().operation.clone(), a.command().reason.raw().to_owned());
+        let (mut op, why) = (a.command().operation.clone(), a.command().reason.raw().to_owned());
+        if let Some(comment) = &c.comment {
+            op = super::acts::commented(&op, comment.text());
+        }
         let before = a.before.take();
         if let Some(mut new) = ConfirmAction::compose(a.target.clone(), op, None, &why, t, &mut m.ids) {
             new.before = before;

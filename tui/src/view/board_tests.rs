@@ -471,3 +471,30 @@ fn boards_are_filtered() {
     keys(&mut m, "/ a c m e enter 6");
     assert_eq!(m.boards.filter(crate::app::model::Screen::Ramps), "");
 }
+
+/// Issue 3, Incidents: who looks after one says so in their own words; what the receipt will say is read back from the
+/// bytes that are signed, and letters that are keys elsewhere are text here.
+#[test]
+fn a_comment_of_ones_own() {
+    let mut m = demo();
+    keys(&mut m, "2 g 5");
+    with_incidents(&mut m);
+    keys(&mut m, "c");
+    let comment = |m: &mut Model| {
+        let shown = draw(m, 80, 24);
+        let sent = keys(m, "enter");
+        let [Effect::Send { action, .. }] = sent.as_slice() else { panic!("{sent:?}") };
+        match Command::parse(action.text().as_bytes()).unwrap().operation {
+            Operation::IncidentAck { comment, .. } => (comment.raw().to_owned(), shown),
+            other => panic!("{other:?}"),
+        }
+    };
+    keys(&mut m, "a j q");
+    send(&mut m, Msg::Paste(" is with ben\nnot\u{202e}".into()));
+    let (said, shown) = comment(&mut m);
+    assert!(said.starts_with("ajq is with ben"), "{said}");
+    assert!(shown.contains("the receipt will say: ajq is with ben"), "{shown}");
+    insta::assert_snapshot!("incident-comment-80x24", shown);
+    keys(&mut m, "esc c x ctrl-u");
+    assert_eq!(comment(&mut m).0, "looked after, from the console", "nothing typed");
+}

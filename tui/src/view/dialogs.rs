@@ -9,6 +9,7 @@ use crate::app::dialog::{Confirm, Field, Layer, Loosen, Notice, Radius, RampForm
 use crate::app::input::Input;
 use crate::app::keys::{Scope, bindings};
 use crate::app::model::Model;
+use conductor_shared::command::Operation;
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::operator::Answer;
 use conductor_shared::ramp::percent;
@@ -133,6 +134,20 @@ fn confirm(m: &Model, f: &mut Frame<'_>, c: &Confirm) {
         lines.push(Line::styled(format!("    {} in all", c.choices.len()), look.style(Tone::Dim)));
     }
     lines.push(Line::raw(""));
+    let y = lines.len();
+    if let Some(comment) = &c.comment {
+        lines.push(field(m, "comment", comment, true, false, 50));
+        let stands = match &chosen.command().operation {
+            Operation::IncidentAck { comment, .. } | Operation::IncidentClose { comment, .. } => {
+                comment.shown(50)
+            }
+            _ => String::new(),
+        };
+        lines.push(Line::styled(
+            format!("             the receipt will say: {stands}"),
+            look.style(Tone::Dim),
+        ));
+    }
     lines.extend(staleness(m, &chosen.target));
     if c.elsewhere {
         let nodes = chosen.target.nodes();
@@ -159,7 +174,10 @@ fn confirm(m: &Model, f: &mut Frame<'_>, c: &Confirm) {
         Span::raw(" cancels"),
         Span::styled(others, look.style(Tone::Dim)),
     ]));
-    boxed(m, f, " Make it safer ", Tone::Accent, 66, lines);
+    let inside = boxed(m, f, " Make it safer ", Tone::Accent, 66, lines);
+    if let Some(comment) = &c.comment {
+        cursor(f, inside, y, 13, comment);
+    }
 }
 
 fn ramp(m: &Model, f: &mut Frame<'_>, r: &RampForm) {

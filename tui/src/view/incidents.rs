@@ -92,8 +92,6 @@ fn detail(m: &Model, r: &IncidentRow, width: usize) -> Vec<Line<'static>> {
         _ => "by nobody yet: press c".into(),
     };
     lines.push(line("looked at", looked));
-    let id: String = r.incident.chars().take(8).collect();
-    lines.push(line("comment", format!("conductor incident ack {} --comment \"...\"", safe(&id, 8))));
     if r.cause.as_str() == conductor_shared::fold::CLOCK {
         lines.push(line("way out", "conductor recover time, by two admins on the node".into()));
     }
