@@ -74,6 +74,14 @@ fn random<const N: usize>() -> [u8; N] {
     b
 }
 
+/// A file that only its owner reads.
+fn write_secret(path: &Path, text: &str) {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let file = std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path);
+    file.expect("a file").write_all(text.as_bytes()).expect("written");
+}
+
 impl Node {
     /// Made and running.
     pub fn start() -> Self {
@@ -117,6 +125,18 @@ impl Node {
     pub fn start_with(dir: tempfile::TempDir, more: &str, persons: &[&str]) -> Self {
         let key = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
         Self::begin(dir, more, persons, "node-1", key)
+    }
+
+    /// With an operator whose key file `locked.key` has this password.
+    #[must_use]
+    pub fn start_locked(password: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a scratch folder");
+        let locked = minisign::KeyPair::generate_encrypted_keypair(Some(password.to_owned())).expect("a key");
+        let text = locked.sk.to_box(Some("test")).expect("a box").into_string();
+        write_secret(&dir.path().join("locked.key"), &text);
+        let opened = minisign::SecretKeyBox::from_string(&text).expect("a box");
+        let sk = opened.into_secret_key(Some(password.to_owned())).expect("the password");
+        Self::begin(dir, "", &[], "node-1", minisign::KeyPair { pk: locked.pk, sk })
     }
 
     /// Another node, with the same operator.
@@ -317,12 +337,8 @@ impl Node {
 
     /// The operator's key as a file that only its owner reads.
     pub fn operator_key(&self) -> PathBuf {
-        use std::io::Write as _;
-        use std::os::unix::fs::OpenOptionsExt as _;
         let path = self.path("ana.key");
-        let text = self.key.sk.to_box(Some("test")).expect("a box").into_string();
-        let file = std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(&path);
-        file.expect("a file").write_all(text.as_bytes()).expect("written");
+        write_secret(&path, &self.key.sk.to_box(Some("test")).expect("a box").into_string());
         path
     }
 

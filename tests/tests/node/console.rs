@@ -138,3 +138,35 @@ fn screens_and_answers_before_a_real_agent() {
         (!out.status.success()).then_some(())
     });
 }
+
+/// Issue 3, operators and commands: an unlocked key signs tightenings until the console is locked; then nothing is read
+/// and nothing signed until the password is typed again.
+#[test]
+fn a_locked_console_signs_nothing() {
+    let node = Node::start_locked("open sesame");
+    let a = node.tenant("acme");
+    let key = node.path("locked.key");
+    let t = Terminal::run(
+        &node,
+        (80, 24),
+        &format!("--agent unix:{} --key {}", node.socket().display(), key.display()),
+    );
+    t.shows("password");
+    t.press(&["open sesame", "Enter"]);
+    t.shows("live");
+    t.press(&["2"]);
+    t.shows("acme");
+    t.press(&[":lock", "Enter"]);
+    t.shows("you locked the console");
+    t.shows("password");
+    // Keys are letters of a password now.
+    t.press(&["!", "k", "Enter"]);
+    t.shows("wrong");
+    t.press(&["open sesame", "Enter"]);
+    t.shows("live");
+    let kills = || node.operator().get(&format!("/v1/tenants/{}", a.uid)).json()["control"]["kills"].clone();
+    assert_eq!(kills(), serde_json::json!({}));
+    t.press(&["2", "g", "!", "k", "Enter"]);
+    t.shows("Done");
+    assert!(kills()["*/*"].is_object(), "{}", kills());
+}

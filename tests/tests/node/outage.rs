@@ -256,6 +256,9 @@ fn a_log_that_was_rolled_back_is_read_only() {
     };
     copy("data", "old-data");
     node.start_agent();
+    let cap =
+        node.compose(a.uid, Operation::RampCap { selector: "run/other".parse().unwrap(), hundredths: 100 });
+    assert_eq!(node.send(&cap).json()["status"], "effective");
     let mut c = node.client(&a.token);
     for _ in 0..20 {
         assert_eq!(node.start_run(&mut c, &a, None).status, 200);
@@ -271,5 +274,9 @@ fn a_log_that_was_rolled_back_is_read_only() {
         r.reasons().contains(&"log_rolled_back".to_owned()).then_some(r)
     });
     assert_eq!(denied.status, 503);
+    // Issue 3, replay after a restore: the log that would remember the command is gone, and so it takes none at all.
+    assert!(node.send(&cap).reasons().contains(&"log_rolled_back".to_owned()));
+    let ramps = node.operator().get(&format!("/v1/tenants/{}", a.uid)).json()["control"]["ramps"].clone();
+    assert_eq!(ramps, json!({}));
     assert_eq!(c.get(&format!("/v1/tenants/{}/receipts", a.uid)).status, 200, "reading goes on");
 }

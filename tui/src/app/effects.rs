@@ -104,6 +104,12 @@ impl Runner {
         }
     }
 
+    /// Ends the streams and forgets the key. It is wiped when the last task that reads with it has ended.
+    pub(crate) fn lock(&mut self) {
+        self.orders.clear();
+        self.sessions.clear();
+    }
+
     /// Unlocks the key away from the screen.
     pub(crate) fn unlock(&self, password: Option<Secret>) {
         let (path, back) = (self.key_file.clone(), self.back.clone());
@@ -141,7 +147,7 @@ impl Runner {
     pub(crate) fn run(&self, effect: Effect) {
         let out = self.msgs.clone();
         match effect {
-            Effect::Quit | Effect::Suspend | Effect::Copy(_) | Effect::Forget(_) => {}
+            Effect::Quit | Effect::Suspend | Effect::Lock | Effect::Copy(_) | Effect::Forget(_) => {}
             Effect::Open(key) => self.order(key, Order::Open(key.tenant)),
             Effect::Close(key) => self.order(key, Order::Close(key.tenant)),
             Effect::Unlock(secret) => self.unlock(Some(secret)),

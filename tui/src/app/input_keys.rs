@@ -233,6 +233,7 @@ fn command(m: &mut Model, c: Command, arg: &str, out: &mut Vec<Effect>) -> Resul
         }
         Command::Alarms => m.layers.push(Layer::Alarms),
         Command::Help => m.layers.push(Layer::Help(0)),
+        Command::Lock => lock(m, out)?,
         Command::Quit => out.push(Effect::Quit),
         Command::Rollback => act_on(m, arg, Act::Rollback)?,
         Command::Kill => act_on(m, arg, Act::Kill)?,
@@ -511,6 +512,29 @@ pub(crate) fn mouse(m: &mut Model, e: MouseEvent) {
         _ => return,
     }
     m.dirty = true;
+}
+
+/// The key is forgotten: nothing is read or signed until its password is typed again. What is shown stays, dated.
+fn lock(m: &mut Model, out: &mut Vec<Effect>) -> Result<(), String> {
+    match &m.key {
+        Key::Unlocked(info) if !info.encrypted => {
+            return Err("your key has no password to lock it with: leave with :quit".into());
+        }
+        Key::Unlocked(_) => {}
+        Key::Locked => return Ok(()),
+    }
+    m.key = Key::Locked;
+    m.layers.clear();
+    let now_us = m.now.mono_us;
+    for a in &mut m.agents {
+        a.link = super::model::Link::Lost { why: "you locked the console".into(), retry_at_us: now_us };
+        (a.session, a.checking) = (None, false);
+        // Asked for again by the streams that come with the key.
+        a.open.clear();
+    }
+    ask_password(m);
+    out.push(Effect::Lock);
+    Ok(())
 }
 
 /// The prompt for the key's password, unless the key is unlocked.

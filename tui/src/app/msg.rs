@@ -148,6 +148,8 @@ pub(crate) enum Effect {
     Quit,
     /// Stop the process until it is continued.
     Suspend,
+    /// Forget the key, and what is open with it.
+    Lock,
     /// Put text on the clipboard of the person's terminal (OSC 52).
     Copy(String),
     /// Ask the agent for state and facts of a partition.

@@ -186,6 +186,7 @@ async fn main_loop(
             match effect {
                 Effect::Quit => return Ok(()),
                 Effect::Suspend => suspend(m)?,
+                Effect::Lock => runner.lock(),
                 Effect::Copy(text) => terminal::copy(&text)?,
                 other => runner.run(other),
             }

@@ -436,10 +436,11 @@ fn unlock(m: &Model, f: &mut Frame<'_>, u: &Unlock) {
     ];
     let (text, tone) = match (&u.error, u.busy) {
         (_, true) => ("unlocking; this takes a second or two".to_owned(), Tone::Dim),
-        (Some(e), false) => (safe(e, 120), Tone::Bad),
+        (Some(e), false) => (safe(e, 300), Tone::Bad),
         (None, false) => (String::new(), Tone::Dim),
     };
-    lines.push(Line::styled(fit(&text, 56, look.more()), look.style(tone)));
+    // What is wrong stands after the path of the file, which may be long.
+    lines.extend(wrap(&text, 56).into_iter().map(|l| Line::styled(l, look.style(tone))));
     let inside = boxed(m, f, " Unlock your key ", Tone::Accent, 62, lines);
     if !u.busy {
         cursor(f, inside, 2, 13, &u.password);
