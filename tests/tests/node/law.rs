@@ -1,6 +1,7 @@
 //! The fail-closed law with real processes: operation x outage, what the table says and what was seen, printed.
 
-use super::opa::{Opa, until};
+use super::opa::{Opa, liar, until};
+use super::outage::Standin;
 use super::persons::approve;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +15,9 @@ use conductor_tests::{Node, Tenant, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// How many times in a row each denial is tried: a breaker must never turn a deny into an allow.
 const IN_A_ROW: [usize; 3] = [1, 30, 300];
@@ -158,8 +162,33 @@ fn expected(class: Class, out: Outage) -> String {
     }
 }
 
-/// SPEC invariant 3: every cell of the law, with signer and OPA killed and stopped and the database gone from under the
-/// agent; for 1, 30 and 300 failures in a row. The matrix is printed.
+/// What stands in the signer's place in an outage.
+fn standin(outage: &str) -> Option<Standin> {
+    match outage {
+        "signer garbage" => Some(Standin::Garbage),
+        "signer slow" => Some(Standin::Trickle),
+        "signer locked" => Some(Standin::Locked),
+        "signer with other key" => Some(Standin::OtherKey),
+        "signer that lies" => Some(Standin::Liar),
+        _ => None,
+    }
+}
+
+/// What stands in OPA's place: hangs up on everybody once it is told to.
+fn in_place_of_opa(site: &Site, slow: bool) -> Arc<AtomicBool> {
+    site.opa.signal(Signal::SIGKILL);
+    std::fs::remove_file(&site.opa.socket).unwrap();
+    liar(&site.opa.socket, move |method, _, _| {
+        if slow {
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        if method == "GET" { json!({"result": []}).to_string() } else { "}{ not JSON".to_owned() }
+    })
+}
+
+/// SPEC invariant 3: every cell of the law, with signer and OPA killed, stopped, slow, answering garbage, signing with
+/// another key or lying, both out, and the database gone from under the agent; for 1, 30 and 300 failures in a row. The
+/// matrix is printed.
 #[test]
 fn the_law_holds_in_every_outage() {
     let folder = tempfile::tempdir().unwrap();
@@ -174,9 +203,22 @@ fn the_law_holds_in_every_outage() {
     let classes =
         [Class::Admit, Class::Settle, Class::Tighten, Class::Loosen, Class::Irreversible, Class::Read];
     let mut matrix = format!("{:14}{:22}{:22}{}\n", "operation", "outage", "the law", "seen");
-    for outage in
-        ["none", "signer killed", "signer stopped", "policy killed", "policy stopped", "both", "store"]
-    {
+    for outage in [
+        "none",
+        "signer killed",
+        "signer stopped",
+        "signer garbage",
+        "signer slow",
+        "signer locked",
+        "signer with other key",
+        "signer that lies",
+        "policy killed",
+        "policy stopped",
+        "policy garbage",
+        "policy slow",
+        "both",
+        "store",
+    ] {
         let out = Outage {
             signer: outage.starts_with("signer") || outage == "both",
             policy: outage.starts_with("policy") || outage == "both",
@@ -192,9 +234,12 @@ fn the_law_holds_in_every_outage() {
         } else if out.signer {
             site.node.kill_signer();
         }
+        let place = standin(outage).map(|s| s.take_place(&site.node));
+        let mut liar = None;
         match outage {
             "policy killed" => site.opa.signal(Signal::SIGKILL),
             "policy stopped" | "both" => site.opa.signal(Signal::SIGSTOP),
+            "policy garbage" | "policy slow" => liar = Some(in_place_of_opa(&site, outage == "policy slow")),
             _ => {}
         }
         let (db, aside) = (site.node.path("data/db"), site.node.path("data/aside"));
@@ -233,10 +278,17 @@ fn the_law_holds_in_every_outage() {
         if stopped {
             kill(pid, Signal::SIGCONT).unwrap();
         } else if out.signer {
+            if place.is_some() {
+                drop(place);
+                std::fs::remove_file(site.node.path("signer.sock")).unwrap();
+            }
             site.node.start_signer();
         }
+        if let Some(gone) = liar {
+            gone.store(true, Ordering::Relaxed);
+        }
         match outage {
-            "policy killed" => site.opa = Opa::start(folder.path()),
+            "policy killed" | "policy garbage" | "policy slow" => site.opa = Opa::start(folder.path()),
             "policy stopped" | "both" => site.opa.signal(Signal::SIGCONT),
             _ => {}
         }

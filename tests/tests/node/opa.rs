@@ -13,6 +13,8 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A stock OPA server on a unix socket.
 pub(super) struct Opa {
@@ -260,13 +262,19 @@ fn opa_dies_hangs_and_comes_back() {
     node.check();
 }
 
-/// What answers in OPA's place.
-fn liar(socket: &Path, answer: impl Fn(&str, &str, &Value) -> String + Send + Sync + 'static) {
+/// What answers in OPA's place. It hangs up on everybody once what comes back is set.
+pub(super) fn liar(
+    socket: &Path,
+    answer: impl Fn(&str, &str, &Value) -> String + Send + Sync + 'static,
+) -> Arc<AtomicBool> {
     let listener = UnixListener::bind(socket).unwrap();
-    let answer = std::sync::Arc::new(answer);
+    let answer = Arc::new(answer);
+    let gone = Arc::new(AtomicBool::new(false));
+    let hung_up = Arc::clone(&gone);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            let (Ok(stream), answer) = (stream, std::sync::Arc::clone(&answer)) else { return };
+            let (Ok(stream), answer) = (stream, Arc::clone(&answer)) else { return };
+            let gone = Arc::clone(&hung_up);
             std::thread::spawn(move || {
                 let mut out = stream.try_clone().unwrap();
                 let mut input = BufReader::new(stream);
@@ -286,6 +294,9 @@ fn liar(socket: &Path, answer: impl Fn(&str, &str, &Value) -> String + Send + Sy
                     let mut words = first.split(' ');
                     let (method, path) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
                     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+                    if gone.load(Ordering::Relaxed) {
+                        return;
+                    }
                     let said = answer(&method, &path, &body);
                     let said = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{said}", said.len());
                     if out.write_all(said.as_bytes()).is_err() {
@@ -295,6 +306,7 @@ fn liar(socket: &Path, answer: impl Fn(&str, &str, &Value) -> String + Send + Sy
             });
         }
     });
+    gone
 }
 
 /// Issue 3, Attacks (an OPA that lies): an answer without the nonce, with an old one, or by another bundle is none; one

@@ -90,7 +90,7 @@ fn a_dead_or_frozen_signer_loosens_nothing() {
 }
 
 /// What stands in for the signer.
-enum Standin {
+pub(super) enum Standin {
     /// Bytes that mean nothing.
     Garbage,
     /// One byte a second.
@@ -105,7 +105,7 @@ enum Standin {
 
 impl Standin {
     /// Listens at the signer's socket until dropped.
-    fn take_place(&self, node: &Node) -> Place {
+    pub(super) fn take_place(&self, node: &Node) -> Place {
         let socket = node.path("signer.sock");
         let _ = std::fs::remove_file(&socket);
         if matches!(self, Self::OtherKey) {
@@ -159,7 +159,7 @@ fn frame(v: &serde_json::Value) -> Vec<u8> {
     out
 }
 
-struct Place {
+pub(super) struct Place {
     child: Option<Child>,
     _listener: Option<UnixListener>,
 }
