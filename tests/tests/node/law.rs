@@ -1,7 +1,7 @@
 //! The fail-closed law with real processes: operation x outage, what the table says and what was seen, printed.
 
 use super::opa::{Opa, liar, until};
-use super::outage::Standin;
+use super::outage::{Place, Standin};
 use super::persons::approve;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -186,6 +186,70 @@ fn in_place_of_opa(site: &Site, slow: bool) -> Arc<AtomicBool> {
     })
 }
 
+/// What was done to the site, so that it can be undone.
+struct Fault {
+    outage: &'static str,
+    out: Outage,
+    signer: Pid,
+    place: Option<Place>,
+    liar: Option<Arc<AtomicBool>>,
+}
+
+impl Fault {
+    fn begin(outage: &'static str, out: Outage, site: &mut Site) -> Self {
+        let signer = Pid::from_raw(i32::try_from(site.node.signer.as_ref().unwrap().id()).unwrap());
+        let mut this = Self { outage, out, signer, place: None, liar: None };
+        if this.stops_signer() {
+            kill(signer, Signal::SIGSTOP).unwrap();
+        } else if out.signer {
+            site.node.kill_signer();
+        }
+        this.place = standin(outage).map(|s| s.take_place(&site.node));
+        match outage {
+            "policy killed" => site.opa.signal(Signal::SIGKILL),
+            "policy stopped" | "both" => site.opa.signal(Signal::SIGSTOP),
+            "policy garbage" | "policy slow" => {
+                this.liar = Some(in_place_of_opa(site, outage == "policy slow"));
+            }
+            _ => {}
+        }
+        if out.store {
+            let irreversible = site.irreversible();
+            site.prepared = Some((site.loosening(), irreversible));
+            std::fs::rename(site.node.path("data/db"), site.node.path("data/aside")).unwrap();
+        }
+        this
+    }
+
+    fn stops_signer(&self) -> bool {
+        matches!(self.outage, "signer stopped" | "both")
+    }
+
+    fn end(self, site: &mut Site, folder: &std::path::Path) {
+        if self.out.store {
+            std::fs::rename(site.node.path("data/aside"), site.node.path("data/db")).unwrap();
+            site.prepared = None;
+        }
+        if self.stops_signer() {
+            kill(self.signer, Signal::SIGCONT).unwrap();
+        } else if self.out.signer {
+            if self.place.is_some() {
+                drop(self.place);
+                std::fs::remove_file(site.node.path("signer.sock")).unwrap();
+            }
+            site.node.start_signer();
+        }
+        if let Some(gone) = self.liar {
+            gone.store(true, Ordering::Relaxed);
+        }
+        match self.outage {
+            "policy killed" | "policy garbage" | "policy slow" => site.opa = Opa::start(folder),
+            "policy stopped" | "both" => site.opa.signal(Signal::SIGCONT),
+            _ => {}
+        }
+    }
+}
+
 /// SPEC invariant 3: every cell of the law, with signer and OPA killed, stopped, slow, answering garbage, signing with
 /// another key or lying, both out, and the database gone from under the agent; for 1, 30 and 300 failures in a row. The
 /// matrix is printed.
@@ -227,27 +291,7 @@ fn the_law_holds_in_every_outage() {
         for _ in 0..2 {
             assert_eq!(site.try_it(Class::Admit, &[], &mut open), "allow", "before {outage}");
         }
-        let pid = Pid::from_raw(i32::try_from(site.node.signer.as_ref().unwrap().id()).unwrap());
-        let stopped = outage == "signer stopped" || outage == "both";
-        if stopped {
-            kill(pid, Signal::SIGSTOP).unwrap();
-        } else if out.signer {
-            site.node.kill_signer();
-        }
-        let place = standin(outage).map(|s| s.take_place(&site.node));
-        let mut liar = None;
-        match outage {
-            "policy killed" => site.opa.signal(Signal::SIGKILL),
-            "policy stopped" | "both" => site.opa.signal(Signal::SIGSTOP),
-            "policy garbage" | "policy slow" => liar = Some(in_place_of_opa(&site, outage == "policy slow")),
-            _ => {}
-        }
-        let (db, aside) = (site.node.path("data/db"), site.node.path("data/aside"));
-        if out.store {
-            let irreversible = site.irreversible();
-            site.prepared = Some((site.loosening(), irreversible));
-            std::fs::rename(&db, &aside).unwrap();
-        }
+        let fault = Fault::begin(outage, out, &mut site);
         // What begins an outage is denied by what it meets; the law speaks of what is known to be out.
         if out.signer {
             site.try_it(Class::Tighten, &[], &mut open);
@@ -271,27 +315,7 @@ fn the_law_holds_in_every_outage() {
             println!("{}", matrix.lines().last().unwrap_or_default());
             assert_eq!(got, wanted, "{} with {outage}\n{matrix}", class.name());
         }
-        if out.store {
-            std::fs::rename(&aside, &db).unwrap();
-            site.prepared = None;
-        }
-        if stopped {
-            kill(pid, Signal::SIGCONT).unwrap();
-        } else if out.signer {
-            if place.is_some() {
-                drop(place);
-                std::fs::remove_file(site.node.path("signer.sock")).unwrap();
-            }
-            site.node.start_signer();
-        }
-        if let Some(gone) = liar {
-            gone.store(true, Ordering::Relaxed);
-        }
-        match outage {
-            "policy killed" | "policy garbage" | "policy slow" => site.opa = Opa::start(folder.path()),
-            "policy stopped" | "both" => site.opa.signal(Signal::SIGCONT),
-            _ => {}
-        }
+        fault.end(&mut site, folder.path());
         wait_for("all is well again", 40, || {
             ["conductor_signer_up 1", "conductor_policy_up 1", "conductor_store_up 1"]
                 .iter()

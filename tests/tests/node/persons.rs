@@ -237,3 +237,26 @@ fn no_enrolment_without_the_signer() {
     wait_for("the signer is back", 30, || up(&node).then_some(()));
     assert_eq!(approve(&node, "ben", &c), ["effective"], "the request waited");
 }
+
+/// Issue 3, operators and commands: what would be signed is shown, and nothing is sent, with `--dry-run`; for an answer to
+/// another person's request too.
+#[test]
+fn an_answer_can_be_looked_at_first() {
+    let node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
+    let profile = Ident::new("careful").unwrap();
+    let a = node.tenant("acme");
+    node.command(TenantUid::NODE, Operation::ProfileCreate { profile: profile.clone() });
+    let c = node.compose(a.uid, Operation::ProfileAssign { profile });
+    let r = node.client("").post("/v1/commands", &node.signed_by("ben", &c.text()));
+    assert_eq!(r.json()["status"], "requested");
+    let id = c.command_id.to_string();
+    for verb in ["give", "refuse"] {
+        let size = node.head(a.uid).0;
+        let (ok, told, said) = super::history::conductor(&node, &["approval", verb, &id, "--dry-run"]);
+        let text = told["text"].as_str().unwrap_or_default();
+        assert!(ok && text.starts_with("conductor/approval/v1\n") && text.contains(&id), "{said}");
+        assert_eq!(node.head(a.uid).0, size, "nothing was sent");
+    }
+    let (ok, told, said) = super::history::conductor(&node, &["approval", "give", &id]);
+    assert!(ok && told["status"] == "effective", "{said}");
+}

@@ -862,12 +862,18 @@ pub enum ApprovalCommand {
         /// Its id
         #[arg(value_parser = command_id)]
         command: CommandId,
+        /// Show the text that would be signed; send nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Refuse it; whoever asked takes it back this way
     Refuse {
         /// Its id
         #[arg(value_parser = command_id)]
         command: CommandId,
+        /// Show the text that would be signed; send nothing
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 

@@ -199,7 +199,7 @@ pub async fn peer(context: &Context, command: PeerCommand) -> Result<Output, Cli
 
 /// `conductor approval`
 pub async fn approval(context: &Context, command: ApprovalCommand) -> Result<Output, CliError> {
-    let (id, verdict) = match command {
+    let (id, verdict, dry_run) = match command {
         ApprovalCommand::List => return waiting(context).await,
         ApprovalCommand::Show { command } => {
             let session = context.session().await?;
@@ -207,8 +207,8 @@ pub async fn approval(context: &Context, command: ApprovalCommand) -> Result<Out
             let text = describe(&row)?;
             return Ok(Output::ok(text, json!(row)));
         }
-        ApprovalCommand::Give { command } => (command, Answer::Approve),
-        ApprovalCommand::Refuse { command } => (command, Answer::Refuse),
+        ApprovalCommand::Give { command, dry_run } => (command, Answer::Approve, dry_run),
+        ApprovalCommand::Refuse { command, dry_run } => (command, Answer::Refuse, dry_run),
     };
     context.may_change()?;
     let session = context.session().await?;
@@ -227,6 +227,12 @@ pub async fn approval(context: &Context, command: ApprovalCommand) -> Result<Out
         expires_at_us: here.now_us.saturating_add(APPROVAL_LIFE_US),
         nonce: random()?,
     };
+    if dry_run {
+        let text = approval.text();
+        let json = json!({ "dry_run": true, "text": text });
+        let text = format!("{described}\nThis text would be signed (nothing was sent):\n\n{text}");
+        return Ok(Output::ok(text, json));
+    }
     let signed = session.key().sign(&approval.text(), &format!("{APPROVAL_LINE} {id}"))?;
     let o = session.agent().approval(&signed).await?;
     let (word, done) = match o.status {
