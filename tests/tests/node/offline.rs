@@ -141,6 +141,12 @@ fn the_console_delivers_when_a_node_is_back() {
     t.shows("node-3");
     t.press(&["2"]);
     wait_for("all three rows", 20, || (t.screen().matches("acme").count() >= 3).then_some(()));
+    wait_for("the nodes are remembered with their tenants", 20, || {
+        let text = std::fs::read_to_string(f.state().join("conductor/nodes.json")).ok()?;
+        let known: Value = serde_json::from_str(&text).ok()?;
+        let held = |n: &Value| n["tenants"].as_object().is_some_and(|t| t.len() == 1);
+        (known.as_object()?.values().filter(|n| held(n)).count() == 3).then_some(())
+    });
     f.nodes[1].0.kill_agent();
     t.press(&["1"]);
     t.shows("Data of 1 node are not live");

@@ -3,6 +3,7 @@
 use super::model::{Agent, Link, Model, OPEN};
 use super::msg::{AgentMsg, Effect};
 use super::tenants::RowKey;
+use crate::client::known::KnownNode;
 use crate::client::pins::{Checked, Seen};
 use conductor_shared::fold::At;
 use conductor_shared::http::NodeInfo;
@@ -33,7 +34,16 @@ pub(crate) fn update(m: &mut Model, agent: usize, msg: AgentMsg, out: &mut Vec<E
         AgentMsg::OverviewBegin(n) => {
             a.overview = (n, 0);
         }
-        AgentMsg::OverviewEnd => a.complete = true,
+        AgentMsg::OverviewEnd => {
+            a.complete = true;
+            if let Some(info) = &a.info {
+                let rows =
+                    (0..m.tenants.total()).filter_map(|n| m.tenants.nth(n)).filter(|r| r.key.agent == agent);
+                let tenants = rows.map(|r| (r.key.tenant, r.summary.name.clone())).collect();
+                let (node_id, name, seen_us) = (info.node_id, info.name.clone(), info.now_us);
+                out.push(Effect::Remember(agent, Box::new(KnownNode { node_id, name, seen_us, tenants })));
+            }
+        }
         AgentMsg::Summaries(batch) => summaries(m, agent, batch),
         AgentMsg::Health(h) => {
             (a.clock_us, a.their_us) = (now.mono_us, h.now_us);

@@ -8,7 +8,7 @@ use crate::client::endpoint::Endpoint;
 use crate::client::error::ClientError;
 use crate::client::http::{Agent, From};
 use crate::client::keys::{KeyFile, OperatorKey};
-use crate::client::known::{Known, KnownNode};
+use crate::client::known::Known;
 use crate::client::outbox::{Addressee, Kept, Outbox, State};
 use crate::client::session::ReadSession;
 use crate::client::stream::{Order, keep};
@@ -162,6 +162,10 @@ impl Runner {
                 });
             }
             Effect::SavePins(text) => self.save_pins(text),
+            Effect::Remember(agent, node) => {
+                let Some(endpoint) = self.agents.get(agent).map(|a| a.endpoint().clone()) else { return };
+                tokio::task::spawn_blocking(move || Known::remember(vec![(endpoint, *node)]));
+            }
             Effect::Receipts { key, from, limit } => {
                 let Some(s) = self.session(key.agent) else { return };
                 tokio::spawn(async move {
@@ -262,11 +266,7 @@ impl Runner {
             }
             Effect::Deliver(nodes) => {
                 let way = self.way();
-                let sessions: Vec<_> = self.sessions.clone();
                 tokio::spawn(async move {
-                    for s in &sessions {
-                        remember(s, &nodes).await;
-                    }
                     let outbox = way.outbox.lock().await;
                     let Some(outbox) = outbox.as_ref() else { return };
                     let got = outbox.deliver(way.clock.now().wall_us, |n| nodes.contains(&n)).await;
@@ -355,16 +355,6 @@ async fn approve(
     let key = file.unlock_async(password.map(|p| p.0)).await.map_err(locked)?;
     let signed = key.sign(text, APPROVAL_LINE).map_err(locked)?;
     s.agent().approval(&signed).await.map_err(|e| refusal(&e))
-}
-
-/// Which tenants these nodes hold, for the day when they cannot be asked.
-async fn remember(s: &ReadSession, nodes: &[NodeId]) {
-    let Ok(open) = s.get().await else { return };
-    if nodes.contains(&open.node.node_id)
-        && let Ok(list) = s.agent().tenants(&open.bearer).await
-    {
-        Known::remember(vec![(s.agent().endpoint().clone(), KnownNode::of(&open.node, &list))]);
-    }
 }
 
 /// Signs what was confirmed and sends it. A bound that no node, or not every node, took is kept for those that did not.

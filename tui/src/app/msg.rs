@@ -3,6 +3,7 @@
 use super::action::ConfirmedAction;
 use super::outgoing::Outgoing;
 use super::tenants::RowKey;
+use crate::client::known::KnownNode;
 use crate::client::pins::{Checked, Pin};
 use conductor_shared::clock::Now;
 use conductor_shared::command::Operation;
@@ -215,6 +216,8 @@ pub(crate) enum Effect {
         /// What.
         action: ConfirmedAction,
     },
+    /// Remember which tenants an agent's node holds, for the day when it cannot be reached.
+    Remember(usize, Box<KnownNode>),
     /// Deliver what waits for these nodes.
     Deliver(Vec<NodeId>),
     /// Stop waiting for an answer; the command itself goes on.

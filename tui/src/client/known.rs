@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 /// No larger file is read, bytes: 100 nodes of 4,000 tenants.
 const MAX_FILE: u64 = 64 << 20;
@@ -69,6 +70,9 @@ impl Known {
 
     /// Remembers nodes, on disk as well where that can be done.
     pub(crate) fn remember(seen: Vec<(Endpoint, KnownNode)>) {
+        // Several nodes are met at once; each reads the file and writes it whole.
+        static WRITING: Mutex<()> = Mutex::new(());
+        let _one = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = Self::load();
         let mut changed = false;
         for (endpoint, node) in seen {
