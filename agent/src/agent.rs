@@ -7,6 +7,7 @@ use crate::api::{Api, router};
 use crate::clock::RealClock;
 use crate::config::{Config, Listen};
 use crate::init::node_id;
+use crate::meter::sinks::{Around, Sink};
 use crate::policy::{Opa, Policy};
 use crate::random::{OsRandom, Random, bytes};
 use crate::scope::Sessions;
@@ -92,6 +93,8 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         environment: config.environment.clone(),
         stopping: stopping.clone(),
         rates: crate::health::Rates::default(),
+        recounts: Arc::new(tokio::sync::Semaphore::new(1)),
+        sinks: config.sinks.iter().cloned().map(|c| Arc::new(Sink::new(c))).collect(),
     });
     let app = router(Arc::clone(&api));
     let places = Places::new(connections_that_fit());
@@ -109,6 +112,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
             crate::tenant_sockets::keep(folder.clone(), Arc::clone(&api), app, places, stopping.clone());
         serving.push(tokio::spawn(sockets));
     }
+    serving.extend(start_sinks(&api, &stopping));
     tracing::info!("node {node} is ready");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let watchdog = tokio::spawn(feed_watchdog(Arc::clone(&board)));
@@ -126,6 +130,21 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     drop(api);
     let _ = tokio::task::spawn_blocking(move || signing.join()).await;
     Ok(())
+}
+
+/// Each sink in a task of its own, so that a receiver holds up nobody else.
+fn start_sinks(api: &Arc<Api>, stopping: &watch::Receiver<bool>) -> Vec<tokio::task::JoinHandle<()>> {
+    let start = |sink: &Arc<Sink>| {
+        let around = Around {
+            board: Arc::clone(&api.board),
+            queues: Arc::clone(&api.queues),
+            random: Arc::clone(&api.random),
+            clock: Arc::clone(&api.clock),
+            stopping: stopping.clone(),
+        };
+        tokio::spawn(crate::meter::sinks::run(Arc::clone(sink), around))
+    };
+    api.sinks.iter().map(start).collect()
 }
 
 async fn bind(config: &Config) -> Result<Vec<Listener>, StartError> {

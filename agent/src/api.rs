@@ -18,7 +18,9 @@ mod policy;
 mod preview;
 mod problem;
 mod read;
+mod sinks;
 mod stream;
+mod usage;
 mod workload;
 
 use crate::policy::Policy;
@@ -61,6 +63,10 @@ pub struct Api {
     pub stopping: watch::Receiver<bool>,
     /// Rates over the last ten seconds, for consoles.
     pub rates: crate::health::Rates,
+    /// Turns at counting all of a log again.
+    pub recounts: Arc<tokio::sync::Semaphore>,
+    /// Where metered events go.
+    pub sinks: Vec<Arc<crate::meter::sinks::Sink>>,
 }
 
 impl Api {
@@ -110,6 +116,14 @@ pub fn router(api: Shared) -> Router {
         .route("/v1/tenants/{tenant}/config", get(config::history))
         .route("/v1/tenants/{tenant}/config/{revision}", get(config::revision))
         .route("/v1/tenants/{tenant}/totals", get(read::totals))
+        .route("/v1/tenants/{tenant}/usage", get(usage::usage))
+        .route("/tenants/{tenant}/usage", get(usage::usage))
+        .route("/v1/tenants/{tenant}/usage/recount", get(usage::recount))
+        .route("/v1/tenants/{tenant}/cost", get(usage::cost))
+        .route("/v1/tenants/{tenant}/cost/explain", get(usage::explain))
+        .route("/v1/rates", get(usage::rates))
+        .route("/v1/sinks", get(sinks::sinks))
+        .route("/v1/tenants/{tenant}/dead-letters", get(sinks::dead_letters))
         .route("/v1/policy", get(policy::show))
         .route(
             "/v1/policy/bundles",

@@ -5,13 +5,12 @@ use crate::init::{InitError, node_id};
 use crate::keys::KeyStore;
 use crate::ledger::{DiskNodes, read_receipt};
 use crate::store::{Row, SpaceLimits, Store};
-use crate::writer::live::{Live, read_rollups};
+use crate::writer::live::Live;
 use conductor_shared::clock::{Clock as _, Micros};
 use conductor_shared::fact::{ControlFact, Fact, TrafficFact, Verdict};
 use conductor_shared::fold::{At, ControlState};
 use conductor_shared::ids::RunId;
 use conductor_shared::merkle::{Frontier, root_at};
-use conductor_shared::meter::{self, HOUR_US, Labels, Rollup};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -24,7 +23,6 @@ struct Recount {
     denied: u64,
     open: BTreeMap<RunId, BTreeSet<u64>>,
     ended: BTreeSet<RunId>,
-    rollups: BTreeMap<(u32, Labels), Rollup>,
     last_us: Micros,
 }
 
@@ -38,10 +36,6 @@ impl Recount {
         self.frontier.push(r.sealed.leaf(), |_, _, _| {});
         self.control.apply_receipt(At { index: h.index, time_us: h.time_us }, h.kind, r.fact.as_ref());
         let Some(fact) = &r.fact else { return };
-        if let Some(labels) = meter::labels(fact) {
-            let hour = u32::try_from(h.time_us / HOUR_US).unwrap_or(u32::MAX);
-            self.rollups.entry((hour, labels)).or_default().add(fact, r.stored);
-        }
         match fact {
             Fact::Traffic(t) => self.traffic(t),
             Fact::Control(ControlFact::CommandDenied(_)) => self.denied += 1,
@@ -129,11 +123,15 @@ fn one(store: &Store, live: &Live, wrong: &mut Vec<String>) -> Result<(), InitEr
         true
     })?;
     differ("ended runs", format!("{ended:?}"), format!("{:?}", r.ended));
-    let mut sums: BTreeMap<(u32, Labels), Rollup> = BTreeMap::new();
-    for (hour, row) in read_rollups(store, p, &[Row::ROLLUPS])? {
-        sums.insert((hour, row.labels), row.sums);
+    let recounted = crate::meter::recount(store, p, live.log.signed)?;
+    let waiting: u64 = live.meters.unsigned().iter().map(|(_, _, n)| n).sum();
+    differ("metered receipts that are not signed", waiting.to_string(), recounted.unsigned.to_string());
+    for d in recounted.differences {
+        let labels =
+            d.labels.map_or(String::new(), |l| format!(" {} {} {}", l.workflow_type, l.env, l.actor_type));
+        let what = format!("{} {}{labels}", d.what, d.number);
+        differ(&what, d.rollups, d.receipts);
     }
-    differ("rollups", format!("{sums:?}"), format!("{:?}", r.rollups));
     if live.log.signed > size {
         wrong.push(format!("{}: {} entries were signed and {size} are here", p.origin, live.log.signed));
     }

@@ -19,10 +19,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::checkpoint::{key_id, verify_minisign};
 use conductor_shared::command::{Audience, Command, CommandError, MAX_LIFE_US, MAX_TEXT, Operation};
+use conductor_shared::cost::{MAX_CARDS, RateCard};
 use conductor_shared::fold::{CLOCK, ControlState, command_key};
 use conductor_shared::http::SignedText;
 use conductor_shared::ids::{NodeId, PersonId, TenantUid, hex};
 use conductor_shared::operator::{Approval, OperatorKey, key_statement};
+use conductor_shared::range::{from_rfc3339, utc_month};
 use conductor_shared::reason::{Reason, Reasons};
 
 /// Clocks of console and agent may differ by this much.
@@ -107,6 +109,7 @@ pub fn role(op: &Operation) -> &'static str {
         | Operation::RampOverride { .. }
         | Operation::IncidentAck { .. }
         | Operation::IncidentClose { .. }
+        | Operation::SinkReplay { .. }
         | Operation::QuotaCap { .. }
         | Operation::TokenRevoke { .. }
         | Operation::PeerDeny { .. }
@@ -135,7 +138,11 @@ pub fn role(op: &Operation) -> &'static str {
         | Operation::ProfileSet { .. }
         | Operation::ProfileWindow { .. }
         | Operation::ProfileUnwindow { .. }
-        | Operation::ProfileAssign { .. } => "admin",
+        | Operation::ProfileAssign { .. }
+        | Operation::UsageCorrect { .. }
+        | Operation::RateTrust { .. }
+        | Operation::RateLoad { .. }
+        | Operation::CostReconcile { .. } => "admin",
     }
 }
 
@@ -150,6 +157,21 @@ fn shuts_out_self(s: &Signed, node: &ControlState) -> bool {
         Operation::OperatorRevoke { key } => node.operators.get(key).is_some_and(|k| k.person == s.person),
         _ => false,
     }
+}
+
+/// What stands against a rate card: whose it is, whether it can be read, its version and its unit.
+fn against_card(op: &Operation, node: &ControlState) -> Option<Reason> {
+    let (text, signature) = op.rate_card()?;
+    let Some(Ok(card)) = node.billing_key.as_deref().map(|key| RateCard::verify(&text, &signature, key))
+    else {
+        return Some(Reason::RateCardInvalid);
+    };
+    let last = node.rate_cards.last()?;
+    if card.version <= last.version {
+        return Some(Reason::RateCardOlder);
+    }
+    let other_unit = (&card.currency, card.decimals) != (&last.currency, last.decimals);
+    (other_unit || node.rate_cards.len() >= MAX_CARDS).then_some(Reason::RateCardInvalid)
 }
 
 /// What stands against a command, apart from its class: the signer's key and role, audience, time, replay, object.
@@ -204,7 +226,8 @@ pub fn objections(
             let other_name = log.keys_of(*person).any(|k| k.name != *name);
             let name_taken = log.operators.values().any(|k| k.name == *name && k.person != *person);
             let policys = log.policy_key.as_deref().and_then(key_id);
-            let other_use = signers.as_ref() == Some(&id) || policys.as_ref() == Some(&id);
+            let billings = log.billing_key.as_deref().and_then(key_id);
+            let other_use = [signers, policys, billings].contains(&Some(id.clone()));
             if log.operators.contains_key(&id) || other_use || other_name || name_taken {
                 reasons.add(Reason::ObjectExists);
             }
@@ -233,7 +256,9 @@ pub fn objections(
             let id = key_id(public_key);
             let policys = log.policy_key.as_deref().and_then(key_id);
             let signers = log.signer_key.as_deref().and_then(key_id);
-            if id.as_ref().is_none_or(|id| log.operators.contains_key(id)) || policys == id || signers == id {
+            let billings = log.billing_key.as_deref().and_then(key_id);
+            let used = [policys, signers, billings].contains(&id);
+            if used || id.as_ref().is_none_or(|id| log.operators.contains_key(id)) {
                 reasons.add(Reason::ObjectExists);
             }
         }
@@ -248,8 +273,42 @@ pub fn objections(
         // One purpose a key: nobody's own, nor the signer's.
         Operation::PolicyTrust { public_key } => {
             let id = key_id(public_key).unwrap_or_default();
-            if log.operators.contains_key(&id) || log.signer_key.as_deref().and_then(key_id) == Some(id) {
+            let others = [log.signer_key.as_deref(), log.billing_key.as_deref()];
+            if log.operators.contains_key(&id)
+                || others.into_iter().flatten().filter_map(key_id).any(|o| o == id)
+            {
                 reasons.add(Reason::ObjectExists);
+            }
+        }
+        Operation::UsageCorrect { adjustments } => {
+            let known = |w| log.workflows.contains(w);
+            if !adjustments.iter().all(|a| known(&a.labels.workflow_type)) {
+                reasons.add(Reason::WorkflowUnknown);
+            }
+            let oldest = now_us.saturating_sub(conductor_shared::range::MAX_RANGE_US);
+            if !adjustments.iter().all(|a| a.at_us <= now_us && a.at_us >= oldest) {
+                reasons.add(Reason::PeriodInvalid);
+            }
+        }
+        // One purpose a key: nobody's own, nor the signer's, nor that of policy.
+        Operation::RateTrust { public_key } => {
+            let id = key_id(public_key).unwrap_or_default();
+            let others = [log.signer_key.as_deref(), log.policy_key.as_deref()];
+            if log.operators.contains_key(&id)
+                || others.into_iter().flatten().filter_map(key_id).any(|o| o == id)
+            {
+                reasons.add(Reason::ObjectExists);
+            }
+        }
+        Operation::RateLoad { .. } => {
+            if let Some(r) = against_card(&c.operation, log) {
+                reasons.add(r);
+            }
+        }
+        Operation::CostReconcile { month, .. } => {
+            let over = from_rfc3339(&format!("{month}-01T00:00:00Z")).and_then(utc_month);
+            if over.is_none_or(|(_, p)| p.to_us > now_us) {
+                reasons.add(Reason::PeriodInvalid);
             }
         }
         Operation::OperatorRevoke { key } if !log.operators.contains_key(key) => {

@@ -1,11 +1,15 @@
 //! The agent's configuration: TOML, strict. A field that is not known is named, with the nearest that is.
 
+use crate::meter::sinks::SinkConfig;
 use crate::policy::OpaConfig;
 use crate::store::SpaceLimits;
 use crate::writer::TightenLimit;
 use conductor_shared::ids::Ident;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+
+/// A node has so many sinks at most: each reads all of the node's logs.
+const MAX_SINKS: usize = 8;
 
 /// `conductord.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -47,6 +51,9 @@ pub struct Config {
     /// The watch over the wall clock.
     #[serde(default)]
     pub clock: ClockConfig,
+    /// Where metered events go.
+    #[serde(default, rename = "sink")]
+    pub sinks: Vec<SinkConfig>,
 }
 
 /// When a wall clock is doubted.
@@ -213,6 +220,16 @@ impl Config {
         if !(100..=60_000).contains(&c.clock.tolerance_ms) {
             return Err(wrong("clock", "expected a tolerance_ms of 100 to 60000"));
         }
+        let mut names = std::collections::BTreeSet::new();
+        for sink in &c.sinks {
+            sink.check().map_err(|e| wrong("sink", &e))?;
+            if !names.insert(&sink.name) {
+                return Err(wrong("sink", &format!("there are two of the name {}", sink.name)));
+            }
+        }
+        if c.sinks.len() > MAX_SINKS {
+            return Err(wrong("sink", "expected at most 8 of them"));
+        }
         c.listeners().map_err(|e| wrong("listen", &e))?;
         Ok(c)
     }
@@ -286,6 +303,10 @@ mod tests {
             ("unix:/s", "ftp://x", "expected unix"),
             ("[\"unix:/s\"]", "[]", "at least one"),
             ("\"n\"", "\"N\\u001b\"", "identifier"),
+            ("[signer]", "[[sink]]\nname = \"s\"\n[signer]", "a url or a folder"),
+            ("[signer]", "[[sink]]\nname = \"s\"\nurl = \"http://x\"\n[signer]", "not encrypted"),
+            ("[signer]", "[[sink]]\nname = \"s\"\nurl = \"https://x\"\n[signer]", "needs ca"),
+            ("[signer]", "[[sink]]\nname = \"s\"\nfolder = \"/f\"\nbatch = 0\n[signer]", "batch"),
         ] {
             let e = parse(&GOOD.replace(from, to)).unwrap_err();
             assert!(e.contains(what), "{e}");

@@ -11,6 +11,7 @@ pub mod health;
 pub mod init;
 pub mod keys;
 pub mod ledger;
+pub mod meter;
 pub mod policy;
 pub mod random;
 pub mod scope;

@@ -18,6 +18,7 @@ use rocksdb::{
     ReadOptions, WriteBufferManager, WriteOptions,
 };
 use std::collections::HashMap;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,6 +75,18 @@ pub enum StoreError {
         "{path} has format {found}, and this program knows formats up to {known}; use a newer conductord"
     )]
     Newer {
+        /// Data folder.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// Written by a Conductor before the first release.
+    #[error(
+        "{path} has format {found}, which no release wrote, and this program needs {known}; begin a new folder with `conductord init`"
+    )]
+    Older {
         /// Data folder.
         path: PathBuf,
         /// Its format.
@@ -325,6 +338,9 @@ impl Store {
             Ok(found) if found > FORMAT => {
                 Err(StoreError::Newer { path: path.to_owned(), found, known: FORMAT })
             }
+            Ok(found) if found < FORMAT => {
+                Err(StoreError::Older { path: path.to_owned(), found, known: FORMAT })
+            }
             Ok(_) => Ok(()),
             Err(_) => Err(damaged("FORMAT.conductor holds no version")),
         }
@@ -485,6 +501,21 @@ impl Store {
         self.db.put_opt(row.key(), value, &o).map_err(|e| Self::classify(&self.path, &e))
     }
 
+    /// A view of the store as it is now, which later writes do not change.
+    pub fn reading(&self) -> Reading<'_> {
+        Reading { snapshot: self.db.snapshot(), path: &self.path }
+    }
+
+    /// Rows of a kind whose number lies in a range, in order.
+    pub fn rows(&self, family: &Family, first: u8, numbers: Range<u32>) -> Result<Vec<Pair>, StoreError> {
+        self.reading().rows(family, first, numbers)
+    }
+
+    /// The last row of a kind whose number is lower.
+    pub fn last_before(&self, family: &Family, first: u8, number: u32) -> Result<Option<Pair>, StoreError> {
+        self.reading().last_before(family, first, number)
+    }
+
     /// Rows whose keys lie in `from..to`, in order, until `each` returns false.
     pub fn scan(
         &self,
@@ -563,6 +594,52 @@ impl Store {
     pub fn memory(&self) -> u64 {
         let of = |name: &str| self.db.property_int_value(name).ok().flatten().unwrap_or(0);
         of("rocksdb.cur-size-all-mem-tables") + of("rocksdb.block-cache-usage")
+    }
+}
+
+/// The store as it was at one moment.
+pub struct Reading<'a> {
+    snapshot: rocksdb::Snapshot<'a>,
+    path: &'a Path,
+}
+
+impl Reading<'_> {
+    fn error(&self, e: &rocksdb::Error) -> StoreError {
+        StoreError::Read { path: self.path.to_owned(), detail: e.to_string() }
+    }
+
+    /// Rows of a kind whose number lies in a range, in order.
+    pub fn rows(&self, family: &Family, first: u8, numbers: Range<u32>) -> Result<Vec<Pair>, StoreError> {
+        let key = |n: u32| [&[first][..], &n.to_be_bytes()].concat();
+        let mut o = ReadOptions::default();
+        o.set_iterate_upper_bound(key(numbers.end));
+        let from = key(numbers.start);
+        let it = self.snapshot.iterator_cf_opt(family, o, IteratorMode::From(&from, Direction::Forward));
+        it.map(|item| item.map(|(k, v)| (k.into_vec(), v.into_vec())).map_err(|e| self.error(&e))).collect()
+    }
+
+    /// The last row of a kind whose number is lower.
+    pub fn last_before(&self, family: &Family, first: u8, number: u32) -> Result<Option<Pair>, StoreError> {
+        let mut o = ReadOptions::default();
+        o.set_iterate_upper_bound([&[first][..], &number.to_be_bytes()].concat());
+        o.set_iterate_lower_bound([first]);
+        match self.snapshot.iterator_cf_opt(family, o, IteratorMode::End).next() {
+            None => Ok(None),
+            Some(Ok((k, v))) => Ok(Some((k.into_vec(), v.into_vec()))),
+            Some(Err(e)) => Err(self.error(&e)),
+        }
+    }
+
+    /// The last row of a kind.
+    pub fn last(&self, family: &Family, first: u8) -> Result<Option<Pair>, StoreError> {
+        let mut o = ReadOptions::default();
+        o.set_iterate_upper_bound([first + 1]);
+        o.set_iterate_lower_bound([first]);
+        match self.snapshot.iterator_cf_opt(family, o, IteratorMode::End).next() {
+            None => Ok(None),
+            Some(Ok((k, v))) => Ok(Some((k.into_vec(), v.into_vec()))),
+            Some(Err(e)) => Err(self.error(&e)),
+        }
     }
 }
 

@@ -373,6 +373,21 @@ impl Writer {
                 let done = self.keep_bundle(st, *bundle);
                 answers.push(Answer::Done(reply, done));
             }
+            Ask::Sink(moved, reply) => {
+                let live = open.partitions.get(&moved.tenant).filter(|l| !l.rolled_back);
+                let done = live.ok_or_else(|| Reason::StoreUnavailable.meaning().to_owned()).map(|live| {
+                    for (key, plain) in &moved.rows {
+                        match plain {
+                            Some(plain) => {
+                                let sealed = live.p.seal(key, plain, &*st.random);
+                                st.batch.put(&live.p.family, key, &sealed);
+                            }
+                            None => st.batch.delete(&live.p.family, key),
+                        }
+                    }
+                });
+                answers.push(Answer::Done(reply, done));
+            }
             Ask::CreateTenants(list, reply) => {
                 let done = self.create_tenants(st, &list);
                 let failed = done.as_ref().err().cloned();
@@ -621,7 +636,7 @@ pub(crate) fn refuse(ask: Ask, reason: Reason) {
             let _ = reply.send(Denial { reasons: u.reasons, ..Denial::bare(reason) });
         }
         Ask::Command(_, reply) | Ask::Approval(_, reply) => drop(reply.send(Err(Denial::bare(reason)))),
-        Ask::CreateTenants(_, reply) | Ask::Bundle(_, reply) => {
+        Ask::CreateTenants(_, reply) | Ask::Bundle(_, reply) | Ask::Sink(_, reply) => {
             drop(reply.send(Err(reason.meaning().to_owned())));
         }
         Ask::Signed(..) | Ask::RolledBack(..) | Ask::SignerChanged => {}

@@ -176,6 +176,11 @@ fn looser(before: &ControlState, after: &ControlState) -> bool {
         || after.policy_key != before.policy_key
         || after.policy != before.policy
         || looser_in_freezes(before, after)
+        // What is billed has no order: every change of it loosens.
+        || after.corrections != before.corrections
+        || after.reconciled != before.reconciled
+        || after.billing_key != before.billing_key
+        || after.rate_cards != before.rate_cards
         || (before.clock_doubted() && !after.clock_doubted())
         || (before.bootstrap_closed && !after.bootstrap_closed)
         // A plan authorises raising: a new or another one loosens, whatever its first step is.

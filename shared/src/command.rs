@@ -20,10 +20,12 @@
 //! line too many. So what a person confirms, read back from the bytes to be signed, is what the agent will read.
 
 use crate::checkpoint::key_id;
+use crate::cost;
 use crate::freeze::Window;
 use crate::ids::{
     CommandId, GrantId, Ident, NodeId, PersonId, TenantUid, TokenId, hex, parse_decimal, unhex,
 };
+use crate::meter::Adjustment;
 use crate::operator::{parse_roles, roles_text};
 use crate::policy::Statement;
 use crate::profile::{MAX_MINUTES, Setting, is_ticket};
@@ -309,6 +311,59 @@ pub enum Operation {
         /// Which.
         grant: GrantId,
     },
+    /// Sets metered usage right by compensating events that count in the periods they correct, backfill included.
+    UsageCorrect {
+        /// Each an event. At least one.
+        adjustments: Vec<Adjustment>,
+    },
+    /// Says whose rate cards are believed. Belongs to the node's log.
+    RateTrust {
+        /// Minisign public key, base64, that signs nothing else.
+        public_key: String,
+    },
+    /// Goes by another rate card from when it says. Belongs to the node's log.
+    RateLoad {
+        /// The exact bytes of the TOML file, base64; see [`crate::cost::RateCard`].
+        card: String,
+        /// The billing key's minisign file over them, base64.
+        signature: String,
+    },
+    /// Says that the cost of a month was compared with an invoice, and that they agree.
+    CostReconcile {
+        /// Calendar month in UTC, `2026-10`.
+        month: String,
+        /// Amounts that agree: compute, storage and signing, in the unit of the rate cards.
+        amounts: [i64; 3],
+        /// SHA-256 of the invoice.
+        invoice_sha256: [u8; 32],
+    },
+    /// Has a sink deliver again what its receiver would not take.
+    SinkReplay {
+        /// Which.
+        sink: Ident,
+    },
+}
+
+/// A month such as `2026-10`.
+fn month(text: &str) -> Option<String> {
+    let (y, m) = text.split_once('-')?;
+    let digits = |t: &str, n: usize| t.len() == n && t.bytes().all(|c| c.is_ascii_digit());
+    let fits = digits(y, 4) && digits(m, 2) && (1..=12).contains(&m.parse::<u8>().ok()?);
+    fits.then(|| text.to_owned())
+}
+
+/// Text in base64.
+fn base64_text(text: &str) -> Option<String> {
+    use base64::Engine as _;
+    String::from_utf8(base64::engine::general_purpose::STANDARD.decode(text).ok()?).ok()
+}
+
+impl Operation {
+    /// The rate card and signature that a [`Operation::RateLoad`] carries, as text.
+    pub fn rate_card(&self) -> Option<(String, String)> {
+        let Self::RateLoad { card, signature } = self else { return None };
+        Some((base64_text(card)?, base64_text(signature)?))
+    }
 }
 
 /// How no end is written.
@@ -347,6 +402,8 @@ impl Operation {
                 | Self::ProfileSet { .. }
                 | Self::ProfileWindow { .. }
                 | Self::ProfileUnwindow { .. }
+                | Self::RateTrust { .. }
+                | Self::RateLoad { .. }
         )
     }
 
@@ -419,6 +476,7 @@ impl Operation {
                 | Self::OperatorResume { .. }
                 | Self::PolicyTrust { .. }
                 | Self::PolicyLoad { .. }
+                | Self::RateTrust { .. }
                 | Self::TimeConfirm { .. }
                 | Self::SignerReplace { .. }
                 | Self::ProfileSet { .. }
@@ -474,6 +532,11 @@ impl Operation {
             Self::FreezeClear { .. } => "freeze.clear",
             Self::BreakGlassOpen { .. } => "breakglass.open",
             Self::BreakGlassClose { .. } => "breakglass.close",
+            Self::UsageCorrect { .. } => "usage.correct",
+            Self::RateTrust { .. } => "rate.trust",
+            Self::RateLoad { .. } => "rate.load",
+            Self::CostReconcile { .. } => "cost.reconcile",
+            Self::SinkReplay { .. } => "sink.replay",
         }
     }
 
@@ -525,6 +588,11 @@ impl Operation {
             Self::BreakGlassOpen { grant, .. } | Self::BreakGlassClose { grant } => {
                 format!("break-glass {grant}")
             }
+            Self::UsageCorrect { .. } => "usage".to_owned(),
+            Self::RateTrust { .. } => "billing key".to_owned(),
+            Self::RateLoad { .. } => "rate cards".to_owned(),
+            Self::CostReconcile { month, .. } => format!("cost {month}"),
+            Self::SinkReplay { sink } => format!("sink {sink}"),
         }
     }
 
@@ -574,9 +642,25 @@ impl Operation {
                 vec![("person", person.to_string())]
             }
             Self::OperatorRevoke { key } => vec![("key", key.clone())],
-            Self::PolicyTrust { public_key } | Self::SignerReplace { public_key } => {
+            Self::PolicyTrust { public_key }
+            | Self::SignerReplace { public_key }
+            | Self::RateTrust { public_key } => {
                 vec![("public_key", public_key.clone())]
             }
+            Self::UsageCorrect { adjustments } => {
+                adjustments.iter().map(|a| ("adjustment", a.to_string())).collect()
+            }
+            Self::SinkReplay { sink } => vec![("sink", sink.to_string())],
+            Self::RateLoad { card, signature } => {
+                vec![("card", card.clone()), ("signature", signature.clone())]
+            }
+            Self::CostReconcile { month, amounts: [compute, storage, signing], invoice_sha256 } => vec![
+                ("month", month.clone()),
+                ("compute", compute.to_string()),
+                ("storage", storage.to_string()),
+                ("signing", signing.to_string()),
+                ("invoice_sha256", hex(invoice_sha256)),
+            ],
             Self::ConfigRollback { revision, changes } => {
                 let each = changes.iter().map(|c| ("change", c.words()));
                 std::iter::once(("revision", revision.to_string())).chain(each).collect()
@@ -762,6 +846,29 @@ impl Operation {
                 ticket: arg(1).filter(|t| is_ticket(t))?.to_owned(),
                 minutes: parse_decimal(arg(2)?).filter(|m| (1..=MAX_MINUTES).contains(m))?,
             },
+            "usage.correct" => {
+                let adjustments: Vec<Adjustment> =
+                    values.iter().map(|v| v.parse().ok()).collect::<Option<_>>()?;
+                (!adjustments.is_empty()).then_some(Self::UsageCorrect { adjustments })?
+            }
+            "rate.trust" => {
+                Self::RateTrust { public_key: arg(0).filter(|k| key_id(k).is_some())?.to_owned() }
+            }
+            "rate.load" => {
+                let op = Self::RateLoad { card: arg(0)?.to_owned(), signature: arg(1)?.to_owned() };
+                let (card, _) = op.rate_card()?;
+                cost::RateCard::parse(&card).ok()?;
+                op
+            }
+            "sink.replay" => Self::SinkReplay { sink: ident(0)? },
+            "cost.reconcile" => {
+                let number = |i: usize| arg(i)?.parse::<i64>().ok();
+                Self::CostReconcile {
+                    month: month(arg(0)?)?,
+                    amounts: [number(1)?, number(2)?, number(3)?],
+                    invoice_sha256: unhex(arg(4)?)?,
+                }
+            }
             "breakglass.close" => Self::BreakGlassClose { grant: arg(0)?.parse().ok()? },
             "config.rollback" => Self::ConfigRollback {
                 revision: parse_decimal(arg(0)?)?,
@@ -1074,6 +1181,27 @@ mod tests {
             Operation::FreezeClear { freeze: Ident::new("now").unwrap() },
             Operation::BreakGlassOpen { grant: GrantId([1; 16]), ticket: "INC-7".into(), minutes: 60 },
             Operation::BreakGlassClose { grant: GrantId([1; 16]) },
+            Operation::UsageCorrect {
+                adjustments: vec![
+                    "step_executed 900000000 production service etl -1 -7".parse().unwrap(),
+                    "run_started 900000000 production service etl 2 2".parse().unwrap(),
+                ],
+            },
+            Operation::RateTrust {
+                public_key: "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3".into(),
+            },
+            Operation::RateLoad {
+                card: {
+                    use base64::Engine as _;
+                    base64::engine::general_purpose::STANDARD.encode(cost::tests::CARD)
+                },
+                signature: "eA==".into(),
+            },
+            Operation::CostReconcile {
+                month: "2026-10".into(),
+                amounts: [1, -2, 3],
+                invoice_sha256: [7; 32],
+            },
         ] {
             assert_eq!(Operation::from_list(&op.to_list()), Some(op.clone()), "{op:?}");
             let mut c = command();

@@ -4,6 +4,7 @@
 //! a fact before it takes effect. Every map is ordered, so that the same facts give the same digest everywhere.
 
 use crate::command::Operation;
+use crate::cost::{Amounts, MAX_CARDS, RateCard, Reconciled};
 use crate::fact::{ChangeClass, ControlFact, Fact};
 use crate::ids::{CommandId, Ident, PersonId, TenantUid, TokenId, hex, unhex};
 use crate::operator::{OperatorKey, roles_text};
@@ -214,6 +215,26 @@ pub struct ControlState {
     /// When each person opened break-glass alone, receipt times of the newest day.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub opened_alone: BTreeMap<PersonId, Vec<u64>>,
+    /// Adjustments of usage that took effect.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub corrections: u64,
+    /// Months whose cost was compared with an invoice, as `2026-10`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reconciled: BTreeMap<String, Reconciled>,
+    /// How often each sink was told to deliver its dead letters again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sink_replays: BTreeMap<Ident, u64>,
+    /// Node log only: the key whose rate cards are believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub billing_key: Option<String>,
+    /// Node log only: rate cards, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rate_cards: Vec<RateCard>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the form serde asks for
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// A tenant as the node log knows it.
@@ -417,6 +438,7 @@ impl ControlState {
 
     #[allow(clippy::too_many_lines)] // one table: each operation and what it does
     fn carry_out(&mut self, index: u64, op: Operation) {
+        let card = op.rate_card().and_then(|(text, _)| RateCard::parse(&text).ok());
         match op {
             Operation::ConfigRollback { changes, .. } => {
                 for c in changes {
@@ -602,6 +624,22 @@ impl ControlState {
             }
             Operation::BreakGlassClose { grant } => {
                 self.break_glass.take_if(|g| g.grant == grant);
+            }
+            Operation::UsageCorrect { adjustments } => self.corrections += adjustments.len() as u64,
+            Operation::SinkReplay { sink } => *self.sink_replays.entry(sink).or_default() += 1,
+            Operation::RateTrust { public_key } => self.billing_key = Some(public_key),
+            Operation::RateLoad { .. } => {
+                // Versions only rise, whatever stands in a log.
+                let newest = self.rate_cards.last().map_or(0, |c| c.version);
+                if let Some(card) = card.filter(|c| c.version > newest && self.rate_cards.len() < MAX_CARDS) {
+                    self.rate_cards.push(card);
+                }
+            }
+            Operation::CostReconcile { month, amounts: [compute, storage, signing], invoice_sha256 } => {
+                let total = compute.saturating_add(storage).saturating_add(signing);
+                let amounts = Amounts { compute, storage, signing, total };
+                let invoice_sha256 = hex(&invoice_sha256);
+                self.reconciled.insert(month, Reconciled { amounts, invoice_sha256, index });
             }
         }
     }
@@ -828,6 +866,20 @@ impl ControlState {
                     pair("until_us", f.until_us.map_or("none".to_owned(), |u| u.to_string()))
                 })
             }
+            Operation::SinkReplay { sink } => {
+                self.sink_replays.get(sink).map_or(vec![], |n| pair("replays", n.to_string()))
+            }
+            Operation::UsageCorrect { .. } => pair("corrections", self.corrections.to_string()),
+            Operation::RateTrust { .. } => {
+                self.billing_key.as_ref().map_or(vec![], |k| pair("public_key", k.clone()))
+            }
+            Operation::RateLoad { .. } => {
+                self.rate_cards.last().map_or(vec![], |c| pair("version", c.version.to_string()))
+            }
+            Operation::CostReconcile { month, .. } => self.reconciled.get(month).map_or(vec![], |r| {
+                [pair("total", r.amounts.total.to_string()), pair("invoice_sha256", r.invoice_sha256.clone())]
+                    .concat()
+            }),
             Operation::BreakGlassOpen { grant, .. } | Operation::BreakGlassClose { grant } => {
                 self.break_glass.as_ref().filter(|g| g.grant == *grant).map_or(vec![], |g| {
                     [pair("ticket", g.ticket.clone()), pair("minutes", g.minutes.to_string())].concat()

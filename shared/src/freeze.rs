@@ -96,7 +96,8 @@ pub struct Weekly {
 }
 
 /// The database that is compiled in: the same on every machine, whatever is installed there.
-fn zones() -> &'static TimeZoneDatabase {
+/// The time zones that are built in: sites without the internet agree on them.
+pub(crate) fn zones() -> &'static TimeZoneDatabase {
     static ZONES: OnceLock<TimeZoneDatabase> = OnceLock::new();
     ZONES.get_or_init(TimeZoneDatabase::bundled)
 }

@@ -165,3 +165,21 @@ fn vectors() {
     writeln!(t, "\n## Session\n\n```text\n{}```", session.text()).unwrap();
     is_true("vectors", &t);
 }
+
+/// SPEC 2.1: the JSON schema of each metered event, as it leaves.
+#[test]
+fn schemas_of_events() {
+    use conductor_shared::cloudevents::schema;
+    use conductor_shared::meter::EventType;
+    let dir = format!("{}/../docs/reference/events", env!("CARGO_MANIFEST_DIR"));
+    for e in EventType::ALL {
+        let (path, text) =
+            (format!("{dir}/{e}.schema.json"), serde_json::to_string_pretty(&schema(e)).unwrap() + "\n");
+        if std::env::var_os("UPDATE_REFERENCE").is_some() {
+            std::fs::create_dir_all(&dir).unwrap();
+            std::fs::write(&path, &text).unwrap();
+        }
+        let found = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(found == text, "{path} is not what the code says; run: UPDATE_REFERENCE=1 make test");
+    }
+}

@@ -10,6 +10,8 @@
 
 pub mod http;
 pub mod node;
+pub mod past;
+pub mod receiver;
 
 pub use http::{Answer, Client};
 pub use node::{Node, Tenant, bin, wait_for};

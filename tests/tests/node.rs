@@ -11,6 +11,7 @@ mod node {
     mod history;
     mod kill;
     mod law;
+    mod months;
     mod offline;
     mod ofrep;
     mod opa;
@@ -19,8 +20,10 @@ mod node {
     mod policy;
     mod prove;
     mod recover;
+    mod sinks;
     mod slo;
     mod store;
     mod stream;
     mod surroundings;
+    mod usage;
 }

@@ -18,8 +18,11 @@ pub mod policy;
 pub mod receipts;
 pub mod recover;
 pub mod replay;
+pub mod sinks;
 pub mod status;
 pub mod tenants;
+pub mod usage;
+pub mod usage_args;
 pub mod verify;
 
 use args::{Cli, Command, KeyCommand, RampCommand};
@@ -70,6 +73,11 @@ pub async fn run(context: &Context, command: Command) -> Result<Output, CliError
         Command::Receipts(c) => receipts::receipts(context, c).await,
         Command::Checkpoint(c) => receipts::checkpoint(context, c).await,
         Command::Totals(c) => status::totals(context, c).await,
+        Command::Usage(c) => usage::usage(context, c).await,
+        Command::Cost(c) => usage::cost(context, c).await,
+        Command::Export(c) => usage::export(context, c).await,
+        Command::Sink(c) => sinks::sink(context, c).await,
+        Command::Rate(c) => usage::rate(context, c).await,
         Command::Node => status::node(context).await,
         Command::Verify(c) => verify::verify(&c),
         Command::Key(KeyCommand::New { out, unencrypted }) => status::key_new(out, unencrypted).await,

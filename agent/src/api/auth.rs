@@ -9,7 +9,7 @@ use crate::writer::queue::Full;
 use crate::writer::view;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use conductor_shared::ids::TenantUid;
+use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::reason::Reason;
 use conductor_shared::session::Transport;
 use conductor_shared::shown::Text;
@@ -153,7 +153,10 @@ pub(super) async fn reader(
     operation: &'static str,
     tenant: &str,
 ) -> Result<Arc<view::Shared>, Refused> {
-    let uid = tenant.parse::<TenantUid>();
+    // By its uid, or by its display id, which is unique on a node.
+    let named =
+        || Ident::new(tenant).ok().and_then(|n| api.board.node()?.view.load().control.tenant_named(&n));
+    let uid = tenant.parse::<TenantUid>().or_else(|e| named().ok_or(e));
     if session(api, peer, headers).is_some() {
         let uid = uid.map_err(|e| Refused::bad(StatusCode::BAD_REQUEST, format!("tenant: {e}")))?;
         let unknown =

@@ -57,10 +57,27 @@ pub(super) async fn metrics(State(api): State<Shared>) -> Response {
     r.register_with_unit("store_memory", "Memory of memtables and block cache", Unit::Bytes, bytes(memory));
     let age = ConstGauge::new(h.backlog_age_us as f64 / 1e6);
     r.register_with_unit("receipt_backlog_age", "Age of the oldest unsigned receipt", Unit::Seconds, age);
+    sinks(&api, now.wall_us, &mut r);
     let mut out = String::new();
     if encode(&mut out, &r).is_err() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], out).into_response()
+}
+
+/// Sinks, by name: names come from the configuration.
+fn sinks(api: &super::Api, now_us: u64, r: &mut Registry) {
+    let status: Vec<_> = api.sinks.iter().map(|s| s.status(now_us)).collect();
+    for s in &status {
+        let r = r.sub_registry_with_label(("sink".into(), s.name.to_string().into()));
+        let mut counter = |name: &str, help: &str, v: u64| r.register(name, help, ConstCounter::new(v));
+        counter("sink_events_delivered", "Events delivered since the agent started", s.delivered);
+        counter("sink_failures", "Deliveries that failed since the agent started", s.failures);
+        let gauge = |v: u64| ConstGauge::new(i64::try_from(v).unwrap_or(i64::MAX));
+        r.register("sink_dead_letters", "Events that the receiver would not take", gauge(s.dead_letters));
+        r.register("sink_waiting_receipts", "Receipts not delivered yet", gauge(s.waiting_receipts));
+        let lag = ConstGauge::new(s.lag_us as f64 / 1e6);
+        r.register_with_unit("sink_lag", "How long something has waited", Unit::Seconds, lag);
+    }
 }

@@ -4,9 +4,9 @@ use super::auth::{self, Peer};
 use super::problem::Refused;
 use super::{Api, Shared};
 use crate::ledger::{DiskNodes, Partition, ReadError, read_json, read_receipt};
-use crate::store::{Row, Store};
+use crate::meter;
+use crate::store::Store;
 use crate::writer::ask::Denial;
-use crate::writer::live::read_rollups;
 use crate::writer::view;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
@@ -21,7 +21,7 @@ use conductor_shared::http::{
 };
 use conductor_shared::ids::parse_decimal;
 use conductor_shared::merkle::{self, Hash};
-use conductor_shared::meter::{Labels, Rollup};
+use conductor_shared::meter::{Labels, Sums};
 use conductor_shared::reason::Reason;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -241,12 +241,15 @@ pub(super) async fn totals(
 ) -> Result<Json<Totals>, Refused> {
     let shared = auth::reader(&api, &peer, &headers, "totals", &tenant).await?;
     let tenant_uid = shared.id.tenant;
-    let rows = blocking(&api, &shared, |store, p| read_rollups(store, p, &[Row::ROLLUPS])).await?;
-    let mut by: BTreeMap<Labels, Rollup> = BTreeMap::new();
-    let mut total = Rollup::default();
-    for (_, row) in rows {
-        by.entry(row.labels).or_default().merge(&row.sums);
-        total.merge(&row.sums);
+    let labels = Arc::clone(&shared.view.load().series);
+    let sums = blocking(&api, &shared, |store, p| meter::all(&store.reading(), p)).await?;
+    let mut total = Sums::default();
+    let mut by: BTreeMap<Labels, Sums> = BTreeMap::new();
+    for (series, sums) in sums {
+        total.merge(&sums);
+        if let Some(l) = labels.get(series as usize) {
+            by.entry(l.clone()).or_default().merge(&sums);
+        }
     }
     let by_labels = by.into_iter().map(|(labels, sums)| TotalsRow { labels, sums }).collect();
     Ok(Json(Totals { tenant_uid, total, by_labels }))

@@ -228,8 +228,12 @@ impl Proposals {
         let class = class::of_change(&live.control, &after_state);
         let needed = match class {
             ChangeClass::Loosen => freeze::approvals(&c.operation, &live.control, judge),
-            // To look after an incident switches nothing off.
-            ChangeClass::Tighten => u64::from(judge.over_limit && !c.operation.of_any_log()),
+            // To look after an incident or a sink switches nothing off.
+            ChangeClass::Tighten => {
+                let harmless =
+                    c.operation.of_any_log() || matches!(c.operation, Operation::SinkReplay { .. });
+                u64::from(judge.over_limit && !harmless)
+            }
         };
         let recovers = class == ChangeClass::Loosen && recovers(live, st, judge, &c.operation);
         if c.operation.of_node()

@@ -2,7 +2,9 @@
 //! ids, numbers and keyed hashes only, never anything that a person or program supplied.
 
 /// Version of the layout as a whole. A newer one is refused.
-pub const FORMAT: u32 = 1;
+///
+/// 1, which no release wrote, had sums by hour alone.
+pub const FORMAT: u32 = 2;
 
 /// Keys of all rows. Numbers are big-endian, so that order in the database is order in number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +33,18 @@ pub enum Row {
     EndedStep([u8; 16], u64),
     /// A request that was carried out: day, then keyed hash of principal, operation and key.
     Request(u32, [u8; 16]),
-    /// Sums of an hour, then keyed hash of the labels.
-    Rollup(u32, [u8; 16]),
+    /// Labels of a series, by its number.
+    Series(u32),
+    /// Sums of a slot of the open hour, then its series.
+    Slot(u32, u32),
+    /// Sums of an hour that is over, all slots and series.
+    Hour(u32),
+    /// Sums of a day that is over, all series.
+    Day(u32),
+    /// How far a sink has come: keyed hash of its name.
+    Sink([u8; 16]),
+    /// An event that a sink would not take: keyed hash of its name, then a number.
+    DeadLetter([u8; 16], u64),
     /// Counters, rate buckets and fold counts of the tenant.
     Gate,
     /// What was seen under each ramp of the tenant: see `slo`.
@@ -54,8 +66,17 @@ impl Row {
     pub const OPEN_STEPS: u8 = 0x22;
     /// First byte of requests.
     pub const REQUESTS: u8 = 0x30;
-    /// First byte of rollups.
-    pub const ROLLUPS: u8 = 0x40;
+    // 0x40 held sums by hour in format 1. It stays reserved.
+    /// First byte of series.
+    pub const SERIES: u8 = 0x44;
+    /// First byte of slots.
+    pub const SLOTS: u8 = 0x45;
+    /// First byte of hours.
+    pub const HOURS: u8 = 0x46;
+    /// First byte of days.
+    pub const DAYS: u8 = 0x47;
+    /// First byte of what sinks would not take.
+    pub const DEAD_LETTERS: u8 = 0x49;
     /// First byte of policy bundles.
     pub const BUNDLES: u8 = 0x60;
 
@@ -82,7 +103,12 @@ impl Row {
             Self::OpenStep(r, n) => k(Self::OPEN_STEPS, &[&r, &n.to_be_bytes()]),
             Self::EndedStep(r, n) => k(0x23, &[&r, &n.to_be_bytes()]),
             Self::Request(d, h) => k(Self::REQUESTS, &[&d.to_be_bytes(), &h]),
-            Self::Rollup(t, h) => k(Self::ROLLUPS, &[&t.to_be_bytes(), &h]),
+            Self::Series(n) => k(Self::SERIES, &[&n.to_be_bytes()]),
+            Self::Slot(t, n) => k(Self::SLOTS, &[&t.to_be_bytes(), &n.to_be_bytes()]),
+            Self::Hour(t) => k(Self::HOURS, &[&t.to_be_bytes()]),
+            Self::Day(t) => k(Self::DAYS, &[&t.to_be_bytes()]),
+            Self::Sink(h) => k(0x48, &[&h]),
+            Self::DeadLetter(h, n) => k(Self::DEAD_LETTERS, &[&h, &n.to_be_bytes()]),
             Self::Gate => k(0x41, &[]),
             Self::Slo => k(0x43, &[]),
             Self::DayKey(d, kind) => k(0x50, &[&d.to_be_bytes(), &[kind]]),
@@ -112,7 +138,12 @@ mod tests {
             Row::OpenStep(id, 1),
             Row::EndedStep(id, 1),
             Row::Request(1, id),
-            Row::Rollup(1, id),
+            Row::Series(1),
+            Row::Slot(1, 2),
+            Row::Hour(1),
+            Row::Day(1),
+            Row::Sink(id),
+            Row::DeadLetter(id, 1),
             Row::Gate,
             Row::Slo,
             Row::DayKey(1, 2),

@@ -162,6 +162,21 @@ pub struct Unscoped {
     pub reasons: Reasons,
 }
 
+/// Rows of a sink: its place in a tenant's log, and dead letters.
+pub struct SinkMoved {
+    /// Whose log.
+    pub tenant: TenantUid,
+    /// Keys and what stands there from now on, opened; `None` removes.
+    pub rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl std::fmt::Debug for SinkMoved {
+    // What stands in rows is a tenant's own.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SinkMoved({}, {} rows)", self.tenant, self.rows.len())
+    }
+}
+
 /// One thing the writer is asked.
 #[derive(Debug)]
 pub enum Ask {
@@ -193,6 +208,8 @@ pub enum Ask {
     SignerChanged,
     /// Files of a policy bundle that somebody may load; they are kept, and nothing goes by them yet.
     Bundle(Box<conductor_policies::Bundle>, oneshot::Sender<Result<(), String>>),
+    /// A sink has delivered what lay before a place.
+    Sink(Box<SinkMoved>, oneshot::Sender<Result<(), String>>),
     /// Creates tenants without a command: bootstrap on the node itself, and benches.
     CreateTenants(Vec<(TenantUid, Ident)>, oneshot::Sender<Result<(), String>>),
 }
@@ -215,6 +232,7 @@ impl Ask {
             Self::Unscoped(u, _) => u.log,
             Self::Command(s, _) => s.command.tenant,
             Self::Approval(a, _) => a.approval.tenant,
+            Self::Sink(m, _) => m.tenant,
             _ => TenantUid::NODE,
         }
     }
@@ -228,7 +246,7 @@ impl Ask {
     pub fn urgent(&self) -> bool {
         match self {
             Self::Work { op, .. } => op.settles(),
-            Self::Unscoped(..) => false,
+            Self::Unscoped(..) | Self::Sink(..) => false,
             _ => true,
         }
     }

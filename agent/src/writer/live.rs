@@ -3,11 +3,12 @@
 
 use super::denials::Folds;
 use super::gate::Gate;
-use super::rows::{GateRow, RollupRow, RunRow, StepRow, decode, encode};
+use super::rows::{GateRow, RunRow, StepRow, decode, encode};
 use super::slo::{Flood, Watches};
 use super::view::{Event, Shared, View};
 use crate::keys::{Key, KeyError, KeyStore, Units};
 use crate::ledger::{self, Appended, Log, Partition, ReadError};
+use crate::meter::Meters;
 use crate::random::Random;
 use crate::store::{Batch, FamilyId, Row, Store};
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -15,25 +16,12 @@ use conductor_shared::clock::{Micros, Now};
 use conductor_shared::fact::{ChangeClass, ControlFact, Fact};
 use conductor_shared::fold::{At, ControlState};
 use conductor_shared::ids::{Ident, NodeId, Origin, PersonId, RunId, TenantUid};
-use conductor_shared::meter::{self, HOUR_US, Labels, Rollup};
+use conductor_shared::meter::{self, Adjustment, HOUR_US, Labels, Metered};
 use conductor_shared::quota::RateBucket;
 use conductor_shared::record::PolicyVersion;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-
-/// Sums by hour and labels.
-type Rollups = HashMap<(u32, Labels), Growing>;
-
-/// Sums that may still grow.
-#[derive(Default)]
-struct Growing {
-    sums: Rollup,
-    /// Changed since the last batch.
-    dirty: bool,
-    /// The labels' part of the row key, once it was needed.
-    hash: Option<[u8; 16]>,
-}
 
 /// Kinds of records that share a unit key a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -148,7 +136,8 @@ pub struct Live {
     pub tightened: HashMap<PersonId, Micros>,
     units: Units,
     day_units: HashMap<(u32, DayKind), (u64, Key)>,
-    rollups: Rollups,
+    /// Sums of metered events.
+    pub meters: Meters,
 }
 
 impl Live {
@@ -186,7 +175,7 @@ impl Live {
         };
         let watches = Watches::restored(seen, &control, log.size());
         let runs = load_runs(store, &p, now.mono_us + lease_us)?;
-        let rollups = load_rollups(store, &p, log.last_us())?;
+        let meters = Meters::load(store, &p, log.last_us(), (log.signed, log.size()))?;
         let bucket = RateBucket::from_ahead(now.mono_us, gate_row.step_ahead_us);
         let unsigned_since = (log.size() > log.signed).then_some(now.mono_us);
         let fallback = Ident::new("unnamed").ok();
@@ -219,6 +208,8 @@ impl Live {
                     rolled_back: false,
                     slo: Arc::default(),
                     frozen: false,
+                    series: Arc::default(),
+                    unsigned: Arc::default(),
                 }),
             }),
             p,
@@ -238,7 +229,7 @@ impl Live {
             tightened,
             units,
             day_units: HashMap::new(),
-            rollups,
+            meters,
         };
         // What was read back is durable.
         let view = live.view(0);
@@ -265,6 +256,8 @@ impl Live {
             rolled_back: self.rolled_back,
             slo: self.watches.published(),
             frozen: self.frozen,
+            series: Arc::clone(self.meters.labels()),
+            unsigned: Arc::new(self.meters.unsigned()),
         }
     }
 
@@ -275,6 +268,17 @@ impl Live {
 
     /// Stages one fact, and what follows from it: control state, meters, counters of the stream.
     pub fn append(&mut self, st: &mut Stage, fact: &Fact, unit: (u64, &Key)) -> Appended {
+        self.append_for(st, fact, unit, None)
+    }
+
+    /// The same for a fact that names a run which may be over: `of_run` are its labels.
+    pub fn append_for(
+        &mut self,
+        st: &mut Stage,
+        fact: &Fact,
+        unit: (u64, &Key),
+        of_run: Option<Labels>,
+    ) -> Appended {
         let random = Arc::clone(&st.random);
         self.log.go_by(st.policy);
         let a = self.log.append(&mut st.batch, &self.p, fact, unit, st.now.wall_us, &*random);
@@ -290,17 +294,21 @@ impl Live {
             self.watches.follow(&self.control, a.index);
             st.events.push(Event { node_seq: st.node_seq, tenant: self.p.id.tenant, index: a.index });
         }
-        if let Some(labels) = meter::labels(fact) {
-            self.meter(labels, fact, a);
+        match meter::metered(fact) {
+            Some(Metered::As(labels)) => self.meters.add(&labels, fact, a),
+            Some(Metered::AsRun(run)) => {
+                if let Some(labels) = of_run.or_else(|| self.runs.get(&run).map(|r| r.row.labels())) {
+                    self.meters.add(&labels, fact, a);
+                }
+            }
+            None => {}
         }
         a
     }
 
-    fn meter(&mut self, labels: Labels, fact: &Fact, a: Appended) {
-        let hour = u32::try_from(a.time_us / HOUR_US).unwrap_or(u32::MAX);
-        let growing = self.rollups.entry((hour, labels)).or_default();
-        growing.sums.add(fact, a.stored);
-        growing.dirty = true;
+    /// Stages compensating events, in the batch of the receipt that puts them into effect.
+    pub fn correct(&mut self, store: &Store, st: &mut Stage, list: &[Adjustment]) -> Result<(), ReadError> {
+        self.meters.correct(store, &self.p, st, list)
     }
 
     /// A fresh unit key for a run.
@@ -335,18 +343,7 @@ impl Live {
     /// Stages the rows that change with every batch.
     pub fn stage_counters(&mut self, st: &mut Stage) {
         let random = Arc::clone(&st.random);
-        for ((hour, labels), growing) in &mut self.rollups {
-            if !std::mem::take(&mut growing.dirty) {
-                continue;
-            }
-            let hash = growing.hash.get_or_insert_with(|| index_hash(&self.p.keys.index, &encode(labels)));
-            let plain = encode(&RollupRow { labels: labels.clone(), sums: growing.sums });
-            let key = Row::Rollup(*hour, *hash).key();
-            st.batch.put(&self.p.family, &key, &self.p.seal(&key, &plain, &*random));
-        }
-        // Hours that are over stay on disk only.
-        let hour = u32::try_from(self.log.last_us() / HOUR_US).unwrap_or(u32::MAX);
-        self.rollups.retain(|(h, _), _| *h >= hour);
+        self.meters.stage(&self.p, st, self.log.last_us(), self.log.signed);
         let row = GateRow {
             allowed: self.allowed,
             denied: self.denied,
@@ -403,10 +400,10 @@ pub fn index_hash(key: &Key, text: &[u8]) -> [u8; 16] {
 }
 
 fn note_tightening(tightened: &mut HashMap<PersonId, Micros>, fact: &ControlFact, time_us: Micros) {
-    // To look after an incident switches nothing off.
+    // To look after an incident or a sink switches nothing off.
     if let ControlFact::Changed(f) = fact
         && f.class == ChangeClass::Tighten
-        && !f.change.0.first().is_some_and(|name| name.starts_with("incident."))
+        && !f.change.0.first().is_some_and(|name| name.starts_with("incident.") || name == "sink.replay")
     {
         tightened.insert(f.person, time_us);
     }
@@ -433,34 +430,6 @@ fn load_control(
         state.apply_receipt(At { index, time_us: h.time_us }, h.kind, r.fact.as_ref());
     }
     Ok(state)
-}
-
-/// The rollups that may still grow: of the hour of the newest receipt and later. Receipt times never go back, so no
-/// earlier hour is ever touched again.
-fn load_rollups(store: &Store, p: &Partition, last_us: Micros) -> Result<Rollups, ReadError> {
-    let hour = u32::try_from(last_us / HOUR_US).unwrap_or(u32::MAX);
-    let from = [&[Row::ROLLUPS][..], &hour.to_be_bytes()].concat();
-    let mut out = HashMap::new();
-    for (at, row) in read_rollups(store, p, &from)? {
-        out.insert((at, row.labels), Growing { sums: row.sums, ..Growing::default() });
-    }
-    Ok(out)
-}
-
-/// Rollups from a row key on, with their hours.
-pub fn read_rollups(store: &Store, p: &Partition, from: &[u8]) -> Result<Vec<(u32, RollupRow)>, ReadError> {
-    let mut rows = Vec::new();
-    store.scan(&p.family, from, &[Row::ROLLUPS + 1], |k, v| {
-        rows.push((k.to_vec(), v.to_vec()));
-        true
-    })?;
-    let read = |(k, v): (Vec<u8>, Vec<u8>)| {
-        let hour = k.get(1..5).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes);
-        let hour = hour.ok_or_else(|| p.damaged(&k, "not a rollup's key"))?;
-        let row: RollupRow = decode(&p.open(&k, &v)?).map_err(|e| p.damaged(&k, &e))?;
-        Ok((hour, row))
-    };
-    rows.into_iter().map(read).collect()
 }
 
 fn load_runs(store: &Store, p: &Partition, lease_until: Micros) -> Result<FxHashMap<RunId, Run>, ReadError> {

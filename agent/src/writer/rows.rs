@@ -4,7 +4,7 @@
 use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::http::Decided;
 use conductor_shared::ids::Ident;
-use conductor_shared::meter::{Labels, Rollup};
+use conductor_shared::meter::Labels;
 use conductor_shared::shown::Text;
 use conductor_shared::slo::Counts;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -152,15 +152,6 @@ pub struct FoldRow {
     pub reasons: Vec<String>,
     /// Denials after the first, as of this batch.
     pub count: u64,
-}
-
-/// Sums of an hour under labels.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RollupRow {
-    /// Labels.
-    pub labels: Labels,
-    /// Sums.
-    pub sums: Rollup,
 }
 
 /// Compact bytes of a row.

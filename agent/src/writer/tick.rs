@@ -238,6 +238,10 @@ impl Writer {
                     }
                     _ => None,
                 };
+                let adjustments = match &p.signed.command.operation {
+                    Operation::UsageCorrect { adjustments } => adjustments.clone(),
+                    _ => vec![],
+                };
                 let out: Outgoing =
                     p.take_effect(live, st, &judge, (cp.size, cp.root)).map_err(|e| e.to_string())?;
                 let effective = out.1.as_ref().is_ok_and(|o| o.status == CommandStatus::Effective);
@@ -247,6 +251,7 @@ impl Writer {
                     let plain = serde_json::to_vec(&signed).unwrap_or_default();
                     st.batch.put(&live.p.family, &key, &live.p.seal(&key, &plain, &*random));
                     made.extend(creates);
+                    live.correct(&open.store, st, &adjustments).map_err(|e| e.to_string())?;
                 }
                 answers.push(Answer::Command(out.0, out.1));
             }

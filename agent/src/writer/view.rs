@@ -9,9 +9,11 @@ use conductor_shared::fold::ControlState;
 use conductor_shared::http::SloStatus;
 use conductor_shared::ids::{Ident, NodeId, TenantUid};
 use conductor_shared::merkle::Frontier;
+use conductor_shared::meter::Labels;
 use conductor_shared::quota::RateBucket;
 use conductor_shared::ramp::FULL;
 use conductor_shared::stream::{self, SignerState, Summary};
+use conductor_shared::usage::Series;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -55,6 +57,10 @@ pub struct View {
     pub slo: Arc<Vec<SloStatus>>,
     /// A freeze is on.
     pub frozen: bool,
+    /// Labels of metered series, by number.
+    pub series: Arc<Vec<Labels>>,
+    /// Metered receipts that no signed checkpoint covers: slot, series, how many.
+    pub unsigned: Arc<Vec<(u32, Series, u64)>>,
 }
 
 impl View {

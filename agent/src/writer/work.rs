@@ -505,6 +505,14 @@ impl Work<'_> {
         claim: Claim,
     ) -> Result<Reply, ReadError> {
         let unit = live.day_unit(st, DayKind::Denial)?;
+        let labels = if let Some(run) = live.runs.get(&id) {
+            Some(run.row.labels())
+        } else {
+            let key = Row::EndedRun(id.0).key();
+            let row = st.row(self.store, &live.p, &key)?;
+            let run = row.map(|plain| decode::<RunRow>(&plain).map_err(|e| live.p.damaged(&key, &e)));
+            run.transpose()?.map(|r| r.labels())
+        };
         let fact = LateSettle {
             principal: self.principal.to_owned(),
             run: id,
@@ -515,7 +523,7 @@ impl Work<'_> {
             bytes_in: claim.bytes_in,
             bytes_out: claim.bytes_out,
         };
-        let a = live.append(st, &fact.into(), (unit.0, &unit.1));
+        let a = live.append_for(st, &fact.into(), (unit.0, &unit.1), labels);
         let step = (step > 0).then_some(step);
         Ok(Ok(Decided { late: Some(was), step, ..Self::decided(live, a.index, id) }))
     }

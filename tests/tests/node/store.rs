@@ -33,9 +33,11 @@ fn a_store_that_cannot_be_used_is_refused_clearly() {
     refuses_to_start(&node, "of another node");
     std::fs::write(&keys, &kept).unwrap();
     let format = node.path("data/db/FORMAT.conductor");
-    std::fs::write(&format, "2\n").unwrap();
+    std::fs::write(&format, "3\n").unwrap();
     refuses_to_start(&node, "use a newer conductord");
     std::fs::write(&format, "1\n").unwrap();
+    refuses_to_start(&node, "which no release wrote");
+    std::fs::write(&format, "2\n").unwrap();
     let current = node.path("data/db/CURRENT");
     let kept = std::fs::read(&current).unwrap();
     std::fs::remove_file(&current).unwrap();

@@ -3,6 +3,7 @@
 
 use super::acts;
 use super::keys::Act;
+use super::metered;
 use super::model::{Model, Screen};
 use super::msg::Effect;
 use super::tenants::RowKey;
@@ -54,7 +55,7 @@ impl Boards {
     }
 
     /// True when all words of the filter are in one of these texts.
-    fn hit(&self, screen: Screen, texts: &[&str]) -> bool {
+    pub(super) fn hit(&self, screen: Screen, texts: &[&str]) -> bool {
         let mut words = self.filter(screen).split_whitespace().map(str::to_lowercase);
         words.all(|w| texts.iter().any(|t| t.to_lowercase().contains(&w)))
     }
@@ -193,6 +194,8 @@ pub(crate) fn rows(m: &Model) -> usize {
         Screen::Ramps => ramps(m).len(),
         Screen::Freezes => m.boards.windows().len(),
         Screen::Admin => persons(m).len(),
+        Screen::Usage => metered::usage_rows(m).len(),
+        Screen::Cost => metered::cost_rows(m).len(),
         _ => 0,
     }
 }
@@ -208,13 +211,20 @@ pub(crate) fn tick(m: &mut Model, out: &mut Vec<Effect>) {
     let screen = m.screen();
     if !matches!(
         screen,
-        Screen::Incidents | Screen::Timeline | Screen::Ramps | Screen::Freezes | Screen::Admin
+        Screen::Incidents
+            | Screen::Timeline
+            | Screen::Ramps
+            | Screen::Freezes
+            | Screen::Admin
+            | Screen::Usage
+            | Screen::Cost
     ) {
         m.boards.asked = None;
         return;
     }
     let now = m.now.mono_us;
-    if m.boards.asked.is_some_and(|(s, at)| s == screen && now.saturating_sub(at) < EVERY_US) {
+    let every = if matches!(screen, Screen::Usage | Screen::Cost) { metered::EVERY_US } else { EVERY_US };
+    if m.boards.asked.is_some_and(|(s, at)| s == screen && now.saturating_sub(at) < every) {
         return;
     }
     m.boards.asked = Some((screen, now));
@@ -223,6 +233,14 @@ pub(crate) fn tick(m: &mut Model, out: &mut Vec<Effect>) {
         Screen::Incidents => out.extend(agents.into_iter().map(Effect::Incidents)),
         Screen::Freezes => out.extend(agents.into_iter().map(Effect::Freezes)),
         Screen::Ramps => out.extend(m.subject().filter(|k| agents.contains(&k.agent)).map(Effect::Slo)),
+        Screen::Usage | Screen::Cost => {
+            let range = m.metered.range;
+            let key = m.subject().filter(|k| agents.contains(&k.agent));
+            out.extend(key.map(|k| match screen {
+                Screen::Usage => Effect::Usage(k, range),
+                _ => Effect::Cost(k, range),
+            }));
+        }
         Screen::Timeline => {
             out.extend(m.boards.timeline.as_ref().map(|(key, from, _)| Effect::Timeline(*key, *from)));
         }

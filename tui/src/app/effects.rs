@@ -1,13 +1,14 @@
 //! Carries effects out, each in its own task, and answers with messages. Decides nothing.
 
 use super::action::ConfirmedAction;
+use super::metered::{CostShown, RANGES, UsageShown};
 use super::msg::{Effect, KeyInfo, Msg, Refusal, Secret};
 use super::outgoing::Outgoing;
 use super::tenants::RowKey;
 use crate::client::endpoint::Endpoint;
 use crate::client::error::ClientError;
 use crate::client::http::{Agent, From};
-use crate::client::keys::{KeyFile, OperatorKey};
+use crate::client::keys::{KeyFile, OperatorKey, write_new};
 use crate::client::known::Known;
 use crate::client::outbox::{Addressee, Kept, Outbox, State};
 use crate::client::session::ReadSession;
@@ -19,6 +20,8 @@ use conductor_shared::command::{Command, TYPE_LINE};
 use conductor_shared::http::{CommandOutcome, PreviewRequest, ReceiptBundle, TimelineRow};
 use conductor_shared::ids::{Ident, NodeId};
 use conductor_shared::operator::APPROVAL_LINE;
+use conductor_shared::range::{rfc3339, utc_month};
+use conductor_shared::usage::RangeShown;
 use conductor_shared::verify::{Report, Trust, TrustedKey};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -215,6 +218,27 @@ impl Runner {
                     let _ = out.send(Msg::Slo(key, got)).await;
                 });
             }
+            Effect::Usage(key, range) => {
+                let Some(s) = self.session(key.agent) else { return };
+                tokio::spawn(async move {
+                    let got = usage(&s, key, range).await.map(Box::new).map_err(|e| text(&e));
+                    let _ = out.send(Msg::Usage(key, range, got)).await;
+                });
+            }
+            Effect::Cost(key, range) => {
+                let Some(s) = self.session(key.agent) else { return };
+                tokio::spawn(async move {
+                    let got = cost(&s, key, range).await.map(Box::new).map_err(|e| text(&e));
+                    let _ = out.send(Msg::Cost(key, range, got)).await;
+                });
+            }
+            Effect::Export(key, what, range, name) => {
+                let Some(s) = self.session(key.agent) else { return };
+                tokio::spawn(async move {
+                    let got = export(&s, key, (what, range), &name).await;
+                    let _ = out.send(Msg::Exported(got)).await;
+                });
+            }
             Effect::Timeline(key, from) => {
                 let Some(s) = self.session(key.agent) else { return };
                 tokio::spawn(async move {
@@ -321,6 +345,58 @@ async fn proof(
     let report =
         conductor_shared::verify::one(&bundle.receipt, &bundle.proof, bundle.checkpoint.as_ref(), &trust);
     Ok((bundle, report))
+}
+
+/// The query of one of the periods.
+fn period(range: usize) -> Vec<(&'static str, String)> {
+    let c = RANGES[range % RANGES.len()];
+    vec![("range", c.range.to_owned()), ("step", c.step.to_owned())]
+}
+
+/// The same length just before.
+fn before(range: &RangeShown) -> Vec<(&'static str, String)> {
+    let begin = range.from_us.saturating_sub(range.to_us - range.from_us);
+    vec![("range", format!("{}/{}", rfc3339(begin), rfc3339(range.from_us)))]
+}
+
+async fn usage(s: &ReadSession, key: RowKey, range: usize) -> Result<UsageShown, ClientError> {
+    let bearer = s.bearer().await?;
+    let now = s.agent().usage(&bearer, key.tenant, &period(range)).await?;
+    let before = s.agent().usage(&bearer, key.tenant, &before(&now.range)).await?;
+    Ok(UsageShown { now, before })
+}
+
+async fn cost(s: &ReadSession, key: RowKey, range: usize) -> Result<CostShown, ClientError> {
+    let bearer = s.bearer().await?;
+    let now = s.agent().cost(&bearer, key.tenant, &period(range)).await?;
+    let before = s.agent().cost(&bearer, key.tenant, &before(&now.range)).await?;
+    let month = s.agent().cost(&bearer, key.tenant, &[("range", "month".to_owned())]).await?;
+    let month_end_us = utc_month(month.range.from_us).map_or(month.range.to_us, |(_, p)| p.to_us);
+    Ok(CostShown { now, before, month, month_end_us })
+}
+
+/// Writes a CSV file where the console was started, and never over another.
+async fn export(
+    s: &ReadSession,
+    key: RowKey,
+    (what, range): (&'static str, usize),
+    name: &str,
+) -> Result<String, String> {
+    let mut q = period(range);
+    q.extend([("format", "csv".to_owned()), ("group_by", "workflow_type,env".to_owned())]);
+    let bytes = async { s.agent().metered_file(&s.bearer().await?, key.tenant, what, &q).await };
+    let bytes = bytes.await.map_err(|e| text(&e))?;
+    let range = RANGES[range % RANGES.len()].range;
+    let write = move |file: PathBuf| write_new(&file, 0o600, &bytes).map_err(|e| safe(&e.to_string(), 300));
+    let stem = format!("conductor-{what}-{name}-{range}");
+    let done = tokio::task::spawn_blocking(move || {
+        let files = std::iter::once(format!("{stem}.csv")).chain((2..100).map(|n| format!("{stem}-{n}.csv")));
+        let free = files.map(PathBuf::from).find(|f| !f.exists());
+        let file = free.ok_or_else(|| format!("{stem}.csv is there a hundred times"))?;
+        write(file.clone())?;
+        Ok(std::path::absolute(&file).unwrap_or(file).display().to_string())
+    });
+    done.await.map_err(|e| e.to_string())?
 }
 
 /// The first pages of a timeline: an incident is told in fewer.

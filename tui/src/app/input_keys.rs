@@ -7,7 +7,7 @@ use super::msg::{Effect, Secret};
 use super::palette::{Command, Palette};
 use super::receipts::Detail;
 use super::tenants::{RowKey, Sort};
-use super::{acts, approve, boards, layout, loosen};
+use super::{acts, approve, boards, layout, loosen, metered};
 use crate::view::theme::ThemeName;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::operator::Answer;
@@ -57,6 +57,7 @@ pub(crate) fn key(m: &mut Model, key: KeyEvent, out: &mut Vec<Effect>) {
         Screen::Timeline => &[Scope::Timeline, Scope::Board, Scope::List, Scope::Everywhere],
         Screen::Ramps => &[Scope::Ramps, Scope::Board, Scope::List, Scope::Everywhere],
         Screen::Freezes | Screen::Admin => &[Scope::Board, Scope::List, Scope::Everywhere],
+        Screen::Usage | Screen::Cost => &[Scope::Metered, Scope::Board, Scope::List, Scope::Everywhere],
     };
     if let Some(act) = lookup(key, scopes, m.read_only) {
         screen(m, act, out);
@@ -144,7 +145,13 @@ fn leave_unlock(m: &mut Model, u: super::dialog::Unlock) -> Taken {
 fn filter(m: &mut Model, text: &str) {
     match m.screen() {
         Screen::Receipts => m.receipts.set_filter(text),
-        s @ (Screen::Incidents | Screen::Timeline | Screen::Ramps | Screen::Freezes | Screen::Admin) => {
+        s @ (Screen::Incidents
+        | Screen::Timeline
+        | Screen::Ramps
+        | Screen::Freezes
+        | Screen::Admin
+        | Screen::Usage
+        | Screen::Cost) => {
             m.boards.set_filter(s, text);
         }
         _ => m.tenants.set_filter(text, m.now.mono_us),
@@ -205,6 +212,15 @@ fn command(m: &mut Model, c: Command, arg: &str, out: &mut Vec<Effect>) -> Resul
         Command::Ramps => {
             m.tenants.selected = Some(named(m, arg)?);
             go(m, Screen::Ramps);
+        }
+        Command::Usage | Command::Cost => {
+            m.tenants.selected = Some(named(m, arg)?);
+            go(m, if c == Command::Usage { Screen::Usage } else { Screen::Cost });
+        }
+        Command::Range => {
+            let found = metered::RANGES.iter().position(|r| r.range == arg);
+            m.metered.range = found.ok_or("30d, month, 24h, 7d or 90d?")?;
+            m.boards.top();
         }
         Command::Filter => filter(m, arg),
         Command::Tenant => {
@@ -336,6 +352,7 @@ fn screen(m: &mut Model, act: Act, out: &mut Vec<Effect>) {
         Act::Acknowledge | Act::Close => boards::look_after(m, act),
         Act::Approve => approve::begin(m, Answer::Approve),
         Act::Refuse => approve::begin(m, Answer::Refuse),
+        Act::NextRange | Act::PreviousRange | Act::NextMetric | Act::Export => metered::act(m, act, out),
         Act::Menu => match m.subject().and_then(|k| m.target(k)) {
             Some(t) => m.layers.push(Layer::Menu(t)),
             None => m.say("Select a tenant first."),
@@ -368,7 +385,13 @@ fn step(m: &mut Model, by: isize, out: &mut Vec<Effect>) {
             m.receipts.scroll = m.receipts.scroll.saturating_add_signed(by).min(200);
         }
         Screen::Approvals => m.approvals.step(by),
-        Screen::Incidents | Screen::Timeline | Screen::Ramps | Screen::Freezes | Screen::Admin => {
+        Screen::Incidents
+        | Screen::Timeline
+        | Screen::Ramps
+        | Screen::Freezes
+        | Screen::Admin
+        | Screen::Usage
+        | Screen::Cost => {
             let rows = boards::rows(m);
             m.boards.step(by, rows);
         }
@@ -386,7 +409,9 @@ fn enter(m: &mut Model, out: &mut Vec<Effect>) {
             m.screens.push(Screen::Tenants);
         }
         Screen::Incidents => boards::open_timeline(m),
-        Screen::Ramps if m.subject().is_some() => m.screens.push(Screen::Tenant),
+        Screen::Ramps | Screen::Usage | Screen::Cost if m.subject().is_some() => {
+            m.screens.push(Screen::Tenant);
+        }
         Screen::Tenants if m.tenants.place().is_some() => m.screens.push(Screen::Tenant),
         Screen::Receipts => {
             if let Some((key, index)) = m.receipts.key.zip(m.receipts.selected_row().map(|r| r.index)) {
@@ -424,7 +449,9 @@ fn copy(m: &mut Model, out: &mut Vec<Effect>) {
         Screen::Timeline => m.boards.timeline.as_ref().map(|t| t.0.tenant.to_string()),
         Screen::Freezes => None,
         Screen::Admin => boards::persons(m).get(m.boards.place).map(|(id, _)| (*id).clone()),
-        Screen::Tenants | Screen::Tenant | Screen::Ramps => m.tenants.selected.map(|k| k.tenant.to_string()),
+        Screen::Tenants | Screen::Tenant | Screen::Ramps | Screen::Usage | Screen::Cost => {
+            m.tenants.selected.map(|k| k.tenant.to_string())
+        }
         Screen::Receipts | Screen::Receipt => {
             m.receipts.origin.zip(m.receipts.selected).map(|(o, i)| format!("{o} {i}"))
         }
@@ -498,7 +525,13 @@ pub(crate) fn mouse(m: &mut Model, e: MouseEvent) {
                 Screen::Approvals if m.approvals.offset + n < m.approvals.rows.len() => {
                     m.approvals.place = m.approvals.offset + n;
                 }
-                Screen::Incidents | Screen::Timeline | Screen::Ramps | Screen::Freezes | Screen::Admin
+                Screen::Incidents
+                | Screen::Timeline
+                | Screen::Ramps
+                | Screen::Freezes
+                | Screen::Admin
+                | Screen::Usage
+                | Screen::Cost
                     if m.boards.offset + n < boards::rows(m) =>
                 {
                     m.boards.place = m.boards.offset + n;

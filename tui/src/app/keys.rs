@@ -28,7 +28,9 @@ pub(crate) enum Scope {
     Timeline,
     /// On the ramps of a tenant.
     Ramps,
-    /// On incidents, their timeline, ramps, freezes and administration.
+    /// On usage and cost.
+    Metered,
+    /// On incidents, their timeline, ramps, freezes, administration, usage and cost.
     Board,
     /// In the menu of actions.
     Menu,
@@ -40,7 +42,7 @@ pub(crate) enum Scope {
 
 impl Scope {
     /// In the order of the help.
-    pub(crate) const ALL: [Scope; 15] = [
+    pub(crate) const ALL: [Scope; 16] = [
         Self::Everywhere,
         Self::List,
         Self::Overview,
@@ -52,6 +54,7 @@ impl Scope {
         Self::Incidents,
         Self::Timeline,
         Self::Ramps,
+        Self::Metered,
         Self::Board,
         Self::Menu,
         Self::Dialog,
@@ -72,7 +75,8 @@ impl Scope {
             Self::Incidents => "Incidents",
             Self::Timeline => "Timeline",
             Self::Ramps => "Ramps",
-            Self::Board => "Incidents, timeline, ramps, freezes, admin",
+            Self::Metered => "Usage and cost",
+            Self::Board => "Incidents, timeline, ramps, freezes, admin, usage, cost",
             Self::Menu => "Actions, after !",
             Self::Dialog => "In dialogs",
             Self::Input => "While typing",
@@ -121,6 +125,10 @@ pub(crate) enum Act {
     LiftKill,
     NextField,
     PreviousField,
+    NextRange,
+    PreviousRange,
+    NextMetric,
+    Export,
 }
 
 /// One line of the table.
@@ -149,8 +157,8 @@ const fn c(scope: Scope, keys: &'static str, act: Act, bar: &'static str, help: 
 }
 
 use Scope::{
-    Approvals, Board, Dialog, Everywhere, Incidents, Input, List, Menu, Overview, Ramps, Receipt, Receipts,
-    Tenant, Tenants, Timeline,
+    Approvals, Board, Dialog, Everywhere, Incidents, Input, List, Menu, Metered, Overview, Ramps, Receipt,
+    Receipts, Tenant, Tenants, Timeline,
 };
 
 /// The table. In the bottom bar keys stand in this order.
@@ -177,6 +185,11 @@ pub(crate) const KEYS: &[Binding] = &[
     c(Incidents, "x", Act::Close, "close", "Say that it is over"),
     k(Timeline, "l", Act::Receipts, "receipts", "Receipts of this log"),
     k(Ramps, "enter", Act::Enter, "tenant", "Everything about the tenant"),
+    k(Metered, "] right", Act::NextRange, "period", "Next period: 30 days, this month, 24 hours, 7 days, 90 days"),
+    k(Metered, "[ left", Act::PreviousRange, "", "Previous period"),
+    k(Metered, "m", Act::NextMetric, "chart", "What the chart of usage shows: receipts, runs, steps, step time, bytes stored"),
+    k(Metered, "e", Act::Export, "export", "Write the period to a new CSV file where the console was started"),
+    k(Metered, "enter", Act::Enter, "tenant", "Everything about the tenant"),
     k(Board, "/", Act::Filter, "filter", "Filter: words that a row must have"),
     k(List, "j down", Act::Down, "", "Down"),
     k(List, "k up", Act::Up, "", "Up"),
@@ -198,6 +211,8 @@ pub(crate) const KEYS: &[Binding] = &[
     k(Everywhere, "6", Act::Screen(5), "", "Ramps of the selected tenant, and what is seen under them"),
     k(Everywhere, "7", Act::Screen(6), "", "Freezes: windows on a calendar, and what is frozen"),
     k(Everywhere, "8", Act::Screen(7), "", "Admin: persons, keys and roles of the selected node; tokens"),
+    k(Everywhere, "9", Act::Screen(8), "", "Usage of the selected tenant"),
+    k(Everywhere, "0", Act::Screen(9), "", "Cost of the selected tenant"),
     k(Everywhere, "tab", Act::NextScreen, "", "Next screen"),
     k(Everywhere, "backtab", Act::PreviousScreen, "", "Previous screen"),
     k(Everywhere, "esc", Act::Back, "back", "Back; it never does anything else"),
@@ -239,6 +254,8 @@ pub(crate) fn name(key: KeyEvent) -> String {
         KeyCode::Tab if key.modifiers.contains(KeyModifiers::SHIFT) => "backtab".into(),
         KeyCode::Tab => "tab".into(),
         KeyCode::BackTab => "backtab".into(),
+        KeyCode::Left => "left".into(),
+        KeyCode::Right => "right".into(),
         KeyCode::Up => "up".into(),
         KeyCode::Down => "down".into(),
         KeyCode::PageUp => "pageup".into(),

@@ -44,6 +44,11 @@ pub(crate) fn parts(m: &Model) -> Parts {
     }
 }
 
+/// Rows of a chart on a screen of this height: its name and its bars.
+fn chart(height: u16) -> u16 {
+    (height / 3).clamp(3, 12)
+}
+
 /// Rows of the list on the present screen, below its heading.
 pub(crate) fn list(m: &Model) -> Rect {
     let body = parts(m).body;
@@ -57,6 +62,8 @@ pub(crate) fn list(m: &Model) -> Rect {
         | Screen::Ramps
         | Screen::Admin => 2,
         Screen::Freezes => 3,
+        // Heading, two lines of figures, the chart, and the heads of the table.
+        Screen::Usage | Screen::Cost => 4 + chart(body.height),
         Screen::Tenant | Screen::Receipt => 0,
     };
     let height = match m.screen() {

@@ -15,6 +15,7 @@ mod input_keys;
 pub(crate) mod keys;
 pub(crate) mod layout;
 mod loosen;
+pub(crate) mod metered;
 pub(crate) mod model;
 pub(crate) mod msg;
 pub(crate) mod outgoing;

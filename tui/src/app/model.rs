@@ -5,6 +5,7 @@ use super::alarm::Alarm;
 use super::approvals::Approvals;
 use super::boards::Boards;
 use super::dialog::Layer;
+use super::metered::Metered;
 use super::msg::KeyInfo;
 use super::outgoing::Outgoing;
 use super::receipts::Receipts;
@@ -155,6 +156,10 @@ pub(crate) enum Screen {
     Freezes,
     /// Persons, their keys and roles; tokens.
     Admin,
+    /// What the selected tenant used.
+    Usage,
+    /// What that costs.
+    Cost,
     /// What happened around an incident.
     Timeline,
     /// One tenant.
@@ -175,6 +180,8 @@ impl Screen {
             Self::Ramps => "ramps",
             Self::Freezes => "freezes",
             Self::Admin => "admin",
+            Self::Usage => "usage",
+            Self::Cost => "cost",
             Self::Timeline => "timeline",
             Self::Tenant => "tenant",
             Self::Receipt => "receipt",
@@ -182,7 +189,7 @@ impl Screen {
     }
 
     /// Those with a number key.
-    pub(crate) const MAIN: [Screen; 8] = [
+    pub(crate) const MAIN: [Screen; 10] = [
         Self::Overview,
         Self::Tenants,
         Self::Receipts,
@@ -191,6 +198,8 @@ impl Screen {
         Self::Ramps,
         Self::Freezes,
         Self::Admin,
+        Self::Usage,
+        Self::Cost,
     ];
 }
 
@@ -227,6 +236,7 @@ pub struct Model {
     pub(crate) receipts: Receipts,
     pub(crate) approvals: Approvals,
     pub(crate) boards: Boards,
+    pub(crate) metered: Metered,
     /// Commands that some node has not answered yet, and those of late that all have.
     pub(crate) outgoing: Vec<Outgoing>,
     /// When they were last sent, microseconds of the monotonic clock.
@@ -273,6 +283,7 @@ impl Model {
             receipts: Receipts::default(),
             approvals: Approvals::default(),
             boards: Boards::default(),
+            metered: Metered::default(),
             outgoing: vec![],
             delivered_us: 0,
             zone: jiff::tz::TimeZone::UTC,
@@ -308,7 +319,9 @@ impl Model {
             Screen::Incidents => super::boards::incident(self).map(|i| i.0).filter(|k| !k.tenant.is_node()),
             Screen::Timeline => self.boards.timeline.as_ref().map(|t| t.0).filter(|k| !k.tenant.is_node()),
             Screen::Overview | Screen::Approvals | Screen::Freezes | Screen::Admin => None,
-            Screen::Tenants | Screen::Tenant | Screen::Ramps => self.tenants.selected,
+            Screen::Tenants | Screen::Tenant | Screen::Ramps | Screen::Usage | Screen::Cost => {
+                self.tenants.selected
+            }
         }
         .or(self.tenants.selected)
     }

@@ -15,6 +15,9 @@ pub(crate) enum Command {
     Approvals,
     Incidents,
     Ramps,
+    Usage,
+    Cost,
+    Range,
     Lock,
     Freezes,
     Admin,
@@ -74,6 +77,9 @@ pub(crate) const COMMANDS: &[Entry] = &[
     e("ramps", "[name]", "rules of a tenant, and what is seen under them", Command::Ramps, false),
     e("freezes", "", "windows on a calendar, and what is frozen", Command::Freezes, false),
     e("admin", "", "persons, keys, roles and tokens", Command::Admin, false),
+    e("usage", "[name]", "what a tenant used", Command::Usage, false),
+    e("cost", "[name]", "what that costs", Command::Cost, false),
+    e("range", "30d|month|24h|7d|90d", "period of usage and cost", Command::Range, false),
     e("node-log", "", "receipts of the node's own log", Command::NodeLog, false),
     e("filter", "<words>", "filter the list", Command::Filter, false),
     e("sort", "<what by>", "sort the tenants", Command::Sort, false),
@@ -120,9 +126,12 @@ fn complete(m: &Model, text: &str) -> (String, Vec<(String, String)>) {
     let words = match c.command {
         Command::Theme => fixed(&ThemeName::ALL.map(ThemeName::name)),
         Command::Sort => fixed(&Sort::ALL.map(Sort::name)),
+        Command::Range => fixed(&super::metered::RANGES.map(|r| r.range)),
         Command::Tenant
         | Command::Receipts
         | Command::Ramps
+        | Command::Usage
+        | Command::Cost
         | Command::Rollback
         | Command::Kill
         | Command::Drain

@@ -71,6 +71,22 @@ pub(crate) fn update(m: &mut Model, msg: Msg) -> Vec<Effect> {
             }
             m.dirty = true;
         }
+        Msg::Usage(key, range, got) => {
+            if let Some(shown) = m.boards.told(key.agent, got) {
+                m.metered.usage = Some((key, range, m.now.mono_us, shown));
+            }
+            m.dirty = true;
+        }
+        Msg::Cost(key, range, got) => {
+            if let Some(shown) = m.boards.told(key.agent, got) {
+                m.metered.cost = Some((key, range, m.now.mono_us, shown));
+            }
+            m.dirty = true;
+        }
+        Msg::Exported(got) => match got {
+            Ok(file) => m.say(format!("Written to {file}")),
+            Err(e) => m.say(format!("Not written: {e}")),
+        },
         Msg::Timeline(key, from, got) => {
             let told = m.boards.told(key.agent, got);
             if let (Some(list), Some(t)) = (told, &mut m.boards.timeline)

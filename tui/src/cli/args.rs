@@ -3,6 +3,7 @@
 // Doc comments here are help texts, read at a terminal: backquotes and brackets would stand in them as they are.
 #![allow(clippy::doc_markdown)]
 
+use super::usage_args::{CostCommand, ExportArgs, RateCommand, SinkCommand, UsageCommand};
 use crate::app::ThemeName;
 use crate::client::endpoint::Endpoint;
 use crate::client::resolve::TenantName;
@@ -138,6 +139,20 @@ pub enum Command {
     Verify(VerifyArgs),
     /// The newest signed checkpoint of a log
     Checkpoint(CheckpointArgs),
+    /// What a tenant used in a period: show, recount, correct
+    #[command(subcommand)]
+    Usage(UsageCommand),
+    /// What that costs: show, explain, compare with an invoice, reconcile
+    #[command(subcommand)]
+    Cost(CostCommand),
+    /// Usage or cost as a file: CSV, JSON, FOCUS
+    Export(ExportArgs),
+    /// Rate cards: check, sign, trust, load, list
+    #[command(subcommand)]
+    Rate(RateCommand),
+    /// Where metered events go: list, dead letters, replay
+    #[command(subcommand)]
+    Sink(SinkCommand),
     /// Exact sums of a tenant's runs, steps and bytes
     Totals(TenantArg),
     /// The agent: who, which version, what time

@@ -71,6 +71,11 @@ impl CliError {
     }
 }
 
+/// Text of several lines, each shown safely.
+pub fn lines(text: &str) -> String {
+    text.lines().map(|l| shown(l, 4_000)).collect::<Vec<_>>().join("\n")
+}
+
 /// Bad input in a file: names it.
 pub fn in_file(path: &Path, why: impl std::fmt::Display) -> CliError {
     CliError::Input(format!("{}: {why}", shown(&path.to_string_lossy(), 200)))

@@ -200,7 +200,7 @@ fn beside(bundle: &Path, what: &str) -> PathBuf {
     p.into()
 }
 
-fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, CliError> {
+pub(super) fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, CliError> {
     let bad = |e: &dyn std::fmt::Display| CliError::Input(format!("{}: {e}", place(path)));
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|e| bad(&e))?;

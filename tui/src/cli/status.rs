@@ -43,12 +43,12 @@ pub async fn totals(context: &Context, args: TenantArg) -> Result<Output, CliErr
     let found = resolve::tenant(&session, &args.tenant).await?;
     let bearer = session.bearer().await?;
     let totals = session.agent().totals(&bearer, found.uid).await?;
-    let row = |name: String, s: &conductor_shared::meter::Rollup| {
+    let row = |name: String, s: &conductor_shared::meter::Sums| {
         vec![
             name,
             s.runs_started.to_string(),
             s.steps_executed.to_string(),
-            seconds(s.step_us),
+            seconds(u64::try_from(s.step_us).unwrap_or(0)),
             s.bytes_in.to_string(),
             s.bytes_out.to_string(),
             s.receipts_emitted.to_string(),

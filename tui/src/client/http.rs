@@ -6,15 +6,17 @@
 use super::endpoint::Endpoint;
 use super::error::ClientError;
 use super::tls;
+use conductor_shared::cost::{CostAnswer, Explained, Rates};
 use conductor_shared::http::{
     BundleFiles, BundleKept, Challenge, CommandOutcome, ConfigHistory, ConfigRevision, Consistency,
-    ExplainRequest, Explanation, FreezeList, IncidentList, LogHead, NodeInfo, PolicyShown, Preview,
-    PreviewRequest, Problem, ReceiptBundle, ReceiptPage, RequestList, SessionOpened, SignedText, SloList,
-    TenantDetail, TenantList, Timeline, Totals,
+    DeadLetters, ExplainRequest, Explanation, FreezeList, IncidentList, LogHead, NodeInfo, PolicyShown,
+    Preview, PreviewRequest, Problem, ReceiptBundle, ReceiptPage, Recount, RequestList, SessionOpened,
+    SignedText, SinkList, SloList, TenantDetail, TenantList, Timeline, Totals,
 };
-use conductor_shared::ids::TenantUid;
+use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::reason::Reason;
 use conductor_shared::shown::shown;
+use conductor_shared::usage::UsageAnswer;
 use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -295,6 +297,81 @@ impl Agent {
         self.json(Call::get("totals", format!("/v1/tenants/{tenant}/totals"), bearer)).await
     }
 
+    /// `GET /v1/tenants/{tenant}/usage`
+    pub async fn usage(
+        &self,
+        bearer: &Bearer,
+        tenant: TenantUid,
+        query: &[(&str, String)],
+    ) -> Result<UsageAnswer, ClientError> {
+        self.json(Call::get("usage", metered(tenant, "usage", query), bearer)).await
+    }
+
+    /// `GET /v1/tenants/{tenant}/cost`
+    pub async fn cost(
+        &self,
+        bearer: &Bearer,
+        tenant: TenantUid,
+        query: &[(&str, String)],
+    ) -> Result<CostAnswer, ClientError> {
+        self.json(Call::get("cost", metered(tenant, "cost", query), bearer)).await
+    }
+
+    /// `GET /v1/tenants/{tenant}/cost/explain`
+    pub async fn explain(
+        &self,
+        bearer: &Bearer,
+        tenant: TenantUid,
+        query: &[(&str, String)],
+    ) -> Result<Explained, ClientError> {
+        self.json(Call::get("cost_explain", metered(tenant, "cost/explain", query), bearer)).await
+    }
+
+    /// `GET /v1/tenants/{tenant}/usage` or `cost`, as the file that it is.
+    pub async fn metered_file(
+        &self,
+        bearer: &Bearer,
+        tenant: TenantUid,
+        what: &'static str,
+        query: &[(&str, String)],
+    ) -> Result<Vec<u8>, ClientError> {
+        let answer =
+            self.send(Call::get(what, metered(tenant, what, query), bearer), Some(REQUEST_TIMEOUT)).await?;
+        self.bounded(what, answer, MAX_ANSWER).await
+    }
+
+    /// `GET /v1/tenants/{tenant}/usage/recount`. It may take long.
+    pub async fn recount(&self, bearer: &Bearer, tenant: TenantUid) -> Result<Recount, ClientError> {
+        let call = Call::get("usage_recount", format!("/v1/tenants/{tenant}/usage/recount"), bearer);
+        let answer = self.send(call, None).await?;
+        let body = self.bounded("usage_recount", answer, MAX_ANSWER).await?;
+        serde_json::from_slice(&body).map_err(|e| self.bad("usage_recount", &e.to_string()))
+    }
+
+    /// `GET /v1/sinks`
+    pub async fn sinks(&self, bearer: &Bearer) -> Result<SinkList, ClientError> {
+        self.json(Call::get("sink_list", "/v1/sinks", bearer)).await
+    }
+
+    /// `GET /v1/tenants/{tenant}/dead-letters`: one page, after a number.
+    pub async fn dead_letters(
+        &self,
+        bearer: &Bearer,
+        tenant: TenantUid,
+        sink: &Ident,
+        after: Option<u64>,
+        limit: u64,
+    ) -> Result<DeadLetters, ClientError> {
+        let mut q = vec![("sink", sink.to_string()), ("limit", limit.to_string())];
+        q.extend(after.map(|a| ("after", a.to_string())));
+        self.json(Call::get("dead_letters", metered(tenant, "dead-letters", &q), bearer)).await
+    }
+
+    /// `GET /v1/rates`
+    pub async fn rates(&self, bearer: &Bearer) -> Result<Rates, ClientError> {
+        self.json(Call::get("rates", "/v1/rates", bearer)).await
+    }
+
     /// `GET /readyz`: whether the agent can decide.
     pub async fn ready(&self) -> Result<(), ClientError> {
         let call = Call {
@@ -400,6 +477,17 @@ impl Agent {
             return ClientError::TimedOut { endpoint, what, seconds: REQUEST_TIMEOUT.as_secs() };
         }
         unreachable_agent(&self.endpoint, e)
+    }
+}
+
+/// Path and query of a question about metering.
+fn metered(tenant: TenantUid, what: &str, query: &[(&str, String)]) -> String {
+    let path = format!("/v1/tenants/{tenant}/{what}");
+    // The host stands for any: only the query is taken, percent-encoded.
+    let url = reqwest::Url::parse_with_params("http://agent/", query);
+    match url.ok().and_then(|u| u.query().map(str::to_owned)) {
+        Some(q) => format!("{path}?{q}"),
+        None => path,
     }
 }
 

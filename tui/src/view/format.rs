@@ -160,6 +160,24 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     out
 }
 
+/// Hours with three decimals, from microseconds.
+pub(crate) fn hours(us: i64) -> String {
+    let thousandths = i128::from(us) * 1_000 / i128::from(conductor_shared::meter::HOUR_US);
+    format!(
+        "{}{}.{:03}",
+        if thousandths < 0 { "-" } else { "" },
+        (thousandths / 1_000).abs(),
+        (thousandths % 1_000).abs()
+    )
+}
+
+/// 10^9 bytes for an hour, with six decimals, from byte-microseconds.
+pub(crate) fn gb_hours(byte_us: i128) -> String {
+    let millionths = byte_us / (i128::from(conductor_shared::meter::HOUR_US) * 1_000);
+    let sign = if millionths < 0 { "-" } else { "" };
+    format!("{sign}{}.{:06}", (millionths / 1_000_000).abs(), (millionths % 1_000_000).abs())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

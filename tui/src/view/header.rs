@@ -16,7 +16,7 @@ use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr as _;
 
 /// From this width on each tab has its name.
-const WITH_NAMES: u16 = 110;
+const WITH_NAMES: u16 = 132;
 
 /// Tabs, then a line for each node.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
@@ -28,7 +28,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     for (n, screen) in Screen::MAIN.into_iter().enumerate() {
         let (here, name) = (screen == main, screen.name());
         tabs.push(Span::raw(" "));
-        tabs.push(Span::styled(format!("{} ", n + 1), look.style(Tone::Key)));
+        tabs.push(Span::styled(format!("{} ", (n + 1) % 10), look.style(Tone::Key)));
         let (text, tone) = match here {
             true => (format!("[{name}]"), Tone::Title),
             false if names => (format!(" {name} "), Tone::Dim),
@@ -253,6 +253,7 @@ fn scopes(m: &Model) -> &'static [Scope] {
         Screen::Timeline => &[Scope::Timeline, Scope::Board, Scope::Everywhere],
         Screen::Ramps => &[Scope::Ramps, Scope::Board, Scope::Everywhere],
         Screen::Freezes | Screen::Admin => &[Scope::Board, Scope::Everywhere],
+        Screen::Usage | Screen::Cost => &[Scope::Metered, Scope::Board, Scope::Everywhere],
     }
 }
 

@@ -8,6 +8,7 @@ mod freezes;
 mod header;
 pub(crate) mod help;
 mod incidents;
+mod metered;
 mod overview;
 mod parts;
 mod ramps;
@@ -45,6 +46,8 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>) {
         Screen::Ramps => ramps::draw(m, f, p.body),
         Screen::Freezes => freezes::draw(m, f, p.body),
         Screen::Admin => admin::draw(m, f, p.body),
+        Screen::Usage => metered::usage(m, f, p.body),
+        Screen::Cost => metered::cost(m, f, p.body),
     }
     header::status(m, f, p.status);
     header::bar(m, f, p.bar);
@@ -67,5 +70,7 @@ fn too_small(m: &Model, f: &mut Frame<'_>) {
 
 #[cfg(test)]
 mod board_tests;
+#[cfg(test)]
+mod metered_tests;
 #[cfg(test)]
 mod tests;

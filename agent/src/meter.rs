@@ -1,0 +1,45 @@
+//! Metering: sums of events beside the receipts, written in their batch; what was used, read back; and the recount.
+//!
+//! A partition numbers each combination of labels that occurs ([`Series`]). Three kinds of rows hold sums. While an hour
+//! is open, one row a slot and series, which grows. When the first receipt of a later hour comes, the rows of the hour are
+//! packed into one; when the first of a later day (UTC) comes, the hours of the day into one more, with what every series
+//! kept when the day began. Receipt times never go back, so only a correction ever touches a packed row.
+
+mod read;
+mod recount;
+mod rows;
+pub mod sinks;
+mod write;
+
+pub use read::{Folded, all, fold, series};
+pub(crate) use recount::EventsOf;
+pub use recount::{Recounted, recount};
+pub use rows::{DayRow, HourRow};
+pub use write::{Meters, labels_of};
+
+use conductor_shared::clock::Micros;
+use conductor_shared::meter::{DAY_US, HOUR_US, SLOT_US};
+
+/// Slots in an hour.
+pub const SLOTS_PER_HOUR: u32 = 4;
+/// Hours in a day.
+pub const HOURS_PER_DAY: u32 = 24;
+
+fn number(us: Micros, unit: u64) -> u32 {
+    u32::try_from(us / unit).unwrap_or(u32::MAX)
+}
+
+/// The slot of a moment.
+pub fn slot_of(us: Micros) -> u32 {
+    number(us, SLOT_US)
+}
+
+/// The hour of a moment.
+pub fn hour_of(us: Micros) -> u32 {
+    number(us, HOUR_US)
+}
+
+/// The day of a moment, UTC.
+pub fn day_of(us: Micros) -> u32 {
+    number(us, DAY_US)
+}

@@ -1,0 +1,234 @@
+//! The recount: sums of events, read from the receipts one by one, against the rows. Invariant 5.
+
+use super::rows::{number_in, open_day, open_hour, open_slot};
+use super::{HOURS_PER_DAY, SLOTS_PER_HOUR, labels_of, series, slot_of};
+use crate::ledger::{Partition, ReadError, read_receipt};
+use crate::store::{Row, Store};
+use conductor_shared::command::Operation;
+use conductor_shared::fact::{ControlFact, Fact};
+use conductor_shared::http::RecountDifference;
+use conductor_shared::ids::{Ident, RunId};
+use conductor_shared::meter::{Adjustment, Event, Labels, Metered, Source, Sums, amounts, metered};
+use conductor_shared::usage::Series;
+use std::collections::{BTreeMap, HashMap};
+
+/// The events of receipts, read in any order: where a receipt names a run only, or puts a proposal into effect, what it
+/// takes is read as well.
+pub(crate) struct EventsOf<'a> {
+    /// The store.
+    pub store: &'a Store,
+    /// The partition.
+    pub p: &'a Partition,
+    /// Display id of the tenant.
+    pub tenant_id: &'a Ident,
+}
+
+impl EventsOf<'_> {
+    /// The events of one receipt, in ordinal order.
+    pub(crate) fn receipt(&self, r: &crate::ledger::Receipt) -> Result<Vec<Event>, ReadError> {
+        let Some(fact) = &r.fact else { return Ok(vec![]) };
+        let (index, recorded_us) = (r.sealed.header.index, r.sealed.header.time_us);
+        let source = |ordinal: u32| Source {
+            origin: self.p.origin,
+            tenant_id: self.tenant_id.clone(),
+            index,
+            ordinal,
+            recorded_us,
+        };
+        if let Fact::Control(ControlFact::Effective(f)) = fact {
+            let proposed = read_receipt(self.store, self.p, f.proposal)?;
+            let Some(Fact::Control(ControlFact::Proposed(f))) = proposed.fact else { return Ok(vec![]) };
+            let Some(Operation::UsageCorrect { adjustments }) = Operation::from_list(&f.change.0) else {
+                return Ok(vec![]);
+            };
+            let event =
+                |(n, a): (u32, Adjustment)| Event::new(source(n), a.labels.clone(), a.amount(), a.at_us);
+            return Ok((0..).zip(adjustments).map(event).collect());
+        }
+        let Some(labels) = labels_of(self.store, self.p, fact)? else { return Ok(vec![]) };
+        let event = |(n, a)| Event::new(source(n), labels.clone(), a, recorded_us);
+        Ok((0..).zip(amounts(fact, r.stored)).map(event).collect())
+    }
+}
+
+/// Sums by slot and labels.
+type Slots = BTreeMap<(u32, Labels), Sums>;
+
+/// What a recount found.
+#[derive(Debug, Clone, Default)]
+pub struct Recounted {
+    slots: Slots,
+    /// Receipts read.
+    pub receipts: u64,
+    /// Receipts whose values were erased: their sums cannot be recounted.
+    pub erased: u64,
+    /// Metered receipts that no signed checkpoint covers.
+    pub unsigned: u64,
+    /// Empty when rows and receipts agree.
+    pub differences: Vec<RecountDifference>,
+    runs: HashMap<RunId, Labels>,
+    proposed: HashMap<String, Vec<String>>,
+}
+
+impl Recounted {
+    fn add(&mut self, index: u64, signed: u64, r: &crate::ledger::Receipt) {
+        self.receipts += 1;
+        let Some(fact) = &r.fact else {
+            self.erased += u64::from(r.body.is_none());
+            return;
+        };
+        let time_us = r.sealed.header.time_us;
+        match fact {
+            Fact::Control(ControlFact::Proposed(f)) => {
+                self.proposed.insert(f.command_id.to_string(), f.change.0.clone());
+            }
+            Fact::Control(ControlFact::Effective(f)) => {
+                let change = self.proposed.remove(&f.command_id.to_string()).unwrap_or_default();
+                if let Some(Operation::UsageCorrect { adjustments }) = Operation::from_list(&change) {
+                    for a in adjustments {
+                        let at = (slot_of(a.at_us), a.labels.clone());
+                        self.slots.entry(at).or_default().add(a.amount(), a.at_us);
+                    }
+                }
+            }
+            _ => {}
+        }
+        let labels = match metered(fact) {
+            None => return,
+            Some(Metered::As(labels)) => labels,
+            Some(Metered::AsRun(run)) => match self.runs.get(&run) {
+                Some(labels) => labels.clone(),
+                None => return,
+            },
+        };
+        if let Fact::Traffic(conductor_shared::fact::TrafficFact::RunDecided(f)) = fact {
+            self.runs.insert(f.run, labels.clone());
+        }
+        self.unsigned += u64::from(index >= signed);
+        self.slots.entry((slot_of(time_us), labels)).or_default().add_receipt(fact, r.stored, time_us);
+    }
+
+    fn differ(
+        &mut self,
+        what: &str,
+        number: u32,
+        labels: Option<&Labels>,
+        rows: Option<&Sums>,
+        receipts: Option<&Sums>,
+    ) {
+        let none = Sums::default();
+        let (rows, receipts) = (rows.unwrap_or(&none), receipts.unwrap_or(&none));
+        if rows != receipts {
+            let text = |s: &Sums| serde_json::to_string(s).unwrap_or_default();
+            self.differences.push(RecountDifference {
+                what: what.to_owned(),
+                number,
+                labels: labels.cloned(),
+                rollups: text(rows),
+                receipts: text(receipts),
+            });
+        }
+    }
+}
+
+/// Reads every receipt up to `size` and compares what they say with the rows. What the rows have is read first, from one
+/// moment: `size` and `signed` must be of that moment or later, and receipts that came after it are left out.
+pub fn recount(store: &Store, p: &Partition, signed: u64) -> Result<Recounted, ReadError> {
+    let reading = store.reading();
+    let rows = read_rows(&reading, p, &series(store, p)?)?;
+    let size = match reading.last(&p.family, Row::RECEIPTS)? {
+        None => 0,
+        Some((k, _)) => {
+            k.get(1..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map_or(0, |b| u64::from_be_bytes(b) + 1)
+        }
+    };
+    drop(reading);
+    let mut out = Recounted::default();
+    for index in 0..size {
+        let receipt = read_receipt(store, p, index)?;
+        out.add(index, signed, &receipt);
+    }
+    compare(&mut out, &rows);
+    Ok(out)
+}
+
+/// What the rows have.
+struct Kept {
+    slots: Slots,
+    /// Of packed days: bytes kept when they began, and sums.
+    days: BTreeMap<u32, BTreeMap<Labels, (i64, Sums)>>,
+}
+
+fn read_rows(
+    reading: &crate::store::Reading<'_>,
+    p: &Partition,
+    labels: &[Labels],
+) -> Result<Kept, ReadError> {
+    let name = |key: &[u8], s: Series| {
+        labels.get(s as usize).cloned().ok_or_else(|| p.damaged(key, "a series without labels"))
+    };
+    let mut slots = Slots::new();
+    for (key, row) in reading.rows(&p.family, Row::HOURS, 0..u32::MAX)? {
+        let hour = number_in(p, &key)?;
+        for ((quarter, series), sums) in open_hour(p, &key, &row)?.0 {
+            slots.insert((hour * SLOTS_PER_HOUR + u32::from(quarter), name(&key, series)?), sums);
+        }
+    }
+    for (key, row) in reading.rows(&p.family, Row::SLOTS, 0..u32::MAX)? {
+        let (slot, series, sums) = open_slot(p, &key, &row)?;
+        slots.entry((slot, name(&key, series)?)).or_default().merge(&sums);
+    }
+    let mut days = BTreeMap::new();
+    for (key, row) in reading.rows(&p.family, Row::DAYS, 0..u32::MAX)? {
+        let row = open_day(p, &key, &row)?;
+        let named: Result<BTreeMap<_, _>, ReadError> =
+            row.0.into_iter().map(|(s, v)| Ok((name(&key, s)?, v))).collect();
+        days.insert(number_in(p, &key)?, named?);
+    }
+    Ok(Kept { slots, days })
+}
+
+fn compare(out: &mut Recounted, kept: &Kept) {
+    let found = out.slots.clone();
+    let keys: std::collections::BTreeSet<_> = kept.slots.keys().chain(found.keys()).collect();
+    for key in keys {
+        out.differ("slot", key.0, Some(&key.1), kept.slots.get(key), found.get(key));
+    }
+    // Days are recounted from the receipts as well: their sums, and what was kept when they began.
+    let mut by_day: BTreeMap<u32, BTreeMap<Labels, Sums>> = BTreeMap::new();
+    for ((slot, labels), sums) in &found {
+        let day = slot / SLOTS_PER_HOUR / HOURS_PER_DAY;
+        by_day.entry(day).or_default().entry(labels.clone()).or_default().merge(sums);
+    }
+    let mut levels: BTreeMap<Labels, i64> = BTreeMap::new();
+    let newest = by_day.keys().next_back().copied();
+    let days: std::collections::BTreeSet<u32> = by_day.keys().chain(kept.days.keys()).copied().collect();
+    for day in days {
+        let sums = by_day.remove(&day).unwrap_or_default();
+        if let Some(row) = kept.days.get(&day) {
+            let all: std::collections::BTreeSet<_> = row.keys().chain(sums.keys()).collect();
+            for labels in all {
+                let (level, kept) = row.get(labels).map_or((0, None), |(l, s)| (*l, Some(s)));
+                out.differ("day", day, Some(labels), kept, sums.get(labels));
+                let then = levels.get(labels).copied().unwrap_or(0);
+                if level != then {
+                    out.differences.push(RecountDifference {
+                        what: "bytes kept when the day began".into(),
+                        number: day,
+                        labels: Some(labels.clone()),
+                        rollups: level.to_string(),
+                        receipts: then.to_string(),
+                    });
+                }
+            }
+        } else if Some(day) != newest {
+            // Only the newest day may be open still.
+            for (labels, sums) in &sums {
+                out.differ("day", day, Some(labels), None, Some(sums));
+            }
+        }
+        for (labels, sums) in sums {
+            *levels.entry(labels).or_default() += sums.storage_bytes;
+        }
+    }
+}

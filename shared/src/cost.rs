@@ -1,0 +1,583 @@
+//! Cost: usage times the prices of rate cards, in integers of a named unit.
+//!
+//! A rate card is a TOML file that begins with its type line and is signed by the billing key, like a policy bundle by
+//! the policy key:
+//!
+//! ```toml
+//! # conductor/rate-card/v1
+//! version = 3
+//! currency = "EUR"
+//! decimals = 6                                # amounts are integers of 10^-6 EUR
+//! effective_from = "2026-10-01T00:00:00Z"     # a whole quarter of an hour
+//! compute_hour = 120000                       # an hour of step time
+//! storage_gb_month = 20000                    # 10^9 bytes kept for 730 hours
+//! signing_million = 500000                    # a million receipts covered by a signed checkpoint
+//! ```
+//!
+//! At each moment the card with the highest version among those in effect holds. An amount is quantity x price /
+//! divisor. The sum of a bucket over the whole answer is rounded once, half to even; rows and steps are rounded so that
+//! they add up to it, by largest remainder (Hamilton's method).
+
+mod export;
+mod invoice;
+
+pub use export::{FOCUS_COLUMNS, csv, decimal, focus};
+pub use invoice::{Difference, INVOICE_HEADER, InvoiceLine, compare, read_invoice};
+
+use crate::checkpoint::verify_minisign;
+use crate::ids::{Ident, TenantUid};
+use crate::meter::{HOUR_US, SLOT_US};
+use crate::range::{Period, from_rfc3339};
+use crate::usage::{Group, RangeShown, Usage};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The first line of a card.
+pub const TYPE_LINE: &str = "# conductor/rate-card/v1";
+/// No card is longer, bytes.
+pub const MAX_CARD: usize = 2_048;
+/// No price is higher.
+pub const MAX_PRICE: u64 = 1 << 50;
+/// A node keeps so many cards.
+pub const MAX_CARDS: usize = 200;
+
+/// What is paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bucket {
+    /// Step time.
+    Compute,
+    /// Sealed bytes kept, over time.
+    Storage,
+    /// Receipts that a signed checkpoint covers.
+    Signing,
+}
+
+impl Bucket {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Compute, Self::Storage, Self::Signing];
+
+    /// The public word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Compute => "compute",
+            Self::Storage => "storage",
+            Self::Signing => "signing",
+        }
+    }
+
+    /// From the public word.
+    pub fn from_word(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|b| b.as_str() == text)
+    }
+
+    /// Unit of quantities.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Compute => "microseconds",
+            Self::Storage => "byte-microseconds",
+            Self::Signing => "receipts",
+        }
+    }
+
+    /// Unit of prices.
+    pub fn priced_per(self) -> &'static str {
+        match self {
+            Self::Compute => "hour",
+            Self::Storage => "GB-month (10^9 bytes for 730 hours)",
+            Self::Signing => "million receipts",
+        }
+    }
+
+    /// So many of the unit of quantities make one of the unit of prices.
+    pub fn divisor(self) -> i128 {
+        match self {
+            Self::Compute => i128::from(HOUR_US),
+            Self::Storage => 1_000_000_000 * 730 * i128::from(HOUR_US),
+            Self::Signing => 1_000_000,
+        }
+    }
+
+    /// How much of it was used.
+    pub fn quantity(self, u: &Usage) -> i128 {
+        match self {
+            Self::Compute => i128::from(u.step_us),
+            Self::Storage => u.storage_byte_us,
+            Self::Signing => i128::from(u.receipts_signed),
+        }
+    }
+}
+
+/// A rate card.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateCard {
+    /// Each card has a higher one than the one before.
+    pub version: u64,
+    /// ISO 4217.
+    pub currency: String,
+    /// Amounts are integers of 10^-decimals of the currency.
+    pub decimals: u8,
+    /// From when on it holds, RFC 3339.
+    pub effective_from: String,
+    /// Price of an hour of step time.
+    pub compute_hour: u64,
+    /// Price of 10^9 bytes kept for 730 hours.
+    pub storage_gb_month: u64,
+    /// Price of a million receipts that a checkpoint covers.
+    pub signing_million: u64,
+}
+
+impl RateCard {
+    /// Reads and checks a file.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text.len() > MAX_CARD {
+            return Err(format!("a rate card has at most {MAX_CARD} bytes"));
+        }
+        if text.lines().next() != Some(TYPE_LINE) {
+            return Err(format!("line 1: expected {TYPE_LINE}"));
+        }
+        let card: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        let currency = card.currency.len() == 3 && card.currency.bytes().all(|c| c.is_ascii_uppercase());
+        let fits = |p: u64| p <= MAX_PRICE;
+        if card.version == 0 || !currency || card.decimals > 9 {
+            return Err("expected a version of 1 or more, a currency such as EUR, and 0 to 9 decimals".into());
+        }
+        if !(fits(card.compute_hour) && fits(card.storage_gb_month) && fits(card.signing_million)) {
+            return Err(format!("no price is higher than {MAX_PRICE}"));
+        }
+        match from_rfc3339(&card.effective_from) {
+            Some(us) if us.is_multiple_of(SLOT_US) => Ok(card),
+            _ => {
+                Err("effective_from: expected a whole quarter of an hour, for instance 2026-10-01T00:00:00Z"
+                    .into())
+            }
+        }
+    }
+
+    /// Reads a card that the billing key signed. The signature is checked before anything is read.
+    pub fn verify(text: &str, signature: &str, billing_key: &str) -> Result<Self, String> {
+        if text.len() > MAX_CARD {
+            return Err(format!("a rate card has at most {MAX_CARD} bytes"));
+        }
+        verify_minisign(billing_key, text.as_bytes(), signature)
+            .map_err(|_| "the card is not signed by the billing key".to_owned())?;
+        Self::parse(text)
+    }
+
+    /// From when on it holds, microseconds since the Unix epoch.
+    pub fn effective_us(&self) -> u64 {
+        from_rfc3339(&self.effective_from).unwrap_or(u64::MAX)
+    }
+
+    /// The price of a bucket.
+    pub fn price(&self, b: Bucket) -> u64 {
+        match b {
+            Bucket::Compute => self.compute_hour,
+            Bucket::Storage => self.storage_gb_month,
+            Bucket::Signing => self.signing_million,
+        }
+    }
+
+    /// The unit of amounts, in words.
+    pub fn unit(&self) -> String {
+        format!("10^-{} {}", self.decimals, self.currency)
+    }
+}
+
+/// The card that holds at a moment.
+pub fn card_at(cards: &[RateCard], us: u64) -> Option<&RateCard> {
+    cards.iter().filter(|c| c.effective_us() <= us).max_by_key(|c| c.version)
+}
+
+/// What stands in an answer, before it is rounded.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// What is paid for.
+    pub bucket: Bucket,
+    /// Whose.
+    pub group: Group,
+    /// Version of the card; `None` where none was in effect.
+    pub card: Option<u64>,
+    /// It was compared with an invoice, and they agree.
+    pub reconciled: bool,
+}
+
+/// Quantity and quantity x price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Exact {
+    /// In the unit of the bucket.
+    pub quantity: i128,
+    /// Times the price.
+    pub product: i128,
+}
+
+impl Exact {
+    fn add(&mut self, quantity: i128, price: u64) {
+        self.quantity += quantity;
+        self.product = self.product.saturating_add(quantity.saturating_mul(i128::from(price)));
+    }
+}
+
+/// Exact cost of a range, by row and by step.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ledger {
+    rows: BTreeMap<Key, Exact>,
+    steps: BTreeMap<(Bucket, usize), i128>,
+}
+
+/// `n / d`, half to even. `d` is positive.
+fn round(n: i128, d: i128) -> i128 {
+    let (q, r) = (n.div_euclid(d), n.rem_euclid(d));
+    match (r * 2).cmp(&d) {
+        std::cmp::Ordering::Less => q,
+        std::cmp::Ordering::Greater => q + 1,
+        std::cmp::Ordering::Equal => q + q.rem_euclid(2),
+    }
+}
+
+/// Rounds each `n / d` down or up so that they add up to their sum, rounded: those with the largest remainders go up,
+/// earlier ones first among equals.
+pub fn apportion(products: &[i128], d: i128) -> Vec<i128> {
+    let total = round(products.iter().sum(), d);
+    let mut out: Vec<i128> = products.iter().map(|n| n.div_euclid(d)).collect();
+    let mut left = total - out.iter().sum::<i128>();
+    let mut order: Vec<usize> = (0..products.len()).collect();
+    order.sort_by_key(|i| std::cmp::Reverse(products[*i].rem_euclid(d)));
+    for i in order {
+        if left <= 0 {
+            break;
+        }
+        out[i] += 1;
+        left -= 1;
+    }
+    out
+}
+
+impl Ledger {
+    /// Adds the usage of a group in a segment that one card covers. `step`: number of the step that it lies in.
+    pub fn add(&mut self, group: &Group, card: Option<&RateCard>, reconciled: bool, step: usize, u: &Usage) {
+        for bucket in Bucket::ALL {
+            let quantity = bucket.quantity(u);
+            if quantity == 0 {
+                continue;
+            }
+            let key = Key { bucket, group: group.clone(), card: card.map(|c| c.version), reconciled };
+            let price = card.map_or(0, |c| c.price(bucket));
+            self.rows.entry(key).or_default().add(quantity, price);
+            let at = self.steps.entry((bucket, step)).or_default();
+            *at = at.saturating_add(quantity.saturating_mul(i128::from(price)));
+        }
+    }
+
+    /// The amounts of a bucket, all together.
+    pub fn total(&self, bucket: Bucket) -> i128 {
+        let of = self.rows.iter().filter(|(k, _)| k.bucket == bucket);
+        round(of.map(|(_, e)| e.product).sum(), bucket.divisor())
+    }
+
+    /// All of it.
+    pub fn amounts(&self) -> Amounts {
+        let [compute, storage, signing] = Bucket::ALL.map(|b| clamp(self.total(b)));
+        Amounts { compute, storage, signing, total: compute + storage + signing }
+    }
+
+    /// Rows with their amounts, which add up to those of [`Ledger::amounts`].
+    pub fn rows(&self) -> Vec<CostRow> {
+        let mut out = Vec::with_capacity(self.rows.len());
+        for bucket in Bucket::ALL {
+            let of: Vec<_> = self.rows.iter().filter(|(k, _)| k.bucket == bucket).collect();
+            let products: Vec<i128> = of.iter().map(|(_, e)| e.product).collect();
+            for ((k, e), amount) in of.into_iter().zip(apportion(&products, bucket.divisor())) {
+                out.push(CostRow {
+                    bucket,
+                    group: k.group.clone(),
+                    quantity: e.quantity,
+                    unit: bucket.unit().to_owned(),
+                    rate_card: k.card,
+                    reconciled: k.reconciled,
+                    amount: clamp(amount),
+                });
+            }
+        }
+        out
+    }
+
+    /// Amounts by step, which add up to those of [`Ledger::amounts`].
+    pub fn steps(&self, periods: &[Period]) -> Vec<CostStep> {
+        let mut out: Vec<CostStep> = periods
+            .iter()
+            .map(|p| CostStep { from_us: p.from_us, to_us: p.to_us, amounts: Amounts::default() })
+            .collect();
+        for bucket in Bucket::ALL {
+            let of = |i: usize| self.steps.get(&(bucket, i)).copied().unwrap_or(0);
+            let products: Vec<i128> = (0..periods.len()).map(of).collect();
+            for (step, amount) in out.iter_mut().zip(apportion(&products, bucket.divisor())) {
+                let amount = clamp(amount);
+                match bucket {
+                    Bucket::Compute => step.amounts.compute = amount,
+                    Bucket::Storage => step.amounts.storage = amount,
+                    Bucket::Signing => step.amounts.signing = amount,
+                }
+                step.amounts.total += amount;
+            }
+        }
+        out
+    }
+}
+
+fn clamp(n: i128) -> i64 {
+    i64::try_from(n).unwrap_or(if n < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// Amounts, in the unit of the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Amounts {
+    /// Step time.
+    pub compute: i64,
+    /// Storage.
+    pub storage: i64,
+    /// Signing.
+    pub signing: i64,
+    /// All three.
+    pub total: i64,
+}
+
+/// A row of [`CostAnswer`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CostRow {
+    /// What is paid for.
+    pub bucket: Bucket,
+    /// Whose.
+    #[serde(flatten)]
+    pub group: Group,
+    /// How much, as a decimal text.
+    #[serde(with = "crate::meter::decimal")]
+    pub quantity: i128,
+    /// In which unit.
+    pub unit: String,
+    /// Version of the rate card; none where none was in effect.
+    pub rate_card: Option<u64>,
+    /// It was compared with an invoice, and they agree.
+    pub reconciled: bool,
+    /// In the unit of the answer.
+    pub amount: i64,
+}
+
+/// A step of [`CostAnswer`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CostStep {
+    /// Begin, microseconds since the Unix epoch.
+    pub from_us: u64,
+    /// End.
+    pub to_us: u64,
+    /// Amounts; all steps add up to the total.
+    #[serde(flatten)]
+    pub amounts: Amounts,
+}
+
+/// `GET /v1/tenants/{tenant}/cost`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CostAnswer {
+    /// The tenant.
+    pub tenant_uid: TenantUid,
+    /// Its display id.
+    pub tenant_id: Ident,
+    /// Of which period.
+    pub range: RangeShown,
+    /// The agent's time: what lies after it is not over yet.
+    pub as_of_us: u64,
+    /// ISO 4217; empty while no rate card is loaded.
+    pub currency: String,
+    /// Amounts are integers of 10^-decimals of it.
+    pub decimals: u8,
+    /// The same in words.
+    pub unit: String,
+    /// The rate cards that were in effect.
+    pub rate_cards: Vec<RateCard>,
+    /// Some of the period has no rate card: its rows have no amount.
+    pub unpriced: bool,
+    /// All of it was compared with invoices, and they agree.
+    pub reconciled: bool,
+    /// All of it.
+    pub totals: Amounts,
+    /// By bucket, group and rate card.
+    pub rows: Vec<CostRow>,
+    /// By step, where steps were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<CostStep>,
+}
+
+/// A part of an amount that one rate card covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// Begin, microseconds since the Unix epoch.
+    pub from_us: u64,
+    /// End.
+    pub to_us: u64,
+    /// Version of the card; none where none was in effect.
+    pub rate_card: Option<u64>,
+    /// Its price.
+    pub price: u64,
+    /// How much was used, as a decimal text.
+    #[serde(with = "crate::meter::decimal")]
+    pub quantity: i128,
+    /// Quantity times price, as a decimal text.
+    #[serde(with = "crate::meter::decimal")]
+    pub product: i128,
+}
+
+/// An event that an amount rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedEvent {
+    /// Its id: (origin, index, ordinal).
+    pub id: String,
+    /// Index of its receipt.
+    pub receipt: u64,
+    /// When it counts, microseconds since the Unix epoch.
+    pub at_us: u64,
+    /// When it was put on record; later for a correction.
+    pub recorded_us: u64,
+    /// Its labels.
+    #[serde(flatten)]
+    pub labels: crate::meter::Labels,
+    /// How much it says.
+    pub quantity: i64,
+    /// What it adds to the quantity of the amount, as a decimal text: for storage its bytes times the time left.
+    #[serde(with = "crate::meter::decimal")]
+    pub adds: i128,
+}
+
+/// `GET /v1/tenants/{tenant}/cost/explain`: where an amount comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explained {
+    /// What is paid for.
+    pub bucket: Bucket,
+    /// Whose.
+    #[serde(flatten)]
+    pub group: Group,
+    /// Of which period.
+    pub range: RangeShown,
+    /// Unit of quantities.
+    pub unit: String,
+    /// What prices are for.
+    pub priced_per: String,
+    /// So many of the unit make one of those, as a decimal text.
+    #[serde(with = "crate::meter::decimal")]
+    pub divisor: i128,
+    /// By rate card. The amount is the sum of their products, divided, rounded half to even.
+    pub parts: Vec<Part>,
+    /// The amount.
+    pub amount: i64,
+    /// Unit of amounts.
+    pub amount_unit: String,
+    /// Storage only: what was kept already when the period began, over all of it; as a decimal text.
+    #[serde(with = "crate::meter::decimal")]
+    pub kept_before: i128,
+    /// Events, by index. All pages add up, with `kept_before`, to the quantities of the parts.
+    pub events: Vec<ExplainedEvent>,
+    /// Ask on with `after` of this; none at the end.
+    pub next: Option<u64>,
+}
+
+impl Explained {
+    /// The amount of parts.
+    pub fn amount_of(bucket: Bucket, parts: &[Part]) -> i64 {
+        clamp(round(parts.iter().map(|p| p.product).sum(), bucket.divisor()))
+    }
+}
+
+/// `GET /v1/rates`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rates {
+    /// Public key of whoever signs rate cards; none while nobody is trusted.
+    pub billing_key: Option<String>,
+    /// Cards, oldest first.
+    pub cards: Vec<RateCard>,
+}
+
+/// A month whose cost was compared with an invoice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reconciled {
+    /// Amounts that were confirmed.
+    pub amounts: Amounts,
+    /// SHA-256 of the invoice, hex.
+    pub invoice_sha256: String,
+    /// Index of the receipt that put it into effect.
+    pub index: u64,
+}
+
+/// An amount in its currency, for people: `12.345678 EUR`.
+pub fn money(amount: i64, decimals: u8, currency: &str) -> String {
+    let scale = 10u64.pow(u32::from(decimals.min(9)));
+    let (sign, n) = (if amount < 0 { "-" } else { "" }, amount.unsigned_abs());
+    if decimals == 0 {
+        return format!("{sign}{n} {currency}");
+    }
+    let width = usize::from(decimals.min(9));
+    format!("{sign}{}.{:0width$} {currency}", n / scale, n % scale)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn card(text: &str) -> Result<RateCard, String> {
+        RateCard::parse(text)
+    }
+    pub(crate) const CARD: &str = "# conductor/rate-card/v1\nversion = 1\ncurrency = \"EUR\"\ndecimals = 6\neffective_from = \"2026-10-01T00:00:00Z\"\ncompute_hour = 120000\nstorage_gb_month = 20000\nsigning_million = 500000\n";
+
+    /// SPEC 2.3 and Bad input: a card is read strictly, and what is wrong is named.
+    #[test]
+    fn cards_are_strict() {
+        assert_eq!(card(CARD).unwrap().unit(), "10^-6 EUR");
+        let errors: Vec<String> = [
+            ("# conductor/rate-card/v1\n", ""),
+            ("compute_hour", "compute_hours"),
+            ("EUR", "eur"),
+            ("decimals = 6", "decimals = 10"),
+            ("00:00:00Z", "00:07:00Z"),
+            ("120000", "-1"),
+            ("120000", "1.5"),
+            ("120000", "99999999999999999"),
+            ("version = 1", "version = 0"),
+        ]
+        .into_iter()
+        .map(|(a, b)| card(&CARD.replacen(a, b, 1)).unwrap_err())
+        .collect();
+        insta::assert_snapshot!(errors.join("\n--\n"));
+    }
+
+    /// SPEC 2.3: the card with the highest version among those in effect holds.
+    #[test]
+    fn cards_by_date() {
+        let of =
+            |v: u64, from: &str| RateCard { version: v, effective_from: from.into(), ..card(CARD).unwrap() };
+        let cards =
+            [of(1, "2026-01-01T00:00:00Z"), of(2, "2026-03-01T00:00:00Z"), of(3, "2026-02-01T00:00:00Z")];
+        let at = |t: &str| card_at(&cards, from_rfc3339(t).unwrap()).map(|c| c.version);
+        assert_eq!(at("2025-12-31T23:59:59Z"), None);
+        assert_eq!(at("2026-01-31T23:59:59Z"), Some(1));
+        assert_eq!(at("2026-02-01T00:00:00Z"), Some(3));
+        assert_eq!(at("2026-04-01T00:00:00Z"), Some(3));
+    }
+
+    #[test]
+    fn money_is_exact() {
+        assert_eq!(money(-1_234_567, 6, "EUR"), "-1.234567 EUR");
+        assert_eq!(money(7, 0, "JPY"), "7 JPY");
+    }
+
+    proptest! {
+        /// Invariant 5: rounded parts add up to the rounded sum, and none is off by a whole unit.
+        #[test]
+        fn parts_add_up(products in proptest::collection::vec(-10_000i128..100_000, 0..40), d in 1i128..5_000) {
+            let parts = apportion(&products, d);
+            prop_assert_eq!(parts.iter().sum::<i128>(), round(products.iter().sum(), d));
+            for (p, n) in parts.iter().zip(&products) {
+                prop_assert!((p * d - n).abs() < d, "{p} {n} {d}");
+            }
+        }
+    }
+}

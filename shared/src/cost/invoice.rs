@@ -1,0 +1,134 @@
+//! Invoices, compared with what was metered.
+
+use super::{Bucket, CostRow};
+use crate::ids::Ident;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A line of an invoice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvoiceLine {
+    /// Line of the file, counted from 1.
+    pub line: usize,
+    /// What is paid for.
+    pub bucket: Bucket,
+    /// Workflow type.
+    pub workflow_type: Ident,
+    /// Environment, a word.
+    pub env: String,
+    /// In the unit of the rate card.
+    pub amount: i64,
+}
+
+/// The first line of an invoice.
+pub const INVOICE_HEADER: &str = "bucket,workflow_type,env,amount";
+
+/// Reads an invoice: CSV with the columns of [`INVOICE_HEADER`], amounts as integers of the rate card's unit. None of the
+/// values may be quoted.
+pub fn read_invoice(text: &str) -> Result<Vec<InvoiceLine>, String> {
+    let mut lines = text.lines().enumerate().map(|(i, l)| (i + 1, l.trim_end_matches('\r')));
+    match lines.next() {
+        Some((_, l)) if l.trim_start_matches('\u{feff}') == INVOICE_HEADER => {}
+        _ => return Err(format!("line 1: expected {INVOICE_HEADER}")),
+    }
+    let mut out = Vec::new();
+    for (line, text) in lines.filter(|(_, l)| !l.is_empty()) {
+        let parts: Vec<&str> = text.split(',').collect();
+        let read = || {
+            let [bucket, workflow, env, amount] = parts.as_slice() else { return None };
+            Some(InvoiceLine {
+                line,
+                bucket: Bucket::from_word(bucket)?,
+                workflow_type: Ident::new(workflow).ok()?,
+                env: crate::fact::Env::from_word(env)?.as_str().to_owned(),
+                amount: amount.parse().ok()?,
+            })
+        };
+        let example = "for instance compute,etl,production,1250000";
+        out.push(read().ok_or_else(|| format!("line {line}: expected {INVOICE_HEADER}, {example}"))?);
+        if out.len() > 100_000 {
+            return Err("an invoice has at most 100000 lines".into());
+        }
+    }
+    Ok(out)
+}
+
+/// Invoiced and metered.
+type Both = (Option<i64>, Option<i64>);
+
+/// Where an invoice and the cost differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// What is paid for.
+    pub bucket: Bucket,
+    /// Workflow type.
+    pub workflow_type: Ident,
+    /// Environment, a word.
+    pub env: String,
+    /// On the invoice; none when it has no such line.
+    pub invoiced: Option<i64>,
+    /// As metered; none when there is no such row.
+    pub metered: Option<i64>,
+}
+
+/// Compares an invoice with rows by workflow type and environment. Empty when they agree to the unit.
+pub fn compare(invoice: &[InvoiceLine], rows: &[CostRow]) -> Vec<Difference> {
+    let mut all: BTreeMap<(Bucket, Ident, String), Both> = BTreeMap::new();
+    for l in invoice {
+        let at = all.entry((l.bucket, l.workflow_type.clone(), l.env.clone())).or_default();
+        at.0 = Some(at.0.unwrap_or(0).saturating_add(l.amount));
+    }
+    for r in rows {
+        let (Some(w), Some(e)) = (&r.group.workflow_type, r.group.env) else { continue };
+        let at = all.entry((r.bucket, w.clone(), e.as_str().to_owned())).or_default();
+        at.1 = Some(at.1.unwrap_or(0).saturating_add(r.amount));
+    }
+    all.into_iter()
+        .filter(|(_, (i, m))| i.unwrap_or(0) != m.unwrap_or(0))
+        .map(|((bucket, workflow_type, env), (invoiced, metered))| Difference {
+            bucket,
+            workflow_type,
+            env,
+            invoiced,
+            metered,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::usage::Group;
+
+    /// SPEC 2.3: an invoice that agrees has no differences; each that does not is named.
+    #[test]
+    fn invoices_are_compared() {
+        let row = |amount| CostRow {
+            bucket: Bucket::Compute,
+            group: Group {
+                workflow_type: Ident::new("etl").ok(),
+                env: Some(crate::fact::Env::Production),
+                actor_type: None,
+            },
+            quantity: 1,
+            unit: "microseconds".into(),
+            rate_card: Some(1),
+            reconciled: false,
+            amount,
+        };
+        let read = |t: &str| read_invoice(&format!("{INVOICE_HEADER}\r\n{t}\n"));
+        let agree = read("compute,etl,production,7").unwrap();
+        assert_eq!(compare(&agree, &[row(3), row(4)]), []);
+        assert_eq!(compare(&agree, &[row(8)])[0].metered, Some(8));
+        assert_eq!(compare(&[], &[row(8)])[0].invoiced, None);
+        for bad in [
+            "compute,etl,production",
+            "cpu,etl,production,7",
+            "compute,etl,prod,7",
+            "compute,etl,production,1.5",
+        ] {
+            assert!(read(bad).unwrap_err().starts_with("line 2"), "{bad}");
+        }
+        assert!(read_invoice("a,b\n").is_err());
+    }
+}

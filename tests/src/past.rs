@@ -1,0 +1,174 @@
+//! Receipts of work at times of one's choice, written into a tenant's partition of a node that is stopped: by the
+//! writer's own code, without its queues. What tests of months and benches of millions of events begin with.
+
+use conductor_agent::keys::{Key, KeyStore};
+use conductor_agent::ledger::Appended;
+use conductor_agent::random::{OsRandom, Random};
+use conductor_agent::store::{FamilyId, SpaceLimits, Store};
+use conductor_agent::writer::live::{Live, Stage};
+use conductor_shared::clock::Now;
+use conductor_shared::codec::Listed;
+use conductor_shared::command::Operation;
+use conductor_shared::fact::{
+    ApprovalDecided, ChangeClass, Effective, Fact, Outcome, Proposed, RunDecided, StepFinished, Verdict,
+};
+use conductor_shared::ids::{CommandId, Ident, NodeId, PersonId, RunId, TenantUid};
+use conductor_shared::meter::{Adjustment, Labels};
+use conductor_shared::record::PolicyVersion;
+use conductor_shared::shown::Text;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A partition that is written to.
+pub struct Past {
+    /// Its database.
+    pub store: Store,
+    /// It.
+    pub live: Live,
+    keys: PathBuf,
+    node: NodeId,
+    stage: Option<Stage>,
+    random: Arc<dyn Random>,
+    unit: (u64, Key),
+    now_us: u64,
+}
+
+impl Past {
+    /// Opens a partition of a stopped node.
+    pub fn open(data: &Path, keys: &Path, node: NodeId, tenant: TenantUid) -> Self {
+        let store = Store::open(&data.join("db"), SpaceLimits::default()).expect("a database");
+        let random: Arc<dyn Random> = Arc::new(OsRandom::default());
+        let mut live = load(&store, keys, node, tenant);
+        let unit = live.new_unit(&*random).expect("a key");
+        Self { store, live, keys: keys.to_owned(), node, stage: None, random, unit, now_us: 0 }
+    }
+
+    /// Goes on with another partition of the node.
+    pub fn turn_to(&mut self, tenant: TenantUid) {
+        self.commit();
+        self.live = load(&self.store, &self.keys, self.node, tenant);
+        self.unit = self.live.new_unit(&*self.random).expect("a key");
+    }
+
+    /// Forgets what is in memory and reads it back, as after a kill; what was staged and not committed is lost.
+    pub fn crash(&mut self) {
+        self.stage = None;
+        let tenant = self.live.p.id.tenant;
+        self.turn_to(tenant);
+    }
+
+    fn stage(&mut self, at_us: u64) -> &mut Stage {
+        self.now_us = at_us;
+        let (random, now) = (Arc::clone(&self.random), Now { wall_us: at_us, mono_us: at_us });
+        let st = self.stage.get_or_insert_with(|| Stage::new(0, now, random, PolicyVersion::built_in()));
+        st.now = now;
+        st
+    }
+
+    /// Puts a fact on record.
+    pub fn append(&mut self, at_us: u64, fact: &Fact) -> Appended {
+        self.stage(at_us);
+        let st = self.stage.as_mut().expect("a stage");
+        self.live.append(st, fact, (self.unit.0, &self.unit.1))
+    }
+
+    /// A run is admitted.
+    pub fn run(&mut self, at_us: u64, l: &Labels) -> Appended {
+        let fact = RunDecided {
+            principal: "token:00000000000000000000000000000000".into(),
+            run: RunId([1; 16]),
+            workflow: l.workflow_type.clone(),
+            env: l.env,
+            actor: l.actor_type,
+            action: Ident::new("run").expect("a name"),
+            subject: Text::default(),
+            verdict: Verdict::Allow,
+            reasons: Listed(vec![]),
+            rule: String::new(),
+            bucket: 1,
+            ramp: 10_000,
+            lease_us: 60_000_000,
+        };
+        self.append(at_us, &fact.into())
+    }
+
+    /// A step ends.
+    pub fn step(&mut self, at_us: u64, l: &Labels, claimed_us: u64) -> Appended {
+        let fact = StepFinished {
+            principal: "token:00000000000000000000000000000000".into(),
+            run: RunId([1; 16]),
+            step: 1,
+            workflow: l.workflow_type.clone(),
+            env: l.env,
+            actor: l.actor_type,
+            outcome: Outcome::Succeeded,
+            claimed_us,
+            observed_us: claimed_us,
+            bytes_in: 1,
+            bytes_out: 2,
+        };
+        self.append(at_us, &fact.into())
+    }
+
+    /// Somebody approves.
+    pub fn approval(&mut self, at_us: u64, l: &Labels) -> Appended {
+        let fact = ApprovalDecided {
+            principal: "token:00000000000000000000000000000000".into(),
+            approver: Text::new("eva"),
+            run: RunId([1; 16]),
+            workflow: l.workflow_type.clone(),
+            env: l.env,
+            actor: l.actor_type,
+            name: Text::new("go"),
+            approved: true,
+        };
+        self.append(at_us, &fact.into())
+    }
+
+    /// Corrections take effect, as by a command of an operator.
+    pub fn correct(&mut self, at_us: u64, list: &[Adjustment]) {
+        let mut id = [0; 16];
+        getrandom::fill(&mut id).expect("randomness");
+        let (command_id, op) = (CommandId(id), Operation::UsageCorrect { adjustments: list.to_vec() });
+        self.stage(at_us);
+        let st = self.stage.as_mut().expect("a stage");
+        let proposed = Proposed {
+            change: Listed(op.to_list()),
+            before: Listed(vec![]),
+            after: Listed(vec![]),
+            class: ChangeClass::Loosen,
+            person: PersonId([0; 16]),
+            why: Text::new("late"),
+            command_id,
+            expires_at_us: at_us,
+            text: vec![],
+            signature: String::new(),
+        };
+        let p = self.live.control_fact(st, proposed).expect("written");
+        let effective =
+            Effective { command_id, proposal: p.index, checkpoint_size: 0, checkpoint_root: [0; 32] };
+        self.live.control_fact(st, effective).expect("written");
+        self.live.correct(&self.store, st, list).expect("corrected");
+    }
+
+    /// Writes what was staged.
+    pub fn commit(&mut self) {
+        if let Some(mut st) = self.stage.take() {
+            self.live.stage_counters(&mut st);
+            self.live.dirty = false;
+            self.store.write(st.batch).expect("written");
+        }
+    }
+
+    /// Makes all of it durable and lets go of the database.
+    pub fn close(mut self) {
+        self.commit();
+        self.store.sync().expect("durable");
+    }
+}
+
+fn load(store: &Store, keys: &Path, node: NodeId, tenant: TenantUid) -> Live {
+    let keys = KeyStore::open(keys).expect("a key store");
+    let now = Now { wall_us: 0, mono_us: 0 };
+    Live::load(store, &keys, node, FamilyId { tenant, epoch: 1 }, None, now, 60_000_000).expect("a partition")
+}

@@ -1,0 +1,184 @@
+//! Whole months against an independent ground truth (SPEC 2.3): generated traffic with price changes, corrections,
+//! kills and the days on which clocks change, and the recorded workflow runs. `tests/ground-truth` computes from the raw
+//! trace, in another language, what the agent's answers must be to the unit.
+
+use super::usage::{card, load, trust};
+use conductor_shared::fact::{ActorType, Env};
+use conductor_shared::ids::{Ident, TenantUid};
+use conductor_shared::meter::{Adjustment, EventType, Labels, SLOT_US};
+use conductor_shared::range::{from_rfc3339, utc_month};
+use conductor_tests::Node;
+use conductor_tests::past::Past;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+/// Receipts of a busy day.
+const BUSY: u64 = 220;
+
+fn ground_truth(node: &Node, trace: &str, cards: &Value, answers: &[(&str, Value)]) {
+    let write = |name: &str, text: &str| {
+        let path = node.path(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let (trace, cards) = (write("trace.jsonl", trace), write("cards.json", &cards.to_string()));
+    let files: Vec<_> = answers.iter().map(|(name, a)| write(name, &a.to_string())).collect();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("ground-truth/ground_truth.py");
+    let report = node.path("ground-truth.json");
+    let mut run = Command::new("python3");
+    run.arg(script).arg("--report").arg(&report).args([trace, cards]).args(files);
+    let out = run.output().expect("python3");
+    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{said}");
+    println!("{said}");
+}
+
+/// xorshift64: the same again from the seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % sides
+    }
+}
+
+fn labels(d: &mut Dice) -> Labels {
+    let workflow = ["etl", "ml", "report", "mail"][usize::try_from(d.roll(4)).unwrap()];
+    Labels {
+        env: [Env::Production, Env::Staging][usize::try_from(d.roll(2)).unwrap()],
+        actor_type: [ActorType::Service, ActorType::Person][usize::try_from(d.roll(2)).unwrap()],
+        workflow_type: Ident::new(workflow).unwrap(),
+    }
+}
+
+fn raw(at_us: u64, fact: &str, l: &Labels, claimed_us: u64, stored: u64) -> String {
+    json!({"t": at_us, "fact": fact, "workflow": l.workflow_type, "env": l.env, "actor": l.actor_type, "claimed_us": claimed_us, "stored": stored})
+        .to_string()
+}
+
+/// One correction of a slot that is over, in the trace and in the log.
+fn correct(past: &mut Past, d: &mut Dice, at: u64, since: u64, trace: &mut String) {
+    let slot = since / SLOT_US + d.roll((at - since) / SLOT_US);
+    let (event, count, quantity) = match d.roll(3) {
+        0 => (EventType::StepExecuted, -1, -500_000),
+        1 => (EventType::StorageBytesWritten, 1, 70_000),
+        _ => (EventType::RunStarted, 2, 2),
+    };
+    let a = Adjustment { at_us: slot * SLOT_US, labels: labels(d), event, count, quantity };
+    past.correct(at, std::slice::from_ref(&a));
+    let l = &a.labels;
+    let line = json!({"t": a.at_us, "correct": event.as_str(), "count": count, "quantity": quantity, "workflow": l.workflow_type, "env": l.env, "actor": l.actor_type});
+    let _ = writeln!(trace, "{line}");
+}
+
+/// A month of traffic: busy days, quiet ones, some without anything. What was staged and lost in a crash is not in the
+/// trace.
+fn month(past: &mut Past, d: &mut Dice, from: u64, to: u64, trace: &mut String) {
+    let day = 24 * 4 * SLOT_US;
+    let mut begin = from;
+    while begin < to {
+        let receipts = match d.roll(5) {
+            0 => 0,
+            1 => 3,
+            _ => BUSY,
+        };
+        let mut at = begin;
+        let mut staged = String::new();
+        for _ in 0..receipts {
+            at += d.roll(2 * (day / (receipts + 1)));
+            if at >= (begin + day).min(to) {
+                break;
+            }
+            let l = labels(d);
+            match d.roll(8) {
+                0 => {
+                    let a = past.run(at, &l);
+                    let _ = writeln!(staged, "{}", raw(a.time_us, "run_allowed", &l, 0, a.stored));
+                }
+                1 => {
+                    let a = past.approval(at, &l);
+                    let _ = writeln!(staged, "{}", raw(a.time_us, "approval", &l, 0, a.stored));
+                }
+                2 if at > from + 8 * SLOT_US && d.roll(4) == 0 => correct(past, d, at, from, &mut staged),
+                _ => {
+                    let us = d.roll(90_000_000);
+                    let a = past.step(at, &l, us);
+                    let _ = writeln!(staged, "{}", raw(a.time_us, "step_finished", &l, us, a.stored));
+                }
+            }
+            match d.roll(40) {
+                0 => {
+                    past.crash();
+                    staged.clear();
+                }
+                1..6 => {
+                    past.commit();
+                    *trace += &std::mem::take(&mut staged);
+                }
+                _ => {}
+            }
+        }
+        past.commit();
+        *trace += &staged;
+        begin += day;
+    }
+}
+
+/// SPEC 2.3, invariant 5: two months with a price change in each, corrections, kills and a change of clocks; usage by day
+/// of two zones, and cost, equal the ground truth to the unit.
+#[test]
+fn generated_months_agree_with_the_ground_truth() {
+    let seed = std::env::var("CONDUCTOR_SEED").ok().and_then(|s| s.parse().ok());
+    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) * 7_919 + 1);
+    println!("CONDUCTOR_SEED={seed}");
+    let mut d = Dice(seed);
+    let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
+    let a = node.tenant("acme");
+    // Receipt times never go back: the months lie in the next year.
+    let now = node.operator().get("/v1/node").json()["now_us"].as_u64().unwrap();
+    let year: u64 = utc_month(now).unwrap().0[..4].parse().unwrap();
+    let y = year + 1;
+    trust(&mut node);
+    let cards = [
+        card(1, "2026-01-01T00:00:00Z", 120_000_001),
+        card(2, &format!("{y}-03-17T10:15:00Z"), 99_999_999),
+        card(3, &format!("{y}-10-25T00:00:00Z"), 7),
+    ];
+    for text in &cards {
+        node.command(TenantUid::NODE, load(&node, text, "billing"));
+    }
+    node.stop_agent();
+    let mut past = Past::open(&node.path("data"), &node.path("keys"), node.id, a.uid);
+    let mut trace = String::new();
+    for m in ["03", "10"] {
+        let (_, p) = utc_month(from_rfc3339(&format!("{y}-{m}-15T00:00:00Z")).unwrap()).unwrap();
+        month(&mut past, &mut d, p.from_us, p.to_us, &mut trace);
+    }
+    past.close();
+    node.start_agent();
+    node.all_signed(a.uid);
+    let get = |path: String| -> Value {
+        let r = node.operator().get(&format!("/v1/tenants/{}/{path}", a.uid));
+        assert_eq!(r.status, 200, "{path}: {}", String::from_utf8_lossy(&r.body));
+        r.json()
+    };
+    let answers = [
+        ("march", get(format!("usage?range={y}-03&step=1d"))),
+        ("march-berlin", get(format!("usage?range={y}-03&step=1d&tz=Europe/Berlin"))),
+        ("october-berlin", get(format!("usage?range={y}-10&step=1d&tz=Europe/Berlin"))),
+        ("between", get(format!("usage?range={y}-03-20T07:45:00Z/{y}-10-11T00:15:00Z"))),
+        ("an-hour", get(format!("usage?range={y}-03-21T07:15:00Z/PT1H"))),
+        ("cost-march", get(format!("cost?range={y}-03&step=1d"))),
+        ("cost-october", get(format!("cost?range={y}-10&step=1h"))),
+        ("cost-all", get(format!("cost?range={y}-03-03T00:15:00Z/{y}-10-31"))),
+    ];
+    let cards = node.operator().get("/v1/rates").json()["cards"].clone();
+    ground_truth(&node, &trace, &cards, &answers);
+    // The same as a recount of the receipts says.
+    assert_eq!(get("usage/recount".into())["differences"], json!([]));
+}

@@ -1,0 +1,182 @@
+//! Usage and cost of the selected tenant: which period, what the chart shows, what was told of it. Pure.
+
+use super::keys::Act;
+use super::model::{Model, Screen};
+use super::msg::Effect;
+use super::tenants::RowKey;
+use conductor_shared::cost::{CostAnswer, CostRow};
+use conductor_shared::usage::{Usage, UsageAnswer, UsageRow};
+
+/// How often a period is asked for while it is shown, microseconds.
+pub(crate) const EVERY_US: u64 = 10_000_000;
+
+/// A period that can be chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// In words.
+    pub(crate) name: &'static str,
+    /// As the agent takes it.
+    pub(crate) range: &'static str,
+    /// Steps of the chart.
+    pub(crate) step: &'static str,
+}
+
+/// The periods, in the order in which one key goes through them.
+pub(crate) const RANGES: [Choice; 5] = [
+    Choice { name: "30 days", range: "30d", step: "1d" },
+    Choice { name: "this month", range: "month", step: "1d" },
+    Choice { name: "24 hours", range: "24h", step: "1h" },
+    Choice { name: "7 days", range: "7d", step: "1h" },
+    Choice { name: "90 days", range: "90d", step: "1d" },
+];
+
+/// What the chart of usage shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Metric {
+    /// Receipts.
+    Receipts,
+    /// Runs.
+    Runs,
+    /// Steps.
+    Steps,
+    /// Step time.
+    StepTime,
+    /// Bytes kept at the end of each step.
+    Stored,
+}
+
+impl Metric {
+    /// In the order in which one key goes through them.
+    pub(crate) const ALL: [Self; 5] = [Self::Receipts, Self::Runs, Self::Steps, Self::StepTime, Self::Stored];
+
+    /// In words.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Receipts => "receipts",
+            Self::Runs => "runs",
+            Self::Steps => "steps",
+            Self::StepTime => "step time, seconds",
+            Self::Stored => "bytes stored",
+        }
+    }
+
+    /// Of a usage. A correction may make a step negative: it has no bar.
+    pub(crate) fn of(self, u: &Usage) -> u64 {
+        let n = match self {
+            Self::Receipts => u.receipts_emitted,
+            Self::Runs => u.runs_started,
+            Self::Steps => u.steps_executed,
+            Self::StepTime => u.step_us / 1_000_000,
+            Self::Stored => u.storage_bytes,
+        };
+        u64::try_from(n).unwrap_or(0)
+    }
+}
+
+/// Usage of a period, and of the same length before it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct UsageShown {
+    /// The period.
+    pub(crate) now: UsageAnswer,
+    /// Before.
+    pub(crate) before: UsageAnswer,
+}
+
+/// Cost of a period, of the same length before it, and of this month.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CostShown {
+    /// The period.
+    pub(crate) now: CostAnswer,
+    /// Before.
+    pub(crate) before: CostAnswer,
+    /// This calendar month so far.
+    pub(crate) month: CostAnswer,
+    /// Its end, microseconds since the Unix epoch.
+    pub(crate) month_end_us: u64,
+}
+
+impl CostShown {
+    /// What the month comes to if it goes on as it did so far.
+    pub(crate) fn projection(&self) -> Option<i64> {
+        let begin = self.month.range.from_us;
+        let (gone, whole) = (self.month.as_of_us.checked_sub(begin)?, self.month_end_us.checked_sub(begin)?);
+        let total = i128::from(self.month.totals.total) * i128::from(whole);
+        // A tenth of a day says nothing about a month.
+        (gone >= 8_640_000_000).then(|| i64::try_from(total / i128::from(gone)).unwrap_or(i64::MAX))
+    }
+}
+
+/// What is known of the metering of one tenant.
+#[derive(Debug, Default)]
+pub(crate) struct Metered {
+    /// Which of [`RANGES`].
+    pub(crate) range: usize,
+    /// Which of [`Metric::ALL`].
+    pub(crate) metric: usize,
+    /// Of whom, which range, and when it came, microseconds of the monotonic clock.
+    pub(crate) usage: Option<(RowKey, usize, u64, Box<UsageShown>)>,
+    /// Likewise.
+    pub(crate) cost: Option<(RowKey, usize, u64, Box<CostShown>)>,
+}
+
+impl Metered {
+    /// The period that is chosen.
+    pub(crate) fn choice(&self) -> Choice {
+        RANGES[self.range % RANGES.len()]
+    }
+
+    /// What the chart shows.
+    pub(crate) fn chart(&self) -> Metric {
+        Metric::ALL[self.metric % Metric::ALL.len()]
+    }
+}
+
+/// Usage of the tenant and period that are shown, with its age in microseconds, when it has come.
+pub(crate) fn usage(m: &Model) -> Option<(&UsageShown, u64)> {
+    let key = m.subject()?;
+    let (_, _, at, shown) = m.metered.usage.as_ref().filter(|u| (u.0, u.1) == (key, m.metered.range))?;
+    Some((shown, m.now.mono_us.saturating_sub(*at)))
+}
+
+/// Cost, likewise.
+pub(crate) fn cost(m: &Model) -> Option<(&CostShown, u64)> {
+    let key = m.subject()?;
+    let (_, _, at, shown) = m.metered.cost.as_ref().filter(|u| (u.0, u.1) == (key, m.metered.range))?;
+    Some((shown, m.now.mono_us.saturating_sub(*at)))
+}
+
+/// Rows of the usage table that the filter leaves.
+pub(crate) fn usage_rows(m: &Model) -> Vec<&UsageRow> {
+    let rows = usage(m).map(|(u, _)| u.now.breakdown.as_slice()).unwrap_or_default();
+    rows.iter().filter(|r| m.boards.hit(Screen::Usage, &[&r.group.name()])).collect()
+}
+
+/// Rows of the cost table that the filter leaves.
+pub(crate) fn cost_rows(m: &Model) -> Vec<&CostRow> {
+    let rows = cost(m).map(|(c, _)| c.now.rows.as_slice()).unwrap_or_default();
+    rows.iter().filter(|r| m.boards.hit(Screen::Cost, &[&r.group.name(), r.bucket.as_str()])).collect()
+}
+
+/// A key of these screens.
+pub(crate) fn act(m: &mut Model, act: Act, out: &mut Vec<Effect>) {
+    match act {
+        Act::NextRange => m.metered.range = (m.metered.range + 1) % RANGES.len(),
+        Act::PreviousRange => m.metered.range = (m.metered.range + RANGES.len() - 1) % RANGES.len(),
+        Act::NextMetric => {
+            m.metered.metric = (m.metered.metric + 1) % Metric::ALL.len();
+            return;
+        }
+        Act::Export => {
+            let what = if m.screen() == Screen::Cost { "cost" } else { "usage" };
+            let row = m.subject().and_then(|k| m.tenants.get(k));
+            let Some((key, name)) = row.map(|r| (r.key, r.summary.name.to_string())) else {
+                return m.say("Select a tenant first.");
+            };
+            m.say(format!("Exporting the {what} of {name}."));
+            out.push(Effect::Export(key, what, m.metered.range, name));
+            return;
+        }
+        _ => return,
+    }
+    m.boards.top();
+}

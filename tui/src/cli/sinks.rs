@@ -1,0 +1,78 @@
+//! Where metered events go.
+
+use super::change::{Change, carry_out};
+use super::context::Context;
+use super::output::{CliError, Output, table};
+use super::usage_args::SinkCommand;
+use crate::client::resolve;
+use conductor_shared::command::Operation;
+use conductor_shared::shown::shown;
+use serde_json::json;
+
+/// Dead letters asked for at a time.
+const PAGE: u64 = 200;
+/// Dead letters shown at most.
+const MOST: usize = 10_000;
+
+/// `conductor sink`
+pub async fn sink(context: &Context, command: SinkCommand) -> Result<Output, CliError> {
+    let session = context.session().await?;
+    match command {
+        SinkCommand::List => {
+            let list = session.agent().sinks(&session.bearer().await?).await?;
+            let rows: Vec<Vec<String>> = list
+                .sinks
+                .iter()
+                .map(|s| {
+                    let lag = s.lag_us / 1_000_000;
+                    let trouble =
+                        if s.trouble.is_empty() { "delivers".into() } else { shown(&s.trouble, 200) };
+                    vec![
+                        s.name.to_string(),
+                        shown(&s.target, 80),
+                        s.delivered.to_string(),
+                        s.waiting_receipts.to_string(),
+                        format!("{lag} s"),
+                        s.dead_letters.to_string(),
+                        trouble,
+                    ]
+                })
+                .collect();
+            if rows.is_empty() {
+                let text = "no sink is configured ([[sink]] in the agent's configuration)";
+                return Ok(Output::ok(text, json!(list)));
+            }
+            let head = ["SINK", "TARGET", "DELIVERED", "WAITING", "LAG", "DEAD", "STATE"];
+            Ok(Output::ok(table(&head, &rows), json!(list)))
+        }
+        SinkCommand::Dead { tenant, sink } => {
+            let found = resolve::tenant(&session, &tenant).await?;
+            let (mut letters, mut after) = (vec![], None);
+            loop {
+                let bearer = session.bearer().await?;
+                let page = session.agent().dead_letters(&bearer, found.uid, &sink, after, PAGE).await?;
+                after = page.letters.last().map(|l| l.number);
+                let last = (page.letters.len() as u64) < PAGE;
+                letters.extend(page.letters);
+                if last || letters.len() >= MOST {
+                    break;
+                }
+            }
+            let mut text = String::new();
+            for l in &letters {
+                text += &format!("{}  {}\n", l.why.shown(200), shown(&l.event.to_string(), 600));
+            }
+            if letters.is_empty() {
+                text = format!("{sink} took all events of {}", found.name);
+            }
+            Ok(Output::ok(text, json!({ "tenant": found.name, "sink": sink, "letters": letters })))
+        }
+        SinkCommand::Replay { tenant, sink, change } => {
+            context.may_change()?;
+            let tenant = resolve::tenant(&session, &tenant).await?;
+            let operation = Operation::SinkReplay { sink };
+            let c = Change { confirm: tenant.name.clone(), tenant, operation, tightens: true };
+            carry_out(context, &session, c, &change).await
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Usage and cost of one tenant: figures beside those of the period before, a chart, and a table.
+
+use super::format::{count, date, gb_hours, hours, span};
+use super::parts::{Cell, cell, columns, flex, heading, number};
+use super::theme::Tone;
+use crate::app::layout;
+use crate::app::metered::{self, CostShown, UsageShown};
+use crate::app::model::Model;
+use conductor_shared::cost::money;
+use conductor_shared::usage::{RangeShown, Usage};
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::symbols::bar;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Paragraph, Sparkline};
+
+/// Bars for terminals without block characters: a column is a hash or nothing.
+const ASCII: bar::Set<'static> = bar::Set {
+    full: "#",
+    seven_eighths: "#",
+    three_quarters: "#",
+    five_eighths: "+",
+    half: "+",
+    three_eighths: "-",
+    one_quarter: "-",
+    one_eighth: ".",
+    empty: " ",
+};
+
+/// What stands above the chart: whose, which period, how old.
+fn head(m: &Model, what: &str, age: Option<u64>) -> Line<'static> {
+    let Some(key) = m.subject() else { return heading(m, what) };
+    let name = m.tenants.get(key).map_or_else(String::new, |r| r.summary.name.to_string());
+    let node = m.agent_of(key).map_or("", crate::app::model::Agent::name);
+    let age = match age {
+        Some(us) if us < 2 * metered::EVERY_US => String::new(),
+        Some(us) => format!(", {} old", span(us)),
+        None => ", on its way".to_owned(),
+    };
+    heading(m, &format!("{what} of {name} on {node}, {}{age}", m.metered.choice().name))
+}
+
+/// The change against the period before, in percent.
+fn change(now: i64, before: i64) -> String {
+    if before == 0 {
+        return if now == 0 { "=".into() } else { "new".into() };
+    }
+    let tenths = (i128::from(now) - i128::from(before)) * 1_000 / i128::from(before.abs());
+    let sign = if tenths < 0 { "-" } else { "+" };
+    format!("{sign}{}.{} %", (tenths / 10).abs(), (tenths % 10).abs())
+}
+
+fn figure(m: &Model, name: &str, value: String, change: &str) -> Vec<Span<'static>> {
+    vec![
+        Span::styled(format!("  {name} "), m.look.style(Tone::Dim)),
+        Span::raw(value),
+        Span::styled(format!(" {change}"), m.look.style(Tone::Dim)),
+    ]
+}
+
+fn chart(m: &Model, f: &mut Frame<'_>, area: Rect, (name, range): (&str, &RangeShown), values: &[u64]) {
+    let look = m.look;
+    let top = values.iter().max().copied().unwrap_or(0);
+    let line = Line::from(vec![
+        Span::styled(format!("  {name}, highest {}; ", count(top)), look.style(Tone::Dim)),
+        Span::styled(format!("{} to {}", date(range.from_us), date(range.to_us - 1)), look.style(Tone::Dim)),
+    ]);
+    f.render_widget(Paragraph::new(line), Rect { height: 1, ..area });
+    let room = usize::from(area.width.saturating_sub(4));
+    let bars =
+        Rect { x: area.x + 2, y: area.y + 1, width: area.width.saturating_sub(4), height: area.height - 1 };
+    if values.is_empty() || room == 0 {
+        return;
+    }
+    // Each step as wide as fits; where there are more steps than columns, the newest.
+    let wide = (room / values.len()).max(1);
+    let newest = &values[values.len().saturating_sub(room / wide)..];
+    let data: Vec<u64> = newest.iter().flat_map(|v| std::iter::repeat_n(*v, wide)).collect();
+    let set = if look.ascii { ASCII } else { bar::NINE_LEVELS };
+    let spark = Sparkline::default().data(data).max(top.max(1)).bar_set(set).style(look.style(Tone::Accent));
+    f.render_widget(spark, bars);
+}
+
+fn no_tenant(m: &Model, f: &mut Frame<'_>, area: Rect) {
+    let text = Line::styled("  No tenant is selected: press 2 and mark one.", m.look.style(Tone::Dim));
+    f.render_widget(Paragraph::new(vec![Line::raw(""), text]), area);
+}
+
+/// Lines above the chart, the chart, then the table from `list` on.
+fn frame(m: &Model, f: &mut Frame<'_>, area: Rect, top: Vec<Line<'static>>) -> (Rect, Rect) {
+    let list = layout::list(m);
+    let above = u16::try_from(top.len()).unwrap_or(0).min(area.height);
+    f.render_widget(Paragraph::new(top), Rect { height: above, ..area });
+    let table = list.y.saturating_sub(1);
+    let chart = Rect { y: area.y + above, height: table.saturating_sub(area.y + above), ..area };
+    let table = Rect { y: table, height: (area.y + area.height).saturating_sub(table), ..area };
+    (chart, table)
+}
+
+/// The table: a line of heads, then rows, the marked one set off.
+fn table(
+    m: &Model,
+    f: &mut Frame<'_>,
+    area: Rect,
+    heads: &[(&str, u16, bool)],
+    rows: Vec<Vec<Cell>>,
+    fresh: bool,
+) {
+    let look = m.look;
+    let mut widths: Vec<u16> = heads.iter().map(|h| h.1).collect();
+    flex(area.width, &mut widths, 1);
+    let head = heads.iter().map(|(t, _, right)| Cell { right: *right, ..cell(*t, look.style(Tone::Dim)) });
+    let mut lines = vec![columns(look, head.collect(), &widths)];
+    let empty = rows.is_empty();
+    let room = usize::from(area.height.saturating_sub(1));
+    for (n, cells) in rows.into_iter().enumerate().skip(m.boards.offset).take(room) {
+        let line = columns(look, cells, &widths);
+        lines.push(if n == m.boards.place { line.patch_style(look.style(Tone::Selected)) } else { line });
+    }
+    if empty {
+        let text = if fresh { "  Nothing in this period." } else { "  On its way." };
+        lines.push(Line::styled(text, look.style(Tone::Dim)));
+    }
+    f.render_widget(Paragraph::new(lines), area);
+}
+
+/// The screen Usage.
+pub(crate) fn usage(m: &Model, f: &mut Frame<'_>, area: Rect) {
+    let Some(key) = m.subject() else { return no_tenant(m, f, area) };
+    let shown = metered::usage(m);
+    let mut top = vec![head(m, "usage", shown.map(|s| s.1))];
+    if let Some((UsageShown { now, before }, _)) = shown {
+        let (n, b) = (&now.totals, &before.totals);
+        let one = |name: &str, of: fn(&Usage) -> i64, text: fn(i64) -> String| {
+            figure(m, name, text(of(n)), &change(of(n), of(b)))
+        };
+        let whole = |n: i64| if n < 0 { n.to_string() } else { count(n.unsigned_abs()) };
+        let row = |parts: Vec<Vec<Span<'static>>>| Line::from(parts.concat());
+        top.push(row(vec![
+            one("runs", |u| u.runs_started, whole),
+            one("steps", |u| u.steps_executed, whole),
+            one("step hours", |u| u.step_us, hours),
+        ]));
+        top.push(row(vec![
+            one("receipts", |u| u.receipts_emitted, whole),
+            figure(m, "unsigned", whole(n.receipts_emitted - n.receipts_signed), ""),
+            one("stored bytes", |u| u.storage_bytes, whole),
+        ]));
+    }
+    let (up, below) = frame(m, f, area, top);
+    if let Some((shown, _)) = shown {
+        let metric = m.metered.chart();
+        let values: Vec<u64> = shown.now.steps.iter().map(|s| metric.of(&s.totals)).collect();
+        chart(m, f, up, (metric.name(), &shown.now.range), &values);
+    }
+    let style = m.look.style(if m.fresh(key) { Tone::Text } else { Tone::Stale });
+    let rows = metered::usage_rows(m);
+    let rows = rows.into_iter().map(|r| {
+        let u = &r.usage;
+        vec![
+            cell(" ", style),
+            cell(r.group.name(), style),
+            number(u.runs_started.to_string(), style),
+            number(u.steps_executed.to_string(), style),
+            number(hours(u.step_us), style),
+            number(u.receipts_emitted.to_string(), style),
+            number(gb_hours(u.storage_byte_us), style),
+        ]
+    });
+    let heads = [
+        ("", 1, false),
+        ("workflow/env", 20, false),
+        ("runs", 8, true),
+        ("steps", 9, true),
+        ("step hours", 11, true),
+        ("receipts", 9, true),
+        ("GB-hours", 12, true),
+    ];
+    table(m, f, below, &heads, rows.collect(), shown.is_some());
+}
+
+/// The screen Cost.
+pub(crate) fn cost(m: &Model, f: &mut Frame<'_>, area: Rect) {
+    let Some(key) = m.subject() else { return no_tenant(m, f, area) };
+    let shown = metered::cost(m);
+    let mut top = vec![head(m, "cost", shown.map(|s| s.1))];
+    if let Some((c, _)) = shown {
+        top.extend(figures(m, c));
+    }
+    let (up, below) = frame(m, f, area, top);
+    if let Some((c, _)) = shown {
+        let values: Vec<u64> =
+            c.now.steps.iter().map(|s| u64::try_from(s.amounts.total).unwrap_or(0)).collect();
+        chart(m, f, up, (&format!("in {}", c.now.unit), &c.now.range), &values);
+    }
+    let look = m.look;
+    let style = look.style(if m.fresh(key) { Tone::Text } else { Tone::Stale });
+    let rows = metered::cost_rows(m).into_iter().map(|r| {
+        let (decimals, currency) = shown.map_or((0, ""), |(c, _)| (c.now.decimals, c.now.currency.as_str()));
+        let (agreed, tone) = if r.reconciled { (look.ok(), Tone::Good) } else { (look.note(), Tone::Dim) };
+        vec![
+            cell(agreed, look.style(tone)),
+            cell(r.group.name(), style),
+            cell(r.bucket.as_str(), style),
+            number(r.rate_card.map_or("none".to_owned(), |v| format!("v{v}")), style),
+            cell(if r.reconciled { "reconciled" } else { "open" }, style),
+            number(money(r.amount, decimals, currency), style),
+        ]
+    });
+    let heads = [
+        ("", 1, false),
+        ("workflow/env", 20, false),
+        ("of", 8, false),
+        ("card", 5, true),
+        ("invoice", 10, false),
+        ("amount", 22, true),
+    ];
+    table(m, f, below, &heads, rows.collect(), shown.is_some());
+}
+
+fn figures(m: &Model, c: &CostShown) -> Vec<Line<'static>> {
+    let look = m.look;
+    if c.now.currency.is_empty() {
+        let text = format!("  {} No rate card: nothing has a price (conductor rate load).", look.warn());
+        return vec![Line::styled(text, look.style(Tone::Warn)), Line::raw("")];
+    }
+    let amount = |n: i64| money(n, c.now.decimals, &c.now.currency);
+    let (n, b) = (&c.now.totals, &c.before.totals);
+    let mut first = figure(m, "total", amount(n.total), &change(n.total, b.total));
+    if c.now.unpriced {
+        first.push(Span::styled(
+            format!("  {} some of it has no rate card", look.warn()),
+            look.style(Tone::Warn),
+        ));
+    }
+    let mut second = figure(m, "this month", amount(c.month.totals.total), "so far");
+    if let Some(p) = c.projection() {
+        second.extend(figure(m, "projected", amount(p), "at this pace"));
+    }
+    vec![Line::from(first), Line::from(second)]
+}
