@@ -167,6 +167,8 @@ mkdir "$scratch/config"
   --trust-out "$scratch/trust.toml"
 # Ten seconds between two judgements are long to watch.
 printf '\n[slo]\nevaluate_ms = 1000\nbake_seconds = 5\n' >>"$scratch/config/conductord.toml"
+# Metered events go into files, too.
+printf '\n[[sink]]\nname = "tape"\nfolder = "%s"\n' "$scratch/events" >>"$scratch/config/conductord.toml"
 start_signer
 "$bin/conductord" run --config "$scratch/config/conductord.toml" >"$scratch/agent.log" 2>&1 &
 agent_pid=$!
@@ -246,10 +248,39 @@ start_signer
 echo "(the signer is back)"
 eventually ramp set acme run/etl 10 --reason "demo: back to the plan" --yes
 
-step "Sums, exact: what was claimed, by workflow, environment and actor"
+step "Usage: runs, steps, receipts and storage of each tenant, counted again from the receipts"
 for tenant in acme globex initech; do
-  run totals "$tenant"
+  run usage show "$tenant" --range 24h
+  run usage recount "$tenant"
 done
+
+step "Cost: a rate card that the billing key signed, what globex comes to, and where that comes from"
+run key new --out "$scratch/billing" --unencrypted
+run rate trust "$scratch/billing.pub" --reason "demo: whose prices are believed"
+ben_approves
+cat >"$scratch/prices.toml" <<CARD
+# conductor/rate-card/v1
+version = 1
+currency = "EUR"
+decimals = 6
+effective_from = "$(date -u +%Y-01-01)T00:00:00Z"
+compute_hour = 120000
+storage_gb_month = 20000
+signing_million = 500000
+CARD
+run rate check "$scratch/prices.toml"
+run --key "$scratch/billing" rate sign "$scratch/prices.toml"
+run rate load "$scratch/prices.toml" --yes --reason "demo: this year's prices"
+run cost show globex --range 24h
+run cost explain globex --range 24h --bucket compute | head -n 12
+run usage correct globex --add "step_executed $(date -u +%Y-%m-%dT%H:00:00Z) rehearsal service etl 1 3600000000" --yes \
+  --reason "demo: an hour that was not metered; it counts in the hour that it belongs to"
+run cost show globex --range 24h
+run export cost globex --range "$(date -u +%Y-%m)" --format focus --out "$scratch/focus.csv"
+head -n 2 "$scratch/focus.csv" | cut -c1-160
+run sink list
+echo "the first event that left, as a CloudEvent:"
+head -n 1 "$scratch/events/"*-000001.jsonl
 
 step "Receipts: of every answer and every change"
 run receipts list acme --last 12

@@ -94,6 +94,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         stopping: stopping.clone(),
         rates: crate::health::Rates::default(),
         recounts: Arc::new(tokio::sync::Semaphore::new(1)),
+        opened: Arc::default(),
         sinks: config.sinks.iter().cloned().map(|c| Arc::new(Sink::new(c))).collect(),
     });
     let app = router(Arc::clone(&api));

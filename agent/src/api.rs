@@ -65,6 +65,8 @@ pub struct Api {
     pub rates: crate::health::Rates,
     /// Turns at counting all of a log again.
     pub recounts: Arc<tokio::sync::Semaphore>,
+    /// Opened rows of sums.
+    pub opened: Arc<crate::meter::Cache>,
     /// Where metered events go.
     pub sinks: Vec<Arc<crate::meter::sinks::Sink>>,
 }

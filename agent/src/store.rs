@@ -608,6 +608,11 @@ impl Reading<'_> {
         StoreError::Read { path: self.path.to_owned(), detail: e.to_string() }
     }
 
+    /// One row.
+    pub fn get(&self, family: &Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.snapshot.get_cf(family, key).map_err(|e| self.error(&e))
+    }
+
     /// Rows of a kind whose number lies in a range, in order.
     pub fn rows(&self, family: &Family, first: u8, numbers: Range<u32>) -> Result<Vec<Pair>, StoreError> {
         let key = |n: u32| [&[first][..], &n.to_be_bytes()].concat();

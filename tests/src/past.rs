@@ -3,9 +3,11 @@
 
 use conductor_agent::keys::{Key, KeyStore};
 use conductor_agent::ledger::Appended;
+use conductor_agent::meter::DayRow;
 use conductor_agent::random::{OsRandom, Random};
-use conductor_agent::store::{FamilyId, SpaceLimits, Store};
+use conductor_agent::store::{FamilyId, Row, SpaceLimits, Store};
 use conductor_agent::writer::live::{Live, Stage};
+use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::clock::Now;
 use conductor_shared::codec::Listed;
 use conductor_shared::command::Operation;
@@ -13,7 +15,7 @@ use conductor_shared::fact::{
     ApprovalDecided, ChangeClass, Effective, Fact, Outcome, Proposed, RunDecided, StepFinished, Verdict,
 };
 use conductor_shared::ids::{CommandId, Ident, NodeId, PersonId, RunId, TenantUid};
-use conductor_shared::meter::{Adjustment, Labels};
+use conductor_shared::meter::{Adjustment, Labels, Sums};
 use conductor_shared::record::PolicyVersion;
 use conductor_shared::shown::Text;
 use std::path::{Path, PathBuf};
@@ -157,6 +159,29 @@ impl Past {
             self.live.stage_counters(&mut st);
             self.live.dirty = false;
             self.store.write(st.batch).expect("written");
+        }
+    }
+
+    /// Marks all of the log as signed; the signature is none.
+    pub fn sign(&mut self) {
+        self.stage(self.now_us);
+        let (origin, size, root) = (self.live.p.origin, self.live.log.size(), self.live.log.root());
+        let text = Checkpoint { origin, size, root }.text();
+        let st = self.stage.as_mut().expect("a stage");
+        let signed = SignedCheckpoint { text, signature: String::new() };
+        self.live.log.set_checkpoint(&mut st.batch, &self.live.p, size, signed, &*self.random);
+        self.commit();
+    }
+
+    /// Packed days of a tenant: number, labels and sums.
+    pub fn days(&self, tenant: TenantUid, mut each: impl FnMut(u32, &Labels, &Sums)) {
+        let live = load(&self.store, &self.keys, self.node, tenant);
+        for (key, row) in self.store.rows(&live.p.family, Row::DAYS, 0..u32::MAX).expect("rows") {
+            let day = u32::from_be_bytes(key[1..5].try_into().expect("a number"));
+            let plain = live.p.open(&key, &row).expect("its own row");
+            for (series, (_, sums)) in DayRow::decode(&plain).expect("a day").0 {
+                each(day, &live.meters.labels()[series as usize], &sums);
+            }
         }
     }
 

@@ -29,6 +29,11 @@ fn the_demo_runs_as_written() {
         "run/etl fell from 50 % to 10 % (errors)",
         "run/etl rolled back from 50 % to 10 % (errors)",
         "denied: revision_bad",
+        "rollups and receipts agree",
+        "total       0.",
+        "1.000 ",
+        "BilledCost,",
+        "\"specversion\":\"1.0\"",
         "(exit code 3, as expected)",
         "The demo is done",
     ] {

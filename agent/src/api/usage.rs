@@ -5,7 +5,7 @@ use super::problem::Refused;
 use super::read::{Params, blocking, number};
 use super::{Api, Shared};
 use crate::ledger::{Partition, ReadError, read_receipt};
-use crate::meter::{self, EventsOf, Folded};
+use crate::meter::{self, Cache, EventsOf, Folded};
 use crate::store::{Row, Store};
 use crate::writer::view::{self, View};
 use axum::extract::{Path, Query, State};
@@ -77,15 +77,19 @@ fn labels(store: &Store, p: &Partition, view: &View, series: u32) -> Result<Arc<
     Ok(Arc::new(meter::series(store, p)?))
 }
 
+/// What is read from: store, partition, and rows that were opened before.
+type At<'a> = (&'a Store, &'a Partition, &'a Cache);
+
 /// The usage of each group in each segment.
 fn gather(
-    (store, p): (&Store, &Partition),
+    (store, p, cache): At<'_>,
     view: &View,
     (segments, now_us): (&[Period], u64),
     mut each: impl FnMut(usize, &Labels, Usage),
 ) -> Result<(), ReadError> {
     let reading = store.reading();
-    let q = Folded { segments, unsigned: &view.unsigned, now_us };
+    let (unsigned, open_hour) = (&view.unsigned, view.open_hour);
+    let q = Folded { segments, unsigned, now_us, open_hour, cache: Some(cache) };
     let mut known = Arc::clone(&view.series);
     let mut failed = None;
     meter::fold(&reading, p, &q, |segment, series, usage| {
@@ -136,10 +140,11 @@ async fn used(
 ) -> Result<UsageAnswer, Refused> {
     let (group_by, now_us) = (a.group_by, a.now_us);
     let segments = a.steps.clone().unwrap_or_else(|| vec![a.range.period]);
+    let opened = Arc::clone(&api.opened);
     let cells = blocking(api, shared, move |store, p| {
         let mut cells: Vec<Gathered> = Vec::with_capacity(segments.len());
         let mut rows = 0;
-        gather((store, p), &view, (&segments, now_us), |segment, labels, usage| {
+        gather((store, p, &opened), &view, (&segments, now_us), |segment, labels, usage| {
             cells.resize_with(cells.len().max(segment + 1), Gathered::default);
             if rows <= MAX_ROWS
                 && let Some(cell) = cells.get_mut(segment)
@@ -216,7 +221,7 @@ fn priced(range: Period, steps: Option<&[Period]>, cards: &[RateCard]) -> Result
 
 /// The exact cost of segments by groups.
 fn ledger(
-    at: (&Store, &Partition),
+    at: At<'_>,
     view: &View,
     (segments, now_us): (&[Priced], u64),
     group_by: GroupBy,
@@ -242,7 +247,7 @@ fn ledger(
 
 /// Months of a range that were reconciled, and whether what was confirmed still is what it costs.
 fn agreed(
-    at: (&Store, &Partition),
+    at: At<'_>,
     view: &View,
     (segments, now_us): (&[Priced], u64),
     cards: &[RateCard],
@@ -304,9 +309,11 @@ async fn costs(
     let segments = priced(a.range.period, a.steps.as_deref(), &cards)?;
     let (group_by, now_us) = (a.group_by, a.now_us);
     let all = cards.clone();
+    let opened = Arc::clone(&api.opened);
     let done = blocking(api, shared, move |store, p| {
-        let agreed = agreed((store, p), &view, (&segments, now_us), &all)?;
-        Ok((ledger((store, p), &view, (&segments, now_us), group_by, &agreed)?, segments))
+        let at = (store, p, &*opened);
+        let agreed = agreed(at, &view, (&segments, now_us), &all)?;
+        Ok((ledger(at, &view, (&segments, now_us), group_by, &agreed)?, segments))
     });
     let (ledger, segments) = done.await?;
     let rows = ledger.rows();
@@ -368,9 +375,10 @@ pub(super) async fn explain(
     let (period, now_us) = (a.range.period, a.now_us);
     let name = shared.name.clone();
     let wanted = group.clone();
+    let opened = Arc::clone(&api.opened);
     let done = blocking(&api, &shared, move |store, p| {
         let q = Question { bucket, group: wanted, period, now_us, after, limit };
-        let (parts, kept_before) = parts((store, p), &view, &segments, &q)?;
+        let (parts, kept_before) = parts((store, p, &opened), &view, &segments, &q)?;
         let (events, next) = events((store, p), &view, &name, &q)?;
         Ok((parts, kept_before, events, next))
     });
@@ -401,12 +409,7 @@ struct Question {
 }
 
 /// By rate card, and for storage what was kept before over the whole period.
-fn parts(
-    at: (&Store, &Partition),
-    view: &View,
-    segments: &[Priced],
-    q: &Question,
-) -> Result<(Vec<Part>, i128), ReadError> {
+fn parts(at: At<'_>, view: &View, segments: &[Priced], q: &Question) -> Result<(Vec<Part>, i128), ReadError> {
     let periods: Vec<Period> = segments.iter().map(|s| s.period).collect();
     let mut quantities = vec![0; segments.len()];
     let mut before: i64 = 0;

@@ -1,15 +1,17 @@
 //! The readers' side: usage of segments, from packed days, packed hours and open slots.
 
-use super::rows::{number_in, open_day, open_hour, open_slot};
+use super::rows::{number_in, open_day, open_list, open_quarters, open_slot};
 use super::{HOURS_PER_DAY, SLOTS_PER_HOUR, hour_of};
 use crate::ledger::{Partition, ReadError};
 use crate::store::{Pair, Reading, Row, Store};
 use crate::writer::rows::decode;
 use conductor_shared::clock::Micros;
+use conductor_shared::ids::TenantUid;
 use conductor_shared::meter::{DAY_US, HOUR_US, Labels, SLOT_US, Sums};
 use conductor_shared::range::Period;
 use conductor_shared::usage::{Folder, Series, Usage};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Labels of the series of a partition, by number.
 pub fn series(store: &Store, p: &Partition) -> Result<Vec<Labels>, ReadError> {
@@ -25,6 +27,44 @@ pub struct Folded<'a> {
     pub unsigned: &'a [(u32, Series, u64)],
     /// Nothing is kept later than this.
     pub now_us: Micros,
+    /// No hour before this one is open; 0 when that is not known.
+    pub open_hour: u32,
+    /// Opened rows of days and hours.
+    pub cache: Option<&'a Cache>,
+}
+
+/// Sums of a day or hour, by series: bytes kept at its begin, and what it adds.
+type List = Arc<Vec<(Series, i64, Sums)>>;
+
+/// Rows of days and hours that were opened of late. A row is taken from here only while the very same sealed row stands in
+/// the store: each sealing has a nonce of its own.
+pub struct Cache(quick_cache::sync::Cache<(TenantUid, u64, Vec<u8>), Opened, Weight>);
+
+#[derive(Clone)]
+struct Opened {
+    /// Begin of the sealed row, its nonce included.
+    seal: Vec<u8>,
+    list: List,
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl quick_cache::Weighter<(TenantUid, u64, Vec<u8>), Opened> for Weight {
+    fn weight(&self, _: &(TenantUid, u64, Vec<u8>), row: &Opened) -> u64 {
+        row.list.len() as u64 + 1
+    }
+}
+
+/// Entries that are kept: about 40 MiB.
+const KEPT: u64 = 300_000;
+/// Bytes that tell one sealing of a row from another: number of its key, and its nonce.
+const SEAL: usize = 40;
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self(quick_cache::sync::Cache::with_weighter(4_096, KEPT, Weight))
+    }
 }
 
 /// Folds the sums of segments, and tells the usage of each series in each of them, in order.
@@ -36,7 +76,7 @@ pub fn fold(
 ) -> Result<(), ReadError> {
     let (Some(first), Some(last)) = (q.segments.first(), q.segments.last()) else { return Ok(()) };
     let (from, to) = (first.from_us, last.to_us);
-    let rows = Rows { reading, p };
+    let rows = Rows { reading, p, open_hour: q.open_hour, cache: q.cache };
     let mut w = Walk { q, at: 0, unsigned: 0, folder: Folder::begin(rows.levels(from)?), each };
     let days = rows.days(number(from.div_ceil(DAY_US)), number(to / DAY_US))?;
     let mut at = from;
@@ -47,8 +87,8 @@ pub fn fold(
         }
         rows.hours(at, begin, &mut w)?;
         w.until(begin);
-        for (series, (_, sums)) in open_day(p, &key, &row)?.0 {
-            w.folder.add(series, &sums);
+        for (series, _, sums) in rows.list(&key, &row)?.iter() {
+            w.folder.add(*series, sums);
         }
         at = begin + DAY_US;
     }
@@ -59,18 +99,23 @@ pub fn fold(
 
 /// Sums of everything since the log began, by series.
 pub fn all(reading: &Reading<'_>, p: &Partition) -> Result<BTreeMap<Series, Sums>, ReadError> {
-    let rows = Rows { reading, p };
+    let rows = Rows { reading, p, open_hour: 0, cache: None };
     let mut out: BTreeMap<Series, Sums> = BTreeMap::new();
     let mut since = 0;
     for (day, key, row) in rows.days(0, u32::MAX)? {
-        for (series, (_, sums)) in open_day(p, &key, &row)?.0 {
+        for (series, _, sums) in open_list(p, &key, &row)? {
             out.entry(series).or_default().merge(&sums);
         }
         since = u64::from(day + 1) * DAY_US;
     }
-    rows.slots(since, u64::from(u32::MAX) * SLOT_US, |_, series, sums| {
-        out.entry(series).or_default().merge(sums);
-    })?;
+    rows.bits(
+        since,
+        u64::from(u32::MAX) * SLOT_US,
+        |_, _| false,
+        |_, series, sums| {
+            out.entry(series).or_default().merge(sums);
+        },
+    )?;
     Ok(out)
 }
 
@@ -127,9 +172,24 @@ type Numbered = (u32, Vec<u8>, Vec<u8>);
 struct Rows<'a> {
     reading: &'a Reading<'a>,
     p: &'a Partition,
+    open_hour: u32,
+    cache: Option<&'a Cache>,
 }
 
 impl Rows<'_> {
+    /// Opens a row of a day or hour, or takes it as it was opened before.
+    fn list(&self, key: &[u8], row: &[u8]) -> Result<List, ReadError> {
+        let Some(cache) = self.cache else { return Ok(Arc::new(open_list(self.p, key, row)?)) };
+        let at = (self.p.id.tenant, self.p.id.epoch, key.to_vec());
+        let seal = row.get(..SEAL).unwrap_or(row);
+        if let Some(found) = cache.0.get(&at).filter(|o| o.seal == seal) {
+            return Ok(found.list);
+        }
+        let list = Arc::new(open_list(self.p, key, row)?);
+        cache.0.insert(at, Opened { seal: seal.to_vec(), list: Arc::clone(&list) });
+        Ok(list)
+    }
+
     fn days(&self, from: u32, to: u32) -> Result<Vec<Numbered>, ReadError> {
         if from >= to {
             return Ok(vec![]);
@@ -138,27 +198,60 @@ impl Rows<'_> {
         rows.into_iter().map(|(k, v)| Ok((number_in(self.p, &k)?, k, v))).collect()
     }
 
-    /// The slots of a period, in order, from packed hours and open slots.
-    fn slots(
+    /// Slots of one hour that lie in a period.
+    fn quarters(
+        &self,
+        hour: u32,
+        key: &[u8],
+        row: &[u8],
+        (from, to): (Micros, Micros),
+        each: &mut impl FnMut(Micros, Series, &Sums),
+    ) -> Result<(), ReadError> {
+        for ((quarter, series), sums) in &open_quarters(self.p, key, row)?.0 {
+            let at = u64::from(hour * SLOTS_PER_HOUR + u32::from(*quarter)) * SLOT_US;
+            if at >= from && at < to {
+                each(at, *series, sums);
+            }
+        }
+        Ok(())
+    }
+
+    /// The hours of a period, in order, those that are cut by slot; then the open slots.
+    fn bits(
         &self,
         from: Micros,
         to: Micros,
+        cut: impl Fn(Micros, Micros) -> bool,
         mut each: impl FnMut(Micros, Series, &Sums),
     ) -> Result<(), ReadError> {
         if from >= to {
             return Ok(());
         }
         let hours = hour_of(from)..number(to.div_ceil(HOUR_US));
-        for (key, row) in self.reading.rows(&self.p.family, Row::HOURS, hours)? {
+        let mut open = hours.start;
+        for (key, row) in self.reading.rows(&self.p.family, Row::HOURS, hours.clone())? {
             let hour = number_in(self.p, &key)?;
-            for ((quarter, series), sums) in &open_hour(self.p, &key, &row)?.0 {
-                let at = u64::from(hour * SLOTS_PER_HOUR + u32::from(*quarter)) * SLOT_US;
-                if at >= from && at < to {
-                    each(at, *series, sums);
+            open = hour + 1;
+            let (begin, end) = (u64::from(hour) * HOUR_US, u64::from(hour + 1) * HOUR_US);
+            if begin >= from && end <= to && !cut(begin, end) {
+                for (series, _, sums) in self.list(&key, &row)?.iter() {
+                    each(begin, *series, sums);
                 }
+                continue;
             }
+            let key = Row::Quarters(hour).key();
+            let row = self.reading.get(&self.p.family, &key)?;
+            let row = row.ok_or_else(|| self.p.damaged(&key, "the slots of an hour are missing"))?;
+            self.quarters(hour, &key, &row, (from, to), &mut each)?;
         }
         // The open hour comes after all that are packed.
+        if hours.end <= self.open_hour {
+            return Ok(());
+        }
+        for (key, row) in self.reading.rows(&self.p.family, Row::QUARTERS, open.min(hours.end)..hours.end)? {
+            let hour = number_in(self.p, &key)?;
+            self.quarters(hour, &key, &row, (from, to), &mut each)?;
+        }
         for (key, row) in
             self.reading.rows(&self.p.family, Row::SLOTS, number(from / SLOT_US)..number(to / SLOT_US))?
         {
@@ -174,7 +267,12 @@ impl Rows<'_> {
         to: Micros,
         w: &mut Walk<'_, F>,
     ) -> Result<(), ReadError> {
-        self.slots(from, to, |at, series, sums| w.add(at, series, sums))
+        // What cuts an hour is known before any of it is walked through.
+        let edges: Vec<Micros> = w.q.segments.iter().map(|s| s.from_us).collect();
+        let cut = |begin: Micros, end: Micros| {
+            edges.get(edges.partition_point(|e| *e <= begin)).is_some_and(|e| *e < end)
+        };
+        self.bits(from, to, cut, |at, series, sums| w.add(at, series, sums))
     }
 
     /// What every series kept at a moment.
@@ -193,9 +291,14 @@ impl Rows<'_> {
                     }
                 }
             };
-        self.slots(u64::from(since) * HOUR_US, at, |_, series, sums| {
-            *levels.entry(series).or_default() += sums.storage_bytes;
-        })?;
+        self.bits(
+            u64::from(since) * HOUR_US,
+            at,
+            |_, _| false,
+            |_, series, sums| {
+                *levels.entry(series).or_default() += sums.storage_bytes;
+            },
+        )?;
         Ok(levels)
     }
 }

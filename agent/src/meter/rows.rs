@@ -8,11 +8,12 @@ use conductor_shared::usage::Series;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A packed hour: sums by slot of the hour (0 to 3) and series.
+/// The slots of a packed hour: sums by slot of the hour (0 to 3) and series.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HourRow(pub BTreeMap<(u8, Series), Sums>);
 
-/// A packed day: of each series, bytes kept when it began, and its sums.
+/// A packed day: of each series, bytes kept when it began, and its sums. A packed hour has the same form and no bytes
+/// kept: those are told by the day.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DayRow(pub BTreeMap<Series, (i64, Sums)>);
 
@@ -50,11 +51,11 @@ impl HourRow {
         Ok(Self(list.into_iter().map(|e| ((e.quarter, e.series), e.sums)).collect()))
     }
 
-    /// Sums of one series over the hour.
-    pub fn whole(&self) -> BTreeMap<Series, Sums> {
-        let mut out: BTreeMap<Series, Sums> = BTreeMap::new();
+    /// Sums of each series over the hour.
+    pub fn whole(&self) -> DayRow {
+        let mut out = DayRow::default();
         for ((_, series), sums) in &self.0 {
-            out.entry(*series).or_default().merge(sums);
+            out.0.entry(*series).or_default().1.merge(sums);
         }
         out
     }
@@ -100,12 +101,22 @@ pub(super) fn number_in(p: &Partition, key: &[u8]) -> Result<u32, ReadError> {
     number.ok_or_else(|| p.damaged(key, "not the key of an hour or day"))
 }
 
-/// An hour.
-pub(super) fn open_hour(p: &Partition, key: &[u8], row: &[u8]) -> Result<HourRow, ReadError> {
+/// The slots of an hour.
+pub(super) fn open_quarters(p: &Partition, key: &[u8], row: &[u8]) -> Result<HourRow, ReadError> {
     HourRow::decode(&p.open(key, row)?).map_err(|e| p.damaged(key, &e))
 }
 
-/// A day.
+/// Series, bytes kept and sums of a day or hour, in the order of their numbers.
+pub(super) fn open_list(
+    p: &Partition,
+    key: &[u8],
+    row: &[u8],
+) -> Result<Vec<(Series, i64, Sums)>, ReadError> {
+    let list: Vec<DayEntry> = decode(&p.open(key, row)?).map_err(|e| p.damaged(key, &e))?;
+    Ok(list.into_iter().map(|e| (e.series, e.level, e.sums)).collect())
+}
+
+/// A day or hour.
 pub(super) fn open_day(p: &Partition, key: &[u8], row: &[u8]) -> Result<DayRow, ReadError> {
     DayRow::decode(&p.open(key, row)?).map_err(|e| p.damaged(key, &e))
 }

@@ -1,6 +1,6 @@
 //! The writer's side: sums as they grow.
 
-use super::rows::{DayRow, HourRow, number_in, open_day, open_hour, open_slot};
+use super::rows::{DayRow, HourRow, number_in, open_day, open_quarters, open_slot};
 use super::{HOURS_PER_DAY, SLOTS_PER_HOUR, hour_of, slot_of};
 use crate::ledger::{Appended, Partition, ReadError, read_receipt};
 use crate::store::{Row, Store};
@@ -31,8 +31,10 @@ pub struct Meters {
     labels: Arc<Vec<Labels>>,
     /// So many of the labels stand in the store or in this batch.
     stored: usize,
-    /// Slots of hours that are not packed.
+    /// Slots that are not packed.
     slots: BTreeMap<(u32, Series), Growing>,
+    /// Packed slots of the open hour.
+    quarters: HourRow,
     /// The hour that is open: of the newest receipt when the last batch was staged.
     hour: u32,
     /// Packed hours of the open day, together.
@@ -42,6 +44,8 @@ pub struct Meters {
     /// Receipts that no signed checkpoint covers, oldest first.
     tail: VecDeque<(u64, u32, Series)>,
     unsigned: BTreeMap<(u32, Series), u64>,
+    /// Nothing is counted.
+    off: bool,
 }
 
 impl Meters {
@@ -64,9 +68,13 @@ impl Meters {
             let (slot, series, sums) = open_slot(p, &key, &row)?;
             m.slots.insert((slot, series), Growing { sums, dirty: false });
         }
+        let key = Row::Quarters(m.hour).key();
+        if let Some(row) = store.get(&p.family, &key)? {
+            m.quarters = open_quarters(p, &key, &row)?;
+        }
         let day = m.hour / HOURS_PER_DAY;
         for (key, row) in store.rows(&p.family, Row::HOURS, day * HOURS_PER_DAY..u32::MAX)? {
-            m.add_to_day(&open_hour(p, &key, &row)?);
+            m.add_to_day(&open_day(p, &key, &row)?);
         }
         if let Some((key, row)) = store.last_before(&p.family, Row::DAYS, day)? {
             m.levels = open_day(p, &key, &row)?.levels_after();
@@ -92,6 +100,11 @@ impl Meters {
         self.unsigned.iter().map(|((slot, series), n)| (*slot, *series, *n)).collect()
     }
 
+    /// The hour whose slots are not all packed.
+    pub fn open_hour(&self) -> u32 {
+        self.hour
+    }
+
     fn number(&mut self, labels: &Labels) -> Series {
         if let Some(n) = self.numbers.get(labels) {
             return *n;
@@ -107,8 +120,16 @@ impl Meters {
         *self.unsigned.entry((slot, series)).or_default() += 1;
     }
 
+    /// Counts nothing from now on: for measuring what counting costs. No partition of an agent is ever turned off.
+    pub fn turn_off(&mut self, off: bool) {
+        self.off = off;
+    }
+
     /// Adds the events of a receipt.
     pub fn add(&mut self, labels: &Labels, fact: &Fact, a: Appended) {
+        if self.off {
+            return;
+        }
         let (slot, series) = (slot_of(a.time_us), self.number(labels));
         let growing = self.slots.entry((slot, series)).or_default();
         growing.sums.add_receipt(fact, a.stored, a.time_us);
@@ -135,7 +156,7 @@ impl Meters {
                 growing.dirty = true;
                 continue;
             }
-            let key = Row::Hour(hour).key();
+            let key = Row::Quarters(hour).key();
             let mut row = match st.row(store, p, &key)? {
                 Some(plain) => HourRow::decode(&plain).map_err(|e| p.damaged(&key, &e))?,
                 None => HourRow::default(),
@@ -143,6 +164,7 @@ impl Meters {
             let quarter = u8::try_from(slot % SLOTS_PER_HOUR).unwrap_or(0);
             row.0.entry((quarter, series)).or_default().add(a.amount(), a.at_us);
             put(st, p, key, row.encode());
+            put(st, p, Row::Hour(hour).key(), row.whole().encode());
             let mut sums = Sums::default();
             sums.add(a.amount(), a.at_us);
             let day = hour / HOURS_PER_DAY;
@@ -201,22 +223,23 @@ impl Meters {
         let hour = hour_of(last_us);
         while self.hour < hour {
             // Hours in which nothing happened are passed over.
-            let next = self.slots.keys().next().map_or(hour, |(slot, _)| slot / SLOTS_PER_HOUR).min(hour);
+            let first = self.slots.keys().next().map_or(hour, |(slot, _)| slot / SLOTS_PER_HOUR).min(hour);
+            let next = if self.quarters.0.is_empty() { first } else { self.hour };
             if next > self.hour {
                 self.end_day_before(p, st, next);
                 self.hour = next;
                 continue;
             }
-            let later = self.slots.split_off(&((self.hour + 1) * SLOTS_PER_HOUR, 0));
-            let over = std::mem::replace(&mut self.slots, later);
-            let mut row = HourRow::default();
-            for ((slot, series), growing) in over {
-                let quarter = u8::try_from(slot % SLOTS_PER_HOUR).unwrap_or(0);
-                row.0.insert((quarter, series), growing.sums);
-                st.batch.delete(&p.family, &Row::Slot(slot, series).key());
-            }
-            self.add_to_day(&row);
-            put(st, p, Row::Hour(self.hour).key(), row.encode());
+            self.end_slots_before(p, st, (self.hour + 1) * SLOTS_PER_HOUR);
+            let row = std::mem::take(&mut self.quarters);
+            let whole = row.whole();
+            self.add_to_day(&whole);
+            put(st, p, Row::Hour(self.hour).key(), whole.encode());
+            put(st, p, Row::Quarters(self.hour).key(), row.encode());
+        }
+        if self.end_slots_before(p, st, slot_of(last_us)) {
+            let plain = self.quarters.encode();
+            put(st, p, Row::Quarters(self.hour).key(), plain);
         }
         for ((slot, series), growing) in &mut self.slots {
             if std::mem::take(&mut growing.dirty) {
@@ -227,9 +250,22 @@ impl Meters {
         }
     }
 
-    fn add_to_day(&mut self, hour: &HourRow) {
-        for (series, sums) in hour.whole() {
-            self.today.entry(series).or_default().merge(&sums);
+    /// Moves slots that are over to the packed ones of the open hour. True when there were any.
+    fn end_slots_before(&mut self, p: &Partition, st: &mut Stage, slot: u32) -> bool {
+        let later = self.slots.split_off(&(slot, 0));
+        let over = std::mem::replace(&mut self.slots, later);
+        let any = !over.is_empty();
+        for ((slot, series), growing) in over {
+            let quarter = u8::try_from(slot % SLOTS_PER_HOUR).unwrap_or(0);
+            self.quarters.0.entry((quarter, series)).or_default().merge(&growing.sums);
+            st.batch.delete(&p.family, &Row::Slot(slot, series).key());
+        }
+        any
+    }
+
+    fn add_to_day(&mut self, hour: &DayRow) {
+        for (series, (_, sums)) in &hour.0 {
+            self.today.entry(*series).or_default().merge(sums);
         }
     }
 

@@ -37,8 +37,10 @@ pub enum Row {
     Series(u32),
     /// Sums of a slot of the open hour, then its series.
     Slot(u32, u32),
-    /// Sums of an hour that is over, all slots and series.
+    /// Sums of an hour that is over, all series.
     Hour(u32),
+    /// The same by slot.
+    Quarters(u32),
     /// Sums of a day that is over, all series.
     Day(u32),
     /// How far a sink has come: keyed hash of its name.
@@ -73,6 +75,8 @@ impl Row {
     pub const SLOTS: u8 = 0x45;
     /// First byte of hours.
     pub const HOURS: u8 = 0x46;
+    /// First byte of the slots of hours.
+    pub const QUARTERS: u8 = 0x4a;
     /// First byte of days.
     pub const DAYS: u8 = 0x47;
     /// First byte of what sinks would not take.
@@ -106,6 +110,7 @@ impl Row {
             Self::Series(n) => k(Self::SERIES, &[&n.to_be_bytes()]),
             Self::Slot(t, n) => k(Self::SLOTS, &[&t.to_be_bytes(), &n.to_be_bytes()]),
             Self::Hour(t) => k(Self::HOURS, &[&t.to_be_bytes()]),
+            Self::Quarters(t) => k(Self::QUARTERS, &[&t.to_be_bytes()]),
             Self::Day(t) => k(Self::DAYS, &[&t.to_be_bytes()]),
             Self::Sink(h) => k(0x48, &[&h]),
             Self::DeadLetter(h, n) => k(Self::DEAD_LETTERS, &[&h, &n.to_be_bytes()]),
@@ -141,6 +146,7 @@ mod tests {
             Row::Series(1),
             Row::Slot(1, 2),
             Row::Hour(1),
+            Row::Quarters(1),
             Row::Day(1),
             Row::Sink(id),
             Row::DeadLetter(id, 1),

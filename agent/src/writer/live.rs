@@ -209,6 +209,7 @@ impl Live {
                     slo: Arc::default(),
                     frozen: false,
                     series: Arc::default(),
+                    open_hour: 0,
                     unsigned: Arc::default(),
                 }),
             }),
@@ -257,6 +258,7 @@ impl Live {
             slo: self.watches.published(),
             frozen: self.frozen,
             series: Arc::clone(self.meters.labels()),
+            open_hour: self.meters.open_hour(),
             unsigned: Arc::new(self.meters.unsigned()),
         }
     }

@@ -59,6 +59,8 @@ pub struct View {
     pub frozen: bool,
     /// Labels of metered series, by number.
     pub series: Arc<Vec<Labels>>,
+    /// The hour whose slots are not all packed.
+    pub open_hour: u32,
     /// Metered receipts that no signed checkpoint covers: slot, series, how many.
     pub unsigned: Arc<Vec<(u32, Series, u64)>>,
 }

@@ -1,7 +1,7 @@
 //! `make bench`: one line a measurement, ours beside a peer or a physical limit in the same run, as a ratio; the same as
 //! JSON in `bench.json` in the target folder. Interleaved, at least five rounds, median.
 //!
-//! `bench [name...]` runs only those: gate, policy, frame, provision, ledger (with signing), http, flood, soak.
+//! `bench [name...]` runs only those: gate, policy, frame, provision, ledger (with signing), metering, http, flood, soak.
 
 #![allow(
     clippy::expect_used,
@@ -17,6 +17,8 @@ mod core_bench;
 mod http_bench;
 #[path = "bench/load.rs"]
 mod load;
+#[path = "bench/metering.rs"]
+mod metering_bench;
 #[path = "bench/policy.rs"]
 mod policy_bench;
 #[path = "bench/rig.rs"]
@@ -87,6 +89,9 @@ fn main() {
     }
     if wanted("ledger") {
         core_bench::ledger(&mut report);
+    }
+    if wanted("metering") {
+        metering_bench::metering(&mut report);
     }
     if wanted("http") {
         http_bench::http(&mut report);

@@ -33,6 +33,19 @@ fn ground_truth(node: &Node, trace: &str, cards: &Value, answers: &[(&str, Value
     let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{said}");
     println!("{said}");
+    // What was found is kept as a signed file, which the stock verifier takes.
+    let text = std::fs::read_to_string(&report).unwrap();
+    let signature = node.path("ground-truth.json.minisig");
+    std::fs::write(&signature, node.signed_by("billing", &text)["signature"].as_str().unwrap()).unwrap();
+    let key = node.operator().get("/v1/rates").json()["billing_key"].as_str().unwrap().to_owned();
+    let verify = |file: &Path| {
+        let mut v = Command::new("minisign");
+        v.args(["-V", "-q", "-P", &key]).arg("-x").arg(&signature).arg("-m").arg(file);
+        v.status().expect("minisign").success()
+    };
+    assert!(verify(&report));
+    std::fs::write(&report, text.replace("conductor/ground-truth/v1", "conductor/ground-truth/v2")).unwrap();
+    assert!(!verify(&report), "any other file is refused");
 }
 
 /// xorshift64: the same again from the seed.

@@ -242,9 +242,13 @@ impl Core {
     /// Proof of a tenant's scope, from the token that [`Core::lift`] had issued.
     pub(crate) fn scope(&self, tenant: TenantUid) -> TenantScope {
         let shared = self.board.get(tenant).expect("a tenant");
-        let bearer = format!("cdw_{tenant}_{TOKEN}_{}", hex(&SECRET));
-        let token = TokenParts::parse(&bearer).expect("a token");
+        let token = TokenParts::parse(&Self::bearer(tenant)).expect("a token");
         token.prove(&shared.view.load().control).expect("it was issued")
+    }
+
+    /// The bearer token that [`Core::lift`] had issued for a tenant.
+    pub(crate) fn bearer(tenant: TenantUid) -> String {
+        format!("cdw_{tenant}_{TOKEN}_{}", hex(&SECRET))
     }
 
     /// Asks and waits.
