@@ -256,7 +256,7 @@ done
 
 step "Cost: a rate card that the billing key signed, what globex comes to, and where that comes from"
 run key new --out "$scratch/billing" --unencrypted
-run rate trust "$scratch/billing.pub" --reason "demo: whose prices are believed"
+run rate trust "$scratch/billing.pub" --yes --reason "demo: whose prices are believed"
 ben_approves
 cat >"$scratch/prices.toml" <<CARD
 # conductor/rate-card/v1

@@ -31,7 +31,7 @@ fn the_demo_runs_as_written() {
         "denied: revision_bad",
         "rollups and receipts agree",
         "total       0.",
-        "1.000 ",
+        "usage.correct usage for globex: effective",
         "BilledCost,",
         "\"specversion\":\"1.0\"",
         "(exit code 3, as expected)",

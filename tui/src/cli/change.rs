@@ -11,6 +11,7 @@ use crate::client::error::ClientError;
 use crate::client::resolve::Found;
 use crate::client::session::ReadSession;
 use conductor_shared::command::{Command, Operation};
+use conductor_shared::cost::RateCard;
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::http::{CommandOutcome, CommandStatus, Preview};
 use conductor_shared::shown::{Text, shown};
@@ -98,7 +99,14 @@ pub fn describe(c: &Command, tenant: &str, plan: &Plan) -> String {
     let _ = writeln!(out, "node       {} ({}, {})", plan.node.name, plan.node.environment, plan.node.node_id);
     let _ = writeln!(out, "tenant     {tenant} ({})", c.tenant);
     let _ = writeln!(out, "operation  {}", c.operation.name());
-    for (k, v) in c.operation.args() {
+    // What is signed is the card's bytes; what a person reads is what they say.
+    let card = c.operation.rate_card().and_then(|(text, _)| RateCard::parse(&text).ok());
+    if let Some(card) = &card {
+        for line in super::usage::card_text(card).lines() {
+            let _ = writeln!(out, "           {line}");
+        }
+    }
+    for (k, v) in c.operation.args().into_iter().filter(|_| card.is_none()) {
         let _ = writeln!(out, "           {k} = {}", shown(&v, 100));
     }
     let _ = writeln!(out, "reason     {}", c.reason.shown(200));

@@ -376,7 +376,7 @@ pub async fn export(context: &Context, args: ExportArgs) -> Result<Output, CliEr
     }
 }
 
-fn card_text(c: &RateCard) -> String {
+pub(super) fn card_text(c: &RateCard) -> String {
     let unit = c.unit();
     format!(
         "version         {}\neffective from  {}\namounts are     integers of {unit}\nstep time       {} an hour ({})\nstorage         {} a GB-month ({})\nsigning         {} a million receipts ({})\n",

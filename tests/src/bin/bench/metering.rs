@@ -1,5 +1,5 @@
 //! Usage of 30 days at a million and at ten million events: over HTTP, cold and warm, while work comes in; in process
-//! against SQLite over the same rollups and DuckDB over the raw events; and what rollups cost the one who writes.
+//! against `SQLite` over the same rollups and `DuckDB` over the raw events; and what rollups cost the one who writes.
 
 use crate::rig::Core;
 use crate::{Report, median};
@@ -133,7 +133,7 @@ impl Stored {
     }
 }
 
-/// The rollup table of days, for SQLite: what our own rows hold.
+/// The rollup table of days, for `SQLite`: what our own rows hold.
 fn days(past: &Past, tenants: &[TenantUid], folder: &Path) {
     let mut f = std::io::BufWriter::new(std::fs::File::create(folder.join("days.csv")).expect("a file"));
     for (i, t) in tenants.iter().enumerate() {
@@ -298,7 +298,7 @@ fn in_process(report: &mut Report, s: &Stored, files: &Path) {
         let q = Folded { segments: &segments, unsigned: &[], now_us: u64::MAX, open_hour: 0, cache: None };
         let by = GroupBy::default();
         meter::fold(&reading, &past.live.p, &q, |_, series, u| {
-            rows.beside(by.of(&labels[series as usize]), &u)
+            rows.beside(by.of(&labels[series as usize]), &u);
         })
         .expect("read");
         let answer = (rows.rows().len(), rows.totals());
@@ -350,9 +350,9 @@ fn ingest(report: &mut Report) {
         }
         let rate = 12_800.0 / begun.elapsed().as_secs_f64();
         if off {
-            without.push(rate)
+            without.push(rate);
         } else {
-            with.push(rate)
+            with.push(rate);
         }
         past.sign();
     }
