@@ -20,7 +20,7 @@ unexport CARGO_BUILD_TARGET
 
 PROGRAMS := conductord conductor conductor-signer
 # Always the whole workspace: with `-p` cargo unites other features of the dependencies and compiles them again.
-RELEASE := cargo build --workspace --locked --release
+RELEASE := cargo build --workspace --locked --release --features conductor-agent/one-allocator
 READY := scripts/seed.sh; link=$$(scripts/rocksdb.sh); eval "$$link";
 # More arguments for the command of a target:  make test ARGS='--test house'
 ARGS ?=

@@ -15,7 +15,7 @@ pub use read::{Cache, Folded, all, fold, series};
 pub(crate) use recount::EventsOf;
 pub use recount::{Recounted, recount};
 pub use rows::{DayRow, HourRow};
-pub use write::{Meters, labels_of};
+pub use write::{Meters, OpenHour, labels_of};
 
 use conductor_shared::clock::Micros;
 use conductor_shared::meter::{DAY_US, HOUR_US, SLOT_US};

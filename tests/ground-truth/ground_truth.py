@@ -5,7 +5,7 @@ is another program in another language, and knows time zones by the rule of the 
 
     ground_truth.py TRACE CARDS ANSWER...
 
-TRACE: JSON lines, one a receipt or correction. CARDS: a JSON list of rate cards. ANSWER: what the agent answered, with
+TRACE: JSON lines, one a receipt, or an event by itself (a correction, or one that a sink delivered). CARDS: a JSON list of rate cards. ANSWER: what the agent answered, with
 `asked` beside. Prints every difference; exit code 1 when there is one. With --report FILE writes what was compared.
 """
 
@@ -21,6 +21,8 @@ DIVISOR = {
     "storage": 10**9 * 730 * 3600 * 10**6,
     "signing": 10**6,
 }
+FIELDS = ["runs_started", "steps_executed", "step_us", "bytes_in", "bytes_out", "approval_decisions",
+          "receipts_emitted", "storage_byte_us"]
 PRICE = {"compute": "compute_hour", "storage": "storage_gb_month", "signing": "signing_million"}
 
 
@@ -55,32 +57,31 @@ def days(begin, end, zone):
 
 
 def events(trace):
-    """(time, labels, what, count, quantity) of each event."""
+    """(time, labels, what, count, quantity, bytes in, bytes out) of each event."""
     for line in trace:
         labels = (line["workflow"], line["env"], line["actor"])
-        if "correct" in line:
-            yield line["t"], labels, line["correct"], line["count"], line["quantity"]
+        t, read, written = line["t"], line.get("bytes_in", 0), line.get("bytes_out", 0)
+        if "event" in line:
+            yield t, labels, line["event"], line["count"], line["quantity"], read, written
             continue
-        t = line["t"]
         if line["fact"] == "run_allowed":
-            yield t, labels, "run_started", 1, 1
+            yield t, labels, "run_started", 1, 1, 0, 0
         if line["fact"] == "step_finished":
-            yield t, labels, "step_executed", 1, line["claimed_us"]
+            yield t, labels, "step_executed", 1, line["claimed_us"], read, written
         if line["fact"] == "approval":
-            yield t, labels, "approval_decision", 1, 1
-        yield t, labels, "receipt_emitted", 1, 1
-        yield t, labels, "storage_bytes_written", 1, line["stored"]
+            yield t, labels, "approval_decision", 1, 1, 0, 0
+        yield t, labels, "receipt_emitted", 1, 1, 0, 0
+        yield t, labels, "storage_bytes_written", 1, line["stored"], 0, 0
 
 
 def used(all_events, begin, end, now):
     """Usage of a period by labels."""
     end_of_storage = min(end, max(now, begin))
     out = {}
-    for t, labels, what, count, quantity in all_events:
+    for t, labels, what, count, quantity, read, written in all_events:
         if t >= end:
             continue
-        row = out.setdefault(labels, dict.fromkeys(
-            ["runs_started", "steps_executed", "step_us", "approval_decisions", "receipts_emitted", "storage_byte_us"], 0))
+        row = out.setdefault(labels, dict.fromkeys(FIELDS, 0))
         if what == "storage_bytes_written" and t < end_of_storage:
             row["storage_byte_us"] += quantity * (end_of_storage - max(t, begin))
         if t < begin:
@@ -90,6 +91,8 @@ def used(all_events, begin, end, now):
         elif what == "step_executed":
             row["steps_executed"] += count
             row["step_us"] += quantity
+            row["bytes_in"] += read
+            row["bytes_out"] += written
         elif what == "approval_decision":
             row["approval_decisions"] += count
         elif what == "receipt_emitted":

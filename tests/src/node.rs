@@ -335,11 +335,16 @@ impl Node {
         json!({"text": text, "signature": sig.to_string(), "public_key": self.key.pk.to_base64()})
     }
 
-    /// The operator's key as a file that only its owner reads.
-    pub fn operator_key(&self) -> PathBuf {
-        let path = self.path("ana.key");
-        write_secret(&path, &self.key.sk.to_box(Some("test")).expect("a box").into_string());
+    /// A file that only its owner reads.
+    pub fn secret(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        write_secret(&path, text);
         path
+    }
+
+    /// The operator's key as such a file.
+    pub fn operator_key(&self) -> PathBuf {
+        self.secret("ana.key", &self.key.sk.to_box(Some("test")).expect("a box").into_string())
     }
 
     /// A text with the signature of another person than ana, or of a key that is nobody's yet.

@@ -25,6 +25,7 @@ use conductor_shared::usage::{
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Events of one page of an explanation.
 const PAGE: u64 = 500;
@@ -77,19 +78,28 @@ fn labels(store: &Store, p: &Partition, view: &View, series: u32) -> Result<Arc<
     Ok(Arc::new(meter::series(store, p)?))
 }
 
-/// What is read from: store, partition, and rows that were opened before.
-type At<'a> = (&'a Store, &'a Partition, &'a Cache);
+/// What is read from.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    store: &'a Store,
+    p: &'a Partition,
+    shared: &'a view::Shared,
+    /// Rows that were opened before.
+    cache: &'a Cache,
+}
 
 /// The usage of each group in each segment.
 fn gather(
-    (store, p, cache): At<'_>,
+    At { store, p, shared, cache }: At<'_>,
     view: &View,
     (segments, now_us): (&[Period], u64),
     mut each: impl FnMut(usize, &Labels, Usage),
 ) -> Result<(), ReadError> {
     let reading = store.reading();
-    let (unsigned, open_hour) = (&view.unsigned, view.open_hour);
-    let q = Folded { segments, unsigned, now_us, open_hour, cache: Some(cache) };
+    // A correction that is in the rows and not yet in the view must be counted whole: then only rows are read.
+    let even = shared.corrections.load(Ordering::SeqCst) == view.open_hour.corrections;
+    let open = even.then_some(&view.open_hour);
+    let q = Folded { segments, unsigned: &view.unsigned, now_us, open, cache: Some(cache) };
     let mut known = Arc::clone(&view.series);
     let mut failed = None;
     meter::fold(&reading, p, &q, |segment, series, usage| {
@@ -140,20 +150,25 @@ async fn used(
 ) -> Result<UsageAnswer, Refused> {
     let (group_by, now_us) = (a.group_by, a.now_us);
     let segments = a.steps.clone().unwrap_or_else(|| vec![a.range.period]);
-    let opened = Arc::clone(&api.opened);
+    let (of, opened) = (Arc::clone(shared), Arc::clone(&api.opened));
     let cells = blocking(api, shared, move |store, p| {
         let mut cells: Vec<Gathered> = Vec::with_capacity(segments.len());
         let mut rows = 0;
-        gather((store, p, &opened), &view, (&segments, now_us), |segment, labels, usage| {
-            cells.resize_with(cells.len().max(segment + 1), Gathered::default);
-            if rows <= MAX_ROWS
-                && let Some(cell) = cells.get_mut(segment)
-            {
-                let before = cell.len();
-                cell.beside(group_by.of(labels), &usage);
-                rows += cell.len() - before;
-            }
-        })?;
+        gather(
+            At { store, p, shared: &of, cache: &opened },
+            &view,
+            (&segments, now_us),
+            |segment, labels, usage| {
+                cells.resize_with(cells.len().max(segment + 1), Gathered::default);
+                if rows <= MAX_ROWS
+                    && let Some(cell) = cells.get_mut(segment)
+                {
+                    let before = cell.len();
+                    cell.beside(group_by.of(labels), &usage);
+                    rows += cell.len() - before;
+                }
+            },
+        )?;
         cells.resize_with(segments.len(), Gathered::default);
         Ok((cells, rows > MAX_ROWS))
     });
@@ -309,9 +324,9 @@ async fn costs(
     let segments = priced(a.range.period, a.steps.as_deref(), &cards)?;
     let (group_by, now_us) = (a.group_by, a.now_us);
     let all = cards.clone();
-    let opened = Arc::clone(&api.opened);
+    let (of, opened) = (Arc::clone(shared), Arc::clone(&api.opened));
     let done = blocking(api, shared, move |store, p| {
-        let at = (store, p, &*opened);
+        let at = At { store, p, shared: &of, cache: &opened };
         let agreed = agreed(at, &view, (&segments, now_us), &all)?;
         Ok((ledger(at, &view, (&segments, now_us), group_by, &agreed)?, segments))
     });
@@ -375,10 +390,10 @@ pub(super) async fn explain(
     let (period, now_us) = (a.range.period, a.now_us);
     let name = shared.name.clone();
     let wanted = group.clone();
-    let opened = Arc::clone(&api.opened);
+    let (of, opened) = (Arc::clone(&shared), Arc::clone(&api.opened));
     let done = blocking(&api, &shared, move |store, p| {
         let q = Question { bucket, group: wanted, period, now_us, after, limit };
-        let (parts, kept_before) = parts((store, p, &opened), &view, &segments, &q)?;
+        let (parts, kept_before) = parts(At { store, p, shared: &of, cache: &opened }, &view, &segments, &q)?;
         let (events, next) = events((store, p), &view, &name, &q)?;
         Ok((parts, kept_before, events, next))
     });

@@ -1,7 +1,8 @@
 //! The readers' side: usage of segments, from packed days, packed hours and open slots.
 
 use super::rows::{number_in, open_day, open_list, open_quarters, open_slot};
-use super::{HOURS_PER_DAY, SLOTS_PER_HOUR, hour_of};
+use super::write::{OpenHour, Slotted};
+use super::{HOURS_PER_DAY, hour_of};
 use crate::ledger::{Partition, ReadError};
 use crate::store::{Pair, Reading, Row, Store};
 use crate::writer::rows::decode;
@@ -27,14 +28,17 @@ pub struct Folded<'a> {
     pub unsigned: &'a [(u32, Series, u64)],
     /// Nothing is kept later than this.
     pub now_us: Micros,
-    /// No hour before this one is open; 0 when that is not known.
-    pub open_hour: u32,
+    /// What the writer published of the hour that is not packed; without it, its rows are read.
+    pub open: Option<&'a OpenHour>,
     /// Opened rows of days and hours.
     pub cache: Option<&'a Cache>,
 }
 
 /// Sums of a day or hour, by series: bytes kept at its begin, and what it adds.
 type List = Arc<Vec<(Series, i64, Sums)>>;
+
+/// Sums of the slots of an hour.
+type Slots = Arc<Vec<Slotted>>;
 
 /// Rows of days and hours that were opened of late. A row is taken from here only while the very same sealed row stands in
 /// the store: each sealing has a nonce of its own.
@@ -44,7 +48,13 @@ pub struct Cache(quick_cache::sync::Cache<(TenantUid, u64, Vec<u8>), Opened, Wei
 struct Opened {
     /// Begin of the sealed row, its nonce included.
     seal: Vec<u8>,
-    list: List,
+    sums: Kept,
+}
+
+#[derive(Clone)]
+enum Kept {
+    Whole(List),
+    Slots(Slots),
 }
 
 #[derive(Clone)]
@@ -52,7 +62,11 @@ struct Weight;
 
 impl quick_cache::Weighter<(TenantUid, u64, Vec<u8>), Opened> for Weight {
     fn weight(&self, _: &(TenantUid, u64, Vec<u8>), row: &Opened) -> u64 {
-        row.list.len() as u64 + 1
+        let entries = match &row.sums {
+            Kept::Whole(l) => l.len(),
+            Kept::Slots(l) => l.len(),
+        };
+        entries as u64 + 1
     }
 }
 
@@ -76,7 +90,7 @@ pub fn fold(
 ) -> Result<(), ReadError> {
     let (Some(first), Some(last)) = (q.segments.first(), q.segments.last()) else { return Ok(()) };
     let (from, to) = (first.from_us, last.to_us);
-    let rows = Rows { reading, p, open_hour: q.open_hour, cache: q.cache };
+    let rows = Rows { reading, p, open: q.open, cache: q.cache };
     let mut w = Walk { q, at: 0, unsigned: 0, folder: Folder::begin(rows.levels(from)?), each };
     let days = rows.days(number(from.div_ceil(DAY_US)), number(to / DAY_US))?;
     let mut at = from;
@@ -99,7 +113,7 @@ pub fn fold(
 
 /// Sums of everything since the log began, by series.
 pub fn all(reading: &Reading<'_>, p: &Partition) -> Result<BTreeMap<Series, Sums>, ReadError> {
-    let rows = Rows { reading, p, open_hour: 0, cache: None };
+    let rows = Rows { reading, p, open: None, cache: None };
     let mut out: BTreeMap<Series, Sums> = BTreeMap::new();
     let mut since = 0;
     for (day, key, row) in rows.days(0, u32::MAX)? {
@@ -172,22 +186,45 @@ type Numbered = (u32, Vec<u8>, Vec<u8>);
 struct Rows<'a> {
     reading: &'a Reading<'a>,
     p: &'a Partition,
-    open_hour: u32,
+    open: Option<&'a OpenHour>,
     cache: Option<&'a Cache>,
 }
 
 impl Rows<'_> {
-    /// Opens a row of a day or hour, or takes it as it was opened before.
-    fn list(&self, key: &[u8], row: &[u8]) -> Result<List, ReadError> {
-        let Some(cache) = self.cache else { return Ok(Arc::new(open_list(self.p, key, row)?)) };
+    /// Takes a row as it was opened before, or opens it.
+    fn opened(
+        &self,
+        key: &[u8],
+        row: &[u8],
+        open: impl FnOnce() -> Result<Kept, ReadError>,
+    ) -> Result<Kept, ReadError> {
+        let Some(cache) = self.cache else { return open() };
         let at = (self.p.id.tenant, self.p.id.epoch, key.to_vec());
         let seal = row.get(..SEAL).unwrap_or(row);
         if let Some(found) = cache.0.get(&at).filter(|o| o.seal == seal) {
-            return Ok(found.list);
+            return Ok(found.sums);
         }
-        let list = Arc::new(open_list(self.p, key, row)?);
-        cache.0.insert(at, Opened { seal: seal.to_vec(), list: Arc::clone(&list) });
-        Ok(list)
+        let sums = open()?;
+        cache.0.insert(at, Opened { seal: seal.to_vec(), sums: sums.clone() });
+        Ok(sums)
+    }
+
+    /// The sums of a day or hour.
+    fn list(&self, key: &[u8], row: &[u8]) -> Result<List, ReadError> {
+        let open = || Ok(Kept::Whole(Arc::new(open_list(self.p, key, row)?)));
+        match self.opened(key, row, open)? {
+            Kept::Whole(list) => Ok(list),
+            Kept::Slots(_) => Err(self.p.damaged(key, "not the sums of a day or hour")),
+        }
+    }
+
+    /// The sums of the slots of an hour.
+    fn slots(&self, hour: u32, key: &[u8], row: &[u8]) -> Result<Slots, ReadError> {
+        let open = || Ok(Kept::Slots(Arc::new(open_quarters(self.p, key, row)?.slots(hour))));
+        match self.opened(key, row, open)? {
+            Kept::Slots(slots) => Ok(slots),
+            Kept::Whole(_) => Err(self.p.damaged(key, "not the slots of an hour")),
+        }
     }
 
     fn days(&self, from: u32, to: u32) -> Result<Vec<Numbered>, ReadError> {
@@ -196,24 +233,6 @@ impl Rows<'_> {
         }
         let rows: Vec<Pair> = self.reading.rows(&self.p.family, Row::DAYS, from..to)?;
         rows.into_iter().map(|(k, v)| Ok((number_in(self.p, &k)?, k, v))).collect()
-    }
-
-    /// Slots of one hour that lie in a period.
-    fn quarters(
-        &self,
-        hour: u32,
-        key: &[u8],
-        row: &[u8],
-        (from, to): (Micros, Micros),
-        each: &mut impl FnMut(Micros, Series, &Sums),
-    ) -> Result<(), ReadError> {
-        for ((quarter, series), sums) in &open_quarters(self.p, key, row)?.0 {
-            let at = u64::from(hour * SLOTS_PER_HOUR + u32::from(*quarter)) * SLOT_US;
-            if at >= from && at < to {
-                each(at, *series, sums);
-            }
-        }
-        Ok(())
     }
 
     /// The hours of a period, in order, those that are cut by slot; then the open slots.
@@ -228,10 +247,18 @@ impl Rows<'_> {
             return Ok(());
         }
         let hours = hour_of(from)..number(to.div_ceil(HOUR_US));
-        let mut open = hours.start;
+        let mut packed_to = hours.start;
+        let within = |list: &[Slotted], each: &mut dyn FnMut(Micros, Series, &Sums)| {
+            for (slot, series, sums) in list {
+                let at = u64::from(*slot) * SLOT_US;
+                if at >= from && at < to {
+                    each(at, *series, sums);
+                }
+            }
+        };
         for (key, row) in self.reading.rows(&self.p.family, Row::HOURS, hours.clone())? {
             let hour = number_in(self.p, &key)?;
-            open = hour + 1;
+            packed_to = hour + 1;
             let (begin, end) = (u64::from(hour) * HOUR_US, u64::from(hour + 1) * HOUR_US);
             if begin >= from && end <= to && !cut(begin, end) {
                 for (series, _, sums) in self.list(&key, &row)?.iter() {
@@ -242,21 +269,26 @@ impl Rows<'_> {
             let key = Row::Quarters(hour).key();
             let row = self.reading.get(&self.p.family, &key)?;
             let row = row.ok_or_else(|| self.p.damaged(&key, "the slots of an hour are missing"))?;
-            self.quarters(hour, &key, &row, (from, to), &mut each)?;
+            within(&self.slots(hour, &key, &row)?, &mut each);
         }
-        // The open hour comes after all that are packed.
-        if hours.end <= self.open_hour {
-            return Ok(());
+        // The open hour comes after all that are packed. It may have been packed since it was published.
+        if let Some(open) = self.open {
+            if hours.end <= open.hour {
+                return Ok(());
+            }
+            if packed_to <= open.hour {
+                within(&open.over, &mut each);
+                within(&open.growing, &mut each);
+                return Ok(());
+            }
         }
-        for (key, row) in self.reading.rows(&self.p.family, Row::QUARTERS, open.min(hours.end)..hours.end)? {
-            let hour = number_in(self.p, &key)?;
-            self.quarters(hour, &key, &row, (from, to), &mut each)?;
+        let not_packed = packed_to.min(hours.end)..hours.end;
+        for (key, row) in self.reading.rows(&self.p.family, Row::QUARTERS, not_packed)? {
+            within(&self.slots(number_in(self.p, &key)?, &key, &row)?, &mut each);
         }
-        for (key, row) in
-            self.reading.rows(&self.p.family, Row::SLOTS, number(from / SLOT_US)..number(to / SLOT_US))?
-        {
-            let (slot, series, sums) = open_slot(self.p, &key, &row)?;
-            each(u64::from(slot) * SLOT_US, series, &sums);
+        let slots = number(from / SLOT_US)..number(to / SLOT_US);
+        for (key, row) in self.reading.rows(&self.p.family, Row::SLOTS, slots)? {
+            within(&[open_slot(self.p, &key, &row)?], &mut each);
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Rows of sums.
 
 use super::SLOTS_PER_HOUR;
+use super::write::Slotted;
 use crate::ledger::{Partition, ReadError};
 use crate::writer::rows::{decode, encode};
 use conductor_shared::meter::Sums;
@@ -49,6 +50,12 @@ impl HourRow {
             return Err("an hour has four slots".into());
         }
         Ok(Self(list.into_iter().map(|e| ((e.quarter, e.series), e.sums)).collect()))
+    }
+
+    /// The same with the numbers of its slots.
+    pub(super) fn slots(&self, hour: u32) -> Vec<Slotted> {
+        let slot = |quarter: u8| hour.saturating_mul(SLOTS_PER_HOUR).saturating_add(quarter.into());
+        self.0.iter().map(|((quarter, series), sums)| (slot(*quarter), *series, *sums)).collect()
     }
 
     /// Sums of each series over the hour.

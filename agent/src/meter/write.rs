@@ -24,6 +24,22 @@ struct Growing {
 /// Receipts that no signed checkpoint covers, by slot and series.
 type Unsigned = Vec<(u32, Series, u64)>;
 
+/// A slot's number, a series, and its sums.
+pub(super) type Slotted = (u32, Series, Sums);
+
+/// All that is not packed into hours yet, as of a commit.
+#[derive(Debug, Clone, Default)]
+pub struct OpenHour {
+    /// The hour: none before it is open.
+    pub hour: u32,
+    /// Its slots that are over.
+    pub(super) over: Arc<Vec<Slotted>>,
+    /// The slot that is not over, and later ones.
+    pub(super) growing: Arc<Vec<Slotted>>,
+    /// Corrections that were begun until then.
+    pub corrections: u64,
+}
+
 /// The sums of a partition that may still grow, and what it takes to pack them.
 #[derive(Default)]
 pub struct Meters {
@@ -35,6 +51,10 @@ pub struct Meters {
     slots: BTreeMap<(u32, Series), Growing>,
     /// Packed slots of the open hour.
     quarters: HourRow,
+    /// The same, for readers.
+    over: Arc<Vec<Slotted>>,
+    /// Corrections begun.
+    corrections: u64,
     /// The hour that is open: of the newest receipt when the last batch was staged.
     hour: u32,
     /// Packed hours of the open day, together.
@@ -71,6 +91,7 @@ impl Meters {
         let key = Row::Quarters(m.hour).key();
         if let Some(row) = store.get(&p.family, &key)? {
             m.quarters = open_quarters(p, &key, &row)?;
+            m.over = Arc::new(m.quarters.slots(m.hour));
         }
         let day = m.hour / HOURS_PER_DAY;
         for (key, row) in store.rows(&p.family, Row::HOURS, day * HOURS_PER_DAY..u32::MAX)? {
@@ -100,9 +121,20 @@ impl Meters {
         self.unsigned.iter().map(|((slot, series), n)| (*slot, *series, *n)).collect()
     }
 
-    /// The hour whose slots are not all packed.
-    pub fn open_hour(&self) -> u32 {
-        self.hour
+    /// What is published of the hour that is not packed.
+    pub fn open_hour(&self) -> OpenHour {
+        let growing = self.slots.iter().map(|((slot, series), g)| (*slot, *series, g.sums));
+        OpenHour {
+            hour: self.hour,
+            over: Arc::clone(&self.over),
+            growing: Arc::new(growing.collect()),
+            corrections: self.corrections,
+        }
+    }
+
+    /// Corrections begun since the partition was opened.
+    pub fn corrections(&self) -> u64 {
+        self.corrections
     }
 
     fn number(&mut self, labels: &Labels) -> Series {
@@ -146,6 +178,7 @@ impl Meters {
         st: &mut Stage,
         adjustments: &[Adjustment],
     ) -> Result<(), ReadError> {
+        self.corrections += 1;
         let mut days = None;
         for a in adjustments {
             let (slot, series) = (slot_of(a.at_us), self.number(&a.labels));
@@ -232,6 +265,7 @@ impl Meters {
             }
             self.end_slots_before(p, st, (self.hour + 1) * SLOTS_PER_HOUR);
             let row = std::mem::take(&mut self.quarters);
+            self.over = Arc::default();
             let whole = row.whole();
             self.add_to_day(&whole);
             put(st, p, Row::Hour(self.hour).key(), whole.encode());
@@ -239,6 +273,7 @@ impl Meters {
         }
         if self.end_slots_before(p, st, slot_of(last_us)) {
             let plain = self.quarters.encode();
+            self.over = Arc::new(self.quarters.slots(self.hour));
             put(st, p, Row::Quarters(self.hour).key(), plain);
         }
         for ((slot, series), growing) in &mut self.slots {

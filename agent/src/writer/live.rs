@@ -8,7 +8,7 @@ use super::slo::{Flood, Watches};
 use super::view::{Event, Shared, View};
 use crate::keys::{Key, KeyError, KeyStore, Units};
 use crate::ledger::{self, Appended, Log, Partition, ReadError};
-use crate::meter::Meters;
+use crate::meter::{Meters, OpenHour};
 use crate::random::Random;
 use crate::store::{Batch, FamilyId, Row, Store};
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -22,6 +22,7 @@ use conductor_shared::record::PolicyVersion;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Kinds of records that share a unit key a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -209,9 +210,10 @@ impl Live {
                     slo: Arc::default(),
                     frozen: false,
                     series: Arc::default(),
-                    open_hour: 0,
+                    open_hour: OpenHour::default(),
                     unsigned: Arc::default(),
                 }),
+                corrections: AtomicU64::new(0),
             }),
             p,
             log,
@@ -310,7 +312,10 @@ impl Live {
 
     /// Stages compensating events, in the batch of the receipt that puts them into effect.
     pub fn correct(&mut self, store: &Store, st: &mut Stage, list: &[Adjustment]) -> Result<(), ReadError> {
-        self.meters.correct(store, &self.p, st, list)
+        let done = self.meters.correct(store, &self.p, st, list);
+        // Before the batch is written: whoever sees its rows sees this as well.
+        self.shared.corrections.store(self.meters.corrections(), Ordering::SeqCst);
+        done
     }
 
     /// A fresh unit key for a run.

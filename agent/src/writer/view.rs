@@ -1,6 +1,7 @@
 //! What the writer publishes after a commit, and everybody else reads: never staged, never torn.
 
 use crate::ledger::Partition;
+use crate::meter::OpenHour;
 use crate::store::{FamilyId, Store};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use conductor_shared::checkpoint::SignedCheckpoint;
@@ -59,8 +60,8 @@ pub struct View {
     pub frozen: bool,
     /// Labels of metered series, by number.
     pub series: Arc<Vec<Labels>>,
-    /// The hour whose slots are not all packed.
-    pub open_hour: u32,
+    /// Sums of the hour that is not packed.
+    pub open_hour: OpenHour,
     /// Metered receipts that no signed checkpoint covers: slot, series, how many.
     pub unsigned: Arc<Vec<(u32, Series, u64)>>,
 }
@@ -86,6 +87,9 @@ pub struct Shared {
     pub partition: ArcSwapOption<Partition>,
     /// Its state.
     pub view: ArcSwap<View>,
+    /// Corrections of usage whose batch was begun. While it is ahead of what the view says, rows that were read may have
+    /// one that the view does not have.
+    pub corrections: AtomicU64,
 }
 
 impl Shared {

@@ -2,16 +2,17 @@
 //! kills and the days on which clocks change, and the recorded workflow runs. `tests/ground-truth` computes from the raw
 //! trace, in another language, what the agent's answers must be to the unit.
 
+use super::sinks::{by_id, on_tape};
 use super::usage::{card, load, trust};
 use conductor_shared::fact::{ActorType, Env};
 use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::meter::{Adjustment, EventType, Labels, SLOT_US};
 use conductor_shared::range::{from_rfc3339, utc_month};
-use conductor_tests::Node;
 use conductor_tests::past::Past;
+use conductor_tests::{Node, bin, wait_for};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Receipts of a busy day.
@@ -70,7 +71,7 @@ fn labels(d: &mut Dice) -> Labels {
 }
 
 fn raw(at_us: u64, fact: &str, l: &Labels, claimed_us: u64, stored: u64) -> String {
-    json!({"t": at_us, "fact": fact, "workflow": l.workflow_type, "env": l.env, "actor": l.actor_type, "claimed_us": claimed_us, "stored": stored})
+    json!({"t": at_us, "fact": fact, "workflow": l.workflow_type, "env": l.env, "actor": l.actor_type, "claimed_us": claimed_us, "bytes_in": 1, "bytes_out": 2, "stored": stored})
         .to_string()
 }
 
@@ -85,7 +86,7 @@ fn correct(past: &mut Past, d: &mut Dice, at: u64, since: u64, trace: &mut Strin
     let a = Adjustment { at_us: slot * SLOT_US, labels: labels(d), event, count, quantity };
     past.correct(at, std::slice::from_ref(&a));
     let l = &a.labels;
-    let line = json!({"t": a.at_us, "correct": event.as_str(), "count": count, "quantity": quantity, "workflow": l.workflow_type, "env": l.env, "actor": l.actor_type});
+    let line = json!({"t": a.at_us, "event": event.as_str(), "count": count, "quantity": quantity, "workflow": l.workflow_type, "env": l.env, "actor": l.actor_type});
     let _ = writeln!(trace, "{line}");
 }
 
@@ -194,4 +195,82 @@ fn generated_months_agree_with_the_ground_truth() {
     ground_truth(&node, &trace, &cards, &answers);
     // The same as a recount of the receipts says.
     assert_eq!(get("usage/recount".into())["differences"], json!([]));
+}
+
+/// The recorded runs, where they are at hand; else the records of the reader's tests.
+fn records() -> Vec<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let beside = here.join("../../shared/data/wfinstances");
+    let folder = std::env::var_os("CONDUCTOR_WFINSTANCES").map_or(beside, PathBuf::from);
+    let folder = if folder.is_dir() { folder } else { here.join("fixtures/wfformat/valid") };
+    let files = std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path());
+    let mut files: Vec<_> = files.filter(|f| f.extension().is_some_and(|e| e == "json")).collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+/// SPEC 2.3, invariant 5: recorded workflow runs, played as real clients; each step that was metered is one of the
+/// records, to the microsecond and byte, and usage and cost equal the ground truth of the events that left.
+#[test]
+fn recorded_runs_agree_with_the_ground_truth() {
+    let files = records();
+    let dir = tempfile::tempdir().unwrap();
+    let sink = format!("[[sink]]\nname = \"tape\"\nfolder = \"{}\"\n", dir.path().join("tape").display());
+    let mut node = Node::start_with(dir, "", &["ben"]);
+    node.reconfigure(|config| format!("{config}\n{sink}"));
+    let a = node.tenant("acme");
+    trust(&mut node);
+    node.command(TenantUid::NODE, load(&node, &card(1, "2026-01-01T00:00:00Z", 120_000_001), "billing"));
+    let token = node.secret("acme.token", &a.token);
+    let mut replay = Command::new(bin("conductor"));
+    replay.args(["--agent", &format!("unix:{}", node.socket().display()), "replay"]).args(&files);
+    replay.args(["--tenant", "acme", "--workflow", "etl", "--speed", "max", "--token-file"]).arg(token);
+    let out = replay.output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let receipts = node.all_signed(a.uid);
+    let total = || -> u64 {
+        let u = node.operator().get(&format!("/v1/tenants/{}/usage?range=24h", a.uid)).json();
+        u["totals"]["receipts_emitted"].as_u64().unwrap()
+    };
+    let metered = total();
+    assert!(metered < receipts, "what is no work is not metered");
+    let of = |e: &Value, what: EventType| e["type"] == format!("conductor.{what}.v1");
+    let events = wait_for("all events are on tape", 20, || {
+        let all = by_id(&on_tape(&node));
+        let emitted = all.values().filter(|e| of(e, EventType::ReceiptEmitted)).count();
+        (emitted as u64 == metered).then_some(all)
+    });
+    // Task by task what an independent script reads in the files.
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/wf_sums.py");
+    let out = Command::new("python3").arg(script).arg("--tasks").args(&files).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let mut recorded: Vec<String> =
+        String::from_utf8(out.stdout).unwrap().lines().map(str::to_owned).collect();
+    let mut steps: Vec<String> = events
+        .values()
+        .filter(|e| of(e, EventType::StepExecuted))
+        .map(|e| format!("{} {} {}", e["data"]["quantity"], e["data"]["bytes_in"], e["data"]["bytes_out"]))
+        .collect();
+    recorded.sort();
+    steps.sort();
+    assert_eq!(steps, recorded);
+    let mut trace = String::new();
+    for e in events.values() {
+        let d = &e["data"];
+        let t = from_rfc3339(d["counts_at"].as_str().unwrap()).unwrap();
+        let kind = e["type"].as_str().unwrap().trim_start_matches("conductor.").trim_end_matches(".v1");
+        let zero = json!(0);
+        let bytes = |name: &str| d.get(name).unwrap_or(&zero).clone();
+        let line = json!({"t": t, "event": kind, "count": d["count"], "quantity": d["quantity"], "workflow": d["workflow_type"], "env": d["env"], "actor": d["actor_type"], "bytes_in": bytes("bytes_in"), "bytes_out": bytes("bytes_out")});
+        let _ = writeln!(trace, "{line}");
+    }
+    let get = |path: &str| node.operator().get(&format!("/v1/tenants/{}/{path}", a.uid)).json();
+    let answers = [
+        ("usage", get("usage?range=24h")),
+        ("usage-days", get("usage?range=48h&step=1d")),
+        ("cost", get("cost?range=24h")),
+    ];
+    let cards = node.operator().get("/v1/rates").json()["cards"].clone();
+    ground_truth(&node, &trace, &cards, &answers);
 }

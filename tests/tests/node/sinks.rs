@@ -22,7 +22,7 @@ fn with_sinks(r: &Receiver, dir: &std::path::Path) -> String {
 }
 
 /// By id; two events with one id must be the same event.
-fn by_id(events: &[Value]) -> BTreeMap<String, Value> {
+pub(super) fn by_id(events: &[Value]) -> BTreeMap<String, Value> {
     let mut out = BTreeMap::new();
     for e in events {
         let id = e["id"].as_str().unwrap().to_owned();
@@ -32,7 +32,7 @@ fn by_id(events: &[Value]) -> BTreeMap<String, Value> {
     out
 }
 
-fn on_tape(node: &Node) -> Vec<Value> {
+pub(super) fn on_tape(node: &Node) -> Vec<Value> {
     let Ok(dir) = std::fs::read_dir(node.path("tape")) else { return vec![] };
     let mut files: Vec<_> = dir.map(|f| f.unwrap().path()).collect();
     files.sort();

@@ -234,7 +234,7 @@ pub(crate) fn tick(m: &mut Model, out: &mut Vec<Effect>) {
         Screen::Freezes => out.extend(agents.into_iter().map(Effect::Freezes)),
         Screen::Ramps => out.extend(m.subject().filter(|k| agents.contains(&k.agent)).map(Effect::Slo)),
         Screen::Usage | Screen::Cost => {
-            let range = m.metered.range;
+            let range = m.metered.choice();
             let key = m.subject().filter(|k| agents.contains(&k.agent));
             out.extend(key.map(|k| match screen {
                 Screen::Usage => Effect::Usage(k, range),

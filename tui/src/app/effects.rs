@@ -1,7 +1,7 @@
 //! Carries effects out, each in its own task, and answers with messages. Decides nothing.
 
 use super::action::ConfirmedAction;
-use super::metered::{CostShown, RANGES, UsageShown};
+use super::metered::{Choice, CostShown, UsageShown};
 use super::msg::{Effect, KeyInfo, Msg, Refusal, Secret};
 use super::outgoing::Outgoing;
 use super::tenants::RowKey;
@@ -221,21 +221,21 @@ impl Runner {
             Effect::Usage(key, range) => {
                 let Some(s) = self.session(key.agent) else { return };
                 tokio::spawn(async move {
-                    let got = usage(&s, key, range).await.map(Box::new).map_err(|e| text(&e));
+                    let got = usage(&s, key, &range).await.map(Box::new).map_err(|e| text(&e));
                     let _ = out.send(Msg::Usage(key, range, got)).await;
                 });
             }
             Effect::Cost(key, range) => {
                 let Some(s) = self.session(key.agent) else { return };
                 tokio::spawn(async move {
-                    let got = cost(&s, key, range).await.map(Box::new).map_err(|e| text(&e));
+                    let got = cost(&s, key, &range).await.map(Box::new).map_err(|e| text(&e));
                     let _ = out.send(Msg::Cost(key, range, got)).await;
                 });
             }
             Effect::Export(key, what, range, name) => {
                 let Some(s) = self.session(key.agent) else { return };
                 tokio::spawn(async move {
-                    let got = export(&s, key, (what, range), &name).await;
+                    let got = export(&s, key, (what, &range), &name).await;
                     let _ = out.send(Msg::Exported(got)).await;
                 });
             }
@@ -348,9 +348,8 @@ async fn proof(
 }
 
 /// The query of one of the periods.
-fn period(range: usize) -> Vec<(&'static str, String)> {
-    let c = RANGES[range % RANGES.len()];
-    vec![("range", c.range.to_owned()), ("step", c.step.to_owned())]
+fn period(c: &Choice) -> Vec<(&'static str, String)> {
+    vec![("range", c.range.to_string()), ("step", c.step.to_owned())]
 }
 
 /// The same length just before.
@@ -359,14 +358,14 @@ fn before(range: &RangeShown) -> Vec<(&'static str, String)> {
     vec![("range", format!("{}/{}", rfc3339(begin), rfc3339(range.from_us)))]
 }
 
-async fn usage(s: &ReadSession, key: RowKey, range: usize) -> Result<UsageShown, ClientError> {
+async fn usage(s: &ReadSession, key: RowKey, range: &Choice) -> Result<UsageShown, ClientError> {
     let bearer = s.bearer().await?;
     let now = s.agent().usage(&bearer, key.tenant, &period(range)).await?;
     let before = s.agent().usage(&bearer, key.tenant, &before(&now.range)).await?;
     Ok(UsageShown { now, before })
 }
 
-async fn cost(s: &ReadSession, key: RowKey, range: usize) -> Result<CostShown, ClientError> {
+async fn cost(s: &ReadSession, key: RowKey, range: &Choice) -> Result<CostShown, ClientError> {
     let bearer = s.bearer().await?;
     let now = s.agent().cost(&bearer, key.tenant, &period(range)).await?;
     let before = s.agent().cost(&bearer, key.tenant, &before(&now.range)).await?;
@@ -379,14 +378,15 @@ async fn cost(s: &ReadSession, key: RowKey, range: usize) -> Result<CostShown, C
 async fn export(
     s: &ReadSession,
     key: RowKey,
-    (what, range): (&'static str, usize),
+    (what, range): (&'static str, &Choice),
     name: &str,
 ) -> Result<String, String> {
     let mut q = period(range);
     q.extend([("format", "csv".to_owned()), ("group_by", "workflow_type,env".to_owned())]);
     let bytes = async { s.agent().metered_file(&s.bearer().await?, key.tenant, what, &q).await };
     let bytes = bytes.await.map_err(|e| text(&e))?;
-    let range = RANGES[range % RANGES.len()].range;
+    // What was typed may hold slashes and colons.
+    let range = range.range.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
     let write = move |file: PathBuf| write_new(&file, 0o600, &bytes).map_err(|e| safe(&e.to_string(), 300));
     let stem = format!("conductor-{what}-{name}-{range}");
     let done = tokio::task::spawn_blocking(move || {

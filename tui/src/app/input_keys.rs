@@ -218,8 +218,7 @@ fn command(m: &mut Model, c: Command, arg: &str, out: &mut Vec<Effect>) -> Resul
             go(m, if c == Command::Usage { Screen::Usage } else { Screen::Cost });
         }
         Command::Range => {
-            let found = metered::RANGES.iter().position(|r| r.range == arg);
-            m.metered.range = found.ok_or("30d, month, 24h, 7d or 90d?")?;
+            m.metered.range = Some(metered::Choice::typed(arg, m.now.wall_us)?);
             m.boards.top();
         }
         Command::Filter => filter(m, arg),

@@ -4,31 +4,67 @@ use super::keys::Act;
 use super::model::{Model, Screen};
 use super::msg::Effect;
 use super::tenants::RowKey;
+use conductor_shared::clock::Micros;
 use conductor_shared::cost::{CostAnswer, CostRow};
+use conductor_shared::meter::{DAY_US, HOUR_US};
+use conductor_shared::range::{Range, utc_month};
 use conductor_shared::usage::{Usage, UsageAnswer, UsageRow};
+use std::borrow::Cow;
 
 /// How often a period is asked for while it is shown, microseconds.
 pub(crate) const EVERY_US: u64 = 10_000_000;
 
 /// A period that can be chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Choice {
     /// In words.
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     /// As the agent takes it.
-    pub(crate) range: &'static str,
+    pub(crate) range: Cow<'static, str>,
     /// Steps of the chart.
     pub(crate) step: &'static str,
 }
 
+const fn choice(name: &'static str, range: &'static str, step: &'static str) -> Choice {
+    Choice { name: Cow::Borrowed(name), range: Cow::Borrowed(range), step }
+}
+
 /// The periods, in the order in which one key goes through them.
 pub(crate) const RANGES: [Choice; 5] = [
-    Choice { name: "30 days", range: "30d", step: "1d" },
-    Choice { name: "this month", range: "month", step: "1d" },
-    Choice { name: "24 hours", range: "24h", step: "1h" },
-    Choice { name: "7 days", range: "7d", step: "1h" },
-    Choice { name: "90 days", range: "90d", step: "1d" },
+    choice("30 days", "30d", "1d"),
+    choice("this month", "month", "1d"),
+    choice("24 hours", "24h", "1h"),
+    choice("7 days", "7d", "1h"),
+    choice("90 days", "90d", "1d"),
 ];
+
+impl Choice {
+    /// Any period that the agent takes, as it was typed.
+    pub(crate) fn typed(text: &str, now_us: Micros) -> Result<Self, String> {
+        if let Some(known) = RANGES.into_iter().find(|r| r.range == text) {
+            return Ok(known);
+        }
+        let period = Range::parse(text, None, now_us).map_err(|e| e.to_string())?.period;
+        let step = match period.to_us - period.from_us {
+            us if us <= 12 * HOUR_US => "15m",
+            us if us <= 8 * DAY_US => "1h",
+            _ => "1d",
+        };
+        Ok(Self { name: Cow::Owned(text.to_owned()), range: Cow::Owned(text.to_owned()), step })
+    }
+}
+
+/// What may follow `:range`: the periods of the key, and the three months before this one.
+pub(crate) fn completions(now_us: Micros) -> Vec<String> {
+    let mut out: Vec<String> = RANGES.into_iter().map(|r| r.range.into_owned()).collect();
+    let mut at = now_us;
+    for _ in 0..3 {
+        let Some((_, this)) = utc_month(at) else { break };
+        at = this.from_us.saturating_sub(1);
+        out.extend(utc_month(at).map(|(name, _)| name));
+    }
+    out
+}
 
 /// What the chart of usage shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,20 +145,27 @@ impl CostShown {
 /// What is known of the metering of one tenant.
 #[derive(Debug, Default)]
 pub(crate) struct Metered {
-    /// Which of [`RANGES`].
-    pub(crate) range: usize,
+    /// What was chosen or typed; nothing: the first of [`RANGES`].
+    pub(crate) range: Option<Choice>,
     /// Which of [`Metric::ALL`].
     pub(crate) metric: usize,
     /// Of whom, which range, and when it came, microseconds of the monotonic clock.
-    pub(crate) usage: Option<(RowKey, usize, u64, Box<UsageShown>)>,
+    pub(crate) usage: Option<(RowKey, Choice, u64, Box<UsageShown>)>,
     /// Likewise.
-    pub(crate) cost: Option<(RowKey, usize, u64, Box<CostShown>)>,
+    pub(crate) cost: Option<(RowKey, Choice, u64, Box<CostShown>)>,
 }
 
 impl Metered {
     /// The period that is chosen.
     pub(crate) fn choice(&self) -> Choice {
-        RANGES[self.range % RANGES.len()]
+        self.range.clone().unwrap_or_else(|| RANGES[0].clone())
+    }
+
+    /// So many further in [`RANGES`]; from one that was typed, to the first.
+    fn turn(&mut self, by: usize) {
+        let now = self.choice();
+        let at = RANGES.iter().position(|r| *r == now).map_or(0, |at| (at + by) % RANGES.len());
+        self.range = Some(RANGES[at].clone());
     }
 
     /// What the chart shows.
@@ -134,14 +177,14 @@ impl Metered {
 /// Usage of the tenant and period that are shown, with its age in microseconds, when it has come.
 pub(crate) fn usage(m: &Model) -> Option<(&UsageShown, u64)> {
     let key = m.subject()?;
-    let (_, _, at, shown) = m.metered.usage.as_ref().filter(|u| (u.0, u.1) == (key, m.metered.range))?;
+    let (_, _, at, shown) = m.metered.usage.as_ref().filter(|u| u.0 == key && u.1 == m.metered.choice())?;
     Some((shown, m.now.mono_us.saturating_sub(*at)))
 }
 
 /// Cost, likewise.
 pub(crate) fn cost(m: &Model) -> Option<(&CostShown, u64)> {
     let key = m.subject()?;
-    let (_, _, at, shown) = m.metered.cost.as_ref().filter(|u| (u.0, u.1) == (key, m.metered.range))?;
+    let (_, _, at, shown) = m.metered.cost.as_ref().filter(|u| u.0 == key && u.1 == m.metered.choice())?;
     Some((shown, m.now.mono_us.saturating_sub(*at)))
 }
 
@@ -160,8 +203,8 @@ pub(crate) fn cost_rows(m: &Model) -> Vec<&CostRow> {
 /// A key of these screens.
 pub(crate) fn act(m: &mut Model, act: Act, out: &mut Vec<Effect>) {
     match act {
-        Act::NextRange => m.metered.range = (m.metered.range + 1) % RANGES.len(),
-        Act::PreviousRange => m.metered.range = (m.metered.range + RANGES.len() - 1) % RANGES.len(),
+        Act::NextRange => m.metered.turn(1),
+        Act::PreviousRange => m.metered.turn(RANGES.len() - 1),
         Act::NextMetric => {
             m.metered.metric = (m.metered.metric + 1) % Metric::ALL.len();
             return;
@@ -173,7 +216,7 @@ pub(crate) fn act(m: &mut Model, act: Act, out: &mut Vec<Effect>) {
                 return m.say("Select a tenant first.");
             };
             m.say(format!("Exporting the {what} of {name}."));
-            out.push(Effect::Export(key, what, m.metered.range, name));
+            out.push(Effect::Export(key, what, m.metered.choice(), name));
             return;
         }
         _ => return,

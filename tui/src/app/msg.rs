@@ -1,7 +1,7 @@
 //! What happens to the model, and what the model wants done. Neither side does I/O.
 
 use super::action::ConfirmedAction;
-use super::metered::{CostShown, UsageShown};
+use super::metered::{Choice, CostShown, UsageShown};
 use super::outgoing::Outgoing;
 use super::tenants::RowKey;
 use crate::client::known::KnownNode;
@@ -49,9 +49,9 @@ pub(crate) enum Msg {
     /// What happened in a log from a time on.
     Timeline(RowKey, u64, Result<Vec<TimelineRow>, String>),
     /// Usage of a tenant in one of the periods.
-    Usage(RowKey, usize, Result<Box<UsageShown>, String>),
+    Usage(RowKey, Choice, Result<Box<UsageShown>, String>),
     /// Cost of a tenant in one of the periods.
-    Cost(RowKey, usize, Result<Box<CostShown>, String>),
+    Cost(RowKey, Choice, Result<Box<CostShown>, String>),
     /// A file was written, or not.
     Exported(Result<String, String>),
     /// A receipt with its proof, and what verifying it here gave.
@@ -184,11 +184,11 @@ pub(crate) enum Effect {
     /// Fetch what happened in a log from a time on, microseconds since the Unix epoch.
     Timeline(RowKey, u64),
     /// Fetch usage of a tenant in one of the periods.
-    Usage(RowKey, usize),
+    Usage(RowKey, Choice),
     /// Fetch cost of a tenant in one of the periods.
-    Cost(RowKey, usize),
+    Cost(RowKey, Choice),
     /// Write usage or cost of a tenant in one of the periods to a new file; with its name.
-    Export(RowKey, &'static str, usize, String),
+    Export(RowKey, &'static str, Choice, String),
     /// Unlock the key once more, sign an approval or a refusal with it, and send that.
     Approve {
         /// Comes back with the answer.

@@ -79,7 +79,7 @@ pub(crate) const COMMANDS: &[Entry] = &[
     e("admin", "", "persons, keys, roles and tokens", Command::Admin, false),
     e("usage", "[name]", "what a tenant used", Command::Usage, false),
     e("cost", "[name]", "what that costs", Command::Cost, false),
-    e("range", "30d|month|24h|7d|90d", "period of usage and cost", Command::Range, false),
+    e("range", "<period>", "of usage and cost: 30d, 2026-10, a date, begin/end", Command::Range, false),
     e("node-log", "", "receipts of the node's own log", Command::NodeLog, false),
     e("filter", "<words>", "filter the list", Command::Filter, false),
     e("sort", "<what by>", "sort the tenants", Command::Sort, false),
@@ -126,7 +126,10 @@ fn complete(m: &Model, text: &str) -> (String, Vec<(String, String)>) {
     let words = match c.command {
         Command::Theme => fixed(&ThemeName::ALL.map(ThemeName::name)),
         Command::Sort => fixed(&Sort::ALL.map(Sort::name)),
-        Command::Range => fixed(&super::metered::RANGES.map(|r| r.range)),
+        Command::Range => {
+            let all = super::metered::completions(m.now.wall_us).into_iter();
+            all.filter(|w| w.starts_with(arg)).map(|w| (w, String::new())).collect()
+        }
         Command::Tenant
         | Command::Receipts
         | Command::Ramps

@@ -6,7 +6,8 @@ use super::theme::Tone;
 use crate::app::layout;
 use crate::app::metered::{self, CostShown, UsageShown};
 use crate::app::model::Model;
-use conductor_shared::cost::money;
+use conductor_shared::cost::{CostStep, money};
+use conductor_shared::meter::HOUR_US;
 use conductor_shared::usage::{RangeShown, Usage};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -58,27 +59,62 @@ fn figure(m: &Model, name: &str, value: String, change: &str) -> Vec<Span<'stati
     ]
 }
 
-fn chart(m: &Model, f: &mut Frame<'_>, area: Rect, (name, range): (&str, &RangeShown), values: &[u64]) {
+/// A series of a chart: begin of each step, microseconds since the Unix epoch, and its value.
+type Series = Vec<(u64, u64)>;
+
+/// What a chart shows, its highest value in words, and its steps.
+fn chart(
+    m: &Model,
+    f: &mut Frame<'_>,
+    area: Rect,
+    (name, range): (&str, &RangeShown),
+    values: &Series,
+    words: impl Fn(u64) -> String,
+) {
     let look = m.look;
-    let top = values.iter().max().copied().unwrap_or(0);
+    let top = values.iter().map(|v| v.1).max().unwrap_or(0);
     let line = Line::from(vec![
-        Span::styled(format!("  {name}, highest {}; ", count(top)), look.style(Tone::Dim)),
+        Span::styled(format!("  {name}, highest {}; ", words(top)), look.style(Tone::Dim)),
         Span::styled(format!("{} to {}", date(range.from_us), date(range.to_us - 1)), look.style(Tone::Dim)),
     ]);
     f.render_widget(Paragraph::new(line), Rect { height: 1, ..area });
     let room = usize::from(area.width.saturating_sub(4));
-    let bars =
-        Rect { x: area.x + 2, y: area.y + 1, width: area.width.saturating_sub(4), height: area.height - 1 };
-    if values.is_empty() || room == 0 {
+    let axis = u16::from(area.height > 3);
+    let height = area.height.saturating_sub(1 + axis);
+    let bars = Rect { x: area.x + 2, y: area.y + 1, width: area.width.saturating_sub(4), height };
+    if values.is_empty() || room == 0 || height == 0 {
         return;
     }
     // Each step as wide as fits; where there are more steps than columns, the newest.
     let wide = (room / values.len()).max(1);
     let newest = &values[values.len().saturating_sub(room / wide)..];
-    let data: Vec<u64> = newest.iter().flat_map(|v| std::iter::repeat_n(*v, wide)).collect();
+    if axis > 0 {
+        let line = Line::styled(ticks(newest, wide, room), look.style(Tone::Dim));
+        f.render_widget(Paragraph::new(line), Rect { y: bars.y + height, height: 1, ..bars });
+    }
+    let data: Vec<u64> = newest.iter().flat_map(|v| std::iter::repeat_n(v.1, wide)).collect();
     let set = if look.ascii { ASCII } else { bar::NINE_LEVELS };
     let spark = Sparkline::default().data(data).max(top.max(1)).bar_set(set).style(look.style(Tone::Accent));
     f.render_widget(spark, bars);
+}
+
+/// When steps began, below them: days by their date, shorter steps by their hour, each where it begins.
+fn ticks(values: &[(u64, u64)], wide: usize, room: usize) -> String {
+    let mut line = String::new();
+    let daily = values.windows(2).all(|w| w[1].0 - w[0].0 >= 23 * HOUR_US);
+    for (i, (at, _)) in values.iter().enumerate() {
+        let day = date(*at).get(5..10).unwrap_or("").to_owned();
+        let hour = date(*at).get(11..16).unwrap_or("").to_owned();
+        // A mark of hours that begins a day says which.
+        let text = if daily || hour == "00:00" { day } else { hour };
+        let from = i * wide;
+        let free = line.is_empty() || from >= line.len() + 3;
+        if free && from + text.len() <= room {
+            line += &" ".repeat(from - line.len());
+            line += &text;
+        }
+    }
+    line
 }
 
 fn no_tenant(m: &Model, f: &mut Frame<'_>, area: Rect) {
@@ -150,8 +186,8 @@ pub(crate) fn usage(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let (up, below) = frame(m, f, area, top);
     if let Some((shown, _)) = shown {
         let metric = m.metered.chart();
-        let values: Vec<u64> = shown.now.steps.iter().map(|s| metric.of(&s.totals)).collect();
-        chart(m, f, up, (metric.name(), &shown.now.range), &values);
+        let values = shown.now.steps.iter().map(|s| (s.from_us, metric.of(&s.totals))).collect();
+        chart(m, f, up, (metric.name(), &shown.now.range), &values, count);
     }
     let style = m.look.style(if m.fresh(key) { Tone::Text } else { Tone::Stale });
     let rows = metered::usage_rows(m);
@@ -189,9 +225,10 @@ pub(crate) fn cost(m: &Model, f: &mut Frame<'_>, area: Rect) {
     }
     let (up, below) = frame(m, f, area, top);
     if let Some((c, _)) = shown {
-        let values: Vec<u64> =
-            c.now.steps.iter().map(|s| u64::try_from(s.amounts.total).unwrap_or(0)).collect();
-        chart(m, f, up, (&format!("in {}", c.now.unit), &c.now.range), &values);
+        let of = |s: &CostStep| (s.from_us, u64::try_from(s.amounts.total).unwrap_or(0));
+        let values = c.now.steps.iter().map(of).collect();
+        let words = |n| money(i64::try_from(n).unwrap_or(i64::MAX), c.now.decimals, &c.now.currency);
+        chart(m, f, up, ("cost", &c.now.range), &values, words);
     }
     let look = m.look;
     let style = look.style(if m.fresh(key) { Tone::Text } else { Tone::Stale });

@@ -2,7 +2,7 @@
 
 use super::tests::{demo, draw};
 use super::theme::{Look, ThemeName};
-use crate::app::metered::{CostShown, EVERY_US, UsageShown};
+use crate::app::metered::{Choice, CostShown, EVERY_US, RANGES, UsageShown};
 use crate::app::model::Model;
 use crate::app::msg::{Effect, Msg};
 use crate::app::sample;
@@ -118,21 +118,21 @@ fn usage_screen() {
         let mut m = demo();
         keys(&mut m, "9");
         let k = key(&m);
-        assert!(tick(&mut m, 90_000_000).contains(&Effect::Usage(k, 0)));
+        assert!(tick(&mut m, 90_000_000).contains(&Effect::Usage(k, RANGES[0].clone())));
         assert!(!tick(&mut m, 93_000_000).iter().any(|e| matches!(e, Effect::Usage(..))), "not so often");
         insta::assert_snapshot!(format!("usage-waits-{w}x{h}"), draw(&mut m, w, h));
         let shown = UsageShown { now: usage(k, 300), before: usage(k, 240) };
-        send(&mut m, Msg::Usage(k, 0, Ok(Box::new(shown))));
+        send(&mut m, Msg::Usage(k, RANGES[0].clone(), Ok(Box::new(shown))));
         insta::assert_snapshot!(format!("usage-{w}x{h}"), draw(&mut m, w, h));
         keys(&mut m, "m j");
         assert!(draw(&mut m, w, h).contains("runs, highest"));
         // What was told of another period is not shown for this one.
         keys(&mut m, "]");
         assert!(draw(&mut m, w, h).contains("On its way"));
-        assert!(tick(&mut m, 93_200_000).contains(&Effect::Usage(k, 1)), "at once");
+        assert!(tick(&mut m, 93_200_000).contains(&Effect::Usage(k, RANGES[1].clone())), "at once");
         keys(&mut m, "[");
         let out = keys(&mut m, "e");
-        assert!(out.contains(&Effect::Export(k, "usage", 0, "acme".into())), "{out:?}");
+        assert!(out.contains(&Effect::Export(k, "usage", RANGES[0].clone(), "acme".into())), "{out:?}");
         send(&mut m, Msg::Exported(Ok("/tmp/x.csv".into())));
         assert!(draw(&mut m, w, h).contains("Written to /tmp/x.csv"));
         // Old figures say so.
@@ -148,7 +148,7 @@ fn cost_screen() {
         let mut m = demo();
         keys(&mut m, "0");
         let k = key(&m);
-        assert!(tick(&mut m, 90_000_000).contains(&Effect::Cost(k, 0)));
+        assert!(tick(&mut m, 90_000_000).contains(&Effect::Cost(k, RANGES[0].clone())));
         let shown = |currency: &str| CostShown {
             now: cost(k, 98_765_432, currency),
             before: cost(k, 123_000_000, currency),
@@ -157,9 +157,9 @@ fn cost_screen() {
         };
         // Ten of thirty days.
         assert_eq!(shown("EUR").projection(), Some(3 * shown("EUR").month.totals.total));
-        send(&mut m, Msg::Cost(k, 0, Ok(Box::new(shown("EUR")))));
+        send(&mut m, Msg::Cost(k, RANGES[0].clone(), Ok(Box::new(shown("EUR")))));
         insta::assert_snapshot!(format!("cost-{w}x{h}"), draw(&mut m, w, h));
-        send(&mut m, Msg::Cost(k, 0, Ok(Box::new(shown("")))));
+        send(&mut m, Msg::Cost(k, RANGES[0].clone(), Ok(Box::new(shown("")))));
         assert!(draw(&mut m, w, h).contains("No rate card"));
     }
     let mut m = demo();
@@ -168,7 +168,28 @@ fn cost_screen() {
     let k = key(&m);
     let c = |n| cost(k, n, "EUR");
     let shown = CostShown { now: c(7_000_000), before: c(0), month: c(0), month_end_us: 0 };
-    send(&mut m, Msg::Cost(k, 0, Ok(Box::new(shown))));
+    send(&mut m, Msg::Cost(k, RANGES[0].clone(), Ok(Box::new(shown))));
     let drawn = draw(&mut m, 80, 24);
     assert!(drawn.is_ascii(), "{drawn}");
+}
+
+/// Issue 4, Console: any period can be typed; what cannot be understood is said, and the key goes on from the first.
+#[test]
+fn any_period_can_be_typed() {
+    let mut m = demo();
+    keys(&mut m, "9");
+    let k = key(&m);
+    keys(&mut m, ": r a n g e space 2 0 2 3 - 1 0 enter");
+    let month = Choice { name: "2023-10".into(), range: "2023-10".into(), step: "1d" };
+    assert!(tick(&mut m, 90_000_000).contains(&Effect::Usage(k, month)));
+    assert!(draw(&mut m, 80, 24).contains("usage of acme on node-a, 2023-10, on its way"));
+    keys(&mut m, ": r a n g e space 2 0 2 3 - 1 3 enter");
+    assert!(draw(&mut m, 80, 24).contains("is not understood"));
+    keys(&mut m, "esc ]");
+    assert!(tick(&mut m, 90_100_000).contains(&Effect::Usage(k, RANGES[0].clone())));
+    let step = |text: &str| Choice::typed(text, sample::AGENT_US).map(|c| c.step);
+    assert_eq!(step("12h"), Ok("15m"));
+    assert_eq!(step("2023-10-01"), Ok("1h"));
+    assert_eq!(step("2023-10-01/2023-10-20"), Ok("1d"));
+    assert!(step("2023-10-20/2023-10-01").is_err());
 }

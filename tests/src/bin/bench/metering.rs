@@ -295,7 +295,7 @@ fn in_process(report: &mut Report, s: &Stored, files: &Path) {
         let begun = Instant::now();
         let reading = past.store.reading();
         let mut rows = Gathered::default();
-        let q = Folded { segments: &segments, unsigned: &[], now_us: u64::MAX, open_hour: 0, cache: None };
+        let q = Folded { segments: &segments, unsigned: &[], now_us: u64::MAX, open: None, cache: None };
         let by = GroupBy::default();
         meter::fold(&reading, &past.live.p, &q, |_, series, u| {
             rows.beside(by.of(&labels[series as usize]), &u);
