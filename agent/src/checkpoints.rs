@@ -30,6 +30,7 @@ pub fn run(
     queues: &Arc<Queues>,
     board: &Arc<Board>,
 ) {
+    crate::name_thread(c"checkpoints");
     probe(&client, queues, board);
     loop {
         let wait = if board.signer().0 == SignerState::Up { PROBE_UP } else { PROBE_DOWN };

@@ -32,8 +32,14 @@ const BLOCK_CACHE_BYTES: usize = 64 << 20;
 const MEMTABLE_BUDGET_BYTES: usize = 256 << 20;
 /// Of a family. A log only grows, so merging its files early rewrites what nobody reads: one busy tenant spent more
 /// processor time on that than on sealing with 4 MiB. Memory is taken as it fills, and all families share the budget.
+/// RocksDB sets this and a tenth aside on the disk for each new log: the reserve must hold it.
 const WRITE_BUFFER_BYTES: usize = 16 << 20;
 const FILES_BEFORE_MERGE: i32 = 8;
+/// Merging has a low priority: it may fall this far behind before writing is slowed down for it, and then stopped.
+const FILES_BEFORE_SLOWDOWN: i32 = 40;
+const FILES_BEFORE_STOP: i32 = 64;
+/// New files go to the disk in pieces: a sync of the log would wait for all of one otherwise.
+const BYTES_PER_SYNC: u64 = 1 << 20;
 const ARENA_BLOCK_BYTES: usize = 64 << 10;
 /// Files the database keeps open at most.
 pub const MAX_OPEN_FILES: i32 = 2_000;
@@ -225,6 +231,8 @@ fn options() -> (Options, Options) {
     family.set_arena_block_size(ARENA_BLOCK_BYTES);
     family.set_max_write_buffer_number(4);
     family.set_level_zero_file_num_compaction_trigger(FILES_BEFORE_MERGE);
+    family.set_level_zero_slowdown_writes_trigger(FILES_BEFORE_SLOWDOWN);
+    family.set_level_zero_stop_writes_trigger(FILES_BEFORE_STOP);
     family.set_compression_type(rocksdb::DBCompressionType::None);
     let mut db = family.clone();
     db.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(MEMTABLE_BUDGET_BYTES, false));
@@ -238,6 +246,13 @@ fn options() -> (Options, Options) {
     db.set_keep_log_file_num(4);
     db.set_max_log_file_size(4 << 20);
     db.set_max_background_jobs(2);
+    db.set_bytes_per_sync(BYTES_PER_SYNC);
+    // Merging goes on while nothing else wants the processor or the disk: a decision would wait for it otherwise.
+    if let Ok(mut env) = rocksdb::Env::new() {
+        env.lower_thread_pool_cpu_priority();
+        env.lower_thread_pool_io_priority();
+        db.set_env(&env);
+    }
     db.set_stats_dump_period_sec(0);
     db.set_max_manifest_file_size(64 << 20);
     (db, family)
@@ -615,12 +630,29 @@ impl Reading<'_> {
 
     /// Rows of a kind whose number lies in a range, in order.
     pub fn rows(&self, family: &Family, first: u8, numbers: Range<u32>) -> Result<Vec<Pair>, StoreError> {
+        let mut out = Vec::new();
+        self.visit(family, first, numbers, |k, v| out.push((k.to_vec(), v.to_vec())))?;
+        Ok(out)
+    }
+
+    /// Shows the same rows where they are, without copying them.
+    pub fn visit(
+        &self,
+        family: &Family,
+        first: u8,
+        numbers: Range<u32>,
+        mut each: impl FnMut(&[u8], &[u8]),
+    ) -> Result<(), StoreError> {
         let key = |n: u32| [&[first][..], &n.to_be_bytes()].concat();
         let mut o = ReadOptions::default();
         o.set_iterate_upper_bound(key(numbers.end));
-        let from = key(numbers.start);
-        let it = self.snapshot.iterator_cf_opt(family, o, IteratorMode::From(&from, Direction::Forward));
-        it.map(|item| item.map(|(k, v)| (k.into_vec(), v.into_vec())).map_err(|e| self.error(&e))).collect()
+        let mut it = self.snapshot.raw_iterator_cf_opt(family, o);
+        it.seek(key(numbers.start));
+        while let Some((k, v)) = it.item() {
+            each(k, v);
+            it.next();
+        }
+        it.status().map_err(|e| self.error(&e))
     }
 
     /// The last row of a kind whose number is lower.

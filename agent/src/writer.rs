@@ -250,6 +250,7 @@ impl Writer {
 
     /// Runs until the queues are closed and empty, then makes everything durable and returns.
     pub fn run(mut self) {
+        crate::name_thread(c"writer");
         while let Some(asks) = {
             let queues = Arc::clone(&self.parts.queues);
             queues.take(BATCH, TICK)

@@ -4,14 +4,16 @@ use super::rows::{number_in, open_day, open_list, open_quarters, open_slot};
 use super::write::{OpenHour, Slotted};
 use super::{HOURS_PER_DAY, hour_of};
 use crate::ledger::{Partition, ReadError};
-use crate::store::{Pair, Reading, Row, Store};
+use crate::store::{Reading, Row, Store};
 use crate::writer::rows::decode;
 use conductor_shared::clock::Micros;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::meter::{DAY_US, HOUR_US, Labels, SLOT_US, Sums};
 use conductor_shared::range::Period;
 use conductor_shared::usage::{Folder, Series, Usage};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Labels of the series of a partition, by number.
@@ -75,6 +77,11 @@ const KEPT: u64 = 300_000;
 /// Bytes that tell one sealing of a row from another: number of its key, and its nonce.
 const SEAL: usize = 40;
 
+/// What tells a sealed row from what stood in its place before.
+fn seal(row: &[u8]) -> &[u8] {
+    row.get(..SEAL).unwrap_or(row)
+}
+
 impl Default for Cache {
     fn default() -> Self {
         Self(quick_cache::sync::Cache::with_weighter(4_096, KEPT, Weight))
@@ -94,17 +101,15 @@ pub fn fold(
     let mut w = Walk { q, at: 0, unsigned: 0, folder: Folder::begin(rows.levels(from)?), each };
     let days = rows.days(number(from.div_ceil(DAY_US)), number(to / DAY_US))?;
     let mut at = from;
-    for (day, key, row) in days {
-        let begin = u64::from(day) * DAY_US;
-        if w.cut(begin, begin + DAY_US) {
-            continue;
-        }
+    for run in runs(&days, DAY_US, |begin, end| w.cut(begin, end)) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+        let begin = u64::from(first.number) * DAY_US;
         rows.hours(at, begin, &mut w)?;
         w.until(begin);
-        for (series, _, sums) in rows.list(&key, &row)?.iter() {
+        for (series, _, sums) in rows.together(run)?.iter() {
             w.folder.add(*series, sums);
         }
-        at = begin + DAY_US;
+        at = u64::from(last.number + 1) * DAY_US;
     }
     rows.hours(at, to, &mut w)?;
     w.until(Micros::MAX);
@@ -116,11 +121,11 @@ pub fn all(reading: &Reading<'_>, p: &Partition) -> Result<BTreeMap<Series, Sums
     let rows = Rows { reading, p, open: None, cache: None };
     let mut out: BTreeMap<Series, Sums> = BTreeMap::new();
     let mut since = 0;
-    for (day, key, row) in rows.days(0, u32::MAX)? {
-        for (series, _, sums) in open_list(p, &key, &row)? {
-            out.entry(series).or_default().merge(&sums);
+    for day in rows.days(0, u32::MAX)? {
+        for (series, _, sums) in rows.list(&day)?.iter() {
+            out.entry(*series).or_default().merge(sums);
         }
-        since = u64::from(day + 1) * DAY_US;
+        since = u64::from(day.number + 1) * DAY_US;
     }
     rows.bits(
         since,
@@ -179,8 +184,37 @@ impl<F: FnMut(usize, Series, Usage)> Walk<'_, F> {
     }
 }
 
-/// Number of a day, and its row.
-type Numbered = (u32, Vec<u8>, Vec<u8>);
+/// A packed day or hour.
+struct Numbered {
+    number: u32,
+    key: Vec<u8>,
+    /// Begin of its sealed row.
+    seal: Vec<u8>,
+    row: Found,
+}
+
+enum Found {
+    /// It was opened before, and the very same row still stands.
+    Opened(List),
+    Sealed(Vec<u8>),
+}
+
+/// Days or hours that follow one another, by where `cut` says that a segment begins or ends: none does within a run, and
+/// those that are cut themselves are in no run.
+fn runs(rows: &[Numbered], unit: Micros, cut: impl Fn(Micros, Micros) -> bool) -> Vec<&[Numbered]> {
+    let end = |n: u32| u64::from(n + 1) * unit;
+    let mut out: Vec<&[Numbered]> = Vec::new();
+    let mut from = 0;
+    while let Some(first) = rows.get(from) {
+        let begin = u64::from(first.number) * unit;
+        let n = rows[from..].iter().take_while(|r| !cut(begin, end(r.number))).count();
+        if n > 0 {
+            out.push(&rows[from..from + n]);
+        }
+        from += n.max(1);
+    }
+    out
+}
 
 /// Rows of a partition.
 struct Rows<'a> {
@@ -191,48 +225,87 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    /// Takes a row as it was opened before, or opens it.
-    fn opened(
-        &self,
-        key: &[u8],
-        row: &[u8],
-        open: impl FnOnce() -> Result<Kept, ReadError>,
-    ) -> Result<Kept, ReadError> {
-        let Some(cache) = self.cache else { return open() };
-        let at = (self.p.id.tenant, self.p.id.epoch, key.to_vec());
-        let seal = row.get(..SEAL).unwrap_or(row);
-        if let Some(found) = cache.0.get(&at).filter(|o| o.seal == seal) {
-            return Ok(found.sums);
+    fn place(&self, key: &[u8]) -> (TenantUid, u64, Vec<u8>) {
+        (self.p.id.tenant, self.p.id.epoch, key.to_vec())
+    }
+
+    /// What was opened before, if what it was made of stands.
+    fn known(&self, key: &[u8], seal: &[u8]) -> Option<Kept> {
+        self.cache?.0.get(&self.place(key)).filter(|o| o.seal == seal).map(|o| o.sums)
+    }
+
+    fn keep(&self, key: &[u8], seal: &[u8], sums: Kept) {
+        if let Some(cache) = self.cache {
+            cache.0.insert(self.place(key), Opened { seal: seal.to_vec(), sums });
         }
-        let sums = open()?;
-        cache.0.insert(at, Opened { seal: seal.to_vec(), sums: sums.clone() });
-        Ok(sums)
     }
 
     /// The sums of a day or hour.
-    fn list(&self, key: &[u8], row: &[u8]) -> Result<List, ReadError> {
-        let open = || Ok(Kept::Whole(Arc::new(open_list(self.p, key, row)?)));
-        match self.opened(key, row, open)? {
-            Kept::Whole(list) => Ok(list),
-            Kept::Slots(_) => Err(self.p.damaged(key, "not the sums of a day or hour")),
+    fn list(&self, r: &Numbered) -> Result<List, ReadError> {
+        let row = match &r.row {
+            Found::Opened(list) => return Ok(Arc::clone(list)),
+            Found::Sealed(row) => row,
+        };
+        let list = Arc::new(open_list(self.p, &r.key, row)?);
+        self.keep(&r.key, &r.seal, Kept::Whole(Arc::clone(&list)));
+        Ok(list)
+    }
+
+    /// The sums of several days or hours, as one. It is kept like a row, and taken while all the rows that it was made of
+    /// stand in the store: thirty days are then as quickly added as one.
+    fn together(&self, run: &[Numbered]) -> Result<List, ReadError> {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(List::default()) };
+        if run.len() == 1 {
+            return self.list(first);
         }
+        let mut seals = Sha256::new();
+        for r in run {
+            seals.update(&r.seal);
+        }
+        let (key, seal) = ([&first.key[..], &last.key].concat(), seals.finalize());
+        if let Some(Kept::Whole(list)) = self.known(&key, &seal) {
+            return Ok(list);
+        }
+        let mut sums: BTreeMap<Series, Sums> = BTreeMap::new();
+        for r in run {
+            for (series, _, more) in self.list(r)?.iter() {
+                sums.entry(*series).or_default().merge(more);
+            }
+        }
+        let list: List = Arc::new(sums.into_iter().map(|(series, s)| (series, 0, s)).collect());
+        self.keep(&key, &seal, Kept::Whole(Arc::clone(&list)));
+        Ok(list)
     }
 
     /// The sums of the slots of an hour.
     fn slots(&self, hour: u32, key: &[u8], row: &[u8]) -> Result<Slots, ReadError> {
-        let open = || Ok(Kept::Slots(Arc::new(open_quarters(self.p, key, row)?.slots(hour))));
-        match self.opened(key, row, open)? {
-            Kept::Slots(slots) => Ok(slots),
-            Kept::Whole(_) => Err(self.p.damaged(key, "not the slots of an hour")),
+        if let Some(Kept::Slots(slots)) = self.known(key, seal(row)) {
+            return Ok(slots);
         }
+        let slots = Arc::new(open_quarters(self.p, key, row)?.slots(hour));
+        self.keep(key, seal(row), Kept::Slots(Arc::clone(&slots)));
+        Ok(slots)
     }
 
     fn days(&self, from: u32, to: u32) -> Result<Vec<Numbered>, ReadError> {
         if from >= to {
             return Ok(vec![]);
         }
-        let rows: Vec<Pair> = self.reading.rows(&self.p.family, Row::DAYS, from..to)?;
-        rows.into_iter().map(|(k, v)| Ok((number_in(self.p, &k)?, k, v))).collect()
+        self.numbered(Row::DAYS, from..to)
+    }
+
+    fn numbered(&self, first: u8, numbers: Range<u32>) -> Result<Vec<Numbered>, ReadError> {
+        let mut out: Vec<Result<Numbered, ReadError>> = Vec::new();
+        self.reading.visit(&self.p.family, first, numbers, |key, row| {
+            let opened = match self.known(key, seal(row)) {
+                Some(Kept::Whole(list)) => Found::Opened(list),
+                _ => Found::Sealed(row.to_vec()),
+            };
+            let numbered =
+                |number| Numbered { number, key: key.to_vec(), seal: seal(row).to_vec(), row: opened };
+            out.push(number_in(self.p, key).map(numbered));
+        })?;
+        out.into_iter().collect()
     }
 
     /// The hours of a period, in order, those that are cut by slot; then the open slots.
@@ -256,20 +329,27 @@ impl Rows<'_> {
                 }
             }
         };
-        for (key, row) in self.reading.rows(&self.p.family, Row::HOURS, hours.clone())? {
-            let hour = number_in(self.p, &key)?;
-            packed_to = hour + 1;
-            let (begin, end) = (u64::from(hour) * HOUR_US, u64::from(hour + 1) * HOUR_US);
-            if begin >= from && end <= to && !cut(begin, end) {
-                for (series, _, sums) in self.list(&key, &row)?.iter() {
+        let packed = self.numbered(Row::HOURS, hours.clone())?;
+        let cut = |begin: Micros, end: Micros| begin < from || end > to || cut(begin, end);
+        let mut whole = runs(&packed, HOUR_US, cut).into_iter().peekable();
+        let mut rest = packed.as_slice();
+        while let Some(Numbered { number: hour, .. }) = rest.first() {
+            if let Some(run) = whole.next_if(|run| run.first().is_some_and(|first| first.number == *hour)) {
+                let begin = u64::from(*hour) * HOUR_US;
+                for (series, _, sums) in self.together(run)?.iter() {
                     each(begin, *series, sums);
                 }
+                rest = &rest[run.len()..];
                 continue;
             }
-            let key = Row::Quarters(hour).key();
+            let key = Row::Quarters(*hour).key();
             let row = self.reading.get(&self.p.family, &key)?;
             let row = row.ok_or_else(|| self.p.damaged(&key, "the slots of an hour are missing"))?;
-            within(&self.slots(hour, &key, &row)?, &mut each);
+            within(&self.slots(*hour, &key, &row)?, &mut each);
+            rest = &rest[1..];
+        }
+        if let Some(last) = packed.last() {
+            packed_to = last.number + 1;
         }
         // The open hour comes after all that are packed. It may have been packed since it was published.
         if let Some(open) = self.open {
@@ -332,5 +412,38 @@ impl Rows<'_> {
             },
         )?;
         Ok(levels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Invariant 5: rows that are added as one are all the whole ones, each once and in order, and no segment begins
+        /// or ends among them.
+        #[test]
+        fn no_segment_ends_within_a_run(
+            days in proptest::collection::btree_set(0u32..40, 0..30),
+            edges in proptest::collection::btree_set(0u64..400, 0..8),
+        ) {
+            const UNIT: u64 = 10;
+            let row = |number| Numbered { number, key: vec![], seal: vec![], row: Found::Sealed(vec![]) };
+            let rows: Vec<Numbered> = days.iter().map(|d| row(*d)).collect();
+            let cut = |begin: u64, end: u64| edges.iter().any(|e| *e > begin && *e < end);
+            let found = runs(&rows, UNIT, cut);
+            let numbers = |run: &[Numbered]| run.iter().map(|r| u64::from(r.number)).collect::<Vec<_>>();
+            let all: Vec<u64> = found.iter().flat_map(|r| numbers(r)).collect();
+            let whole: Vec<u64> =
+                days.iter().map(|d| u64::from(*d)).filter(|d| !cut(d * UNIT, (d + 1) * UNIT)).collect();
+            prop_assert_eq!(all, whole);
+            for run in &found {
+                let n = numbers(run);
+                prop_assert!(!cut(n[0] * UNIT, (n[n.len() - 1] + 1) * UNIT));
+            }
+            let edges_apart = edges.iter().filter(|e| **e > 0).count();
+            prop_assert!(found.len() <= edges_apart + 1, "no more runs than it takes");
+        }
     }
 }

@@ -114,6 +114,7 @@ pub(super) fn start(policy: &Arc<Policy>, jobs: &Receiver<Job>, queues: &Arc<Que
 }
 
 fn run(policy: &Weak<Policy>, jobs: &Receiver<Job>, queues: &Queues, probes: bool) {
+    crate::name_thread(c"policy");
     let mut own = Own { version: None, engine: Err(String::new()), tried: true };
     let mut probed = 0;
     loop {

@@ -9,7 +9,7 @@ use crate::store::Store;
 use conductor_shared::checkpoint::SignedCheckpoint;
 use conductor_shared::merkle::Hash;
 use conductor_shared::reason::Reason;
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
@@ -105,9 +105,85 @@ impl Commit {
     }
 }
 
-/// The committer's thread and its queue.
+/// Batches on their way from the writer to the committer. A channel would do, but those at hand spin and yield before
+/// they sleep: beside threads that merge files, a yield is given back milliseconds later, and each costs a whole sync.
+#[derive(Default)]
+struct Handover {
+    inner: Mutex<Waiting>,
+    /// There is a batch, or no more will come.
+    more: Condvar,
+    /// There is room, or nobody takes any more.
+    room: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    batches: Vec<Commit>,
+    /// The writer hands nothing over any more.
+    closed: bool,
+    /// The committer takes nothing any more.
+    gone: bool,
+}
+
+impl Handover {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits while too many wait.
+    fn put(&self, commit: Commit) -> Result<(), Box<Commit>> {
+        let mut inner = self.lock();
+        while inner.batches.len() >= IN_FLIGHT && !inner.gone {
+            inner = self.room.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
+        if inner.gone {
+            return Err(Box::new(commit));
+        }
+        inner.batches.push(commit);
+        drop(inner);
+        self.more.notify_one();
+        Ok(())
+    }
+
+    /// All that wait, at least one; `None` once closed and empty.
+    fn take(&self) -> Option<Vec<Commit>> {
+        let mut inner = self.lock();
+        while inner.batches.is_empty() && !inner.closed {
+            inner = self.more.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
+        let taken = std::mem::take(&mut inner.batches);
+        drop(inner);
+        self.room.notify_one();
+        (!taken.is_empty()).then_some(taken)
+    }
+}
+
+/// The writer's end. When it goes, what waits is still taken, and then the committer ends.
+struct Giver(Arc<Handover>);
+
+impl Drop for Giver {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.more.notify_one();
+    }
+}
+
+/// The committer's end. When it goes, however it does, the writer is told.
+struct Taker(Arc<Handover>);
+
+impl Drop for Taker {
+    fn drop(&mut self) {
+        let mut inner = self.0.lock();
+        inner.gone = true;
+        std::mem::take(&mut inner.batches).into_iter().for_each(Commit::deny);
+        drop(inner);
+        self.0.room.notify_one();
+    }
+}
+
+/// The committer's thread and what waits for it.
 pub struct Committer {
-    queue: crossbeam_channel::Sender<Commit>,
+    queue: Giver,
     thread: JoinHandle<()>,
 }
 
@@ -120,11 +196,11 @@ impl Committer {
         checkpoints: Option<crossbeam_channel::Sender<CheckpointJob>>,
         runtime: Option<tokio::runtime::Handle>,
     ) -> Self {
-        let (queue, commits) = crossbeam_channel::bounded::<Commit>(IN_FLIGHT);
+        let queue = Giver(Arc::default());
+        let commits = Taker(Arc::clone(&queue.0));
         let thread = std::thread::spawn(move || {
-            while let Ok(first) = commits.recv() {
-                let mut group = vec![first];
-                group.extend(commits.try_iter());
+            crate::name_thread(c"committer");
+            while let Some(group) = commits.0.take() {
                 let done = sync(&store, &group);
                 queues.settled(group.len());
                 if let Err(e) = done {
@@ -155,7 +231,7 @@ impl Committer {
 
     /// Hands a written batch over; waits while too many are in flight.
     pub fn send(&self, commit: Commit) -> Result<(), Box<Commit>> {
-        self.queue.send(commit).map_err(|e| Box::new(e.0))
+        self.queue.0.put(commit)
     }
 
     /// Makes what was handed over durable, and ends.

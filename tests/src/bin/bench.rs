@@ -72,6 +72,8 @@ pub fn p99(mut v: Vec<f64>) -> f64 {
 }
 
 fn main() {
+    // As conductord does.
+    let _ = nix::sys::prctl::set_thp_disable(true);
     let asked: Vec<String> = std::env::args().skip(1).collect();
     let wanted = |name: &str| asked.is_empty() || asked.iter().any(|a| a == name);
     let mut report = Report { lines: vec![] };
