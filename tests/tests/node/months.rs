@@ -4,7 +4,6 @@
 
 use super::sinks::{by_id, on_tape};
 use super::usage::{card, load, trust};
-use conductor_shared::command::Operation;
 use conductor_shared::fact::{ActorType, Env};
 use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::meter::{Adjustment, EventType, Labels, SLOT_US};
@@ -196,14 +195,6 @@ fn generated_months_agree_with_the_ground_truth() {
     ground_truth(&node, &trace, &cards, &answers);
     // The same as a recount of the receipts says.
     assert_eq!(get("usage/recount".into())["differences"], json!([]));
-    // A question that was answered is answered anew once a correction changed a day among those that it adds up.
-    let step_us = || get(format!("usage?range={y}-03"))["totals"]["step_us"].as_i64().unwrap();
-    let before = step_us();
-    assert_eq!(step_us(), before);
-    let at = from_rfc3339(&format!("{y}-03-15T12:15:00Z")).unwrap();
-    let late = format!("step_executed {at} production service etl 1 1000").parse().unwrap();
-    node.command(a.uid, Operation::UsageCorrect { adjustments: vec![late] });
-    assert_eq!(step_us(), before + 1_000);
 }
 
 /// The recorded runs, where they are at hand; else the records of the reader's tests.

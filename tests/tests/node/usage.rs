@@ -168,12 +168,14 @@ fn cost_is_exact_explained_and_reconciled() {
         node.send(&node.compose(NODE, load(&node, &dollars, "billing"))).reasons(),
         ["rate_card_invalid"]
     );
-    // Last month is backfilled: an hour and a half of steps, 3 receipts, 2 GB from its begin on.
+    // Last month is backfilled: an hour and a half of steps, 3 receipts, 2 GB from its begin on; a run three days later.
     let at = before.from_us;
+    let later = at + 3 * 24 * 3_600_000_000;
     let list = [
         format!("step_executed {at} production service etl 3 5400000000"),
         format!("receipt_emitted {at} production service etl 3 3"),
         format!("storage_bytes_written {at} production service etl 1 2000000000"),
+        format!("run_started {later} production service etl 1 1"),
     ];
     let adjustments = list.iter().map(|l| l.parse().unwrap()).collect();
     node.command(a.uid, Operation::UsageCorrect { adjustments });
@@ -234,11 +236,18 @@ fn cost_is_exact_explained_and_reconciled() {
     write(0);
     let (ok, ..) = conductor(&node, &early);
     assert!(!ok);
-    // A correction in the month makes it differ from what was agreed, and only it.
+    // A correction in the month makes it differ from what was agreed, and only it. Days that were added up before are
+    // added up anew.
+    let whole = || {
+        let t = usage(&node, &a, &format!("range={last_month}"))["totals"].clone();
+        (t["step_us"].as_i64().unwrap(), t["runs_started"].as_i64().unwrap())
+    };
+    assert_eq!((whole(), whole()), ((5_400_000_000, 1), (5_400_000_000, 1)));
     let add = format!("step_executed {at} production service etl -1 -3600000000");
     let (ok, _, said) =
         conductor(&node, &["usage", "correct", "acme", "--add", &add, "--yes", "--reason", "metered twice"]);
     assert!(ok, "{said}");
+    assert_eq!(whole(), (1_800_000_000, 1));
     let c = cost(&node, &a, &asked);
     assert_eq!((&c["totals"]["compute"], &c["reconciled"]), (&json!(60_000_000), &json!(false)));
     // Bad corrections.
