@@ -260,3 +260,59 @@ fn sync(store: &Store, group: &[Commit]) -> Result<(), crate::store::StoreError>
     }
     store.sync()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    type Heard = oneshot::Receiver<Result<(), String>>;
+
+    fn batch() -> (Commit, Heard) {
+        let (to, heard) = oneshot::channel();
+        let answers = vec![Answer::Done(to, Ok(()))];
+        let (views, events) = (vec![], vec![]);
+        let commit =
+            Commit { durable: true, answers, views, events, node_seq: 0, receipts: 0, bytes: 0, job: None };
+        (commit, heard)
+    }
+
+    /// DESIGN, one writer and group commit: no more batches wait than may; what waits is taken together; when the writer
+    /// ends the rest is still taken.
+    #[test]
+    fn batches_are_handed_over_in_order_and_bounded() {
+        let giver = Giver(Arc::default());
+        let taker = Taker(Arc::clone(&giver.0));
+        for _ in 0..IN_FLIGHT {
+            giver.0.put(batch().0).map_err(|_| "gone").unwrap();
+        }
+        let queue = Arc::clone(&giver.0);
+        let one_more = std::thread::spawn(move || queue.put(batch().0).is_ok());
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!one_more.is_finished(), "there is no room");
+        assert_eq!(taker.0.take().unwrap().len(), IN_FLIGHT);
+        assert!(one_more.join().unwrap());
+        drop(giver);
+        assert_eq!(taker.0.take().unwrap().len(), 1);
+        assert!(taker.0.take().is_none());
+    }
+
+    /// SPEC invariant 1: when the committer ends, however it does, nobody waits for ever, and nobody hears yes.
+    #[test]
+    fn without_a_committer_the_answer_is_no() {
+        let giver = Giver(Arc::default());
+        let taker = Taker(Arc::clone(&giver.0));
+        let (waits, mut heard) = batch();
+        giver.0.put(waits).map_err(|_| "gone").unwrap();
+        for _ in 1..IN_FLIGHT {
+            giver.0.put(batch().0).map_err(|_| "gone").unwrap();
+        }
+        let queue = Arc::clone(&giver.0);
+        let blocked = std::thread::spawn(move || queue.put(batch().0).is_err());
+        std::thread::sleep(Duration::from_millis(50));
+        drop(taker);
+        assert!(blocked.join().unwrap(), "it comes back to the writer");
+        assert!(heard.try_recv().unwrap().is_err());
+        assert!(giver.0.put(batch().0).is_err());
+    }
+}
