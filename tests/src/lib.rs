@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+pub mod dice;
 pub mod http;
 pub mod node;
 pub mod past;

@@ -2,6 +2,7 @@
 //! recount.
 
 use conductor_shared::ids::TenantUid;
+use conductor_tests::dice::Dice;
 use conductor_tests::node::{b64, run_body};
 use conductor_tests::{Client, Node, Tenant};
 use serde_json::{Value, json};
@@ -52,17 +53,12 @@ fn kill_at_random_moments_loses_nothing() {
     let kills: u64 = std::env::var("CONDUCTOR_KILLS").ok().and_then(|k| k.parse().ok()).unwrap_or(KILLS);
     let mut seed = [0u8; 8];
     getrandom::fill(&mut seed).unwrap();
-    let mut state =
+    let seed =
         std::env::var("CONDUCTOR_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(u64::from_le_bytes(seed))
             | 1;
-    println!("CONDUCTOR_SEED={state}");
-    // xorshift64: enough for choosing moments, and the same again from the seed.
-    let mut moment = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        Duration::from_micros(state % 120_000)
-    };
+    println!("CONDUCTOR_SEED={seed}");
+    let mut dice = Dice(seed);
+    let mut moment = move || Duration::from_micros(dice.roll(120_000));
     let mut node = Node::start();
     let tenants = [node.tenant("acme"), node.tenant("bolt"), node.tenant("coil")];
     for t in &tenants {

@@ -8,6 +8,7 @@ use conductor_shared::fact::{ActorType, Env};
 use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::meter::{Adjustment, EventType, Labels, SLOT_US};
 use conductor_shared::range::{from_rfc3339, utc_month};
+use conductor_tests::dice::Dice;
 use conductor_tests::past::Past;
 use conductor_tests::{Node, bin, wait_for};
 use serde_json::{Value, json};
@@ -47,18 +48,6 @@ fn ground_truth(node: &Node, trace: &str, cards: &Value, answers: &[(&str, Value
     assert!(verify(&report));
     std::fs::write(&report, text.replace("conductor/ground-truth/v1", "conductor/ground-truth/v2")).unwrap();
     assert!(!verify(&report), "any other file is refused");
-}
-
-/// xorshift64: the same again from the seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
 }
 
 fn labels(d: &mut Dice) -> Labels {

@@ -9,6 +9,7 @@ use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::meter::{DAY_US, Labels};
 use conductor_shared::range::Period;
 use conductor_shared::usage::{Gathered, GroupBy};
+use conductor_tests::dice::Dice;
 use conductor_tests::past::Past;
 use conductor_tests::{Client, bin, wait_for};
 use serde_json::json;
@@ -27,17 +28,6 @@ const DAYS: u64 = 30;
 const EVENTS: u64 = 3;
 /// Half of all events are one tenant's: 50 workflows, 3 environments, 2 actor types, each on each day.
 const BIG: u64 = 2;
-
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
-    }
-}
 
 fn all_labels() -> Vec<Labels> {
     let mut out = vec![];
