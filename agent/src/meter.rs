@@ -1,9 +1,13 @@
 //! Metering: sums of events beside the receipts, written in their batch; what was used, read back; and the recount.
 //!
 //! A partition numbers each combination of labels that occurs ([`Series`]). Three kinds of rows hold sums. While an hour
-//! is open, one row for each series of the present slot, which grows, and one for the slots of the hour that are over. When the first receipt of a later hour comes, the rows of the hour are
-//! packed into one, and into another that keeps its slots apart; when the first of a later day (UTC) comes, the hours of the day into one more, with what every series
+//! is open, one row for each series of the present slot, which grows, and one for the slots of the hour that are over.
+//! When the first receipt of a later hour comes, the rows of the hour are packed into one, and into another that keeps
+//! its slots apart; when the first of a later day (UTC) comes, the hours of the day into one more, with what every series
 //! kept when the day began. Receipt times never go back, so only a correction ever touches a packed row.
+//!
+//! `write` is the writer's side, and publishes the open hour with the view; `read` answers from it and from packed rows,
+//! which it keeps opened, and added up, for as long as the very same sealed rows stand; `rows` is how they look.
 
 mod read;
 mod recount;

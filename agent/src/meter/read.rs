@@ -1,4 +1,7 @@
-//! The readers' side: usage of segments, from packed days, packed hours and open slots.
+//! The readers' side: usage of segments, from packed days, packed hours and the open hour.
+//!
+//! It never trusts what it kept: a row, or rows that were added up, are taken from memory only while their seals, which no
+//! two sealings share, are those in the store.
 
 use super::rows::{number_in, open_day, open_list, open_quarters, open_slot};
 use super::write::{OpenHour, Slotted};

@@ -200,7 +200,10 @@ impl Moved {
         let (tx, rx) = oneshot::channel();
         let moved = SinkMoved { tenant: shared.id.tenant, rows: self.rows };
         if around.queues.push(Ask::Sink(Box::new(moved), tx)).is_err() {
-            return Err("the writer takes no more for now".into());
+            return Err(
+                "the queue of the tenant is full, or the agent stops; what was delivered is sent again"
+                    .into(),
+            );
         }
         rx.await.unwrap_or_else(|_| Err("the writer is gone".into()))
     }
