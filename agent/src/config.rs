@@ -5,6 +5,7 @@ use crate::policy::OpaConfig;
 use crate::store::SpaceLimits;
 use crate::writer::TightenLimit;
 use conductor_shared::ids::Ident;
+use conductor_shared::mistake::suggestion;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -189,7 +190,10 @@ impl Config {
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let c: Self = toml::from_str(text).map_err(|e| ConfigError::Parse {
             path: path.to_owned(),
-            detail: format!("{e}{}", suggestion(&e.to_string())),
+            detail: match suggestion(e.message()) {
+                Some(meant) => format!("{e}did you mean `{meant}`?\n"),
+                None => e.to_string(),
+            },
         })?;
         let wrong = |field, detail: &str| ConfigError::Wrong {
             path: path.to_owned(),
@@ -256,31 +260,6 @@ impl Config {
             })
             .collect()
     }
-}
-
-/// The nearest of the names that were expected, when one is near.
-fn suggestion(message: &str) -> String {
-    let mut quoted = message.split('`').skip(1).step_by(2);
-    let (true, Some(found)) = (message.contains("unknown field"), quoted.next()) else {
-        return String::new();
-    };
-    let near = quoted.map(|c| (distance(found, c), c)).min().filter(|(d, _)| *d <= 3);
-    near.map_or(String::new(), |(_, c)| format!("did you mean `{c}`?\n"))
-}
-
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let cost = corner + usize::from(x != *y);
-            corner = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]

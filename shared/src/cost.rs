@@ -137,7 +137,7 @@ impl RateCard {
         if text.lines().next() != Some(TYPE_LINE) {
             return Err(format!("line 1: expected {TYPE_LINE}"));
         }
-        let card: Self = toml::from_str(text).map_err(|e| e.to_string())?;
+        let card: Self = toml::from_str(text).map_err(|e| crate::mistake::in_one_line(text, &e))?;
         let currency = card.currency.len() == 3 && card.currency.bytes().all(|c| c.is_ascii_uppercase());
         let fits = |p: u64| p <= MAX_PRICE;
         if card.version == 0 || !currency || card.decimals > 9 {

@@ -20,6 +20,7 @@ pub mod http;
 pub mod ids;
 pub mod merkle;
 pub mod meter;
+pub mod mistake;
 pub mod operator;
 pub mod policy;
 pub mod profile;

@@ -209,5 +209,9 @@ pub(super) fn adjustment(text: &str) -> Result<Adjustment, String> {
     if let Some(us) = parts.get(1).and_then(|t| conductor_shared::range::from_rfc3339(t)) {
         parts[1] = us.to_string();
     }
-    parts.join(" ").parse()
+    let form = "<event> <time> <env> <actor type> <workflow type> <count> <quantity>, the time as 2026-10-31T10:15:00Z";
+    match parts.len() {
+        7 => parts.join(" ").parse(),
+        n => Err(format!("{n} words; expected {form}")),
+    }
 }
