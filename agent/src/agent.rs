@@ -3,7 +3,7 @@
 
 use crate::api::listen::{self, Listener};
 use crate::api::places::{Places, connections_that_fit};
-use crate::api::{Api, router};
+use crate::api::{Api, App};
 use crate::clock::RealClock;
 use crate::config::{Config, Listen};
 use crate::init::node_id;
@@ -97,7 +97,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         opened: Arc::default(),
         sinks: config.sinks.iter().cloned().map(|c| Arc::new(Sink::new(c))).collect(),
     });
-    let app = router(Arc::clone(&api));
+    let app = App::new(Arc::clone(&api));
     let places = Places::new(connections_that_fit());
     let mut serving = Vec::new();
     for listener in bind(&config).await? {

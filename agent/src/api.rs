@@ -20,6 +20,7 @@ mod problem;
 mod read;
 mod sinks;
 mod stream;
+mod talk;
 mod usage;
 mod workload;
 
@@ -29,13 +30,19 @@ use crate::scope::Sessions;
 use crate::writer::queue::Queues;
 use crate::writer::view::Board;
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use conductor_shared::clock::Clock;
-use conductor_shared::http::NodeInfo;
+use conductor_shared::http::{MAX_BODY, NodeInfo};
 use conductor_shared::ids::{Ident, NodeId, hex};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use hyper::{Request, Response};
 use std::sync::Arc;
+use talk::{Answers, Given, Turn};
 use tokio::sync::watch;
+use tower::Service as _;
 
 pub use auth::Peer;
 
@@ -88,17 +95,56 @@ impl Api {
 /// State of the router.
 pub type Shared = Arc<Api>;
 
-/// All routes.
-pub fn router(api: Shared) -> Router {
+/// An answer: of a workload's change, or of the router.
+type Answered = Response<<Desk as Answers>::Body>;
+
+/// Answers what is asked.
+#[derive(Clone)]
+pub struct App {
+    api: Shared,
+    router: Router,
+}
+
+impl App {
+    /// The whole API.
+    pub fn new(api: Shared) -> Self {
+        Self { router: router(Arc::clone(&api)), api }
+    }
+}
+
+/// What answers whoever is at the other end of a connection.
+struct Desk {
+    app: App,
+    peer: Peer,
+}
+
+impl Answers for Desk {
+    type Body = Given<Either<Full<Bytes>, axum::body::Body>>;
+
+    async fn answer(&self, r: Request<Incoming>, turn: &Turn) -> Answered {
+        let Self { app, peer } = self;
+        if r.headers().contains_key(hyper::header::ORIGIN) {
+            return turn.ours(auth::browser_refused().map(Either::Right));
+        }
+        let (parts, body) = r.into_parts();
+        if let Some(call) = workload::Call::of(parts.uri.path()) {
+            return workload::answer(&app.api, peer, &parts, call, body, turn).await;
+        }
+        let answering = turn.begin();
+        let mut r = Request::from_parts(parts, axum::body::Body::new(body));
+        r.extensions_mut().insert(peer.clone());
+        // Not a layer of the router: each request would pay for another boxed service.
+        DefaultBodyLimit::max(MAX_BODY).apply(&mut r);
+        let Ok(answer) = app.router.clone().call(r).await;
+        drop(answering);
+        turn.ours(answer.map(Either::Right))
+    }
+}
+
+/// What only the router knows: all but the changes that workloads ask for, which are in [`workload`].
+fn router(api: Shared) -> Router {
     Router::new()
-        .route("/v1/runs", post(workload::run_start))
         .route("/v1/runs/{run}", get(workload::run_show))
-        .route("/v1/runs/{run}/steps", post(workload::step_start))
-        .route("/v1/runs/{run}/steps/{step}/finish", post(workload::step_finish))
-        .route("/v1/runs/{run}/heartbeat", post(workload::heartbeat))
-        .route("/v1/runs/{run}/approvals", post(workload::approve))
-        .route("/v1/runs/{run}/finish", post(workload::run_finish))
-        .route("/v1/runs/{run}/cancel", post(workload::run_cancel))
         .route("/ofrep/v1/evaluate/flags", post(ofrep::all))
         .route("/ofrep/v1/evaluate/flags/{*flag}", post(ofrep::one))
         .route("/v1/node", get(operator::node))

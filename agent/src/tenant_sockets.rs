@@ -1,9 +1,9 @@
 //! A tenant's own unix socket: whoever may open it is known by their user id, and needs no token.
 
+use crate::api::App;
 use crate::api::Shared;
 use crate::api::listen::{Listener, bind_unix, serve, stopped};
 use crate::api::places::Places;
-use axum::Router;
 use conductor_shared::ids::TenantUid;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 pub async fn keep(
     folder: PathBuf,
     api: Shared,
-    app: Router,
+    app: App,
     places: Arc<Places>,
     mut stopping: watch::Receiver<bool>,
 ) {

@@ -21,31 +21,56 @@ pub enum IdError {
 
 /// Lower-case hex of bytes.
 pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut out = String::with_capacity(bytes.len() * 2);
-    for b in bytes {
-        out.push(char::from(DIGITS[usize::from(b >> 4)]));
-        out.push(char::from(DIGITS[usize::from(b & 15)]));
+    let mut out = vec![0; bytes.len() * 2];
+    put_hex(bytes, &mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// In place of the value of a byte that is no digit.
+const NONE: u8 = 0xff;
+/// The value of each digit. A table, not comparisons: how long a text takes tells nothing about what it says, and some
+/// are secrets.
+const VALUES: [u8; 256] = {
+    let mut values = [NONE; 256];
+    let mut i = 0;
+    while i < DIGITS.len() {
+        #[allow(clippy::cast_possible_truncation)] // under 16
+        {
+            values[DIGITS[i] as usize] = i as u8;
+        }
+        i += 1;
     }
-    out
+    values
+};
+
+fn put_hex(bytes: &[u8], out: &mut [u8]) {
+    for (b, o) in bytes.iter().zip(out.chunks_exact_mut(2)) {
+        o[0] = DIGITS[usize::from(b >> 4)];
+        o[1] = DIGITS[usize::from(b & 15)];
+    }
+}
+
+/// Gives the hex of an id to `then`, without a place in memory of its own.
+fn with_hex<T>(id: &[u8; 16], then: impl FnOnce(&str) -> T) -> T {
+    let mut out = [0; 32];
+    put_hex(id, &mut out);
+    then(std::str::from_utf8(&out).unwrap_or_default())
 }
 
 /// Bytes of a lower-case hex text of exactly `2 * N` digits.
 pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let digit = |c: u8| match c {
-        b'0'..=b'9' => Some(c - b'0'),
-        b'a'..=b'f' => Some(c - b'a' + 10),
-        _ => None,
-    };
     let t = text.as_bytes();
     if t.len() != N * 2 {
         return None;
     }
-    let mut out = [0u8; N];
-    for (i, o) in out.iter_mut().enumerate() {
-        *o = digit(t[2 * i])? << 4 | digit(t[2 * i + 1])?;
+    let (mut out, mut all) = ([0u8; N], 0);
+    for (o, pair) in out.iter_mut().zip(t.chunks_exact(2)) {
+        let (high, low) = (VALUES[usize::from(pair[0])], VALUES[usize::from(pair[1])]);
+        *o = (high << 4) | (low & 15);
+        all |= high | low;
     }
-    Some(out)
+    (all & 0xf0 == 0).then_some(out)
 }
 
 macro_rules! random_id {
@@ -56,7 +81,7 @@ macro_rules! random_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&hex(&self.0))
+                with_hex(&self.0, |text| f.write_str(text))
             }
         }
         impl fmt::Debug for $name {
@@ -72,7 +97,7 @@ macro_rules! random_id {
         }
         impl Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-                s.serialize_str(&hex(&self.0))
+                with_hex(&self.0, |text| s.serialize_str(text))
             }
         }
         impl<'de> Deserialize<'de> for $name {
@@ -235,6 +260,22 @@ pub fn parse_decimal(text: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// DESIGN, formats: an id has one spelling. Every other byte in any place is refused, and not mistaken for a digit.
+    #[test]
+    fn hex_has_sixteen_digits() {
+        let all: Vec<u8> = (0..=255).collect();
+        let text = hex(&all);
+        assert_eq!(unhex::<256>(&text).as_ref().map(|b| &b[..]), Some(&all[..]));
+        assert_eq!(text, all.iter().map(|b| format!("{b:02x}")).collect::<String>());
+        for c in (0..=0x7f_u8).map(char::from) {
+            let is_digit = matches!(c, '0'..='9' | 'a'..='f');
+            assert_eq!(unhex::<1>(&format!("{c}0")).is_some(), is_digit, "{c:?}");
+            assert_eq!(unhex::<1>(&format!("0{c}")).is_some(), is_digit, "{c:?}");
+        }
+        assert_eq!((unhex::<1>("é"), unhex::<1>("0"), unhex::<1>("000")), (None, None, None));
+        assert_eq!(RunId([0xab; 16]).to_string(), "ab".repeat(16));
+    }
 
     /// SPEC, Bad input: identifiers are `[a-z0-9][a-z0-9._-]{0,62}`, and nothing else is.
     #[test]

@@ -3,23 +3,18 @@
 
 use super::auth::Peer;
 use super::places::Places;
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use conductor_shared::http::MAX_BODY;
+use super::talk::talk;
+use super::{App, Desk};
 use conductor_shared::ids::TenantUid;
 use conductor_shared::session::Transport;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use tower::Service as _;
 
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Something to listen on, ready.
@@ -52,7 +47,7 @@ pub fn bind_unix(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
 }
 
 /// Accepts until the agent stops, then lets connections finish what they are at.
-pub async fn serve(listener: Listener, app: Router, places: Arc<Places>, stopping: watch::Receiver<bool>) {
+pub async fn serve(listener: Listener, app: App, places: Arc<Places>, stopping: watch::Receiver<bool>) {
     let mut stop = stopping.clone();
     loop {
         let Some(permit) = places.any().await else { return };
@@ -79,12 +74,13 @@ pub async fn serve(listener: Listener, app: Router, places: Arc<Places>, stoppin
         };
         let (app, stop) = (app.clone(), stopping.clone());
         tokio::spawn(async move {
+            let desk = Desk { app, peer };
             match (io, tls) {
-                (Io::Unix(s), _) => connection(s, app, peer, stop).await,
-                (Io::Tcp(s), None) => connection(s, app, peer, stop).await,
+                (Io::Unix(s), _) => talk(s, stop, desk).await,
+                (Io::Tcp(s), None) => talk(s, stop, desk).await,
                 (Io::Tcp(s), Some(tls)) => {
                     if let Ok(Ok(s)) = tokio::time::timeout(TLS_TIMEOUT, tls.accept(s)).await {
-                        connection(s, app, peer, stop).await;
+                        talk(s, stop, desk).await;
                     }
                 }
             }
@@ -116,34 +112,6 @@ async fn accept(listener: &Listener) -> std::io::Result<(Io, Peer)> {
             Ok((Io::Tcp(s), Peer { transport, uid: None, address: a.ip().to_string(), tenant_socket: None }))
         }
     }
-}
-
-async fn connection<S>(io: S, app: Router, peer: Peer, mut stopping: watch::Receiver<bool>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = hyper::service::service_fn(move |r: hyper::Request<hyper::body::Incoming>| {
-        let (mut app, peer) = (app.clone(), peer.clone());
-        async move {
-            if r.headers().contains_key(hyper::header::ORIGIN) {
-                return Ok(super::auth::browser_refused());
-            }
-            let mut r = r.map(axum::body::Body::new);
-            r.extensions_mut().insert(peer);
-            // Not a layer of the router: each request would pay for another boxed service.
-            DefaultBodyLimit::max(MAX_BODY).apply(&mut r);
-            app.call(r).await
-        }
-    });
-    let mut http = hyper::server::conn::http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(64 * 1024).writev(false);
-    let conn = http.serve_connection(TokioIo::new(io), service).with_upgrades();
-    let mut conn = std::pin::pin!(conn);
-    tokio::select! {
-        _ = conn.as_mut() => return,
-        () = stopped(&mut stopping) => conn.as_mut().graceful_shutdown(),
-    }
-    let _ = tokio::time::timeout(Duration::from_secs(5), conn).await;
 }
 
 /// Returns when the agent stops.

@@ -35,6 +35,14 @@ impl Refused {
     }
 }
 
+impl Refused {
+    /// An answer that cannot be written down; a fault of this program.
+    pub(super) fn unwritten(e: &serde_json::Error) -> Self {
+        tracing::error!("an answer could not be written: {e}");
+        Self::bad(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written; see the agent's log")
+    }
+}
+
 impl From<Denial> for Refused {
     fn from(d: Denial) -> Self {
         let reasons: Vec<Reason> = d.reasons.iter().collect();

@@ -1,8 +1,10 @@
-//! Routes of workloads.
+//! What workloads ask. Their requests to change something are most of what an agent hears, and each waits for an answer:
+//! they are told apart by hand here, where the router and its extractors would take more time than the decision does.
 
 use super::auth::{self, Peer, told};
-use super::problem::Refused;
-use super::{Api, Shared};
+use super::problem::{self, Refused};
+use super::talk::Turn;
+use super::{Answered, Api, Shared};
 use crate::scope::TenantScope;
 use crate::store::Row;
 use crate::writer::ask::{Ask, Denial, Idempotency, Op};
@@ -11,25 +13,125 @@ use crate::writer::rows::{RunRow, decode};
 use crate::writer::view;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::IntoResponse as _;
 use axum::{Extension, Json};
 use conductor_shared::fact::Outcome;
 use conductor_shared::http::{
-    DecideApproval, Decided, FinishRun, FinishStep, IDEMPOTENCY_KEY, MAX_NAME, OfTenant, RunView, StartRun,
-    StartStep,
+    DecideApproval, Decided, FinishRun, FinishStep, IDEMPOTENCY_KEY, MAX_BODY, MAX_NAME, OfTenant, RunView,
+    StartRun, StartStep,
 };
 use conductor_shared::ids::{Ident, RunId};
 use conductor_shared::meter::{MAX_CLAIM_BYTES, MAX_CLAIM_US};
 use conductor_shared::reason::Reason;
 use conductor_shared::shown::Text;
+use http_body_util::{BodyExt as _, Either, Full as Whole, LengthLimitError, Limited};
+use hyper::Response;
+use hyper::body::Incoming;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-type Answer = Result<Json<Decided>, Refused>;
-type Path2 = Path<(String, String)>;
+type Answer = Result<Decided, Refused>;
+
+/// A change that a workload asks for, as its path names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Call<'a> {
+    RunStart,
+    StepStart(&'a str),
+    StepFinish(&'a str, &'a str),
+    Heartbeat(&'a str),
+    Approve(&'a str),
+    RunFinish(&'a str),
+    RunCancel(&'a str),
+}
+
+impl<'a> Call<'a> {
+    /// `None`: the router knows, or nobody does.
+    pub(super) fn of(path: &'a str) -> Option<Self> {
+        let rest = path.strip_prefix("/v1/runs")?;
+        if rest.is_empty() {
+            return Some(Self::RunStart);
+        }
+        let (run, rest) = rest.strip_prefix('/')?.split_once('/')?;
+        match rest {
+            "steps" => Some(Self::StepStart(run)),
+            "heartbeat" => Some(Self::Heartbeat(run)),
+            "approvals" => Some(Self::Approve(run)),
+            "finish" => Some(Self::RunFinish(run)),
+            "cancel" => Some(Self::RunCancel(run)),
+            _ => {
+                let step = rest.strip_prefix("steps/")?.strip_suffix("/finish")?;
+                (!step.contains('/')).then_some(Self::StepFinish(run, step))
+            }
+        }
+    }
+
+    /// As in the table of routes.
+    fn name(self) -> &'static str {
+        match self {
+            Self::RunStart => "run_start",
+            Self::StepStart(_) => "step_start",
+            Self::StepFinish(..) => "step_finish",
+            Self::Heartbeat(_) => "run_heartbeat",
+            Self::Approve(_) => "approval_decide",
+            Self::RunFinish(_) => "run_finish",
+            Self::RunCancel(_) => "run_cancel",
+        }
+    }
+
+    /// What it is about, as an idempotency key binds it.
+    fn about(self) -> String {
+        match self {
+            Self::RunStart => String::new(),
+            Self::StepFinish(run, step) => format!("{run}/{step}"),
+            Self::StepStart(run)
+            | Self::Heartbeat(run)
+            | Self::Approve(run)
+            | Self::RunFinish(run)
+            | Self::RunCancel(run) => run.to_owned(),
+        }
+    }
+}
+
+/// Answers one.
+pub(super) async fn answer(
+    api: &Shared,
+    peer: &Peer,
+    parts: &Parts,
+    call: Call<'_>,
+    body: Incoming,
+    turn: &Turn,
+) -> Answered {
+    if parts.method != Method::POST {
+        let mut r = problem::method_not_allowed().await.into_response();
+        r.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return turn.ours(r.map(Either::Right));
+    }
+    let done = match Limited::new(body, MAX_BODY).collect().await {
+        Ok(body) => {
+            let answering = turn.begin();
+            let done = decide(api, peer, &parts.headers, call, &body.to_bytes()).await;
+            drop(answering);
+            done
+        }
+        Err(e) if e.is::<LengthLimitError>() => {
+            Err(Refused::bad(StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {MAX_BODY} bytes")))
+        }
+        Err(_) => Err(Refused::bad(StatusCode::BAD_REQUEST, "the body could not be read to its end")),
+    };
+    turn.ours(match done.and_then(|d| serde_json::to_vec(&d).map_err(|e| Refused::unwritten(&e))) {
+        Ok(json) => {
+            let mut r = Response::new(Either::Left(Whole::new(Bytes::from(json))));
+            r.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            r
+        }
+        Err(refused) => refused.into_response().map(Either::Right),
+    })
+}
 
 /// A request on its way to the writer: proved, read, and with its key.
 struct Request<'a> {
@@ -46,10 +148,10 @@ impl<'a> Request<'a> {
         api: &'a Shared,
         peer: &'a Peer,
         headers: &HeaderMap,
-        name: &'static str,
-        path: &str,
+        call: Call<'_>,
         body: &[u8],
     ) -> Result<Self, Refused> {
+        let name = call.name();
         let (scope, shared) = auth::workload(api, peer, headers, name).await?;
         let once = match headers.get(IDEMPOTENCY_KEY) {
             None => None,
@@ -65,7 +167,7 @@ impl<'a> Request<'a> {
                     )
                 };
                 let mut h = Sha256::new();
-                h.update(path.as_bytes());
+                h.update(call.about().as_bytes());
                 h.update([0]);
                 h.update(body);
                 Some(Idempotency { key: key.ok_or_else(bad)?.to_owned(), body: h.finalize().into() })
@@ -108,7 +210,7 @@ impl<'a> Request<'a> {
             Err(Full::Closed(_)) => return Err(Denial::bare(Reason::Stopping).into()),
         }
         match rx.await {
-            Ok(Ok(d)) => Ok(Json(d)),
+            Ok(Ok(d)) => Ok(d),
             Ok(Err(d)) => Err(told(d).await),
             Err(_) => Err(Denial::bare(Reason::StoreUnavailable).into()),
         }
@@ -134,124 +236,62 @@ fn reached(outcome: Outcome, allowed: &[Outcome]) -> Result<(), Refused> {
     Err(Refused::bad(StatusCode::BAD_REQUEST, format!("outcome: expected one of {}", words.join(", "))))
 }
 
-pub(super) async fn run_start(
-    State(api): State<Shared>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answer {
-    let r = Request::prove(&api, &peer, &headers, "run_start", "", &body).await?;
-    let b: StartRun = r.body(&body, |b: &StartRun| &b.tenant_id).await?;
-    if let Some(s) = &b.subject {
-        bounded("subject", s)?;
-    }
-    let prompt = match &b.prompt_sha256 {
-        None => None,
-        Some(hex) => Some(conductor_shared::ids::unhex::<32>(hex).ok_or_else(|| {
-            Refused::bad(StatusCode::BAD_REQUEST, "prompt_sha256: expected 64 hex digits, lower case")
-        })?),
+async fn decide(api: &Shared, peer: &Peer, headers: &HeaderMap, call: Call<'_>, body: &[u8]) -> Answer {
+    let r = Request::prove(api, peer, headers, call, body).await?;
+    let op = match call {
+        Call::RunStart => {
+            let b: StartRun = r.body(body, |b: &StartRun| &b.tenant_id).await?;
+            if let Some(s) = &b.subject {
+                bounded("subject", s)?;
+            }
+            let prompt = b.prompt_sha256.as_deref().map(|hex| conductor_shared::ids::unhex(hex).ok_or(()));
+            let prompt = prompt.transpose().map_err(|()| {
+                let what = "prompt_sha256: expected 64 hex digits, lower case";
+                Refused::bad(StatusCode::BAD_REQUEST, what)
+            })?;
+            let subject = b.subject.filter(|s| !s.raw().is_empty());
+            let (workflow, env, actor, action) = (b.workflow_type, b.env, b.actor_type, b.action);
+            Op::StartRun { workflow, env, actor, action, subject, prompt }
+        }
+        Call::StepStart(run) => {
+            let b: StartStep = r.body(body, |b: &StartStep| &b.tenant_id).await?;
+            bounded("name", &b.name)?;
+            Op::StartStep { run: run_id(run)?, name: b.name }
+        }
+        Call::StepFinish(run, step) => {
+            let b: FinishStep = r.body(body, |b: &FinishStep| &b.tenant_id).await?;
+            reached(b.outcome, &[Outcome::Succeeded, Outcome::Failed, Outcome::Cancelled])?;
+            if b.duration_us > MAX_CLAIM_US || b.bytes_in > MAX_CLAIM_BYTES || b.bytes_out > MAX_CLAIM_BYTES {
+                let what = "duration_us is at most 366 days, bytes_in and bytes_out at most 1 PiB";
+                return Err(Refused::bad(StatusCode::BAD_REQUEST, what));
+            }
+            let number = conductor_shared::ids::parse_decimal(step);
+            let step =
+                number.ok_or_else(|| Refused::bad(StatusCode::BAD_REQUEST, "step: expected a number"))?;
+            let (run, outcome, claimed_us) = (run_id(run)?, b.outcome, b.duration_us);
+            Op::FinishStep { run, step, outcome, claimed_us, bytes_in: b.bytes_in, bytes_out: b.bytes_out }
+        }
+        Call::Heartbeat(run) => {
+            let _: OfTenant = r.body(body, |b: &OfTenant| &b.tenant_id).await?;
+            Op::Heartbeat { run: run_id(run)? }
+        }
+        Call::Approve(run) => {
+            let b: DecideApproval = r.body(body, |b: &DecideApproval| &b.tenant_id).await?;
+            bounded("name", &b.name)?;
+            bounded("approver", &b.approver)?;
+            Op::Approve { run: run_id(run)?, name: b.name, approver: b.approver, approved: b.approved }
+        }
+        Call::RunFinish(run) => {
+            let b: FinishRun = r.body(body, |b: &FinishRun| &b.tenant_id).await?;
+            reached(b.outcome, &[Outcome::Succeeded, Outcome::Failed])?;
+            Op::FinishRun { run: run_id(run)?, outcome: b.outcome }
+        }
+        Call::RunCancel(run) => {
+            let _: OfTenant = r.body(body, |b: &OfTenant| &b.tenant_id).await?;
+            Op::CancelRun { run: run_id(run)? }
+        }
     };
-    let subject = b.subject.filter(|s| !s.raw().is_empty());
-    r.ask(Op::StartRun {
-        workflow: b.workflow_type,
-        env: b.env,
-        actor: b.actor_type,
-        action: b.action,
-        subject,
-        prompt,
-    })
-    .await
-}
-
-pub(super) async fn step_start(
-    State(api): State<Shared>,
-    Extension(peer): Extension<Peer>,
-    Path(run): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answer {
-    let r = Request::prove(&api, &peer, &headers, "step_start", &run, &body).await?;
-    let b: StartStep = r.body(&body, |b: &StartStep| &b.tenant_id).await?;
-    bounded("name", &b.name)?;
-    r.ask(Op::StartStep { run: run_id(&run)?, name: b.name }).await
-}
-
-pub(super) async fn step_finish(
-    State(api): State<Shared>,
-    Extension(peer): Extension<Peer>,
-    Path((run, step)): Path2,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answer {
-    let r = Request::prove(&api, &peer, &headers, "step_finish", &format!("{run}/{step}"), &body).await?;
-    let b: FinishStep = r.body(&body, |b: &FinishStep| &b.tenant_id).await?;
-    reached(b.outcome, &[Outcome::Succeeded, Outcome::Failed, Outcome::Cancelled])?;
-    if b.duration_us > MAX_CLAIM_US || b.bytes_in > MAX_CLAIM_BYTES || b.bytes_out > MAX_CLAIM_BYTES {
-        let what = "duration_us is at most 366 days, bytes_in and bytes_out at most 1 PiB";
-        return Err(Refused::bad(StatusCode::BAD_REQUEST, what));
-    }
-    let number = conductor_shared::ids::parse_decimal(&step);
-    let step = number.ok_or_else(|| Refused::bad(StatusCode::BAD_REQUEST, "step: expected a number"))?;
-    r.ask(Op::FinishStep {
-        run: run_id(&run)?,
-        step,
-        outcome: b.outcome,
-        claimed_us: b.duration_us,
-        bytes_in: b.bytes_in,
-        bytes_out: b.bytes_out,
-    })
-    .await
-}
-
-pub(super) async fn heartbeat(
-    State(api): State<Shared>,
-    Extension(peer): Extension<Peer>,
-    Path(run): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answer {
-    let r = Request::prove(&api, &peer, &headers, "run_heartbeat", &run, &body).await?;
-    let _: OfTenant = r.body(&body, |b: &OfTenant| &b.tenant_id).await?;
-    r.ask(Op::Heartbeat { run: run_id(&run)? }).await
-}
-
-pub(super) async fn approve(
-    State(api): State<Shared>,
-    Extension(peer): Extension<Peer>,
-    Path(run): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answer {
-    let r = Request::prove(&api, &peer, &headers, "approval_decide", &run, &body).await?;
-    let b: DecideApproval = r.body(&body, |b: &DecideApproval| &b.tenant_id).await?;
-    bounded("name", &b.name)?;
-    bounded("approver", &b.approver)?;
-    r.ask(Op::Approve { run: run_id(&run)?, name: b.name, approver: b.approver, approved: b.approved }).await
-}
-
-pub(super) async fn run_finish(
-    State(api): State<Shared>,
-    Extension(peer): Extension<Peer>,
-    Path(run): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answer {
-    let r = Request::prove(&api, &peer, &headers, "run_finish", &run, &body).await?;
-    let b: FinishRun = r.body(&body, |b: &FinishRun| &b.tenant_id).await?;
-    reached(b.outcome, &[Outcome::Succeeded, Outcome::Failed])?;
-    r.ask(Op::FinishRun { run: run_id(&run)?, outcome: b.outcome }).await
-}
-
-pub(super) async fn run_cancel(
-    State(api): State<Shared>,
-    Extension(peer): Extension<Peer>,
-    Path(run): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Answer {
-    let r = Request::prove(&api, &peer, &headers, "run_cancel", &run, &body).await?;
-    let _: OfTenant = r.body(&body, |b: &OfTenant| &b.tenant_id).await?;
-    r.ask(Op::CancelRun { run: run_id(&run)? }).await
+    r.ask(op).await
 }
 
 pub(super) async fn run_show(
@@ -305,6 +345,44 @@ async fn wait_durable(api: &Api, shared: &view::Shared, last: u64) {
         let wait = tokio::time::timeout(std::time::Duration::from_secs(5), commits.changed());
         if !matches!(wait.await, Ok(Ok(()))) {
             break;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use conductor_shared::class::Class;
+    use conductor_shared::routes::{Caller, ROUTES};
+
+    /// SPEC 1.2: each change that the table of routes gives to workloads is one of these, and nothing else is.
+    #[test]
+    fn calls_are_those_of_the_table() {
+        let mut found = 0;
+        for route in ROUTES {
+            let path = route.path.replace("{run}", "0a").replace("{step}", "7");
+            let call = Call::of(&path).map(Call::name);
+            let changes = route.caller == Caller::Workload && route.class != Class::Read;
+            assert_eq!(call, changes.then_some(route.name), "{path}");
+            found += usize::from(changes);
+        }
+        assert_eq!(found, 7);
+        assert_eq!(Call::of("/v1/runs/0a/steps/7/finish"), Some(Call::StepFinish("0a", "7")));
+        for other in [
+            "/v1/runs/",
+            "/v1/runsx",
+            "/v1/runs//",
+            "/v1/runs/a",
+            "/v1/runs/a/",
+            "/v1/runs/a/steps/",
+            "/v1/runs/a/steps/7",
+            "/v1/runs/a/steps/7/8/finish",
+            "/v1/runs/a/steps/7/finish/",
+            "/v1/runs/a/finish/",
+            "/v1",
+            "",
+        ] {
+            assert_eq!(Call::of(other), None, "{other}");
         }
     }
 }

@@ -57,10 +57,13 @@ fn nothing_is_lost_on_the_way_out() {
     let a = node.tenant("acme");
     work(&node, &a, 2);
     for mood in [Mood::Fails, Mood::Hangs, Mood::Late] {
+        let before = r.taken().len();
         r.becomes(mood);
         work(&node, &a, 2);
         std::thread::sleep(std::time::Duration::from_millis(700));
         if mood == Mood::Late {
+            // After the failures before it, the next try is a while away.
+            wait_for("a delivery that is answered late", 30, || (r.taken().len() > before).then_some(()));
             node.kill_agent();
             node.start_agent();
         }

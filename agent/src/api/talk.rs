@@ -1,0 +1,228 @@
+//! One connection: requests in, answers out, one after the other, and whose turn it is meanwhile.
+//!
+//! A client that owes something, a request or the rest of one, is looked at now and then, and hung up when nothing came
+//! of it since. Time that the agent takes for its answers counts for nobody. One clock a connection, set once a look:
+//! a time limit for each request, set and taken back, cost as much as reading the request.
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+
+/// A client that owes something may take so long, and at most twice that.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// When the agent stops, a connection may finish what it is at.
+const LAST_ANSWER: Duration = Duration::from_secs(5);
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Turn(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// Answers that the agent owes or is giving.
+    owed: AtomicU32,
+    /// Grows with each step forward: a request that begins, an answer that is given.
+    steps: AtomicU32,
+}
+
+impl Turn {
+    /// The agent's turn begins, and lasts until what this gives is dropped.
+    pub(super) fn begin(&self) -> Ours {
+        self.0.owed.fetch_add(1, Relaxed);
+        self.0.steps.fetch_add(1, Relaxed);
+        Ours(Turn(Arc::clone(&self.0)))
+    }
+
+    /// An answer: the agent's turn until the last of it was given.
+    pub(super) fn ours<B>(&self, r: Response<B>) -> Response<Given<B>> {
+        let turn = self.begin();
+        r.map(|body| Given { body, _turn: turn })
+    }
+
+    /// True when the client owes something, and did nothing since `seen`, which becomes now.
+    fn idle(&self, seen: &mut u32) -> bool {
+        let before = std::mem::replace(seen, self.0.steps.load(Relaxed));
+        self.0.owed.load(Relaxed) == 0 && before == *seen
+    }
+}
+
+/// The agent's turn.
+#[derive(Debug)]
+pub(super) struct Ours(Turn);
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        self.0.0.owed.fetch_sub(1, Relaxed);
+        self.0.0.steps.fetch_add(1, Relaxed);
+    }
+}
+
+/// A body that is the agent's turn for as long as it is given.
+#[derive(Debug)]
+pub(super) struct Given<B> {
+    body: B,
+    _turn: Ours,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Given<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// What answers at one connection.
+pub(super) trait Answers: Send + Sync + 'static {
+    /// Body of an answer.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+    /// Answers one request.
+    fn answer(&self, r: Request<Incoming>, turn: &Turn) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+/// Why a connection ends that its client would go on with.
+enum End {
+    Silence,
+    Stop,
+}
+
+/// Serves a connection until it ends, its client falls silent, or the agent stops.
+pub(super) async fn talk<S, A>(io: S, stopping: watch::Receiver<bool>, with: A)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    A: Answers,
+{
+    talk_within(PATIENCE, io, stopping, with).await;
+}
+
+async fn talk_within<S, A>(patience: Duration, io: S, mut stopping: watch::Receiver<bool>, with: A)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    A: Answers,
+{
+    let turn = Turn::default();
+    // What ends a connection seldom happens: kept apart, it is not looked at with every request.
+    let mut ends = FuturesUnordered::<Pin<Box<dyn Future<Output = End> + Send>>>::new();
+    let looked_at = turn.clone();
+    ends.push(Box::pin(async move {
+        let mut seen = 0;
+        loop {
+            tokio::time::sleep(patience).await;
+            if looked_at.idle(&mut seen) {
+                return End::Silence;
+            }
+        }
+    }));
+    ends.push(Box::pin(async move {
+        super::listen::stopped(&mut stopping).await;
+        End::Stop
+    }));
+    let with = Arc::new(with);
+    let service = hyper::service::service_fn(|r| {
+        let (with, turn) = (Arc::clone(&with), turn.clone());
+        async move { Ok::<_, std::convert::Infallible>(with.answer(r, &turn).await) }
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.max_buf_size(64 * 1024).writev(false);
+    let conn = http.serve_connection(TokioIo::new(io), service).with_upgrades();
+    let mut conn = std::pin::pin!(conn);
+    tokio::select! {
+        biased;
+        _ = conn.as_mut() => return,
+        end = ends.next() => if !matches!(end, Some(End::Stop)) {
+            return;
+        },
+    }
+    conn.as_mut().graceful_shutdown();
+    let _ = tokio::time::timeout(LAST_ANSWER, conn).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{BodyExt as _, Full};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+    const SHORT: Duration = Duration::from_millis(50);
+    /// Longer than any patience above, and not for ever.
+    const LONG: Duration = Duration::from_secs(20);
+
+    /// Reads the body in the client's turn, answers in its own and takes long over it.
+    struct Slow;
+    impl Answers for Slow {
+        type Body = Given<Full<Bytes>>;
+        async fn answer(&self, r: Request<Incoming>, turn: &Turn) -> Response<Self::Body> {
+            let body =
+                r.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            let ours = turn.begin();
+            tokio::time::sleep(SHORT * 6).await;
+            drop(ours);
+            turn.ours(Response::new(Full::new(body)))
+        }
+    }
+
+    fn connect() -> (DuplexStream, watch::Sender<bool>) {
+        let (ours, theirs) = tokio::io::duplex(4_096);
+        let (stop, stopping) = watch::channel(false);
+        tokio::spawn(talk_within(SHORT, ours, stopping, Slow));
+        (theirs, stop)
+    }
+
+    /// Everything that comes until the other side hangs up.
+    async fn rest(mut client: DuplexStream) -> String {
+        let mut all = vec![];
+        let read = tokio::time::timeout(LONG, client.read_to_end(&mut all)).await;
+        read.expect("hung up in time").expect("read");
+        String::from_utf8(all).expect("text")
+    }
+
+    /// SPEC X1, bounded everything: whoever says nothing, half a head or half a body does not keep a place for ever.
+    #[tokio::test]
+    async fn silence_is_hung_up_on() {
+        for said in ["", "POST / HTTP/1.1\r\nhost: a\r\n", "POST / HTTP/1.1\r\ncontent-length: 4\r\n\r\nab"] {
+            let (mut client, _stop) = connect();
+            client.write_all(said.as_bytes()).await.unwrap();
+            assert_eq!(rest(client).await, "", "after {said:?}");
+        }
+    }
+
+    /// The time that the agent takes is not the client's: an answer comes however long it took, and then silence is
+    /// silence again.
+    #[tokio::test]
+    async fn a_slow_answer_is_not_silence() {
+        let (mut client, _stop) = connect();
+        client.write_all(b"POST / HTTP/1.1\r\ncontent-length: 4\r\n\r\nabcd").await.unwrap();
+        let all = rest(client).await;
+        assert!(all.starts_with("HTTP/1.1 200 ") && all.ends_with("\r\n\r\nabcd"), "{all}");
+    }
+
+    /// DESIGN, graceful stop: what was asked is answered, and then the connection ends.
+    #[tokio::test]
+    async fn a_stop_lets_an_answer_be_given() {
+        let (mut client, stop) = connect();
+        client.write_all(b"POST / HTTP/1.1\r\ncontent-length: 4\r\n\r\nabcd").await.unwrap();
+        tokio::time::sleep(SHORT).await;
+        stop.send(true).unwrap();
+        let all = rest(client).await;
+        assert!(all.contains("connection: close") && all.ends_with("abcd"), "{all}");
+    }
+}
