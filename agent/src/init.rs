@@ -41,6 +41,9 @@ pub enum InitError {
     /// Reading back.
     #[error(transparent)]
     Read(#[from] crate::ledger::ReadError),
+    /// Sealing.
+    #[error(transparent)]
+    Seal(#[from] crate::ledger::CannotSeal),
     /// Not a key.
     #[error("the public key of {0} is not a minisign public key")]
     PublicKey(String),
@@ -101,7 +104,7 @@ pub fn init(b: Beginning<'_>, clock: &dyn Clock, random: &Arc<dyn Random>) -> Re
     }
     live.control_fact(&mut st, BootstrapClosed { persons })?;
     live.stage_counters(&mut st);
-    store.write(st.batch)?;
+    store.write(st.rows.seal(&**random)?)?;
     store.sync()?;
     Ok(node_id)
 }

@@ -12,7 +12,7 @@
 
 mod seal;
 
-pub use seal::{OVERHEAD, SealError, key_number, open, seal};
+pub use seal::{KEY_NUMBER, OVERHEAD, SealError, key_number, open, put_plain, seal, seal_in_place};
 
 use crate::random::{Random, bytes};
 use conductor_shared::ids::{TenantUid, hex, unhex};

@@ -5,13 +5,15 @@
 
 mod read;
 mod tree;
+mod unsealed;
 
 pub use read::{ReadError, Receipt, read_json, read_receipt, summary};
 pub use tree::{DiskNodes, Tail};
+pub use unsealed::{CannotSeal, Unsealed};
 
 use crate::keys::{self, Key, TenantKeys, UnitReader};
 use crate::random::{Random, bytes};
-use crate::store::{Batch, Family, FamilyId, Row, Store, StoreError};
+use crate::store::{Family, FamilyId, Row, Store, StoreError};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::fact::{Fact, is_control, schema};
 use conductor_shared::ids::{NodeId, Origin};
@@ -41,14 +43,14 @@ impl Partition {
     /// Associated data of a row: origin and key.
     pub fn place(&self, row: &[u8]) -> Vec<u8> {
         let mut p = Vec::with_capacity(Origin::LEN + row.len());
-        p.extend_from_slice(&self.origin.to_bytes());
-        p.extend_from_slice(row);
+        self.put_place(row, &mut p);
         p
     }
 
-    /// Seals what is not erasable.
-    pub fn seal(&self, row: &[u8], plain: &[u8], random: &dyn Random) -> Vec<u8> {
-        keys::seal(&self.keys.tenant, TENANT_KEY, &self.place(row), plain, random)
+    /// Appends it.
+    fn put_place(&self, row: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.origin.to_bytes());
+        out.extend_from_slice(row);
     }
 
     /// Opens a row sealed under the tenant key or a unit key.
@@ -186,7 +188,7 @@ impl Log {
     /// Stages one fact. `unit` is the key its erasable part is sealed under.
     pub fn append(
         &mut self,
-        batch: &mut Batch,
+        rows: &mut Unsealed,
         p: &Partition,
         fact: &Fact,
         unit: (u64, &Key),
@@ -210,35 +212,28 @@ impl Log {
         };
         let sealed = Sealed { header, digests };
         let leaf = sealed.leaf();
-        let key = Row::Receipt(index).key();
-        let place = p.place(&key);
-        let head = keys::seal(&p.keys.tenant, TENANT_KEY, &place, &sealed.to_bytes(), random);
-        let tail = keys::seal(unit.1, unit.0, &place, &body.to_bytes(), random);
-        let mut value = Vec::with_capacity(4 + head.len() + tail.len());
-        conductor_shared::codec::put_prefixed(&mut value, &head);
-        value.extend_from_slice(&tail);
-        batch.put(&p.family, &key, &value);
+        let stored =
+            rows.put_receipt(p, &Row::Receipt(index).key(), &sealed.to_bytes(), unit, &body.to_bytes());
         if is_control(kind) {
-            batch.put(&p.family, &Row::Control(index).key(), &[]);
+            rows.mark(&p.family, &Row::Control(index).key());
         }
-        self.tail.push(leaf, batch, p, random);
+        self.tail.push(leaf, rows, p);
         self.frontier.push(leaf, |_, _, _| {});
         self.last_us = time_us;
-        Appended { index, time_us, stored: value.len() as u64 }
+        Appended { index, time_us, stored }
     }
 
     /// Stages a checkpoint that came back from the signer.
     pub fn set_checkpoint(
         &mut self,
-        batch: &mut Batch,
+        rows: &mut Unsealed,
         p: &Partition,
         size: u64,
         signed: SignedCheckpoint,
-        random: &dyn Random,
     ) {
         let key = Row::Checkpoint.key();
         let plain = serde_json::to_vec(&signed).unwrap_or_default();
-        batch.put(&p.family, &key, &p.seal(&key, &plain, random));
+        rows.put(p, &key, &plain);
         self.signed = self.signed.max(size);
         self.checkpoint = Some(Arc::new(signed));
     }

@@ -1,8 +1,10 @@
 //! The one writer: it takes requests from the queues, decides each on the state that the one before it left, stages
-//! rows, and hands whole batches to the committer, which makes them durable, publishes them and sends the answers.
+//! rows, and hands whole batches to sealer and committer, which make them durable, publish them and send the answers.
 //!
-//! While one batch is being synced the next is decided. If a write or sync fails, nothing more is written: everybody
-//! who waits is denied, the store is closed, opened and folded anew, and only then decisions go on.
+//! While one batch is on its way to the disk the next is decided. Rows of batches on their way that a workload's request
+//! may ask for are remembered until the store has them; before anything else the writer waits until all are there. If a
+//! write or sync fails, nothing more is written: everybody who waits is denied, the store is closed, opened and folded
+//! anew, and only then decisions go on.
 
 pub mod ask;
 mod clock;
@@ -29,16 +31,16 @@ use crate::policy::Policy;
 use crate::random::Random;
 use crate::store::{FamilyId, Row, SpaceLimits, Store, StoreError};
 use ask::{Ask, Denial};
-use commit::{Answer, Commit, Committer};
+use commit::{Answer, Commit, Committer, Ground};
 use conductor_shared::class::Outage;
 use conductor_shared::clock::{Clock, Drift, Micros, SECOND};
 use conductor_shared::fact::{Fact, LogOpened, RequestDenied, TenantCreated};
 use conductor_shared::ids::{Ident, NodeId, TenantUid};
 use conductor_shared::reason::Reason;
 use conductor_shared::stream::SignerState;
-use live::{Live, Stage};
+use live::{Live, Remembered, Stage};
 use queue::{BATCH, Queues};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -123,6 +125,21 @@ struct Open {
     signer_key: Option<String>,
     node_seq: u64,
     committer: Committer,
+    /// Batches handed over.
+    handed: u64,
+    /// What was remembered of those that may not be in the store yet, by their number.
+    on_the_way: VecDeque<(u64, Arc<Remembered>)>,
+}
+
+impl Open {
+    /// Forgets what is in the store by now, and gives the rest, oldest first.
+    fn remembered(&mut self) -> Vec<Arc<Remembered>> {
+        let written = self.committer.written();
+        while self.on_the_way.front().is_some_and(|(n, _)| *n <= written) {
+            self.on_the_way.pop_front();
+        }
+        self.on_the_way.iter().map(|(_, m)| Arc::clone(m)).collect()
+    }
 }
 
 /// The writer.
@@ -198,18 +215,31 @@ impl Writer {
         }
         p.board.store.store(Some(Arc::clone(&store)));
         p.board.set_store_error("");
-        let committer = Committer::start(
-            Arc::clone(&store),
-            Arc::clone(&p.board),
-            Arc::clone(&p.queues),
-            p.checkpoints.clone(),
-            p.runtime.clone(),
-        );
+        let committer = Committer::start(Ground {
+            store: Arc::clone(&store),
+            random: Arc::clone(&p.random),
+            board: Arc::clone(&p.board),
+            queues: Arc::clone(&p.queues),
+            checkpoints: p.checkpoints.clone(),
+            runtime: p.runtime.clone(),
+        });
         self.space = store.space();
         self.calendar = freeze::Calendar::default();
         let marked = BTreeMap::new();
         let tighten = p.tighten;
-        self.open = Some(Open { tighten, store, keys, partitions, marked, signer_key, node_seq, committer });
+        let (handed, on_the_way) = (0, VecDeque::new());
+        self.open = Some(Open {
+            tighten,
+            store,
+            keys,
+            partitions,
+            marked,
+            signer_key,
+            node_seq,
+            committer,
+            handed,
+            on_the_way,
+        });
         self.after_open()
     }
 
@@ -242,10 +272,11 @@ impl Writer {
         Ok(())
     }
 
-    fn stage(&self) -> Option<Stage> {
-        let open = self.open.as_ref()?;
-        let now = self.parts.clock.now();
-        Some(Stage::new(open.node_seq, now, Arc::clone(&self.parts.random), self.parts.policy.version()))
+    fn stage(&mut self) -> Option<Stage> {
+        let open = self.open.as_mut()?;
+        let before = open.remembered();
+        let (now, random) = (self.parts.clock.now(), Arc::clone(&self.parts.random));
+        Some(Stage { before, ..Stage::new(open.node_seq, now, random, self.parts.policy.version()) })
     }
 
     /// Runs until the queues are closed and empty, then makes everything durable and returns.
@@ -314,6 +345,9 @@ impl Writer {
             refuse(ask, Reason::StoreUnavailable);
             return Ok(());
         };
+        if ask.reads_rows(!self.proposals.pending.is_empty()) {
+            open.committer.drained();
+        }
         match ask {
             Ask::Work { scope, op, once, tries, reply } => {
                 let Some(node) = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control)) else {
@@ -379,11 +413,8 @@ impl Writer {
                 let done = live.ok_or_else(|| Reason::StoreUnavailable.meaning().to_owned()).map(|live| {
                     for (key, plain) in &moved.rows {
                         match plain {
-                            Some(plain) => {
-                                let sealed = live.p.seal(key, plain, &*st.random);
-                                st.batch.put(&live.p.family, key, &sealed);
-                            }
-                            None => st.batch.delete(&live.p.family, key),
+                            Some(plain) => st.rows.put(&live.p, key, plain),
+                            None => st.rows.delete(&live.p.family, key),
                         }
                     }
                 });
@@ -435,9 +466,9 @@ impl Writer {
         let packed = bundle.pack(0).map_err(|e| e.to_string())?;
         let row = |digest: &[u8; 32]| Row::Bundle(live::index_hash(&node.p.keys.index, digest)).key();
         let key = row(&bundle.digest());
-        st.batch.put(&node.p.family, &key, &node.p.seal(&key, &packed, &*self.parts.random));
+        st.rows.put(&node.p, &key, &packed);
         for old in self.parts.policy.keep(bundle) {
-            st.batch.delete(&node.p.family, &row(&old));
+            st.rows.delete(&node.p.family, &row(&old));
         }
         Ok(())
     }
@@ -465,7 +496,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Stages counters, writes the batch and hands it to the committer.
+    /// Stages counters and hands the batch to the committer.
     fn finish(&mut self, mut st: Stage, answers: &mut Vec<Answer>) {
         let Some(open) = &mut self.open else { return };
         let mut views = Vec::new();
@@ -479,8 +510,8 @@ impl Writer {
         let Some(open) = &mut self.open else { return };
         let job = tick::due(open, &self.proposals, st.now.mono_us, jobs > 0);
         open.node_seq = st.node_seq;
-        let mut commit = Commit {
-            durable: st.batch.is_empty(),
+        let commit = Commit {
+            rows: st.rows,
             answers: std::mem::take(answers),
             views,
             events: st.events,
@@ -492,16 +523,9 @@ impl Writer {
         if commit.is_empty() {
             return;
         }
-        if !st.batch.is_empty() {
-            match open.store.write(st.batch) {
-                Ok(bytes) => commit.bytes = bytes,
-                Err(e) => {
-                    tracing::error!("{e}");
-                    commit.deny();
-                    self.fail(&e.to_string());
-                    return;
-                }
-            }
+        open.handed += 1;
+        if !st.staged.is_empty() {
+            open.on_the_way.push_back((open.handed, Arc::new(st.staged)));
         }
         self.parts.queues.handed_over();
         if let Err(commit) = open.committer.send(commit) {
@@ -518,7 +542,7 @@ impl Writer {
         self.close(why);
     }
 
-    /// Closes the store. What was staged and not committed is forgotten.
+    /// Closes the store. What was staged and not handed over is forgotten.
     fn close(&mut self, why: &str) {
         let Some(open) = self.open.take() else { return };
         let found = self.parts.board.store_error();

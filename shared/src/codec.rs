@@ -113,10 +113,15 @@ pub fn put_prefixed(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-#[allow(clippy::cast_possible_truncation)] // see put_prefixed
 fn put_len(out: &mut Vec<u8>, len: usize) {
+    out.extend_from_slice(&length_prefix(len));
+}
+
+/// What [`put_prefixed`] puts before so many bytes.
+#[allow(clippy::cast_possible_truncation)] // see put_prefixed
+pub fn length_prefix(len: usize) -> [u8; 4] {
     debug_assert!(u32::try_from(len).is_ok());
-    out.extend_from_slice(&(len as u32).to_be_bytes());
+    (len as u32).to_be_bytes()
 }
 
 impl Value {

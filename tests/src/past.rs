@@ -158,7 +158,7 @@ impl Past {
         if let Some(mut st) = self.stage.take() {
             self.live.stage_counters(&mut st);
             self.live.dirty = false;
-            self.store.write(st.batch).expect("written");
+            self.store.write(st.rows.seal(&*self.random).expect("sealed")).expect("written");
         }
     }
 
@@ -169,7 +169,7 @@ impl Past {
         let text = Checkpoint { origin, size, root }.text();
         let st = self.stage.as_mut().expect("a stage");
         let signed = SignedCheckpoint { text, signature: String::new() };
-        self.live.log.set_checkpoint(&mut st.batch, &self.live.p, size, signed, &*self.random);
+        self.live.log.set_checkpoint(&mut st.rows, &self.live.p, size, signed);
         self.commit();
     }
 

@@ -16,9 +16,39 @@ use zeroize::Zeroize as _;
 #[error("a sealed value does not open: it was altered, moved, or belongs to another key")]
 pub struct SealError;
 
+/// Bytes of the number of a key.
+pub const KEY_NUMBER: usize = 8;
 const NONCE: usize = 24;
+const TAG: usize = 16;
 /// Bytes that sealing adds: number of the key, nonce, tag.
-pub const OVERHEAD: usize = 8 + NONCE + 16;
+pub const OVERHEAD: usize = KEY_NUMBER + NONCE + TAG;
+
+/// Puts a text where [`seal_in_place`] will seal it: `room` is longer by [`OVERHEAD`].
+pub fn put_plain(room: &mut [u8], plain: &[u8]) {
+    room[KEY_NUMBER + NONCE..][..plain.len()].copy_from_slice(plain);
+}
+
+/// Seals what [`put_plain`] put into `room`; the result is that of [`seal`]. The last eight bytes of `place` are room for
+/// the number of the key.
+pub fn seal_in_place(
+    key: &Key,
+    number: u64,
+    place: &mut [u8],
+    room: &mut [u8],
+    random: &dyn Random,
+) -> Result<(), SealError> {
+    let number = number.to_be_bytes();
+    *place.last_chunk_mut().ok_or(SealError)? = number;
+    let (before, rest) = room.split_first_chunk_mut().ok_or(SealError)?;
+    *before = number;
+    let (nonce, rest) = rest.split_first_chunk_mut::<NONCE>().ok_or(SealError)?;
+    random.fill(nonce);
+    let (text, tag) = rest.split_last_chunk_mut::<TAG>().ok_or(SealError)?;
+    let (key, nonce) = of_value(key, nonce)?;
+    let found = key.seal_in_place_separate_tag(nonce, Aad::from(&*place), text).map_err(|_| SealError)?;
+    tag.copy_from_slice(found.as_ref());
+    Ok(())
+}
 
 /// Seals under a key with a number. Result: number(8) nonce(24) ciphertext tag(16).
 pub fn seal(key: &Key, number: u64, place: &[u8], plain: &[u8], random: &dyn Random) -> Vec<u8> {

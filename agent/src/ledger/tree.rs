@@ -3,10 +3,9 @@
 //! The lowest tile is written when it is full; until then its leaves are recomputed from the receipts themselves, at
 //! most 255 of them. A higher tile is written again each time one below it is full.
 
-use super::Partition;
 use super::read::{ReadError, read_receipt};
-use crate::random::Random;
-use crate::store::{Batch, Row, Store};
+use super::{Partition, Unsealed};
+use crate::store::{Row, Store};
 use conductor_shared::merkle::{Frontier, Hash, Nodes, node_hash};
 
 /// Hashes in a tile.
@@ -37,7 +36,7 @@ fn level_byte(level: usize) -> u8 {
 
 impl Tail {
     /// Adds a leaf and stages the tiles that it fills.
-    pub(super) fn push(&mut self, leaf: Hash, batch: &mut Batch, p: &Partition, random: &dyn Random) {
+    pub(super) fn push(&mut self, leaf: Hash, rows: &mut Unsealed, p: &Partition) {
         let (mut hash, mut level, mut position) = (leaf, 0usize, self.size);
         loop {
             if self.levels.len() == level {
@@ -48,7 +47,7 @@ impl Tail {
             let full = tile.len() == TILE;
             if full || level > 0 {
                 let key = Row::Tile(level_byte(level), position / TILE as u64).key();
-                batch.put(&p.family, &key, &p.seal(&key, &tile_bytes(tile), random));
+                rows.put(p, &key, &tile_bytes(tile));
             }
             if !full {
                 break;

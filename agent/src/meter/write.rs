@@ -248,9 +248,7 @@ impl Meters {
             }
         }
         for (n, labels) in (0..).zip(self.labels.iter()).skip(self.stored) {
-            let key = Row::Series(n).key();
-            let sealed = p.seal(&key, &encode(labels), &*st.random);
-            st.batch.put(&p.family, &key, &sealed);
+            st.rows.put(p, &Row::Series(n).key(), &encode(labels));
         }
         self.stored = self.labels.len();
         let hour = hour_of(last_us);
@@ -278,9 +276,7 @@ impl Meters {
         }
         for ((slot, series), growing) in &mut self.slots {
             if std::mem::take(&mut growing.dirty) {
-                let key = Row::Slot(*slot, *series).key();
-                let sealed = p.seal(&key, &encode(&growing.sums), &*st.random);
-                st.batch.put(&p.family, &key, &sealed);
+                st.rows.put(p, &Row::Slot(*slot, *series).key(), &encode(&growing.sums));
             }
         }
     }
@@ -293,7 +289,7 @@ impl Meters {
         for ((slot, series), growing) in over {
             let quarter = u8::try_from(slot % SLOTS_PER_HOUR).unwrap_or(0);
             self.quarters.0.entry((quarter, series)).or_default().merge(&growing.sums);
-            st.batch.delete(&p.family, &Row::Slot(slot, series).key());
+            st.rows.delete(&p.family, &Row::Slot(slot, series).key());
         }
         any
     }
@@ -323,9 +319,8 @@ impl Meters {
 }
 
 fn put(st: &mut Stage, p: &Partition, key: Vec<u8>, plain: Vec<u8>) {
-    let sealed = p.seal(&key, &plain, &*st.random);
-    st.batch.put(&p.family, &key, &sealed);
-    st.staged.insert((p.id.tenant, key), plain);
+    st.rows.put(p, &key, &plain);
+    st.remember(p, key, plain);
 }
 
 /// Days by number, and whether they were changed.

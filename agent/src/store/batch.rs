@@ -23,24 +23,27 @@ struct Staged {
 }
 
 impl Batch {
-    fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        start..self.bytes.len()
-    }
-
-    fn stage(&mut self, family: &Family, key: &[u8], value: Option<&[u8]>) {
+    fn stage(&mut self, family: &Family, key: &[u8], len: Option<usize>) -> Range<usize> {
         if self.families.last().is_none_or(|f| f.inner() != family.inner()) {
             self.families.push(family.clone());
         }
-        let key = self.keep(key);
-        let value = value.map(|v| self.keep(v));
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        let key = start..self.bytes.len();
+        self.bytes.resize(key.end + len.unwrap_or(0), 0);
+        let room = key.end..self.bytes.len();
+        let value = len.is_some().then(|| room.clone());
         self.rows.push(Staged { family: self.families.len() - 1, key, value });
+        room
     }
 
-    /// Sets a row.
-    pub fn put(&mut self, family: &Family, key: &[u8], value: &[u8]) {
-        self.stage(family, key, Some(value));
+    /// Sets a row to a value of so many bytes, and tells where [`Batch::value`] finds room for them: zeros until then.
+    pub fn put(&mut self, family: &Family, key: &[u8], len: usize) -> Range<usize> {
+        self.stage(family, key, Some(len))
+    }
+    /// Room for a value, or for a part of it.
+    pub fn value(&mut self, room: Range<usize>) -> &mut [u8] {
+        &mut self.bytes[room]
     }
     /// Removes a row.
     pub fn delete(&mut self, family: &Family, key: &[u8]) {
@@ -87,14 +90,18 @@ mod tests {
         let f = store.create_families(&ids).unwrap();
         let mut b = Batch::default();
         assert!(b.is_empty());
-        b.put(&f[0], b"k", b"first");
-        b.put(&f[1], b"k", b"other family");
-        b.put(&f[0], b"a", b"before");
-        b.put(&f[0], b"k", b"last");
-        b.put(&f[0], b"gone", b"1");
+        let put = |b: &mut Batch, family: usize, key: &[u8], value: &[u8]| {
+            let room = b.put(&f[family], key, value.len());
+            b.value(room).copy_from_slice(value);
+        };
+        put(&mut b, 0, b"k", b"first");
+        put(&mut b, 1, b"k", b"other family");
+        put(&mut b, 0, b"a", b"before");
+        put(&mut b, 0, b"k", b"last");
+        put(&mut b, 0, b"gone", b"1");
         b.delete(&f[0], b"gone");
         b.delete(&f[1], b"back");
-        b.put(&f[1], b"back", b"2");
+        put(&mut b, 1, b"back", b"2");
         store.write(b).unwrap();
         let get = |i: usize, k: &[u8]| store.get(&f[i], k).unwrap().map(|v| String::from_utf8(v).unwrap());
         assert_eq!(get(0, b"k").as_deref(), Some("last"));

@@ -242,6 +242,21 @@ impl Ask {
         matches!(self, Self::Command(..) | Self::Approval(..) | Self::Signed(..))
     }
 
+    /// True for what may read any row of the store. A workload's request asks for few kinds of rows, which are remembered
+    /// until the store has them.
+    pub fn reads_rows(&self, proposals_wait: bool) -> bool {
+        match self {
+            Self::Command(..) | Self::Approval(..) | Self::CreateTenants(..) => true,
+            Self::Signed(..) => proposals_wait,
+            Self::Work { .. }
+            | Self::Unscoped(..)
+            | Self::Sink(..)
+            | Self::Bundle(..)
+            | Self::RolledBack(..)
+            | Self::SignerChanged => false,
+        }
+    }
+
     /// True for what is served first.
     pub fn urgent(&self) -> bool {
         match self {

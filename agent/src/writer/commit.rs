@@ -1,20 +1,25 @@
-//! The committer: makes written batches durable, several with one sync when they queue up, and only then publishes them
+//! The way of a batch to the disk, beside the writer that decides the next one. The sealer seals its rows and writes
+//! them; the committer makes them durable, several batches with one sync when they queue up, and only then publishes them
 //! and sends their answers. After an error everybody is denied, and nothing more is published.
 
 use super::ask::{CommandReply, Denial, Reply};
 use super::queue::Queues;
 use super::view::{Board, Event, Shared, View};
-use crate::ledger::Partition;
-use crate::store::Store;
+use crate::ledger::{Partition, Unsealed};
+use crate::random::Random;
+use crate::store::{Store, StoreError};
 use conductor_shared::checkpoint::SignedCheckpoint;
 use conductor_shared::merkle::Hash;
 use conductor_shared::reason::Reason;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
-/// Batches that may be written and not yet durable.
-const IN_FLIGHT: usize = 2;
+/// Batches that may wait to be sealed: while one is, the next is decided.
+const UNSEALED: usize = 1;
+/// Batches that may be written and wait for a sync.
+const WRITTEN: usize = 2;
 
 /// An answer and where it goes.
 pub enum Answer {
@@ -74,10 +79,10 @@ pub struct CheckpointJob {
     pub items: Vec<CheckpointItem>,
 }
 
-/// A written batch with all that waits for its sync.
+/// A batch with all that waits for its sync.
 pub struct Commit {
-    /// Nothing was written: it only waits for what was written before it.
-    pub durable: bool,
+    /// Its rows. Without any it only waits for what was handed over before it.
+    pub rows: Unsealed,
     /// Answers.
     pub answers: Vec<Answer>,
     /// State to publish.
@@ -88,7 +93,7 @@ pub struct Commit {
     pub node_seq: u64,
     /// Receipts in it.
     pub receipts: u64,
-    /// Bytes of its batch.
+    /// Bytes that were written.
     pub bytes: u64,
     /// Checkpoints to ask for.
     pub job: Option<CheckpointJob>,
@@ -97,7 +102,7 @@ pub struct Commit {
 impl Commit {
     /// Nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.durable && self.answers.is_empty() && self.views.is_empty() && self.job.is_none()
+        self.rows.is_empty() && self.answers.is_empty() && self.views.is_empty() && self.job.is_none()
     }
     /// Denies everybody in it.
     pub fn deny(self) {
@@ -105,11 +110,12 @@ impl Commit {
     }
 }
 
-/// Batches on their way from the writer to the committer. A channel would do, but those at hand spin and yield before
+/// Batches on their way from one thread to the next. A channel would do, but those at hand spin and yield before
 /// they sleep: beside threads that merge files, a yield is given back milliseconds later, and each costs a whole sync.
-#[derive(Default)]
 struct Handover {
     inner: Mutex<Waiting>,
+    /// So many may wait.
+    most: usize,
     /// There is a batch, or no more will come.
     more: Condvar,
     /// There is room, or nobody takes any more.
@@ -119,10 +125,19 @@ struct Handover {
 #[derive(Default)]
 struct Waiting {
     batches: Vec<Commit>,
-    /// The writer hands nothing over any more.
+    /// Some were taken and are not done with.
+    taken: bool,
+    /// Nothing is handed over any more.
     closed: bool,
-    /// The committer takes nothing any more.
+    /// Nothing is taken any more.
     gone: bool,
+}
+
+/// Two ends for so many batches.
+fn handover(most: usize) -> (Giver, Taker) {
+    let (inner, more, room) = Default::default();
+    let both = Arc::new(Handover { inner, most, more, room });
+    (Giver(Arc::clone(&both)), Taker(both))
 }
 
 impl Handover {
@@ -133,7 +148,7 @@ impl Handover {
     /// Waits while too many wait.
     fn put(&self, commit: Commit) -> Result<(), Box<Commit>> {
         let mut inner = self.lock();
-        while inner.batches.len() >= IN_FLIGHT && !inner.gone {
+        while inner.batches.len() >= self.most && !inner.gone {
             inner = self.room.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
         if inner.gone {
@@ -145,20 +160,31 @@ impl Handover {
         Ok(())
     }
 
-    /// All that wait, at least one; `None` once closed and empty.
+    /// Waits until nothing waits or was taken.
+    fn drained(&self) {
+        let mut inner = self.lock();
+        while (inner.taken || !inner.batches.is_empty()) && !inner.gone {
+            inner = self.room.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// All that wait, at least one; `None` once closed and empty. Those taken before are done with.
     fn take(&self) -> Option<Vec<Commit>> {
         let mut inner = self.lock();
+        inner.taken = false;
+        self.room.notify_one();
         while inner.batches.is_empty() && !inner.closed {
             inner = self.more.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
         let taken = std::mem::take(&mut inner.batches);
+        inner.taken = !taken.is_empty();
         drop(inner);
         self.room.notify_one();
         (!taken.is_empty()).then_some(taken)
     }
 }
 
-/// The writer's end. When it goes, what waits is still taken, and then the committer ends.
+/// The end that gives. When it goes, what waits is still taken, and then nothing more.
 struct Giver(Arc<Handover>);
 
 impl Drop for Giver {
@@ -168,7 +194,7 @@ impl Drop for Giver {
     }
 }
 
-/// The committer's end. When it goes, however it does, the writer is told.
+/// The end that takes. When it goes, however it does, whoever gives is told.
 struct Taker(Arc<Handover>);
 
 impl Drop for Taker {
@@ -181,55 +207,135 @@ impl Drop for Taker {
     }
 }
 
-/// The committer's thread and what waits for it.
+/// Sealer and committer, and what waits for them.
 pub struct Committer {
     queue: Giver,
-    thread: JoinHandle<()>,
+    written: Arc<AtomicU64>,
+    threads: [JoinHandle<()>; 2],
+}
+
+/// What sealer and committer work on.
+#[derive(Clone)]
+pub struct Ground {
+    /// Where rows go.
+    pub store: Arc<Store>,
+    /// For nonces.
+    pub random: Arc<dyn Random>,
+    /// Where state is published.
+    pub board: Arc<Board>,
+    /// Told what is durable, so that the next batch may go.
+    pub queues: Arc<Queues>,
+    /// Where checkpoints are asked for; `None` without a signer.
+    pub checkpoints: Option<crossbeam_channel::Sender<CheckpointJob>>,
+    /// Where those who asked wait; `None` where they are threads.
+    pub runtime: Option<tokio::runtime::Handle>,
+}
+
+impl Ground {
+    /// A batch, or several, did not reach the disk.
+    fn failed(&self, why: &str, group: Vec<Commit>) {
+        tracing::error!("{why}");
+        self.board.set_store_error(why);
+        self.queues.settled(group.len());
+        group.into_iter().for_each(Commit::deny);
+    }
+
+    fn seal_and_write(&self, c: &mut Commit) -> Result<(), String> {
+        if self.store.has_failed() {
+            return Err(StoreError::Failed.to_string());
+        }
+        if !c.rows.is_empty() {
+            let sealed = std::mem::take(&mut c.rows).seal(&*self.random).map_err(|e| {
+                self.store.fail();
+                e.to_string()
+            })?;
+            c.bytes = self.store.write(sealed).map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn seal_all(&self, unsealed: &Taker, to: &Giver, written: &AtomicU64) {
+        while let Some(group) = unsealed.0.take() {
+            for mut c in group {
+                let done = self.seal_and_write(&mut c);
+                written.fetch_add(1, Ordering::Release);
+                match done {
+                    Ok(()) => {
+                        if let Err(c) = to.0.put(c) {
+                            self.store.fail();
+                            self.failed("the committer stopped", vec![*c]);
+                        }
+                    }
+                    Err(e) => self.failed(&e, vec![c]),
+                }
+            }
+        }
+    }
+
+    fn commit_all(&self, written: &Taker) {
+        while let Some(group) = written.0.take() {
+            let bytes = group.iter().map(|c| c.bytes).sum();
+            // Where nothing was written, those before were durable already.
+            let done = match self.store.has_failed() {
+                true => Err(StoreError::Failed),
+                false if bytes == 0 => Ok(()),
+                false => self.store.sync(),
+            };
+            if let Err(e) = done {
+                self.failed(&e.to_string(), group);
+                continue;
+            }
+            self.queues.settled(group.len());
+            self.board.note_sync(bytes);
+            group.into_iter().for_each(|c| self.publish(c));
+        }
+    }
+
+    fn publish(&self, c: Commit) {
+        for (shared, view) in c.views {
+            if self.board.get(shared.id.tenant).is_none_or(|s| !Arc::ptr_eq(&s, &shared)) {
+                self.board.put(Arc::clone(&shared));
+            }
+            shared.view.store(Arc::new(view));
+        }
+        self.board.publish(&c.events, c.node_seq, c.receipts);
+        send(self.runtime.as_ref(), c.answers);
+        if let (Some(job), Some(to)) = (c.job, &self.checkpoints) {
+            // The writer asks for one job at a time, so there is room.
+            let _ = to.try_send(job);
+        }
+    }
 }
 
 impl Committer {
-    /// Starts it for an open store.
-    pub fn start(
-        store: Arc<Store>,
-        board: Arc<Board>,
-        queues: Arc<Queues>,
-        checkpoints: Option<crossbeam_channel::Sender<CheckpointJob>>,
-        runtime: Option<tokio::runtime::Handle>,
-    ) -> Self {
-        let queue = Giver(Arc::default());
-        let commits = Taker(Arc::clone(&queue.0));
-        let thread = std::thread::spawn(move || {
-            crate::name_thread(c"committer");
-            while let Some(group) = commits.0.take() {
-                let done = sync(&store, &group);
-                queues.settled(group.len());
-                if let Err(e) = done {
-                    tracing::error!("{e}");
-                    board.set_store_error(&e.to_string());
-                    group.into_iter().for_each(Commit::deny);
-                    continue;
-                }
-                board.note_sync(group.iter().map(|c| c.bytes).sum());
-                for c in group {
-                    for (shared, view) in c.views {
-                        if board.get(shared.id.tenant).is_none_or(|s| !Arc::ptr_eq(&s, &shared)) {
-                            board.put(Arc::clone(&shared));
-                        }
-                        shared.view.store(Arc::new(view));
-                    }
-                    board.publish(&c.events, c.node_seq, c.receipts);
-                    send(runtime.as_ref(), c.answers);
-                    if let (Some(job), Some(to)) = (c.job, &checkpoints) {
-                        // The writer asks for one job at a time, so there is room.
-                        let _ = to.try_send(job);
-                    }
-                }
-            }
+    /// Starts both for an open store.
+    pub fn start(ground: Ground) -> Self {
+        let (queue, unsealed) = handover(UNSEALED);
+        let (to, from) = handover(WRITTEN);
+        let written = Arc::new(AtomicU64::new(0));
+        let (here, count) = (ground.clone(), Arc::clone(&written));
+        let sealer = std::thread::spawn(move || {
+            crate::name_thread(c"sealer");
+            here.seal_all(&unsealed, &to, &count);
         });
-        Self { queue, thread }
+        let committer = std::thread::spawn(move || {
+            crate::name_thread(c"committer");
+            ground.commit_all(&from);
+        });
+        Self { queue, written, threads: [sealer, committer] }
     }
 
-    /// Hands a written batch over; waits while too many are in flight.
+    /// So many batches of those handed over are in the store.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
+    /// Waits until all that was handed over is in the store, or never will be.
+    pub fn drained(&self) {
+        self.queue.0.drained();
+    }
+
+    /// Hands a batch over; waits while too many wait.
     pub fn send(&self, commit: Commit) -> Result<(), Box<Commit>> {
         self.queue.0.put(commit)
     }
@@ -237,8 +343,10 @@ impl Committer {
     /// Makes what was handed over durable, and ends.
     pub fn stop(self) {
         drop(self.queue);
-        if self.thread.join().is_err() {
-            tracing::error!("the committer's thread panicked");
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread on the way to the disk panicked");
+            }
         }
     }
 }
@@ -249,16 +357,6 @@ fn send(runtime: Option<&tokio::runtime::Handle>, answers: Vec<Answer>) {
         Some(r) if answers.len() > 1 => drop(r.spawn(async { answers.into_iter().for_each(Answer::send) })),
         _ => answers.into_iter().for_each(Answer::send),
     }
-}
-
-fn sync(store: &Store, group: &[Commit]) -> Result<(), crate::store::StoreError> {
-    if store.has_failed() {
-        return Err(crate::store::StoreError::Failed);
-    }
-    if group.iter().all(|c| c.durable) {
-        return Ok(());
-    }
-    store.sync()
 }
 
 #[cfg(test)]
@@ -272,8 +370,16 @@ mod tests {
         let (to, heard) = oneshot::channel();
         let answers = vec![Answer::Done(to, Ok(()))];
         let (views, events) = (vec![], vec![]);
-        let commit =
-            Commit { durable: true, answers, views, events, node_seq: 0, receipts: 0, bytes: 0, job: None };
+        let commit = Commit {
+            rows: Unsealed::default(),
+            answers,
+            views,
+            events,
+            node_seq: 0,
+            receipts: 0,
+            bytes: 0,
+            job: None,
+        };
         (commit, heard)
     }
 
@@ -281,32 +387,37 @@ mod tests {
     /// ends the rest is still taken.
     #[test]
     fn batches_are_handed_over_in_order_and_bounded() {
-        let giver = Giver(Arc::default());
-        let taker = Taker(Arc::clone(&giver.0));
-        for _ in 0..IN_FLIGHT {
+        let (giver, taker) = handover(2);
+        for _ in 0..2 {
             giver.0.put(batch().0).map_err(|_| "gone").unwrap();
         }
         let queue = Arc::clone(&giver.0);
         let one_more = std::thread::spawn(move || queue.put(batch().0).is_ok());
         std::thread::sleep(Duration::from_millis(50));
         assert!(!one_more.is_finished(), "there is no room");
-        assert_eq!(taker.0.take().unwrap().len(), IN_FLIGHT);
+        assert_eq!(taker.0.take().unwrap().len(), 2);
         assert!(one_more.join().unwrap());
+        let queue = Arc::clone(&giver.0);
+        let drained = std::thread::spawn(move || queue.drained());
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!drained.is_finished(), "some were taken, and one waits");
+        assert_eq!(taker.0.take().unwrap().len(), 1);
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!drained.is_finished(), "it was taken and is not done with");
+        giver.0.put(batch().0).map_err(|_| "gone").unwrap();
         drop(giver);
         assert_eq!(taker.0.take().unwrap().len(), 1);
         assert!(taker.0.take().is_none());
+        drained.join().unwrap();
     }
 
     /// SPEC invariant 1: when the committer ends, however it does, nobody waits for ever, and nobody hears yes.
     #[test]
     fn without_a_committer_the_answer_is_no() {
-        let giver = Giver(Arc::default());
-        let taker = Taker(Arc::clone(&giver.0));
+        let (giver, taker) = handover(2);
         let (waits, mut heard) = batch();
         giver.0.put(waits).map_err(|_| "gone").unwrap();
-        for _ in 1..IN_FLIGHT {
-            giver.0.put(batch().0).map_err(|_| "gone").unwrap();
-        }
+        giver.0.put(batch().0).map_err(|_| "gone").unwrap();
         let queue = Arc::clone(&giver.0);
         let blocked = std::thread::spawn(move || queue.put(batch().0).is_err());
         std::thread::sleep(Duration::from_millis(50));
@@ -314,5 +425,6 @@ mod tests {
         assert!(blocked.join().unwrap(), "it comes back to the writer");
         assert!(heard.try_recv().unwrap().is_err());
         assert!(giver.0.put(batch().0).is_err());
+        giver.0.drained();
     }
 }

@@ -7,10 +7,10 @@ use super::rows::{GateRow, RunRow, StepRow, decode, encode};
 use super::slo::{Flood, Watches};
 use super::view::{Event, Shared, View};
 use crate::keys::{Key, KeyError, KeyStore, Units};
-use crate::ledger::{self, Appended, Log, Partition, ReadError};
+use crate::ledger::{self, Appended, Log, Partition, ReadError, Unsealed};
 use crate::meter::{Meters, OpenHour};
 use crate::random::Random;
-use crate::store::{Batch, FamilyId, Row, Store};
+use crate::store::{FamilyId, Row, Store};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use conductor_shared::clock::{Micros, Now};
 use conductor_shared::fact::{ChangeClass, ControlFact, Fact};
@@ -50,7 +50,7 @@ pub struct Run {
 /// What a batch gathers besides rows.
 pub struct Stage {
     /// Rows.
-    pub batch: Batch,
+    pub rows: Unsealed,
     /// Control facts.
     pub events: Vec<Event>,
     /// Commit sequence; grows by one with each receipt of the node.
@@ -63,29 +63,42 @@ pub struct Stage {
     pub random: Arc<dyn Random>,
     /// The rules that its receipts name.
     pub policy: PolicyVersion,
-    /// Rows of this batch that later requests in it must see, before sealing: the store has them only when the batch is
-    /// written.
-    pub staged: HashMap<(TenantUid, Vec<u8>), Vec<u8>>,
+    /// Rows of this batch that later requests must see: the store has them only when the committer has written it.
+    pub staged: Remembered,
+    /// The same of batches before it that are on their way to the store, oldest first.
+    pub before: Vec<Arc<Remembered>>,
 }
+
+/// Rows by partition and key, opened. No key among them is chosen by who asks.
+pub type Remembered = FxHashMap<(TenantUid, Vec<u8>), Vec<u8>>;
 
 impl Stage {
     /// An empty batch.
     pub fn new(node_seq: u64, now: Now, random: Arc<dyn Random>, policy: PolicyVersion) -> Self {
         Self {
-            batch: Batch::default(),
+            rows: Unsealed::default(),
             events: Vec::new(),
             node_seq,
             receipts: 0,
             now,
             random,
             policy,
-            staged: HashMap::new(),
+            staged: Remembered::default(),
+            before: Vec::new(),
         }
     }
 
-    /// A row of a partition, staged in this batch or stored before it, opened.
+    /// Keeps a row at hand for who asks after it before it is in the store.
+    pub fn remember(&mut self, p: &Partition, key: Vec<u8>, plain: Vec<u8>) {
+        self.staged.insert((p.id.tenant, key), plain);
+    }
+
+    /// A row of a partition as this batch and all before it leave it, opened. Of the rows that batches on their way to
+    /// the store hold it sees those that were remembered.
     pub fn row(&self, store: &Store, p: &Partition, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        if let Some(plain) = self.staged.get(&(p.id.tenant, key.to_vec())) {
+        let at = (p.id.tenant, key.to_vec());
+        let newest_first = std::iter::once(&self.staged).chain(self.before.iter().rev().map(|m| &**m));
+        if let Some(plain) = newest_first.filter_map(|m| m.get(&at)).next() {
             return Ok(Some(plain.clone()));
         }
         store.get(&p.family, key)?.map(|row| p.open(key, &row)).transpose()
@@ -285,7 +298,7 @@ impl Live {
     ) -> Appended {
         let random = Arc::clone(&st.random);
         self.log.go_by(st.policy);
-        let a = self.log.append(&mut st.batch, &self.p, fact, unit, st.now.wall_us, &*random);
+        let a = self.log.append(&mut st.rows, &self.p, fact, unit, st.now.wall_us, &*random);
         st.node_seq += 1;
         st.receipts += 1;
         self.dirty = true;
@@ -335,7 +348,7 @@ impl Live {
         let row = Row::DayKey(day, kind as u8).key();
         let mut at = row.clone();
         at.extend_from_slice(&number.to_be_bytes());
-        st.batch.put(&self.p.family, &at, &[]);
+        st.rows.mark(&self.p.family, &at);
         self.day_units.retain(|(d, _), _| *d == day);
         self.day_units.insert((day, kind), (number, key.clone()));
         Ok((number, key))
@@ -349,7 +362,6 @@ impl Live {
 
     /// Stages the rows that change with every batch.
     pub fn stage_counters(&mut self, st: &mut Stage) {
-        let random = Arc::clone(&st.random);
         self.meters.stage(&self.p, st, self.log.last_us(), self.log.signed);
         let row = GateRow {
             allowed: self.allowed,
@@ -357,21 +369,20 @@ impl Live {
             step_ahead_us: self.gate.bucket.ahead_us(st.now.mono_us),
             folds: self.folds.rows(),
         };
-        let key = Row::Gate.key();
-        st.batch.put(&self.p.family, &key, &self.p.seal(&key, &encode(&row), &*random));
+        st.rows.put(&self.p, &Row::Gate.key(), &encode(&row));
         if let Some(seen) = self.watches.row_if_changed() {
-            let key = Row::Slo.key();
-            st.batch.put(&self.p.family, &key, &self.p.seal(&key, &encode(&seen), &*random));
+            st.rows.put(&self.p, &Row::Slo.key(), &encode(&seen));
         }
     }
 
     /// Stages a run's row.
     pub fn put_run(&self, st: &mut Stage, id: RunId, run: &Run) {
         let key = if run.row.outcome.is_some() { Row::EndedRun(id.0) } else { Row::OpenRun(id.0) }.key();
-        put_sealed(st, &self.p, &key, &run.unit, &encode(&run.row));
+        let plain = encode(&run.row);
+        st.rows.put_under(&self.p, &key, (run.unit.0, &run.unit.1), &plain);
         if run.row.outcome.is_some() {
-            st.batch.delete(&self.p.family, &Row::OpenRun(id.0).key());
-            st.staged.insert((self.p.id.tenant, key), encode(&run.row));
+            st.rows.delete(&self.p.family, &Row::OpenRun(id.0).key());
+            st.remember(&self.p, key, plain);
         }
     }
 
@@ -379,19 +390,13 @@ impl Live {
     pub fn put_step(&self, st: &mut Stage, id: RunId, unit: &(u64, Key), number: u64, step: &StepRow) {
         let ended = step.outcome.is_some();
         let key = if ended { Row::EndedStep(id.0, number) } else { Row::OpenStep(id.0, number) }.key();
-        put_sealed(st, &self.p, &key, unit, &encode(step));
+        let plain = encode(step);
+        st.rows.put_under(&self.p, &key, (unit.0, &unit.1), &plain);
         if ended {
-            st.batch.delete(&self.p.family, &Row::OpenStep(id.0, number).key());
-            st.staged.insert((self.p.id.tenant, key), encode(step));
+            st.rows.delete(&self.p.family, &Row::OpenStep(id.0, number).key());
+            st.remember(&self.p, key, plain);
         }
     }
-}
-
-/// Seals a row under a unit key and stages it.
-pub fn put_sealed(st: &mut Stage, p: &Partition, key: &[u8], unit: &(u64, Key), plain: &[u8]) {
-    let random = Arc::clone(&st.random);
-    let sealed = crate::keys::seal(&unit.1, unit.0, &p.place(key), plain, &*random);
-    st.batch.put(&p.family, key, &sealed);
 }
 
 /// 16 bytes of HMAC-SHA256 under the tenant's index key: what stands in row keys instead of text.

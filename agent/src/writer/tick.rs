@@ -226,7 +226,7 @@ impl Writer {
             let (Some(node), Some(live)) = (node, open.partitions.get_mut(&id.tenant)) else { continue };
             live.unproved = false;
             live.watches.covered(&cp, &signed);
-            live.log.set_checkpoint(&mut st.batch, &live.p, cp.size, signed.clone(), &*random);
+            live.log.set_checkpoint(&mut st.rows, &live.p, cp.size, signed.clone());
             live.unsigned_since = (live.unsigned() > 0).then_some(st.now.mono_us);
             live.dirty = true;
             for (p, alone_today) in covered.into_iter().zip(alone) {
@@ -249,7 +249,7 @@ impl Writer {
                     // What a change rests on is kept for ever.
                     let key = crate::store::Row::CitedCheckpoint(cp.size).key();
                     let plain = serde_json::to_vec(&signed).unwrap_or_default();
-                    st.batch.put(&live.p.family, &key, &live.p.seal(&key, &plain, &*random));
+                    st.rows.put(&live.p, &key, &plain);
                     made.extend(creates);
                     live.correct(&open.store, st, &adjustments).map_err(|e| e.to_string())?;
                 }

@@ -3,7 +3,7 @@
 use super::ask::{Denial, Idempotency, Op, Reply};
 use super::denials::{Folded, PATIENCE, Same};
 use super::gate::{self, Gate, RunRequest};
-use super::live::{DayKind, Live, Run, Stage, index_hash, put_sealed};
+use super::live::{DayKind, Live, Run, Stage, index_hash};
 use super::rows::{Answered, RequestRow, RunRow, StepRow, decode, encode};
 use crate::ledger::ReadError;
 use crate::policy::{Look, Policy, Question, TRIES};
@@ -110,8 +110,8 @@ impl Work<'_> {
                 Some(run) => run.unit.clone(),
                 None => live.day_unit(st, DayKind::Control)?,
             };
-            put_sealed(st, &live.p, &key, &unit, &plain);
-            st.staged.insert((live.p.id.tenant, key), plain);
+            st.rows.put_under(&live.p, &key, (unit.0, &unit.1), &plain);
+            st.remember(&live.p, key, plain);
         }
         Ok(reply)
     }

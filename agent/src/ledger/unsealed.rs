@@ -1,0 +1,197 @@
+//! Rows of a batch as the writer leaves them, before they are sealed: each value stands where its sealed form will, with
+//! room around it. The committer seals them, beside the writer that decides the next batch.
+
+use super::{Partition, TENANT_KEY};
+use crate::keys::{self, KEY_NUMBER, Key, OVERHEAD};
+use crate::random::Random;
+use crate::store::{Batch, Family, FamilyId};
+use conductor_shared::codec::length_prefix;
+use std::ops::Range;
+
+/// A batch with values that wait to be sealed.
+#[derive(Default)]
+pub struct Unsealed {
+    batch: Batch,
+    values: Vec<Value>,
+    /// What the values belong to, one after the other, each with room for the number of a key.
+    places: Vec<u8>,
+    keys: Vec<UnderKey>,
+}
+
+struct Value {
+    /// Room for number, nonce, text and tag.
+    room: Range<usize>,
+    place: Range<usize>,
+    key: usize,
+}
+
+struct UnderKey {
+    of: FamilyId,
+    number: u64,
+    /// On the heap, so that it stays in one place until it is wiped.
+    key: Box<Key>,
+}
+
+/// Rows in turn under few keys: the one that is looked for is among the last.
+const LAST_KEYS: usize = 4;
+
+impl Unsealed {
+    /// True when there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.batch.is_empty()
+    }
+
+    /// Sets a row that holds nothing: its key is all it says.
+    pub fn mark(&mut self, family: &Family, row: &[u8]) {
+        self.batch.put(family, row, 0);
+    }
+
+    /// Removes a row.
+    pub fn delete(&mut self, family: &Family, row: &[u8]) {
+        self.batch.delete(family, row);
+    }
+
+    /// Sets a row of what is not erasable, to be sealed under the tenant key.
+    pub fn put(&mut self, p: &Partition, row: &[u8], plain: &[u8]) {
+        self.put_under(p, row, (TENANT_KEY, &p.keys.tenant), plain);
+    }
+
+    /// Sets a row to be sealed under a unit key.
+    pub fn put_under(&mut self, p: &Partition, row: &[u8], unit: (u64, &Key), plain: &[u8]) {
+        let room = self.batch.put(&p.family, row, plain.len() + OVERHEAD);
+        let place = self.place(p, row);
+        self.value(p, room, place, unit, plain);
+    }
+
+    /// Sets a receipt: what stays, sealed under the tenant key, with its length before it, then what can be erased,
+    /// sealed under a unit key. Gives the bytes that are stored.
+    pub fn put_receipt(
+        &mut self,
+        p: &Partition,
+        row: &[u8],
+        head: &[u8],
+        unit: (u64, &Key),
+        body: &[u8],
+    ) -> u64 {
+        let stays = head.len() + OVERHEAD;
+        let prefix = length_prefix(stays);
+        let len = prefix.len() + stays + body.len() + OVERHEAD;
+        let room = self.batch.put(&p.family, row, len);
+        let begin = room.start + prefix.len();
+        let middle = begin + stays;
+        self.batch.value(room.start..begin).copy_from_slice(&prefix);
+        let place = self.place(p, row);
+        self.value(p, begin..middle, place.clone(), (TENANT_KEY, &p.keys.tenant), head);
+        self.value(p, middle..room.end, place, unit, body);
+        len as u64
+    }
+
+    fn place(&mut self, p: &Partition, row: &[u8]) -> Range<usize> {
+        let start = self.places.len();
+        p.put_place(row, &mut self.places);
+        self.places.extend_from_slice(&[0; KEY_NUMBER]);
+        start..self.places.len()
+    }
+
+    fn value(
+        &mut self,
+        p: &Partition,
+        room: Range<usize>,
+        place: Range<usize>,
+        (number, key): (u64, &Key),
+        plain: &[u8],
+    ) {
+        keys::put_plain(self.batch.value(room.clone()), plain);
+        let is = |k: &UnderKey| k.number == number && k.of == p.id;
+        let among = self.keys.len().saturating_sub(LAST_KEYS);
+        let known = self.keys[among..].iter().position(is).map(|n| among + n);
+        if known.is_none() {
+            self.keys.push(UnderKey { of: p.id, number, key: Box::new(key.clone()) });
+        }
+        let key = known.unwrap_or(self.keys.len() - 1);
+        self.values.push(Value { room, place, key });
+    }
+
+    /// Seals every value.
+    pub fn seal(mut self, random: &dyn Random) -> Result<Batch, CannotSeal> {
+        for v in &self.values {
+            let k = &self.keys[v.key];
+            let (place, room) = (&mut self.places[v.place.clone()], self.batch.value(v.room.clone()));
+            keys::seal_in_place(&k.key, k.number, place, room, random).map_err(|_| CannotSeal)?;
+        }
+        Ok(self.batch)
+    }
+}
+
+/// A value is too long to be sealed, by many gigabytes, or its room is not what it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a row could not be sealed; nothing of its batch was written")]
+pub struct CannotSeal;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::KeyStore;
+    use crate::random::OsRandom;
+    use crate::store::{SpaceLimits, Store};
+    use conductor_shared::ids::{NodeId, Origin, TenantUid};
+
+    /// DESIGN, Keys: what is sealed in place opens as what was put there, in its own row and nowhere else; of two values
+    /// of a row the last stands.
+    #[test]
+    fn what_was_put_opens_in_its_own_row() {
+        let dir = tempfile::tempdir().unwrap();
+        let random = OsRandom::default();
+        let limits = SpaceLimits { reserve_bytes: 0, ..SpaceLimits::default() };
+        let store = Store::create(&dir.path().join("db"), limits).unwrap();
+        let mut keys = KeyStore::create(&dir.path().join("keys"), &random).unwrap();
+        let partition = |n: u8, keys: &mut KeyStore| {
+            let id = FamilyId { tenant: TenantUid([n; 16]), epoch: 1 };
+            keys.create_tenants(&[(id.tenant, id.epoch)], &random).unwrap();
+            let units = keys.units(id.tenant, id.epoch).unwrap();
+            let p = Partition {
+                id,
+                origin: Origin { node: NodeId([9; 16]), tenant: id.tenant, epoch: 1 },
+                family: store.create_families(&[id]).unwrap().remove(0),
+                keys: keys.tenant(id.tenant, id.epoch).unwrap(),
+                units: units.reader(),
+            };
+            (p, units)
+        };
+        let (a, mut units) = partition(1, &mut keys);
+        let (b, _) = partition(2, &mut keys);
+        let of_runs: Vec<_> = (0..6).map(|_| units.take(&random).unwrap()).collect();
+        let mut rows = Unsealed::default();
+        assert!(rows.is_empty());
+        rows.put(&a, b"row", b"of a, overwritten");
+        rows.put(&b, b"row", b"of b");
+        rows.put(&a, b"row", b"of a");
+        rows.put(&a, b"empty", b"");
+        rows.mark(&a.family, b"mark");
+        for (n, unit) in of_runs.iter().enumerate() {
+            rows.put_under(&a, &[b'u', n as u8], (unit.0, &unit.1), &[n as u8; 100]);
+        }
+        let stored = rows.put_receipt(&a, b"receipt", b"stays", (of_runs[3].0, &of_runs[3].1), b"goes");
+        store.write(rows.seal(&random).unwrap()).unwrap();
+
+        let get = |p: &Partition, row: &[u8]| store.get(&p.family, row).unwrap().unwrap();
+        assert_eq!(a.open(b"row", &get(&a, b"row")).unwrap(), b"of a");
+        assert_eq!(b.open(b"row", &get(&b, b"row")).unwrap(), b"of b");
+        assert_eq!(a.open(b"empty", &get(&a, b"empty")).unwrap(), b"");
+        assert_eq!(get(&a, b"mark"), b"");
+        for (n, unit) in of_runs.iter().enumerate() {
+            let value = get(&a, &[b'u', n as u8]);
+            assert_eq!(keys::key_number(&value), Ok(unit.0));
+            assert_eq!(a.open(&[b'u', n as u8], &value).unwrap(), vec![n as u8; 100]);
+            assert!(a.open(b"row", &value).is_err(), "in another row");
+        }
+        assert!(b.open(b"row", &get(&a, b"row")).is_err(), "in another partition");
+        let value = get(&a, b"receipt");
+        assert_eq!(value.len() as u64, stored);
+        let (len, rest) = value.split_first_chunk::<4>().unwrap();
+        let (head, body) = rest.split_at(u32::from_be_bytes(*len) as usize);
+        assert_eq!(a.open(b"receipt", head).unwrap(), b"stays");
+        assert_eq!(a.open(b"receipt", body).unwrap(), b"goes");
+        assert_eq!((keys::key_number(head), keys::key_number(body)), (Ok(TENANT_KEY), Ok(of_runs[3].0)));
+    }
+}
