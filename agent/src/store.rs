@@ -19,7 +19,7 @@ use rocksdb::{
 };
 use std::collections::HashMap;
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -222,7 +222,7 @@ impl std::fmt::Debug for Store {
     }
 }
 
-fn options() -> Result<(Options, Options), rocksdb::Error> {
+fn options(path: &Path) -> Result<(Options, Options), rocksdb::Error> {
     let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&cache);
@@ -251,6 +251,9 @@ fn options() -> Result<(Options, Options), rocksdb::Error> {
     db.set_max_log_file_size(4 << 20);
     db.set_max_background_jobs(2);
     db.set_bytes_per_sync(BYTES_PER_SYNC);
+    // Files are written past the page cache: to copy them there, and have the kernel write them back while the log is
+    // synced, cost as much processor time as all else that RocksDB does.
+    db.set_use_direct_io_for_flush_and_compaction(takes_direct_io(path));
     // Merging goes on while nothing else wants the processor or the disk: a decision would wait for it otherwise.
     if let Ok(mut env) = rocksdb::Env::new() {
         env.lower_thread_pool_cpu_priority();
@@ -260,6 +263,16 @@ fn options() -> Result<(Options, Options), rocksdb::Error> {
     db.set_stats_dump_period_sec(0);
     db.set_max_manifest_file_size(64 << 20);
     Ok((db, family))
+}
+
+/// True when files of this folder can be written past the page cache; in memory, for one, they cannot.
+fn takes_direct_io(folder: &Path) -> bool {
+    let probe = folder.join("PROBE.conductor");
+    let mut o = std::fs::OpenOptions::new();
+    o.write(true).create(true).truncate(true).mode(0o600).custom_flags(nix::libc::O_DIRECT);
+    let taken = o.open(&probe).is_ok();
+    let _ = std::fs::remove_file(&probe);
+    taken
 }
 
 /// Bytes free on the file system of a folder.
@@ -286,7 +299,7 @@ impl Store {
         if path.join("CURRENT").exists() {
             return Err(StoreError::Exists(path.to_owned()));
         }
-        let (mut db, _) = options().map_err(|e| Self::classify(path, &e))?;
+        let (mut db, _) = options(path).map_err(|e| Self::classify(path, &e))?;
         db.create_if_missing(true);
         let made = DB::open(&db, path).map_err(|e| Self::classify(path, &e))?;
         made.put(Row::Format.key(), FORMAT.to_be_bytes()).map_err(|e| Self::classify(path, &e))?;
@@ -311,7 +324,7 @@ impl Store {
             });
         }
         Self::refuse_newer(path)?;
-        let (db_options, family_options) = options().map_err(|e| Self::classify(path, &e))?;
+        let (db_options, family_options) = options(path).map_err(|e| Self::classify(path, &e))?;
         let names = DB::list_cf(&db_options, path).map_err(|e| Self::classify(path, &e))?;
         let try_open = || {
             let descriptors = names.iter().map(|n| ColumnFamilyDescriptor::new(n, family_options.clone()));

@@ -527,9 +527,10 @@ impl Writer {
         if !st.staged.is_empty() {
             open.on_the_way.push_back((open.handed, Arc::new(st.staged)));
         }
-        self.parts.queues.handed_over();
+        let requests = commit.answers.len();
+        self.parts.queues.handed_over(requests);
         if let Err(commit) = open.committer.send(commit) {
-            self.parts.queues.settled(1);
+            self.parts.queues.settled(requests);
             commit.deny();
             self.fail("the committer stopped");
         }

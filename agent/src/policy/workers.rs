@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 
 /// Threads.
 const THREADS: usize = 2;
-/// Questions that may wait.
-const QUEUE: usize = 8_192;
+/// Questions that may wait. After a start, or with a new bundle, every request is one, of every tenant at once.
+const QUEUE: usize = 32_768;
 /// Questions of one tenant that may wait: as many as requests before the writer. When a bundle is new all ask the same,
 /// and the first answer serves them all.
 const EACH: usize = crate::writer::queue::QUEUE;
@@ -40,12 +40,13 @@ pub(super) struct Job {
 }
 
 pub(super) struct Workers {
-    jobs: Sender<Job>,
+    /// Boxed, for the channel keeps a place for each from the beginning.
+    jobs: Sender<Box<Job>>,
     waiting: Mutex<HashMap<TenantUid, usize>>,
 }
 
 impl Workers {
-    pub(super) fn new() -> (Self, Receiver<Job>) {
+    pub(super) fn new() -> (Self, Receiver<Box<Job>>) {
         let (jobs, rx) = crossbeam_channel::bounded(QUEUE);
         (Self { jobs, waiting: Mutex::default() }, rx)
     }
@@ -72,7 +73,7 @@ impl Workers {
     pub(super) fn send(&self, job: Job) -> bool {
         let tenant = job.question.tenant;
         let sent = self.take_place(tenant);
-        if sent && self.jobs.try_send(job).is_err() {
+        if sent && self.jobs.try_send(Box::new(job)).is_err() {
             self.give_place(tenant);
             return false;
         }
@@ -85,7 +86,8 @@ impl Workers {
         if !self.take_place(tenant) {
             return Err(ask);
         }
-        self.jobs.try_send(Job { question, then: Then::Again(Box::new(ask)) }).map_err(|e| {
+        let job = Box::new(Job { question, then: Then::Again(Box::new(ask)) });
+        self.jobs.try_send(job).map_err(|e| {
             self.give_place(tenant);
             match e.into_inner().then {
                 Then::Again(ask) => *ask,
@@ -106,14 +108,14 @@ struct Own {
 /// To compile a bundle may take a thread this long; one whose rules are slower is interpreted.
 const COMPILE_US: Micros = 300_000;
 
-pub(super) fn start(policy: &Arc<Policy>, jobs: &Receiver<Job>, queues: &Arc<Queues>) {
+pub(super) fn start(policy: &Arc<Policy>, jobs: &Receiver<Box<Job>>, queues: &Arc<Queues>) {
     for n in 0..THREADS {
         let (policy, jobs, queues) = (Arc::downgrade(policy), jobs.clone(), Arc::clone(queues));
         std::thread::spawn(move || run(&policy, &jobs, &queues, n == 0));
     }
 }
 
-fn run(policy: &Weak<Policy>, jobs: &Receiver<Job>, queues: &Queues, probes: bool) {
+fn run(policy: &Weak<Policy>, jobs: &Receiver<Box<Job>>, queues: &Queues, probes: bool) {
     crate::name_thread(c"policy");
     let mut own = Own { version: None, engine: Err(String::new()), tried: true };
     let mut probed = 0;
@@ -132,7 +134,8 @@ fn run(policy: &Weak<Policy>, jobs: &Receiver<Job>, queues: &Queues, probes: boo
                 policy.probe();
             }
         }
-        let Some(Job { question, then }) = job else { continue };
+        let Some(job) = job else { continue };
+        let Job { question, then } = *job;
         // Of many that asked the same the first answer serves all. A command is always asked about: it must find out
         // when the engine is gone.
         let again = matches!(then, Then::Again(_));

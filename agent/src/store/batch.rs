@@ -15,6 +15,9 @@ pub struct Batch {
     bytes: Vec<u8>,
 }
 
+const ROWS: usize = 512;
+const BYTES: usize = 128 << 10;
+
 struct Staged {
     family: usize,
     key: Range<usize>,
@@ -26,6 +29,11 @@ impl Batch {
     fn stage(&mut self, family: &Family, key: &[u8], len: Option<usize>) -> Range<usize> {
         if self.families.last().is_none_or(|f| f.inner() != family.inner()) {
             self.families.push(family.clone());
+        }
+        if self.rows.is_empty() {
+            // Room for most batches at once: growing into it would copy what is there time and again.
+            self.rows.reserve(ROWS);
+            self.bytes.reserve(BYTES);
         }
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key);

@@ -236,7 +236,7 @@ impl Ground {
     fn failed(&self, why: &str, group: Vec<Commit>) {
         tracing::error!("{why}");
         self.board.set_store_error(why);
-        self.queues.settled(group.len());
+        self.queues.settled(group.iter().map(|c| c.answers.len()).sum());
         group.into_iter().for_each(Commit::deny);
     }
 
@@ -285,7 +285,7 @@ impl Ground {
                 self.failed(&e.to_string(), group);
                 continue;
             }
-            self.queues.settled(group.len());
+            self.queues.settled(group.iter().map(|c| c.answers.len()).sum());
             self.board.note_sync(bytes);
             group.into_iter().for_each(|c| self.publish(c));
         }

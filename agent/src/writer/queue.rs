@@ -11,6 +11,8 @@ use std::time::Duration;
 pub const QUEUE: usize = 1_024;
 /// Requests decided in one batch at most.
 pub const BATCH: usize = 128;
+/// So few on their way to the disk are no reason to gather a full batch.
+const FEW: usize = BATCH / 4;
 /// Requests one partition gets served before the next one's turn.
 const TURN: usize = 16;
 
@@ -27,7 +29,7 @@ struct Inner {
     lanes: HashMap<TenantUid, Lane>,
     ring: VecDeque<TenantUid>,
     waiting: usize,
-    /// Batches that were taken, written and are not durable yet.
+    /// Requests that were taken, decided and are not durable yet.
     in_flight: usize,
     /// The writer waits: a system call wakes it, and nothing is owed otherwise.
     asleep: bool,
@@ -36,9 +38,11 @@ struct Inner {
 
 impl Inner {
     /// A sync costs the same for one request as for a batch: while one goes on, the next batch gathers, and is taken
-    /// early only when it is full.
+    /// early only when it is full. Or when few are on their way, and as many wait: more may not come before those are
+    /// answered, and what waits is decided and written by the time the disk is free.
     fn ready(&self) -> bool {
-        self.closed || self.waiting >= BATCH || (self.waiting > 0 && self.in_flight == 0)
+        let few = self.in_flight <= FEW && self.waiting >= self.in_flight;
+        self.closed || self.waiting >= BATCH || (self.waiting > 0 && few)
     }
 }
 
@@ -127,15 +131,15 @@ impl Queues {
         Some(out)
     }
 
-    /// A batch was written and is on its way to the disk.
-    pub fn handed_over(&self) {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).in_flight += 1;
+    /// So many requests were decided and are on their way to the disk.
+    pub fn handed_over(&self, requests: usize) {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).in_flight += requests;
     }
 
-    /// So many batches are no longer in flight: they are durable, or failed.
-    pub fn settled(&self, batches: usize) {
+    /// So many are no longer on their way: they are durable, or failed.
+    pub fn settled(&self, requests: usize) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.in_flight = inner.in_flight.saturating_sub(batches);
+        inner.in_flight = inner.in_flight.saturating_sub(requests);
         self.wake(inner);
     }
 
@@ -194,14 +198,14 @@ mod tests {
     }
 
     /// DESIGN, one writer and group commit: while a batch is being made durable the next one gathers; it goes early when
-    /// it is full, and nobody waits for ever for a disk that is slow.
+    /// it is full or as large, and nobody waits for ever for a disk that is slow.
     #[test]
     fn a_batch_gathers_while_another_is_in_flight() {
         let long = Duration::from_secs(60);
         let q = std::sync::Arc::new(Queues::default());
         q.push(ask(1, start())).unwrap();
         assert_eq!(q.take(BATCH, long).unwrap().len(), 1, "nothing is in flight: it goes at once");
-        q.handed_over();
+        q.handed_over(4);
         let taker = |q: &std::sync::Arc<Queues>| {
             let q = std::sync::Arc::clone(q);
             std::thread::spawn(move || q.take(BATCH, long).unwrap().len())
@@ -211,9 +215,16 @@ mod tests {
         q.push(ask(2, start())).unwrap();
         std::thread::sleep(Duration::from_millis(50));
         assert_eq!(q.waiting(), 2, "it gathers");
-        q.settled(1);
+        q.settled(4);
         assert_eq!(one.join().unwrap(), 2);
-        q.handed_over();
+        q.handed_over(2);
+        let large = taker(&q);
+        q.push(ask(1, start())).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        assert_eq!(q.waiting(), 1, "it is smaller than what is on its way");
+        q.push(ask(1, start())).unwrap();
+        assert_eq!(large.join().unwrap(), 2, "few, and as many: it does not wait");
+        q.handed_over(FEW);
         let full = taker(&q);
         (0..BATCH).for_each(|_| q.push(ask(1, start())).unwrap());
         assert_eq!(full.join().unwrap(), BATCH, "a full batch does not wait");
