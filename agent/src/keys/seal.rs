@@ -1,7 +1,7 @@
 //! Sealing: XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha) with a random nonce. What a value belongs to (origin, row, key,
 //! kind) is associated data, so that no sealed value can be moved to another place.
 //!
-//! The first 16 bytes of a nonce derive a key for this one value (HChaCha20), the other 8 are the nonce under it. The
+//! The first 16 bytes of a nonce derive a key for this one value (`HChaCha20`), the other 8 are the nonce under it. The
 //! cipher itself is ring's, which TLS uses as well: ours are short texts, and it takes half the time for them that
 //! portable code does (docs/adr/0018).
 
@@ -133,7 +133,7 @@ mod tests {
     /// draft-irtf-cfrg-xchacha-03, A.3.1.
     #[test]
     fn sealing_is_the_published_cipher() {
-        let key = Key(std::array::from_fn(|i| 0x80 + i as u8));
+        let key = Key(unhex("808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f").unwrap());
         let nonce: Vec<u8> = (0x40..0x58).collect();
         let ad = unhex::<12>("50515253c0c1c2c3c4c5c6c7").unwrap();
         let plain = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.";

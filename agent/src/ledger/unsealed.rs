@@ -168,8 +168,8 @@ mod tests {
         rows.put(&a, b"row", b"of a");
         rows.put(&a, b"empty", b"");
         rows.mark(&a.family, b"mark");
-        for (n, unit) in of_runs.iter().enumerate() {
-            rows.put_under(&a, &[b'u', n as u8], (unit.0, &unit.1), &[n as u8; 100]);
+        for (n, unit) in (0_u8..).zip(&of_runs) {
+            rows.put_under(&a, &[b'u', n], (unit.0, &unit.1), &[n; 100]);
         }
         let stored = rows.put_receipt(&a, b"receipt", b"stays", (of_runs[3].0, &of_runs[3].1), b"goes");
         store.write(rows.seal(&random).unwrap()).unwrap();
@@ -179,10 +179,10 @@ mod tests {
         assert_eq!(b.open(b"row", &get(&b, b"row")).unwrap(), b"of b");
         assert_eq!(a.open(b"empty", &get(&a, b"empty")).unwrap(), b"");
         assert_eq!(get(&a, b"mark"), b"");
-        for (n, unit) in of_runs.iter().enumerate() {
-            let value = get(&a, &[b'u', n as u8]);
+        for (n, unit) in (0_u8..).zip(&of_runs) {
+            let value = get(&a, &[b'u', n]);
             assert_eq!(keys::key_number(&value), Ok(unit.0));
-            assert_eq!(a.open(&[b'u', n as u8], &value).unwrap(), vec![n as u8; 100]);
+            assert_eq!(a.open(&[b'u', n], &value).unwrap(), vec![n; 100]);
             assert!(a.open(b"row", &value).is_err(), "in another row");
         }
         assert!(b.open(b"row", &get(&a, b"row")).is_err(), "in another partition");

@@ -287,7 +287,9 @@ impl Ground {
             }
             self.queues.settled(group.iter().map(|c| c.answers.len()).sum());
             self.board.note_sync(bytes);
-            group.into_iter().for_each(|c| self.publish(c));
+            for c in group {
+                self.publish(c);
+            }
         }
     }
 

@@ -97,8 +97,8 @@ impl Stage {
     /// the store hold it sees those that were remembered.
     pub fn row(&self, store: &Store, p: &Partition, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
         let at = (p.id.tenant, key.to_vec());
-        let newest_first = std::iter::once(&self.staged).chain(self.before.iter().rev().map(|m| &**m));
-        if let Some(plain) = newest_first.filter_map(|m| m.get(&at)).next() {
+        let mut newest_first = std::iter::once(&self.staged).chain(self.before.iter().rev().map(|m| &**m));
+        if let Some(plain) = newest_first.find_map(|m| m.get(&at)) {
             return Ok(Some(plain.clone()));
         }
         store.get(&p.family, key)?.map(|row| p.open(key, &row)).transpose()

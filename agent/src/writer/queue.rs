@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Requests of one partition that may wait.
 pub const QUEUE: usize = 1_024;
 /// Requests decided in one batch at most.
-pub const BATCH: usize = 128;
+pub const BATCH: usize = 160;
 /// So few on their way to the disk are no reason to gather a full batch.
 const FEW: usize = BATCH / 4;
 /// Requests one partition gets served before the next one's turn.

@@ -179,6 +179,59 @@ fn idempotency_keys_hold() {
     assert_eq!(r.unwrap().status, 200);
 }
 
+/// DESIGN, the path of a change: each request is decided on the state that the one before it left, also while that is
+/// still on its way to the disk. Of two ends of one step, asked at once, one is the end and the other comes late; of two
+/// requests with one key, one is carried out.
+#[test]
+fn what_is_on_its_way_to_the_disk_is_known() {
+    const LANES: usize = 12;
+    const ROUNDS: usize = 60;
+    let node = Node::start();
+    let a = node.tenant("acme");
+    for kind in [QuotaKind::StepRate, QuotaKind::StepBurst, QuotaKind::ConcurrentRuns] {
+        node.command(a.uid, Operation::QuotaSet { kind, limit: kind.max() });
+    }
+    std::thread::scope(|s| {
+        for lane in 0..LANES {
+            let (node, a) = (&node, &a);
+            s.spawn(move || {
+                let (mut one, mut two) = (node.client(&a.token), node.client(&a.token));
+                let run = node.start_run(&mut one, a, None).json()["run_id"].as_str().unwrap().to_owned();
+                let steps = format!("/v1/runs/{run}/steps");
+                let mut both = |path: &str, body: serde_json::Value, key: Option<String>| {
+                    let key: Vec<_> = key.iter().map(|k| ("Idempotency-Key", k.as_str())).collect();
+                    let body = body.to_string();
+                    let ask = |c: &mut conductor_tests::Client| {
+                        let r = c.send("POST", path, body.as_bytes(), &key).unwrap();
+                        assert_eq!(r.status, 200, "{}", String::from_utf8_lossy(&r.body));
+                        r.json()
+                    };
+                    std::thread::scope(|s| {
+                        let other = s.spawn(|| ask(&mut two));
+                        let first = ask(&mut one);
+                        [first, other.join().unwrap()]
+                    })
+                };
+                for round in 0..ROUNDS {
+                    let key = Some(format!("{lane}-{round}"));
+                    let [x, y] = both(&steps, json!({"tenant_id": "acme", "name": "s"}), key);
+                    assert_eq!(x, y, "one step was started");
+                    let end = json!({"tenant_id": "acme", "outcome": "succeeded", "duration_us": 1,
+                        "bytes_in": 0, "bytes_out": 0});
+                    let ends = both(&format!("{steps}/{}/finish", x["step"]), end, None);
+                    assert_eq!(ends.iter().filter(|e| e["late"].is_null()).count(), 1, "{ends:?}");
+                }
+                let ends = both(
+                    &format!("/v1/runs/{run}/finish"),
+                    json!({"tenant_id": "acme", "outcome": "failed"}),
+                    None,
+                );
+                assert_eq!(ends.iter().filter(|e| e["late"].is_null()).count(), 1, "{ends:?}");
+            });
+        }
+    });
+}
+
 /// Issue 2, Agent: what a crashed workload held comes back, settles as lost, and a late finish revives nothing; after a
 /// restart every open run has a full lease.
 #[test]

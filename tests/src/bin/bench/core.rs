@@ -30,69 +30,81 @@ struct Lane {
     run: RunId,
     /// Steps whose start was answered: an end that is sent earlier would overtake its start.
     open: Vec<u64>,
+    /// What was asked and not answered, oldest first; answers of a run come in turn.
+    waiting: VecDeque<Asked>,
+    asked: u64,
 }
 
 struct Asked {
-    lane: usize,
     starts: bool,
     at: Instant,
     reply: oneshot::Receiver<Reply>,
 }
 
-/// Drives step starts and finishes for a while; gives receipts, seconds, bytes of each sync, and latencies.
-fn drive(core: &Core, lanes: &mut [Lane], time: Duration) -> (u64, f64, Vec<u32>, Vec<f64>) {
-    let receipts = core.board.receipts.load(Ordering::Relaxed);
-    *core.board.sync_sizes.lock().expect("not poisoned") = Some(vec![]);
-    let window = window(core.tenants.len());
-    let mut waiting: VecDeque<Asked> = VecDeque::with_capacity(window);
-    let mut latencies = vec![];
-    let (begun, mut turn) = (Instant::now(), 0usize);
-    // Asked in turn, answered nearly in turn: to look at the oldest only costs the least beside what is measured.
-    let mut answered = |lanes: &mut [Lane], waiting: &mut VecDeque<Asked>| {
-        while let Some(asked) = waiting.front_mut() {
+impl Lane {
+    /// Takes the answers that are there; true when there were any.
+    fn answered(&mut self, latencies: &mut Vec<f64>) -> bool {
+        let before = self.waiting.len();
+        while let Some(asked) = self.waiting.front_mut() {
             let decided = match asked.reply.try_recv() {
                 Err(oneshot::error::TryRecvError::Empty) => break,
                 other => other.expect("answered").expect("allowed"),
             };
             latencies.push(asked.at.elapsed().as_secs_f64() * 1e3);
             if asked.starts {
-                lanes[asked.lane].open.push(decided.step.expect("a step"));
+                self.open.push(decided.step.expect("a step"));
             }
-            waiting.pop_front();
+            self.waiting.pop_front();
         }
-    };
-    while begun.elapsed() < time {
-        let at = turn % lanes.len();
-        let end = (turn / lanes.len()) % 2 == 1;
-        turn += 1;
-        let lane = &mut lanes[at];
-        let op = match if end { lane.open.pop() } else { None } {
+        self.waiting.len() < before
+    }
+
+    /// A start and an end of a step in turn.
+    fn ask(&mut self, core: &Core) {
+        self.asked += 1;
+        let end = if self.asked.is_multiple_of(2) { self.open.pop() } else { None };
+        let op = match end {
             Some(step) => Op::FinishStep {
-                run: lane.run,
+                run: self.run,
                 step,
                 outcome: Outcome::Succeeded,
                 claimed_us: 1_500_000,
                 bytes_in: 4096,
                 bytes_out: 1024,
             },
-            None => Op::StartStep { run: lane.run, name: Text::new("individuals_ID0000004") },
+            None => Op::StartStep { run: self.run, name: Text::new("individuals_ID0000004") },
         };
         let starts = matches!(op, Op::StartStep { .. });
         let (tx, reply) = oneshot::channel();
-        let ask = Ask::work(lane.scope.clone(), op, None, tx);
-        core.queues.push(ask).expect("room");
-        waiting.push_back(Asked { lane: at, starts, at: Instant::now(), reply });
-        while waiting.len() >= window {
-            answered(lanes, &mut waiting);
-            // Nobody sleeps until one certain answer is there: to wake a thread by each costs the committer more than
-            // the answer does. An agent's runtime spares it that as well.
-            if waiting.len() >= window {
-                std::thread::sleep(LOOK);
+        core.queues.push(Ask::work(self.scope.clone(), op, None, tx)).expect("room");
+        self.waiting.push_back(Asked { starts, at: Instant::now(), reply });
+    }
+}
+
+/// Drives step starts and finishes for a while; gives receipts, seconds, bytes of each sync, and latencies.
+fn drive(core: &Core, lanes: &mut [Lane], time: Duration) -> (u64, f64, Vec<u32>, Vec<f64>) {
+    let receipts = core.board.receipts.load(Ordering::Relaxed);
+    *core.board.sync_sizes.lock().expect("not poisoned") = Some(vec![]);
+    let depth = window(core.tenants.len()) / lanes.len();
+    let (mut latencies, begun) = (vec![], Instant::now());
+    while begun.elapsed() < time {
+        let mut any = false;
+        for lane in &mut *lanes {
+            any |= lane.answered(&mut latencies);
+            while lane.waiting.len() < depth {
+                lane.ask(core);
             }
         }
+        // Nobody sleeps until one certain answer is there: to wake a thread by each costs the committer more than the
+        // answer does. An agent's runtime spares it that as well.
+        if !any {
+            std::thread::sleep(LOOK);
+        }
     }
-    while !waiting.is_empty() {
-        answered(lanes, &mut waiting);
+    while lanes.iter().any(|l| !l.waiting.is_empty()) {
+        for lane in &mut *lanes {
+            lane.answered(&mut latencies);
+        }
         std::thread::sleep(LOOK);
     }
     let seconds = begun.elapsed().as_secs_f64();
@@ -131,7 +143,13 @@ fn lanes(core: &Core) -> Vec<Lane> {
             subject: None,
             prompt: None,
         };
-        Lane { scope: core.scope(tenant), run: core.ask(tenant, op).run_id, open: vec![] }
+        Lane {
+            scope: core.scope(tenant),
+            run: core.ask(tenant, op).run_id,
+            open: vec![],
+            waiting: VecDeque::new(),
+            asked: 0,
+        }
     };
     all.map(open).collect()
 }
