@@ -265,14 +265,11 @@ fn options(path: &Path) -> Result<(Options, Options), rocksdb::Error> {
     Ok((db, family))
 }
 
-/// True when files of this folder can be written past the page cache; in memory, for one, they cannot.
+/// True when files of a database can be written past the page cache: not every file system can. Told by opening one that
+/// is there, for nothing may be written to a folder that is in use or damaged.
 fn takes_direct_io(folder: &Path) -> bool {
-    let probe = folder.join("PROBE.conductor");
     let mut o = std::fs::OpenOptions::new();
-    o.write(true).create(true).truncate(true).mode(0o600).custom_flags(nix::libc::O_DIRECT);
-    let taken = o.open(&probe).is_ok();
-    let _ = std::fs::remove_file(&probe);
-    taken
+    o.read(true).custom_flags(nix::libc::O_DIRECT).open(folder.join("CURRENT")).is_ok()
 }
 
 /// Bytes free on the file system of a folder.

@@ -6,7 +6,7 @@
 //! portable code does (docs/adr/0018).
 
 use super::Key;
-use crate::random::{Random, bytes};
+use crate::random::Random;
 use chacha20::{R20, hchacha};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroize as _;
@@ -41,11 +41,16 @@ pub fn seal_in_place(
     *place.last_chunk_mut().ok_or(SealError)? = number;
     let (before, rest) = room.split_first_chunk_mut().ok_or(SealError)?;
     *before = number;
-    let (nonce, rest) = rest.split_first_chunk_mut::<NONCE>().ok_or(SealError)?;
+    encrypt(key, place, rest, random)
+}
+
+/// `room` is nonce, text, tag; the text is there.
+fn encrypt(key: &Key, ad: &[u8], room: &mut [u8], random: &dyn Random) -> Result<(), SealError> {
+    let (nonce, rest) = room.split_first_chunk_mut::<NONCE>().ok_or(SealError)?;
     random.fill(nonce);
     let (text, tag) = rest.split_last_chunk_mut::<TAG>().ok_or(SealError)?;
     let (key, nonce) = of_value(key, nonce)?;
-    let found = key.seal_in_place_separate_tag(nonce, Aad::from(&*place), text).map_err(|_| SealError)?;
+    let found = key.seal_in_place_separate_tag(nonce, Aad::from(ad), text).map_err(|_| SealError)?;
     tag.copy_from_slice(found.as_ref());
     Ok(())
 }
@@ -80,17 +85,12 @@ pub(super) fn wrap(key: &Key, ad: &[u8], plain: &[u8], random: &dyn Random) -> V
 }
 
 fn wrap_into(out: &mut Vec<u8>, key: &Key, ad: &[u8], plain: &[u8], random: &dyn Random) {
-    let nonce: [u8; NONCE] = bytes(random);
-    out.extend_from_slice(&nonce);
     let start = out.len();
-    out.extend_from_slice(plain);
-    let sealed = of_value(key, &nonce).and_then(|(k, nonce)| {
-        k.seal_in_place_separate_tag(nonce, Aad::from(ad), &mut out[start..]).map_err(|_| SealError)
-    });
-    match sealed {
-        Ok(tag) => out.extend_from_slice(tag.as_ref()),
-        // Encryption fails only for texts of 256 GiB; what is left would not open again.
-        Err(SealError) => out.truncate(start),
+    out.resize(start + NONCE + plain.len() + TAG, 0);
+    out[start + NONCE..][..plain.len()].copy_from_slice(plain);
+    // Encryption fails only for texts of 256 GiB; what is left would not open again.
+    if encrypt(key, ad, &mut out[start..], random).is_err() {
+        out.truncate(start);
     }
 }
 

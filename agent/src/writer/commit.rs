@@ -236,8 +236,12 @@ impl Ground {
     fn failed(&self, why: &str, group: Vec<Commit>) {
         tracing::error!("{why}");
         self.board.set_store_error(why);
-        self.queues.settled(group.iter().map(|c| c.answers.len()).sum());
+        self.settled(&group);
         group.into_iter().for_each(Commit::deny);
+    }
+
+    fn settled(&self, group: &[Commit]) {
+        self.queues.settled(group.iter().map(|c| c.answers.len()).sum());
     }
 
     fn seal_and_write(&self, c: &mut Commit) -> Result<(), String> {
@@ -285,7 +289,7 @@ impl Ground {
                 self.failed(&e.to_string(), group);
                 continue;
             }
-            self.queues.settled(group.iter().map(|c| c.answers.len()).sum());
+            self.settled(&group);
             self.board.note_sync(bytes);
             for c in group {
                 self.publish(c);
