@@ -27,9 +27,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 /// A node holds at most this many tenants: each family costs memory and time to open (DESIGN, Decisions).
 pub const MAX_TENANTS: usize = 4_000;
 /// The WAL is cut back when it is larger: idle families would pin it for ever otherwise.
-const MAX_WAL_BYTES: u64 = 256 << 20;
+const MAX_WAL_BYTES: u64 = 512 << 20;
 const BLOCK_CACHE_BYTES: usize = 64 << 20;
-const MEMTABLE_BUDGET_BYTES: usize = 256 << 20;
+/// Memtables of all families together. With thousands of busy families each gets its share of this and no more, and
+/// becomes a file of its own when the share is full, with syncs that decisions wait for: twice the budget, half the files.
+const MEMTABLE_BUDGET_BYTES: usize = 512 << 20;
+/// But no larger part of the memory there is.
+const MEMTABLE_PART: u64 = 16;
 /// Of a family. A log only grows, so merging its files early rewrites what nobody reads: one busy tenant spent more
 /// processor time on that than on sealing with 4 MiB. Memory is taken as it fills, and all families share the budget.
 /// RocksDB sets this and a tenth aside on the disk for each new log: the reserve must hold it.
@@ -239,7 +243,7 @@ fn options(path: &Path) -> Result<(Options, Options), rocksdb::Error> {
     family.set_compression_type(rocksdb::DBCompressionType::None);
     let family = family.get_options_from_string(STEP_HINT)?;
     let mut db = family.clone();
-    db.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(MEMTABLE_BUDGET_BYTES, false));
+    db.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(memtable_budget(), false));
     db.set_max_open_files(MAX_OPEN_FILES);
     db.set_max_total_wal_size(MAX_WAL_BYTES);
     db.set_atomic_flush(false);
@@ -270,6 +274,15 @@ fn options(path: &Path) -> Result<(Options, Options), rocksdb::Error> {
 fn takes_direct_io(folder: &Path) -> bool {
     let mut o = std::fs::OpenOptions::new();
     o.read(true).custom_flags(nix::libc::O_DIRECT).open(folder.join("CURRENT")).is_ok()
+}
+
+/// Bytes that memtables may take on this machine, or in this container.
+fn memtable_budget() -> usize {
+    let machine = nix::sys::sysinfo::sysinfo().map_or(u64::MAX, |s| s.ram_total());
+    let container = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let container = container.and_then(|t| t.trim_end().parse().ok()).unwrap_or(u64::MAX);
+    usize::try_from(machine.min(container) / MEMTABLE_PART)
+        .map_or(MEMTABLE_BUDGET_BYTES, |part| part.clamp(WRITE_BUFFER_BYTES, MEMTABLE_BUDGET_BYTES))
 }
 
 /// Bytes free on the file system of a folder.

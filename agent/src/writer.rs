@@ -119,6 +119,10 @@ struct Open {
     store: Arc<Store>,
     keys: KeyStore,
     partitions: HashMap<TenantUid, Live>,
+    /// Logs whose checkpoints are being signed.
+    signing: Vec<TenantUid>,
+    /// When all logs are looked at next for a checkpoint that is due, on the monotonic clock.
+    look_at: Micros,
     /// Freeze windows that were open when partitions were last marked.
     marked: BTreeMap<Ident, BTreeMap<Ident, Option<u64>>>,
     /// Whose signatures count.
@@ -233,6 +237,8 @@ impl Writer {
             store,
             keys,
             partitions,
+            signing: Vec::new(),
+            look_at: 0,
             marked,
             signer_key,
             node_seq,
@@ -499,16 +505,17 @@ impl Writer {
     /// Stages counters and hands the batch to the committer.
     fn finish(&mut self, mut st: Stage, answers: &mut Vec<Answer>) {
         let Some(open) = &mut self.open else { return };
-        let mut views = Vec::new();
-        freeze::mark(open);
-        for live in open.partitions.values_mut().filter(|l| l.dirty) {
-            live.dirty = false;
+        freeze::mark(open, &mut st);
+        let touched = std::mem::take(&mut st.touched);
+        let mut views = Vec::with_capacity(touched.len());
+        for tenant in &touched {
+            let Some(live) = open.partitions.get_mut(tenant) else { continue };
             live.stage_counters(&mut st);
             views.push((Arc::clone(&live.shared), live.view(st.node_seq)));
         }
         let jobs = if self.parts.checkpoints.is_some() { self.proposals.pending.len() } else { 0 };
         let Some(open) = &mut self.open else { return };
-        let job = tick::due(open, &self.proposals, st.now.mono_us, jobs > 0);
+        let job = tick::due(open, &self.proposals, &touched, st.now.mono_us, jobs > 0);
         open.node_seq = st.node_seq;
         let commit = Commit {
             rows: st.rows,

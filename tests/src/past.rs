@@ -157,7 +157,6 @@ impl Past {
     pub fn commit(&mut self) {
         if let Some(mut st) = self.stage.take() {
             self.live.stage_counters(&mut st);
-            self.live.dirty = false;
             self.store.write(st.rows.seal(&*self.random).expect("sealed")).expect("written");
         }
     }

@@ -22,7 +22,6 @@ pub mod sinks;
 pub mod status;
 pub mod tenants;
 pub mod usage;
-pub mod usage_args;
 pub mod verify;
 
 use args::{Cli, Command, KeyCommand, RampCommand};

@@ -135,17 +135,22 @@ pub(super) fn alone_today(open: &Open, person: PersonId, now_us: Micros) -> u64 
 }
 
 /// Marks the partitions that became frozen or free, so that they are published.
-pub(super) fn mark(open: &mut Open) {
+pub(super) fn mark(open: &mut Open, st: &mut Stage) {
     let Some(node) = open.partitions.get(&TenantUid::NODE) else { return };
     let control = Arc::clone(&node.control);
-    let changed = node.dirty && open.marked != control.active_windows;
-    if changed {
+    let all = open.marked != control.active_windows;
+    let who: Vec<TenantUid> = if all {
         open.marked.clone_from(&control.active_windows);
-    }
-    for live in open.partitions.values_mut().filter(|l| changed || l.dirty) {
+        open.partitions.keys().copied().collect()
+    } else {
+        st.touched.clone()
+    };
+    for tenant in who {
+        let Some(live) = open.partitions.get_mut(&tenant) else { continue };
         let frozen = profile::frozen_by(&live.control, &control).next().is_some();
-        live.dirty |= live.frozen != frozen;
-        live.frozen = frozen;
+        if std::mem::replace(&mut live.frozen, frozen) != frozen {
+            live.touch(st);
+        }
     }
 }
 

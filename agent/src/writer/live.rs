@@ -67,6 +67,8 @@ pub struct Stage {
     pub staged: Remembered,
     /// The same of batches before it that are on their way to the store, oldest first.
     pub before: Vec<Arc<Remembered>>,
+    /// Partitions that changed, each once. A batch looks at them and not at all of thousands.
+    pub touched: Vec<TenantUid>,
 }
 
 /// Rows by partition and key, opened. No key among them is chosen by who asks.
@@ -85,6 +87,7 @@ impl Stage {
             policy,
             staged: Remembered::default(),
             before: Vec::new(),
+            touched: Vec::new(),
         }
     }
 
@@ -126,8 +129,8 @@ pub struct Live {
     pub folds: Folds,
     /// The signer knows another log than this: nothing may be written.
     pub rolled_back: bool,
-    /// Something was staged since the last publication.
-    pub dirty: bool,
+    /// Something was staged since the last publication: see [`Live::touch`].
+    dirty: bool,
     /// Since it was opened nobody asked the signer whether it knows a longer log.
     pub unproved: bool,
     /// A checkpoint of it is being signed.
@@ -234,8 +237,8 @@ impl Live {
             runs,
             rolled_back: false,
             dirty: false,
-            signing: false,
             unproved: true,
+            signing: false,
             unsigned_since,
             quota_denied: None,
             watches,
@@ -278,6 +281,13 @@ impl Live {
         }
     }
 
+    /// What is published of it changes with this batch.
+    pub fn touch(&mut self, st: &mut Stage) {
+        if !std::mem::replace(&mut self.dirty, true) {
+            st.touched.push(self.p.id.tenant);
+        }
+    }
+
     /// Receipts not covered by a signed checkpoint.
     pub fn unsigned(&self) -> u64 {
         self.log.size().saturating_sub(self.log.signed)
@@ -301,7 +311,7 @@ impl Live {
         let a = self.log.append(&mut st.rows, &self.p, fact, unit, st.now.wall_us, &*random);
         st.node_seq += 1;
         st.receipts += 1;
-        self.dirty = true;
+        self.touch(st);
         if self.unsigned_since.is_none() {
             self.unsigned_since = Some(st.now.mono_us);
         }
@@ -360,8 +370,9 @@ impl Live {
         Ok(self.append(st, &fact.into(), (unit.0, &unit.1)))
     }
 
-    /// Stages the rows that change with every batch.
+    /// Stages the rows that change with every batch, as the last thing done to it in one.
     pub fn stage_counters(&mut self, st: &mut Stage) {
+        self.dirty = false;
         self.meters.stage(&self.p, st, self.log.last_us(), self.log.signed);
         let row = GateRow {
             allowed: self.allowed,

@@ -399,7 +399,7 @@ fn judge(live: &mut Live, st: &mut Stage, over: &Over<'_>) -> Result<(), String>
     }
     if *live.watches.published != seen {
         live.watches.published = Arc::new(seen);
-        live.dirty = true;
+        live.touch(st);
     }
     Ok(())
 }

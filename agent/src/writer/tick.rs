@@ -4,7 +4,7 @@
 use super::ask::Ask;
 use super::commit::{Answer, CheckpointItem, CheckpointJob};
 use super::live::Stage;
-use super::{Open, Writer, begin_partition, freeze, make_partitions, work};
+use super::{Open, TICK, Writer, begin_partition, freeze, make_partitions, work};
 use crate::command::{Judge, Outgoing, Proposals};
 use crate::policy::Policy;
 use crate::scope::TenantScope;
@@ -27,16 +27,23 @@ const CHECKPOINT_RECEIPTS: u64 = 4_096;
 const CHECKPOINT_BATCH: usize = 1_000;
 const SLOW_TICK_US: Micros = 200_000;
 
-/// Logs whose checkpoint is due, as of what is staged now. Handed on only once that is durable.
+/// Logs whose checkpoint is due, as of what is staged now. Handed on only once that is durable. The logs a batch
+/// `touched` are looked at after it; all of them, which may be thousands, after each [`TICK`].
 pub(super) fn due(
     open: &mut Open,
     proposals: &Proposals,
+    touched: &[TenantUid],
     mono_us: Micros,
     urgent: bool,
 ) -> Option<CheckpointJob> {
-    if open.partitions.values().any(|l| l.signing) {
+    if !open.signing.is_empty() {
         return None;
     }
+    let many = |t: &TenantUid| open.partitions.get(t).is_some_and(|l| l.unsigned() >= CHECKPOINT_RECEIPTS);
+    if !urgent && mono_us < open.look_at && !touched.iter().any(many) {
+        return None;
+    }
+    open.look_at = mono_us + u64::try_from(TICK.as_micros()).unwrap_or(0);
     let mut items = Vec::new();
     for (tenant, live) in &mut open.partitions {
         let unsigned = live.unsigned();
@@ -49,6 +56,7 @@ pub(super) fn due(
         let old = live.unsigned_since.is_some_and(|t| mono_us >= t + CHECKPOINT_AGE_US);
         if unproved || old || unsigned >= CHECKPOINT_RECEIPTS || (urgent && proposals.waits(*tenant)) {
             live.signing = true;
+            open.signing.push(*tenant);
             items.push(CheckpointItem {
                 partition: live.p.clone(),
                 size: live.log.size(),
@@ -204,8 +212,10 @@ impl Writer {
         let random = Arc::clone(&self.parts.random);
         let here = self.parts.node_id;
         let Some(open) = &mut self.open else { return Ok(()) };
-        for live in open.partitions.values_mut() {
-            live.signing = false;
+        for tenant in std::mem::take(&mut open.signing) {
+            if let Some(live) = open.partitions.get_mut(&tenant) {
+                live.signing = false;
+            }
         }
         if open.signer_key.as_deref() != Some(key) {
             // It was replaced while it signed.
@@ -228,7 +238,7 @@ impl Writer {
             live.watches.covered(&cp, &signed);
             live.log.set_checkpoint(&mut st.rows, &live.p, cp.size, signed.clone());
             live.unsigned_since = (live.unsigned() > 0).then_some(st.now.mono_us);
-            live.dirty = true;
+            live.touch(st);
             for (p, alone_today) in covered.into_iter().zip(alone) {
                 let now_us = st.now.wall_us;
                 let judge = judge_effect(here, &node, outage, now_us, &self.parts.policy, alone_today);
@@ -274,7 +284,7 @@ impl Writer {
         live.rolled_back = true;
         live.signing = false;
         live.unproved = false;
-        live.dirty = true;
+        live.touch(st);
         let origin = live.p.origin;
         tracing::error!("{origin} was rolled back: {detail}");
         if id.tenant.is_node() {

@@ -620,7 +620,7 @@ pub fn deny_folded(
             if of_quota.iter().any(|q| reasons.has(*q)) {
                 live.flood.note(first, st.now);
             }
-            live.dirty = true;
+            live.touch(st);
             (first, nth)
         }
         Folded::First(same) => {

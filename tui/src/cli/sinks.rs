@@ -1,9 +1,9 @@
 //! Where metered events go.
 
+use super::args::SinkCommand;
 use super::change::{Change, carry_out};
 use super::context::Context;
 use super::output::{CliError, Output, table};
-use super::usage_args::SinkCommand;
 use crate::client::resolve;
 use conductor_shared::command::Operation;
 use conductor_shared::shown::shown;

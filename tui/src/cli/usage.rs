@@ -1,12 +1,12 @@
 //! What was used, what it costs, and what that rests on.
 
+use super::args::{
+    CostCommand, ExportArgs, ExportFormat, ExportWhat, PeriodArgs, RateCommand, UsageCommand, adjustment,
+};
 use super::change::{Change, carry_out};
 use super::context::Context;
 use super::output::{CliError, EXIT_FAILED, Output, in_file, table, time};
 use super::policy::{public_key_of, read_file};
-use super::usage_args::{
-    CostCommand, ExportArgs, ExportFormat, ExportWhat, PeriodArgs, RateCommand, UsageCommand, adjustment,
-};
 use crate::client::keys::{KeyError, KeyFile, write_new};
 use crate::client::resolve::{self, Found, NODE_WORD, TenantName};
 use crate::client::session::ReadSession;

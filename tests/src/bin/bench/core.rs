@@ -42,9 +42,8 @@ struct Asked {
 }
 
 impl Lane {
-    /// Takes the answers that are there; true when there were any.
-    fn answered(&mut self, latencies: &mut Vec<f64>) -> bool {
-        let before = self.waiting.len();
+    /// Takes the answers that are there.
+    fn answered(&mut self, latencies: &mut Vec<f64>) {
         while let Some(asked) = self.waiting.front_mut() {
             let decided = match asked.reply.try_recv() {
                 Err(oneshot::error::TryRecvError::Empty) => break,
@@ -56,7 +55,6 @@ impl Lane {
             }
             self.waiting.pop_front();
         }
-        self.waiting.len() < before
     }
 
     /// A start and an end of a step in turn.
@@ -88,18 +86,15 @@ fn drive(core: &Core, lanes: &mut [Lane], time: Duration) -> (u64, f64, Vec<u32>
     let depth = window(core.tenants.len()) / lanes.len();
     let (mut latencies, begun) = (vec![], Instant::now());
     while begun.elapsed() < time {
-        let mut any = false;
         for lane in &mut *lanes {
-            any |= lane.answered(&mut latencies);
+            lane.answered(&mut latencies);
             while lane.waiting.len() < depth {
                 lane.ask(core);
             }
         }
         // Nobody sleeps until one certain answer is there: to wake a thread by each costs the committer more than the
-        // answer does. An agent's runtime spares it that as well.
-        if !any {
-            std::thread::sleep(LOOK);
-        }
+        // answer does, and to look all the time costs one of the processors. An agent's runtime spares it both.
+        std::thread::sleep(LOOK);
     }
     while lanes.iter().any(|l| !l.waiting.is_empty()) {
         for lane in &mut *lanes {

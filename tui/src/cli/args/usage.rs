@@ -3,7 +3,7 @@
 // Doc comments here are help texts, read at a terminal: backquotes and brackets would stand in them as they are.
 #![allow(clippy::doc_markdown)]
 
-use super::args::{ChangeArgs, TenantArg};
+use super::{ChangeArgs, TenantArg};
 use crate::client::resolve::TenantName;
 use clap::{Args, Subcommand, ValueEnum};
 use conductor_shared::cost::Bucket;
@@ -204,7 +204,7 @@ fn bucket(text: &str) -> Result<Bucket, String> {
 }
 
 /// An adjustment, its period as a time or in microseconds.
-pub(super) fn adjustment(text: &str) -> Result<Adjustment, String> {
+pub(in crate::cli) fn adjustment(text: &str) -> Result<Adjustment, String> {
     let mut parts: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
     if let Some(us) = parts.get(1).and_then(|t| conductor_shared::range::from_rfc3339(t)) {
         parts[1] = us.to_string();

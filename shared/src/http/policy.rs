@@ -1,0 +1,56 @@
+//! The policy that holds, bundles, and how a decision comes about.
+
+use serde::{Deserialize, Serialize};
+
+/// `GET /v1/policy`: which bundle holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyShown {
+    /// Revision; 0 is the bundle built in.
+    pub revision: u64,
+    /// SHA-256 of its files, hex.
+    pub digest: String,
+    /// When it is over, microseconds since the Unix epoch; never for the one built in.
+    pub expires_at_us: Option<u64>,
+    /// Who evaluates: `embedded` or `opa`.
+    pub engine: String,
+    /// Why it does not answer, shown safely; empty when it does.
+    pub trouble: String,
+    /// The key whose bundles are believed, base64.
+    pub trusted_key: Option<String>,
+}
+
+/// The files of a bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BundleFiles {
+    /// Gzipped tar, base64.
+    pub archive: String,
+}
+
+/// The agent has the files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleKept {
+    /// SHA-256 of the files, hex.
+    pub digest: String,
+}
+
+/// An input to explain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainRequest {
+    /// As in `policies/input.schema.json`.
+    pub input: serde_json::Value,
+}
+
+/// What policy says, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// Go ahead.
+    pub allow: bool,
+    /// Why not, in words, shown safely.
+    pub reasons: Vec<String>,
+    /// By which bundle.
+    pub revision: u64,
+    /// SHA-256 of its files, hex.
+    pub digest: String,
+}

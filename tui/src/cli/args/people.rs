@@ -1,0 +1,173 @@
+//! Arguments of `conductor operator`, `approval`, `command` and `key`.
+
+// Doc comments here are help texts, read at a terminal: backquotes and brackets would stand in them as they are.
+#![allow(clippy::doc_markdown)]
+
+use super::ChangeArgs;
+use clap::Subcommand;
+use conductor_shared::ids::{CommandId, Ident, PersonId};
+use conductor_shared::operator::{ROLES, parse_roles, roles_text};
+use std::path::PathBuf;
+
+/// `conductor command`
+#[derive(Debug, Subcommand)]
+pub enum OutboxCommand {
+    /// What is on its way, and which nodes have acknowledged it
+    List,
+    /// Try to deliver all of it now
+    Deliver {
+        /// Go on until nothing waits any more; what expires is given up
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Deliver one to nobody else
+    Drop {
+        /// Its id
+        command: CommandId,
+    },
+}
+
+/// `conductor operator`
+#[derive(Debug, Subcommand)]
+pub enum OperatorCommand {
+    /// Who holds which keys and roles
+    List,
+    /// Sign whose key --key is, for an admin to enrol; needs no agent
+    Statement {
+        /// Short name of the person
+        name: Ident,
+        /// The person, for another key of somebody who has one; a new one unless given
+        #[arg(long, value_name = "ID", value_parser = person)]
+        person: Option<PersonId>,
+        /// Write the statement to this new file
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Enrol the key of a statement; takes a second person
+    Enrol {
+        /// The statement's file
+        file: PathBuf,
+        /// Roles, as in "operator approver"; with @UID for one tenant alone
+        #[arg(long, value_name = "ROLES", value_parser = roles)]
+        roles: RoleSet,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Set a person's roles; granting takes a second person
+    Roles {
+        /// Name or id of the person
+        name: String,
+        /// Roles, as in "operator approver"
+        #[arg(value_parser = roles)]
+        roles: Option<RoleSet>,
+        /// Take all roles away
+        #[arg(long)]
+        none: bool,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Shut a person out for now
+    Suspend {
+        /// Name or id of the person
+        name: String,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Let them in again; takes a second person
+    Resume {
+        /// Name or id of the person
+        name: String,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Shut a key out for ever
+    Revoke {
+        /// Minisign key id, 16 hex digits
+        #[arg(value_parser = key_id)]
+        key: String,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+/// Roles of a person.
+pub type RoleSet = std::collections::BTreeSet<String>;
+
+fn roles(text: &str) -> Result<RoleSet, String> {
+    let words: RoleSet = text.split([' ', ',']).filter(|w| !w.is_empty()).map(str::to_owned).collect();
+    parse_roles(&roles_text(&words)).ok_or_else(|| {
+        format!("expected words of: {}; each alone or with @ and a tenant's uid", ROLES.join(", "))
+    })
+}
+
+pub(super) fn person(text: &str) -> Result<PersonId, String> {
+    text.parse().map_err(|_| "expected 32 hex digits".into())
+}
+
+fn key_id(text: &str) -> Result<String, String> {
+    let hex = text.len() == 16 && text.bytes().all(|c| c.is_ascii_hexdigit());
+    if hex {
+        Ok(text.to_ascii_uppercase())
+    } else {
+        Err("expected 16 hex digits, as minisign shows them".into())
+    }
+}
+
+/// `conductor approval`
+#[derive(Debug, Subcommand)]
+pub enum ApprovalCommand {
+    /// What waits
+    List,
+    /// One request, read from the text that would be approved
+    Show {
+        /// Its id
+        #[arg(value_parser = command_id)]
+        command: CommandId,
+    },
+    /// Approve it
+    Give {
+        /// Its id
+        #[arg(value_parser = command_id)]
+        command: CommandId,
+        /// Show the text that would be signed; send nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Refuse it; whoever asked takes it back this way
+    Refuse {
+        /// Its id
+        #[arg(value_parser = command_id)]
+        command: CommandId,
+        /// Show the text that would be signed; send nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+fn command_id(text: &str) -> Result<CommandId, String> {
+    text.parse().map_err(|_| "expected 32 hex digits; see: conductor approval list".into())
+}
+
+/// `conductor key`
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key pair: FILE (mode 0600) and FILE.pub
+    New {
+        /// The secret key's file
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Without a password: for demos and rehearsals
+        #[arg(long)]
+        unencrypted: bool,
+    },
+    /// The public key of a secret key file
+    Show {
+        /// The secret key's file; --key unless given
+        file: Option<PathBuf>,
+    },
+}

@@ -1,0 +1,157 @@
+//! Arguments of `conductor ramp`, `slo`, `kill` and `quota`.
+
+// Doc comments here are help texts, read at a terminal: backquotes and brackets would stand in them as they are.
+#![allow(clippy::doc_markdown)]
+
+use super::{ChangeArgs, TenantArg};
+use crate::client::resolve::TenantName;
+use clap::{Args, Subcommand};
+use conductor_shared::quota::QuotaKind;
+use conductor_shared::ramp::{Selector, parse_percent};
+use conductor_shared::slo::Plan;
+
+/// A rule of a tenant, to change.
+#[derive(Debug, Clone, Args)]
+pub struct RuleArgs {
+    /// Display id or uid of the tenant
+    pub tenant: TenantName,
+    /// action/workflow, with * for any: run/etl, */etl, */*
+    pub rule: Selector,
+    /// How.
+    #[command(flatten)]
+    pub change: ChangeArgs,
+}
+
+/// `kill set` and `ramp kill`
+#[derive(Debug, Clone, Args)]
+pub struct KillArgs {
+    /// Which.
+    #[command(flatten)]
+    pub rule: RuleArgs,
+    /// Deny new runs only; open runs go on
+    #[arg(long)]
+    pub drain: bool,
+}
+
+/// `conductor ramp`
+#[derive(Debug, Subcommand)]
+pub enum RampCommand {
+    /// All rules of a tenant
+    Show(TenantArg),
+    /// Set a rule; lowering an existing one is sent as a cap, which always counts
+    Set {
+        /// Which.
+        #[command(flatten)]
+        rule: RuleArgs,
+        /// 0 to 100, with up to two decimals
+        #[arg(value_parser = percent)]
+        percent: u16,
+    },
+    /// Lower a rule, never raise it; on all agents that are named, also later on those that cannot be reached now
+    Cap {
+        /// Which.
+        #[command(flatten)]
+        rule: RuleArgs,
+        /// 0 to 100, with up to two decimals
+        #[arg(value_parser = percent)]
+        percent: u16,
+    },
+    /// Lower a rule to its last lower value, else to 0 %
+    Rollback(RuleArgs),
+    /// Remove a rule
+    Clear(RuleArgs),
+    /// The same as: conductor kill set
+    Kill(KillArgs),
+    /// Staged plans, which the agent carries on while all is healthy
+    #[command(subcommand)]
+    Plan(PlanCommand),
+    /// Let a rule go again to where it was rolled back from by what was seen
+    Override(RuleArgs),
+}
+
+/// `conductor ramp plan`
+#[derive(Debug, Subcommand)]
+pub enum PlanCommand {
+    /// Begin a plan at its first step
+    Set {
+        /// Which.
+        #[command(flatten)]
+        rule: RuleArgs,
+        /// Rising steps, each but the last with its bake in seconds: "1%@3600s 5%@3600s 25%@7200s 100%"
+        steps: Plan,
+    },
+    /// End a plan where it stands
+    Stop(RuleArgs),
+    /// Plans of a tenant: step, bake and verdict
+    Show(TenantArg),
+}
+
+/// `conductor slo`
+#[derive(Debug, Subcommand)]
+pub enum SloCommand {
+    /// What is seen under each ramp of a tenant
+    Show(TenantArg),
+    /// Set what a ramp is held to; what is not given stays as it is
+    Set {
+        /// Which.
+        #[command(flatten)]
+        rule: RuleArgs,
+        /// Rate of errors in percent, above 0 and below 100; 0.5 at first
+        #[arg(long, value_name = "PERCENT", value_parser = error_rate)]
+        errors: Option<u16>,
+        /// Step latency that 99 % stay within, milliseconds; 0: not watched, as at first
+        #[arg(long, value_name = "MS")]
+        p99_ms: Option<u64>,
+        /// Receipts that may wait for a signature; 50000 at first
+        #[arg(long, value_name = "N")]
+        backlog: Option<u64>,
+        /// Runs that must settle before anything is healthy; 200 at first
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        min_settled: Option<u64>,
+    },
+}
+
+fn error_rate(text: &str) -> Result<u16, String> {
+    let good = parse_percent(text).filter(|h| *h > 0 && *h < conductor_shared::ramp::FULL);
+    good.ok_or_else(|| "expected a percentage above 0 and below 100, such as 0.5".into())
+}
+
+/// `conductor kill`
+#[derive(Debug, Subcommand)]
+pub enum KillCommand {
+    /// Deny new runs and steps; on all agents that are named, also later on those that cannot be reached now
+    Set(KillArgs),
+    /// Lift a kill switch
+    Clear(RuleArgs),
+    /// All kill switches of a tenant
+    Show(TenantArg),
+}
+
+/// `conductor quota`
+#[derive(Debug, Subcommand)]
+pub enum QuotaCommand {
+    /// All quotas of a tenant
+    Show(TenantArg),
+    /// Set one; lowering is sent as a cap, which always counts
+    Set {
+        /// Display id or uid of the tenant
+        tenant: TenantName,
+        /// concurrent_runs, step_rate (a second), step_burst, receipt_backlog or evidence_bytes
+        #[arg(value_parser = quota)]
+        quota: QuotaKind,
+        /// New limit, a whole number
+        limit: u64,
+        /// How.
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+pub(super) fn percent(text: &str) -> Result<u16, String> {
+    parse_percent(text).ok_or_else(|| "expected 0 to 100 with up to two decimals, such as 10 or 12.5".into())
+}
+
+fn quota(text: &str) -> Result<QuotaKind, String> {
+    QuotaKind::from_name(text)
+        .ok_or_else(|| format!("expected one of {}", QuotaKind::ALL.map(QuotaKind::name).join(", ")))
+}
