@@ -38,7 +38,8 @@ const MEMTABLE_PART: u64 = 16;
 /// processor time on that than on sealing with 4 MiB. Memory is taken as it fills, and all families share the budget.
 /// RocksDB sets this and a tenth aside on the disk for each new log: the reserve must hold it.
 const WRITE_BUFFER_BYTES: usize = 16 << 20;
-const FILES_BEFORE_MERGE: i32 = 8;
+/// Together they are then as large as what they are merged into: each byte is written again as seldom as that allows.
+const FILES_BEFORE_MERGE: i32 = 16;
 /// Merging has a low priority: it may fall this far behind before writing is slowed down for it, and then stopped.
 const FILES_BEFORE_SLOWDOWN: i32 = 40;
 const FILES_BEFORE_STOP: i32 = 64;
@@ -630,6 +631,12 @@ impl Store {
     /// Gives the reserve up, so that what must still be written can be. True when there was one.
     pub fn release_reserve(&self) -> bool {
         give_up_reserve(&self.path)
+    }
+
+    /// Jobs that write files or merge them, now.
+    pub fn merging(&self) -> u64 {
+        let of = |name: &str| self.db.property_int_value(name).ok().flatten().unwrap_or(0);
+        of("rocksdb.num-running-flushes") + of("rocksdb.num-running-compactions")
     }
 
     /// Memory that memtables and caches use, bytes.

@@ -51,7 +51,8 @@ pub(super) async fn metrics(State(api): State<Shared>) -> Response {
     gauge("store_up", "1 when the store writes", u64::from(h.store_error.is_empty()));
     gauge("policy_up", "1 when policy answers", u64::from(h.policy_error.is_empty()));
     gauge("policy_revision", "Revision of the bundle; 0 is the one built in", api.policy.version().revision);
-    let memory = api.board.store.load().as_ref().map_or(0, |s| s.memory());
+    let (memory, merging) = api.board.store.load().as_ref().map_or((0, 0), |s| (s.memory(), s.merging()));
+    gauge("store_merging", "Jobs that write files of the store or merge them, now", merging);
     let bytes = |v: u64| ConstGauge::new(i64::try_from(v).unwrap_or(i64::MAX));
     r.register_with_unit("disk_free", "Free space where the database is", Unit::Bytes, bytes(h.disk_free));
     r.register_with_unit("store_memory", "Memory of memtables and block cache", Unit::Bytes, bytes(memory));

@@ -2,6 +2,7 @@
 //! program, the same number of connections, both durable before they answer.
 
 use crate::load::{Talk, load, load_each, steps};
+use crate::rig::settle;
 use crate::{Report, median, p99};
 use conductor_shared::command::Operation;
 use conductor_shared::quota::QuotaKind;
@@ -12,8 +13,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-const ROUNDS: usize = 5;
-const ROUND: Duration = Duration::from_secs(3);
+/// Many and short: the rate of either side wanders by a tenth from one second to the next.
+const ROUNDS: usize = 11;
+const ROUND: Duration = Duration::from_secs(2);
 
 /// Open runs, steps a second with burst, backlog, ramp: then the step is recorded.
 const SCRIPT: &str = r"
@@ -124,6 +126,7 @@ pub(crate) fn http(report: &mut Report) {
         let (mut a, mut b, mut r, mut la, mut lb) = (vec![], vec![], vec![], vec![], vec![]);
         for _ in 0..ROUNDS {
             let (x, mut lx) = load(connections, ROUND, ours);
+            settle(|| merging(&node));
             let (y, mut ly) = load(connections, ROUND, theirs);
             a.push(x);
             b.push(y);
@@ -139,10 +142,17 @@ pub(crate) fn http(report: &mut Report) {
             ">=1.0",
         );
         report.note(&format!(
-            "p99 {:.1} ms ours, {:.1} ms redis; ours parses HTTP and JSON, proves scope, hashes, seals and signs as well; ours alternates step start and finish",
+            "p99 {:.1} ms ours, {:.1} ms redis; ours parses HTTP and JSON, proves scope, hashes, seals and signs as well; ours alternates step start and finish; files that are left to be merged after its round are merged before that of redis",
             p99(la), p99(lb)
         ));
     }
+}
+
+/// Files of a node's store that are being written or merged.
+fn merging(node: &Node) -> u64 {
+    let text = String::from_utf8(node.client("").get("/metrics").body).expect("text");
+    let line = text.lines().find_map(|l| l.strip_prefix("conductor_store_merging "));
+    line.and_then(|n| n.trim().parse().ok()).expect("the metric")
 }
 
 /// A tenant that asks now and then, alone and beside another that floods.

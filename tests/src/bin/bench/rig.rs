@@ -126,13 +126,8 @@ impl Core {
                 for job in jobs {
                     let sign = |c: Checkpoint| {
                         let (text, comment) = (c.text(), c.trusted_comment());
-                        let s = minisign::sign(
-                            Some(&signer.pk),
-                            &signer.sk,
-                            text.as_bytes(),
-                            Some(&comment),
-                            None,
-                        );
+                        // As conductor-signer does.
+                        let s = minisign::sign(None, &signer.sk, text.as_bytes(), Some(&comment), None);
                         (c, SignedCheckpoint { text, signature: s.expect("signed").to_string() })
                     };
                     let list = job.items.iter().map(|i| {
@@ -258,6 +253,11 @@ impl Core {
         rx.blocking_recv().expect("answered").expect("allowed")
     }
 
+    /// Waits until its store is quiet.
+    pub(crate) fn settle(&self) {
+        settle(|| self.board.store.load().as_ref().map_or(0, |s| s.merging()));
+    }
+
     /// Stops it, and waits.
     pub(crate) fn stop(self) {
         self.queues.close();
@@ -271,6 +271,19 @@ impl Core {
     /// The node's id.
     pub(crate) fn node(&self) -> conductor_shared::ids::NodeId {
         self.board.node_id
+    }
+}
+
+/// Waits until the store merges no more files, and for half a minute at most: a peer's round shares the disk with nobody.
+pub(crate) fn settle(merging: impl Fn() -> u64) {
+    let mut quiet = 0;
+    for _ in 0..1_500 {
+        quiet = if merging() == 0 { quiet + 1 } else { 0 };
+        // Between one merge and the next there is a moment with none.
+        if quiet == 10 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
