@@ -570,6 +570,8 @@ impl Writer {
             tracing::warn!("gave up the disk reserve");
         }
         open.committer.stop();
+        // Nothing is on its way any more, also when a thread on it panicked and told nobody.
+        self.parts.queues.settled(usize::MAX);
         drop(open.partitions);
         // Readers hold the store for the time of one request.
         let begun = self.parts.clock.now().mono_us;

@@ -105,7 +105,7 @@ enum End {
 impl From<KeyError> for End {
     fn from(e: KeyError) -> Self {
         match e {
-            KeyError::Minisign(_) => Self::Failed(e.to_string()),
+            KeyError::Minisign(_) | KeyError::Signing(_) => Self::Failed(e.to_string()),
             _ => Self::BadInput(e.to_string()),
         }
     }

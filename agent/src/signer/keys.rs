@@ -5,10 +5,11 @@
 //! stack while it decrypts, so the process may neither be dumped nor swapped ([`super::harden`]).
 
 use super::files::{self, FileError, Private};
+use super::minisig::Pair;
 use super::protocol::{MAX_PASSWORD, Nonce, Password, probe_comment, probe_text};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint, key_id};
+use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint, key_id, verify_minisign};
 use conductor_shared::merkle::Hash;
 use minisign::{KeyPair, PublicKey, SecretKey, SecretKeyBox};
 use sha2::{Digest, Sha256};
@@ -46,9 +47,12 @@ pub enum KeyError {
     /// The secret key is not the one of the public key.
     #[error("{0} and signer.pub beside it are not of one key: put back the pair that `init` made")]
     NotAPair(PathBuf),
-    /// Signing failed.
+    /// A key could not be made.
     #[error("minisign: {0}")]
     Minisign(String),
+    /// Signing failed.
+    #[error("cannot sign: {0}")]
+    Signing(String),
 }
 
 fn minisign_error(e: &minisign::PError) -> KeyError {
@@ -91,8 +95,7 @@ impl Public {
 
 /// The decrypted key. Wiped when dropped, never shown.
 pub struct SigningKey {
-    secret: Box<SecretKey>,
-    key: PublicKey,
+    pair: Pair,
     /// Its public half.
     pub public: Public,
 }
@@ -112,41 +115,40 @@ fn wipe(key: &mut SecretKey) {
     std::hint::black_box(&*key);
 }
 
-impl Drop for SigningKey {
-    fn drop(&mut self) {
-        wipe(&mut self.secret);
-    }
-}
-
 impl SigningKey {
-    fn new(secret: SecretKey) -> Result<Self, KeyError> {
-        let secret = Box::new(secret);
-        let key = PublicKey::from_secret_key(&secret).map_err(|e| minisign_error(&e))?;
-        let it = Self { public: Public::of(&key), secret, key };
-        // A key whose halves do not belong together is found here, not by the first checkpoint.
-        it.probe(&Nonce([0; 16]))?;
-        Ok(it)
+    /// `None` when its halves do not belong together.
+    fn new(mut secret: SecretKey) -> Option<Self> {
+        let both = PublicKey::from_secret_key(&secret).ok().zip(Pair::of(&secret));
+        wipe(&mut secret);
+        let (public, pair) = both?;
+        let it = Self { public: Public::of(&public), pair };
+        // A key that does not sign is found here, not by the first checkpoint.
+        it.probe(&Nonce([0; 16])).ok()?;
+        Some(it)
     }
 
     /// Signs a checkpoint.
     pub fn checkpoint(&self, c: &Checkpoint) -> Result<SignedCheckpoint, KeyError> {
         let text = c.text();
         // To verify takes longer than to sign, and the agent does it before it believes anything.
-        let signature = self.sign(&text, &c.trusted_comment(), None)?;
+        let signature = self.sign(&text, &c.trusted_comment())?;
         Ok(SignedCheckpoint { text, signature })
     }
 
-    /// Signs a probe.
+    /// Signs a probe, and verifies it.
     pub fn probe(&self, nonce: &Nonce) -> Result<String, KeyError> {
-        self.sign(&probe_text(nonce), &probe_comment(nonce), Some(&self.key))
+        let (text, comment) = (probe_text(nonce), probe_comment(nonce));
+        let signature = self.sign(&text, &comment)?;
+        match verify_minisign(&self.public.base64, text.as_bytes(), &signature) {
+            Ok(said) if said == comment => Ok(signature),
+            _ => Err(KeyError::Signing("what was signed does not verify".into())),
+        }
     }
 
-    /// Private on purpose: see the head of this module. With a public key minisign verifies what it signed.
-    fn sign(&self, text: &str, comment: &str, verify: Option<&PublicKey>) -> Result<String, KeyError> {
+    /// Private on purpose: see the head of this module.
+    fn sign(&self, text: &str, comment: &str) -> Result<String, KeyError> {
         let id = format!("signature of conductor-signer key {}", self.public.key_id);
-        minisign::sign(verify, &self.secret, text.as_bytes(), Some(comment), Some(&id))
-            .map(|s| s.to_string())
-            .map_err(|e| minisign_error(&e))
+        self.pair.sign(text, comment, &id)
     }
 }
 
@@ -212,7 +214,7 @@ impl KeyFile {
             }
         };
         match secret {
-            Ok(secret) => SigningKey::new(secret).map_err(|_| KeyError::Format(path(), "secret")),
+            Ok(secret) => SigningKey::new(secret).ok_or_else(|| KeyError::Format(path(), "secret")),
             Err(_) if self.encrypted => Err(KeyError::WrongPassword(path())),
             Err(_) => Err(KeyError::Format(path(), "secret")),
         }
@@ -262,7 +264,6 @@ pub fn read_password(path: &Path, private: Private) -> Result<Password, KeyError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use conductor_shared::checkpoint::verify_minisign;
     use conductor_shared::ids::{NodeId, Origin, TenantUid};
 
     fn password(text: &str) -> Password {
@@ -272,18 +273,27 @@ mod tests {
     /// DESIGN, Sign roots: what is signed verifies under the public key, text and comment.
     #[test]
     fn signatures_verify() {
-        let (key, _) = generate(None).unwrap();
+        let (key, file) = generate(None).unwrap();
         let origin = Origin { node: NodeId([1; 16]), tenant: TenantUid([2; 16]), epoch: 1 };
         let c = Checkpoint { origin, size: 7, root: [3; 32] };
         let mut signed = key.checkpoint(&c).unwrap();
         assert_eq!(signed.verify(&key.public.base64), Ok(c));
+        let by_crate = |signed: &SignedCheckpoint| {
+            let signature = minisign::SignatureBox::from_string(&signed.signature).unwrap();
+            let key = PublicKey::from_base64(&key.public.base64).unwrap();
+            let text = std::io::Cursor::new(&signed.text);
+            minisign::verify(&key, &signature, text, true, false, false).is_ok()
+        };
+        assert!(by_crate(&signed), "{}", signed.signature);
+        assert_ne!(signed.signature, key.checkpoint(&c).unwrap().signature, "each is randomised");
         signed.text = signed.text.replace("\n7\n", "\n8\n");
         assert!(signed.verify(&key.public.base64).is_err());
+        assert!(!by_crate(&signed));
         let nonce = Nonce([5; 16]);
         let probe = key.probe(&nonce).unwrap();
         let comment = verify_minisign(&key.public.base64, probe_text(&nonce).as_bytes(), &probe).unwrap();
         assert_eq!(comment, probe_comment(&nonce));
-        assert!(!format!("{key:?}").contains(&conductor_shared::ids::hex(&key.secret.to_bytes()[62..126])));
+        assert!(!format!("{key:?}").contains(&conductor_shared::ids::hex(&decode(&file)[62..126])));
     }
 
     /// DESIGN, Signer client: the key opens with its password and with no other.

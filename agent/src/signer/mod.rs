@@ -6,7 +6,7 @@
 //! signature before its own memory of it is on the disk.
 //!
 //! - [`protocol`]: requests and answers. - [`wire`]: frames under one deadline. - [`judge`]: may this be signed?
-//! - [`memory`]: what was signed last, for each log. - [`keys`]: the key file and its password.
+//! - [`memory`]: what was signed last, for each log. - [`keys`]: the key file and its password. - `minisig`: a signature.
 //! - [`engine`]: requests to answers. - [`server`]: the socket. - [`client`]: the agent's end, which believes nothing.
 
 pub mod client;
@@ -17,6 +17,7 @@ pub mod judge;
 pub mod keys;
 pub mod memory;
 pub mod memory_file;
+mod minisig;
 pub mod protocol;
 pub mod server;
 pub mod wire;

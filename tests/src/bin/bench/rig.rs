@@ -5,13 +5,14 @@ use conductor_agent::init::{Beginning, init};
 use conductor_agent::policy::{Policy, Question, about_command};
 use conductor_agent::random::OsRandom;
 use conductor_agent::scope::{TenantScope, TokenParts};
+use conductor_agent::signer::keys::{self, SigningKey};
 use conductor_agent::store::SpaceLimits;
 use conductor_agent::writer::ask::{Ask, Op, Signed};
 use conductor_agent::writer::commit::CheckpointJob;
 use conductor_agent::writer::queue::Queues;
 use conductor_agent::writer::view::Board;
 use conductor_agent::writer::{Parts, TightenLimit, Writer};
-use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
+use conductor_shared::checkpoint::Checkpoint;
 use conductor_shared::clock::Clock;
 use conductor_shared::command::{Audience, Command, Operation};
 use conductor_shared::ids::{CommandId, Ident, TenantUid, TokenId, hex};
@@ -90,14 +91,14 @@ fn parts(
 impl Core {
     /// A new node in this folder, with tenants whose quotas do not bind.
     pub(crate) fn start(dir: &Path, tenants: usize) -> Self {
-        let signer = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
+        let (signer, _) = keys::generate(None).expect("a key");
         let ana = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
         let clock = Arc::new(RealClock::default());
         let beginning = Beginning {
             data: &dir.join("data"),
             keys: &dir.join("keys"),
             name: ident("bench"),
-            signer_key: signer.pk.to_base64(),
+            signer_key: signer.public.base64.clone(),
             operators: vec![(ident("ana"), ana.pk.to_base64(), vec!["operator".into(), "admin".into()])],
             limits: SpaceLimits::default(),
         };
@@ -112,7 +113,7 @@ impl Core {
         core
     }
 
-    fn open(dir: &Path, board: Arc<Board>, clock: Arc<RealClock>, signer: minisign::KeyPair) -> Self {
+    fn open(dir: &Path, board: Arc<Board>, clock: Arc<RealClock>, signer: SigningKey) -> Self {
         let queues = Arc::new(Queues::default());
         let (parts, jobs) = parts(dir, &board, &queues, &clock);
         let policy = Arc::clone(&parts.policy);
@@ -124,23 +125,16 @@ impl Core {
             std::thread::spawn(move || writer.run()),
             std::thread::spawn(move || {
                 for job in jobs {
-                    let sign = |c: Checkpoint| {
-                        let (text, comment) = (c.text(), c.trusted_comment());
-                        // As conductor-signer does.
-                        let s = minisign::sign(None, &signer.sk, text.as_bytes(), Some(&comment), None);
-                        (c, SignedCheckpoint { text, signature: s.expect("signed").to_string() })
-                    };
                     let list = job.items.iter().map(|i| {
                         let c = Checkpoint { origin: i.partition.origin, size: i.size, root: i.root };
-                        let (c, s) = sign(c);
-                        (i.partition.id, c, s)
+                        (i.partition.id, c, signer.checkpoint(&c).expect("signed"))
                     });
                     let begun = thread_cpu_micros();
                     let list: Vec<_> = list.collect();
                     spent.micros.fetch_add(thread_cpu_micros() - begun, Ordering::Relaxed);
                     spent.count.fetch_add(list.len() as u64, Ordering::Relaxed);
                     drop(job);
-                    let _ = told.push(Ask::Signed(signer.pk.to_base64(), list));
+                    let _ = told.push(Ask::Signed(signer.public.base64.clone(), list));
                 }
             }),
         ];
