@@ -8,6 +8,7 @@ mod tree;
 mod unsealed;
 
 pub use read::{ReadError, Receipt, read_json, read_receipt, summary};
+use tree::TILE_LEVELS;
 pub use tree::{DiskNodes, Tail};
 pub use unsealed::{CannotSeal, Unsealed};
 
@@ -18,7 +19,7 @@ use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::fact::{Fact, is_control, schema};
 use conductor_shared::ids::{NodeId, Origin};
 use conductor_shared::merkle::{Frontier, Hash};
-use conductor_shared::record::{Body, Header, PolicyVersion, Sealed};
+use conductor_shared::record::{Body, Header, PolicyVersion, Sealed, leaf_hash};
 use std::sync::Arc;
 
 /// Number of the key that seals what is not erasable: the tenant key itself.
@@ -210,15 +211,15 @@ impl Log {
             policy: self.policy,
             commitments: u16::try_from(digests.len()).unwrap_or(u16::MAX),
         };
-        let sealed = Sealed { header, digests };
-        let leaf = sealed.leaf();
-        let stored =
-            rows.put_receipt(p, &Row::Receipt(index).key(), &sealed.to_bytes(), unit, &body.to_bytes());
+        let sealed = Sealed { header, digests }.to_bytes();
+        let leaf = leaf_hash(&sealed);
+        let stored = rows.put_receipt(p, &Row::Receipt(index).key(), &sealed, unit, &body.to_bytes());
         if is_control(kind) {
             rows.mark(&p.family, &Row::Control(index).key());
         }
-        self.tail.push(leaf, rows, p);
-        self.frontier.push(leaf, |_, _, _| {});
+        let mut filled = Vec::new();
+        self.frontier.push(leaf, |level, _, root| filled.extend((level % TILE_LEVELS == 0).then_some(*root)));
+        self.tail.push(leaf, &filled, rows, p);
         self.last_us = time_us;
         Appended { index, time_us, stored }
     }

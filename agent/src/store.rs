@@ -26,10 +26,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// A node holds at most this many tenants: each family costs memory and time to open (DESIGN, Decisions).
 pub const MAX_TENANTS: usize = 4_000;
-/// The WAL is cut back when it is larger: idle families would pin it for ever otherwise.
-const MAX_WAL_BYTES: u64 = 512 << 20;
 const BLOCK_CACHE_BYTES: usize = 64 << 20;
-/// Memtables of all families together. With thousands of busy families each gets its share of this and no more, and
+/// Memtables of all families together, and the log of what is in them: idle families would pin it for ever otherwise, and
+/// what a restart reads back becomes memtables again. With thousands of busy families each gets its share of this and no more, and
 /// becomes a file of its own when the share is full, with syncs that decisions wait for: twice the budget, half the files.
 const MEMTABLE_BUDGET_BYTES: usize = 512 << 20;
 /// But no larger part of the memory there is.
@@ -46,6 +45,12 @@ const FILES_BEFORE_STOP: i32 = 64;
 /// New files go to the disk in pieces: a sync of the log would wait for all of one otherwise.
 const BYTES_PER_SYNC: u64 = 1 << 20;
 const ARENA_BLOCK_BYTES: usize = 64 << 10;
+/// Full memtables of a family become one file two at a time: half the files, of twice the size, to merge.
+const MEMTABLES_A_FILE: i32 = 2;
+/// Memtables of a family before writing to it waits.
+const MEMTABLES: i32 = 6;
+/// Rows are read one at a time and seldom, and are short: larger blocks have fewer entries in the index of their file.
+const BLOCK_BYTES: usize = 16 << 10;
 /// Rows of steps, whose keys share so many bytes with those of the same run, are put beside the one before them in a
 /// memtable. To search it for each took a fifth of the writer's time. No other key is so long and so often alike.
 const STEP_HINT: &str = "memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix.22";
@@ -233,11 +238,13 @@ fn options(path: &Path) -> Result<(Options, Options), rocksdb::Error> {
     table.set_block_cache(&cache);
     table.set_bloom_filter(10.0, false);
     table.set_cache_index_and_filter_blocks(true);
+    table.set_block_size(BLOCK_BYTES);
     let mut family = Options::default();
     family.set_block_based_table_factory(&table);
     family.set_write_buffer_size(WRITE_BUFFER_BYTES);
     family.set_arena_block_size(ARENA_BLOCK_BYTES);
-    family.set_max_write_buffer_number(4);
+    family.set_max_write_buffer_number(MEMTABLES);
+    family.set_min_write_buffer_number_to_merge(MEMTABLES_A_FILE);
     family.set_level_zero_file_num_compaction_trigger(FILES_BEFORE_MERGE);
     family.set_level_zero_slowdown_writes_trigger(FILES_BEFORE_SLOWDOWN);
     family.set_level_zero_stop_writes_trigger(FILES_BEFORE_STOP);
@@ -246,7 +253,7 @@ fn options(path: &Path) -> Result<(Options, Options), rocksdb::Error> {
     let mut db = family.clone();
     db.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(memtable_budget(), false));
     db.set_max_open_files(MAX_OPEN_FILES);
-    db.set_max_total_wal_size(MAX_WAL_BYTES);
+    db.set_max_total_wal_size(memtable_budget() as u64);
     db.set_atomic_flush(false);
     // A record that was acknowledged must be there: stop at the first damaged one unless it is the torn end.
     db.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);

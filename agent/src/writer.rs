@@ -40,6 +40,7 @@ use conductor_shared::reason::Reason;
 use conductor_shared::stream::SignerState;
 use live::{Live, Remembered, Stage};
 use queue::{BATCH, Queues};
+use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -118,7 +119,7 @@ struct Open {
     tighten: TightenLimit,
     store: Arc<Store>,
     keys: KeyStore,
-    partitions: HashMap<TenantUid, Live>,
+    partitions: FxHashMap<TenantUid, Live>,
     /// Logs whose checkpoints are being signed.
     signing: Vec<TenantUid>,
     /// When all logs are looked at next for a checkpoint that is due, on the monotonic clock.
@@ -193,7 +194,7 @@ impl Writer {
             Live::load(&store, &keys, p.node_id, id, name, now, p.lease_us)
         };
         let node = load(FamilyId { tenant: TenantUid::NODE, epoch: 1 }, None)?;
-        let mut partitions = HashMap::new();
+        let mut partitions = FxHashMap::default();
         for (uid, entry) in &node.control.tenants {
             let Ok(tenant) = uid.parse() else { continue };
             let id = FamilyId { tenant, epoch: entry.epoch };

@@ -155,13 +155,16 @@ impl Value {
     /// Appends type code, content length and content.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.push(self.code());
+        self.put_prefixed_content(out);
+    }
+
+    /// Appends content length and content.
+    pub fn put_prefixed_content(&self, out: &mut Vec<u8>) {
         let at = out.len();
         out.extend_from_slice(&[0; 4]);
         self.content(out);
         let n = out.len() - at - 4;
-        debug_assert!(u32::try_from(n).is_ok());
-        #[allow(clippy::cast_possible_truncation)] // see put_prefixed
-        out[at..at + 4].copy_from_slice(&(n as u32).to_be_bytes());
+        out[at..at + 4].copy_from_slice(&length_prefix(n));
     }
 
     /// Content without type or length.

@@ -16,11 +16,10 @@ pub fn empty_root() -> Hash {
 
 /// Hash of an inner node.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
-    let mut h = Sha256::new();
-    h.update([1]);
-    h.update(left);
-    h.update(right);
-    h.finalize().into()
+    let mut both = [1; 65];
+    both[1..33].copy_from_slice(left);
+    both[33..].copy_from_slice(right);
+    Sha256::digest(both).into()
 }
 
 /// The roots of the complete subtrees that make up a tree, largest first: all that is needed to add leaves and to tell

@@ -12,7 +12,7 @@
 //! anyone typed. Disclosing a field gives its name, value and salt; dropping the seed and the values erases the record
 //! and keeps its leaf (the way of SD-JWT, RFC 9901).
 
-use crate::codec::{CodecError, Reader, Value, put_prefixed};
+use crate::codec::{CodecError, Reader, Value, length_prefix, put_prefixed};
 use crate::ids::{NodeId, Origin, TenantUid};
 use crate::merkle::Hash;
 use hmac::{Hmac, KeyInit, Mac};
@@ -136,30 +136,34 @@ impl Salter {
 
 /// Digest of one field. `content` is the canonical content of the value, `code` its type.
 pub fn field_digest(name: &str, code: u8, salt: &Hash, content: &[u8]) -> Hash {
-    let mut h = Sha256::new();
-    h.update(FIELD_TAG);
-    prefixed(&mut h, name.as_bytes());
-    h.update([code]);
-    h.update(salt);
-    prefixed(&mut h, content);
-    h.finalize().into()
+    digest_in(&mut Vec::new(), name, code, salt, |out| put_prefixed(out, content))
 }
 
-#[allow(clippy::cast_possible_truncation)] // lengths are bounded far below 4 GiB
-fn prefixed(h: &mut Sha256, bytes: &[u8]) {
-    h.update((bytes.len() as u32).to_be_bytes());
-    h.update(bytes);
+/// The same. `room` is emptied, and takes what is hashed: in one piece, for a hash that is given many small ones spends
+/// most of its time on putting them together.
+fn digest_in(
+    room: &mut Vec<u8>,
+    name: &str,
+    code: u8,
+    salt: &Hash,
+    put_content: impl FnOnce(&mut Vec<u8>),
+) -> Hash {
+    room.clear();
+    room.extend_from_slice(FIELD_TAG);
+    put_prefixed(room, name.as_bytes());
+    room.push(code);
+    room.extend_from_slice(salt);
+    put_content(room);
+    Sha256::digest(room).into()
 }
 
-/// Leaf hash of a record.
-pub fn leaf_hash(header: &[u8], digests: &[Hash]) -> Hash {
+/// Leaf hash of a record, from [`Sealed::to_bytes`].
+pub fn leaf_hash(sealed: &[u8]) -> Hash {
     let mut h = Sha256::new();
     h.update([0]);
     h.update(LEAF_TAG);
-    prefixed(&mut h, header);
-    for d in digests {
-        h.update(d);
-    }
+    h.update(length_prefix(Header::LEN));
+    h.update(sealed);
     h.finalize().into()
 }
 
@@ -194,7 +198,7 @@ impl Sealed {
 
     /// The leaf.
     pub fn leaf(&self) -> Hash {
-        leaf_hash(&self.header.to_bytes(), &self.digests)
+        leaf_hash(&self.to_bytes())
     }
 }
 
@@ -211,16 +215,12 @@ impl Body {
     /// Digests in schema order. `names` has as many entries as there are values.
     pub fn digests(&self, names: &[&str]) -> Vec<Hash> {
         let salter = Salter::new(&self.seed);
-        let mut content = Vec::with_capacity(256);
-        names
-            .iter()
-            .zip(&self.values)
-            .map(|(name, value)| {
-                content.clear();
-                value.content(&mut content);
-                field_digest(name, value.code(), &salter.salt(name), &content)
-            })
-            .collect()
+        let mut room = Vec::with_capacity(512);
+        let mut digest = |name: &str, value: &Value| {
+            let put = |out: &mut Vec<u8>| value.put_prefixed_content(out);
+            digest_in(&mut room, name, value.code(), &salter.salt(name), put)
+        };
+        names.iter().zip(&self.values).map(|(name, value)| digest(name, value)).collect()
     }
 
     /// Seed, then values.

@@ -9,7 +9,9 @@ use crate::store::{Row, Store};
 use conductor_shared::merkle::{Frontier, Hash, Nodes, node_hash};
 
 /// Hashes in a tile.
-pub(super) const TILE: usize = 256;
+pub(super) const TILE: usize = 1 << TILE_LEVELS;
+/// Levels of the tree from the hashes of a tile to their root.
+pub(super) const TILE_LEVELS: u8 = 8;
 
 /// The unfinished tiles at the end of a log, lowest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,27 +37,24 @@ fn level_byte(level: usize) -> u8 {
 }
 
 impl Tail {
-    /// Adds a leaf and stages the tiles that it fills.
-    pub(super) fn push(&mut self, leaf: Hash, rows: &mut Unsealed, p: &Partition) {
-        let (mut hash, mut level, mut position) = (leaf, 0usize, self.size);
-        loop {
+    /// Adds a leaf and stages the tiles that change. `filled`: roots of the tiles that it fills, lowest first.
+    pub(super) fn push(&mut self, leaf: Hash, filled: &[Hash], rows: &mut Unsealed, p: &Partition) {
+        let mut position = self.size;
+        for (level, hash) in std::iter::once(&leaf).chain(filled).enumerate() {
             if self.levels.len() == level {
                 self.levels.push(Vec::new());
             }
             let tile = &mut self.levels[level];
-            tile.push(hash);
+            tile.push(*hash);
             let full = tile.len() == TILE;
             if full || level > 0 {
                 let key = Row::Tile(level_byte(level), position / TILE as u64).key();
                 rows.put(p, &key, &tile_bytes(tile));
             }
-            if !full {
-                break;
+            if full {
+                tile.clear();
             }
-            hash = root_of(tile);
-            tile.clear();
             position /= TILE as u64;
-            level += 1;
         }
         self.size += 1;
     }

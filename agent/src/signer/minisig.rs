@@ -62,7 +62,8 @@ impl Pair {
         let mut noise = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *noise)
             .map_err(|e| KeyError::Signing(format!("the operating system gives no random bytes: {e}")))?;
-        let mut secret = ExpandedSecretKey { scalar: self.secret.scalar, hash_prefix: self.secret.hash_prefix };
+        let mut secret =
+            ExpandedSecretKey { scalar: self.secret.scalar, hash_prefix: self.secret.hash_prefix };
         let mixed = Zeroizing::new(<[u8; 64]>::from(
             Sha512::new().chain_update(secret.hash_prefix).chain_update(*noise).finalize(),
         ));

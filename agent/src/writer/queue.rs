@@ -3,7 +3,8 @@
 
 use super::ask::Ask;
 use conductor_shared::ids::TenantUid;
-use std::collections::{HashMap, VecDeque};
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ pub const BATCH: usize = 160;
 /// So few on their way to the disk are no reason to gather a full batch.
 const FEW: usize = BATCH / 4;
 /// Requests one partition gets served before the next one's turn.
-const TURN: usize = 16;
+const TURN: usize = 32;
 
 #[derive(Default)]
 struct Lane {
@@ -26,7 +27,7 @@ struct Lane {
 
 #[derive(Default)]
 struct Inner {
-    lanes: HashMap<TenantUid, Lane>,
+    lanes: FxHashMap<TenantUid, Lane>,
     ring: VecDeque<TenantUid>,
     waiting: usize,
     /// Requests that were taken, decided and are not durable yet.

@@ -15,7 +15,8 @@ use conductor_shared::quota::RateBucket;
 use conductor_shared::ramp::FULL;
 use conductor_shared::stream::{self, SignerState, Summary};
 use conductor_shared::usage::Series;
-use std::collections::{HashMap, VecDeque};
+use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::watch;
@@ -154,7 +155,7 @@ pub struct Board {
     pub boot: [u8; 16],
     /// The store, while it is open.
     pub store: ArcSwapOption<Store>,
-    tenants: RwLock<HashMap<TenantUid, Arc<Shared>>>,
+    tenants: RwLock<FxHashMap<TenantUid, Arc<Shared>>>,
     events: Mutex<VecDeque<Event>>,
     node_seq: watch::Sender<u64>,
     signer: Mutex<(SignerState, String)>,

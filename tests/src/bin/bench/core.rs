@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(3);
 /// Who asked looks for answers this often: more than enough wait meanwhile.
-const LOOK: Duration = Duration::from_micros(500);
+const LOOK: Duration = Duration::from_millis(1);
 /// Requests that wait for an answer at a time: so many of each tenant, and enough where there is one.
 fn window(tenants: usize) -> usize {
     (20 * tenants).max(1_000)
