@@ -27,8 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 /// A node holds at most this many tenants: each family costs memory and time to open (DESIGN, Decisions).
 pub const MAX_TENANTS: usize = 4_000;
 const BLOCK_CACHE_BYTES: usize = 64 << 20;
-/// Memtables of all families together, and the log of what is in them: idle families would pin it for ever otherwise, and
-/// what a restart reads back becomes memtables again. With thousands of busy families each gets its share of this and no more, and
+/// Memtables of all families together. With thousands of busy families each gets its share of this and no more, and
 /// becomes a file of its own when the share is full, with syncs that decisions wait for: twice the budget, half the files.
 const MEMTABLE_BUDGET_BYTES: usize = 512 << 20;
 /// But no larger part of the memory there is.
@@ -253,7 +252,7 @@ fn options(path: &Path) -> Result<(Options, Options), rocksdb::Error> {
     let mut db = family.clone();
     db.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(memtable_budget(), false));
     db.set_max_open_files(MAX_OPEN_FILES);
-    db.set_max_total_wal_size(memtable_budget() as u64);
+    db.set_max_total_wal_size(log_limit(memtable_budget()));
     db.set_atomic_flush(false);
     // A record that was acknowledged must be there: stop at the first damaged one unless it is the torn end.
     db.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
@@ -291,6 +290,13 @@ fn memtable_budget() -> usize {
     let container = container.and_then(|t| t.trim_end().parse().ok()).unwrap_or(u64::MAX);
     usize::try_from(machine.min(container) / MEMTABLE_PART)
         .map_or(MEMTABLE_BUDGET_BYTES, |part| part.clamp(WRITE_BUFFER_BYTES, MEMTABLE_BUDGET_BYTES))
+}
+
+/// Bytes that the log may have before what is in it goes to files: idle families would pin it for ever otherwise. As long
+/// as that comes before the budget is used up, all families are written at once, with one new log for all. Past the budget
+/// each is by itself, with a new log each: with thousands of busy families, hundreds of logs a second to make and remove.
+fn log_limit(budget: usize) -> u64 {
+    budget as u64 / 4 * 3
 }
 
 /// Bytes free on the file system of a folder.

@@ -18,11 +18,14 @@ use tokio::sync::oneshot;
 
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(3);
-/// Who asked looks for answers this often: more than enough wait meanwhile.
-const LOOK: Duration = Duration::from_millis(1);
+/// Who asked looks for answers this often: seldom enough that looking at thousands of runs is no work to speak of, and
+/// often enough that few of those that count as waiting have their answer.
+fn look(lanes: usize) -> Duration {
+    Duration::from_micros(lanes.clamp(250, 1_000) as u64)
+}
 /// Requests that wait for an answer at a time: so many of each tenant, and enough where there is one.
 fn window(tenants: usize) -> usize {
-    (20 * tenants).max(1_000)
+    (20 * tenants).max(2_000)
 }
 
 struct Lane {
@@ -32,7 +35,8 @@ struct Lane {
     open: Vec<u64>,
     /// What was asked and not answered, oldest first; answers of a run come in turn.
     waiting: VecDeque<Asked>,
-    asked: u64,
+    /// Those among them that start a step.
+    starting: usize,
 }
 
 struct Asked {
@@ -51,16 +55,20 @@ impl Lane {
             };
             latencies.push(asked.at.elapsed().as_secs_f64() * 1e3);
             if asked.starts {
+                self.starting -= 1;
                 self.open.push(decided.step.expect("a step"));
             }
             self.waiting.pop_front();
         }
     }
 
-    /// A start and an end of a step in turn.
-    fn ask(&mut self, core: &Core) {
-        self.asked += 1;
-        let end = if self.asked.is_multiple_of(2) { self.open.pop() } else { None };
+    /// Ends a step, else starts one; `half` of each may wait. False when nothing more may.
+    fn ask(&mut self, core: &Core, half: usize) -> bool {
+        let ending = self.waiting.len() - self.starting;
+        let end = if ending < half { self.open.pop() } else { None };
+        if end.is_none() && self.starting >= half {
+            return false;
+        }
         let op = match end {
             Some(step) => Op::FinishStep {
                 run: self.run,
@@ -72,10 +80,12 @@ impl Lane {
             },
             None => Op::StartStep { run: self.run, name: Text::new("individuals_ID0000004") },
         };
-        let starts = matches!(op, Op::StartStep { .. });
+        let starts = end.is_none();
+        self.starting += usize::from(starts);
         let (tx, reply) = oneshot::channel();
         core.queues.push(Ask::work(self.scope.clone(), op, None, tx)).expect("room");
         self.waiting.push_back(Asked { starts, at: Instant::now(), reply });
+        true
     }
 }
 
@@ -83,24 +93,22 @@ impl Lane {
 fn drive(core: &Core, lanes: &mut [Lane], time: Duration) -> (u64, f64, Vec<u32>, Vec<f64>) {
     let receipts = core.board.receipts.load(Ordering::Relaxed);
     *core.board.sync_sizes.lock().expect("not poisoned") = Some(vec![]);
-    let depth = window(core.tenants.len()) / lanes.len();
+    let half = window(core.tenants.len()) / lanes.len() / 2;
     let (mut latencies, begun) = (vec![], Instant::now());
     while begun.elapsed() < time {
         for lane in &mut *lanes {
             lane.answered(&mut latencies);
-            while lane.waiting.len() < depth {
-                lane.ask(core);
-            }
+            while lane.ask(core, half) {}
         }
         // Nobody sleeps until one certain answer is there: to wake a thread by each costs the committer more than the
         // answer does, and to look all the time costs one of the processors. An agent's runtime spares it both.
-        std::thread::sleep(LOOK);
+        std::thread::sleep(look(lanes.len()));
     }
     while lanes.iter().any(|l| !l.waiting.is_empty()) {
         for lane in &mut *lanes {
             lane.answered(&mut latencies);
         }
-        std::thread::sleep(LOOK);
+        std::thread::sleep(look(lanes.len()));
     }
     let seconds = begun.elapsed().as_secs_f64();
     let sizes = core.board.sync_sizes.lock().expect("not poisoned").take().unwrap_or_default();
@@ -143,7 +151,7 @@ fn lanes(core: &Core) -> Vec<Lane> {
             run: core.ask(tenant, op).run_id,
             open: vec![],
             waiting: VecDeque::new(),
-            asked: 0,
+            starting: 0,
         }
     };
     all.map(open).collect()
