@@ -20,8 +20,8 @@ pub fn bytes<const N: usize>(random: &dyn Random) -> [u8; N] {
 
 const POOL: usize = 8 * 1024;
 
-/// ChaCha20 under a fresh seed of the operating system's generator for every 8 KiB: to have all of them from there took
-/// five times as long. Bytes are wiped as they are handed out, and no seed outlives its piece.
+/// A stream of `ChaCha20` for every 8 KiB, under a fresh seed of the operating system's generator: to have all bytes from
+/// there took five times as long. Bytes are wiped as they are handed out, and no seed outlives its piece.
 pub struct OsRandom(Mutex<(Box<[u8; POOL]>, usize)>);
 
 impl Default for OsRandom {

@@ -1,5 +1,5 @@
 //! Minisign's signature file, made with ed25519-dalek: two Ed25519 signatures in a fifth of the time that the `minisign`
-//! crate takes, which reads and writes the key files (docs/adr/0019).
+//! crate takes, which reads and writes the key files (docs/adr/0020).
 //!
 //! ```text
 //! untrusted comment: ...
