@@ -131,7 +131,7 @@ impl Answers for Desk {
             return workload::answer(&app.api, peer, &parts, call, body, turn).await;
         }
         let answering = turn.begin();
-        let mut r = Request::from_parts(parts, axum::body::Body::new(body));
+        let mut r = Request::from_parts(parts, axum::body::Body::new(turn.theirs(body)));
         r.extensions_mut().insert(peer.clone());
         // Not a layer of the router: each request would pay for another boxed service.
         DefaultBodyLimit::max(MAX_BODY).apply(&mut r);

@@ -19,6 +19,8 @@ use tokio::sync::watch;
 
 /// A client that owes something may take so long, and at most twice that.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// So much of a body is a step forward: a client that brings less in the time it has is hung up on.
+const STEP: usize = 64 * 1024;
 /// When the agent stops, a connection may finish what it is at.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
 
@@ -48,6 +50,16 @@ impl Turn {
         r.map(|body| Given { body, _turn: turn })
     }
 
+    /// A body that is read within the agent's turn: the client's until the last of it has come.
+    pub(super) fn theirs<B: Body>(&self, body: B) -> Brought<B> {
+        let waits = !body.is_end_stream();
+        let theirs = waits.then(|| {
+            self.0.owed.fetch_sub(1, Relaxed);
+            Theirs(Turn(Arc::clone(&self.0)))
+        });
+        Brought { body, theirs, since_step: 0 }
+    }
+
     /// True when the client owes something, and did nothing since `seen`, which becomes now.
     fn idle(&self, seen: &mut u32) -> bool {
         let before = std::mem::replace(seen, self.0.steps.load(Relaxed));
@@ -63,6 +75,58 @@ impl Drop for Ours {
     fn drop(&mut self) {
         self.0.0.owed.fetch_sub(1, Relaxed);
         self.0.0.steps.fetch_add(1, Relaxed);
+    }
+}
+
+/// The client's turn within the agent's.
+#[derive(Debug)]
+struct Theirs(Turn);
+
+impl Drop for Theirs {
+    fn drop(&mut self) {
+        self.0.0.owed.fetch_add(1, Relaxed);
+        self.0.0.steps.fetch_add(1, Relaxed);
+    }
+}
+
+/// A body that is the client's turn for as long as it comes.
+#[derive(Debug)]
+pub(super) struct Brought<B> {
+    body: B,
+    theirs: Option<Theirs>,
+    since_step: usize,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Brought<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(frame))) if !self.body.is_end_stream() => {
+                self.since_step += frame.data_ref().map_or(0, Bytes::len);
+                if self.since_step >= STEP
+                    && let Some(theirs) = &self.theirs
+                {
+                    theirs.0.0.steps.fetch_add(1, Relaxed);
+                    self.since_step = 0;
+                }
+            }
+            // That was all of it.
+            Poll::Ready(_) => self.theirs = None,
+        }
+        polled
+    }
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -166,24 +230,40 @@ mod tests {
     /// Longer than any patience above, and not for ever.
     const LONG: Duration = Duration::from_secs(20);
 
-    /// Reads the body in the client's turn, answers in its own and takes long over it.
-    struct Slow;
+    /// Reads the body in the client's turn, before its own or within it; answers in its own and takes long over it.
+    #[derive(Clone, Copy)]
+    enum Slow {
+        Before,
+        Within,
+    }
     impl Answers for Slow {
         type Body = Given<Full<Bytes>>;
         async fn answer(&self, r: Request<Incoming>, turn: &Turn) -> Response<Self::Body> {
-            let body =
-                r.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-            let ours = turn.begin();
+            let all = http_body_util::Collected::to_bytes;
+            let (body, ours) = match self {
+                Self::Before => {
+                    let body = r.into_body().collect().await.map(all).unwrap_or_default();
+                    (body, turn.begin())
+                }
+                Self::Within => {
+                    let ours = turn.begin();
+                    (turn.theirs(r.into_body()).collect().await.map(all).unwrap_or_default(), ours)
+                }
+            };
             tokio::time::sleep(SHORT * 6).await;
             drop(ours);
             turn.ours(Response::new(Full::new(body)))
         }
     }
 
-    fn connect() -> (DuplexStream, watch::Sender<bool>) {
+    fn connect(slow: Slow) -> (DuplexStream, watch::Sender<bool>) {
+        connect_within(SHORT, slow)
+    }
+
+    fn connect_within(patience: Duration, slow: Slow) -> (DuplexStream, watch::Sender<bool>) {
         let (ours, theirs) = tokio::io::duplex(4_096);
         let (stop, stopping) = watch::channel(false);
-        tokio::spawn(talk_within(SHORT, ours, stopping, Slow));
+        tokio::spawn(talk_within(patience, ours, stopping, slow));
         (theirs, stop)
     }
 
@@ -198,10 +278,36 @@ mod tests {
     /// SPEC X1, bounded everything: whoever says nothing, half a head or half a body does not keep a place for ever.
     #[tokio::test]
     async fn silence_is_hung_up_on() {
-        for said in ["", "POST / HTTP/1.1\r\nhost: a\r\n", "POST / HTTP/1.1\r\ncontent-length: 4\r\n\r\nab"] {
-            let (mut client, _stop) = connect();
-            client.write_all(said.as_bytes()).await.unwrap();
-            assert_eq!(rest(client).await, "", "after {said:?}");
+        for slow in [Slow::Before, Slow::Within] {
+            for said in
+                ["", "POST / HTTP/1.1\r\nhost: a\r\n", "POST / HTTP/1.1\r\ncontent-length: 4\r\n\r\nab"]
+            {
+                let (mut client, _stop) = connect(slow);
+                client.write_all(said.as_bytes()).await.unwrap();
+                assert_eq!(rest(client).await, "", "after {said:?}");
+            }
+        }
+    }
+
+    /// The same of a body that comes a byte at a time. One that is long and comes steadily is read to its end.
+    #[tokio::test]
+    async fn a_body_must_come_at_a_pace() {
+        let length = 24 * STEP;
+        let head = format!("POST / HTTP/1.1\r\ncontent-length: {length}\r\n\r\n");
+        for (piece, good) in [(1, false), (STEP, true)] {
+            // More than twice over before the last piece, and ten times what one takes.
+            let (mut client, _stop) = connect_within(10 * SHORT, Slow::Within);
+            client.write_all(head.as_bytes()).await.unwrap();
+            let mut hung_up = false;
+            for _ in 0..length / STEP {
+                tokio::time::sleep(SHORT).await;
+                hung_up |= client.write_all(&vec![b'a'; piece]).await.is_err();
+            }
+            assert_eq!(!hung_up, good, "pieces of {piece}");
+            if good {
+                let all = rest(client).await;
+                assert!(all.starts_with("HTTP/1.1 200 ") && all.ends_with(&"a".repeat(length)));
+            }
         }
     }
 
@@ -209,16 +315,18 @@ mod tests {
     /// silence again.
     #[tokio::test]
     async fn a_slow_answer_is_not_silence() {
-        let (mut client, _stop) = connect();
-        client.write_all(b"POST / HTTP/1.1\r\ncontent-length: 4\r\n\r\nabcd").await.unwrap();
-        let all = rest(client).await;
-        assert!(all.starts_with("HTTP/1.1 200 ") && all.ends_with("\r\n\r\nabcd"), "{all}");
+        for slow in [Slow::Before, Slow::Within] {
+            let (mut client, _stop) = connect(slow);
+            client.write_all(b"POST / HTTP/1.1\r\ncontent-length: 4\r\n\r\nabcd").await.unwrap();
+            let all = rest(client).await;
+            assert!(all.starts_with("HTTP/1.1 200 ") && all.ends_with("\r\n\r\nabcd"), "{all}");
+        }
     }
 
     /// DESIGN, graceful stop: what was asked is answered, and then the connection ends.
     #[tokio::test]
     async fn a_stop_lets_an_answer_be_given() {
-        let (mut client, stop) = connect();
+        let (mut client, stop) = connect(Slow::Before);
         client.write_all(b"POST / HTTP/1.1\r\ncontent-length: 4\r\n\r\nabcd").await.unwrap();
         tokio::time::sleep(SHORT).await;
         stop.send(true).unwrap();
