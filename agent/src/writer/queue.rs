@@ -236,4 +236,17 @@ mod tests {
             "a slow disk: the writer goes on"
         );
     }
+
+    /// SPEC invariant 1: when the store is closed nothing is on its way any more, also what a thread that panicked had
+    /// taken with it: the first request after that does not wait for it.
+    #[test]
+    fn what_was_lost_on_the_way_is_not_waited_for() {
+        let q = Queues::default();
+        q.handed_over(FEW + 1);
+        q.settled(usize::MAX);
+        q.push(ask(1, start())).unwrap();
+        let begun = std::time::Instant::now();
+        assert_eq!(q.take(BATCH, Duration::from_secs(60)).unwrap().len(), 1);
+        assert!(begun.elapsed() < Duration::from_secs(30), "it waited");
+    }
 }
