@@ -122,20 +122,26 @@ impl Answers for Desk {
     type Body = Given<Either<Full<Bytes>, axum::body::Body>>;
 
     async fn answer(&self, r: Request<Incoming>, turn: &Turn) -> Answered {
-        let Self { app, peer } = self;
         if r.headers().contains_key(hyper::header::ORIGIN) {
             return turn.ours(auth::browser_refused().map(Either::Right));
         }
+        let Some(name) = workload::Call::of(r.uri().path()).map(workload::Call::name) else {
+            // In a place of its own: it is far larger than what a workload's change keeps while it waits.
+            return Box::pin(self.by_router(r, turn)).await;
+        };
         let (parts, body) = r.into_parts();
-        if let Some(call) = workload::Call::of(parts.uri.path()) {
-            return workload::answer(&app.api, peer, &parts, call, body, turn).await;
-        }
+        workload::answer(&self.app.api, &self.peer, parts, name, body, turn).await
+    }
+}
+
+impl Desk {
+    async fn by_router(&self, r: Request<Incoming>, turn: &Turn) -> Answered {
         let answering = turn.begin();
-        let mut r = Request::from_parts(parts, axum::body::Body::new(turn.theirs(body)));
-        r.extensions_mut().insert(peer.clone());
+        let mut r = r.map(|body| axum::body::Body::new(turn.theirs(body)));
+        r.extensions_mut().insert(self.peer.clone());
         // Not a layer of the router: each request would pay for another boxed service.
         DefaultBodyLimit::max(MAX_BODY).apply(&mut r);
-        let Ok(answer) = app.router.clone().call(r).await;
+        let Ok(answer) = self.app.router.clone().call(r).await;
         drop(answering);
         turn.ours(answer.map(Either::Right))
     }

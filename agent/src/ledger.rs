@@ -3,6 +3,8 @@
 //! Appending only stages rows in a batch; what is staged is true once the batch is durable. A log is read back row by
 //! row, and every row is checked against its own commitments as it is read.
 
+#[cfg(test)]
+mod ground;
 mod read;
 mod tree;
 mod unsealed;
@@ -19,7 +21,7 @@ use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::fact::{Fact, is_control, schema};
 use conductor_shared::ids::{NodeId, Origin};
 use conductor_shared::merkle::{Frontier, Hash};
-use conductor_shared::record::{Body, Header, PolicyVersion, Sealed, leaf_hash};
+use conductor_shared::record::{Encoded, Header, PolicyVersion, Sealed, leaf_hash};
 use std::sync::Arc;
 
 /// Number of the key that seals what is not erasable: the tenant key itself.
@@ -201,7 +203,7 @@ impl Log {
         let time_us = now_us.max(self.last_us);
         let kind = fact.kind();
         let names = schema(kind).map_or(&[][..], |s| s.fields);
-        let body = Body { seed: bytes(random), values: fact.values() };
+        let body = Encoded::new(&bytes(random), |out| fact.put_values(out));
         let digests = body.digests(names);
         let header = Header {
             origin: self.origin,
@@ -213,7 +215,7 @@ impl Log {
         };
         let sealed = Sealed { header, digests }.to_bytes();
         let leaf = leaf_hash(&sealed);
-        let stored = rows.put_receipt(p, &Row::Receipt(index).key(), &sealed, unit, &body.to_bytes());
+        let stored = rows.put_receipt(p, &Row::Receipt(index).key(), &sealed, unit, body.as_bytes());
         if is_control(kind) {
             rows.mark(&p.family, &Row::Control(index).key());
         }

@@ -155,11 +155,6 @@ impl Value {
     /// Appends type code, content length and content.
     pub fn put(&self, out: &mut Vec<u8>) {
         out.push(self.code());
-        self.put_prefixed_content(out);
-    }
-
-    /// Appends content length and content.
-    pub fn put_prefixed_content(&self, out: &mut Vec<u8>) {
         let at = out.len();
         out.extend_from_slice(&[0; 4]);
         self.content(out);
@@ -217,10 +212,62 @@ impl Value {
     }
 }
 
+/// A value that is not made of others, borrowed.
+#[derive(Debug, Clone, Copy)]
+pub enum Plain<'a> {
+    /// Unsigned integer.
+    U64(u64),
+    /// Signed integer.
+    I64(i64),
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// UTF-8 text.
+    Text(&'a str),
+}
+
+impl Plain<'_> {
+    /// The value.
+    pub fn to_value(self) -> Value {
+        match self {
+            Self::U64(n) => Value::U64(n),
+            Self::I64(n) => Value::I64(n),
+            Self::Bytes(b) => Value::Bytes(b.to_vec()),
+            Self::Text(t) => Value::Text(t.to_owned()),
+        }
+    }
+
+    /// What [`Value::put`] appends.
+    pub fn put(self, out: &mut Vec<u8>) {
+        let mut put = |code: u8, content: &[u8]| {
+            out.push(code);
+            put_prefixed(out, content);
+        };
+        match self {
+            Self::U64(n) => put(1, &n.to_be_bytes()),
+            Self::I64(n) => put(2, &n.to_be_bytes()),
+            Self::Bytes(b) => put(3, b),
+            Self::Text(t) => put(4, t.as_bytes()),
+        }
+    }
+}
+
+/// Appends a list of `count` items, which `items` appends: what [`Value::put`] does, without making the list.
+pub fn put_list(out: &mut Vec<u8>, count: usize, items: impl FnOnce(&mut Vec<u8>)) {
+    out.push(5);
+    let at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    put_len(out, count);
+    items(out);
+    let n = out.len() - at - 4;
+    out[at..at + 4].copy_from_slice(&length_prefix(n));
+}
+
 /// A Rust type with one canonical value.
 pub trait Canon: Sized {
     /// To the canonical value.
     fn to_value(&self) -> Value;
+    /// Appends what the value's [`Value::put`] would, without making the value.
+    fn put(&self, out: &mut Vec<u8>);
     /// From it.
     fn from_value(v: &Value) -> Result<Self, CodecError>;
 }
@@ -229,8 +276,12 @@ macro_rules! canon {
     ($t:ty, $what:literal, $to:expr, $pat:pat => $from:expr) => {
         impl Canon for $t {
             fn to_value(&self) -> Value {
-                let to: fn(&$t) -> Value = $to;
-                to(self)
+                let to: fn(&$t) -> Plain<'_> = $to;
+                to(self).to_value()
+            }
+            fn put(&self, out: &mut Vec<u8>) {
+                let to: fn(&$t) -> Plain<'_> = $to;
+                to(self).put(out);
             }
             fn from_value(v: &Value) -> Result<Self, CodecError> {
                 match v {
@@ -242,26 +293,27 @@ macro_rules! canon {
     };
 }
 
-canon!(u64, "an unsigned integer", |n| Value::U64(*n), Value::U64(n) => Ok(*n));
-canon!(i64, "a signed integer", |n| Value::I64(*n), Value::I64(n) => Ok(*n));
-canon!(bool, "0 or 1", |b| Value::U64(u64::from(*b)), Value::U64(n) => match n {
+canon!(u64, "an unsigned integer", |n| Plain::U64(*n), Value::U64(n) => Ok(*n));
+canon!(i64, "a signed integer", |n| Plain::I64(*n), Value::I64(n) => Ok(*n));
+canon!(bool, "0 or 1", |b| Plain::U64(u64::from(*b)), Value::U64(n) => match n {
     0 => Ok(false), 1 => Ok(true), _ => Err(CodecError::Expected("0 or 1")) });
-canon!(String, "text", |t| Value::Text(t.clone()), Value::Text(t) => Ok(t.clone()));
-canon!(Vec<u8>, "bytes", |b| Value::Bytes(b.clone()), Value::Bytes(b) => Ok(b.clone()));
-canon!([u8; 32], "32 bytes", |b| Value::Bytes(b.to_vec()),
+canon!(String, "text", |t| Plain::Text(t), Value::Text(t) => Ok(t.clone()));
+canon!(Vec<u8>, "bytes", |b| Plain::Bytes(b), Value::Bytes(b) => Ok(b.clone()));
+canon!([u8; 32], "32 bytes", |b| Plain::Bytes(b),
     Value::Bytes(b) => b.as_slice().try_into().map_err(|_| CodecError::Expected("32 bytes")));
-canon!([u8; 16], "16 bytes", |b| Value::Bytes(b.to_vec()),
+canon!([u8; 16], "16 bytes", |b| Plain::Bytes(b),
     Value::Bytes(b) => b.as_slice().try_into().map_err(|_| CodecError::Expected("16 bytes")));
-canon!([u8; 8], "8 bytes", |b| Value::Bytes(b.to_vec()),
+canon!([u8; 8], "8 bytes", |b| Plain::Bytes(b),
     Value::Bytes(b) => b.as_slice().try_into().map_err(|_| CodecError::Expected("8 bytes")));
-canon!(crate::shown::Text, "text", |t| Value::Text(t.raw().to_owned()), Value::Text(t) => Ok(Self::new(t.clone())));
-canon!(crate::ids::Ident, "an identifier", |t| Value::Text(t.as_str().to_owned()),
+canon!(crate::shown::Text, "text", |t| Plain::Text(t.raw()), Value::Text(t) => Ok(Self::new(t.clone())));
+canon!(crate::ids::Ident, "an identifier", |t| Plain::Text(t.as_str()),
     Value::Text(t) => Self::new(t).map_err(|_| CodecError::Expected("an identifier")));
 
 macro_rules! canon_id {
     ($($t:ident),*) => { $(
         impl Canon for crate::ids::$t {
             fn to_value(&self) -> Value { self.0.to_value() }
+            fn put(&self, out: &mut Vec<u8>) { self.0.put(out); }
             fn from_value(v: &Value) -> Result<Self, CodecError> { <[u8; 16]>::from_value(v).map(Self) }
         }
     )* };
@@ -276,6 +328,9 @@ impl<T: Canon> Canon for Listed<T> {
     fn to_value(&self) -> Value {
         Value::List(self.0.iter().map(Canon::to_value).collect())
     }
+    fn put(&self, out: &mut Vec<u8>) {
+        put_list(out, self.0.len(), |out| self.0.iter().for_each(|item| item.put(out)));
+    }
     fn from_value(v: &Value) -> Result<Self, CodecError> {
         match v {
             Value::List(items) => items.iter().map(T::from_value).collect::<Result<_, _>>().map(Self),
@@ -288,6 +343,9 @@ impl Canon for Value {
     fn to_value(&self) -> Value {
         self.clone()
     }
+    fn put(&self, out: &mut Vec<u8>) {
+        Value::put(self, out);
+    }
     fn from_value(v: &Value) -> Result<Self, CodecError> {
         Ok(v.clone())
     }
@@ -297,6 +355,9 @@ impl Canon for Value {
 impl<T: Canon> Canon for Option<T> {
     fn to_value(&self) -> Value {
         Value::List(self.iter().map(Canon::to_value).collect())
+    }
+    fn put(&self, out: &mut Vec<u8>) {
+        put_list(out, usize::from(self.is_some()), |out| self.iter().for_each(|item| item.put(out)));
     }
     fn from_value(v: &Value) -> Result<Self, CodecError> {
         match v {
@@ -366,6 +427,35 @@ mod tests {
                 prop_assert_eq!(&bytes[..again.len()], &again[..]);
             }
         }
+    }
+
+    /// DESIGN, Record: what a type appends by itself is the encoding of its value.
+    #[test]
+    fn what_is_put_is_the_value() {
+        fn same<T: Canon + PartialEq + fmt::Debug>(t: T) {
+            let (mut short, mut long) = (vec![7], vec![7]);
+            t.put(&mut short);
+            t.to_value().put(&mut long);
+            assert_eq!(short, long, "{t:?}");
+            assert_eq!(T::from_value(&t.to_value()), Ok(t));
+        }
+        same(u64::MAX - 1);
+        same(-2_i64);
+        same(true);
+        same("é".to_owned());
+        same(vec![1_u8, 2]);
+        same([1_u8; 32]);
+        same([2_u8; 16]);
+        same([3_u8; 8]);
+        same(crate::shown::Text::new("a\u{202e}b"));
+        same(crate::ids::Ident::new("etl").unwrap());
+        same(crate::ids::RunId([4; 16]));
+        same(crate::fact::Outcome::Lost);
+        same(Listed(vec!["a".to_owned(), String::new()]));
+        same(Listed::<u64>(vec![]));
+        same(Some(Listed(vec![Some(1_u64), None])));
+        same(None::<u64>);
+        same(Value::List(vec![Value::I64(-1), Value::List(vec![])]));
     }
 
     /// SPEC, Bad input: a huge announced count allocates nothing.

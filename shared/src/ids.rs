@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Why a text is not the identity it claims to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -149,9 +150,10 @@ impl TenantUid {
 }
 
 /// A short identifier: `[a-z0-9][a-z0-9._-]{0,62}`. The only outside text that may be shown as it is.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct Ident(String);
+///
+/// Shared when it is cloned: each decision names the same few workflow types and actions in several places.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ident(Arc<str>);
 
 impl Ident {
     /// Checks and takes an identifier.
@@ -161,7 +163,7 @@ impl Ident {
         let ok = (1..=63).contains(&b.len())
             && head(b[0])
             && b.iter().all(|&c| head(c) || matches!(c, b'.' | b'_' | b'-'));
-        if ok { Ok(Self(text.to_owned())) } else { Err(IdError::Ident) }
+        if ok { Ok(Self(text.into())) } else { Err(IdError::Ident) }
     }
 
     /// The text.
@@ -184,6 +186,11 @@ impl FromStr for Ident {
     type Err = IdError;
     fn from_str(s: &str) -> Result<Self, IdError> {
         Self::new(s)
+    }
+}
+impl Serialize for Ident {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&self.0)
     }
 }
 impl<'de> Deserialize<'de> for Ident {

@@ -136,24 +136,21 @@ impl Salter {
 
 /// Digest of one field. `content` is the canonical content of the value, `code` its type.
 pub fn field_digest(name: &str, code: u8, salt: &Hash, content: &[u8]) -> Hash {
-    digest_in(&mut Vec::new(), name, code, salt, |out| put_prefixed(out, content))
+    let mut value = vec![code];
+    put_prefixed(&mut value, content);
+    digest_in(&mut Vec::new(), name, salt, &value)
 }
 
-/// The same. `room` is emptied, and takes what is hashed: in one piece, for a hash that is given many small ones spends
-/// most of its time on putting them together.
-fn digest_in(
-    room: &mut Vec<u8>,
-    name: &str,
-    code: u8,
-    salt: &Hash,
-    put_content: impl FnOnce(&mut Vec<u8>),
-) -> Hash {
+/// The same of a value with its type code and length. `room` is emptied, and takes what is hashed: in one piece, for a
+/// hash that is given many small ones spends most of its time on putting them together.
+fn digest_in(room: &mut Vec<u8>, name: &str, salt: &Hash, value: &[u8]) -> Hash {
     room.clear();
     room.extend_from_slice(FIELD_TAG);
     put_prefixed(room, name.as_bytes());
-    room.push(code);
-    room.extend_from_slice(salt);
-    put_content(room);
+    let (code, content) = value.split_at(value.len().min(1));
+    for part in [code, salt, content] {
+        room.extend_from_slice(part);
+    }
     Sha256::digest(room).into()
 }
 
@@ -214,23 +211,16 @@ pub struct Body {
 impl Body {
     /// Digests in schema order. `names` has as many entries as there are values.
     pub fn digests(&self, names: &[&str]) -> Vec<Hash> {
-        let salter = Salter::new(&self.seed);
-        let mut room = Vec::with_capacity(512);
-        let mut digest = |name: &str, value: &Value| {
-            let put = |out: &mut Vec<u8>| value.put_prefixed_content(out);
-            digest_in(&mut room, name, value.code(), &salter.salt(name), put)
-        };
-        names.iter().zip(&self.values).map(|(name, value)| digest(name, value)).collect()
+        self.encoded().digests(names)
     }
 
     /// Seed, then values.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(256);
-        out.extend_from_slice(&self.seed);
-        for v in &self.values {
-            v.put(&mut out);
-        }
-        out
+        self.encoded().0
+    }
+
+    fn encoded(&self) -> Encoded {
+        Encoded::new(&self.seed, |out| self.values.iter().for_each(|v| v.put(out)))
     }
 
     /// Reads [`Body::to_bytes`] of a record with `count` commitments.
@@ -240,6 +230,42 @@ impl Body {
         let values = (0..count).map(|_| Value::read(&mut r)).collect::<Result<Vec<_>, _>>()?;
         r.end()?;
         Ok(Self { seed, values })
+    }
+}
+
+/// A body as it is written: encoded once, and hashed where it stands.
+pub struct Encoded(Vec<u8>);
+
+impl Encoded {
+    /// Seed, then the values that `put_values` appends in their canonical encoding, in schema order.
+    pub fn new(seed: &[u8; 32], put_values: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let mut out = Vec::with_capacity(512);
+        out.extend_from_slice(seed);
+        put_values(&mut out);
+        Self(out)
+    }
+
+    /// [`Body::to_bytes`] of it.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Digests in schema order. `names` has as many entries as there are values.
+    pub fn digests(&self, names: &[&str]) -> Vec<Hash> {
+        let Some((seed, mut rest)) = self.0.split_first_chunk() else { return Vec::new() };
+        let salter = Salter::new(seed);
+        let mut room = Vec::with_capacity(512);
+        let mut out = Vec::with_capacity(names.len());
+        for name in names {
+            // Type code, length, content.
+            let Some(len) = rest.get(1..5).and_then(|l| l.try_into().ok()).map(u32::from_be_bytes) else {
+                break;
+            };
+            let Some((value, after)) = rest.split_at_checked(5 + len as usize) else { break };
+            out.push(digest_in(&mut room, name, &salter.salt(name), value));
+            rest = after;
+        }
+        out
     }
 }
 

@@ -99,13 +99,12 @@ pub(super) async fn told(denial: Denial) -> Refused {
     denial.into()
 }
 
-/// The workload that asks.
-pub(super) async fn workload(
+/// Proves whose workload asks.
+pub(super) fn prove(
     api: &Shared,
     peer: &Peer,
     headers: &HeaderMap,
-    operation: &'static str,
-) -> Result<(TenantScope, Arc<view::Shared>), Refused> {
+) -> Option<(TenantScope, Arc<view::Shared>)> {
     let proved = match bearer(headers) {
         Some(text) => TokenParts::parse(text).and_then(|parts| {
             let shared = api.board.get(parts.tenant).filter(|s| !s.id.tenant.is_node())?;
@@ -118,8 +117,17 @@ pub(super) async fn workload(
             Some((scope, shared))
         }),
     };
-    let proved = proved.filter(|(s, _)| peer.tenant_socket.is_none_or(|t| t == s.tenant()));
-    match proved {
+    proved.filter(|(s, _)| peer.tenant_socket.is_none_or(|t| t == s.tenant()))
+}
+
+/// The workload that asks, or a denial on record.
+pub(super) async fn workload(
+    api: &Shared,
+    peer: &Peer,
+    headers: &HeaderMap,
+    operation: &'static str,
+) -> Result<(TenantScope, Arc<view::Shared>), Refused> {
+    match prove(api, peer, headers) {
         Some(p) => Ok(p),
         None => Err(denied(api, peer, operation, None, "", Reason::Unauthenticated).await),
     }

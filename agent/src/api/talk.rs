@@ -4,14 +4,14 @@
 //! of it since. Time that the agent takes for its answers counts for nobody. One clock a connection, set once a look:
 //! a time limit for each request, set and taken back, cost as much as reading the request.
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
+use futures_util::task::AtomicWaker;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU8, AtomicU32};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -34,7 +34,15 @@ struct Counts {
     owed: AtomicU32,
     /// Grows with each step forward: a request that begins, an answer that is given.
     steps: AtomicU32,
+    /// Whether the connection ends though its client would go on with it: `GOES_ON`, `SILENCE` or `STOP`.
+    end: AtomicU8,
+    /// Who is told.
+    told: AtomicWaker,
 }
+
+const GOES_ON: u8 = 0;
+const SILENCE: u8 = 1;
+const STOP: u8 = 2;
 
 impl Turn {
     /// The agent's turn begins, and lasts until what this gives is dropped.
@@ -163,10 +171,13 @@ pub(super) trait Answers: Send + Sync + 'static {
     fn answer(&self, r: Request<Incoming>, turn: &Turn) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
-/// Why a connection ends that its client would go on with.
-enum End {
-    Silence,
-    Stop,
+/// A task that ends with what it is for.
+struct Aborted(tokio::task::JoinHandle<()>);
+
+impl Drop for Aborted {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Serves a connection until it ends, its client falls silent, or the agent stops.
@@ -184,21 +195,21 @@ where
     A: Answers,
 {
     let turn = Turn::default();
-    // What ends a connection seldom happens: kept apart, it is not looked at with every request.
-    let mut ends = FuturesUnordered::<Pin<Box<dyn Future<Output = End> + Send>>>::new();
-    let looked_at = turn.clone();
-    ends.push(Box::pin(async move {
+    // What ends a connection seldom happens, and is looked after by a task of its own: the one that answers reads one
+    // number, beside those that it changes anyway.
+    let looking = turn.clone();
+    let _look_after = Aborted(tokio::spawn(async move {
         let mut seen = 0;
-        loop {
-            tokio::time::sleep(patience).await;
-            if looked_at.idle(&mut seen) {
-                return End::Silence;
+        let end = loop {
+            tokio::select! {
+                () = super::listen::stopped(&mut stopping) => break STOP,
+                () = tokio::time::sleep(patience) => if looking.idle(&mut seen) {
+                    break SILENCE;
+                },
             }
-        }
-    }));
-    ends.push(Box::pin(async move {
-        super::listen::stopped(&mut stopping).await;
-        End::Stop
+        };
+        looking.0.end.store(end, Release);
+        looking.0.told.wake();
     }));
     let with = Arc::new(with);
     let service = hyper::service::service_fn(|r| {
@@ -209,12 +220,16 @@ where
     http.max_buf_size(64 * 1024).writev(false);
     let conn = http.serve_connection(TokioIo::new(io), service).with_upgrades();
     let mut conn = std::pin::pin!(conn);
-    tokio::select! {
-        biased;
-        _ = conn.as_mut() => return,
-        end = ends.next() => if !matches!(end, Some(End::Stop)) {
-            return;
-        },
+    let end = std::future::poll_fn(|cx| {
+        if conn.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        turn.0.told.register(cx.waker());
+        let end = turn.0.end.load(Acquire);
+        if end == GOES_ON { Poll::Pending } else { Poll::Ready(Some(end)) }
+    });
+    if end.await != Some(STOP) {
+        return;
     }
     conn.as_mut().graceful_shutdown();
     let _ = tokio::time::timeout(LAST_ANSWER, conn).await;

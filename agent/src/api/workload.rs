@@ -7,7 +7,7 @@ use super::talk::Turn;
 use super::{Answered, Api, Shared};
 use crate::scope::TenantScope;
 use crate::store::Row;
-use crate::writer::ask::{Ask, Denial, Idempotency, Op};
+use crate::writer::ask::{Ask, Denial, Idempotency, Op, Reply};
 use crate::writer::queue::Full;
 use crate::writer::rows::{RunRow, decode};
 use crate::writer::view;
@@ -19,8 +19,8 @@ use axum::response::IntoResponse as _;
 use axum::{Extension, Json};
 use conductor_shared::fact::Outcome;
 use conductor_shared::http::{
-    DecideApproval, Decided, FinishRun, FinishStep, IDEMPOTENCY_KEY, MAX_BODY, MAX_NAME, OfTenant, RunView,
-    StartRun, StartStep,
+    DecideApproval, FinishRun, FinishStep, IDEMPOTENCY_KEY, MAX_BODY, MAX_NAME, OfTenant, RunView, StartRun,
+    StartStep,
 };
 use conductor_shared::ids::{Ident, RunId};
 use conductor_shared::meter::{MAX_CLAIM_BYTES, MAX_CLAIM_US};
@@ -34,8 +34,6 @@ use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-
-type Answer = Result<Decided, Refused>;
 
 /// A change that a workload asks for, as its path names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +69,7 @@ impl<'a> Call<'a> {
     }
 
     /// As in the table of routes.
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::RunStart => "run_start",
             Self::StepStart(_) => "step_start",
@@ -97,33 +95,81 @@ impl<'a> Call<'a> {
     }
 }
 
+/// Why a request did not come before the writer.
+enum Refusal {
+    /// It cannot be read.
+    Bad(Refused),
+    /// It is denied for this reason, and the denial goes on record.
+    OnRecord { scope: Option<TenantScope>, named: String, reason: Reason },
+    /// It is denied without a receipt.
+    Bare(Denial),
+}
+
+impl From<Refused> for Refusal {
+    fn from(r: Refused) -> Self {
+        Self::Bad(r)
+    }
+}
+
+impl Refusal {
+    fn bad(detail: impl Into<String>) -> Self {
+        Self::Bad(Refused::bad(StatusCode::BAD_REQUEST, detail))
+    }
+
+    /// The answer, at the time when it may be given.
+    async fn told(self, api: &Shared, peer: &Peer, operation: &'static str) -> Refused {
+        match self {
+            Self::Bad(refused) => refused,
+            Self::OnRecord { scope, named, reason } => {
+                auth::denied(api, peer, operation, scope.as_ref(), &named, reason).await
+            }
+            Self::Bare(denial) => told(denial).await,
+        }
+    }
+}
+
 /// Answers one.
+///
+/// What a request brought is given back before the writer decides it, and what seldom happens is kept apart: thousands
+/// of requests wait at a time, and as little of each as can be.
 pub(super) async fn answer(
     api: &Shared,
     peer: &Peer,
-    parts: &Parts,
-    call: Call<'_>,
+    parts: Parts,
+    name: &'static str,
     body: Incoming,
     turn: &Turn,
 ) -> Answered {
     if parts.method != Method::POST {
-        let mut r = problem::method_not_allowed().await.into_response();
+        let mut r = Box::pin(problem::method_not_allowed()).await.into_response();
         r.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return turn.ours(r.map(Either::Right));
     }
-    let done = match Limited::new(body, MAX_BODY).collect().await {
-        Ok(body) => {
-            let answering = turn.begin();
-            let done = decide(api, peer, &parts.headers, call, &body.to_bytes()).await;
-            drop(answering);
-            done
+    let body = match Limited::new(body, MAX_BODY).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(e) => {
+            drop(parts);
+            let (status, what) = if e.is::<LengthLimitError>() {
+                (StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {MAX_BODY} bytes"))
+            } else {
+                (StatusCode::BAD_REQUEST, "the body could not be read to its end".to_owned())
+            };
+            return turn.ours(Refused::bad(status, what).into_response().map(Either::Right));
         }
-        Err(e) if e.is::<LengthLimitError>() => {
-            Err(Refused::bad(StatusCode::PAYLOAD_TOO_LARGE, format!("a body has at most {MAX_BODY} bytes")))
-        }
-        Err(_) => Err(Refused::bad(StatusCode::BAD_REQUEST, "the body could not be read to its end")),
     };
-    turn.ours(match done.and_then(|d| serde_json::to_vec(&d).map_err(|e| Refused::unwritten(&e))) {
+    let answering = turn.begin();
+    let asked = put_before_the_writer(api, peer, &parts, &body);
+    drop((parts, body));
+    let done = match asked {
+        Ok(answer) => match answer.await {
+            Ok(Ok(decided)) => serde_json::to_vec(&decided).map_err(|e| Refused::unwritten(&e)),
+            Ok(Err(denial)) => Err(Box::pin(told(denial)).await),
+            Err(_) => Err(Denial::bare(Reason::StoreUnavailable).into()),
+        },
+        Err(refusal) => Err(Box::pin(refusal.told(api, peer, name)).await),
+    };
+    drop(answering);
+    turn.ours(match done {
         Ok(json) => {
             let mut r = Response::new(Either::Left(Whole::new(Bytes::from(json))));
             r.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -133,26 +179,46 @@ pub(super) async fn answer(
     })
 }
 
-/// A request on its way to the writer: proved, read, and with its key.
-struct Request<'a> {
-    api: &'a Shared,
-    peer: &'a Peer,
-    name: &'static str,
+/// Proves whose request it is, reads it, and has the writer decide it.
+fn put_before_the_writer(
+    api: &Shared,
+    peer: &Peer,
+    parts: &Parts,
+    body: &[u8],
+) -> Result<oneshot::Receiver<Reply>, Refusal> {
+    let call = Call::of(parts.uri.path()).ok_or_else(|| Refusal::bad("no such path"))?;
+    let r = Request::prove(api, peer, &parts.headers, call, body)?;
+    let op = r.op(call, body)?;
+    let (tx, rx) = oneshot::channel();
+    match api.queues.push(Ask::work(r.scope, op, r.once, tx)) {
+        Ok(()) => Ok(rx),
+        Err(Full::Queue(_)) => Err(Refusal::Bare(Denial::bare(Reason::QueueFull))),
+        Err(Full::Closed(_)) => Err(Refusal::Bare(Denial::bare(Reason::Stopping))),
+    }
+}
+
+/// A request whose scope is proved, with its key.
+struct Request {
     scope: TenantScope,
     shared: Arc<view::Shared>,
     once: Option<Idempotency>,
 }
 
-impl<'a> Request<'a> {
-    async fn prove(
-        api: &'a Shared,
-        peer: &'a Peer,
+impl Request {
+    fn prove(
+        api: &Shared,
+        peer: &Peer,
         headers: &HeaderMap,
         call: Call<'_>,
         body: &[u8],
-    ) -> Result<Self, Refused> {
-        let name = call.name();
-        let (scope, shared) = auth::workload(api, peer, headers, name).await?;
+    ) -> Result<Self, Refusal> {
+        let Some((scope, shared)) = auth::prove(api, peer, headers) else {
+            return Err(Refusal::OnRecord {
+                scope: None,
+                named: String::new(),
+                reason: Reason::Unauthenticated,
+            });
+        };
         let once = match headers.get(IDEMPOTENCY_KEY) {
             None => None,
             Some(v) => {
@@ -160,12 +226,7 @@ impl<'a> Request<'a> {
                     .to_str()
                     .ok()
                     .filter(|k| (1..=128).contains(&k.len()) && k.bytes().all(|c| c.is_ascii_graphic()));
-                let bad = || {
-                    Refused::bad(
-                        StatusCode::BAD_REQUEST,
-                        "Idempotency-Key takes 1 to 128 visible ASCII characters",
-                    )
-                };
+                let bad = || Refusal::bad("Idempotency-Key takes 1 to 128 visible ASCII characters");
                 let mut h = Sha256::new();
                 h.update(call.about().as_bytes());
                 h.update([0]);
@@ -173,47 +234,93 @@ impl<'a> Request<'a> {
                 Some(Idempotency { key: key.ok_or_else(bad)?.to_owned(), body: h.finalize().into() })
             }
         };
-        Ok(Self { api, peer, name, scope, shared, once })
+        Ok(Self { scope, shared, once })
     }
 
     /// Reads the body, and makes sure that it names the tenant that was proved.
-    async fn body<T: DeserializeOwned>(
-        &self,
-        body: &[u8],
-        tenant: impl Fn(&T) -> &Ident,
-    ) -> Result<T, Refused> {
+    fn body<T: DeserializeOwned>(&self, body: &[u8], tenant: impl Fn(&T) -> &Ident) -> Result<T, Refusal> {
         let named = match serde_json::from_slice::<T>(body) {
             Ok(t) if *tenant(&t) == self.shared.name => return Ok(t),
             Ok(t) => tenant(&t).to_string(),
             Err(e) => {
                 // A body that names no tenant, or none there can be, is a matter of scope; any other is a mistake.
                 let Ok(any) = serde_json::from_slice::<serde_json::Value>(body) else {
-                    return Err(Refused::body(&e));
+                    return Err(Refused::body(&e).into());
                 };
                 let named = any.get("tenant_id").and_then(serde_json::Value::as_str).unwrap_or("").to_owned();
                 if !any.is_object() || Ident::new(&named).is_ok_and(|n| n == self.shared.name) {
-                    return Err(Refused::body(&e));
+                    return Err(Refused::body(&e).into());
                 }
                 named
             }
         };
-        Err(auth::denied(self.api, self.peer, self.name, Some(&self.scope), &named, Reason::ScopeMismatch)
-            .await)
+        Err(Refusal::OnRecord { scope: Some(self.scope.clone()), named, reason: Reason::ScopeMismatch })
     }
 
-    async fn ask(self, op: Op) -> Answer {
-        let (tx, rx) = oneshot::channel();
-        let ask = Ask::work(self.scope, op, self.once, tx);
-        match self.api.queues.push(ask) {
-            Ok(()) => {}
-            Err(Full::Queue(_)) => return Err(told(Denial::bare(Reason::QueueFull)).await),
-            Err(Full::Closed(_)) => return Err(Denial::bare(Reason::Stopping).into()),
-        }
-        match rx.await {
-            Ok(Ok(d)) => Ok(d),
-            Ok(Err(d)) => Err(told(d).await),
-            Err(_) => Err(Denial::bare(Reason::StoreUnavailable).into()),
-        }
+    /// What is asked.
+    fn op(&self, call: Call<'_>, body: &[u8]) -> Result<Op, Refusal> {
+        Ok(match call {
+            Call::RunStart => {
+                let b: StartRun = self.body(body, |b: &StartRun| &b.tenant_id)?;
+                if let Some(s) = &b.subject {
+                    bounded("subject", s)?;
+                }
+                let prompt =
+                    b.prompt_sha256.as_deref().map(|hex| conductor_shared::ids::unhex(hex).ok_or(()));
+                let prompt = prompt
+                    .transpose()
+                    .map_err(|()| Refusal::bad("prompt_sha256: expected 64 hex digits, lower case"))?;
+                let subject = b.subject.filter(|s| !s.raw().is_empty());
+                let (workflow, env, actor, action) = (b.workflow_type, b.env, b.actor_type, b.action);
+                Op::StartRun { workflow, env, actor, action, subject, prompt }
+            }
+            Call::StepStart(run) => {
+                let b: StartStep = self.body(body, |b: &StartStep| &b.tenant_id)?;
+                bounded("name", &b.name)?;
+                Op::StartStep { run: run_id(run)?, name: b.name }
+            }
+            Call::StepFinish(run, step) => {
+                let b: FinishStep = self.body(body, |b: &FinishStep| &b.tenant_id)?;
+                reached(b.outcome, &[Outcome::Succeeded, Outcome::Failed, Outcome::Cancelled])?;
+                if b.duration_us > MAX_CLAIM_US
+                    || b.bytes_in > MAX_CLAIM_BYTES
+                    || b.bytes_out > MAX_CLAIM_BYTES
+                {
+                    let what = "duration_us is at most 366 days, bytes_in and bytes_out at most 1 PiB";
+                    return Err(Refusal::bad(what));
+                }
+                let number = conductor_shared::ids::parse_decimal(step);
+                let step = number.ok_or_else(|| Refusal::bad("step: expected a number"))?;
+                let (run, outcome, claimed_us) = (run_id(run)?, b.outcome, b.duration_us);
+                Op::FinishStep {
+                    run,
+                    step,
+                    outcome,
+                    claimed_us,
+                    bytes_in: b.bytes_in,
+                    bytes_out: b.bytes_out,
+                }
+            }
+            Call::Heartbeat(run) => {
+                let _: OfTenant = self.body(body, |b: &OfTenant| &b.tenant_id)?;
+                Op::Heartbeat { run: run_id(run)? }
+            }
+            Call::Approve(run) => {
+                let b: DecideApproval = self.body(body, |b: &DecideApproval| &b.tenant_id)?;
+                bounded("name", &b.name)?;
+                bounded("approver", &b.approver)?;
+                Op::Approve { run: run_id(run)?, name: b.name, approver: b.approver, approved: b.approved }
+            }
+            Call::RunFinish(run) => {
+                let b: FinishRun = self.body(body, |b: &FinishRun| &b.tenant_id)?;
+                reached(b.outcome, &[Outcome::Succeeded, Outcome::Failed])?;
+                Op::FinishRun { run: run_id(run)?, outcome: b.outcome }
+            }
+            Call::RunCancel(run) => {
+                let _: OfTenant = self.body(body, |b: &OfTenant| &b.tenant_id)?;
+                Op::CancelRun { run: run_id(run)? }
+            }
+        })
     }
 }
 
@@ -234,64 +341,6 @@ fn reached(outcome: Outcome, allowed: &[Outcome]) -> Result<(), Refused> {
     }
     let words: Vec<_> = allowed.iter().map(|o| o.as_str()).collect();
     Err(Refused::bad(StatusCode::BAD_REQUEST, format!("outcome: expected one of {}", words.join(", "))))
-}
-
-async fn decide(api: &Shared, peer: &Peer, headers: &HeaderMap, call: Call<'_>, body: &[u8]) -> Answer {
-    let r = Request::prove(api, peer, headers, call, body).await?;
-    let op = match call {
-        Call::RunStart => {
-            let b: StartRun = r.body(body, |b: &StartRun| &b.tenant_id).await?;
-            if let Some(s) = &b.subject {
-                bounded("subject", s)?;
-            }
-            let prompt = b.prompt_sha256.as_deref().map(|hex| conductor_shared::ids::unhex(hex).ok_or(()));
-            let prompt = prompt.transpose().map_err(|()| {
-                let what = "prompt_sha256: expected 64 hex digits, lower case";
-                Refused::bad(StatusCode::BAD_REQUEST, what)
-            })?;
-            let subject = b.subject.filter(|s| !s.raw().is_empty());
-            let (workflow, env, actor, action) = (b.workflow_type, b.env, b.actor_type, b.action);
-            Op::StartRun { workflow, env, actor, action, subject, prompt }
-        }
-        Call::StepStart(run) => {
-            let b: StartStep = r.body(body, |b: &StartStep| &b.tenant_id).await?;
-            bounded("name", &b.name)?;
-            Op::StartStep { run: run_id(run)?, name: b.name }
-        }
-        Call::StepFinish(run, step) => {
-            let b: FinishStep = r.body(body, |b: &FinishStep| &b.tenant_id).await?;
-            reached(b.outcome, &[Outcome::Succeeded, Outcome::Failed, Outcome::Cancelled])?;
-            if b.duration_us > MAX_CLAIM_US || b.bytes_in > MAX_CLAIM_BYTES || b.bytes_out > MAX_CLAIM_BYTES {
-                let what = "duration_us is at most 366 days, bytes_in and bytes_out at most 1 PiB";
-                return Err(Refused::bad(StatusCode::BAD_REQUEST, what));
-            }
-            let number = conductor_shared::ids::parse_decimal(step);
-            let step =
-                number.ok_or_else(|| Refused::bad(StatusCode::BAD_REQUEST, "step: expected a number"))?;
-            let (run, outcome, claimed_us) = (run_id(run)?, b.outcome, b.duration_us);
-            Op::FinishStep { run, step, outcome, claimed_us, bytes_in: b.bytes_in, bytes_out: b.bytes_out }
-        }
-        Call::Heartbeat(run) => {
-            let _: OfTenant = r.body(body, |b: &OfTenant| &b.tenant_id).await?;
-            Op::Heartbeat { run: run_id(run)? }
-        }
-        Call::Approve(run) => {
-            let b: DecideApproval = r.body(body, |b: &DecideApproval| &b.tenant_id).await?;
-            bounded("name", &b.name)?;
-            bounded("approver", &b.approver)?;
-            Op::Approve { run: run_id(run)?, name: b.name, approver: b.approver, approved: b.approved }
-        }
-        Call::RunFinish(run) => {
-            let b: FinishRun = r.body(body, |b: &FinishRun| &b.tenant_id).await?;
-            reached(b.outcome, &[Outcome::Succeeded, Outcome::Failed])?;
-            Op::FinishRun { run: run_id(run)?, outcome: b.outcome }
-        }
-        Call::RunCancel(run) => {
-            let _: OfTenant = r.body(body, |b: &OfTenant| &b.tenant_id).await?;
-            Op::CancelRun { run: run_id(run)? }
-        }
-    };
-    r.ask(op).await
 }
 
 pub(super) async fn run_show(
@@ -354,6 +403,16 @@ mod tests {
     use super::*;
     use conductor_shared::class::Class;
     use conductor_shared::routes::{Caller, ROUTES};
+
+    /// SPEC X1, bounded everything: a request that waits for the writer keeps little more than what it waits for.
+    #[test]
+    fn a_request_that_waits_is_small() {
+        type Ask<F> = fn(&'static Shared, &'static Peer, Parts, &'static str, Incoming, &'static Turn) -> F;
+        fn size<F>(_: Ask<F>) -> usize {
+            size_of::<F>()
+        }
+        assert!(size(answer) <= 1_024, "{} bytes", size(answer));
+    }
 
     /// SPEC 1.2: each change that the table of routes gives to workloads is one of these, and nothing else is.
     #[test]

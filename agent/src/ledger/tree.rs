@@ -201,29 +201,15 @@ impl Nodes for DiskNodes<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::KeyStore;
-    use crate::random::OsRandom;
-    use crate::store::{FamilyId, SpaceLimits};
-    use conductor_shared::ids::{NodeId, Origin, TenantUid};
+    use crate::ledger::ground::Ground;
 
     /// DESIGN, Merkle tree on disk: the tiles of a log of any size, of one level, two and three, have the roots that the
     /// frontier found as it grew, and so does what is kept of them in the store.
     #[test]
     fn tiles_have_the_roots_of_the_frontier() {
-        let dir = tempfile::tempdir().unwrap();
-        let random = OsRandom::default();
-        let limits = SpaceLimits { reserve_bytes: 0, ..SpaceLimits::default() };
-        let store = Store::create(&dir.path().join("db"), limits).unwrap();
-        let mut keys = KeyStore::create(&dir.path().join("keys"), &random).unwrap();
-        let id = FamilyId { tenant: TenantUid([1; 16]), epoch: 1 };
-        keys.create_tenants(&[(id.tenant, id.epoch)], &random).unwrap();
-        let p = Partition {
-            id,
-            origin: Origin { node: NodeId([9; 16]), tenant: id.tenant, epoch: 1 },
-            family: store.create_families(&[id]).unwrap().remove(0),
-            keys: keys.tenant(id.tenant, id.epoch).unwrap(),
-            units: keys.units(id.tenant, id.epoch).unwrap().reader(),
-        };
+        let mut ground = Ground::new();
+        let (p, _) = ground.partition(1);
+        let store = &ground.store;
         let (mut tail, mut frontier, mut rows) = (Tail::default(), Frontier::default(), Unsealed::default());
         let two_levels = (TILE * TILE) as u64;
         for n in 0..two_levels + 300 {
@@ -234,13 +220,13 @@ mod tests {
             });
             tail.push(leaf, &filled, &mut rows, &p);
             if n < 600 || n > two_levels - 3 {
-                assert_eq!(tail.frontier(&store, &p, n + 1).unwrap(), frontier, "{} leaves", n + 1);
+                assert_eq!(tail.frontier(store, &p, n + 1).unwrap(), frontier, "{} leaves", n + 1);
             }
         }
-        store.write(rows.seal(&random).unwrap()).unwrap();
-        let lowest = read_tile(&store, &p, 0, 7).unwrap();
+        store.write(rows.seal(&ground.random).unwrap()).unwrap();
+        let lowest = read_tile(store, &p, 0, 7).unwrap();
         assert_eq!(lowest.len(), TILE);
-        assert_eq!(read_tile(&store, &p, 1, 0).unwrap()[7], root_of(&lowest));
-        assert_eq!(read_tile(&store, &p, 2, 0).unwrap(), [root_of(&read_tile(&store, &p, 1, 0).unwrap())]);
+        assert_eq!(read_tile(store, &p, 1, 0).unwrap()[7], root_of(&lowest));
+        assert_eq!(read_tile(store, &p, 2, 0).unwrap(), [root_of(&read_tile(store, &p, 1, 0).unwrap())]);
     }
 }

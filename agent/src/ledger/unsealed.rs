@@ -131,36 +131,17 @@ pub struct CannotSeal;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::KeyStore;
-    use crate::random::OsRandom;
-    use crate::store::{SpaceLimits, Store};
-    use conductor_shared::ids::{NodeId, Origin, TenantUid};
+    use crate::ledger::ground::Ground;
 
     /// DESIGN, Keys: what is sealed in place opens as what was put there, in its own row and nowhere else; of two values
     /// of a row the last stands.
     #[test]
     fn what_was_put_opens_in_its_own_row() {
-        let dir = tempfile::tempdir().unwrap();
-        let random = OsRandom::default();
-        let limits = SpaceLimits { reserve_bytes: 0, ..SpaceLimits::default() };
-        let store = Store::create(&dir.path().join("db"), limits).unwrap();
-        let mut keys = KeyStore::create(&dir.path().join("keys"), &random).unwrap();
-        let partition = |n: u8, keys: &mut KeyStore| {
-            let id = FamilyId { tenant: TenantUid([n; 16]), epoch: 1 };
-            keys.create_tenants(&[(id.tenant, id.epoch)], &random).unwrap();
-            let units = keys.units(id.tenant, id.epoch).unwrap();
-            let p = Partition {
-                id,
-                origin: Origin { node: NodeId([9; 16]), tenant: id.tenant, epoch: 1 },
-                family: store.create_families(&[id]).unwrap().remove(0),
-                keys: keys.tenant(id.tenant, id.epoch).unwrap(),
-                units: units.reader(),
-            };
-            (p, units)
-        };
-        let (a, mut units) = partition(1, &mut keys);
-        let (b, _) = partition(2, &mut keys);
-        let of_runs: Vec<_> = (0..6).map(|_| units.take(&random).unwrap()).collect();
+        let mut ground = Ground::new();
+        let (a, mut units) = ground.partition(1);
+        let (b, _) = ground.partition(2);
+        let (store, random) = (&ground.store, &ground.random);
+        let of_runs: Vec<_> = (0..6).map(|_| units.take(random).unwrap()).collect();
         let mut rows = Unsealed::default();
         assert!(rows.is_empty());
         rows.put(&a, b"row", b"of a, overwritten");
@@ -172,7 +153,7 @@ mod tests {
             rows.put_under(&a, &[b'u', n], (unit.0, &unit.1), &[n; 100]);
         }
         let stored = rows.put_receipt(&a, b"receipt", b"stays", (of_runs[3].0, &of_runs[3].1), b"goes");
-        store.write(rows.seal(&random).unwrap()).unwrap();
+        store.write(rows.seal(random).unwrap()).unwrap();
 
         let get = |p: &Partition, row: &[u8]| store.get(&p.family, row).unwrap().unwrap();
         assert_eq!(a.open(b"row", &get(&a, b"row")).unwrap(), b"of a");

@@ -281,11 +281,11 @@ impl Work<'_> {
             };
             return Ok(Err(self.deny(live, st, "step_start", "", reason.into(), None)?));
         };
-        let labels = (run.row.workflow.clone(), run.row.env, run.row.actor);
+        let (workflow, env, actor) = (run.row.workflow.clone(), run.row.env, run.row.actor);
         let (action, open) = (run.row.action.clone(), run.steps.len());
         let unsigned = live.unsigned();
         let control = Arc::clone(&live.control);
-        let which = (action.as_str(), labels.0.as_str());
+        let which = (action.as_str(), workflow.as_str());
         let before = live.gate;
         let (mut reasons, wait) =
             gate::start_step(&mut live.gate, &control, unsigned, which, open, st.now.mono_us);
@@ -294,12 +294,8 @@ impl Work<'_> {
             reasons.add(Reason::StoreUnavailable);
         }
         if reasons.is_empty() {
-            let work = policy::Work {
-                action: which.0,
-                workflow: which.1,
-                env: labels.1.as_str(),
-                actor: labels.2.as_str(),
-            };
+            let work =
+                policy::Work { action: which.0, workflow: which.1, env: env.as_str(), actor: actor.as_str() };
             if let Some(r) = self.ask_policy(live, st, before, "step.start", work)? {
                 reasons.add(r);
             }
@@ -310,9 +306,9 @@ impl Work<'_> {
             run: id,
             step,
             name: name.clone(),
-            workflow: labels.0.clone(),
-            env: labels.1,
-            actor: labels.2,
+            workflow,
+            env,
+            actor,
             verdict: if allowed { Verdict::Allow } else { Verdict::Deny },
             reasons: Listed(reasons.codes()),
             lease_us: if allowed { self.lease_us } else { 0 },

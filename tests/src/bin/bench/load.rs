@@ -84,13 +84,20 @@ pub(crate) fn steps(socket: &Path, t: &Tenant) -> Talk {
     let finish =
         json!({"tenant_id": t.name, "outcome": "succeeded", "duration_us": 5, "bytes_in": 1, "bytes_out": 1});
     let finish = finish.to_string();
+    // All but the number of the step is written beforehand, as the requests to Redis are.
+    let to = format!("POST /v1/runs/{run}/steps");
+    let rest = |body: &str| format!(" {}{}\r\n\r\n{body}", head(t), body.len());
+    let (start, finish) = (format!("{to}{}", rest(&start)), format!("/finish{}", rest(&finish)));
     let (mut n, mut open) = (0u64, false);
-    let head = head(t);
     let next = move |out: &mut Vec<u8>| {
-        n += u64::from(!open);
-        let (path, body) = if open { (format!("/{n}/finish"), &finish) } else { (String::new(), &start) };
+        if open {
+            write!(out, "{to}/{n}").expect("memory");
+            out.extend_from_slice(finish.as_bytes());
+        } else {
+            n += 1;
+            out.extend_from_slice(start.as_bytes());
+        }
         open = !open;
-        write!(out, "POST /v1/runs/{run}/steps{path} {head}{}\r\n\r\n{body}", body.len()).expect("memory");
     };
     Talk { socket: socket.to_owned(), next: Box::new(next), whole: http_whole, pause: Duration::ZERO }
 }
