@@ -118,10 +118,10 @@ fn run(command: Cmd) -> Result<ExitCode, Failed> {
         Cmd::Init(i) => start(&i).map(|()| ExitCode::SUCCESS),
         Cmd::Run { config } => {
             let config = Config::load(&config).map_err(bad)?;
-            // The writer, the committer and the store's own threads need processors as well: on two cores a second
-            // worker costs more in switches than it brings.
+            // The writer, the sealer, the committer and the store's own threads need processors as well. But one worker
+            // alone is what hundreds of connections wait for, while a second processor is not always busy.
             let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-            let workers = (cores / 2).max(1);
+            let workers = (cores / 2).max(cores.min(2));
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
             let runtime = runtime.map_err(|e| (1, e.to_string()))?;
