@@ -21,7 +21,8 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use std::sync::Arc;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// Unit keys made at a time.
 pub const POOL: u64 = 64;
@@ -78,9 +79,23 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> KeyError + '_ {
     |source| KeyError::Io { path: path.to_owned(), source }
 }
 
-/// 32 secret bytes.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Key(pub [u8; 32]);
+/// 32 secret bytes. They are in memory once, however many hold the key, and are wiped when the last lets go of it.
+#[derive(Clone)]
+pub struct Key(Arc<Zeroizing<[u8; 32]>>);
+
+impl Key {
+    /// Takes them.
+    pub fn new(mut bytes: [u8; 32]) -> Self {
+        let key = Self(Arc::new(Zeroizing::new(bytes)));
+        bytes.zeroize();
+        key
+    }
+
+    /// For a cipher.
+    pub fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
 
 impl std::fmt::Debug for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -139,8 +154,8 @@ impl KeyStore {
         for d in [folder.to_owned(), folder.join("units")] {
             std::fs::set_permissions(&d, std::fs::Permissions::from_mode(0o700)).map_err(io(&d))?;
         }
-        let node = Key(bytes(random));
-        let text = Zeroizing::new(format!("{NODE_HEAD}{}\n", hex(&node.0)));
+        let node = Key::new(bytes(random));
+        let text = Zeroizing::new(format!("{NODE_HEAD}{}\n", hex(node.bytes())));
         let mut f =
             OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path).map_err(io(&path))?;
         f.write_all(text.as_bytes()).and_then(|()| f.sync_all()).map_err(io(&path))?;
@@ -157,7 +172,7 @@ impl KeyStore {
             .ok()
             .and_then(|t| t.strip_prefix(NODE_HEAD))
             .and_then(|t| unhex::<32>(t.trim_end()))
-            .map(Key)
+            .map(Key::new)
             .ok_or_else(|| KeyError::Wrong { path: path.clone(), detail: "not a node key".into() })?;
         let tenants_path = folder.join("tenants.keys");
         let all = private_file(&tenants_path)?;
@@ -177,7 +192,7 @@ impl KeyStore {
                 plain
                     .get(32 * i..32 * i + 32)
                     .and_then(|s| s.try_into().ok())
-                    .map(Key)
+                    .map(Key::new)
                     .ok_or_else(|| wrong("short".into()))
             };
             let keys = TenantKeys { tenant: part(0)?, ramp: part(1)?, index: part(2)? };
@@ -214,7 +229,7 @@ impl KeyStore {
             let part = |i: usize| {
                 let mut k = [0; 32];
                 k.copy_from_slice(&plain[32 * i..32 * i + 32]);
-                Key(k)
+                Key::new(k)
             };
             made.push(((*id, *epoch), TenantKeys { tenant: part(0), ramp: part(1), index: part(2) }));
         }
@@ -284,8 +299,8 @@ impl Units {
         let mut out = Vec::with_capacity(UNIT_ENTRY * usize::try_from(POOL).unwrap_or(0));
         let mut pool = Vec::new();
         for i in 0..POOL {
-            let key = Key(bytes(random));
-            out.extend_from_slice(&seal::wrap(&self.wrap, &self.head(self.made + i), &key.0, random));
+            let key = Key::new(bytes(random));
+            out.extend_from_slice(&seal::wrap(&self.wrap, &self.head(self.made + i), key.bytes(), random));
             pool.push(key);
         }
         let file = append_file(&self.path)?;
@@ -358,7 +373,7 @@ fn read_unit(path: &Path, wrap: &Key, head: &[u8], tenant: TenantUid, unit: u64)
         return Err(gone);
     }
     key.copy_from_slice(&plain);
-    Ok(Key(key))
+    Ok(Key::new(key))
 }
 
 #[cfg(test)]
@@ -380,11 +395,11 @@ mod tests {
             let mut units = ks.units(id, 1).unwrap();
             for _ in 0..100 {
                 let (n, k) = units.take(&random).unwrap();
-                assert!(seen.insert(n, k.0).is_none(), "{n} twice");
+                assert!(seen.insert(n, *k.bytes()).is_none(), "{n} twice");
             }
             for (n, k) in &seen {
-                assert_eq!(units.get(*n).unwrap().0, *k);
-                assert_eq!(units.reader().get(*n).unwrap().0, *k);
+                assert_eq!(*units.get(*n).unwrap().bytes(), *k);
+                assert_eq!(*units.reader().get(*n).unwrap().bytes(), *k);
             }
         }
         assert!(matches!(ks.units(id, 1).unwrap().get(1 << 40), Err(KeyError::Gone { .. })));

@@ -21,7 +21,7 @@ use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::fact::{Fact, is_control, schema};
 use conductor_shared::ids::{NodeId, Origin};
 use conductor_shared::merkle::{Frontier, Hash};
-use conductor_shared::record::{Encoded, Header, PolicyVersion, Sealed, leaf_hash};
+use conductor_shared::record::{Encoded, Header, PolicyVersion, leaf_hash};
 use std::sync::Arc;
 
 /// Number of the key that seals what is not erasable: the tenant key itself.
@@ -204,16 +204,15 @@ impl Log {
         let kind = fact.kind();
         let names = schema(kind).map_or(&[][..], |s| s.fields);
         let body = Encoded::new(&bytes(random), |out| fact.put_values(out));
-        let digests = body.digests(names);
         let header = Header {
             origin: self.origin,
             index,
             time_us,
             kind,
             policy: self.policy,
-            commitments: u16::try_from(digests.len()).unwrap_or(u16::MAX),
+            commitments: u16::try_from(names.len()).unwrap_or(u16::MAX),
         };
-        let sealed = Sealed { header, digests }.to_bytes();
+        let sealed = body.sealed(&header, names);
         let leaf = leaf_hash(&sealed);
         let stored = rows.put_receipt(p, &Row::Receipt(index).key(), &sealed, unit, body.as_bytes());
         if is_control(kind) {

@@ -11,7 +11,7 @@ mod raw;
 mod reading;
 
 pub use batch::Batch;
-pub use format::{FORMAT, Row};
+pub use format::{FORMAT, Row, RowKey};
 pub use options::MAX_OPEN_FILES;
 pub use raw::Family;
 pub use reading::Reading;

@@ -675,8 +675,10 @@ mod tests {
             assert_eq!(Sealed::from_bytes(&sealed.to_bytes()).unwrap(), sealed);
             assert_eq!(Body::from_bytes(&body.to_bytes(), header.commitments).unwrap(), body);
             let written = Encoded::new(&body.seed, |out| fact.put_values(out));
+            let names = schema(fact.kind()).unwrap().fields;
+            assert_eq!(written.sealed(&header, names), sealed.to_bytes());
             assert_eq!(
-                (written.as_bytes(), written.digests(schema(fact.kind()).unwrap().fields)),
+                (written.as_bytes(), written.digests(names)),
                 (&body.to_bytes()[..], sealed.digests.clone())
             );
             assert_eq!(Fact::from_values(fact.kind(), &body.values).unwrap(), Some(fact.clone()));

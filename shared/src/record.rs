@@ -252,20 +252,32 @@ impl Encoded {
 
     /// Digests in schema order. `names` has as many entries as there are values.
     pub fn digests(&self, names: &[&str]) -> Vec<Hash> {
-        let Some((seed, mut rest)) = self.0.split_first_chunk() else { return Vec::new() };
+        let mut out = Vec::with_capacity(names.len());
+        self.each_digest(names, |d| out.push(d));
+        out
+    }
+
+    /// [`Sealed::to_bytes`] of the record with this body.
+    pub fn sealed(&self, header: &Header, names: &[&str]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(Header::LEN + 32 * names.len());
+        out.extend_from_slice(&header.to_bytes());
+        self.each_digest(names, |d| out.extend_from_slice(&d));
+        out
+    }
+
+    fn each_digest(&self, names: &[&str], mut each: impl FnMut(Hash)) {
+        let Some((seed, mut rest)) = self.0.split_first_chunk() else { return };
         let salter = Salter::new(seed);
         let mut room = Vec::with_capacity(512);
-        let mut out = Vec::with_capacity(names.len());
         for name in names {
             // Type code, length, content.
             let Some(len) = rest.get(1..5).and_then(|l| l.try_into().ok()).map(u32::from_be_bytes) else {
                 break;
             };
             let Some((value, after)) = rest.split_at_checked(5 + len as usize) else { break };
-            out.push(digest_in(&mut room, name, &salter.salt(name), value));
+            each(digest_in(&mut room, name, &salter.salt(name), value));
             rest = after;
         }
-        out
     }
 }
 

@@ -65,7 +65,8 @@ pub(super) async fn one(
     let control = std::sync::Arc::clone(&tenant.view.load().control);
     let Some(partition) = tenant.partition.load_full() else { return Err(closed()) };
     let found = Flag::parse(&key).ok_or(FlagError::NotFound);
-    let answer = found.and_then(|f| flag::evaluate(&control, &partition.keys.ramp.0, &f, subject.as_deref()));
+    let answer =
+        found.and_then(|f| flag::evaluate(&control, partition.keys.ramp.bytes(), &f, subject.as_deref()));
     Ok(match answer {
         // The key as it was asked for: clients look their answers up by it.
         Ok(e) => Json(Evaluation { key, ..e }).into_response(),
@@ -92,7 +93,7 @@ pub(super) async fn all(
     };
     let mut list = Vec::with_capacity(flags.len());
     for f in flags {
-        list.push(match flag::evaluate(&control, &partition.keys.ramp.0, &f, subject.as_deref()) {
+        list.push(match flag::evaluate(&control, partition.keys.ramp.bytes(), &f, subject.as_deref()) {
             Ok(e) => json!(e),
             Err(e) => json!({ "key": f.to_string(), "errorCode": e.code(), "errorDetails": e.to_string() }),
         });

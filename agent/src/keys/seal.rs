@@ -106,7 +106,7 @@ pub(super) fn unwrap(key: &Key, ad: &[u8], wrapped: &[u8]) -> Result<Vec<u8>, Se
 /// The key of one value, and the nonce under it.
 fn of_value(key: &Key, nonce: &[u8; NONCE]) -> Result<(LessSafeKey, Nonce), SealError> {
     let (derive, rest) = nonce.split_first_chunk::<16>().ok_or(SealError)?;
-    let mut of_value: [u8; 32] = hchacha::<R20>((&key.0).into(), derive.into()).into();
+    let mut of_value: [u8; 32] = hchacha::<R20>(key.bytes().into(), derive.into()).into();
     let unbound = UnboundKey::new(&CHACHA20_POLY1305, &of_value);
     of_value.zeroize();
     let mut short = [0; 12];
@@ -133,7 +133,8 @@ mod tests {
     /// draft-irtf-cfrg-xchacha-03, A.3.1.
     #[test]
     fn sealing_is_the_published_cipher() {
-        let key = Key(unhex("808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f").unwrap());
+        let key =
+            Key::new(unhex("808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f").unwrap());
         let nonce: Vec<u8> = (0x40..0x58).collect();
         let ad = unhex::<12>("50515253c0c1c2c3c4c5c6c7").unwrap();
         let plain = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be it.";
@@ -147,7 +148,7 @@ mod tests {
     #[test]
     fn a_sealed_value_cannot_be_moved() {
         let random = OsRandom::default();
-        let (key, other) = (Key([1; 32]), Key([2; 32]));
+        let (key, other) = (Key::new([1; 32]), Key::new([2; 32]));
         let sealed = seal(&key, 7, b"here", b"secret", &random);
         assert_eq!(open(&key, b"here", &sealed).unwrap(), b"secret");
         assert_eq!(key_number(&sealed), Ok(7));

@@ -28,8 +28,7 @@ struct Value {
 struct UnderKey {
     of: FamilyId,
     number: u64,
-    /// On the heap, so that it stays in one place until it is wiped.
-    key: Box<Key>,
+    key: Key,
 }
 
 /// Rows in turn under few keys: the one that is looked for is among the last.
@@ -106,7 +105,7 @@ impl Unsealed {
         let among = self.keys.len().saturating_sub(LAST_KEYS);
         let known = self.keys[among..].iter().position(is).map(|n| among + n);
         if known.is_none() {
-            self.keys.push(UnderKey { of: p.id, number, key: Box::new(key.clone()) });
+            self.keys.push(UnderKey { of: p.id, number, key: key.clone() });
         }
         let key = known.unwrap_or(self.keys.len() - 1);
         self.values.push(Value { room, place, key });

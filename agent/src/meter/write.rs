@@ -3,14 +3,15 @@
 use super::rows::{DayRow, HourRow, number_in, open_day, open_quarters, open_slot};
 use super::{HOURS_PER_DAY, SLOTS_PER_HOUR, hour_of, slot_of};
 use crate::ledger::{Appended, Partition, ReadError, read_receipt};
-use crate::store::{Row, Store};
+use crate::store::{Row, RowKey, Store};
 use crate::writer::live::Stage;
 use crate::writer::rows::encode;
 use conductor_shared::clock::Micros;
 use conductor_shared::fact::Fact;
 use conductor_shared::meter::{Adjustment, Labels, Metered, Sums, metered};
 use conductor_shared::usage::Series;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Sums that may still grow.
@@ -43,7 +44,7 @@ pub struct OpenHour {
 /// The sums of a partition that may still grow, and what it takes to pack them.
 #[derive(Default)]
 pub struct Meters {
-    numbers: HashMap<Labels, Series>,
+    numbers: FxHashMap<Labels, Series>,
     labels: Arc<Vec<Labels>>,
     /// So many of the labels stand in the store or in this batch.
     stored: usize,
@@ -318,7 +319,7 @@ impl Meters {
     }
 }
 
-fn put(st: &mut Stage, p: &Partition, key: Vec<u8>, plain: Vec<u8>) {
+fn put(st: &mut Stage, p: &Partition, key: RowKey, plain: Vec<u8>) {
     st.rows.put(p, &key, &plain);
     st.remember(p, key, plain);
 }

@@ -20,6 +20,8 @@ const BYTES: usize = 128 << 10;
 
 struct Staged {
     family: usize,
+    /// The key's first bytes, as a number: most keys differ in them.
+    begins: u128,
     key: Range<usize>,
     /// `None`: the row is removed.
     value: Option<Range<usize>>,
@@ -35,13 +37,17 @@ impl Batch {
             self.rows.reserve(ROWS);
             self.bytes.reserve(BYTES);
         }
+        let mut begins = [0; 16];
+        let known = key.len().min(begins.len());
+        begins[..known].copy_from_slice(&key[..known]);
+        let begins = u128::from_be_bytes(begins);
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key);
         let key = start..self.bytes.len();
         self.bytes.resize(key.end + len.unwrap_or(0), 0);
         let room = key.end..self.bytes.len();
         let value = len.is_some().then(|| room.clone());
-        self.rows.push(Staged { family: self.families.len() - 1, key, value });
+        self.rows.push(Staged { family: self.families.len() - 1, begins, key, value });
         room
     }
 
@@ -64,7 +70,7 @@ impl Batch {
 
     /// As RocksDB takes it.
     pub(super) fn ordered(mut self) -> WriteBatch {
-        let place = |r: &Staged| (self.families[r.family].inner(), &self.bytes[r.key.clone()]);
+        let place = |r: &Staged| (self.families[r.family].inner(), r.begins, &self.bytes[r.key.clone()]);
         // Stable: of several rows with one key, the one set last stays last.
         self.rows.sort_by(|a, b| place(a).cmp(&place(b)));
         let mut out = WriteBatch::with_capacity_bytes(self.bytes.len() + 16 * self.rows.len());
@@ -110,6 +116,12 @@ mod tests {
         b.delete(&f[0], b"gone");
         b.delete(&f[1], b"back");
         put(&mut b, 1, b"back", b"2");
+        // Alike as far as numbers tell them apart, and one the beginning of another.
+        let long = |last: u8| [&[7; 20][..], &[last]].concat();
+        put(&mut b, 0, &long(1), b"one, first");
+        put(&mut b, 0, &long(2), b"two");
+        put(&mut b, 0, &long(1), b"one");
+        put(&mut b, 0, b"k\0", b"k and a zero");
         store.write(b).unwrap();
         let get = |i: usize, k: &[u8]| store.get(&f[i], k).unwrap().map(|v| String::from_utf8(v).unwrap());
         assert_eq!(get(0, b"k").as_deref(), Some("last"));
@@ -117,5 +129,7 @@ mod tests {
         assert_eq!(get(0, b"a").as_deref(), Some("before"));
         assert_eq!(get(0, b"gone"), None);
         assert_eq!(get(1, b"back").as_deref(), Some("2"));
+        assert_eq!(get(0, b"k\0").as_deref(), Some("k and a zero"));
+        assert_eq!((get(0, &long(1)).as_deref(), get(0, &long(2)).as_deref()), (Some("one"), Some("two")));
     }
 }

@@ -57,6 +57,51 @@ pub enum Row {
     Bundle([u8; 16]),
 }
 
+/// Bytes of the longest key, and room.
+const LONGEST: usize = 31;
+
+/// The key of a row, where it is needed: each decision makes several, and looks some up.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RowKey {
+    len: u8,
+    bytes: [u8; LONGEST],
+}
+
+impl RowKey {
+    fn of(first: u8, parts: &[&[u8]]) -> Self {
+        let mut key = Self { len: 1, bytes: [0; LONGEST] };
+        key.bytes[0] = first;
+        for p in parts {
+            let at = usize::from(key.len);
+            key.bytes[at..at + p.len()].copy_from_slice(p);
+            #[allow(clippy::cast_possible_truncation)] // it has room for no more than that
+            {
+                key.len += p.len() as u8;
+            }
+        }
+        key
+    }
+}
+
+impl std::ops::Deref for RowKey {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+impl std::fmt::Debug for RowKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RowKey({})", conductor_shared::ids::hex(self))
+    }
+}
+
+impl AsRef<[u8]> for RowKey {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
 impl Row {
     /// First byte of receipts.
     pub const RECEIPTS: u8 = 0x10;
@@ -85,15 +130,8 @@ impl Row {
     pub const BUNDLES: u8 = 0x60;
 
     /// The key.
-    pub fn key(self) -> Vec<u8> {
-        fn k(first: u8, parts: &[&[u8]]) -> Vec<u8> {
-            let mut out = Vec::with_capacity(1 + parts.iter().map(|p| p.len()).sum::<usize>());
-            out.push(first);
-            for p in parts {
-                out.extend_from_slice(p);
-            }
-            out
-        }
+    pub fn key(self) -> RowKey {
+        let k = RowKey::of;
         match self {
             Self::Format => k(0x01, &[]),
             Self::Node => k(0x02, &[]),

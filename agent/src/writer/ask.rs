@@ -1,7 +1,7 @@
 //! What the writer is asked, and what it answers.
 
 use crate::scope::TenantScope;
-use crate::store::FamilyId;
+use crate::store::{FamilyId, RowKey};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::command::Command;
 use conductor_shared::fact::{ActorType, Env, Outcome};
@@ -167,7 +167,7 @@ pub struct SinkMoved {
     /// Whose log.
     pub tenant: TenantUid,
     /// Keys and what stands there from now on, opened; `None` removes.
-    pub rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    pub rows: Vec<(RowKey, Option<Vec<u8>>)>,
 }
 
 impl std::fmt::Debug for SinkMoved {

@@ -10,7 +10,7 @@ use crate::keys::{Key, KeyError, KeyStore, Units};
 use crate::ledger::{self, Appended, Log, Partition, ReadError, Unsealed};
 use crate::meter::{Meters, OpenHour};
 use crate::random::Random;
-use crate::store::{FamilyId, Row, Store};
+use crate::store::{FamilyId, Row, RowKey, Store};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use conductor_shared::clock::{Micros, Now};
 use conductor_shared::fact::{ChangeClass, ControlFact, Fact};
@@ -72,7 +72,7 @@ pub struct Stage {
 }
 
 /// Rows by partition and key, opened. No key among them is chosen by who asks.
-pub type Remembered = FxHashMap<(TenantUid, Vec<u8>), Vec<u8>>;
+pub type Remembered = FxHashMap<(TenantUid, RowKey), Vec<u8>>;
 
 impl Stage {
     /// An empty batch.
@@ -92,14 +92,14 @@ impl Stage {
     }
 
     /// Keeps a row at hand for who asks after it before it is in the store.
-    pub fn remember(&mut self, p: &Partition, key: Vec<u8>, plain: Vec<u8>) {
+    pub fn remember(&mut self, p: &Partition, key: RowKey, plain: Vec<u8>) {
         self.staged.insert((p.id.tenant, key), plain);
     }
 
     /// A row of a partition as this batch and all before it leave it, opened. Of the rows that batches on their way to
     /// the store hold it sees those that were remembered.
-    pub fn row(&self, store: &Store, p: &Partition, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        let at = (p.id.tenant, key.to_vec());
+    pub fn row(&self, store: &Store, p: &Partition, key: &RowKey) -> Result<Option<Vec<u8>>, ReadError> {
+        let at = (p.id.tenant, *key);
         let mut newest_first = std::iter::once(&self.staged).chain(self.before.iter().rev().map(|m| &**m));
         if let Some(plain) = newest_first.find_map(|m| m.get(&at)) {
             return Ok(Some(plain.clone()));
@@ -356,8 +356,7 @@ impl Live {
         let (number, key) = self.units.take(&*random)?;
         // The row is for purges by day: it tells which key to destroy. A restart begins another key for the same day.
         let row = Row::DayKey(day, kind as u8).key();
-        let mut at = row.clone();
-        at.extend_from_slice(&number.to_be_bytes());
+        let at = [&row[..], &number.to_be_bytes()].concat();
         st.rows.mark(&self.p.family, &at);
         self.day_units.retain(|(d, _), _| *d == day);
         self.day_units.insert((day, kind), (number, key.clone()));
@@ -415,7 +414,7 @@ pub fn index_hash(key: &Key, text: &[u8]) -> [u8; 16] {
     use hmac::{Hmac, KeyInit as _, Mac as _};
     let mut out = [0; 16];
     // HMAC takes keys of every length.
-    if let Ok(mut m) = Hmac::<sha2::Sha256>::new_from_slice(&key.0) {
+    if let Ok(mut m) = Hmac::<sha2::Sha256>::new_from_slice(key.bytes()) {
         m.update(text);
         out.copy_from_slice(&m.finalize().into_bytes()[..16]);
     }

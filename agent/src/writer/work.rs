@@ -210,7 +210,7 @@ impl Work<'_> {
         let control = Arc::clone(&live.control);
         let before = live.gate;
         let (mut reasons, ramped) =
-            gate::start_run(&mut live.gate, &control, &live.p.keys.ramp.0, unsigned, request);
+            gate::start_run(&mut live.gate, &control, live.p.keys.ramp.bytes(), unsigned, request);
         if self.space == Space::Critical {
             live.gate = before;
             reasons.add(Reason::StoreUnavailable);

@@ -3,7 +3,7 @@
 use super::{Around, MAX_LETTERS};
 use crate::ledger::{Partition, ReadError, read_receipt};
 use crate::meter::EventsOf;
-use crate::store::{Row, Store};
+use crate::store::{Row, RowKey, Store};
 use crate::writer::ask::{Ask, SinkMoved};
 use crate::writer::live::index_hash;
 use crate::writer::rows::{decode, encode};
@@ -70,7 +70,7 @@ pub(super) struct Batch {
 /// What the writer is asked to keep.
 pub(super) struct Moved {
     pub after: Place,
-    rows: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    rows: Vec<(RowKey, Option<Vec<u8>>)>,
 }
 
 async fn blocking<T: Send + 'static>(
