@@ -72,13 +72,13 @@ impl Recount {
 /// Every difference, in words. Empty when there is none.
 pub fn check(data: &Path, keys: &Path, limits: SpaceLimits) -> Result<Vec<String>, InitError> {
     let node = node_id(data, keys, limits)?;
-    let keys = KeyStore::open(keys)?;
+    let mut keys = KeyStore::open(keys)?;
     let store = Store::open(&data.join("db"), limits)?;
     let now = crate::clock::RealClock::default().now();
     let mut wrong = Vec::new();
     for id in store.family_ids() {
         // A family whose tenant was never created is what a crash may leave; it holds nothing.
-        let Ok(live) = Live::load(&store, &keys, node, id, None, now, 0) else {
+        let Ok(live) = Live::load(&store, &mut keys, node, id, None, now, 0) else {
             wrong.push(format!("partition {} cannot be read back", id.tenant));
             continue;
         };

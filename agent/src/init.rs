@@ -88,7 +88,7 @@ pub fn init(b: Beginning<'_>, clock: &dyn Clock, random: &Arc<dyn Random>) -> Re
     let id = FamilyId { tenant: TenantUid::NODE, epoch: 1 };
     store.create_families(&[id])?;
     let now = clock.now();
-    let mut live = Live::load(&store, &keys, node_id, id, Some(&b.name), now, 0)?;
+    let mut live = Live::load(&store, &mut keys, node_id, id, Some(&b.name), now, 0)?;
     let mut st = Stage::new(0, now, Arc::clone(random), crate::policy::built_in_version());
     live.control_fact(&mut st, LogOpened { reason: "init".into(), name: b.name.clone(), cites: None })?;
     live.control_fact(&mut st, SignerPinned { public_key: b.signer_key.trim().to_owned() })?;

@@ -121,6 +121,8 @@ pub struct KeyStore {
     tenants: HashMap<(TenantUid, u64), TenantKeys>,
     tenants_file: File,
     tenants_len: u64,
+    /// Unit keys of new partitions, until they are asked for.
+    begun: HashMap<(TenantUid, u64), Units>,
 }
 
 fn private_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
@@ -200,7 +202,14 @@ impl KeyStore {
         }
         let tenants_file = append_file(&tenants_path)?;
         let whole = (all.len() / TENANT_ENTRY * TENANT_ENTRY) as u64;
-        Ok(Self { folder: folder.to_owned(), node, tenants, tenants_file, tenants_len: whole })
+        Ok(Self {
+            folder: folder.to_owned(),
+            node,
+            tenants,
+            tenants_file,
+            tenants_len: whole,
+            begun: HashMap::new(),
+        })
     }
 
     /// The node's key.
@@ -243,8 +252,21 @@ impl KeyStore {
         Ok(())
     }
 
+    /// Makes the first unit keys of new partitions: one by one, their folder would be synced for each.
+    pub fn begin_units(&mut self, ids: &[(TenantUid, u64)], random: &dyn Random) -> Result<(), KeyError> {
+        for (id, epoch) in ids {
+            let mut units = self.units(*id, *epoch)?;
+            units.refill(random)?;
+            self.begun.insert((*id, *epoch), units);
+        }
+        sync_dir(&self.folder.join("units"))
+    }
+
     /// The unit keys of a partition.
-    pub fn units(&self, id: TenantUid, epoch: u64) -> Result<Units, KeyError> {
+    pub fn units(&mut self, id: TenantUid, epoch: u64) -> Result<Units, KeyError> {
+        if let Some(begun) = self.begun.remove(&(id, epoch)) {
+            return Ok(begun);
+        }
         let keys = self.tenant(id, epoch)?;
         let path = self.folder.join("units").join(format!("{}-{epoch}", hex(&id.0)));
         let len = std::fs::metadata(&path).map_or(0, |m| m.len());
@@ -281,7 +303,11 @@ impl Units {
     /// A fresh key and its number. Every [`POOL`] calls this writes and syncs the next pool.
     pub fn take(&mut self, random: &dyn Random) -> Result<(u64, Key), KeyError> {
         if self.pool.is_empty() {
+            let first = self.made == 0;
             self.refill(random)?;
+            if first && let Some(folder) = self.path.parent() {
+                sync_dir(folder)?;
+            }
         }
         let at = usize::try_from(self.next - (self.made - POOL)).unwrap_or(usize::MAX);
         let key =
@@ -294,8 +320,8 @@ impl Units {
         Ok((unit, key))
     }
 
+    /// Makes the next pool, durably but for the entry of a new file in its folder.
     fn refill(&mut self, random: &dyn Random) -> Result<(), KeyError> {
-        let fresh = self.made == 0;
         let mut out = Vec::with_capacity(UNIT_ENTRY * usize::try_from(POOL).unwrap_or(0));
         let mut pool = Vec::new();
         for i in 0..POOL {
@@ -307,9 +333,6 @@ impl Units {
         file.write_all_at(&out, self.made * UNIT_ENTRY as u64)
             .and_then(|()| file.sync_data())
             .map_err(io(&self.path))?;
-        if fresh && let Some(dir) = self.path.parent() {
-            sync_dir(dir)?;
-        }
         self.next = self.made;
         self.made += POOL;
         self.pool = pool;
@@ -391,7 +414,7 @@ mod tests {
         ks.create_tenants(&[(id, 1)], &random).unwrap();
         let mut seen = HashMap::new();
         for _ in 0..3 {
-            let ks = KeyStore::open(dir.path()).unwrap();
+            let mut ks = KeyStore::open(dir.path()).unwrap();
             let mut units = ks.units(id, 1).unwrap();
             for _ in 0..100 {
                 let (n, k) = units.take(&random).unwrap();
@@ -405,6 +428,32 @@ mod tests {
         assert!(matches!(ks.units(id, 1).unwrap().get(1 << 40), Err(KeyError::Gone { .. })));
         std::fs::write(dir.path().join("node.key"), format!("{NODE_HEAD}{}\n", "ab".repeat(32))).unwrap();
         assert!(matches!(KeyStore::open(dir.path()), Err(KeyError::Wrong { .. })));
+    }
+
+    /// The same of those that are made for many partitions at a time: each is handed out once, and is there after a stop.
+    #[test]
+    fn unit_keys_are_begun_for_many() {
+        let dir = tempfile::tempdir().unwrap();
+        let random = OsRandom::default();
+        let ids: Vec<_> = (1..=3).map(|n| (TenantUid([n; 16]), 1)).collect();
+        let mut ks = KeyStore::create(dir.path(), &random).unwrap();
+        ks.create_tenants(&ids, &random).unwrap();
+        ks.begin_units(&ids, &random).unwrap();
+        let mut seen = HashMap::new();
+        for (id, epoch) in &ids {
+            let mut units = ks.units(*id, *epoch).unwrap();
+            for _ in 0..=POOL {
+                let (n, k) = units.take(&random).unwrap();
+                assert!(seen.insert((*id, n), *k.bytes()).is_none(), "{n} twice");
+            }
+        }
+        assert_eq!(seen.keys().map(|(_, n)| *n).max(), Some(POOL), "what was begun is used");
+        let mut ks = KeyStore::open(dir.path()).unwrap();
+        for ((id, n), k) in &seen {
+            assert_eq!(ks.units(*id, 1).unwrap().get(*n).unwrap().bytes(), k);
+        }
+        let (n, k) = ks.units(ids[0].0, 1).unwrap().take(&random).unwrap();
+        assert!(n > POOL && seen.values().all(|known| known != k.bytes()), "nothing is handed out again");
     }
 
     /// SPEC, Threats (reader of the disk): a key store that others may read is refused, and so is a missing one.

@@ -187,11 +187,11 @@ impl Writer {
 
     fn reopen(&mut self) -> Result<(), OpenError> {
         let p = &self.parts;
-        let keys = KeyStore::open(&p.keys)?;
+        let mut keys = KeyStore::open(&p.keys)?;
         let store = Arc::new(Store::open(&p.data.join("db"), p.limits)?);
         let now = p.clock.now();
-        let load = |id: FamilyId, name: Option<&Ident>| {
-            Live::load(&store, &keys, p.node_id, id, name, now, p.lease_us)
+        let mut load = |id: FamilyId, name: Option<&Ident>| {
+            Live::load(&store, &mut keys, p.node_id, id, name, now, p.lease_us)
         };
         let node = load(FamilyId { tenant: TenantUid::NODE, epoch: 1 }, None)?;
         let mut partitions = FxHashMap::default();
@@ -625,6 +625,7 @@ fn make_partitions(open: &mut Open, ids: &[FamilyId], random: &dyn Random) -> Re
         .map(|id| (id.tenant, id.epoch))
         .collect();
     open.keys.create_tenants(&keyless, random)?;
+    open.keys.begin_units(&keyless, random)?;
     open.store.create_families(&new)?;
     Ok(())
 }
@@ -640,7 +641,7 @@ fn begin_partition(
     reason: &str,
 ) -> Result<(), OpenError> {
     let id = FamilyId { tenant: uid, epoch: 1 };
-    let mut live = Live::load(&open.store, &open.keys, node, id, Some(name), st.now, lease_us)?;
+    let mut live = Live::load(&open.store, &mut open.keys, node, id, Some(name), st.now, lease_us)?;
     live.control_fact(st, LogOpened { reason: reason.to_owned(), name: name.clone(), cites: None })?;
     open.partitions.insert(uid, live);
     Ok(())

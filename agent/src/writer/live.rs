@@ -161,7 +161,7 @@ impl Live {
     /// Reads a partition back, or begins an empty one.
     pub fn load(
         store: &Store,
-        keys: &KeyStore,
+        keys: &mut KeyStore,
         node: NodeId,
         id: FamilyId,
         name: Option<&Ident>,
