@@ -194,5 +194,6 @@ impl Past {
 fn load(store: &Store, keys: &Path, node: NodeId, tenant: TenantUid) -> Live {
     let mut keys = KeyStore::open(keys).expect("a key store");
     let now = Now { wall_us: 0, mono_us: 0 };
-    Live::load(store, &mut keys, node, FamilyId { tenant, epoch: 1 }, None, now, 60_000_000).expect("a partition")
+    Live::load(store, &mut keys, node, FamilyId { tenant, epoch: 1 }, None, now, 60_000_000)
+        .expect("a partition")
 }
