@@ -19,13 +19,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::checkpoint::{key_id, verify_minisign};
 use conductor_shared::command::{Audience, Command, CommandError, MAX_LIFE_US, MAX_TEXT, Operation};
+use conductor_shared::control::{CLOCK, ControlState, command_key};
 use conductor_shared::cost::{MAX_CARDS, RateCard};
-use conductor_shared::fold::{CLOCK, ControlState, command_key};
 use conductor_shared::http::SignedText;
 use conductor_shared::ids::{NodeId, PersonId, TenantUid, hex};
 use conductor_shared::operator::{Approval, OperatorKey, key_statement};
-use conductor_shared::range::{from_rfc3339, utc_month};
 use conductor_shared::reason::{Reason, Reasons};
+use conductor_shared::time_range::{from_rfc3339, utc_month};
 
 /// Clocks of console and agent may differ by this much.
 pub const SKEW_US: u64 = 60 * 1_000_000;
@@ -285,7 +285,7 @@ pub fn objections(
             if !adjustments.iter().all(|a| known(&a.labels.workflow_type)) {
                 reasons.add(Reason::WorkflowUnknown);
             }
-            let oldest = now_us.saturating_sub(conductor_shared::range::MAX_RANGE_US);
+            let oldest = now_us.saturating_sub(conductor_shared::time_range::MAX_RANGE_US);
             if !adjustments.iter().all(|a| a.at_us <= now_us && a.at_us >= oldest) {
                 reasons.add(Reason::PeriodInvalid);
             }

@@ -5,7 +5,7 @@ use crate::policy::OpaConfig;
 use crate::store::SpaceLimits;
 use crate::writer::TightenLimit;
 use conductor_shared::ids::Ident;
-use conductor_shared::mistake::suggestion;
+use conductor_shared::toml_error::suggestion;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 

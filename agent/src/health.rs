@@ -4,8 +4,8 @@ use crate::policy::Policy;
 use crate::writer::view::Board;
 use conductor_shared::clock::{Micros, Now, SECOND};
 use conductor_shared::http::NodeInfo;
-use conductor_shared::shown::shown;
 use conductor_shared::stream::NodeHealth;
+use conductor_shared::untrusted::escape;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
@@ -81,9 +81,9 @@ pub fn node_health(board: &Board, policy: &Policy, info: &NodeInfo, now: Now, ra
         now_us: now.wall_us,
         node_seq: board.node_seq(),
         signer,
-        signer_detail: shown(&detail, 300),
-        store_error: shown(&board.store_error(), 300),
-        policy_error: shown(&policy.status(now).trouble, 300),
+        signer_detail: escape(&detail, 300),
+        store_error: escape(&board.store_error(), 300),
+        policy_error: escape(&policy.status(now).trouble, 300),
         backlog,
         backlog_age_us: age,
         admissions_stop_us: stop,

@@ -19,7 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use conductor_policies::{Bundle, BundleError, Engine};
 use conductor_shared::checkpoint::verify_minisign;
 use conductor_shared::clock::{Clock, Micros, Now};
-use conductor_shared::fold::ControlState;
+use conductor_shared::control::ControlState;
 use conductor_shared::ids::{TenantUid, unhex};
 use conductor_shared::policy::{Approvals, Role};
 use conductor_shared::policy::{Freeze, Input, LoadedBundle, Scope, Statement};

@@ -7,7 +7,7 @@ mod sessions;
 
 pub use sessions::{MAX_SESSIONS, SESSION_US, SessionError, Sessions};
 
-use conductor_shared::fold::ControlState;
+use conductor_shared::control::ControlState;
 use conductor_shared::ids::{Ident, PersonId, TenantUid, TokenId, unhex};
 use conductor_shared::routes::WORKLOAD_TOKEN;
 use sha2::{Digest as _, Sha256};

@@ -32,9 +32,9 @@ use crate::random::Random;
 use crate::store::{FamilyId, Row, SpaceLimits, Store, StoreError};
 use ask::{Ask, Denial};
 use commit::{Answer, Commit, Committer, Ground};
-use conductor_shared::class::Outage;
 use conductor_shared::clock::{Clock, Drift, Micros, SECOND};
 use conductor_shared::fact::{Fact, LogOpened, RequestDenied, TenantCreated};
+use conductor_shared::fail_closed::Outage;
 use conductor_shared::ids::{Ident, NodeId, TenantUid};
 use conductor_shared::reason::Reason;
 use conductor_shared::stream::SignerState;
@@ -395,7 +395,7 @@ impl Writer {
                 let fact = || -> Fact {
                     RequestDenied {
                         principal: u.principal.clone(),
-                        peer: conductor_shared::shown::Text::new(u.peer.clone()),
+                        peer: conductor_shared::untrusted::UntrustedText::new(u.peer.clone()),
                         operation: u.operation.to_owned(),
                         named_tenant: u.named.clone(),
                         reasons: conductor_shared::codec::Listed(u.reasons.codes()),
@@ -417,14 +417,15 @@ impl Writer {
             }
             Ask::Sink(moved, reply) => {
                 let live = open.partitions.get(&moved.tenant).filter(|l| !l.rolled_back);
-                let done = live.ok_or_else(|| Reason::StoreUnavailable.meaning().to_owned()).map(|live| {
-                    for (key, plain) in &moved.rows {
-                        match plain {
-                            Some(plain) => st.rows.put(&live.p, key, plain),
-                            None => st.rows.delete(&live.p.family, key),
+                let done =
+                    live.ok_or_else(|| Reason::StoreUnavailable.description().to_owned()).map(|live| {
+                        for (key, plain) in &moved.rows {
+                            match plain {
+                                Some(plain) => st.rows.put(&live.p, key, plain),
+                                None => st.rows.delete(&live.p.family, key),
+                            }
                         }
-                    }
-                });
+                    });
                 answers.push(Answer::Done(reply, done));
             }
             Ask::CreateTenants(list, reply) => {
@@ -468,7 +469,7 @@ impl Writer {
     fn keep_bundle(&mut self, st: &mut Stage, bundle: conductor_policies::Bundle) -> Result<(), String> {
         let node = self.open.as_ref().and_then(|o| o.partitions.get(&TenantUid::NODE));
         let Some(node) = node.filter(|n| !n.rolled_back) else {
-            return Err(Reason::StoreUnavailable.meaning().to_owned());
+            return Err(Reason::StoreUnavailable.description().to_owned());
         };
         let packed = bundle.pack(0).map_err(|e| e.to_string())?;
         let row = |digest: &[u8; 32]| Row::Bundle(live::index_hash(&node.p.keys.index, digest)).key();
@@ -674,7 +675,7 @@ pub(crate) fn refuse(ask: Ask, reason: Reason) {
         }
         Ask::Command(_, reply) | Ask::Approval(_, reply) => drop(reply.send(Err(Denial::bare(reason)))),
         Ask::CreateTenants(_, reply) | Ask::Bundle(_, reply) | Ask::Sink(_, reply) => {
-            drop(reply.send(Err(reason.meaning().to_owned())));
+            drop(reply.send(Err(reason.description().to_owned())));
         }
         Ask::Signed(..) | Ask::RolledBack(..) | Ask::SignerChanged => {}
     }

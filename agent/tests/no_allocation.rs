@@ -5,7 +5,7 @@
 
 use conductor_agent::writer::gate::{Gate, RunRequest, start_run, start_step};
 use conductor_shared::command::Operation;
-use conductor_shared::fold::ControlState;
+use conductor_shared::control::ControlState;
 use conductor_shared::ids::Ident;
 use conductor_shared::quota::QuotaKind;
 use std::hint::black_box;

@@ -1,7 +1,7 @@
 //! Metered events as CloudEvents 1.0 in JSON, and the JSON schemas of their data.
 
 use crate::meter::{Event, EventType};
-use crate::range::rfc3339;
+use crate::time_range::rfc3339;
 use serde_json::{Map, Value, json};
 
 /// Media type of a batch.
@@ -87,7 +87,7 @@ pub fn schema(e: EventType) -> Value {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": schema_of(e),
         "title": type_of(e),
-        "description": e.meaning().trim(),
+        "description": e.description().trim(),
         "type": "object",
         "additionalProperties": false,
         "required": ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data"],

@@ -19,13 +19,13 @@
 //! Each command has exactly one text, and the reader refuses every other: other order, other spelling, a line twice, a
 //! line too many. So what a person confirms, read back from the bytes to be signed, is what the agent will read.
 
+mod codec;
 mod operation;
-mod spelling;
 
 pub use operation::Operation;
 
 use crate::ids::{CommandId, Ident, NodeId, TenantUid, hex, parse_decimal, unhex};
-use crate::shown::{Text, is_unshowable};
+use crate::untrusted::{UntrustedText, is_unshowable};
 use std::fmt::Write as _;
 
 /// The first line.
@@ -62,7 +62,7 @@ pub struct Command {
     /// What.
     pub operation: Operation,
     /// Why.
-    pub reason: Text,
+    pub reason: UntrustedText,
     /// In the agent's time, microseconds since the Unix epoch.
     pub issued_at_us: u64,
     /// Likewise.
@@ -185,7 +185,7 @@ impl Command {
         if v.chars().count() > MAX_REASON || v.chars().any(is_unshowable) {
             return Err(bad(n, "a reason of at most 200 visible characters"));
         }
-        let reason = Text::new(v);
+        let reason = UntrustedText::new(v);
         let (n, v) = field("issued_at_us")?;
         let issued_at_us = parse_decimal(v).ok_or(bad(n, "a decimal number"))?;
         let (n, v) = field("expires_at_us")?;
@@ -227,7 +227,7 @@ mod tests {
             tenant: TenantUid([3; 16]),
             base: Some([4; 32]),
             operation: Operation::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 1000 },
-            reason: Text::new("rollout, ticket 7"),
+            reason: UntrustedText::new("rollout, ticket 7"),
             issued_at_us: 1_700_000_000_000_000,
             expires_at_us: 1_700_000_300_000_000,
             nonce: [5; 16],

@@ -2,7 +2,7 @@
 //! that can be taken back to an earlier one (SPEC 4.1). Tokens, peers, plans, freezes and incidents are no part of it.
 
 use crate::command::Operation;
-use crate::fold::ControlState;
+use crate::control::ControlState;
 use crate::profile;
 use crate::quota::QuotaKind;
 use crate::ramp::percent;
@@ -126,7 +126,7 @@ pub fn way_back(now: &ControlState, then: &ControlState) -> Vec<Operation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::class::of_change;
+    use crate::change_class::of_change;
     use crate::fact::ChangeClass;
     use crate::ids::Ident;
     use proptest::prelude::*;

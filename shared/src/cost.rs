@@ -27,7 +27,7 @@ pub use invoice::{Difference, INVOICE_HEADER, InvoiceLine, compare, read_invoice
 use crate::checkpoint::verify_minisign;
 use crate::ids::{Ident, TenantUid};
 use crate::meter::{HOUR_US, SLOT_US};
-use crate::range::{Period, from_rfc3339};
+use crate::time_range::{Period, from_rfc3339};
 use crate::usage::{Group, RangeShown, Usage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -137,7 +137,7 @@ impl RateCard {
         if text.lines().next() != Some(TYPE_LINE) {
             return Err(format!("line 1: expected {TYPE_LINE}"));
         }
-        let card: Self = toml::from_str(text).map_err(|e| crate::mistake::in_one_line(text, &e))?;
+        let card: Self = toml::from_str(text).map_err(|e| crate::toml_error::in_one_line(text, &e))?;
         let currency = card.currency.len() == 3 && card.currency.bytes().all(|c| c.is_ascii_uppercase());
         let fits = |p: u64| p <= MAX_PRICE;
         if card.version == 0 || !currency || card.decimals > 9 {

@@ -1,12 +1,12 @@
 //! Kinds of facts: what a receipt says. One table; a kind never changes meaning, a new meaning is a new kind.
 //!
-//! Control kinds (0x0001 to 0x0fff) commit to each field and are folded into [`crate::fold::ControlState`]. Traffic
+//! Control kinds (0x0001 to 0x0fff) commit to each field and are folded into [`crate::control::ControlState`]. Traffic
 //! kinds (0x1000 and up) commit to three groups, `who`, `what` and `measure`, each a list of values in the order of
 //! the table, and are not folded.
 
 use crate::codec::{Canon, CodecError, Listed, Value, put_list};
 use crate::ids::{CommandId, GrantId, Ident, PersonId, RunId, TenantUid};
-use crate::shown::Text;
+use crate::untrusted::UntrustedText;
 
 /// First kind of traffic.
 pub const FIRST_TRAFFIC: u16 = 0x1000;
@@ -284,7 +284,7 @@ facts! {
             /// Who.
             person: PersonId,
             /// Why.
-            why: Text,
+            why: UntrustedText,
             /// The command, or zeros when bootstrap did it.
             command_id: CommandId,
             /// When the command ends, microseconds since the Unix epoch.
@@ -307,7 +307,7 @@ facts! {
             /// Who.
             person: PersonId,
             /// Why.
-            why: Text,
+            why: UntrustedText,
             /// The command.
             command_id: CommandId,
             /// When the command ends, microseconds since the Unix epoch.
@@ -344,14 +344,14 @@ facts! {
             /// Cause, a word.
             cause: Ident,
             /// What happened.
-            detail: Text,
+            detail: UntrustedText,
         }
         /// It is over.
         0x000b IncidentClosed {
             /// Which.
             incident: [u8; 16],
             /// How.
-            detail: Text,
+            detail: UntrustedText,
         }
         /// The agent started.
         0x000c AgentStarted {
@@ -375,7 +375,7 @@ facts! {
             /// Who.
             person: PersonId,
             /// Why.
-            why: Text,
+            why: UntrustedText,
             /// The command.
             command_id: CommandId,
             /// When the command ends, microseconds since the Unix epoch.
@@ -523,7 +523,7 @@ facts! {
             what { /// The run; zeros when denied.
                 run: RunId, workflow: Ident, env: Env, actor: ActorType, action: Ident,
                 /// Whom the work is for; empty when the run itself is the subject.
-                subject: Text, verdict: Verdict,
+                subject: UntrustedText, verdict: Verdict,
                 /// Reason codes, every one that applies.
                 reasons: Listed<String>,
                 /// Selector of the ramp that decided; empty when none.
@@ -537,7 +537,7 @@ facts! {
         0x1002 StepDecided {
             who { principal: String }
             what { run: RunId, /// Number within the run; 0 when denied.
-                step: u64, name: Text, workflow: Ident, env: Env, actor: ActorType, verdict: Verdict, reasons: Listed<String> }
+                step: u64, name: UntrustedText, workflow: Ident, env: Env, actor: ActorType, verdict: Verdict, reasons: Listed<String> }
             measure { lease_us: u64 }
         }
         /// A step ended.
@@ -566,9 +566,9 @@ facts! {
         /// Somebody in the workflow approved or rejected something.
         0x1006 ApprovalDecided {
             who { principal: String, /// Who decided.
-                approver: Text }
+                approver: UntrustedText }
             what { run: RunId, workflow: Ident, env: Env, actor: ActorType, /// What was decided about.
-                name: Text, approved: bool }
+                name: UntrustedText, approved: bool }
             measure { }
         }
         /// A settle came too late: it is recorded and revives nothing.
@@ -584,10 +584,10 @@ facts! {
         0x1008 RequestDenied {
             who { /// Who asked, as far as proved.
                 principal: String, /// Transport and peer.
-                peer: Text }
+                peer: UntrustedText }
             what { /// Operation.
                 operation: String, /// What was named as tenant, never trusted.
-                named_tenant: Text, reasons: Listed<String> }
+                named_tenant: UntrustedText, reasons: Listed<String> }
             measure { }
         }
         /// The same denial came again within a second; this closes the fold.
@@ -644,7 +644,7 @@ mod tests {
             env: Env::Production,
             actor: ActorType::Service,
             action: Ident::new("run").unwrap(),
-            subject: Text::new("customer-1"),
+            subject: UntrustedText::new("customer-1"),
             verdict: Verdict::Allow,
             reasons: Listed(vec![]),
             rule: "*/etl".into(),

@@ -117,7 +117,7 @@ fn show(us: Micros) -> String {
 
 /// At most so much of what was given stands in an error.
 fn cut(text: &str) -> String {
-    crate::shown::shown(text, 40)
+    crate::untrusted::escape(text, 40)
 }
 
 impl Weekly {

@@ -34,7 +34,7 @@ macro_rules! event_types {
             /// Unit of its quantity.
             pub fn unit(self) -> &'static str { match self { $( Self::$name => $unit, )* } }
             /// What it says.
-            pub fn meaning(self) -> &'static str { match self { $( Self::$name => concat!($($doc),+), )* } }
+            pub fn description(self) -> &'static str { match self { $( Self::$name => concat!($($doc),+), )* } }
         }
     };
 }

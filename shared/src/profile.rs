@@ -2,7 +2,7 @@
 //! from facts, never asked of the time.
 
 use crate::command::Operation;
-use crate::fold::ControlState;
+use crate::control::ControlState;
 use crate::freeze::Window;
 use crate::ids::{GrantId, Ident, PersonId, parse_decimal};
 use serde::{Deserialize, Serialize};

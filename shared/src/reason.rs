@@ -17,9 +17,9 @@ macro_rules! reasons {
             /// HTTP status of a denial whose first reason this is.
             pub fn status(self) -> u16 { match self { $(Reason::$variant => $status),* } }
             /// What happened, in a sentence.
-            pub fn meaning(self) -> &'static str { match self { $(Reason::$variant => concat!($($doc),+)),* } }
+            pub fn description(self) -> &'static str { match self { $(Reason::$variant => concat!($($doc),+)),* } }
             /// How to mend it.
-            pub fn mend(self) -> &'static str { match self { $(Reason::$variant => $mend),* } }
+            pub fn remedy(self) -> &'static str { match self { $(Reason::$variant => $mend),* } }
             /// From the public code.
             pub fn from_code(code: &str) -> Option<Self> { match code { $($code => Some(Reason::$variant),)* _ => None } }
         }
@@ -190,7 +190,7 @@ mod tests {
         assert!(Reason::ALL.len() <= 64, "Reasons holds 64");
         for r in Reason::ALL {
             assert_eq!(Reason::from_code(r.code()), Some(*r));
-            assert!(r.meaning().trim().ends_with('.') && r.mend().ends_with('.'), "{r:?}");
+            assert!(r.description().trim().ends_with('.') && r.remedy().ends_with('.'), "{r:?}");
             assert!((400..600).contains(&r.status()));
         }
     }

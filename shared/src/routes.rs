@@ -1,7 +1,7 @@
 //! Every route of the HTTP API: a table in code. The router, the `OpenAPI` document, the tests of scope and the docs are
 //! made from it.
 
-use crate::class::Class;
+use crate::fail_closed::Class;
 
 /// Who may call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

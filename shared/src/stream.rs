@@ -7,7 +7,7 @@
 //! there may be others. Traffic is read by query.
 
 use crate::codec::{CodecError, Reader};
-use crate::fold::ControlState;
+use crate::control::ControlState;
 use crate::http::{NodeInfo, ReceiptJson};
 use crate::ids::{Ident, NodeId, TenantUid};
 use crate::merkle::Hash;

@@ -8,7 +8,7 @@
 use crate::fact::{ActorType, Env};
 use crate::ids::{Ident, TenantUid};
 use crate::meter::{Labels, Sums, decimal};
-use crate::range::{Period, RangeError};
+use crate::time_range::{Period, RangeError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -270,7 +270,7 @@ pub struct RangeShown {
 
 impl RangeShown {
     /// In words.
-    pub fn of(range: &crate::range::Range) -> Self {
+    pub fn of(range: &crate::time_range::Range) -> Self {
         let Period { from_us, to_us } = range.period;
         let (from, to) = (range.show(from_us), range.show(to_us));
         Self { from_us, to_us, from, to, time_zone: range.zone_name.clone() }

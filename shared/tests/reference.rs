@@ -3,16 +3,16 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use conductor_shared::checkpoint::Checkpoint;
-use conductor_shared::class::{Answer, Class, Outage, law};
 use conductor_shared::command::{Audience, Command, Operation};
 use conductor_shared::fact::{Fact, LogOpened, schema};
+use conductor_shared::fail_closed::{Class, Outage, OutageRule, rule};
 use conductor_shared::ids::{CommandId, Ident, NodeId, Origin, TenantUid, hex};
 use conductor_shared::merkle::Frontier;
 use conductor_shared::ramp;
 use conductor_shared::reason::Reason;
 use conductor_shared::record::{Body, Header, PolicyVersion, Sealed, field_digest, salt};
 use conductor_shared::session::{Session, Transport};
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 use std::fmt::Write as _;
 
 fn is_true(name: &str, text: &str) {
@@ -31,20 +31,21 @@ fn reasons() {
                  applies.\n\n| code | HTTP | what it means | what to do |\n|---|---|---|---|\n"
         .to_owned();
     for r in Reason::ALL {
-        writeln!(t, "| `{}` | {} | {} | {} |", r.code(), r.status(), r.meaning().trim(), r.mend()).unwrap();
+        writeln!(t, "| `{}` | {} | {} | {} |", r.code(), r.status(), r.description().trim(), r.remedy())
+            .unwrap();
     }
     is_true("reasons", &t);
 }
 
 fn cell(class: Class, out: Outage) -> String {
-    match law(class, out) {
-        Answer::Allow => "allow".into(),
-        Answer::AllowWithinBacklog => "allow within the backlog quota".into(),
-        Answer::AllowMarked => "allow, marked".into(),
-        Answer::ByProfile => "by profile: deny, or `last_known`".into(),
-        Answer::ByOwnRule => "by its own rule".into(),
-        Answer::AllowUnreceipted => "allow, marked unreceipted; no exports".into(),
-        Answer::Deny(r) => format!("deny `{}`", r.code()),
+    match rule(class, out) {
+        OutageRule::Allow => "allow".into(),
+        OutageRule::AllowWithinBacklog => "allow within the backlog quota".into(),
+        OutageRule::AllowMarked => "allow, marked".into(),
+        OutageRule::ByProfile => "by profile: deny, or `last_known`".into(),
+        OutageRule::ByOwnRule => "by its own rule".into(),
+        OutageRule::AllowUnreceipted => "allow, marked unreceipted; no exports".into(),
+        OutageRule::Deny(r) => format!("deny `{}`", r.code()),
     }
 }
 
@@ -59,7 +60,7 @@ fn the_fail_closed_law() {
         ("both", out(true, true, false)),
         ("store cannot write", out(false, false, true)),
     ];
-    let mut t = "# The fail-closed law\n\nMade from `law` in `shared/src/class.rs`, which decides; a test keeps it \
+    let mut t = "# The fail-closed law\n\nMade from `rule` in `shared/src/fail_closed.rs`, which decides; a test keeps it \
                  so. A class is computed from the state before and after a change, never from its name.\n\n| class |"
         .to_owned();
     for (n, _) in &columns {
@@ -150,7 +151,7 @@ fn vectors() {
         tenant: TenantUid([3; 16]),
         base: Some([4; 32]),
         operation: Operation::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 1000 },
-        reason: Text::new("rollout, ticket 7"),
+        reason: UntrustedText::new("rollout, ticket 7"),
         issued_at_us: 1_700_000_000_000_000,
         expires_at_us: 1_700_000_300_000_000,
         nonce: [5; 16],

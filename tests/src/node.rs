@@ -5,7 +5,7 @@ use base64::Engine as _;
 use conductor_shared::command::{Audience, Command as Cmd, Operation};
 use conductor_shared::ids::{CommandId, Ident, NodeId, TenantUid, TokenId, hex};
 use conductor_shared::session::{Session, Transport};
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
@@ -392,7 +392,7 @@ impl Node {
             tenant,
             base,
             operation: op,
-            reason: Text::new("test"),
+            reason: UntrustedText::new("test"),
             issued_at_us: now,
             expires_at_us: now + 60_000_000,
             nonce: random(),

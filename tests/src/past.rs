@@ -17,7 +17,7 @@ use conductor_shared::fact::{
 use conductor_shared::ids::{CommandId, Ident, NodeId, PersonId, RunId, TenantUid};
 use conductor_shared::meter::{Adjustment, Labels, Sums};
 use conductor_shared::record::PolicyVersion;
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ impl Past {
             env: l.env,
             actor: l.actor_type,
             action: Ident::new("run").expect("a name"),
-            subject: Text::default(),
+            subject: UntrustedText::default(),
             verdict: Verdict::Allow,
             reasons: Listed(vec![]),
             rule: String::new(),
@@ -116,12 +116,12 @@ impl Past {
     pub fn approval(&mut self, at_us: u64, l: &Labels) -> Appended {
         let fact = ApprovalDecided {
             principal: "token:00000000000000000000000000000000".into(),
-            approver: Text::new("eva"),
+            approver: UntrustedText::new("eva"),
             run: RunId([1; 16]),
             workflow: l.workflow_type.clone(),
             env: l.env,
             actor: l.actor_type,
-            name: Text::new("go"),
+            name: UntrustedText::new("go"),
             approved: true,
         };
         self.append(at_us, &fact.into())
@@ -140,7 +140,7 @@ impl Past {
             after: Listed(vec![]),
             class: ChangeClass::Loosen,
             person: PersonId([0; 16]),
-            why: Text::new("late"),
+            why: UntrustedText::new("late"),
             command_id,
             expires_at_us: at_us,
             text: vec![],

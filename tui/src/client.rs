@@ -1,7 +1,7 @@
 //! HTTP and WebSocket to agents: the one way in which console and plain commands reach a node.
 //!
 //! It speaks only the public API of [`conductor_shared::routes`]. It must never follow a redirect, use a proxy, sign
-//! bytes that it received, or print outside text without [`conductor_shared::shown`].
+//! bytes that it received, or print outside text without [`conductor_shared::untrusted`].
 
 pub mod clock;
 pub mod commands;

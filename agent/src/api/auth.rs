@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::reason::Reason;
 use conductor_shared::session::Transport;
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -72,7 +72,7 @@ pub(super) async fn denied(
             principal: scope.map_or_else(|| "unknown".to_owned(), |s| s.principal().to_owned()),
             peer: peer.name(),
             operation,
-            named: Text::new(named.chars().take(63).collect::<String>()),
+            named: UntrustedText::new(named.chars().take(63).collect::<String>()),
             reasons: reason.into(),
         },
         tx,

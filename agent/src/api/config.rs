@@ -11,11 +11,11 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use conductor_shared::config::{config, differences};
+use conductor_shared::control::{At, ControlState};
 use conductor_shared::fact::{ControlFact, Fact};
-use conductor_shared::fold::{At, ControlState};
 use conductor_shared::http::{ConfigHistory, ConfigRevision, ConfigRow};
 use conductor_shared::ids::{CommandId, PersonId, parse_decimal};
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ struct Step<'a> {
     at: At,
     control: &'a ControlState,
     /// Who asked for it and why, where a person did.
-    by: Option<(PersonId, Text)>,
+    by: Option<(PersonId, UntrustedText)>,
     words: String,
 }
 
@@ -39,7 +39,7 @@ fn fold(
     mut each: impl FnMut(&Step<'_>) -> bool,
 ) -> Result<(), ReadError> {
     let mut control = ControlState::default();
-    let mut proposed: HashMap<CommandId, (PersonId, Text)> = HashMap::new();
+    let mut proposed: HashMap<CommandId, (PersonId, UntrustedText)> = HashMap::new();
     let mut next = 0;
     loop {
         let mut indices = Vec::new();

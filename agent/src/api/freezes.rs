@@ -7,7 +7,7 @@ use crate::writer::ask::Denial;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
-use conductor_shared::fold::ControlState;
+use conductor_shared::control::ControlState;
 use conductor_shared::http::{FreezeList, FreezeRow, ProfileRow, WindowRow};
 use conductor_shared::ids::Ident;
 use conductor_shared::profile::{self, DEFAULT, Profile};

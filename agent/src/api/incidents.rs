@@ -10,11 +10,11 @@ use crate::writer::view;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
+use conductor_shared::control::ControlState;
 use conductor_shared::fact::{ControlFact, Fact};
-use conductor_shared::fold::ControlState;
 use conductor_shared::http::{IncidentList, IncidentRow, ReceiptRef, SloList, Timeline, TimelineRow};
 use conductor_shared::ids::{Ident, Origin, PersonId, hex};
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 use std::sync::Arc;
 
 /// Open incidents told at most.
@@ -47,7 +47,7 @@ async fn of_log(api: &Shared, shared: &Arc<view::Shared>) -> Result<Vec<Incident
         for index in at {
             out.push(match read_receipt(store, p, index)?.fact {
                 Some(Fact::Control(ControlFact::IncidentOpened(f))) => f.detail,
-                _ => Text::default(),
+                _ => UntrustedText::default(),
             });
         }
         Ok(out)

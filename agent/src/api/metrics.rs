@@ -20,7 +20,7 @@ pub(super) async fn readyz(State(api): State<Shared>) -> Response {
     if error.is_empty() {
         return "ready\n".into_response();
     }
-    let what = format!("not ready: {}\n", conductor_shared::shown::shown(&error, 300));
+    let what = format!("not ready: {}\n", conductor_shared::untrusted::escape(&error, 300));
     (StatusCode::SERVICE_UNAVAILABLE, what).into_response()
 }
 

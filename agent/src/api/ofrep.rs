@@ -9,11 +9,11 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
-use conductor_shared::flag::{self, Evaluation, Flag, FlagError, MAX_FLAGS};
 use conductor_shared::http::MAX_NAME;
 use conductor_shared::ids::hex;
+use conductor_shared::ofrep::{self as flag, Evaluation, Flag, FlagError, MAX_FLAGS};
 use conductor_shared::reason::Reason;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -23,7 +23,7 @@ fn failed(key: Option<&str>, code: &str, details: &str) -> Response {
         if code == FlagError::NotFound.code() { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
     let mut body = json!({ "errorCode": code, "errorDetails": details });
     if let Some(key) = key {
-        body["key"] = json!(shown(key, 200));
+        body["key"] = json!(escape(key, 200));
     }
     (status, Json(body)).into_response()
 }

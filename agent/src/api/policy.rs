@@ -15,7 +15,7 @@ use conductor_shared::command::Operation;
 use conductor_shared::http::{BundleFiles, BundleKept, ExplainRequest, Explanation, PolicyShown};
 use conductor_shared::ids::{CommandId, TenantUid, hex, unhex};
 use conductor_shared::reason::Reason;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use tokio::sync::oneshot;
 
 /// Has an engine asked about a command before the writer judges it, which does not wait for engines.
@@ -51,7 +51,7 @@ pub(super) async fn show(
         digest: hex(&s.version.digest),
         expires_at_us: s.expires_at_us,
         engine: s.engine.to_owned(),
-        trouble: shown(&s.trouble, 300),
+        trouble: escape(&s.trouble, 300),
         trusted_key: key,
     }))
 }
@@ -118,7 +118,7 @@ pub(super) async fn explain(
     let (allow, reasons) = done.map_err(|e| bad(e.to_string()))?.map_err(bad)?;
     Ok(Json(Explanation {
         allow,
-        reasons: reasons.iter().map(|r| shown(r, 300)).collect(),
+        reasons: reasons.iter().map(|r| escape(r, 300)).collect(),
         revision: version.revision,
         digest: hex(&version.digest),
     }))

@@ -11,8 +11,8 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use conductor_shared::class;
 use conductor_shared::command::Operation;
+use conductor_shared::control::ControlState;
 use conductor_shared::fact::{ChangeClass, Fact, RunDecided, TrafficFact};
-use conductor_shared::fold::ControlState;
 use conductor_shared::http::{Preview, PreviewRequest, PreviewRow};
 use conductor_shared::ids::{Ident, hex};
 use conductor_shared::meter::HOUR_US;
@@ -84,7 +84,7 @@ pub(super) async fn preview(
         (total(|r| r.requests), total(|r| r.newly_allowed), total(|r| r.newly_denied));
     by_workflow.sort_by_key(|r| std::cmp::Reverse((r.newly_allowed + r.newly_denied, r.requests)));
     by_workflow.truncate(ROWS);
-    let class = class::of_change(&before, &after);
+    let class = change_class::of_change(&before, &after);
     let node = api.board.node().map(|n| Arc::clone(&n.view.load().control)).unwrap_or_default();
     Ok(Json(Preview {
         class,

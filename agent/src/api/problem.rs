@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use conductor_shared::fact::Verdict;
 use conductor_shared::http::Problem;
 use conductor_shared::reason::Reason;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 
 /// An answer that is not what was asked for.
 pub(super) struct Refused(pub(super) Box<Problem>);
@@ -20,7 +20,7 @@ impl Refused {
             kind: "about:blank".into(),
             title: status.canonical_reason().unwrap_or("error").to_owned(),
             status: status.as_u16(),
-            detail: shown(&detail.into(), 600),
+            detail: escape(&detail.into(), 600),
             decision: None,
             reasons: vec![],
             receipt: None,
@@ -50,11 +50,11 @@ impl From<Denial> for Refused {
         let first =
             reasons.iter().copied().min_by_key(|r| r.status() == 429).unwrap_or(Reason::StoreUnavailable);
         let detail: Vec<String> =
-            reasons.iter().map(|r| format!("{} {}", r.meaning().trim(), r.mend())).collect();
+            reasons.iter().map(|r| format!("{} {}", r.description().trim(), r.remedy())).collect();
         let retryable = reasons.iter().all(|r| matches!(r.status(), 429 | 503));
         Self(Box::new(Problem {
             kind: format!("urn:conductor:reason:{}", first.code()),
-            title: first.meaning().trim().trim_end_matches('.').to_owned(),
+            title: first.description().trim().trim_end_matches('.').to_owned(),
             status: first.status(),
             detail: detail.join(" "),
             decision: Some(Verdict::Deny),

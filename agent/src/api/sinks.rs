@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use conductor_shared::http::{DeadLetter, DeadLetters, SinkList};
 use conductor_shared::ids::Ident;
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 
 /// Letters in one answer at most.
 const PAGE: u64 = 200;
@@ -42,7 +42,10 @@ pub(super) async fn dead_letters(
     let limit = number(&params, "limit", PAGE)?.clamp(1, PAGE);
     let limit = usize::try_from(limit).unwrap_or(1);
     let list = blocking(&api, &shared, move |store, p| letters(store, p, &sink, from, limit)).await?;
-    let letters =
-        list.into_iter().map(|l| DeadLetter { number: l.number, why: Text::new(l.why), event: l.event });
+    let letters = list.into_iter().map(|l| DeadLetter {
+        number: l.number,
+        why: UntrustedText::new(l.why),
+        event: l.event,
+    });
     Ok(Json(DeadLetters { letters: letters.collect() }))
 }

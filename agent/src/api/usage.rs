@@ -19,7 +19,7 @@ use conductor_shared::fact::{ActorType, Env};
 use conductor_shared::http::Recount;
 use conductor_shared::ids::Ident;
 use conductor_shared::meter::{Event, EventType, Labels};
-use conductor_shared::range::{MAX_STEPS, Period, Range, RangeError, Step, utc_month};
+use conductor_shared::time_range::{MAX_STEPS, Period, Range, RangeError, Step, utc_month};
 use conductor_shared::usage::{
     Gathered, Group, GroupBy, MAX_ROWS, RangeShown, Usage, UsageAnswer, UsageStep, cuts,
 };

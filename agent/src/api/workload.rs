@@ -25,7 +25,7 @@ use conductor_shared::http::{
 use conductor_shared::ids::{Ident, RunId};
 use conductor_shared::meter::{MAX_CLAIM_BYTES, MAX_CLAIM_US};
 use conductor_shared::reason::Reason;
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 use http_body_util::{BodyExt as _, Either, Full as Whole, LengthLimitError, Limited};
 use hyper::Response;
 use hyper::body::Incoming;
@@ -328,7 +328,7 @@ fn run_id(text: &str) -> Result<RunId, Refused> {
     text.parse().map_err(|e| Refused::bad(StatusCode::BAD_REQUEST, format!("run: {e}")))
 }
 
-fn bounded(what: &str, text: &Text) -> Result<(), Refused> {
+fn bounded(what: &str, text: &UntrustedText) -> Result<(), Refused> {
     if text.raw().len() > MAX_NAME {
         return Err(Refused::bad(StatusCode::BAD_REQUEST, format!("{what} has more than {MAX_NAME} bytes")));
     }
@@ -401,7 +401,7 @@ async fn wait_durable(api: &Api, shared: &view::Shared, last: u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use conductor_shared::class::Class;
+    use conductor_shared::fail_closed::Class;
     use conductor_shared::routes::{Caller, ROUTES};
 
     /// SPEC X1, bounded everything: a request that waits for the writer keeps little more than what it waits for.

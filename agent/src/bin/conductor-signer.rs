@@ -323,7 +323,7 @@ fn status(socket: &Path, json: bool) -> Result<(), End> {
         let text = serde_json::to_string_pretty(&s).map_err(|e| End::Failed(e.to_string()))?;
         say(&text);
     } else {
-        let shown = |t: &str| conductor_shared::shown::shown(t, 500);
+        let shown = |t: &str| conductor_shared::untrusted::escape(t, 500);
         let state = match s.state {
             State::Ready => "ready",
             State::Locked => "locked",
@@ -332,13 +332,13 @@ fn status(socket: &Path, json: bool) -> Result<(), End> {
         say(&format!("state:      {state}"));
         for (name, value) in [("detail", &s.detail), ("unlock", &s.unlock_command)] {
             if !value.is_empty() {
-                say(&format!("{name:<11} {}", shown(value)));
+                say(&format!("{name:<11} {}", escape(value)));
             }
         }
-        say(&format!("key id:     {}\npublic key: {}", shown(&s.key_id), shown(&s.public_key)));
-        say(&format!("memory:     {} ({} logs, {} entries)", shown(&s.memory_id), s.origins, s.entries));
+        say(&format!("key id:     {}\npublic key: {}", escape(&s.key_id), escape(&s.public_key)));
+        say(&format!("memory:     {} ({} logs, {} entries)", escape(&s.memory_id), s.origins, s.entries));
         say(&format!("signed:     {} since start; wrong passwords: {}", s.signed, s.wrong_passwords));
-        say(&format!("version:    {} (protocol {})", shown(&s.version), s.protocol));
+        say(&format!("version:    {} (protocol {})", escape(&s.version), s.protocol));
     }
     if s.state == State::Ready { Ok(()) } else { Err(End::Failed("the signer does not sign now".into())) }
 }

@@ -11,8 +11,8 @@ use crate::writer::live::{Live, Stage};
 use conductor_shared::checkpoint::signature_key_id;
 use conductor_shared::codec::Listed;
 use conductor_shared::command::{Command, MAX_LIFE_US};
+use conductor_shared::control::{ControlState, Request, command_key};
 use conductor_shared::fact::{Approved, ChangeClass, ControlFact, Fact, RequestClosed, Requested};
-use conductor_shared::fold::{ControlState, Request, command_key};
 use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef};
 use conductor_shared::ids::{CommandId, PersonId, TenantUid, hex};
 use conductor_shared::operator::Answer;
@@ -213,8 +213,10 @@ impl Proposals {
             return Ok(Some((reply, Err(denial))));
         };
         // While the signer or policy is out nothing is put on record either: approve again when it is back.
-        let class =
-            conductor_shared::class::of_change(&live.control, &live.control.after(&signed.command.operation));
+        let class = conductor_shared::change_class::of_change(
+            &live.control,
+            &live.control.after(&signed.command.operation),
+        );
         let op = &signed.command.operation;
         let recovers = super::change::recovers(live, st, judge, op);
         if let Some(r) = super::change::outage_denies(op, class, judge).filter(|_| !recovers) {

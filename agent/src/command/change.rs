@@ -7,21 +7,22 @@ use crate::keys::KeyError;
 use crate::policy::{Look, Policy, Question, about_command};
 use crate::writer::ask::{CommandReply, Denial, Signed};
 use crate::writer::live::{Live, Stage};
+use conductor_shared::change_class;
 use conductor_shared::checkpoint::key_id;
-use conductor_shared::class::{self, Answer, Class, Outage};
 use conductor_shared::clock::{Micros, Now, SECOND};
 use conductor_shared::codec::Listed;
 use conductor_shared::command::Operation;
+use conductor_shared::control::ControlState;
 use conductor_shared::fact::{
     Abandoned, ChangeClass, Changed, CommandDenied, Effective, IncidentOpened, Proposed,
 };
-use conductor_shared::fold::ControlState;
+use conductor_shared::fail_closed::{self, Class, Outage, OutageRule};
 use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef};
 use conductor_shared::ids::{CommandId, GrantId, Ident, NodeId, PersonId, TenantUid};
 use conductor_shared::policy::Freeze;
 use conductor_shared::profile;
 use conductor_shared::reason::{Reason, Reasons};
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use tokio::sync::oneshot;
@@ -90,8 +91,8 @@ pub(super) fn outage_denies(op: &Operation, class: ChangeClass, judge: &Judge<'_
         (ChangeClass::Loosen, op) if irreversible(op) => Class::Irreversible,
         (ChangeClass::Loosen, _) => Class::Loosen,
     };
-    match class::law(class, judge.outage) {
-        Answer::Deny(r) => Some(r),
+    match fail_closed::rule(class, judge.outage) {
+        OutageRule::Deny(r) => Some(r),
         _ => None,
     }
 }
@@ -143,7 +144,7 @@ fn admins(signed: &Signed, approved: Option<&Approvers>, node: &ControlState) ->
 fn incident(live: &mut Live, st: &mut Stage, cause: &str, detail: &str) -> Result<(), KeyError> {
     let Ok(cause) = Ident::new(cause) else { return Ok(()) };
     let incident = crate::random::bytes(&*st.random);
-    let fact = IncidentOpened { incident, cause, detail: Text::new(detail) };
+    let fact = IncidentOpened { incident, cause, detail: UntrustedText::new(detail) };
     live.control_fact(st, fact).map(|_| ())
 }
 
@@ -225,7 +226,7 @@ impl Proposals {
     ) -> Result<Carried, KeyError> {
         let c = &signed.command;
         let after_state = live.control.after(&c.operation);
-        let class = class::of_change(&live.control, &after_state);
+        let class = change_class::of_change(&live.control, &after_state);
         let needed = match class {
             ChangeClass::Loosen => freeze::approvals(&c.operation, &live.control, judge),
             // To look after an incident or a sink switches nothing off.
@@ -399,7 +400,7 @@ impl Pending {
         let c = &self.signed.command;
         let mut again = live.control.as_ref().clone();
         // Its own proposal remembered the command; that is no replay.
-        again.commands.remove(&conductor_shared::fold::command_key(self.signed.person, c.command_id));
+        again.commands.remove(&conductor_shared::control::command_key(self.signed.person, c.command_id));
         let mut reasons =
             objections(&self.signed, judge.node, (self.tenant, &again), judge.here, judge.now_us);
         if c.base != Some(live.control.object_digest(&c.operation)) {

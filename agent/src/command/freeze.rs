@@ -4,12 +4,12 @@ use super::change::Judge;
 use crate::keys::KeyError;
 use crate::writer::live::{Live, Stage};
 use conductor_shared::command::Operation;
+use conductor_shared::control::ControlState;
 use conductor_shared::fact::{BreakGlassUsed, ChangeClass, Fact, IncidentOpened};
-use conductor_shared::fold::ControlState;
 use conductor_shared::ids::{CommandId, GrantId, Ident, PersonId};
 use conductor_shared::profile::{self, DEFAULT, MAX_FREEZES, MAX_PROFILES, MAX_WINDOWS};
 use conductor_shared::reason::{Reason, Reasons};
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 
 /// What stands against the object of such an operation. `log` is the control state that it changes.
 pub(super) fn objections(op: &Operation, node: &ControlState, log: &ControlState) -> Reasons {
@@ -116,6 +116,6 @@ pub(super) fn open_incident(live: &mut Live, st: &mut Stage, person: PersonId) -
         g.grant, g.minutes, g.ticket
     );
     let incident = crate::random::bytes(&*st.random);
-    let fact = IncidentOpened { incident, cause, detail: Text::new(detail) };
+    let fact = IncidentOpened { incident, cause, detail: UntrustedText::new(detail) };
     live.control_fact(st, Fact::from(fact)).map(drop)
 }

@@ -91,7 +91,7 @@ pub fn read_json(r: &Receipt) -> ReceiptJson {
                 FieldJson {
                     name: (*name).to_owned(),
                     disclosure: STANDARD.encode(d.to_bytes()),
-                    shown: shown(value, s.groups.and_then(|g| g.get(n).copied())),
+                    shown: escape(value, s.groups.and_then(|g| g.get(n).copied())),
                 }
             })
             .collect(),
@@ -118,7 +118,7 @@ pub fn read_json(r: &Receipt) -> ReceiptJson {
     }
 }
 
-fn shown(value: &Value, names: Option<&[&str]>) -> String {
+fn escape(value: &Value, names: Option<&[&str]>) -> String {
     match (value, names) {
         (Value::List(items), Some(names)) => {
             items.iter().zip(names).map(|(v, n)| format!("{n}={v}")).collect::<Vec<_>>().join(" ")
@@ -157,12 +157,12 @@ pub fn summary(r: &Receipt) -> String {
                 format!("run of {} ({}) denied: {}{ramp}", f.workflow, f.env, because(&f.reasons.0))
             }
             TrafficFact::StepDecided(f) if f.verdict == Verdict::Allow => {
-                format!("step {} {} of run {} allowed", f.step, f.name.shown(60), short(&f.run.0))
+                format!("step {} {} of run {} allowed", f.step, f.name.escaped(60), short(&f.run.0))
             }
             TrafficFact::StepDecided(f) => {
                 format!(
                     "step {} of run {} denied: {}",
-                    f.name.shown(60),
+                    f.name.escaped(60),
                     short(&f.run.0),
                     because(&f.reasons.0)
                 )
@@ -174,9 +174,9 @@ pub fn summary(r: &Receipt) -> String {
             TrafficFact::LeaseRenewed(f) => format!("run {} is alive", short(&f.run.0)),
             TrafficFact::ApprovalDecided(f) => format!(
                 "{} {} by {} in run {}",
-                f.name.shown(60),
+                f.name.escaped(60),
                 if f.approved { "approved" } else { "rejected" },
-                f.approver.shown(60),
+                f.approver.escaped(60),
                 short(&f.run.0)
             ),
             TrafficFact::LateSettle(f) => {
@@ -184,10 +184,10 @@ pub fn summary(r: &Receipt) -> String {
             }
             TrafficFact::RequestDenied(f) => format!(
                 "{} by {} denied: {} (named tenant {})",
-                conductor_shared::shown::shown(&f.operation, 40),
-                conductor_shared::shown::shown(&f.principal, 60),
+                conductor_shared::untrusted::escape(&f.operation, 40),
+                conductor_shared::untrusted::escape(&f.principal, 60),
                 because(&f.reasons.0),
-                f.named_tenant.shown(63)
+                f.named_tenant.escaped(63)
             ),
             TrafficFact::DenialsFolded(f) => {
                 let least = if f.count_lower_bound { "at least " } else { "" };
@@ -196,28 +196,28 @@ pub fn summary(r: &Receipt) -> String {
         },
         Fact::Control(c) => match c {
             ControlFact::LogOpened(f) => {
-                format!("log opened: {}", conductor_shared::shown::shown(&f.reason, 60))
+                format!("log opened: {}", conductor_shared::untrusted::escape(&f.reason, 60))
             }
             ControlFact::OperatorEnrolled(f) => format!("operator {} enrolled", f.name),
             ControlFact::BootstrapClosed(f) => format!("bootstrap closed with {} persons", f.persons),
             ControlFact::SignerPinned(_) => "signer's key pinned".to_owned(),
             ControlFact::TenantCreated(f) => format!("tenant {} created", f.tenant_id),
             ControlFact::Changed(f) => {
-                format!("{} ({}): {}", change(&f.change.0), f.class, f.why.shown(100))
+                format!("{} ({}): {}", change(&f.change.0), f.class, f.why.escaped(100))
             }
-            ControlFact::Proposed(f) => format!("proposed: {}: {}", change(&f.change.0), f.why.shown(100)),
+            ControlFact::Proposed(f) => format!("proposed: {}: {}", change(&f.change.0), f.why.escaped(100)),
             ControlFact::Effective(f) => format!("the proposal at {} took effect", f.proposal),
             ControlFact::Abandoned(f) => format!(
                 "the proposal at {} was abandoned: {}",
                 f.proposal,
-                conductor_shared::shown::shown(&f.why, 60)
+                conductor_shared::untrusted::escape(&f.why, 60)
             ),
             ControlFact::Requested(f) => {
-                format!("asked for, needs {} more: {}: {}", f.needed, change(&f.change.0), f.why.shown(100))
+                format!("asked for, needs {} more: {}: {}", f.needed, change(&f.change.0), f.why.escaped(100))
             }
             ControlFact::Approved(f) => format!("the request at {} was approved by {}", f.request, f.person),
             ControlFact::RequestClosed(f) => {
-                let why = conductor_shared::shown::shown(&f.why, 60);
+                let why = conductor_shared::untrusted::escape(&f.why, 60);
                 format!("the request at {} was closed: {why}", f.request)
             }
             ControlFact::FreezeBegan(f) => format!("freeze window {}/{} opened", f.profile, f.window),
@@ -229,22 +229,22 @@ pub fn summary(r: &Receipt) -> String {
             ControlFact::BreakGlassOver(f) => {
                 format!("the time of break-glass {} is over", short(&f.grant.0))
             }
-            ControlFact::IncidentOpened(f) => format!("incident {}: {}", f.cause, f.detail.shown(100)),
-            ControlFact::IncidentClosed(f) => format!("incident closed: {}", f.detail.shown(100)),
+            ControlFact::IncidentOpened(f) => format!("incident {}: {}", f.cause, f.detail.escaped(100)),
+            ControlFact::IncidentClosed(f) => format!("incident closed: {}", f.detail.escaped(100)),
             ControlFact::IncidentEvidence(f) => {
                 let unnoticed = f.detected_us.saturating_sub(f.began_us) / 1_000;
                 format!("incident noticed {unnoticed} ms after it began; {} receipts", f.receipts.0.len())
             }
             ControlFact::RampAdvanced(f) => format!(
                 "the plan of {} went on to {}: {} runs, {} failed",
-                conductor_shared::shown::shown(&f.selector, 130),
+                conductor_shared::untrusted::escape(&f.selector, 130),
                 percent(u16::try_from(f.hundredths).unwrap_or(0)),
                 f.settled,
                 f.failed
             ),
             ControlFact::RampRolledBack(f) => format!(
                 "{} rolled back from {} to {} ({}): {} runs, {} failed",
-                conductor_shared::shown::shown(&f.selector, 130),
+                conductor_shared::untrusted::escape(&f.selector, 130),
                 percent(u16::try_from(f.from).unwrap_or(0)),
                 percent(u16::try_from(f.to).unwrap_or(0)),
                 f.cause,
@@ -254,7 +254,7 @@ pub fn summary(r: &Receipt) -> String {
             ControlFact::AgentStarted(f) => {
                 format!(
                     "agent {} started with {} open runs",
-                    conductor_shared::shown::shown(&f.version, 20),
+                    conductor_shared::untrusted::escape(&f.version, 20),
                     f.open_runs
                 )
             }
@@ -266,6 +266,6 @@ pub fn summary(r: &Receipt) -> String {
 fn change(list: &[String]) -> String {
     let (name, args) = list.split_first().map_or(("", &[][..]), |(n, a)| (n.as_str(), a));
     let values: Vec<String> =
-        args.chunks(2).filter_map(|c| c.get(1)).map(|v| conductor_shared::shown::shown(v, 63)).collect();
-    format!("{} {}", conductor_shared::shown::shown(name, 40), values.join(" "))
+        args.chunks(2).filter_map(|c| c.get(1)).map(|v| conductor_shared::untrusted::escape(v, 63)).collect();
+    format!("{} {}", conductor_shared::untrusted::escape(name, 40), values.join(" "))
 }

@@ -12,7 +12,7 @@ use crate::writer::rows::decode;
 use conductor_shared::clock::Micros;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::meter::{DAY_US, HOUR_US, Labels, SLOT_US, Sums};
-use conductor_shared::range::Period;
+use conductor_shared::time_range::Period;
 use conductor_shared::usage::{Folder, Series, Usage};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;

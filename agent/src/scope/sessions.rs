@@ -4,7 +4,7 @@ use super::OperatorScope;
 use crate::random::{Random, bytes};
 use conductor_shared::checkpoint::{key_id, verify_minisign};
 use conductor_shared::clock::Now;
-use conductor_shared::fold::ControlState;
+use conductor_shared::control::ControlState;
 use conductor_shared::http::SignedText;
 use conductor_shared::ids::{NodeId, hex, unhex};
 use conductor_shared::routes::SESSION_TOKEN;

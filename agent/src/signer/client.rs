@@ -9,8 +9,8 @@ use super::protocol::{
 };
 use super::wire::{Deadline, WireError, peer_uid, read_frame, write_frame};
 use conductor_shared::checkpoint::verify_minisign;
-use conductor_shared::shown::shown;
 use conductor_shared::stream::SignerState;
+use conductor_shared::untrusted::escape;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, socket};
 use std::os::fd::AsRawFd;
@@ -116,8 +116,8 @@ impl SignerClient {
                 Err(lies(format!("it has the key {}, not the pinned one", s.key_id)))
             }
             Response::Status(mut s) => {
-                s.detail = shown(&s.detail, SHOWN);
-                s.version = shown(&s.version, 40);
+                s.detail = escape(&s.detail, SHOWN);
+                s.version = escape(&s.version, 40);
                 s.unlock_command =
                     if s.unlock_command.is_empty() { String::new() } else { self.unlock_command() };
                 Ok(s)
@@ -190,7 +190,7 @@ impl SignerClient {
                 Err(SignerError::Locked { command: self.unlock_command() })
             }
             Response::Refused(r) => {
-                Err(SignerError::Refused { reason: r.reason, detail: shown(&r.detail, SHOWN) })
+                Err(SignerError::Refused { reason: r.reason, detail: escape(&r.detail, SHOWN) })
             }
             response => Ok(response),
         }
@@ -219,7 +219,7 @@ fn unasked(r: &Response) -> SignerError {
 
 /// The command that unlocks the signer at a socket, for a shell.
 pub fn unlock_command(socket: &Path, uid: Option<u32>) -> String {
-    let path = shown(&socket.to_string_lossy(), 200);
+    let path = escape(&socket.to_string_lossy(), 200);
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@:,".contains(c);
     let path = if path.chars().all(plain) { path } else { format!("'{}'", path.replace('\'', r"'\''")) };
     let uid = uid.map_or(String::new(), |u| format!(" --signer-uid {u}"));
@@ -231,7 +231,7 @@ pub fn plain_status(socket: &Path) -> Result<Status, SignerError> {
     match exchange(socket, None, &Request::Status {}, Deadline::after(CALL_TIMEOUT))? {
         Response::Status(s) => Ok(s),
         Response::Refused(r) => {
-            Err(SignerError::Refused { reason: r.reason, detail: shown(&r.detail, SHOWN) })
+            Err(SignerError::Refused { reason: r.reason, detail: escape(&r.detail, SHOWN) })
         }
         other => Err(unasked(&other)),
     }
@@ -242,7 +242,7 @@ pub fn unlock(socket: &Path, uid: u32, password: Password) -> Result<(), SignerE
     match exchange(socket, Some(uid), &Request::Unlock { password }, Deadline::after(UNLOCK_TIMEOUT))? {
         Response::Unlocked {} => Ok(()),
         Response::Refused(r) => {
-            Err(SignerError::Refused { reason: r.reason, detail: shown(&r.detail, SHOWN) })
+            Err(SignerError::Refused { reason: r.reason, detail: escape(&r.detail, SHOWN) })
         }
         other => Err(unasked(&other)),
     }
@@ -281,7 +281,7 @@ fn wire(e: &WireError) -> SignerError {
 }
 
 fn shown_path(p: &Path) -> String {
-    shown(&p.to_string_lossy(), 200)
+    escape(&p.to_string_lossy(), 200)
 }
 
 /// Connects within the deadline. The socket is made non-blocking first: a connect to a stopped process whose queue is

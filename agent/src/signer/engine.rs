@@ -44,7 +44,7 @@ impl Engine {
         let rolled_back = match files::read(&path, 16 << 10, Private::Owner) {
             Ok(text) => {
                 let text = String::from_utf8_lossy(&text);
-                Some(conductor_shared::shown::shown(text.lines().next().unwrap_or(""), 500))
+                Some(conductor_shared::untrusted::escape(text.lines().next().unwrap_or(""), 500))
             }
             Err(FileError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => None,
             Err(e) => return Err(e),

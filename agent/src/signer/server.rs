@@ -167,7 +167,7 @@ impl Server {
         };
         drop(frame);
         let response = response.unwrap_or_else(|r| {
-            tracing::info!(uid, reason = ?r.reason, "refused: {}", conductor_shared::shown::shown(&r.detail, 300));
+            tracing::info!(uid, reason = ?r.reason, "refused: {}", conductor_shared::untrusted::escape(&r.detail, 300));
             Response::Refused(r)
         });
         if let Err(e) = answer(&mut stream, &response, Deadline::after(EXCHANGE)) {

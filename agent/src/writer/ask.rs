@@ -9,7 +9,7 @@ use conductor_shared::http::{CommandOutcome, Decided, ReceiptRef};
 use conductor_shared::ids::{Ident, PersonId, RunId, TenantUid};
 use conductor_shared::operator::Approval;
 use conductor_shared::reason::{Reason, Reasons};
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 use tokio::sync::oneshot;
 
 /// An operation of a workload.
@@ -21,12 +21,12 @@ pub enum Op {
         env: Env,
         actor: ActorType,
         action: Ident,
-        subject: Option<Text>,
+        subject: Option<UntrustedText>,
         prompt: Option<[u8; 32]>,
     },
     StartStep {
         run: RunId,
-        name: Text,
+        name: UntrustedText,
     },
     FinishStep {
         run: RunId,
@@ -41,8 +41,8 @@ pub enum Op {
     },
     Approve {
         run: RunId,
-        name: Text,
-        approver: Text,
+        name: UntrustedText,
+        approver: UntrustedText,
         approved: bool,
     },
     FinishRun {
@@ -157,7 +157,7 @@ pub struct Unscoped {
     /// Operation.
     pub operation: &'static str,
     /// What was named as tenant.
-    pub named: Text,
+    pub named: UntrustedText,
     /// Why.
     pub reasons: Reasons,
 }

@@ -8,10 +8,10 @@ use super::{Open, Writer, slo};
 use crate::keys::KeyError;
 use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::command::Operation;
-use conductor_shared::fold::CLOCK;
+use conductor_shared::control::CLOCK;
 use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::reason::Reason;
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 
 /// Seconds with a sign and two places, for people.
 fn seconds(us: i128) -> String {
@@ -35,7 +35,7 @@ fn doubt(open: &mut Open, st: &mut Stage, detail: &str) -> Result<(), KeyError> 
         crate::command::close(node, st, id, index, Reason::ClockUntrusted.into(), None)?;
     }
     let (Ok(cause), false) = (Ident::new(CLOCK), node.control.clock_doubted()) else { return Ok(()) };
-    slo::open_incident(node, st, cause, Text::new(detail), (st.now.wall_us, st.now.wall_us), vec![])
+    slo::open_incident(node, st, cause, UntrustedText::new(detail), (st.now.wall_us, st.now.wall_us), vec![])
 }
 
 fn is_confirmation(change: &[String]) -> bool {

@@ -50,7 +50,7 @@ impl Answer {
             Self::Work(to, _) => drop(to.send(Err(no()))),
             Self::Denied(to, d) => drop(to.send(Denial { receipt: None, ..d })),
             Self::Command(to, _) => drop(to.send(Err(no()))),
-            Self::Done(to, _) => drop(to.send(Err(Reason::StoreUnavailable.meaning().to_owned()))),
+            Self::Done(to, _) => drop(to.send(Err(Reason::StoreUnavailable.description().to_owned()))),
         }
     }
 }

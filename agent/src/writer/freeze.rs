@@ -5,8 +5,8 @@ use super::Open;
 use super::live::{Live, Stage};
 use crate::keys::KeyError;
 use conductor_shared::clock::{Micros, Now, SECOND};
+use conductor_shared::control::ControlState;
 use conductor_shared::fact::{BreakGlassOver, Fact, FreezeBegan, FreezeEnded, FreezeOver};
-use conductor_shared::fold::ControlState;
 use conductor_shared::ids::{GrantId, PersonId, TenantUid};
 use conductor_shared::profile::{self, BreakGlass};
 use std::sync::Arc;
@@ -158,8 +158,8 @@ pub(super) fn mark(open: &mut Open, st: &mut Stage) {
 mod tests {
     use super::*;
     use conductor_shared::command::Operation;
+    use conductor_shared::control::At;
     use conductor_shared::fact::ControlFact;
-    use conductor_shared::fold::At;
     use conductor_shared::ids::Ident;
 
     fn glass(minutes: u64) -> BreakGlass {

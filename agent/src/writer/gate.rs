@@ -2,7 +2,7 @@
 //! nothing. Pure: state in, reasons out.
 
 use conductor_shared::clock::Micros;
-use conductor_shared::fold::ControlState;
+use conductor_shared::control::ControlState;
 use conductor_shared::quota::RateBucket;
 use conductor_shared::ramp::{self, FULL};
 use conductor_shared::reason::{Reason, Reasons};

@@ -168,7 +168,7 @@ mod tests {
     fn start() -> Op {
         Op::StartStep {
             run: conductor_shared::ids::RunId([0; 16]),
-            name: conductor_shared::shown::Text::new("s"),
+            name: conductor_shared::untrusted::UntrustedText::new("s"),
         }
     }
     fn settle() -> Op {

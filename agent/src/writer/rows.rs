@@ -5,8 +5,8 @@ use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::http::Decided;
 use conductor_shared::ids::Ident;
 use conductor_shared::meter::Labels;
-use conductor_shared::shown::Text;
 use conductor_shared::slo::Counts;
+use conductor_shared::untrusted::UntrustedText;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// A run.
@@ -43,7 +43,7 @@ impl RunRow {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepRow {
     /// What the workflow calls it.
-    pub name: Text,
+    pub name: UntrustedText,
     /// Receipt time of its start.
     pub started_us: u64,
     /// How it ended.

@@ -11,20 +11,21 @@ use crate::command::policy_lets;
 use crate::keys::KeyError;
 use crate::ledger::Appended;
 use crate::policy::Policy;
+use conductor_shared::change_class;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
-use conductor_shared::class::{self, Answer, Class, Outage};
 use conductor_shared::clock::{Micros, Now, SECOND};
 use conductor_shared::codec::Listed;
 use conductor_shared::command::Operation;
+use conductor_shared::control::{ControlState, PLATFORM};
 use conductor_shared::fact::{
     Fact, IncidentClosed, IncidentEvidence, IncidentOpened, Outcome, RampAdvanced, RampRolledBack,
 };
-use conductor_shared::fold::{ControlState, PLATFORM};
+use conductor_shared::fail_closed::{self, Class, Outage, OutageRule};
 use conductor_shared::http::SloStatus;
 use conductor_shared::ids::{Ident, TenantUid, unhex};
 use conductor_shared::ramp::{HISTORY, Selector, deciding, percent};
-use conductor_shared::shown::Text;
 use conductor_shared::slo::{self, Verdict, Why};
+use conductor_shared::untrusted::UntrustedText;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -228,7 +229,7 @@ pub(super) fn open_incident(
     live: &mut Live,
     st: &mut Stage,
     cause: Ident,
-    detail: Text,
+    detail: UntrustedText,
     (began_us, detected_us): (Micros, Micros),
     receipts: Vec<u64>,
 ) -> Result<(), KeyError> {
@@ -247,7 +248,7 @@ fn open_by(live: &Live, cause: &str) -> Vec<[u8; 16]> {
 
 fn close_incidents(live: &mut Live, st: &mut Stage, cause: &str, how: &str) -> Result<(), KeyError> {
     for incident in open_by(live, cause) {
-        live.control_fact(st, Fact::from(IncidentClosed { incident, detail: Text::new(how) }))?;
+        live.control_fact(st, Fact::from(IncidentClosed { incident, detail: UntrustedText::new(how) }))?;
     }
     Ok(())
 }
@@ -270,7 +271,7 @@ impl Writer {
         }
         let Some(open) = &mut self.open else { return Ok(()) };
         // Going on with a plan loosens.
-        let mut held = matches!(class::law(Class::Loosen, outage), Answer::Deny(_));
+        let mut held = matches!(fail_closed::rule(Class::Loosen, outage), OutageRule::Deny(_));
         if let Some(node) = open.partitions.get_mut(&TenantUid::NODE).filter(|n| !n.rolled_back) {
             signer_incident(node, st, &mut j.signer_down, outage)?;
             held |= node.control.clock_doubted();
@@ -304,8 +305,9 @@ fn signer_incident(
     }
     let since = *down.get_or_insert(st.now);
     if st.now.mono_us > since.mono_us + SIGNER_OUT_US && open_by(node, SIGNER_OUTAGE).is_empty() {
-        let detail =
-            Text::new("the signer does not sign: nothing can be loosened, and receipts wait unsigned");
+        let detail = UntrustedText::new(
+            "the signer does not sign: nothing can be loosened, and receipts wait unsigned",
+        );
         let times = (since.wall_us, st.now.wall_us);
         open_incident(node, st, word(SIGNER_OUTAGE)?, detail, times, vec![]).map_err(|e| e.to_string())?;
     }
@@ -320,7 +322,7 @@ fn flood_incident(live: &mut Live, st: &mut Stage) -> Result<(), String> {
     }
     let open = !open_by(live, QUOTA_FLOOD).is_empty();
     if loud && !open {
-        let detail = Text::new(format!("at least {FLOOD} denials by quota within 10 s"));
+        let detail = UntrustedText::new(format!("at least {FLOOD} denials by quota within 10 s"));
         let (times, first) = ((live.flood.from_wall, st.now.wall_us), live.flood.first);
         return open_incident(live, st, word(QUOTA_FLOOD)?, detail, times, vec![first])
             .map_err(|e| e.to_string());
@@ -486,7 +488,7 @@ fn roll_back(live: &mut Live, st: &mut Stage, s: &Selector, why: Why, platform: 
     receipts.insert(0, a.index);
     let began = if why == Why::Errors && first > 0 { first } else { st.now.wall_us };
     let times = (began, st.now.wall_us.max(began));
-    open_incident(live, st, word(AUTO_ROLLBACK)?, Text::new(detail), times, receipts)
+    open_incident(live, st, word(AUTO_ROLLBACK)?, UntrustedText::new(detail), times, receipts)
         .map_err(|e| e.to_string())
 }
 

@@ -16,7 +16,7 @@ use conductor_shared::fact::{Fact, Outcome};
 use conductor_shared::http::CommandStatus;
 use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::reason::Reason;
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -294,7 +294,7 @@ impl Writer {
             (open.partitions.get_mut(&TenantUid::NODE), Ident::new("log-rolled-back"))
             && !node.rolled_back
         {
-            let detail = Text::new(format!("{origin}: {detail}"));
+            let detail = UntrustedText::new(format!("{origin}: {detail}"));
             let now_us = st.now.wall_us;
             super::slo::open_incident(node, st, cause, detail, (now_us, now_us), vec![])
                 .map_err(|e| e.to_string())?;
@@ -308,8 +308,8 @@ impl Writer {
 fn judge<'a>(
     open: &Open,
     here: conductor_shared::ids::NodeId,
-    node: &'a conductor_shared::fold::ControlState,
-    outage: conductor_shared::class::Outage,
+    node: &'a conductor_shared::control::ControlState,
+    outage: conductor_shared::fail_closed::Outage,
     now_us: u64,
     policy: &'a Policy,
     (person, tenant): (conductor_shared::ids::PersonId, TenantUid),
@@ -334,8 +334,8 @@ fn judge<'a>(
 /// The same where no command comes in: the limit was judged when it did.
 fn judge_effect<'a>(
     here: conductor_shared::ids::NodeId,
-    node: &'a conductor_shared::fold::ControlState,
-    outage: conductor_shared::class::Outage,
+    node: &'a conductor_shared::control::ControlState,
+    outage: conductor_shared::fail_closed::Outage,
     now_us: u64,
     policy: &'a Policy,
     alone_today: u64,

@@ -6,7 +6,7 @@ use crate::store::{FamilyId, Store};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use conductor_shared::checkpoint::SignedCheckpoint;
 use conductor_shared::clock::Micros;
-use conductor_shared::fold::ControlState;
+use conductor_shared::control::ControlState;
 use conductor_shared::http::SloStatus;
 use conductor_shared::ids::{Ident, NodeId, TenantUid};
 use conductor_shared::merkle::Frontier;

@@ -10,11 +10,11 @@ use crate::policy::{Look, Policy, Question, TRIES};
 use crate::store::{Row, Space, Store};
 use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::codec::Listed;
+use conductor_shared::control::ControlState;
 use conductor_shared::fact::{
     ActorType, ApprovalDecided, Env, Fact, LateSettle, LeaseRenewed, Outcome, RequestDenied, RunDecided,
     RunFinished, StepDecided, StepFinished, Verdict,
 };
-use conductor_shared::fold::ControlState;
 use conductor_shared::http::{Decided, ReceiptRef};
 use conductor_shared::ids::{Ident, RunId};
 use conductor_shared::meter::HOUR_US;
@@ -22,7 +22,7 @@ use conductor_shared::policy;
 use conductor_shared::profile;
 use conductor_shared::ramp::FULL;
 use conductor_shared::reason::{Reason, Reasons};
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 use std::sync::Arc;
 
 /// What an operation needs besides the partition.
@@ -196,7 +196,7 @@ impl Work<'_> {
         st: &mut Stage,
         (workflow, action, prompt): (&Ident, &Ident, Option<&[u8; 32]>),
         (env, actor): (Env, ActorType),
-        subject: Option<&Text>,
+        subject: Option<&UntrustedText>,
     ) -> Result<Reply, Pause> {
         let id = RunId(crate::random::bytes(&*st.random));
         let by_run = id.to_string();
@@ -273,7 +273,13 @@ impl Work<'_> {
         }))
     }
 
-    fn start_step(&self, live: &mut Live, st: &mut Stage, id: RunId, name: &Text) -> Result<Reply, Pause> {
+    fn start_step(
+        &self,
+        live: &mut Live,
+        st: &mut Stage,
+        id: RunId,
+        name: &UntrustedText,
+    ) -> Result<Reply, Pause> {
         let Some(run) = live.runs.get(&id) else {
             let reason = match self.gone(live, st, id, None)? {
                 Gone::Unknown => Reason::RunUnknown,
@@ -413,7 +419,7 @@ impl Work<'_> {
         live: &mut Live,
         st: &mut Stage,
         id: RunId,
-        (name, approver): (&Text, &Text),
+        (name, approver): (&UntrustedText, &UntrustedText),
         approved: bool,
     ) -> Result<Reply, ReadError> {
         let Some(run) = live.runs.get_mut(&id) else { return self.not_open(live, st, "approval_decide", id) };
@@ -572,9 +578,9 @@ impl Work<'_> {
         self.fold(live, st, operation, reasons, retry_after_us, || {
             RequestDenied {
                 principal: self.principal.to_owned(),
-                peer: Text::new(peer),
+                peer: UntrustedText::new(peer),
                 operation: operation.to_owned(),
-                named_tenant: Text::default(),
+                named_tenant: UntrustedText::default(),
                 reasons: Listed(reasons.codes()),
             }
             .into()

@@ -7,8 +7,8 @@ use crate::policy::Statement;
 use crate::profile::Setting;
 use crate::quota::QuotaKind;
 use crate::ramp::Selector;
-use crate::shown::Text;
 use crate::slo::{Plan, Thresholds};
+use crate::untrusted::UntrustedText;
 use std::collections::BTreeSet;
 
 /// What is changed. The class is never read off the name; see [`crate::class`].
@@ -181,14 +181,14 @@ pub enum Operation {
         /// Which.
         incident: [u8; 16],
         /// What they say.
-        comment: Text,
+        comment: UntrustedText,
     },
     /// Says that an incident is over. Belongs to the log where the incident is.
     IncidentClose {
         /// Which.
         incident: [u8; 16],
         /// How.
-        comment: Text,
+        comment: UntrustedText,
     },
     /// Says that the node's clock is right, after it was stepped. Belongs to the node's log.
     TimeConfirm {

@@ -2,7 +2,7 @@
 
 use super::{Bucket, CostAnswer, money};
 use crate::ids::Ident;
-use crate::range::Period;
+use crate::time_range::Period;
 
 /// A decimal number, exact: what goes into files.
 pub fn decimal(amount: i64, decimals: u8) -> String {
@@ -78,7 +78,7 @@ pub const FOCUS_COLUMNS: &[&str] = &[
 /// Rows with the columns of FOCUS. `month` is the billing period that the range lies in.
 pub fn focus(a: &CostAnswer, month: Period, node: &str) -> String {
     let mut out = FOCUS_COLUMNS.join(",") + "\r\n";
-    let time = |us: u64| crate::range::rfc3339(us);
+    let time = |us: u64| crate::time_range::rfc3339(us);
     for r in &a.rows {
         let cost = decimal(r.amount, a.decimals);
         let resource = r.group.name();

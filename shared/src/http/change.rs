@@ -2,11 +2,11 @@
 
 use super::ReceiptRef;
 use crate::config::Difference;
+use crate::control::ControlState;
 use crate::fact::ChangeClass;
-use crate::fold::ControlState;
 use crate::ids::{CommandId, Ident, TenantUid};
 use crate::reason::Reason;
-use crate::shown::Text;
+use crate::untrusted::UntrustedText;
 use serde::{Deserialize, Serialize};
 
 /// What became of a command on this node.
@@ -110,7 +110,7 @@ pub struct ConfigRow {
     /// Who asked for it; `None` where the agent did it, or nobody knows the name any more.
     pub person: Option<Ident>,
     /// Why.
-    pub why: Option<Text>,
+    pub why: Option<UntrustedText>,
     /// The receipt in words, shown safely.
     pub words: String,
     /// What differs in the configuration; empty where it was something else, a token for instance.

@@ -2,7 +2,7 @@
 
 use super::ReceiptRef;
 use crate::ids::{Ident, Origin, TenantUid};
-use crate::shown::Text;
+use crate::untrusted::UntrustedText;
 use serde::{Deserialize, Serialize};
 
 /// `GET /v1/tenants/{uid}/slo`: what is seen under each ramp, as of the last judgement.
@@ -66,7 +66,7 @@ pub struct IncidentRow {
     /// A word.
     pub cause: Ident,
     /// What happened.
-    pub detail: Text,
+    pub detail: UntrustedText,
     /// The receipt that opened it.
     pub receipt: ReceiptRef,
     /// Receipt time of that, microseconds since the Unix epoch.
@@ -82,7 +82,7 @@ pub struct IncidentRow {
     /// When they said so.
     pub acknowledged_us: Option<u64>,
     /// What they said.
-    pub comment: Option<Text>,
+    pub comment: Option<UntrustedText>,
 }
 
 /// `GET /v1/tenants/{uid}/timeline`: control facts in order, in words.

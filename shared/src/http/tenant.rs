@@ -1,7 +1,7 @@
 //! Tenants and what is known of each.
 
 use crate::checkpoint::SignedCheckpoint;
-use crate::fold::ControlState;
+use crate::control::ControlState;
 use crate::ids::{Ident, TenantUid};
 use crate::ramp::Selector;
 use serde::{Deserialize, Serialize};

@@ -2,7 +2,7 @@
 
 use crate::ids::{Ident, TenantUid};
 use crate::meter::{Labels, Sums};
-use crate::shown::Text;
+use crate::untrusted::UntrustedText;
 use serde::{Deserialize, Serialize};
 
 /// `GET /v1/tenants/{uid}/totals`: exact sums of everything since the log began.
@@ -59,7 +59,7 @@ pub struct DeadLetter {
     /// Its place in the log: ask on with `after` of the last.
     pub number: u64,
     /// What the receiver said.
-    pub why: Text,
+    pub why: UntrustedText,
     /// It, as it would be delivered.
     pub event: serde_json::Value,
 }

@@ -2,7 +2,7 @@
 
 use crate::fact::{ActorType, Env, Outcome, Verdict};
 use crate::ids::{Ident, Origin, RunId};
-use crate::shown::Text;
+use crate::untrusted::UntrustedText;
 use serde::{Deserialize, Serialize};
 
 /// Where a receipt stands. With it anybody can ask for its proof.
@@ -31,7 +31,7 @@ pub struct StartRun {
     pub action: Ident,
     /// Whom the work is for: the ramp keeps a subject on one side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subject: Option<Text>,
+    pub subject: Option<UntrustedText>,
     /// SHA-256 of the prompt that the workflow runs with, 64 hex digits; asked for where the catalog pins one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_sha256: Option<String>,
@@ -49,7 +49,7 @@ pub struct StartStep {
     /// Display id of the tenant.
     pub tenant_id: Ident,
     /// What the workflow calls the step.
-    pub name: Text,
+    pub name: UntrustedText,
 }
 
 /// `POST /v1/runs/{run}/steps/{step}/finish`
@@ -93,9 +93,9 @@ pub struct DecideApproval {
     /// Display id of the tenant.
     pub tenant_id: Ident,
     /// What was decided about.
-    pub name: Text,
+    pub name: UntrustedText,
     /// Who decided.
-    pub approver: Text,
+    pub approver: UntrustedText,
     /// Yes or no.
     pub approved: bool,
 }

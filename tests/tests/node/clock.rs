@@ -92,7 +92,7 @@ fn a_step_of_the_clock_stops_what_loosens() {
         let incident = wait_until_doubted(&node);
         only_safer(&node, &a);
         // An operator cannot talk it away.
-        let comment = conductor_shared::shown::Text::new("it is fine");
+        let comment = conductor_shared::untrusted::UntrustedText::new("it is fine");
         let close = Operation::IncidentClose { incident: unhex(&incident).unwrap(), comment };
         assert_eq!(node.send(&node.compose(NODE, close)).reasons(), ["clock_untrusted"]);
         // The right time again: another step, the same incident.

@@ -2,7 +2,7 @@
 
 use conductor_shared::command::Operation;
 use conductor_shared::config::way_back;
-use conductor_shared::fold::ControlState;
+use conductor_shared::control::ControlState;
 use conductor_shared::ids::{Ident, TokenId};
 use conductor_shared::quota::QuotaKind;
 use conductor_tests::{Node, Tenant, bin, wait_for};

@@ -5,12 +5,12 @@ use super::outage::{Place, Standin};
 use super::persons::approve;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use conductor_shared::class::{Answer, Class, Outage, law};
 use conductor_shared::command::{Audience, Command, Operation};
+use conductor_shared::fail_closed::{Class, Outage, OutageRule, rule};
 use conductor_shared::ids::{CommandId, Ident, PersonId, TenantUid};
 use conductor_shared::operator::{key_statement, parse_roles};
 use conductor_shared::reason::Reason;
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 use conductor_tests::{Node, Tenant, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -113,7 +113,7 @@ impl Site {
                     tenant: self.tenant.uid,
                     base: None,
                     operation: op,
-                    reason: Text::new("test"),
+                    reason: UntrustedText::new("test"),
                     issued_at_us: now,
                     expires_at_us: now + 60_000_000,
                     nonce: id,
@@ -151,14 +151,15 @@ fn one_of(mut answers: Vec<String>) -> String {
 }
 
 fn expected(class: Class, out: Outage) -> String {
-    match law(class, out) {
-        Answer::Allow | Answer::AllowMarked | Answer::AllowWithinBacklog | Answer::AllowUnreceipted => {
-            "allow".into()
-        }
+    match rule(class, out) {
+        OutageRule::Allow
+        | OutageRule::AllowMarked
+        | OutageRule::AllowWithinBacklog
+        | OutageRule::AllowUnreceipted => "allow".into(),
         // The default profile says deny.
-        Answer::ByProfile => Reason::PolicyUnavailable.code().into(),
-        Answer::Deny(r) => r.code().into(),
-        Answer::ByOwnRule => unreachable!(),
+        OutageRule::ByProfile => Reason::PolicyUnavailable.code().into(),
+        OutageRule::Deny(r) => r.code().into(),
+        OutageRule::ByOwnRule => unreachable!(),
     }
 }
 

@@ -7,7 +7,7 @@ use super::usage::{card, load, trust};
 use conductor_shared::fact::{ActorType, Env};
 use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::meter::{Adjustment, EventType, Labels, SLOT_US};
-use conductor_shared::range::{from_rfc3339, utc_month};
+use conductor_shared::time_range::{from_rfc3339, utc_month};
 use conductor_tests::dice::Dice;
 use conductor_tests::past::Past;
 use conductor_tests::{Node, bin, wait_for};

@@ -4,8 +4,8 @@ use conductor_shared::command::Operation;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::quota::QuotaKind;
 use conductor_shared::ramp::Selector;
-use conductor_shared::shown::Text;
 use conductor_shared::slo::Thresholds;
+use conductor_shared::untrusted::UntrustedText;
 use conductor_tests::node::{Tenant, run_body};
 use conductor_tests::{Client, Node, wait_for};
 use serde_json::{Value, json};
@@ -125,11 +125,11 @@ fn a_breach_rolls_back_by_itself() {
     node.command(a.uid, ramp(5_000));
     // Somebody looks after it, and says when it is over.
     let id = conductor_shared::ids::unhex(i["incident"].as_str().unwrap()).unwrap();
-    let ack = Operation::IncidentAck { incident: id, comment: Text::new("looking") };
+    let ack = Operation::IncidentAck { incident: id, comment: UntrustedText::new("looking") };
     assert_eq!(node.command(a.uid, ack.clone())["class"], "tighten");
     let i = &incidents(&node, "/v1/incidents")[0];
     assert_eq!((&i["acknowledged_by"], &i["comment"]), (&json!("ana"), &json!("looking")));
-    node.command(a.uid, Operation::IncidentClose { incident: id, comment: Text::new("mended") });
+    node.command(a.uid, Operation::IncidentClose { incident: id, comment: UntrustedText::new("mended") });
     assert!(incidents(&node, &of_tenant(&a)).is_empty());
     assert_eq!(reasons(&node, &a, ack), ["object_unknown"]);
     node.stop_agent();

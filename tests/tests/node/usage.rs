@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use conductor_shared::command::Operation;
 use conductor_shared::cost::TYPE_LINE;
 use conductor_shared::ids::TenantUid;
-use conductor_shared::range::utc_month;
+use conductor_shared::time_range::utc_month;
 use conductor_tests::{Node, Tenant};
 use serde_json::{Value, json};
 

@@ -5,12 +5,12 @@
 
 use super::tenants::RowKey;
 use crate::client::commands::REQUEST_LIFE_US;
-use conductor_shared::class::of_change;
+use conductor_shared::change_class::of_change;
 use conductor_shared::command::{Audience, Command, MAX_AUDIENCE, MAX_REASON, Operation};
+use conductor_shared::control::ControlState;
 use conductor_shared::fact::ChangeClass;
-use conductor_shared::fold::ControlState;
 use conductor_shared::ids::{CommandId, Ident, NodeId, hex};
-use conductor_shared::shown::{Text, is_unshowable};
+use conductor_shared::untrusted::{UntrustedText, is_unshowable};
 use sha2::{Digest as _, Sha256};
 
 /// How long a command may wait between being drawn up and being carried out, microseconds.
@@ -106,7 +106,7 @@ impl ConfirmAction {
             tenant: target.key.tenant,
             base,
             operation,
-            reason: Text::new(reason),
+            reason: UntrustedText::new(reason),
             issued_at_us: agent_now_us,
             expires_at_us: agent_now_us.saturating_add(life_us),
             nonce: ids.draw(),
@@ -192,7 +192,7 @@ pub(crate) fn object_words(list: &[String]) -> String {
         [k, v] => format!("{k} {v}"),
         other => other.join(" "),
     });
-    conductor_shared::shown::shown(&pairs.collect::<Vec<_>>().join(", "), 120)
+    conductor_shared::untrusted::escape(&pairs.collect::<Vec<_>>().join(", "), 120)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use conductor_shared::command::{MAX_REASON, Operation};
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::ids::{Ident, unhex};
 use conductor_shared::ramp::{FULL, Selector, parse_percent, percent};
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 use crossterm::event::KeyEvent;
 
 /// Reasons that stand in the receipt of an act that is confirmed with one key.
@@ -142,9 +142,9 @@ pub(crate) fn incident(m: &mut Model, key: RowKey, name: Ident, id: &str, over: 
     let Some(target) = m.target_named(key, name) else { return };
     let Some(incident) = unhex(id) else { return };
     let op = if over {
-        Operation::IncidentClose { incident, comment: Text::new(CLOSED) }
+        Operation::IncidentClose { incident, comment: UntrustedText::new(CLOSED) }
     } else {
-        Operation::IncidentAck { incident, comment: Text::new(LOOKED_AFTER) }
+        Operation::IncidentAck { incident, comment: UntrustedText::new(LOOKED_AFTER) }
     };
     let choices = compose(m, &target, op, None, if over { CLOSED } else { LOOKED_AFTER });
     confirm(m, choices.into_iter().collect());
@@ -155,7 +155,9 @@ pub(crate) fn incident(m: &mut Model, key: RowKey, name: Ident, id: &str, over: 
 
 /// The same act with the comment that was typed; with that of the console while nothing is.
 pub(crate) fn commented(op: &Operation, typed: &str) -> Operation {
-    let or = |of_console: &str| Text::new(if typed.trim().is_empty() { of_console } else { typed.trim() });
+    let or = |of_console: &str| {
+        UntrustedText::new(if typed.trim().is_empty() { of_console } else { typed.trim() })
+    };
     match op {
         Operation::IncidentAck { incident, .. } => {
             Operation::IncidentAck { incident: *incident, comment: or(LOOKED_AFTER) }

@@ -5,7 +5,7 @@ use super::msg::{AgentMsg, Effect};
 use super::tenants::RowKey;
 use crate::client::known::KnownNode;
 use crate::client::pins::{Checked, Seen};
-use conductor_shared::fold::At;
+use conductor_shared::control::At;
 use conductor_shared::http::NodeInfo;
 use conductor_shared::ids::{Origin, TenantUid};
 use conductor_shared::stream::Summary;

@@ -1,7 +1,7 @@
 //! What is the matter: alarms that stay until somebody acknowledges them, and sentences about the present state.
 
 use super::model::Model;
-use conductor_shared::fold::ControlState;
+use conductor_shared::control::ControlState;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::stream::SignerState;
 

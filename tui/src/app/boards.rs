@@ -120,7 +120,7 @@ impl Boards {
         let each = self.incidents.iter().flat_map(|(a, rows)| rows.iter().map(|r| (*a, r)));
         let hit = |r: &IncidentRow| {
             let who = r.acknowledged_by.as_ref().map_or("nobody", conductor_shared::ids::Ident::as_str);
-            let texts = [r.tenant_id.as_str(), r.cause.as_str(), &r.detail.shown(300), who];
+            let texts = [r.tenant_id.as_str(), r.cause.as_str(), &r.detail.escaped(300), who];
             self.hit(Screen::Incidents, &texts)
         };
         let mut all: Vec<_> = each.filter(|(_, r)| hit(r)).collect();

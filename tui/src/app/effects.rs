@@ -20,7 +20,7 @@ use conductor_shared::command::{Command, TYPE_LINE};
 use conductor_shared::http::{CommandOutcome, PreviewRequest, ReceiptBundle, TimelineRow};
 use conductor_shared::ids::{Ident, NodeId};
 use conductor_shared::operator::APPROVAL_LINE;
-use conductor_shared::range::{rfc3339, utc_month};
+use conductor_shared::time_range::{rfc3339, utc_month};
 use conductor_shared::usage::RangeShown;
 use conductor_shared::verify::{Report, Trust, TrustedKey};
 use std::path::PathBuf;
@@ -485,7 +485,7 @@ fn refusal(e: &ClientError) -> Refusal {
             let each = |f: fn(&conductor_shared::reason::Reason) -> String| {
                 p.reasons.iter().map(f).collect::<Vec<_>>().join(" ")
             };
-            (each(|r| format!("{r}: {}", r.meaning().trim())), each(|r| r.mend().to_owned()))
+            (each(|r| format!("{r}: {}", r.description().trim())), each(|r| r.remedy().to_owned()))
         }
         ClientError::TimedOut { .. } => {
             (text(e), "Look at the tenant's receipts before you repeat it.".to_owned())

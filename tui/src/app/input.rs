@@ -1,6 +1,6 @@
 //! One line of text being typed. Pure; it never interprets what is typed or pasted.
 
-use conductor_shared::shown::is_unshowable;
+use conductor_shared::untrusted::is_unshowable;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use zeroize::Zeroize as _;
 

@@ -7,7 +7,7 @@ use super::tenants::RowKey;
 use conductor_shared::clock::Micros;
 use conductor_shared::cost::{CostAnswer, CostRow};
 use conductor_shared::meter::{DAY_US, HOUR_US};
-use conductor_shared::range::{Range, utc_month};
+use conductor_shared::time_range::{Range, utc_month};
 use conductor_shared::usage::{Usage, UsageAnswer, UsageRow};
 use std::borrow::Cow;
 

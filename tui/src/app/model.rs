@@ -14,7 +14,7 @@ use super::tenants::{Row, RowKey, Tenants};
 use crate::client::pins::Pins;
 use crate::view::theme::{Look, ThemeName};
 use conductor_shared::clock::Now;
-use conductor_shared::fold::ControlState;
+use conductor_shared::control::ControlState;
 use conductor_shared::http::NodeInfo;
 use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::stream::NodeHealth;

@@ -8,7 +8,7 @@ use crate::client::known::KnownNode;
 use crate::client::pins::{Checked, Pin};
 use conductor_shared::clock::Now;
 use conductor_shared::command::Operation;
-use conductor_shared::fold::ControlState;
+use conductor_shared::control::ControlState;
 use conductor_shared::http::{
     CommandOutcome, FreezeList, IncidentRow, NodeInfo, Preview, ReceiptBundle, ReceiptJson, ReceiptPage,
     RequestRow, SloStatus, TimelineRow,

@@ -8,9 +8,9 @@ use super::tenants::RowKey;
 use super::update::update;
 use crate::view::theme::{Look, ThemeName};
 use conductor_shared::clock::Now;
+use conductor_shared::control::ControlState;
 #[cfg(test)]
 use conductor_shared::fact::Verdict;
-use conductor_shared::fold::ControlState;
 use conductor_shared::http::NodeInfo;
 #[cfg(test)]
 use conductor_shared::http::{FieldJson, ReceiptJson};

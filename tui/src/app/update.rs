@@ -314,7 +314,7 @@ fn notice(got: &Result<CommandOutcome, Refusal>) -> Notice {
         },
         Ok(o) => {
             let mut lines = vec!["It was abandoned: nothing was loosened.".to_owned()];
-            lines.extend(o.reasons.iter().map(|r| format!("{r}: {} {}", r.meaning().trim(), r.mend())));
+            lines.extend(o.reasons.iter().map(|r| format!("{r}: {} {}", r.description().trim(), r.remedy())));
             lines.push(format!("receipt {}", o.receipt.index));
             Notice { title: "Not done".into(), lines, good: false }
         }

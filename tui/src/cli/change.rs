@@ -14,7 +14,7 @@ use conductor_shared::command::{Command, Operation};
 use conductor_shared::cost::RateCard;
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::http::{CommandOutcome, CommandStatus, Preview};
-use conductor_shared::shown::{Text, shown};
+use conductor_shared::untrusted::{UntrustedText, escape};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{BufRead, IsTerminal, Write as _};
@@ -45,7 +45,7 @@ pub async fn carry_out(
     context.may_change()?;
     let why = match &args.reason {
         Some(r) => commands::reason(r)?,
-        None => Text::new(NO_REASON),
+        None => UntrustedText::new(NO_REASON),
     };
     let plan = commands::plan(session, change.tenant.uid, change.operation, why, change.tightens).await?;
     let command = plan.prepared.parsed()?;
@@ -107,9 +107,9 @@ pub fn describe(c: &Command, tenant: &str, plan: &Plan) -> String {
         }
     }
     for (k, v) in c.operation.args().into_iter().filter(|_| card.is_none()) {
-        let _ = writeln!(out, "           {k} = {}", shown(&v, 100));
+        let _ = writeln!(out, "           {k} = {}", escape(&v, 100));
     }
-    let _ = writeln!(out, "reason     {}", c.reason.shown(200));
+    let _ = writeln!(out, "reason     {}", c.reason.escaped(200));
     let _ = writeln!(out, "class      {class}");
     if let Some(p) = &plan.preview {
         blast_radius(&mut out, p);
@@ -146,8 +146,8 @@ pub fn state(pairs: &[String]) -> String {
         return "(does not exist)".into();
     }
     let each = pairs.chunks(2).map(|p| match p {
-        [k, v] => format!("{}={}", shown(k, 40), shown(v, 100)),
-        rest => rest.iter().map(|t| shown(t, 100)).collect(),
+        [k, v] => format!("{}={}", escape(k, 40), escape(v, 100)),
+        rest => rest.iter().map(|t| escape(t, 100)).collect(),
     });
     each.collect::<Vec<_>>().join(" ")
 }
@@ -169,7 +169,7 @@ fn told(o: &CommandOutcome, c: &Command, tenant: &str) -> Output {
     let _ = writeln!(text, "before     {}", state(&o.before));
     let _ = writeln!(text, "after      {}", state(&o.after));
     for r in &o.reasons {
-        let _ = writeln!(text, "reason     {}: {} {}", r.code(), r.meaning().trim(), r.mend());
+        let _ = writeln!(text, "reason     {}: {} {}", r.code(), r.description().trim(), r.remedy());
     }
     if let Some(p) = &o.proposal {
         let _ = writeln!(text, "proposal   receipt {} in {}", p.index, p.origin);

@@ -12,11 +12,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use clap::Parser;
+use conductor_shared::change_class::of_change;
 use conductor_shared::checkpoint::verify_minisign;
-use conductor_shared::class::of_change;
 use conductor_shared::command::{Command, Operation};
+use conductor_shared::control::ControlState;
 use conductor_shared::fact::ChangeClass;
-use conductor_shared::fold::ControlState;
 use conductor_shared::http::{
     Challenge, CommandOutcome, CommandStatus, NodeInfo, Preview, PreviewRequest, ReceiptRef, SessionOpened,
     SignedText, TenantDetail, TenantList, TenantRow,

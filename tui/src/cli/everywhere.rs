@@ -18,7 +18,7 @@ use crate::client::resolve::TenantName;
 use crate::client::session::ReadSession;
 use conductor_shared::command::{Command, MAX_AUDIENCE, Operation, TYPE_LINE};
 use conductor_shared::ids::{Ident, NodeId, TenantUid};
-use conductor_shared::shown::{Text, shown};
+use conductor_shared::untrusted::{UntrustedText, escape};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -48,7 +48,7 @@ pub(super) async fn everywhere(
     context.may_change()?;
     let why = match &args.reason {
         Some(r) => commands::reason(r)?,
-        None => Text::new(NO_REASON),
+        None => UntrustedText::new(NO_REASON),
     };
     let key = context.unlocked().await?;
     let places = look(context, &key).await;
@@ -139,7 +139,7 @@ fn group(places: &[Place], tenant: &TenantName) -> Result<(Groups, Vec<String>),
             let why = p.reached.as_ref().err().map(ToString::to_string).unwrap_or_default();
             notes.push(format!(
                 "{at} was never spoken to from here, so nothing can be kept for it: {}",
-                shown(&why, 300)
+                escape(&why, 300)
             ));
             continue;
         };
@@ -156,7 +156,7 @@ fn group(places: &[Place], tenant: &TenantName) -> Result<(Groups, Vec<String>),
             notes.push(format!("{} ({at}) has no such tenant", node.name));
             continue;
         };
-        let last = p.reached.as_ref().err().map(|e| shown(&e.to_string(), 300)).unwrap_or_default();
+        let last = p.reached.as_ref().err().map(|e| escape(&e.to_string(), 300)).unwrap_or_default();
         let nodes = groups.entry(held).or_default();
         if nodes.len() >= MAX_AUDIENCE {
             return Err(CliError::Input(format!("a command is for at most {MAX_AUDIENCE} nodes")));
@@ -215,8 +215,8 @@ pub async fn outgoing(context: &Context, command: OutboxCommand) -> Result<Outpu
 
 fn node_row(n: &Addressee, over: bool) -> Vec<String> {
     let (word, more) = match &n.state {
-        State::Waiting { last } if over => ("expired", shown(last, 120)),
-        State::Waiting { last } => ("waits", shown(last, 120)),
+        State::Waiting { last } if over => ("expired", escape(last, 120)),
+        State::Waiting { last } => ("waits", escape(last, 120)),
         State::Acknowledged { status, receipt } => {
             let word = if *status == conductor_shared::http::CommandStatus::Requested {
                 "asks for a second person"
@@ -229,7 +229,7 @@ fn node_row(n: &Addressee, over: bool) -> Vec<String> {
             );
             (word, at)
         }
-        State::Refused { why, .. } => ("refused", shown(why, 200)),
+        State::Refused { why, .. } => ("refused", escape(why, 200)),
     };
     vec![n.name.to_string(), word.into(), more]
 }
@@ -242,7 +242,7 @@ fn one(c: &Command, k: &Kept, now_us: u64) -> String {
         "{} {} for {}: {}",
         c.operation.name(),
         c.operation.object(),
-        shown(&k.tenant, 63),
+        escape(&k.tenant, 63),
         k.told()
     );
     let rows: Vec<_> = k.nodes.iter().map(|n| node_row(n, over)).collect();

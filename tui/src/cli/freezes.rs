@@ -14,7 +14,7 @@ use conductor_shared::freeze::Window;
 use conductor_shared::http::{FreezeList, FreezeRow, ProfileRow};
 use conductor_shared::ids::{GrantId, Ident, TenantUid};
 use conductor_shared::profile::{Setting, is_ticket};
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use serde_json::json;
 use std::fmt::Write as _;
 
@@ -183,7 +183,7 @@ fn frozen(rows: &[FreezeRow]) -> String {
                 .collect();
             let glass = r.break_glass.as_ref().map_or("-".to_owned(), |g| {
                 let until = time(g.opened_us.saturating_add(g.minutes.saturating_mul(MINUTE_US)));
-                format!("{} until {until}, used {} times", shown(&g.ticket, 80), g.used)
+                format!("{} until {until}, used {} times", escape(&g.ticket, 80), g.used)
             });
             vec![
                 r.tenant_id.to_string(),

@@ -7,12 +7,12 @@ use super::control::detail;
 use super::output::{CliError, Output, time};
 use crate::client::resolve::{self, Found};
 use crate::client::session::ReadSession;
-use conductor_shared::class::of_change;
+use conductor_shared::change_class::of_change;
 use conductor_shared::command::{MAX_TEXT, Operation};
 use conductor_shared::config::{Difference, config, differences, way_back};
+use conductor_shared::control::ControlState;
 use conductor_shared::fact::ChangeClass;
-use conductor_shared::fold::ControlState;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -34,10 +34,10 @@ pub async fn history(
     let mut text = String::new();
     for r in &h.rows {
         let who = r.person.as_ref().map_or("-", |p| p.as_str());
-        let why = r.why.as_ref().map_or_else(String::new, |w| format!("  {}", w.shown(100)));
+        let why = r.why.as_ref().map_or_else(String::new, |w| format!("  {}", w.escaped(100)));
         let _ = writeln!(text, "{:>6}  {}  {who:<12}  receipt {}{why}", r.revision, time(r.time_us), r.index);
         if r.differences.is_empty() {
-            let _ = writeln!(text, "        {}", shown(&r.words, 150));
+            let _ = writeln!(text, "        {}", escape(&r.words, 150));
         }
         lines(&mut text, &r.differences);
     }
@@ -51,10 +51,10 @@ pub async fn history(
 }
 
 fn lines(text: &mut String, differences: &[Difference]) {
-    let value = |v: &Option<String>| v.as_ref().map_or_else(|| "(not set)".to_owned(), |v| shown(v, 100));
+    let value = |v: &Option<String>| v.as_ref().map_or_else(|| "(not set)".to_owned(), |v| escape(v, 100));
     for d in differences {
         let _ =
-            writeln!(text, "        {}: {} -> {}", shown(&d.name, 150), value(&d.before), value(&d.after));
+            writeln!(text, "        {}: {} -> {}", escape(&d.name, 150), value(&d.before), value(&d.after));
     }
 }
 

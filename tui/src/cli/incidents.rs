@@ -10,7 +10,7 @@ use conductor_shared::command::Operation;
 use conductor_shared::http::{IncidentRow, SloStatus, TimelineRow};
 use conductor_shared::ids::{TenantUid, unhex};
 use conductor_shared::ramp::percent;
-use conductor_shared::shown::{Text, markdown, shown};
+use conductor_shared::untrusted::{UntrustedText, escape, markdown};
 use serde_json::json;
 use std::fmt::Write as _;
 
@@ -68,7 +68,7 @@ async fn look_after(
     id: &str,
     comment: String,
     mut change: super::args::ChangeArgs,
-    op: fn([u8; 16], Text) -> Operation,
+    op: fn([u8; 16], UntrustedText) -> Operation,
 ) -> Result<Output, CliError> {
     context.may_change()?;
     let comment = crate::client::commands::reason(&comment)?;
@@ -91,12 +91,12 @@ fn list(rows: &[IncidentRow]) -> String {
         .iter()
         .map(|r| {
             vec![
-                shown(&r.incident.chars().take(8).collect::<String>(), 8),
+                escape(&r.incident.chars().take(8).collect::<String>(), 8),
                 time(r.since_us),
                 r.tenant_id.to_string(),
                 r.cause.to_string(),
                 r.acknowledged_by.as_ref().map_or("-".to_owned(), ToString::to_string),
-                r.detail.shown(80),
+                r.detail.escaped(80),
             ]
         })
         .collect();
@@ -110,10 +110,10 @@ fn millis(us: u64) -> String {
 
 fn detail(r: &IncidentRow) -> String {
     let mut out = String::new();
-    let _ = writeln!(out, "incident   {}", shown(&r.incident, 32));
+    let _ = writeln!(out, "incident   {}", escape(&r.incident, 32));
     let _ = writeln!(out, "log        {} ({})", r.tenant_id, r.tenant_uid);
     let _ = writeln!(out, "cause      {}", r.cause);
-    let _ = writeln!(out, "what       {}", r.detail.shown(300));
+    let _ = writeln!(out, "what       {}", r.detail.escaped(300));
     if let (Some(began), Some(seen)) = (r.began_us, r.detected_us) {
         let _ = writeln!(out, "began      {}", time(began));
         let unnoticed = millis(seen.saturating_sub(began));
@@ -125,10 +125,10 @@ fn detail(r: &IncidentRow) -> String {
     let _ = writeln!(out, "proved by  receipts {cited}");
     if let Some(at) = r.acknowledged_us {
         let by = r.acknowledged_by.as_ref().map_or("unknown", |b| b.as_str());
-        let said = r.comment.as_ref().map_or(String::new(), |c| c.shown(200));
+        let said = r.comment.as_ref().map_or(String::new(), |c| c.escaped(200));
         let _ = writeln!(out, "looked at  by {by} since {}: {said}", time(at));
     } else {
-        let id = shown(&r.incident, 32);
+        let id = escape(&r.incident, 32);
         let _ = writeln!(out, "looked at  by nobody yet: conductor incident ack {id} --comment TEXT");
     }
     out
@@ -171,18 +171,18 @@ fn plain(rows: &[TimelineRow]) -> String {
     let who = |r: &TimelineRow| r.person.as_ref().map_or("-".to_owned(), ToString::to_string);
     let cells: Vec<Vec<String>> = rows
         .iter()
-        .map(|r| vec![time(r.time_us), r.index.to_string(), who(r), unnoticed(r), shown(&r.words, 200)])
+        .map(|r| vec![time(r.time_us), r.index.to_string(), who(r), unnoticed(r), escape(&r.words, 200)])
         .collect();
     table(&["TIME", "RECEIPT", "WHO", "UNNOTICED FOR", "WHAT"], &cells)
 }
 
 /// A report in Markdown. What came from outside can be neither markup nor a link in it.
 fn report(name: &str, origin: &str, rows: &[TimelineRow]) -> String {
-    let mut out = format!("# Timeline of {}\n\nLog `{origin}`.\n\n", markdown(&shown(name, 63)));
+    let mut out = format!("# Timeline of {}\n\nLog `{origin}`.\n\n", markdown(&escape(name, 63)));
     out.push_str("| time (UTC) | receipt | who | unnoticed for | what |\n|---|---|---|---|---|\n");
     for r in rows {
         let who = r.person.as_ref().map_or("", |p| p.as_str());
-        let words = markdown(&shown(&r.words, 300));
+        let words = markdown(&escape(&r.words, 300));
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {words} |",
@@ -239,8 +239,8 @@ fn plan_cells(r: &SloStatus) -> Vec<String> {
         percent(r.hundredths),
         r.step.map_or("-".into(), |s| (s + 1).to_string()),
         format!("{} of {} s", r.up_us / 1_000_000, r.bake_us / 1_000_000),
-        shown(&r.verdict, 20),
-        shown(r.plan.as_deref().unwrap_or("-"), 300),
+        escape(&r.verdict, 20),
+        escape(r.plan.as_deref().unwrap_or("-"), 300),
     ]
 }
 
@@ -305,7 +305,7 @@ fn slo_cells(r: &SloStatus) -> Vec<String> {
     vec![
         r.selector.to_string(),
         percent(r.hundredths),
-        shown(&r.verdict, 20),
+        escape(&r.verdict, 20),
         r.settled.to_string(),
         r.failed.to_string(),
         r.p99_us.map_or("-".into(), |p| format!("{} ms", p / 1_000)),
@@ -338,6 +338,6 @@ mod tests {
         for hostile in ["<script>", "[x](", "\u{1b}", "\u{202e}", " *d*"] {
             assert!(!text.contains(hostile), "{hostile:?}");
         }
-        assert!(!plain(&[row]).chars().any(|c| c != '\n' && conductor_shared::shown::is_unshowable(c)));
+        assert!(!plain(&[row]).chars().any(|c| c != '\n' && conductor_shared::untrusted::is_unshowable(c)));
     }
 }

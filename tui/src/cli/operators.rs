@@ -12,11 +12,11 @@ use crate::client::session::ReadSession;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::command::{Command, Operation};
-use conductor_shared::fold::ControlState;
+use conductor_shared::control::ControlState;
 use conductor_shared::http::{CommandStatus, RequestRow};
 use conductor_shared::ids::{CommandId, Ident, PersonId, TenantUid};
 use conductor_shared::operator::{APPROVAL_LINE, Answer, Approval, KEYS_LINE, key_statement, roles_text};
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -97,7 +97,7 @@ async fn person(context: &Context, name: &str) -> Result<(PersonId, String), Cli
     found.map(|k| (k.person, k.name.to_string())).ok_or_else(|| {
         CliError::Input(format!(
             "no person {:?} has a key here; see: conductor operator list",
-            shown(name, 63)
+            escape(name, 63)
         ))
     })
 }
@@ -114,7 +114,7 @@ async fn list(context: &Context) -> Result<Output, CliError> {
         .operators
         .iter()
         .map(|(id, k)| {
-            vec![k.name.to_string(), k.person.to_string(), shown(id, 16), word(k), roles_text(&k.roles)]
+            vec![k.name.to_string(), k.person.to_string(), escape(id, 16), word(k), roles_text(&k.roles)]
         })
         .collect();
     let json = json!({ "operators": control.operators });
@@ -144,7 +144,7 @@ async fn statement(
     };
     let text = serde_json::to_string_pretty(&s).map_err(|e| CliError::Failed(e.to_string()))?;
     write_new(out, 0o644, format!("{text}\n").as_bytes())?;
-    let place = shown(&out.to_string_lossy(), 200);
+    let place = escape(&out.to_string_lossy(), 200);
     let text = format!(
         "person     {} is {}\nkey        {}\nwritten to {place}; an admin enrols it with: conductor operator enrol\n",
         s.name,
@@ -155,14 +155,14 @@ async fn statement(
 }
 
 fn read_statement(path: &Path) -> Result<Statement, CliError> {
-    let place = shown(&path.to_string_lossy(), 200);
+    let place = escape(&path.to_string_lossy(), 200);
     let bad = |why: String| CliError::Input(format!("{place}: {why}"));
     let size = std::fs::metadata(path).map_err(|e| bad(e.to_string()))?.len();
     if size > MAX_STATEMENT {
         return Err(bad(format!("a statement has at most {MAX_STATEMENT} bytes")));
     }
     let text = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
-    let s: Statement = serde_json::from_slice(&text).map_err(|e| bad(shown(&e.to_string(), 200)))?;
+    let s: Statement = serde_json::from_slice(&text).map_err(|e| bad(escape(&e.to_string(), 200)))?;
     if s.r#type != KEYS_LINE {
         return Err(bad(format!("expected a file of type {KEYS_LINE} (conductor operator statement)")));
     }
@@ -243,7 +243,7 @@ pub async fn approval(context: &Context, command: ApprovalCommand) -> Result<Out
     };
     let mut text = format!("{described}{word}\n");
     for r in &o.reasons {
-        let _ = writeln!(text, "reason     {}: {} {}", r.code(), r.meaning().trim(), r.mend());
+        let _ = writeln!(text, "reason     {}: {} {}", r.code(), r.description().trim(), r.remedy());
     }
     let _ = writeln!(text, "receipt    {} in {}", o.receipt.index, o.receipt.origin);
     Ok(Output { text, json: json!(o), code: if done { 0 } else { EXIT_FAILED } })
@@ -273,9 +273,9 @@ fn describe(row: &RequestRow) -> Result<String, CliError> {
     let _ = writeln!(out, "tenant     {} ({})", row.tenant_id, c.tenant);
     let _ = writeln!(out, "operation  {}", c.operation.name());
     for (k, v) in c.operation.args() {
-        let _ = writeln!(out, "           {k} = {}", shown(&v, 100));
+        let _ = writeln!(out, "           {k} = {}", escape(&v, 100));
     }
-    let _ = writeln!(out, "reason     {}", c.reason.shown(200));
+    let _ = writeln!(out, "reason     {}", c.reason.escaped(200));
     let _ = writeln!(out, "class      {}", row.class.as_str());
     let _ = writeln!(out, "asked by   {}, until {}", row.person, time(row.expires_at_us));
     let names: Vec<&str> = row.approved.iter().map(Ident::as_str).collect();
@@ -301,7 +301,7 @@ async fn waiting(context: &Context) -> Result<Output, CliError> {
                 r.person.to_string(),
                 format!("{} of {}", r.approved.len(), r.needed),
                 time(r.expires_at_us),
-                shown(&what, 80),
+                escape(&what, 80),
             ]
         })
         .collect();

@@ -2,7 +2,7 @@
 
 use crate::client::error::ClientError;
 use crate::client::keys::KeyError;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
@@ -73,12 +73,12 @@ impl CliError {
 
 /// Text of several lines, each shown safely.
 pub fn lines(text: &str) -> String {
-    text.lines().map(|l| shown(l, 4_000)).collect::<Vec<_>>().join("\n")
+    text.lines().map(|l| escape(l, 4_000)).collect::<Vec<_>>().join("\n")
 }
 
 /// Bad input in a file: names it.
 pub fn in_file(path: &Path, why: impl std::fmt::Display) -> CliError {
-    CliError::Input(format!("{}: {why}", shown(&path.to_string_lossy(), 200)))
+    CliError::Input(format!("{}: {why}", escape(&path.to_string_lossy(), 200)))
 }
 
 /// Writes a result where it belongs and gives the exit code. A reader that went away is no error.

@@ -22,7 +22,7 @@ use conductor_shared::ids::{TenantUid, hex};
 use conductor_shared::policy::{BUNDLE_LINE, Freeze, Input, Ramp, Scope, Statement, Within, Work, Workflow};
 use conductor_shared::profile::name_of;
 use conductor_shared::reason::Reason;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::Read as _;
@@ -84,13 +84,13 @@ pub async fn policy(context: &Context, command: PolicyCommand) -> Result<Output,
             let session = context.session().await?;
             let files = session.agent().policy_bundle(&session.bearer().await?, &digest).await?;
             let bytes = STANDARD.decode(&files.archive).map_err(|e| CliError::Failed(e.to_string()))?;
-            let bundle = Bundle::unpack(&bytes).map_err(|e| CliError::Failed(shown(&e.to_string(), 300)))?;
+            let bundle = Bundle::unpack(&bytes).map_err(|e| CliError::Failed(escape(&e.to_string(), 300)))?;
             if hex(&bundle.digest()) != digest {
                 return Err(CliError::Failed("the agent sent the files of another bundle".into()));
             }
             write_new(&out, 0o644, &bytes)?;
             let place = place(&out);
-            let names: Vec<String> = bundle.files().keys().map(|n| shown(n, 200)).collect();
+            let names: Vec<String> = bundle.files().keys().map(|n| escape(n, 200)).collect();
             let text = format!("{}\nwritten to {place}", names.join("\n"));
             Ok(Output::ok(text, json!({ "file": place, "digest": digest, "files": names })))
         }
@@ -99,7 +99,7 @@ pub async fn policy(context: &Context, command: PolicyCommand) -> Result<Output,
 }
 
 fn place(path: &Path) -> String {
-    shown(&path.to_string_lossy(), 200)
+    escape(&path.to_string_lossy(), 200)
 }
 
 async fn show(context: &Context) -> Result<Output, CliError> {
@@ -107,11 +107,14 @@ async fn show(context: &Context) -> Result<Output, CliError> {
     let p = session.agent().policy(&session.bearer().await?).await?;
     let what =
         if p.revision == 0 { "the one built in".to_owned() } else { format!("revision {}", p.revision) };
-    let mut text = format!("bundle     {what}\ndigest     {}\n", shown(&p.digest, 64));
+    let mut text = format!("bundle     {what}\ndigest     {}\n", escape(&p.digest, 64));
     let _ = writeln!(text, "expires    {}", p.expires_at_us.map_or("never".to_owned(), time));
-    let _ = writeln!(text, "engine     {}", shown(&p.engine, 20));
-    let state =
-        if p.trouble.is_empty() { "answers".to_owned() } else { format!("DOWN: {}", shown(&p.trouble, 300)) };
+    let _ = writeln!(text, "engine     {}", escape(&p.engine, 20));
+    let state = if p.trouble.is_empty() {
+        "answers".to_owned()
+    } else {
+        format!("DOWN: {}", escape(&p.trouble, 300))
+    };
     let _ = writeln!(text, "state      {state}");
     let key = p.trusted_key.as_deref().and_then(key_id).unwrap_or_else(|| "no key yet".into());
     let _ = writeln!(text, "trusts     {key}");
@@ -150,12 +153,12 @@ fn read_folder(folder: &Path) -> Result<Vec<(String, String)>, CliError> {
 
 fn bundle_of(folder: &Path) -> Result<Bundle, CliError> {
     Bundle::from_files(read_folder(folder)?)
-        .map_err(|e| CliError::Input(format!("{}: {}", place(folder), shown(&e.to_string(), 500))))
+        .map_err(|e| CliError::Input(format!("{}: {}", place(folder), escape(&e.to_string(), 500))))
 }
 
 fn test(folder: &Path) -> Result<Output, CliError> {
     let outcomes = run_tests(&read_folder(folder)?)
-        .map_err(|e| CliError::Input(format!("{}: {}", place(folder), shown(&e.to_string(), 500))))?;
+        .map_err(|e| CliError::Input(format!("{}: {}", place(folder), escape(&e.to_string(), 500))))?;
     if outcomes.is_empty() {
         return Err(CliError::Input(format!(
             "{}: no rule begins with test_ in a file that ends with _test.rego",
@@ -169,12 +172,12 @@ fn test(folder: &Path) -> Result<Output, CliError> {
     for t in &failed {
         let why = t.passed.as_ref().err().map_or("", String::as_str);
         let _ =
-            writeln!(text, "FAILED {}: {}: {}", shown(&t.file, 200), shown(&t.name, 200), shown(why, 500));
+            writeln!(text, "FAILED {}: {}: {}", escape(&t.file, 200), escape(&t.name, 200), escape(why, 500));
     }
     let _ = write!(text, "{} passed, {} failed", outcomes.len() - failed.len(), failed.len());
     let rows: Vec<Value> = outcomes
         .iter()
-        .map(|t| json!({ "file": shown(&t.file, 200), "test": shown(&t.name, 200), "passed": t.passed.is_ok() }))
+        .map(|t| json!({ "file": escape(&t.file, 200), "test": escape(&t.name, 200), "passed": t.passed.is_ok() }))
         .collect();
     let code = if failed.is_empty() { 0 } else { EXIT_FAILED };
     Ok(Output { text, json: json!({ "tests": rows, "failed": failed.len() }), code })
@@ -214,7 +217,7 @@ pub(super) fn read_file(path: &Path, most: u64) -> Result<Vec<u8>, CliError> {
 async fn sign(context: &Context, path: &Path, days: u64) -> Result<Output, CliError> {
     let bytes = read_file(path, MAX_ARCHIVE as u64)?;
     let bad = |e: &dyn std::fmt::Display| {
-        CliError::Input(format!("{}: {}", place(path), shown(&e.to_string(), 500)))
+        CliError::Input(format!("{}: {}", place(path), escape(&e.to_string(), 500)))
     };
     let bundle = Bundle::unpack(&bytes).map_err(|e| bad(&e))?;
     let revision = revision(&bytes).map_err(|e| bad(&e))?;
@@ -252,7 +255,7 @@ fn signed_bundle(path: &Path) -> Result<(Vec<u8>, Statement, String), CliError> 
     let signature = String::from_utf8(read_file(&signed_at, 1024)?)
         .map_err(|_| CliError::Input(format!("{}: not a minisign file", place(&signed_at))))?;
     let bundle = Bundle::unpack(&archive)
-        .map_err(|e| CliError::Input(format!("{}: {}", place(path), shown(&e.to_string(), 500))))?;
+        .map_err(|e| CliError::Input(format!("{}: {}", place(path), escape(&e.to_string(), 500))))?;
     if bundle.digest() != statement.digest {
         return Err(CliError::Input(format!(
             "{}: these are not the files that were signed; sign it again (conductor policy sign)",
@@ -296,10 +299,10 @@ async fn explain(context: &Context, args: ExplainArgs) -> Result<Output, CliErro
             let (about, input) = of_receipt(fact.as_ref(), &found.name, &profile).ok_or_else(|| {
                 CliError::Input(format!(
                     "receipt {index} ({}) is no decision about a run or step",
-                    shown(&receipt.kind_name, 40)
+                    escape(&receipt.kind_name, 40)
                 ))
             })?;
-            (format!("receipt    {index}: {}\n{about}", shown(&receipt.summary, 200)), input)
+            (format!("receipt    {index}: {}\n{about}", escape(&receipt.summary, 200)), input)
         }
         _ => return Err(CliError::Input("give --tenant and --receipt, or --input".into())),
     };
@@ -312,7 +315,7 @@ async fn explain(context: &Context, args: ExplainArgs) -> Result<Output, CliErro
         e.revision
     );
     for r in &e.reasons {
-        let _ = writeln!(text, "           {}", shown(r, 300));
+        let _ = writeln!(text, "           {}", escape(r, 300));
     }
     Ok(Output::ok(text, json!(e)))
 }
@@ -380,8 +383,8 @@ fn of_receipt(fact: Option<&Fact>, tenant: &str, profile: &str) -> Option<(Strin
     }
     for code in reasons {
         let words = Reason::from_code(code)
-            .map_or_else(String::new, |r| format!(": {} {}", r.meaning().trim(), r.mend()));
-        let _ = writeln!(about, "rules      {}{words}", shown(code, 40));
+            .map_or_else(String::new, |r| format!(": {} {}", r.description().trim(), r.remedy()));
+        let _ = writeln!(about, "rules      {}{words}", escape(code, 40));
     }
     Some((about, serde_json::to_value(input).unwrap_or_default()))
 }
@@ -393,7 +396,7 @@ mod tests {
     use conductor_shared::codec::Listed;
     use conductor_shared::fact::{ActorType, Env, RunDecided, Verdict};
     use conductor_shared::ids::{Ident, RunId};
-    use conductor_shared::shown::Text;
+    use conductor_shared::untrusted::UntrustedText;
 
     /// Issue 3, Policy: `explain` says which rule denied, in words, and asks policy about that very request.
     #[test]
@@ -405,7 +408,7 @@ mod tests {
             env: Env::Production,
             actor: ActorType::Service,
             action: Ident::new("run").unwrap(),
-            subject: Text::new("s"),
+            subject: UntrustedText::new("s"),
             verdict: Verdict::Deny,
             reasons: Listed(vec!["quota_concurrent_runs".into(), "killed".into(), "new_\u{1b}[31m".into()]),
             rule: String::new(),

@@ -11,7 +11,7 @@ use crate::client::session::ReadSession;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::http::{RangeBundle, ReceiptJson};
 use conductor_shared::ids::TenantUid;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write as _};
@@ -59,9 +59,9 @@ fn row(r: &ReceiptJson) -> Vec<String> {
     vec![
         r.index.to_string(),
         time(r.time_us),
-        shown(&r.kind_name, 24),
+        escape(&r.kind_name, 24),
         r.verdict.map_or("-", |v| v.as_str()).to_owned(),
-        shown(&r.summary, 120),
+        escape(&r.summary, 120),
     ]
 }
 
@@ -93,7 +93,7 @@ async fn show(
         };
         let Some(path) = out else { return Ok(Output::ok(text, json!(bundle))) };
         write_new(&path, 0o644, text.as_bytes())?;
-        let name = shown(&path.to_string_lossy(), 200);
+        let name = escape(&path.to_string_lossy(), 200);
         let said = format!(
             "receipt {index} with its proof: {name} ({covered})\nverify: conductor verify {name} --trust trust.toml"
         );
@@ -111,13 +111,13 @@ async fn show(
     };
     let mut text = format!("receipt {} of {}\n", r.index, page.origin);
     let _ = writeln!(text, "time     {}", time(r.time_us));
-    let _ = writeln!(text, "kind     {} (0x{:04x})", shown(&r.kind_name, 40), r.kind);
+    let _ = writeln!(text, "kind     {} (0x{:04x})", escape(&r.kind_name, 40), r.kind);
     if let Some(v) = r.verdict {
         let _ = writeln!(text, "answer   {}", v.as_str());
     }
-    let _ = writeln!(text, "what     {}", shown(&r.summary, 400));
+    let _ = writeln!(text, "what     {}", escape(&r.summary, 400));
     for f in &r.fields {
-        let _ = writeln!(text, "  {} = {}", shown(&f.name, 40), shown(&f.shown, 2000));
+        let _ = writeln!(text, "  {} = {}", escape(&f.name, 40), escape(&f.shown, 2000));
     }
     Ok(Output::ok(text, json!(r)))
 }
@@ -143,7 +143,7 @@ async fn export(
         Copy::File(e) => in_file(out, e),
         Copy::Short(why) => CliError::Failed(why),
     })?;
-    let name = shown(&out.to_string_lossy(), 200);
+    let name = escape(&out.to_string_lossy(), 200);
     let covered = head.checkpoint.is_some();
     let word =
         if covered { "a signed checkpoint covers them" } else { "no signed checkpoint covers them yet" };
@@ -170,7 +170,8 @@ async fn copy(
 ) -> Result<(RangeBundle, u64), Copy> {
     let short = |why: &str| Copy::Short(format!("the export broke off, and its file was removed: {why}"));
     let first = lines.next().await.map_err(Copy::Client)?.ok_or_else(|| short("it is empty"))?;
-    let head: RangeBundle = serde_json::from_slice(&first).map_err(|e| short(&shown(&e.to_string(), 200)))?;
+    let head: RangeBundle =
+        serde_json::from_slice(&first).map_err(|e| short(&escape(&e.to_string(), 200)))?;
     if (head.from, head.to) != (from, to) {
         return Err(short("the agent sent another range"));
     }
@@ -206,7 +207,7 @@ pub async fn checkpoint(context: &Context, args: CheckpointArgs) -> Result<Outpu
     let mut json = json!(head);
     if let Some(out) = args.out {
         let signature = write_checkpoint(&out, signed)?;
-        let (a, b) = (shown(&out.to_string_lossy(), 200), shown(&signature.to_string_lossy(), 200));
+        let (a, b) = (escape(&out.to_string_lossy(), 200), escape(&signature.to_string_lossy(), 200));
         let _ = write!(text, "written to {a} and {b}\nverify: minisign -V -p signer.pub -m {a}");
         if let Some(m) = json.as_object_mut() {
             m.insert("file".into(), json!(a));

@@ -10,7 +10,7 @@ use crate::client::clock::SystemClock;
 use crate::client::resolve::Found;
 use conductor_shared::clock::Clock as _;
 use conductor_shared::command::Operation;
-use conductor_shared::fold::CLOCK;
+use conductor_shared::control::CLOCK;
 use conductor_shared::ids::{TenantUid, unhex};
 use std::fmt::Write as _;
 use std::io::Write as _;

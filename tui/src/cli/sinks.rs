@@ -6,7 +6,7 @@ use super::context::Context;
 use super::output::{CliError, Output, table};
 use crate::client::resolve;
 use conductor_shared::command::Operation;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use serde_json::json;
 
 /// Dead letters asked for at a time.
@@ -26,10 +26,10 @@ pub async fn sink(context: &Context, command: SinkCommand) -> Result<Output, Cli
                 .map(|s| {
                     let lag = s.lag_us / 1_000_000;
                     let trouble =
-                        if s.trouble.is_empty() { "delivers".into() } else { shown(&s.trouble, 200) };
+                        if s.trouble.is_empty() { "delivers".into() } else { escape(&s.trouble, 200) };
                     vec![
                         s.name.to_string(),
-                        shown(&s.target, 80),
+                        escape(&s.target, 80),
                         s.delivered.to_string(),
                         s.waiting_receipts.to_string(),
                         format!("{lag} s"),
@@ -60,7 +60,7 @@ pub async fn sink(context: &Context, command: SinkCommand) -> Result<Output, Cli
             }
             let mut text = String::new();
             for l in &letters {
-                text += &format!("{}  {}\n", l.why.shown(200), shown(&l.event.to_string(), 600));
+                text += &format!("{}  {}\n", l.why.escaped(200), escape(&l.event.to_string(), 600));
             }
             if letters.is_empty() {
                 text = format!("{sink} took all events of {}", found.name);

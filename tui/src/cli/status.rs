@@ -7,7 +7,7 @@ use crate::client::error::seconds;
 use crate::client::keys::{self, KeyError, KeyFile, public_file};
 use crate::client::resolve;
 use conductor_shared::checkpoint::key_id;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -21,13 +21,13 @@ pub async fn node(context: &Context) -> Result<Output, CliError> {
         Ok(()) => "ready: it can decide".to_owned(),
         Err(e) => format!("not ready: {e}"),
     };
-    let roles: Vec<String> = opened.roles.iter().map(|r| shown(r, 40)).collect();
+    let roles: Vec<String> = opened.roles.iter().map(|r| escape(r, 40)).collect();
     let text = format!(
         "node         {} ({})\nenvironment  {}\nversion      {}\ntime         {}\nstate        {state}\nyou          {} ({})\n",
         node.name,
         node.node_id,
         node.environment,
-        shown(&node.version, 40),
+        escape(&node.version, 40),
         time(node.now_us),
         opened.person,
         roles.join(", ")
@@ -78,8 +78,8 @@ pub async fn key_new(out: PathBuf, unencrypted: bool) -> Result<Output, CliError
         "key id      {}\npublic key  {}\nsecret key  {} (mode 0600; keep a copy of it somewhere safe){warning}\nan admin enrols {}",
         made.key_id,
         made.public_key,
-        shown(&secret, 200),
-        shown(&public, 200),
+        escape(&secret, 200),
+        escape(&public, 200),
     );
     Ok(Output::ok(text, json!(made)))
 }

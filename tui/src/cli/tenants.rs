@@ -11,11 +11,11 @@ use crate::client::commands::random;
 use crate::client::keys::write_new;
 use crate::client::resolve::{self, Found, NODE_WORD};
 use conductor_shared::command::Operation;
-use conductor_shared::fold::ControlState;
+use conductor_shared::control::ControlState;
 use conductor_shared::ids::{Ident, TenantUid, TokenId, hex};
 use conductor_shared::ramp::percent;
 use conductor_shared::routes::WORKLOAD_TOKEN;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
@@ -74,13 +74,13 @@ pub async fn tenant(context: &Context, command: TenantCommand) -> Result<Output,
                 text,
                 "log        {} receipts, root {} (unsigned)",
                 detail.size,
-                shown(&detail.root, 64)
+                escape(&detail.root, 64)
             );
             let signed = detail.checkpoint.as_ref().and_then(|c| c.text.lines().nth(1));
             let _ = writeln!(
                 text,
                 "signed     {}",
-                signed.map_or("no checkpoint yet".into(), |s| format!("up to {}", shown(s, 20)))
+                signed.map_or("no checkpoint yet".into(), |s| format!("up to {}", escape(s, 20)))
             );
             let _ = writeln!(text, "open runs  {}", detail.open_runs);
             control(&mut text, &detail.control);
@@ -114,7 +114,7 @@ fn control(out: &mut String, c: &ControlState) {
         let _ = writeln!(out, "incident   {} since {}", i.cause, super::output::time(i.since_us));
     }
     for (id, p) in &c.pending {
-        let _ = writeln!(out, "pending    {} (command {})", super::change::state(&p.change), shown(id, 32));
+        let _ = writeln!(out, "pending    {} (command {})", super::change::state(&p.change), escape(id, 32));
     }
 }
 
@@ -149,7 +149,7 @@ pub async fn workflow(context: &Context, command: WorkflowCommand) -> Result<Out
                 let (list, prompts) = (&detail.control.workflows, &detail.control.prompts);
                 let mut text = String::new();
                 for w in list {
-                    let pin = prompts.get(w).map_or(String::new(), |p| format!("  prompt {}", shown(p, 64)));
+                    let pin = prompts.get(w).map_or(String::new(), |p| format!("  prompt {}", escape(p, 64)));
                     let _ = writeln!(text, "{w}{pin}");
                 }
                 if list.is_empty() {
@@ -169,7 +169,7 @@ pub async fn workflow(context: &Context, command: WorkflowCommand) -> Result<Out
 
 /// SHA-256 of a file of any length.
 fn digest_of(path: &Path) -> Result<[u8; 32], CliError> {
-    let place = || shown(&path.to_string_lossy(), 200);
+    let place = || escape(&path.to_string_lossy(), 200);
     let mut file = std::fs::File::open(path).map_err(|e| CliError::Input(format!("{}: {e}", place())))?;
     let (mut h, mut piece) = (Sha256::new(), vec![0; 64 * 1024]);
     loop {
@@ -227,7 +227,7 @@ pub async fn token(context: &Context, command: TokenCommand) -> Result<Output, C
             let word = |revoked: bool| if revoked { "revoked" } else { "live" };
             let cells: Vec<Vec<String>> = tokens
                 .iter()
-                .map(|(id, t)| vec![shown(id, 32), t.name.to_string(), word(t.revoked).to_owned()])
+                .map(|(id, t)| vec![escape(id, 32), t.name.to_string(), word(t.revoked).to_owned()])
                 .collect();
             let list: Vec<_> = tokens
                 .iter()
@@ -262,7 +262,7 @@ fn issued(
     }
     let mut out = done?;
     if counts {
-        let place = file.map(|p| shown(&p.to_string_lossy(), 200));
+        let place = file.map(|p| escape(&p.to_string_lossy(), 200));
         match &place {
             Some(p) => drop(writeln!(out.text, "token      {token}, written to {p}")),
             None => drop(writeln!(out.text, "token      {token}; it is shown this once:\n{bearer}")),
@@ -282,12 +282,12 @@ fn by_name(c: &ControlState, name: &str) -> Result<TokenId, String> {
     let live: Vec<&String> =
         c.tokens.iter().filter(|(_, t)| !t.revoked && t.name.as_str() == name).map(|(id, _)| id).collect();
     match live.as_slice() {
-        [one] => one.parse().map_err(|e| format!("token {}: {e}", shown(one, 40))),
-        [] => Err(format!("no live token is named \"{}\" (conductor token list)", shown(name, 80))),
+        [one] => one.parse().map_err(|e| format!("token {}: {e}", escape(one, 40))),
+        [] => Err(format!("no live token is named \"{}\" (conductor token list)", escape(name, 80))),
         many => Err(format!(
             "{} live tokens are named {}: give the id (conductor token list)",
             many.len(),
-            shown(name, 80)
+            escape(name, 80)
         )),
     }
 }

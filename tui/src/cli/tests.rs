@@ -65,7 +65,7 @@ fn bad_arguments() {
         let args = std::iter::once("conductor").chain(line.split(' '));
         let e = Cli::try_parse_from(args).expect_err(line);
         assert_eq!(e.exit_code(), 2, "{line}");
-        let _ = writeln!(said, "$ conductor {}\n{e}", conductor_shared::shown::shown(line, 200));
+        let _ = writeln!(said, "$ conductor {}\n{e}", conductor_shared::untrusted::escape(line, 200));
     }
     insta::assert_snapshot!(said);
 }

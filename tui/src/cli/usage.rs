@@ -19,7 +19,7 @@ use conductor_shared::cost::{
     CostAnswer, Difference, Explained, MAX_CARD, RateCard, TYPE_LINE, compare, money, read_invoice,
 };
 use conductor_shared::ids::TenantUid;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use conductor_shared::usage::{Usage, UsageAnswer};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -60,15 +60,15 @@ fn usage_text(a: &UsageAnswer) -> String {
     let mut text = format!(
         "tenant  {}\nfrom    {}\nto      {} ({})\n\n",
         a.tenant_id,
-        shown(&a.range.from, 40),
-        shown(&a.range.to, 40),
-        shown(&a.range.time_zone, 64)
+        escape(&a.range.from, 40),
+        escape(&a.range.to, 40),
+        escape(&a.range.time_zone, 64)
     );
     let mut rows: Vec<_> = a.breakdown.iter().map(|r| usage_row(r.group.name(), &r.usage)).collect();
     rows.push(usage_row("all".into(), &a.totals));
     text += &table(&USAGE_HEAD, &rows);
     if !a.steps.is_empty() {
-        let rows: Vec<_> = a.steps.iter().map(|s| usage_row(shown(&s.from, 40), &s.totals)).collect();
+        let rows: Vec<_> = a.steps.iter().map(|s| usage_row(escape(&s.from, 40), &s.totals)).collect();
         text.push('\n');
         text += &table(&USAGE_HEAD, &rows);
     }
@@ -95,7 +95,7 @@ pub async fn usage(context: &Context, command: UsageCommand) -> Result<Output, C
                     .as_ref()
                     .map_or(String::new(), |l| format!(" {} {} {}", l.workflow_type, l.env, l.actor_type));
                 let (what, rollups, receipts) =
-                    (shown(&d.what, 60), shown(&d.rollups, 400), shown(&d.receipts, 400));
+                    (escape(&d.what, 60), escape(&d.rollups, 400), escape(&d.receipts, 400));
                 let _ = writeln!(
                     text,
                     "DIFFERS {what} {}{of}\n  rollups  {rollups}\n  receipts {receipts}",
@@ -134,9 +134,9 @@ fn cost_text(a: &CostAnswer) -> String {
     let mut text = format!(
         "tenant      {}\nfrom        {}\nto          {} ({})\n",
         a.tenant_id,
-        shown(&a.range.from, 40),
-        shown(&a.range.to, 40),
-        shown(&a.range.time_zone, 64)
+        escape(&a.range.from, 40),
+        escape(&a.range.to, 40),
+        escape(&a.range.time_zone, 64)
     );
     let cards: Vec<String> = a.rate_cards.iter().map(|c| c.version.to_string()).collect();
     let cards = if cards.is_empty() {
@@ -159,7 +159,7 @@ fn cost_text(a: &CostAnswer) -> String {
                 r.bucket.as_str().to_owned(),
                 r.group.name(),
                 r.quantity.to_string(),
-                shown(&r.unit, 40),
+                escape(&r.unit, 40),
                 card,
                 agreed.to_owned(),
                 amount(r.amount),
@@ -187,8 +187,8 @@ fn explained_text(e: &Explained) -> String {
         "{} of {}, {} to {}\n",
         e.bucket.as_str(),
         e.group.name(),
-        shown(&e.range.from, 40),
-        shown(&e.range.to, 40)
+        escape(&e.range.from, 40),
+        escape(&e.range.to, 40)
     );
     let rows: Vec<Vec<String>> = e
         .parts
@@ -210,10 +210,10 @@ fn explained_text(e: &Explained) -> String {
         text,
         "amount {} of {} = sum of products / {} ({} in one {})",
         e.amount,
-        shown(&e.amount_unit, 20),
+        escape(&e.amount_unit, 20),
         e.divisor,
-        shown(&e.unit, 30),
-        shown(&e.priced_per, 60)
+        escape(&e.unit, 30),
+        escape(&e.priced_per, 60)
     );
     if e.kept_before != 0 {
         let _ = writeln!(text, "kept before, over the whole period: {}", e.kept_before);
@@ -323,7 +323,7 @@ impl Compared {
                 let by = d.invoiced.unwrap_or(0).saturating_sub(d.metered.unwrap_or(0));
                 vec![
                     d.bucket.as_str().to_owned(),
-                    format!("{}/{}", d.workflow_type, shown(&d.env, 20)),
+                    format!("{}/{}", d.workflow_type, escape(&d.env, 20)),
                     amount(d.invoiced),
                     amount(d.metered),
                     amount(Some(by)),
@@ -369,7 +369,7 @@ pub async fn export(context: &Context, args: ExportArgs) -> Result<Output, CliEr
         None => Ok(Output::ok(super::output::lines(&text), json!({ "format": format, "text": text }))),
         Some(out) => {
             write_new(&out, 0o600, text.as_bytes())?;
-            let place = shown(&out.to_string_lossy(), 200);
+            let place = escape(&out.to_string_lossy(), 200);
             let said = format!("{what} of {} written to {place} ({} bytes)", found.name, text.len());
             Ok(Output::ok(said, json!({ "file": place, "format": format, "bytes": text.len() })))
         }
@@ -381,7 +381,7 @@ pub(super) fn card_text(c: &RateCard) -> String {
     format!(
         "version         {}\neffective from  {}\namounts are     integers of {unit}\nstep time       {} an hour ({})\nstorage         {} a GB-month ({})\nsigning         {} a million receipts ({})\n",
         c.version,
-        shown(&c.effective_from, 40),
+        escape(&c.effective_from, 40),
         c.compute_hour,
         price(c, c.compute_hour),
         c.storage_gb_month,
@@ -397,7 +397,7 @@ fn price(c: &RateCard, n: u64) -> String {
 
 fn card_file(path: &Path) -> Result<(String, RateCard), CliError> {
     let text = String::from_utf8(read_file(path, MAX_CARD as u64)?).map_err(|e| in_file(path, e))?;
-    let card = RateCard::parse(&text).map_err(|e| in_file(path, shown(&e, 600)))?;
+    let card = RateCard::parse(&text).map_err(|e| in_file(path, escape(&e, 600)))?;
     Ok((text, card))
 }
 
@@ -436,7 +436,7 @@ pub async fn rate(context: &Context, command: RateCommand) -> Result<Output, Cli
             let signed = key.sign(&text, TYPE_LINE)?;
             let out = signature_of(&card);
             write_new(&out, 0o644, signed.signature.as_bytes())?;
-            let place = shown(&out.to_string_lossy(), 200);
+            let place = escape(&out.to_string_lossy(), 200);
             let text = format!("signature  {place}\nkey        {}\nnext       conductor rate load", key.id());
             Ok(Output::ok(text, json!({ "signature": place, "key": key.id() })))
         }

@@ -10,7 +10,7 @@ use crate::client::resolve::nearest;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::http::{BUNDLE_TYPE, RangeBundle, ReceiptBundle, ReceiptJson};
 use conductor_shared::merkle::Hash;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use conductor_shared::verify::{
     self, EXIT_REFUTED, EXIT_UNCONFIRMED, EXIT_VERIFIED, RangeCheck, Report, Trust, Verdict,
 };
@@ -78,7 +78,7 @@ fn line(input: &mut impl BufRead) -> Result<Option<Vec<u8>>, String> {
 
 /// What `serde_json` says, without the place it appends.
 fn reason(e: &serde_json::Error) -> String {
-    shown(e.to_string().split(" at line ").next().unwrap_or(""), 200)
+    escape(e.to_string().split(" at line ").next().unwrap_or(""), 200)
 }
 
 fn range_head(first: &[u8]) -> Option<RangeBundle> {
@@ -89,7 +89,7 @@ fn known_type(path: &Path, kind: &str) -> Result<(), CliError> {
     if kind == BUNDLE_TYPE {
         return Ok(());
     }
-    Err(in_file(path, format!("its type is \"{}\", and this verifies {BUNDLE_TYPE}", shown(kind, 60))))
+    Err(in_file(path, format!("its type is \"{}\", and this verifies {BUNDLE_TYPE}", escape(kind, 60))))
 }
 
 fn range(
@@ -190,8 +190,8 @@ fn word(code: u8) -> &'static str {
 fn said(v: &Verdict) -> String {
     match v {
         Verdict::Verified => "verified".into(),
-        Verdict::Refuted(why) => format!("REFUTED: {}", shown(why, 300)),
-        Verdict::Unconfirmed(why) => format!("unconfirmed: {}", shown(why, 300)),
+        Verdict::Refuted(why) => format!("REFUTED: {}", escape(why, 300)),
+        Verdict::Unconfirmed(why) => format!("unconfirmed: {}", escape(why, 300)),
     }
 }
 
@@ -234,7 +234,7 @@ pub fn trust(path: &Path) -> Result<Trust, CliError> {
             } else {
                 ""
             };
-            return Err(bad(&format!("the purpose \"{}\" is not known{near}", shown(&k.purpose, 60))));
+            return Err(bad(&format!("the purpose \"{}\" is not known{near}", escape(&k.purpose, 60))));
         }
         if k.sizes.is_some_and(|[from, to]| from > to) {
             return Err(bad("sizes are first and last, in this order"));
@@ -248,7 +248,7 @@ fn place(text: &str, e: &toml::de::Error) -> String {
     let before = text.get(..at).unwrap_or("");
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-    let message = shown(e.message().lines().next().unwrap_or(""), 200);
+    let message = escape(e.message().lines().next().unwrap_or(""), 200);
     let meant = unknown_field(e.message()).and_then(|field| {
         let known = ["key", "public_key", "purpose", "origin", "sizes"];
         nearest(&field, known.into_iter())

@@ -11,7 +11,7 @@ use conductor_shared::command::{Audience, Command, MAX_LIFE_US, MAX_REASON, Oper
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::http::{CommandOutcome, NodeInfo, Preview, PreviewRequest};
 use conductor_shared::ids::{CommandId, NodeId, TenantUid, unhex};
-use conductor_shared::shown::{Text, is_unshowable};
+use conductor_shared::untrusted::{UntrustedText, is_unshowable};
 
 /// How long a command lives, microseconds.
 pub const LIFE_US: u64 = 300 * SECOND;
@@ -27,10 +27,10 @@ pub fn random<const N: usize>() -> Result<[u8; N], ClientError> {
 }
 
 /// Checks a reason as the reader of commands will.
-pub fn reason(text: &str) -> Result<Text, ClientError> {
+pub fn reason(text: &str) -> Result<UntrustedText, ClientError> {
     let fits = text.chars().count() <= MAX_REASON && !text.chars().any(is_unshowable);
     if fits && !text.trim().is_empty() {
-        return Ok(Text::new(text));
+        return Ok(UntrustedText::new(text));
     }
     let why = format!("a reason is 1 to {MAX_REASON} visible characters on one line (--reason \"why\")");
     Err(ClientError::Usage(why))
@@ -50,7 +50,7 @@ impl Prepared {
         tenant: TenantUid,
         operation: Operation,
         base: Option<[u8; 32]>,
-        why: Text,
+        why: UntrustedText,
         life_us: u64,
     ) -> Result<Self, ClientError> {
         Self::for_nodes(vec![node], now_us, tenant, operation, base, why, life_us)
@@ -63,7 +63,7 @@ impl Prepared {
         tenant: TenantUid,
         operation: Operation,
         base: Option<[u8; 32]>,
-        why: Text,
+        why: UntrustedText,
         life_us: u64,
     ) -> Result<Self, ClientError> {
         let command = Command {
@@ -125,7 +125,7 @@ pub async fn plan(
     session: &ReadSession,
     tenant: TenantUid,
     operation: Operation,
-    why: Text,
+    why: UntrustedText,
     tightens: bool,
 ) -> Result<Plan, ClientError> {
     let agent = session.agent();

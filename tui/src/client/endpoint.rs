@@ -10,7 +10,7 @@
 
 use conductor_shared::ids::{hex, unhex};
 use conductor_shared::session::Transport;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -63,7 +63,7 @@ impl FromStr for Endpoint {
     type Err = EndpointError;
 
     fn from_str(text: &str) -> Result<Self, EndpointError> {
-        let what = || shown(text, 120);
+        let what = || escape(text, 120);
         if let Some(path) = text.strip_prefix("unix:") {
             // sun_path of sockaddr_un holds 108 bytes with the closing zero.
             let ok = path.starts_with('/') && path.len() <= 107 && !path.contains('\0');
@@ -129,7 +129,7 @@ impl Endpoint {
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unix(p) => write!(f, "unix:{}", shown(&p.to_string_lossy(), 120)),
+            Self::Unix(p) => write!(f, "unix:{}", escape(&p.to_string_lossy(), 120)),
             Self::Plain { .. } => write!(f, "http://{}", self.authority()),
             Self::Tls { pin, .. } => write!(f, "https://{}#sha256={}", self.authority(), hex(pin)),
         }

@@ -3,7 +3,7 @@
 //! Texts of an agent are outside texts: they are shown safely and bounded.
 
 use conductor_shared::http::Problem;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use std::fmt::Write as _;
 
 /// Why a call to an agent gave no answer that can be used.
@@ -93,16 +93,16 @@ impl ClientError {
 pub fn problem_text(p: &Problem) -> String {
     let mut out = String::new();
     if p.reasons.is_empty() {
-        let _ = write!(out, "refused ({}): {}", p.status, shown(&p.title, 100));
+        let _ = write!(out, "refused ({}): {}", p.status, escape(&p.title, 100));
     } else {
         let codes: Vec<&str> = p.reasons.iter().map(|r| r.code()).collect();
         let _ = write!(out, "denied: {}", codes.join(", "));
     }
     if !p.detail.is_empty() {
-        let _ = write!(out, "\n  {}", shown(&p.detail, 400));
+        let _ = write!(out, "\n  {}", escape(&p.detail, 400));
     }
     for r in &p.reasons {
-        let _ = write!(out, "\n  {}: {} {}", r.code(), r.meaning().trim(), r.mend());
+        let _ = write!(out, "\n  {}: {} {}", r.code(), r.description().trim(), r.remedy());
     }
     if let Some(us) = p.retry_after_us {
         let _ = write!(out, "\n  a retry can succeed after {} s", seconds(us));

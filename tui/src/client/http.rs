@@ -15,7 +15,7 @@ use conductor_shared::http::{
 };
 use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::reason::Reason;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use conductor_shared::usage::UsageAnswer;
 use reqwest::{Method, Response, StatusCode};
 use serde::Serialize;
@@ -441,8 +441,8 @@ impl Agent {
         if status == StatusCode::UNAUTHORIZED {
             return ClientError::Unauthorised {
                 endpoint: self.endpoint.to_string(),
-                why: shown(&p.detail, 300),
-                mend: Reason::Unauthenticated.mend(),
+                why: escape(&p.detail, 300),
+                mend: Reason::Unauthenticated.remedy(),
             };
         }
         ClientError::Denied(Box::new(p))
@@ -465,7 +465,7 @@ impl Agent {
     }
 
     pub(super) fn bad(&self, what: &'static str, why: &str) -> ClientError {
-        ClientError::BadAnswer { endpoint: self.endpoint.to_string(), what, why: shown(why, 300) }
+        ClientError::BadAnswer { endpoint: self.endpoint.to_string(), what, why: escape(why, 300) }
     }
 
     pub(super) fn broken(&self, what: &'static str, e: &reqwest::Error) -> ClientError {
@@ -504,7 +504,7 @@ pub(super) fn unreachable_agent(endpoint: &Endpoint, e: &(dyn std::error::Error 
         Endpoint::Plain { .. } => "Is the agent running, and does it listen there with its demo flag?",
         Endpoint::Tls { .. } => "Is the agent running, and does it listen there?",
     };
-    ClientError::Unreachable { endpoint: endpoint.to_string(), why: shown(&inner.to_string(), 200), mend }
+    ClientError::Unreachable { endpoint: endpoint.to_string(), why: escape(&inner.to_string(), 200), mend }
 }
 
 impl<'a> Call<'a, ()> {

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::checkpoint::key_id;
 use conductor_shared::http::SignedText;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use minisign::{KeyPair, PublicKey, SecretKey, SecretKeyBox};
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -105,7 +105,7 @@ pub struct KeyFile {
 }
 
 fn name(path: &Path) -> String {
-    shown(&path.to_string_lossy(), 200)
+    escape(&path.to_string_lossy(), 200)
 }
 
 fn file_error(path: &Path) -> impl Fn(std::io::Error) -> KeyError {

@@ -12,7 +12,7 @@ use conductor_shared::command::{Audience, Command};
 use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef, SignedText};
 use conductor_shared::ids::{CommandId, Ident, NodeId};
 use conductor_shared::reason::Reason;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -147,9 +147,9 @@ async fn attempt(to: &Addressee, signed: &SignedText) -> State {
             State::Acknowledged { status: CommandStatus::Effective, receipt: None }
         }
         Err(ClientError::Denied(p)) if !p.reasons.is_empty() && !p.reasons.iter().any(passes) => {
-            State::Refused { why: shown(&p.detail, 300), reasons: p.reasons }
+            State::Refused { why: escape(&p.detail, 300), reasons: p.reasons }
         }
-        Err(e) => State::Waiting { last: shown(&e.to_string(), 300) },
+        Err(e) => State::Waiting { last: escape(&e.to_string(), 300) },
     }
 }
 
@@ -243,7 +243,7 @@ impl Outbox {
                     }
                 }
                 Ok(None) => {}
-                Err(e) => bad.push(format!("{}: {e}", shown(&path.to_string_lossy(), 300))),
+                Err(e) => bad.push(format!("{}: {e}", escape(&path.to_string_lossy(), 300))),
             }
         }
         kept.sort_by_key(|(c, _)| (c.issued_at_us, c.command_id));

@@ -2,7 +2,7 @@ use super::*;
 use crate::client::commands::Prepared;
 use conductor_shared::command::Operation;
 use conductor_shared::ids::TenantUid;
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 use std::os::unix::fs::PermissionsExt as _;
 
 fn kept(issued_us: u64, operation: Operation, base: Option<[u8; 32]>) -> (CommandId, Kept) {
@@ -13,7 +13,7 @@ fn kept(issued_us: u64, operation: Operation, base: Option<[u8; 32]>) -> (Comman
         TenantUid([9; 16]),
         operation,
         base,
-        Text::new("why"),
+        UntrustedText::new("why"),
         1_000,
     )
     .unwrap();

@@ -5,7 +5,7 @@ use super::known::{Known, KnownNode};
 use super::session::ReadSession;
 use conductor_shared::http::TenantRow;
 use conductor_shared::ids::{Ident, TenantUid};
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 
 /// What a person wrote for a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl std::str::FromStr for TenantName {
         }
         Ident::new(s)
             .map(Self::Name)
-            .map_err(|e| format!("\"{}\": {e}, or a tenant uid, or {NODE_WORD}", shown(s, 80)))
+            .map_err(|e| format!("\"{}\": {e}, or a tenant uid, or {NODE_WORD}", escape(s, 80)))
     }
 }
 

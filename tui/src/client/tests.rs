@@ -23,7 +23,7 @@ use conductor_shared::http::{
 use conductor_shared::ids::{Ident, NodeId, Origin, TenantUid, hex};
 use conductor_shared::reason::Reason;
 use conductor_shared::session::{Session, Transport};
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -218,7 +218,7 @@ async fn a_session_is_kept_and_renewed() {
 async fn commands_carry_what_their_class_needs() {
     let dir = tempfile::tempdir().unwrap();
     let (seen, session) = start(dir.path());
-    let why = || Text::new("why");
+    let why = || UntrustedText::new("why");
     let plan = commands::plan(&session, TENANT, cap(), why(), true).await.unwrap();
     assert!(!plan.needs_confirmation());
     plan.prepared.sign_and_send(&session).await.unwrap();
@@ -265,7 +265,8 @@ fn reasons_are_checked_before_signing() {
     for bad in ["", "  ", "a\nb", "a\u{202e}b", &"x".repeat(201)] {
         assert!(commands::reason(bad).is_err(), "{bad:?}");
     }
-    let bad = Prepared::compose(NodeId([1; 16]), 1, TENANT, cap(), None, Text::new("a\nnonce: 1"), 1);
+    let bad =
+        Prepared::compose(NodeId([1; 16]), 1, TENANT, cap(), None, UntrustedText::new("a\nnonce: 1"), 1);
     assert!(matches!(bad, Err(ClientError::Usage(_))));
 }
 

@@ -7,8 +7,8 @@ use super::error::ClientError;
 use super::http::{Bearer, CONNECT_TIMEOUT, REQUEST_TIMEOUT, unreachable_agent};
 use super::tls;
 use conductor_shared::reason::Reason;
-use conductor_shared::shown::shown;
 use conductor_shared::stream::MAX_FRAME;
+use conductor_shared::untrusted::escape;
 use rustls::pki_types::ServerName;
 use std::future::Future;
 use std::sync::Arc;
@@ -97,7 +97,7 @@ fn refused(endpoint: &Endpoint, e: &WsError) -> ClientError {
         WsError::Http(answer) if answer.status() == StatusCode::UNAUTHORIZED => ClientError::Unauthorised {
             endpoint: endpoint.to_string(),
             why: "the session is over.".into(),
-            mend: Reason::Unauthenticated.mend(),
+            mend: Reason::Unauthenticated.remedy(),
         },
         WsError::Http(answer) => {
             let problem = answer.body().as_ref().and_then(|b| serde_json::from_slice(b).ok());
@@ -107,6 +107,6 @@ fn refused(endpoint: &Endpoint, e: &WsError) -> ClientError {
             }
         }
         WsError::Io(e) => unreachable_agent(endpoint, e),
-        e => bad(shown(&e.to_string(), 200)),
+        e => bad(escape(&e.to_string(), 200)),
     }
 }

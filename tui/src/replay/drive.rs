@@ -11,7 +11,7 @@ use crate::client::work::Workload;
 use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::http::{Decided, FinishRun, FinishStep, ReceiptRef, StartRun, StartStep};
 use conductor_shared::ids::{Ident, RunId};
-use conductor_shared::shown::{Text, shown};
+use conductor_shared::untrusted::{UntrustedText, escape};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -316,7 +316,7 @@ impl Run {
             actor_type: o.actor,
             action: o.action.clone(),
             prompt_sha256: o.prompt_sha256.clone(),
-            subject: o.subject_prefix.as_ref().map(|p| Text::new(format!("{p}{}", self.number))),
+            subject: o.subject_prefix.as_ref().map(|p| UntrustedText::new(format!("{p}{}", self.number))),
         };
         let key = self.key("start");
         self.ask(Patience::Admit, || self.workload.start_run(&body, &key)).await
@@ -339,7 +339,7 @@ impl Run {
             let Ok((place, wrong)) = ended else { continue };
             if let Some(wrong) = wrong {
                 let task = &self.job.workflow.tasks[place as usize].id;
-                trouble.get_or_insert_with(|| format!("step \"{}\": {wrong}", shown(task, 80)));
+                trouble.get_or_insert_with(|| format!("step \"{}\": {wrong}", escape(task, 80)));
                 continue;
             }
             (self.watcher)(&Event::Step);
@@ -356,7 +356,7 @@ impl Run {
     async fn step(&self, id: RunId, place: u32) -> Result<(), String> {
         let task = &self.job.workflow.tasks[place as usize];
         let tenant_id = self.workload.tenant().clone();
-        let start = StartStep { tenant_id: tenant_id.clone(), name: Text::new(task.id.as_str()) };
+        let start = StartStep { tenant_id: tenant_id.clone(), name: UntrustedText::new(task.id.as_str()) };
         let key = self.key(&format!("s{place}"));
         let decided = self.ask(Patience::Admit, || self.workload.start_step(id, &start, &key)).await;
         let decided = decided.map_err(|e| e.to_string())?;

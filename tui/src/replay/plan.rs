@@ -3,7 +3,7 @@
 //! It never recurses: the depth of a record is up to whoever wrote it.
 
 use super::wfformat::{ReadError, Workflow};
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 
 /// Who waits for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Plan {
         let start = at;
         let mut names = vec![];
         loop {
-            names.push(shown(&w.tasks[at].id, 40));
+            names.push(escape(&w.tasks[at].id, 40));
             at = w.tasks[at].parents.iter().map(|p| *p as usize).find(|p| !done[*p])?;
             if at == start || names.len() == 5 {
                 break;
@@ -103,7 +103,7 @@ impl Plan {
         Some(format!(
             "tasks wait for each other in a cycle: task \"{}\"{more} -> \"{}\"",
             names.join("\" -> \""),
-            shown(&w.tasks[start].id, 40)
+            escape(&w.tasks[start].id, 40)
         ))
     }
 }

@@ -6,7 +6,7 @@ use super::wfformat::{self, Sums};
 use crate::client::error::seconds;
 use crate::client::work::Workload;
 use conductor_shared::clock::Clock;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -46,7 +46,7 @@ pub fn jobs(source: &Source, repeat: usize) -> Result<Vec<Job>, String> {
     match source {
         Source::Files(files) => {
             for f in files {
-                let label = shown(&f.to_string_lossy(), 200);
+                let label = escape(&f.to_string_lossy(), 200);
                 let w = wfformat::read_file(f).map_err(|e| format!("{label}: {e}"))?;
                 add(label, w)?;
             }

@@ -7,7 +7,7 @@
 use super::decimal::{Beyond, scaled};
 use conductor_shared::http::MAX_NAME;
 use conductor_shared::meter::{MAX_CLAIM_BYTES, MAX_CLAIM_US};
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
         let message = e.to_string();
         // serde_json appends its own place, which is that in the part.
         let why = message.split(" at line ").next().unwrap_or("").to_owned();
-        ReadError::Json { line: lines + e.line().max(1), column: column.max(1), why: shown(&why, 200) }
+        ReadError::Json { line: lines + e.line().max(1), column: column.max(1), why: escape(&why, 200) }
     }
 
     fn read<T: Deserialize<'a>>(&self, part: &'a str) -> Result<T, ReadError> {
@@ -276,7 +276,7 @@ fn limit(what: &str, max: usize) -> ReadError {
 }
 
 fn named(kind: &str, id: &str) -> String {
-    format!("{kind} \"{}\"", shown(id, 80))
+    format!("{kind} \"{}\"", escape(id, 80))
 }
 
 /// Reads a record from a file.
@@ -305,7 +305,7 @@ pub fn read(bytes: &[u8]) -> Result<Workflow, ReadError> {
     let r = Reader { text };
     let top: Top<'_> = r.object(text)?;
     if let Some(v) = top.version.filter(|v| v != VERSION) {
-        return Err(ReadError::Version(shown(&v, 20)));
+        return Err(ReadError::Version(escape(&v, 20)));
     }
     let parts: Parts<'_> = r.object(top.workflow.get())?;
     let specification: Specification<'_> = r.object(parts.specification.get())?;
@@ -430,7 +430,7 @@ fn edges<'a>(
                 record(format!(
                     "{} names the {role} \"{}\", which is not specified",
                     named("task", &t.id),
-                    shown(&id, 80)
+                    escape(&id, 80)
                 ))
             })?;
             out.push(*place);
@@ -477,7 +477,7 @@ fn claimed<'a>(
             record(format!(
                 "{}: {role} names \"{}\", which is not among the files",
                 named("task", task),
-                shown(&id, 80)
+                escape(&id, 80)
             ))
         })?;
         sum = sum.saturating_add(*size);

@@ -89,7 +89,7 @@ fn detail(m: &Model, w: &Waiting) -> Vec<Line<'static>> {
             lines.extend(
                 c.operation.args().into_iter().map(|(k, v)| line("", format!("{k} = {}", safe(&v, 120)))),
             );
-            lines.push(line("reason", c.reason.shown(200)));
+            lines.push(line("reason", c.reason.escaped(200)));
         }
     }
     lines.push(line("class", w.row.class.as_str().to_owned()));

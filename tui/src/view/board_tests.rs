@@ -16,8 +16,8 @@ use conductor_shared::http::{
 use conductor_shared::ids::{GrantId, Ident, PersonId, TenantUid};
 use conductor_shared::operator::{Answer, Approval, OperatorKey, parse_roles};
 use conductor_shared::profile::{BreakGlass, Freeze, PolicyOutage};
-use conductor_shared::shown::Text;
 use conductor_shared::slo::Thresholds;
+use conductor_shared::untrusted::UntrustedText;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ fn incident(n: u8, tenant: TenantUid, name: &str, cause: &str, detail: &str) -> 
         tenant_id: ident(name),
         incident: format!("{n:02x}").repeat(16),
         cause: ident(cause),
-        detail: Text::new(detail),
+        detail: UntrustedText::new(detail),
         receipt: ReceiptRef { origin: sample::origin(), index: u64::from(n) * 7 },
         since_us: began + 900_000,
         began_us: Some(began),
@@ -45,7 +45,7 @@ fn incident(n: u8, tenant: TenantUid, name: &str, cause: &str, detail: &str) -> 
         receipts: vec![3, 5, 8],
         acknowledged_by: (n == 2).then(|| ident("ben")),
         acknowledged_us: (n == 2).then_some(began + 5_000_000),
-        comment: (n == 2).then(|| Text::new(HOSTILE)),
+        comment: (n == 2).then(|| UntrustedText::new(HOSTILE)),
     }
 }
 

@@ -139,7 +139,7 @@ fn confirm(m: &Model, f: &mut Frame<'_>, c: &Confirm) {
         lines.push(field(m, "comment", comment, true, false, 50));
         let stands = match &chosen.command().operation {
             Operation::IncidentAck { comment, .. } | Operation::IncidentClose { comment, .. } => {
-                comment.shown(50)
+                comment.escaped(50)
             }
             _ => String::new(),
         };
@@ -299,7 +299,7 @@ fn approve(m: &Model, f: &mut Frame<'_>, a: &Approve) {
         lines.push(Line::styled(text, look.style(Tone::Warn)));
     }
     lines.push(Line::styled(
-        fit(&format!("asked by {}: {}", safe(&a.by, 63), a.command.reason.shown(200)), inner, look.more()),
+        fit(&format!("asked by {}: {}", safe(&a.by, 63), a.command.reason.escaped(200)), inner, look.more()),
         dim,
     ));
     let digest = conductor_shared::ids::hex(&a.approval.command_digest[..8]);

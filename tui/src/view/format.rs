@@ -4,7 +4,7 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Outside text, safe to show. What an agent already escaped is not escaped twice, and nothing it sent is trusted.
 pub(crate) fn safe(text: &str, max: usize) -> String {
-    conductor_shared::shown::shown(text, max).replace("\\\\", "\\")
+    conductor_shared::untrusted::escape(text, max).replace("\\\\", "\\")
 }
 
 /// A span of time in one unit that fits, or two: `3 s`, `2 min`, `1 h 5 min`, `3 d`.

@@ -58,7 +58,7 @@ fn row(m: &Model, agent: usize, r: &IncidentRow, here: bool) -> Vec<Cell> {
         cell(r.tenant_id.to_string(), base),
         cell(r.cause.to_string(), if fresh { bad } else { base }),
         cell(r.acknowledged_by.as_ref().map_or_else(|| "nobody".into(), ToString::to_string), base),
-        cell(safe(&r.detail.shown(300), 300), base),
+        cell(safe(&r.detail.escaped(300), 300), base),
     ]
 }
 
@@ -68,7 +68,7 @@ fn detail(m: &Model, r: &IncidentRow, width: usize) -> Vec<Line<'static>> {
         Line::from(vec![Span::styled(format!("  {name:<12}"), look.style(Tone::Dim)), Span::raw(text)])
     };
     let mut lines = vec![Line::raw("")];
-    let words = wrap(&r.detail.shown(300), width.saturating_sub(15));
+    let words = wrap(&r.detail.escaped(300), width.saturating_sub(15));
     for (n, w) in words.into_iter().enumerate() {
         lines.push(line(if n == 0 { "what" } else { "" }, w));
     }
@@ -86,13 +86,13 @@ fn detail(m: &Model, r: &IncidentRow, width: usize) -> Vec<Line<'static>> {
     lines.push(line("receipt", format!("{}{proof}", r.receipt.index)));
     let looked = match (&r.acknowledged_by, r.acknowledged_us) {
         (Some(who), Some(at)) => {
-            let said = r.comment.as_ref().map_or_else(String::new, |c| format!(": {}", c.shown(100)));
+            let said = r.comment.as_ref().map_or_else(String::new, |c| format!(": {}", c.escaped(100)));
             format!("by {who} since {}Z{said}", clock(at))
         }
         _ => "by nobody yet: press c".into(),
     };
     lines.push(line("looked at", looked));
-    if r.cause.as_str() == conductor_shared::fold::CLOCK {
+    if r.cause.as_str() == conductor_shared::control::CLOCK {
         lines.push(line("way out", "conductor recover time, by two admins on the node".into()));
     }
     lines

@@ -17,7 +17,7 @@ use conductor_shared::usage::{Group, RangeShown, Usage, UsageAnswer, UsageRow, U
 fn range(days: u64) -> RangeShown {
     let to_us = sample::AGENT_US / DAY_US * DAY_US;
     let from_us = to_us - days * DAY_US;
-    let show = |us| conductor_shared::range::rfc3339(us);
+    let show = |us| conductor_shared::time_range::rfc3339(us);
     RangeShown { from_us, to_us, from: show(from_us), to: show(to_us), time_zone: "UTC".into() }
 }
 

@@ -5,7 +5,7 @@ use super::parts::{gauge, gauge_tone, spark, state};
 use super::theme::Tone;
 use crate::app::model::Model;
 use crate::app::tenants::Row;
-use conductor_shared::fold::ControlState;
+use conductor_shared::control::ControlState;
 use conductor_shared::ids::Origin;
 use conductor_shared::ramp::percent;
 use ratatui::Frame;

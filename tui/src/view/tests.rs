@@ -17,8 +17,8 @@ use conductor_shared::http::{
 };
 use conductor_shared::ids::{CommandId, Ident, PersonId, TenantUid};
 use conductor_shared::operator::parse_roles;
-use conductor_shared::shown::Text;
 use conductor_shared::stream::{NodeHealth, SignerState};
+use conductor_shared::untrusted::UntrustedText;
 use conductor_shared::verify::{Report, Verdict};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -123,7 +123,7 @@ pub(super) fn request(n: u8, name: &str, why: &str) -> RequestRow {
         tenant: TenantUid::NODE,
         base: Some([1; 32]),
         operation,
-        reason: Text::new(why),
+        reason: UntrustedText::new(why),
         issued_at_us: 1,
         expires_at_us: 2,
         nonce: [0; 16],

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)] // only tests use it
 
 use conductor_shared::command::Command;
+use conductor_shared::control::ControlState;
 use conductor_shared::fact::{ChangeClass, Verdict};
-use conductor_shared::fold::ControlState;
 use conductor_shared::http::{
     Challenge, CommandOutcome, CommandStatus, NodeInfo, Preview, ReceiptJson, ReceiptPage, ReceiptRef,
     SessionOpened, SignedText,

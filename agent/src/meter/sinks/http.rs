@@ -2,7 +2,7 @@
 
 use super::Delivered;
 use conductor_shared::cloudevents::BATCH_TYPE;
-use conductor_shared::shown::shown;
+use conductor_shared::untrusted::escape;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -102,5 +102,5 @@ fn why(e: &reqwest::Error) -> String {
     while let Some(next) = inner.source() {
         inner = next;
     }
-    format!("the receiver cannot be reached: {}", shown(&inner.to_string(), 200))
+    format!("the receiver cannot be reached: {}", escape(&inner.to_string(), 200))
 }

@@ -7,7 +7,7 @@ use conductor_agent::store::{FamilyId, SpaceLimits, Store};
 use conductor_agent::writer::ask::{Ask, Op, Reply};
 use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::ids::{RunId, TenantUid};
-use conductor_shared::shown::Text;
+use conductor_shared::untrusted::UntrustedText;
 use std::collections::VecDeque;
 use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
@@ -78,7 +78,7 @@ impl Lane {
                 bytes_in: 4096,
                 bytes_out: 1024,
             },
-            None => Op::StartStep { run: self.run, name: Text::new("individuals_ID0000004") },
+            None => Op::StartStep { run: self.run, name: UntrustedText::new("individuals_ID0000004") },
         };
         let starts = end.is_none();
         self.starting += usize::from(starts);

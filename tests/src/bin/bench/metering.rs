@@ -7,7 +7,7 @@ use conductor_agent::meter::{self, Folded};
 use conductor_shared::fact::{ActorType, Env};
 use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::meter::{DAY_US, Labels};
-use conductor_shared::range::Period;
+use conductor_shared::time_range::Period;
 use conductor_shared::usage::{Gathered, GroupBy};
 use conductor_tests::dice::Dice;
 use conductor_tests::past::Past;

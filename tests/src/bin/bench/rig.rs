@@ -18,8 +18,8 @@ use conductor_shared::command::{Audience, Command, Operation};
 use conductor_shared::ids::{CommandId, Ident, TenantUid, TokenId, hex};
 use conductor_shared::policy::Freeze;
 use conductor_shared::quota::QuotaKind;
-use conductor_shared::shown::Text;
 use conductor_shared::stream::SignerState;
+use conductor_shared::untrusted::UntrustedText;
 use sha2::{Digest as _, Sha256};
 use std::path::Path;
 use std::sync::Arc;
@@ -197,7 +197,7 @@ impl Core {
                         tenant: *t,
                         base,
                         operation: op.clone(),
-                        reason: Text::new("bench"),
+                        reason: UntrustedText::new("bench"),
                         issued_at_us: now,
                         expires_at_us: now + 60_000_000,
                         nonce: [0; 16],

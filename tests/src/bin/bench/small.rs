@@ -3,7 +3,7 @@
 use crate::{Report, median};
 use conductor_agent::writer::gate::{Gate, RunRequest, start_run, start_step};
 use conductor_shared::command::Operation;
-use conductor_shared::fold::ControlState;
+use conductor_shared::control::ControlState;
 use conductor_shared::ids::Ident;
 use governor::{Quota, RateLimiter};
 use std::hint::black_box;

@@ -1,18 +1,18 @@
 //! Outside text and the one way out of it.
 //!
 //! A tenant must not be able to write escape sequences into an operator's terminal, formulas into a CSV or markup into
-//! a report. So text that came from outside is a [`Text`], which has no `Display`; [`Text::shown`] is the only way to
+//! a report. So text that came from outside is a [`UntrustedText`], which has no `Display`; [`UntrustedText::escaped`] is the only way to
 //! put it before a person.
 
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
-/// Text from outside, as it came. It cannot be printed; see [`Text::shown`].
+/// UntrustedText from outside, as it came. It cannot be printed; see [`UntrustedText::escaped`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Text(String);
 
-impl Text {
+impl UntrustedText {
     /// Takes text from outside. The caller has already bounded its length.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
@@ -25,14 +25,14 @@ impl Text {
 
     /// Safe to show: control, bidi, zero-width and other invisible characters are escaped as `\u{..}`, and what is
     /// longer than `max` characters is cut with `…`.
-    pub fn shown(&self, max: usize) -> String {
-        shown(&self.0, max)
+    pub fn escaped(&self, max: usize) -> String {
+        escape(&self.0, max)
     }
 }
 
-impl std::fmt::Debug for Text {
+impl std::fmt::Debug for UntrustedText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Text({:?})", self.shown(80))
+        write!(f, "Text({:?})", self.escaped(80))
     }
 }
 
@@ -47,8 +47,8 @@ pub fn is_unshowable(c: char) -> bool {
         | 0x1d173..=0x1d17a | 0x1fffe..=0x1ffff | 0xe0000..=0x0010_ffff)
 }
 
-/// See [`Text::shown`].
-pub fn shown(text: &str, max: usize) -> String {
+/// See [`UntrustedText::escaped`].
+pub fn escape(text: &str, max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(max * 4));
     for (n, c) in text.chars().enumerate() {
         if n == max {
@@ -66,7 +66,7 @@ pub fn shown(text: &str, max: usize) -> String {
     out
 }
 
-/// Text that was made safe by [`shown`], for a report in Markdown: no mark in it is markup, a link or a cell's border.
+/// UntrustedText that was made safe by [`shown`], for a report in Markdown: no mark in it is markup, a link or a cell's border.
 pub fn markdown(safe: &str) -> String {
     let mut out = String::with_capacity(safe.len() * 2);
     for c in safe.chars() {
@@ -95,18 +95,18 @@ mod tests {
     #[test]
     fn nothing_a_terminal_acts_on_gets_through() {
         let hostile = "a\x1b[2J\u{9b}31m\u{202e}gnp\u{200b}\r\n\t\u{7}\u{feff}\u{2066}\u{e0041}b";
-        let safe = shown(hostile, 200);
+        let safe = escape(hostile, 200);
         assert!(!safe.chars().any(is_unshowable), "{safe:?}");
         assert!(safe.starts_with("a\\u{1b}[2J") && safe.ends_with('b'));
         // Escapes cannot be forged by text that looks like one.
-        assert_ne!(shown("\u{1b}", 9), shown("\\u{1b}", 9));
-        assert_eq!(shown("naïve 日本", 99), "naïve 日本");
+        assert_ne!(escape("\u{1b}", 9), escape("\\u{1b}", 9));
+        assert_eq!(escape("naïve 日本", 99), "naïve 日本");
     }
 
     /// SPEC, Bad input: length is capped.
     #[test]
     fn long_text_is_cut() {
-        assert_eq!(shown(&"x".repeat(1000), 5), "xxxxx…");
-        assert_eq!(shown("12345", 5), "12345");
+        assert_eq!(escape(&"x".repeat(1000), 5), "xxxxx…");
+        assert_eq!(escape("12345", 5), "12345");
     }
 }

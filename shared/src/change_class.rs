@@ -1,110 +1,12 @@
-//! The fail-closed law: which class an operation belongs to, and what each class answers in each outage.
-//!
-//! The class of a change is computed from the state before and after, field by field, never from its name: nothing
-//! looser is tighten; anything looser, unordered or unknown makes the whole command loosen.
+//! The class of a change, computed from the state before and after, field by field, never from its name: nothing looser
+//! is tighten; anything looser, unordered or unknown makes the whole command loosen.
 
+use crate::control::ControlState;
 use crate::fact::ChangeClass;
-use crate::fold::ControlState;
 use crate::profile::{self, Profile};
 use crate::quota::QuotaKind;
 use crate::ramp::{Selector, effective};
-use crate::reason::Reason;
 use std::collections::BTreeSet;
-
-/// Class of an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Class {
-    /// Run start, step start.
-    Admit,
-    /// Finish, heartbeat, cancel.
-    Settle,
-    /// Makes something safer.
-    Tighten,
-    /// Makes something riskier.
-    Loosen,
-    /// Cannot be taken back.
-    Irreversible,
-    /// The way out of a lost signer or a broken bundle.
-    Recover,
-    /// Looks.
-    Read,
-}
-
-impl Class {
-    /// All classes, in the order of the law.
-    pub const ALL: [Class; 7] = [
-        Self::Admit,
-        Self::Settle,
-        Self::Tighten,
-        Self::Loosen,
-        Self::Irreversible,
-        Self::Recover,
-        Self::Read,
-    ];
-
-    /// The public word.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Admit => "admit",
-            Self::Settle => "settle",
-            Self::Tighten => "tighten",
-            Self::Loosen => "loosen",
-            Self::Irreversible => "irreversible",
-            Self::Recover => "recover",
-            Self::Read => "read",
-        }
-    }
-}
-
-/// What is out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Outage {
-    /// The signer does not sign.
-    pub signer: bool,
-    /// The policy engine does not answer.
-    pub policy: bool,
-    /// The store cannot write.
-    pub store: bool,
-}
-
-/// What the law says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
-    /// Go on.
-    Allow,
-    /// Go on while the unsigned backlog is within the tenant's quota.
-    AllowWithinBacklog,
-    /// Go on; the answer is marked as given without the engine.
-    AllowMarked,
-    /// Deny, unless the profile says `last_known` and the memo has this very input.
-    ByProfile,
-    /// Decided by the rule of the operation itself.
-    ByOwnRule,
-    /// Read on, but without a receipt, and nothing is exported.
-    AllowUnreceipted,
-    /// No.
-    Deny(Reason),
-}
-
-/// The law: one table, all of it.
-pub fn law(class: Class, out: Outage) -> Answer {
-    use Answer::{Allow, AllowMarked, AllowUnreceipted, AllowWithinBacklog, ByOwnRule, ByProfile, Deny};
-    if out.store {
-        return if class == Class::Read { AllowUnreceipted } else { Deny(Reason::StoreUnavailable) };
-    }
-    match (class, out.signer, out.policy) {
-        (Class::Settle | Class::Read, _, _) | (_, false, false) => Allow,
-        (Class::Admit, true, false) => AllowWithinBacklog,
-        // Without policy the profile decides; with the signer out too, the stricter of both, and the backlog still
-        // bounds what the profile lets through.
-        (Class::Admit, _, true) => ByProfile,
-        (Class::Tighten, _, true) => AllowMarked,
-        (Class::Tighten, true, false) => Allow,
-        (Class::Loosen | Class::Irreversible, true, _) => Deny(Reason::SignerUnavailable),
-        (Class::Loosen | Class::Irreversible, false, true) => Deny(Reason::PolicyUnavailable),
-        (Class::Recover, _, _) => ByOwnRule,
-    }
-}
 
 /// Class of a change from the state before and after.
 pub fn of_change(before: &ControlState, after: &ControlState) -> ChangeClass {
@@ -221,33 +123,6 @@ mod tests {
     use crate::slo::Thresholds;
     use proptest::prelude::*;
 
-    /// SPEC invariant 3: the law, all 7 x 8 cells of it, as a table that people can read.
-    #[test]
-    fn the_law() {
-        let mut out = String::new();
-        for class in Class::ALL {
-            for bits in 0..8u8 {
-                let o = Outage { signer: bits & 1 > 0, policy: bits & 2 > 0, store: bits & 4 > 0 };
-                let down = [(o.signer, "signer"), (o.policy, "policy"), (o.store, "store")];
-                let down: Vec<_> = down.iter().filter(|d| d.0).map(|d| d.1).collect();
-                out += &format!("{:13} {:20} {:?}\n", class.name(), down.join("+"), law(class, o));
-                if o.store && class != Class::Read {
-                    assert_eq!(law(class, o), Answer::Deny(Reason::StoreUnavailable));
-                }
-                if class == Class::Tighten && !o.store {
-                    assert!(
-                        !matches!(law(class, o), Answer::Deny(_)),
-                        "an outage never stops making things safer"
-                    );
-                }
-                if matches!(class, Class::Loosen | Class::Irreversible) && bits != 0 {
-                    assert!(matches!(law(class, o), Answer::Deny(_)), "never loosen in an outage");
-                }
-            }
-        }
-        insta::assert_snapshot!("the-law", out);
-    }
-
     fn selectors() -> impl Strategy<Value = Selector> {
         proptest::sample::select(vec!["*/*", "run/*", "*/etl", "run/etl", "run/ml", "*/ml", "test/*"])
             .prop_map(|s| s.parse().unwrap())
@@ -331,7 +206,7 @@ mod tests {
             (0u8..3).prop_map(|k| Operation::SignerReplace { public_key: public_key(k) }),
             (0u8..3).prop_map(|n| Operation::IncidentClose {
                 incident: [n; 16],
-                comment: crate::shown::Text::new("over")
+                comment: crate::untrusted::UntrustedText::new("over")
             }),
             freeze_operations(),
         ]
@@ -387,10 +262,10 @@ mod tests {
             // Nor that the clock was stepped.
             let incident = crate::fact::IncidentOpened {
                 incident: [1; 16],
-                cause: Ident::new(crate::fold::CLOCK).unwrap(),
-                detail: crate::shown::Text::new("stepped"),
+                cause: Ident::new(crate::control::CLOCK).unwrap(),
+                detail: crate::untrusted::UntrustedText::new("stepped"),
             };
-            s.apply(crate::fold::At { index: 9, time_us: 9 }, &crate::fact::ControlFact::IncidentOpened(incident));
+            s.apply(crate::control::At { index: 9, time_us: 9 }, &crate::fact::ControlFact::IncidentOpened(incident));
             let first = s.clone();
             for op in &ops {
                 let next = s.after(op);

@@ -5,7 +5,7 @@
 //! when the ramp gate would let a run with that subject in: the same bucket, the same rule, the same kill switch.
 //! Quotas, prompts and policy are no matter of a flag. To evaluate is to read: it starts nothing and leaves no receipt.
 
-use crate::fold::ControlState;
+use crate::control::ControlState;
 use crate::ids::Ident;
 use crate::ramp::{self, FULL};
 use serde::Serialize;

@@ -15,8 +15,8 @@ use crate::policy::LoadedBundle;
 use crate::profile::{BreakGlass, Freeze, Profile};
 use crate::quota::Quotas;
 use crate::ramp::{Kill, Ramp, Selector, effective};
-use crate::shown::Text;
 use crate::slo::{Plan, Thresholds};
+use crate::untrusted::UntrustedText;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,7 +100,7 @@ pub struct Acknowledged {
     /// Receipt time, microseconds since the Unix epoch.
     pub at_us: u64,
     /// What they said.
-    pub comment: Text,
+    pub comment: UntrustedText,
 }
 
 /// Two persons said what the time is.
@@ -360,7 +360,7 @@ mod tests {
     use crate::fact::ControlFact;
     use crate::fact::{Abandoned, ChangeClass, Changed, Effective, LogOpened, Proposed};
     use crate::ids::hex;
-    use crate::shown::Text;
+    use crate::untrusted::UntrustedText;
 
     fn change(op: &Operation) -> Listed<String> {
         Listed(op.to_list())
@@ -372,7 +372,7 @@ mod tests {
             after: Listed(vec![]),
             class: ChangeClass::Loosen,
             person: PersonId([1; 16]),
-            why: Text::new("why"),
+            why: UntrustedText::new("why"),
             command_id: CommandId([n; 16]),
             expires_at_us: 50,
             text: vec![],

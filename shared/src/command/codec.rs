@@ -11,8 +11,8 @@ use crate::policy::Statement;
 use crate::profile::{MAX_MINUTES, Setting, is_ticket};
 use crate::quota::QuotaKind;
 use crate::ramp::{FULL, Selector};
-use crate::shown::{Text, is_unshowable};
 use crate::slo::Thresholds;
+use crate::untrusted::{UntrustedText, is_unshowable};
 use std::collections::BTreeSet;
 
 /// How no end is written.
@@ -30,7 +30,7 @@ fn month(text: &str) -> Option<String> {
     fits.then(|| text.to_owned())
 }
 
-/// Text in base64.
+/// UntrustedText in base64.
 fn base64_text(text: &str) -> Option<String> {
     use base64::Engine as _;
     String::from_utf8(base64::engine::general_purpose::STANDARD.decode(text).ok()?).ok()
@@ -41,9 +41,9 @@ fn is_base64(text: &str) -> bool {
 }
 
 /// One visible line, as long as a reason.
-fn comment(text: &str) -> Option<Text> {
+fn comment(text: &str) -> Option<UntrustedText> {
     let fits = text.chars().count() <= MAX_REASON && !text.chars().any(is_unshowable);
-    (fits && !text.trim().is_empty()).then(|| Text::new(text))
+    (fits && !text.trim().is_empty()).then(|| UntrustedText::new(text))
 }
 
 impl Operation {
