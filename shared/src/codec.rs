@@ -305,7 +305,7 @@ canon!([u8; 16], "16 bytes", |b| Plain::Bytes(b),
     Value::Bytes(b) => b.as_slice().try_into().map_err(|_| CodecError::Expected("16 bytes")));
 canon!([u8; 8], "8 bytes", |b| Plain::Bytes(b),
     Value::Bytes(b) => b.as_slice().try_into().map_err(|_| CodecError::Expected("8 bytes")));
-canon!(crate::untrusted::Text, "text", |t| Plain::Text(t.raw()), Value::Text(t) => Ok(Self::new(t.clone())));
+canon!(crate::untrusted::UntrustedText, "text", |t| Plain::Text(t.raw()), Value::Text(t) => Ok(Self::new(t.clone())));
 canon!(crate::ids::Ident, "an identifier", |t| Plain::Text(t.as_str()),
     Value::Text(t) => Self::new(t).map_err(|_| CodecError::Expected("an identifier")));
 
@@ -447,7 +447,7 @@ mod tests {
         same([1_u8; 32]);
         same([2_u8; 16]);
         same([3_u8; 8]);
-        same(crate::untrusted::Text::new("a\u{202e}b"));
+        same(crate::untrusted::UntrustedText::new("a\u{202e}b"));
         same(crate::ids::Ident::new("etl").unwrap());
         same(crate::ids::RunId([4; 16]));
         same(crate::fact::Outcome::Lost);

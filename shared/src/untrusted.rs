@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 /// UntrustedText from outside, as it came. It cannot be printed; see [`UntrustedText::escaped`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Text(String);
+pub struct UntrustedText(String);
 
 impl UntrustedText {
     /// Takes text from outside. The caller has already bounded its length.
@@ -32,7 +32,7 @@ impl UntrustedText {
 
 impl std::fmt::Debug for UntrustedText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Text({:?})", self.escaped(80))
+        write!(f, "UntrustedText({:?})", self.escaped(80))
     }
 }
 

@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
-use conductor_shared::class;
+use conductor_shared::change_class;
 use conductor_shared::command::Operation;
 use conductor_shared::control::ControlState;
 use conductor_shared::fact::{ChangeClass, Fact, RunDecided, TrafficFact};

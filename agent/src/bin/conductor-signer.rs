@@ -323,7 +323,7 @@ fn status(socket: &Path, json: bool) -> Result<(), End> {
         let text = serde_json::to_string_pretty(&s).map_err(|e| End::Failed(e.to_string()))?;
         say(&text);
     } else {
-        let shown = |t: &str| conductor_shared::untrusted::escape(t, 500);
+        let escape = |t: &str| conductor_shared::untrusted::escape(t, 500);
         let state = match s.state {
             State::Ready => "ready",
             State::Locked => "locked",

@@ -11,7 +11,6 @@ use crate::command::policy_lets;
 use crate::keys::KeyError;
 use crate::ledger::Appended;
 use crate::policy::Policy;
-use conductor_shared::change_class;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::clock::{Micros, Now, SECOND};
 use conductor_shared::codec::Listed;
