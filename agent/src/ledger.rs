@@ -3,16 +3,16 @@
 //! Appending only stages rows in a batch; what is staged is true once the batch is durable. A log is read back row by
 //! row, and every row is checked against its own commitments as it is read.
 
-#[cfg(test)]
-mod ground;
+mod plain_batch;
 mod read;
+#[cfg(test)]
+mod test_util;
 mod tree;
-mod unsealed;
 
+pub use plain_batch::{CannotSeal, PlainBatch};
 pub use read::{ReadError, Receipt, read_json, read_receipt, summary};
 use tree::TILE_LEVELS;
 pub use tree::{DiskNodes, Tail};
-pub use unsealed::{CannotSeal, Unsealed};
 
 use crate::keys::{self, Key, TenantKeys, UnitReader};
 use crate::random::{Random, bytes};
@@ -191,7 +191,7 @@ impl Log {
     /// Stages one fact. `unit` is the key its erasable part is sealed under.
     pub fn append(
         &mut self,
-        rows: &mut Unsealed,
+        rows: &mut PlainBatch,
         p: &Partition,
         fact: &Fact,
         unit: (u64, &Key),
@@ -228,7 +228,7 @@ impl Log {
     /// Stages a checkpoint that came back from the signer.
     pub fn set_checkpoint(
         &mut self,
-        rows: &mut Unsealed,
+        rows: &mut PlainBatch,
         p: &Partition,
         size: u64,
         signed: SignedCheckpoint,

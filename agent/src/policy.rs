@@ -4,11 +4,11 @@
 //! goes to a worker and comes back as the same request, a few times at most. Everything that is not a verdict is a
 //! denial: no bundle, an expired one, an engine that errs or takes too long (SPEC, invariant 3).
 
-mod memo;
+mod cache;
 mod remote;
 mod workers;
 
-pub use memo::{FRESH_US, Look};
+pub use cache::{FRESH_US, Lookup};
 pub use remote::{Opa, OpaConfig};
 
 use crate::writer::ask::Ask;
@@ -16,6 +16,7 @@ use crate::writer::queue::Queues;
 use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use cache::VerdictCache;
 use conductor_policies::{Bundle, BundleError, Engine};
 use conductor_shared::checkpoint::verify_minisign;
 use conductor_shared::clock::{Clock, Micros, Now};
@@ -25,7 +26,6 @@ use conductor_shared::policy::{Approvals, Role};
 use conductor_shared::policy::{Freeze, Input, LoadedBundle, Scope, Statement};
 use conductor_shared::reason::Reason;
 use conductor_shared::record::PolicyVersion;
-use memo::Memo;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
@@ -39,7 +39,7 @@ const PROBE: &str = "{}";
 
 /// An answer that an engine owes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
+pub struct Query {
     /// Who asks: each tenant has its own share of the workers.
     pub tenant: TenantUid,
     /// Of the input.
@@ -50,7 +50,7 @@ pub struct Question {
     pub admit: bool,
 }
 
-impl Question {
+impl Query {
     /// About an input.
     pub fn of(tenant: TenantUid, input: &Input<'_>) -> Self {
         Self { tenant, digest: input.digest(), json: input.json(), admit: input.class == "admit" }
@@ -65,7 +65,7 @@ struct Loaded {
     /// `Err` says why there is none to ask.
     engine: Result<Engine, String>,
     bundle: Option<Bundle>,
-    memo: Memo,
+    cache: VerdictCache,
 }
 
 impl Loaded {
@@ -76,7 +76,7 @@ impl Loaded {
             ends: None,
             engine: Engine::prepare(&bundle).map_err(|e| e.to_string()),
             bundle: Some(bundle),
-            memo: Memo::default(),
+            cache: VerdictCache::default(),
         }
     }
 }
@@ -153,24 +153,23 @@ impl Policy {
     }
 
     /// What is known about an input now. `last_known_us`: while the engine is down, an allow that is no older counts.
-    pub fn look(
+    pub fn lookup(
         &self,
         tenant: TenantUid,
         input: &Input<'_>,
         now: Now,
         last_known_us: Option<Micros>,
-    ) -> Look {
+    ) -> Lookup {
         let loaded = self.loaded.load();
         let digest = input.digest();
         if self.why_down(&loaded, now).is_some() {
-            return loaded.memo.last_known(tenant, &digest, now.mono_us, last_known_us);
+            return loaded.cache.last_known(tenant, &digest, now.mono_us, last_known_us);
         }
-        let look = loaded.memo.look(tenant, &digest, now.mono_us, last_known_us);
-        if look == Look::Aging {
+        let look = loaded.cache.lookup(tenant, &digest, now.mono_us, last_known_us);
+        if look == Lookup::Aging {
             // Asked again in the background, so that `last_known` is never far from what the engine really says.
-            self.workers
-                .send(workers::Job { question: Question::of(tenant, input), then: workers::Then::Nothing });
-            return Look::Allow;
+            self.workers.send(workers::Job { query: Query::of(tenant, input), then: workers::Then::Nothing });
+            return Lookup::Allow;
         }
         look
     }
@@ -178,22 +177,22 @@ impl Policy {
     /// Has a worker ask; the request is put before the writer again when there is an answer. Gives it back when too many
     /// of this tenant wait.
     #[allow(clippy::result_large_err)] // the request itself comes back
-    pub fn ask(&self, question: Question, ask: Ask) -> Result<(), Ask> {
-        self.workers.send_ask(question, ask)
+    pub fn ask(&self, query: Query, ask: Ask) -> Result<(), Ask> {
+        self.workers.send_ask(query, ask)
     }
 
     /// Has a worker ask, and waits for nothing: the answer is there when it is looked up again.
-    pub fn ask_ahead(&self, question: Question) {
-        self.workers.send(workers::Job { question, then: workers::Then::Nothing });
+    pub fn ask_ahead(&self, query: Query) {
+        self.workers.send(workers::Job { query, then: workers::Then::Nothing });
     }
 
     /// Has a worker ask, and waits. While the engine is down nobody waits for it: the probe finds out when it is back.
-    pub async fn prepare(&self, question: Question) {
+    pub async fn prepare(&self, query: Query) {
         if !self.up(self.clock.now()) {
             return;
         }
         let (tx, rx) = oneshot::channel();
-        if self.workers.send(workers::Job { question, then: workers::Then::Tell(tx) }) {
+        if self.workers.send(workers::Job { query, then: workers::Then::Tell(tx) }) {
             let _ = rx.await;
         }
     }
@@ -222,7 +221,7 @@ impl Policy {
                 None => Err(format!("the files of bundle {} are not in the store", wanted.revision)),
             },
             bundle,
-            memo: Memo::default(),
+            cache: VerdictCache::default(),
         }
     }
 

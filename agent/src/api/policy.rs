@@ -3,7 +3,7 @@
 use super::Shared;
 use super::auth::{self, Peer};
 use super::problem::Refused;
-use crate::policy::{Question, about_command, unpack};
+use crate::policy::{Query, about_command, unpack};
 use crate::writer::ask::{Ask, Denial};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -26,7 +26,7 @@ pub(super) async fn prepare(api: &Shared, tenant: TenantUid, op: &Operation) {
     let freeze = crate::command::policy_freeze(op, &log, &node);
     let names = (shared.name.as_str(), conductor_shared::profile::name_of(&log));
     let input = about_command(op.name(), crate::command::irreversible(op), names, freeze);
-    api.policy.prepare(Question::of(tenant, &input)).await;
+    api.policy.prepare(Query::of(tenant, &input)).await;
 }
 
 /// The same for a command that waits for an approval.

@@ -7,9 +7,9 @@ use conductor_agent::signer::engine::Engine;
 use conductor_agent::signer::files::{self, FileError, Private};
 use conductor_agent::signer::harden;
 use conductor_agent::signer::keys::{self, KeyError, KeyFile, PUBLIC, Public, SECRET};
-use conductor_agent::signer::memory::{Memory, MemoryError};
 use conductor_agent::signer::protocol::{MAX_PASSWORD, Password, State};
 use conductor_agent::signer::server::{ListenError, Options, Server, listen};
+use conductor_agent::signer::state::{SignerState, StateError};
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::geteuid;
@@ -115,10 +115,10 @@ impl From<FileError> for End {
         Self::BadInput(e.to_string())
     }
 }
-impl From<MemoryError> for End {
-    fn from(e: MemoryError) -> Self {
+impl From<StateError> for End {
+    fn from(e: StateError) -> Self {
         match e {
-            MemoryError::File(_) | MemoryError::Unwritable(_) => Self::Failed(e.to_string()),
+            StateError::File(_) | StateError::Unwritable(_) => Self::Failed(e.to_string()),
             _ => Self::Memory(e.to_string()),
         }
     }
@@ -210,7 +210,7 @@ fn init(args: &Init) -> Result<(), End> {
         made.map_err(|e| End::BadInput(format!("{}: cannot be made: {e}", args.dir.display())))?;
     }
     files::check_dir(&args.dir)?;
-    Memory::create(&args.dir, key.public.digest())?;
+    SignerState::create(&args.dir, key.public.digest())?;
     files::create(&args.dir.join(PUBLIC), keys::public_file(&key.public).as_bytes(), 0o600)?;
     // The key comes last: where it is, all the rest is.
     files::create(&args.dir.join(SECRET), text.as_bytes(), 0o600)?;
@@ -237,7 +237,7 @@ fn run(args: &Run) -> Result<(), End> {
     if key.as_ref().is_some_and(|k| k.public != public) {
         return Err(KeyError::NotAPair(args.dir.join(SECRET)).into());
     }
-    let (memory, torn) = Memory::open(&args.dir, public.digest())?;
+    let (memory, torn) = SignerState::open(&args.dir, public.digest())?;
     if torn > 0 {
         tracing::warn!(
             "cut {torn} bytes from the memory: a write that was never synced, so nothing of it was released"

@@ -4,7 +4,7 @@ use super::approval::{Approvers, Carried, MAX_REQUESTS, request};
 use super::freeze::{self, Passage};
 use super::objections;
 use crate::keys::KeyError;
-use crate::policy::{Look, Policy, Question, about_command};
+use crate::policy::{Lookup, Policy, Query, about_command};
 use crate::writer::ask::{CommandReply, Denial, Signed};
 use crate::writer::live::{Live, Stage};
 use conductor_shared::change_class;
@@ -161,13 +161,13 @@ pub fn policy_freeze(op: &Operation, log: &ControlState, node: &ControlState) ->
 pub fn policy_lets(policy: &Policy, live: &Live, node: &ControlState, now: Now, op: &Operation) -> bool {
     let names = (live.shared.name.as_str(), profile::name_of(&live.control));
     let input = about_command(op.name(), irreversible(op), names, policy_freeze(op, &live.control, node));
-    match policy.look(live.p.id.tenant, &input, now, None) {
-        Look::Allow | Look::Aging => true,
-        Look::Unknown => {
-            policy.ask_ahead(Question::of(live.p.id.tenant, &input));
+    match policy.lookup(live.p.id.tenant, &input, now, None) {
+        Lookup::Allow | Lookup::Aging => true,
+        Lookup::Unknown => {
+            policy.ask_ahead(Query::of(live.p.id.tenant, &input));
             false
         }
-        Look::Deny | Look::Down | Look::LastKnown => false,
+        Lookup::Deny | Lookup::Down | Lookup::LastKnown => false,
     }
 }
 
@@ -176,11 +176,11 @@ fn policy_denies(live: &Live, st: &Stage, judge: &Judge<'_>, op: &Operation) -> 
     let names = (live.shared.name.as_str(), profile::name_of(&live.control));
     let freeze = policy_freeze(op, &live.control, judge.node);
     let input = about_command(op.name(), irreversible(op), names, freeze);
-    match judge.policy.look(live.p.id.tenant, &input, st.now, None) {
-        Look::Allow | Look::Aging => None,
-        Look::Deny => Some(Reason::PolicyDenied),
-        Look::Unknown => Some(Reason::PolicyContention),
-        Look::Down | Look::LastKnown => Some(Reason::PolicyUnavailable),
+    match judge.policy.lookup(live.p.id.tenant, &input, st.now, None) {
+        Lookup::Allow | Lookup::Aging => None,
+        Lookup::Deny => Some(Reason::PolicyDenied),
+        Lookup::Unknown => Some(Reason::PolicyContention),
+        Lookup::Down | Lookup::LastKnown => Some(Reason::PolicyUnavailable),
     }
 }
 

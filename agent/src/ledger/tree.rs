@@ -4,7 +4,7 @@
 //! most 255 of them. A higher tile is written again each time one below it is full.
 
 use super::read::{ReadError, read_receipt};
-use super::{Partition, Unsealed};
+use super::{Partition, PlainBatch};
 use crate::store::{Row, Store};
 use conductor_shared::merkle::{Frontier, Hash, Nodes, node_hash};
 
@@ -38,7 +38,7 @@ fn level_byte(level: usize) -> u8 {
 
 impl Tail {
     /// Adds a leaf and stages the tiles that change. `filled`: roots of the tiles that it fills, lowest first.
-    pub(super) fn push(&mut self, leaf: Hash, filled: &[Hash], rows: &mut Unsealed, p: &Partition) {
+    pub(super) fn push(&mut self, leaf: Hash, filled: &[Hash], rows: &mut PlainBatch, p: &Partition) {
         let mut position = self.size;
         for (level, hash) in std::iter::once(&leaf).chain(filled).enumerate() {
             if self.levels.len() == level {
@@ -201,16 +201,17 @@ impl Nodes for DiskNodes<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::ground::Ground;
+    use crate::ledger::test_util::TestStore;
 
     /// DESIGN, Merkle tree on disk: the tiles of a log of any size, of one level, two and three, have the roots that the
     /// frontier found as it grew, and so does what is kept of them in the store.
     #[test]
     fn tiles_have_the_roots_of_the_frontier() {
-        let mut ground = Ground::new();
-        let (p, _) = ground.partition(1);
-        let store = &ground.store;
-        let (mut tail, mut frontier, mut rows) = (Tail::default(), Frontier::default(), Unsealed::default());
+        let mut test = TestStore::new();
+        let (p, _) = test.partition(1);
+        let store = &test.store;
+        let (mut tail, mut frontier, mut rows) =
+            (Tail::default(), Frontier::default(), PlainBatch::default());
         let two_levels = (TILE * TILE) as u64;
         for n in 0..two_levels + 300 {
             let leaf = node_hash(&[0; 32], &[u8::try_from(n % 251).unwrap(); 32]);
@@ -223,7 +224,7 @@ mod tests {
                 assert_eq!(tail.frontier(store, &p, n + 1).unwrap(), frontier, "{} leaves", n + 1);
             }
         }
-        store.write(rows.seal(&ground.random).unwrap()).unwrap();
+        store.write(rows.seal(&test.random).unwrap()).unwrap();
         let lowest = read_tile(store, &p, 0, 7).unwrap();
         assert_eq!(lowest.len(), TILE);
         assert_eq!(read_tile(store, &p, 1, 0).unwrap()[7], root_of(&lowest));

@@ -1,6 +1,6 @@
 //! The workers: threads that ask the engines, each with an engine of its own. What waits is bounded, for each tenant too.
 
-use super::{PROBE, Policy, Question};
+use super::{PROBE, Policy, Query};
 use crate::writer::ask::Ask;
 use crate::writer::queue::{Full, Queues};
 use crate::writer::refuse;
@@ -35,7 +35,7 @@ pub(super) enum Then {
 }
 
 pub(super) struct Job {
-    pub(super) question: Question,
+    pub(super) query: Query,
     pub(super) then: Then,
 }
 
@@ -71,7 +71,7 @@ impl Workers {
 
     /// False when there is no room.
     pub(super) fn send(&self, job: Job) -> bool {
-        let tenant = job.question.tenant;
+        let tenant = job.query.tenant;
         let sent = self.take_place(tenant);
         if sent && self.jobs.try_send(Box::new(job)).is_err() {
             self.give_place(tenant);
@@ -81,12 +81,12 @@ impl Workers {
     }
 
     #[allow(clippy::result_large_err)] // the request itself comes back
-    pub(super) fn send_ask(&self, question: Question, ask: Ask) -> Result<(), Ask> {
-        let tenant = question.tenant;
+    pub(super) fn send_ask(&self, query: Query, ask: Ask) -> Result<(), Ask> {
+        let tenant = query.tenant;
         if !self.take_place(tenant) {
             return Err(ask);
         }
-        let job = Box::new(Job { question, then: Then::Again(Box::new(ask)) });
+        let job = Box::new(Job { query, then: Then::Again(Box::new(ask)) });
         self.jobs.try_send(job).map_err(|e| {
             self.give_place(tenant);
             match e.into_inner().then {
@@ -135,14 +135,14 @@ fn run(policy: &Weak<Policy>, jobs: &Receiver<Box<Job>>, queues: &Queues, probes
             }
         }
         let Some(job) = job else { continue };
-        let Job { question, then } = *job;
+        let Job { query, then } = *job;
         // Of many that asked the same the first answer serves all. A command is always asked about: it must find out
         // when the engine is gone.
         let again = matches!(then, Then::Again(_));
-        if !(again && policy.known(&question)) {
-            policy.answer(&mut own, &question);
+        if !(again && policy.known(&query)) {
+            policy.answer(&mut own, &query);
         }
-        policy.workers.give_place(question.tenant);
+        policy.workers.give_place(query.tenant);
         match then {
             Then::Nothing => {}
             Then::Tell(to) => drop(to.send(())),
@@ -173,12 +173,12 @@ impl Policy {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
-    fn known(&self, q: &Question) -> bool {
-        self.loaded.load().memo.is_fresh(q.tenant, &q.digest, self.clock.now().mono_us)
+    fn known(&self, q: &Query) -> bool {
+        self.loaded.load().cache.is_fresh(q.tenant, &q.digest, self.clock.now().mono_us)
     }
 
     /// Asks, and remembers.
-    fn answer(&self, own: &mut Own, q: &Question) {
+    fn answer(&self, own: &mut Own, q: &Query) {
         let loaded = self.loaded.load_full();
         if own.version != Some(loaded.version) {
             *own = Own { version: Some(loaded.version), engine: loaded.engine.clone(), tried: false };
@@ -205,6 +205,6 @@ impl Policy {
         if let Err(e) = &verdict {
             tracing::warn!("policy: {e}");
         }
-        loaded.memo.note(q.tenant, q.digest, verdict.ok(), self.clock.now().mono_us);
+        loaded.cache.note(q.tenant, q.digest, verdict.ok(), self.clock.now().mono_us);
     }
 }

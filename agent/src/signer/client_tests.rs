@@ -1,6 +1,6 @@
 //! Signers that lie, trickle, hang and babble: the client must end in time and believe nothing.
 
-use super::super::judge::tests::Log;
+use super::super::decide::tests::Log;
 use super::super::keys::{SigningKey, generate};
 use super::super::protocol::{Known, Refusal, State};
 use super::*;

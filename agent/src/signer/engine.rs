@@ -3,13 +3,13 @@
 //! It must never release a signature before the memory of it is durable, and never sign again once there is evidence
 //! that the memory went back.
 
+use super::decide::{Step, decide};
 use super::files::{self, FileError, Private};
-use super::judge::{Step, judge};
 use super::keys::{Public, SigningKey};
-use super::memory::{MAX_ORIGINS, Memory, MemoryError};
 use super::protocol::{
     Answer, Item, ItemReason, Known, MAX_ITEMS, Nonce, PROTOCOL, Reason, Refusal, State, Status,
 };
+use super::state::{MAX_ORIGINS, SignerState, StateError};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::ids::Origin;
 use rustc_hash::FxHashMap;
@@ -24,7 +24,7 @@ pub struct Engine {
     dir: PathBuf,
     public: Public,
     key: Option<SigningKey>,
-    memory: Memory,
+    memory: SignerState,
     /// Evidence that the memory is older than it should be, in words.
     rolled_back: Option<String>,
     signed: u64,
@@ -37,7 +37,7 @@ impl Engine {
     pub fn new(
         dir: &Path,
         public: Public,
-        memory: Memory,
+        memory: SignerState,
         unlock_command: String,
     ) -> Result<Self, FileError> {
         let path = dir.join(EVIDENCE);
@@ -141,12 +141,12 @@ impl Engine {
         for last in items.iter().filter_map(|i| i.last.as_ref()) {
             self.check_memory(last)?;
         }
-        let (verdicts, news) = self.judge_all(items);
+        let (verdicts, news) = self.decide_all(items);
         if let Err(e) = self.memory.remember(&news) {
             tracing::error!("{e}");
-            let unwritable = matches!(e, MemoryError::Unwritable(_));
+            let unwritable = matches!(e, StateError::Unwritable(_));
             let detail =
-                if unwritable { e.to_string() } else { MemoryError::Unwritable(e.to_string()).to_string() };
+                if unwritable { e.to_string() } else { StateError::Unwritable(e.to_string()).to_string() };
             return Err(Refusal::new(Reason::MemoryUnwritable, detail));
         }
         let key = self.ready()?;
@@ -165,7 +165,7 @@ impl Engine {
 
     /// Judges each item on what the one before it left, and collects what is new.
     #[allow(clippy::type_complexity)] // one verdict an item, and the news; names would say no more
-    fn judge_all(
+    fn decide_all(
         &self,
         items: &[Item],
     ) -> (Vec<Result<Step, (ItemReason, Option<Known>)>>, Vec<(Origin, Known)>) {
@@ -175,7 +175,7 @@ impl Engine {
         let mut verdicts = Vec::with_capacity(items.len());
         for item in items {
             let known = staged.get(&item.origin).or_else(|| self.memory.known(&item.origin)).copied();
-            let mut verdict = judge(known.as_ref(), item);
+            let mut verdict = decide(known.as_ref(), item);
             if verdict == Ok(Step::Grow) {
                 if known.is_none() && self.memory.origins() + fresh >= MAX_ORIGINS {
                     verdict = Err(ItemReason::TooManyOrigins);
@@ -216,7 +216,7 @@ impl Engine {
     }
 
     /// Brings the anchor forward, for a clean stop.
-    pub fn stop(&mut self) -> Result<(), MemoryError> {
+    pub fn stop(&mut self) -> Result<(), StateError> {
         if self.memory.failed().is_some() { Ok(()) } else { self.memory.anchor() }
     }
 }

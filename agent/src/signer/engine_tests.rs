@@ -1,4 +1,4 @@
-use super::super::judge::tests::{Log, known};
+use super::super::decide::tests::{Log, known};
 use super::super::keys::generate;
 use super::*;
 
@@ -10,8 +10,8 @@ struct Rig {
 fn rig() -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let (key, _) = generate(None).unwrap();
-    Memory::create(dir.path(), key.public.digest()).unwrap();
-    let (memory, _) = Memory::open(dir.path(), key.public.digest()).unwrap();
+    SignerState::create(dir.path(), key.public.digest()).unwrap();
+    let (memory, _) = SignerState::open(dir.path(), key.public.digest()).unwrap();
     let mut engine = Engine::new(dir.path(), key.public.clone(), memory, "unlock it".into()).unwrap();
     engine.unlock(key).unwrap();
     Rig { dir, engine }
@@ -70,7 +70,7 @@ fn a_memory_that_went_back_stops_it() {
     assert_eq!(status.state, State::Refuses);
     assert!(status.detail.contains("memory_rolled_back") && status.detail.contains("recover"));
     let public = r.engine.public().clone();
-    let (memory, _) = Memory::open(r.dir.path(), public.digest()).unwrap();
+    let (memory, _) = SignerState::open(r.dir.path(), public.digest()).unwrap();
     let again = Engine::new(r.dir.path(), public, memory, String::new()).unwrap();
     assert_eq!((again.status().state, again.status().detail), (State::Refuses, status.detail));
 }

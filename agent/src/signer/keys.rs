@@ -5,7 +5,7 @@
 //! stack while it decrypts, so the process may neither be dumped nor swapped ([`super::harden`]).
 
 use super::files::{self, FileError, Private};
-use super::minisig::Pair;
+use super::minisign_file::Pair;
 use super::protocol::{MAX_PASSWORD, Nonce, Password, probe_comment, probe_text};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -148,7 +148,9 @@ impl SigningKey {
     /// Private on purpose: see the head of this module.
     fn sign(&self, text: &str, comment: &str) -> Result<String, KeyError> {
         let id = format!("signature of conductor-signer key {}", self.public.key_id);
-        self.pair.sign(text, comment, &id)
+        self.pair
+            .sign(text, comment, &id)
+            .map_err(|e| KeyError::Signing(format!("the operating system gives no random bytes: {e}")))
     }
 }
 

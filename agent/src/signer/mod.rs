@@ -5,19 +5,19 @@
 //! probes. It must never sign bytes that somebody hands it, never sign two histories of one log, and never release a
 //! signature before its own memory of it is on the disk.
 //!
-//! - [`protocol`]: requests and answers. - [`wire`]: frames under one deadline. - [`judge`]: may this be signed?
-//! - [`memory`]: what was signed last, for each log. - [`keys`]: the key file and its password. - `minisig`: a signature.
-//! - [`engine`]: requests to answers. - [`server`]: the socket. - [`client`]: the agent's end, which believes nothing.
+//! - [`protocol`]: requests and answers. - [`wire`]: frames under one deadline. - [`decide`]: may this be signed?
+//! - [`state`]: what was signed last, for each log, and [`state_format`], its bytes. - [`keys`]: the key file and its password.
+//! - `minisign_file`: a signature file. - [`engine`]: requests to answers. - [`server`]: the socket. - [`client`]: the agent's end, which believes nothing.
 
 pub mod client;
+pub mod decide;
 pub mod engine;
 pub mod files;
 pub mod harden;
-pub mod judge;
 pub mod keys;
-pub mod memory;
-pub mod memory_file;
-mod minisig;
+mod minisign_file;
 pub mod protocol;
 pub mod server;
+pub mod state;
+pub mod state_format;
 pub mod wire;

@@ -5,7 +5,7 @@
 use super::ask::{CommandReply, Denial, Reply};
 use super::queue::Queues;
 use super::view::{Board, Event, Shared, View};
-use crate::ledger::{Partition, Unsealed};
+use crate::ledger::{Partition, PlainBatch};
 use crate::random::Random;
 use crate::store::{Store, StoreError};
 use conductor_shared::checkpoint::SignedCheckpoint;
@@ -82,7 +82,7 @@ pub struct CheckpointJob {
 /// A batch with all that waits for its sync.
 pub struct Commit {
     /// Its rows. Without any it only waits for what was handed over before it.
-    pub rows: Unsealed,
+    pub rows: PlainBatch,
     /// Answers.
     pub answers: Vec<Answer>,
     /// State to publish.
@@ -377,7 +377,7 @@ mod tests {
         let answers = vec![Answer::Done(to, Ok(()))];
         let (views, events) = (vec![], vec![]);
         let commit = Commit {
-            rows: Unsealed::default(),
+            rows: PlainBatch::default(),
             answers,
             views,
             events,

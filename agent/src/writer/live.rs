@@ -7,7 +7,7 @@ use super::rows::{GateRow, RunRow, StepRow, decode, encode};
 use super::slo::{Flood, Watches};
 use super::view::{Event, Shared, View};
 use crate::keys::{Key, KeyError, KeyStore, Units};
-use crate::ledger::{self, Appended, Log, Partition, ReadError, Unsealed};
+use crate::ledger::{self, Appended, Log, Partition, PlainBatch, ReadError};
 use crate::meter::{Meters, OpenHour};
 use crate::random::Random;
 use crate::store::{FamilyId, Row, RowKey, Store};
@@ -50,7 +50,7 @@ pub struct Run {
 /// What a batch gathers besides rows.
 pub struct Stage {
     /// Rows.
-    pub rows: Unsealed,
+    pub rows: PlainBatch,
     /// Control facts.
     pub events: Vec<Event>,
     /// Commit sequence; grows by one with each receipt of the node.
@@ -78,7 +78,7 @@ impl Stage {
     /// An empty batch.
     pub fn new(node_seq: u64, now: Now, random: Arc<dyn Random>, policy: PolicyVersion) -> Self {
         Self {
-            rows: Unsealed::default(),
+            rows: PlainBatch::default(),
             events: Vec::new(),
             node_seq,
             receipts: 0,

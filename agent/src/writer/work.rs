@@ -6,7 +6,7 @@ use super::gate::{self, Gate, RunRequest};
 use super::live::{DayKind, Live, Run, Stage, index_hash};
 use super::rows::{Answered, RequestRow, RunRow, StepRow, decode, encode};
 use crate::ledger::ReadError;
-use crate::policy::{Look, Policy, Question, TRIES};
+use crate::policy::{Lookup, Policy, Query, TRIES};
 use crate::store::{Row, Space, Store};
 use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::codec::Listed;
@@ -47,7 +47,7 @@ pub struct Work<'a> {
 #[derive(Debug)]
 pub enum Pause {
     /// An engine must be asked first. Nothing was staged.
-    Policy(Box<Question>),
+    Policy(Box<Query>),
     /// The store.
     Read(ReadError),
 }
@@ -176,14 +176,14 @@ impl Work<'_> {
             approvals: None,
         };
         let tenant = live.p.id.tenant;
-        let denied = match self.policy.look(tenant, &input, st.now, self.last_known_us(&control)) {
-            Look::Allow | Look::Aging | Look::LastKnown => return Ok(None),
-            Look::Deny => Reason::PolicyDenied,
-            Look::Down => Reason::PolicyUnavailable,
-            Look::Unknown if self.tries >= TRIES => Reason::PolicyContention,
-            Look::Unknown => {
+        let denied = match self.policy.lookup(tenant, &input, st.now, self.last_known_us(&control)) {
+            Lookup::Allow | Lookup::Aging | Lookup::LastKnown => return Ok(None),
+            Lookup::Deny => Reason::PolicyDenied,
+            Lookup::Down => Reason::PolicyUnavailable,
+            Lookup::Unknown if self.tries >= TRIES => Reason::PolicyContention,
+            Lookup::Unknown => {
                 live.gate = before;
-                return Err(Pause::Policy(Box::new(Question::of(tenant, &input))));
+                return Err(Pause::Policy(Box::new(Query::of(tenant, &input))));
             }
         };
         live.gate = before;

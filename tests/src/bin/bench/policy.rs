@@ -3,7 +3,7 @@
 use crate::core_bench::admissions;
 use crate::{Report, median};
 use conductor_agent::clock::RealClock;
-use conductor_agent::policy::{Look, Policy, Question};
+use conductor_agent::policy::{Lookup, Policy, Query};
 use conductor_agent::writer::queue::Queues;
 use conductor_policies::{Bundle, Engine};
 use conductor_shared::clock::Clock;
@@ -143,7 +143,7 @@ pub(crate) fn policy(report: &mut Report) {
     let tenant = TenantUid([1; 16]);
     let names: Vec<String> = (0..20).map(|n| format!("workflow-{n}")).collect();
     for name in &names {
-        runtime.block_on(policy.prepare(Question::of(tenant, &input(name))));
+        runtime.block_on(policy.prepare(Query::of(tenant, &input(name))));
     }
     let opa = Opa::start();
     let mut engine = prepared();
@@ -154,8 +154,8 @@ pub(crate) fn policy(report: &mut Report) {
         let begun = Instant::now();
         for n in 0..LOOKS {
             let name = &names[n as usize % names.len()];
-            let look = policy.look(tenant, &input(black_box(name)), clock.now(), None);
-            assert!(matches!(look, Look::Allow | Look::Aging));
+            let look = policy.lookup(tenant, &input(black_box(name)), clock.now(), None);
+            assert!(matches!(look, Lookup::Allow | Lookup::Aging));
         }
         hit.push(begun.elapsed().as_secs_f64() * 1e9 / f64::from(LOOKS));
         let begun = Instant::now();

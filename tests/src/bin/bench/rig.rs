@@ -2,7 +2,7 @@
 
 use conductor_agent::clock::RealClock;
 use conductor_agent::init::{Beginning, init};
-use conductor_agent::policy::{Policy, Question, about_command};
+use conductor_agent::policy::{Policy, Query, about_command};
 use conductor_agent::random::OsRandom;
 use conductor_agent::scope::{TenantScope, TokenParts};
 use conductor_agent::signer::keys::{self, SigningKey};
@@ -187,7 +187,7 @@ impl Core {
                     // As the API does: the writer does not wait for engines.
                     let freeze = Freeze { active: false, break_glass: false };
                     let input = about_command(op.name(), false, (shared.name.as_str(), "default"), freeze);
-                    runtime.block_on(self.policy.prepare(Question::of(*t, &input)));
+                    runtime.block_on(self.policy.prepare(Query::of(*t, &input)));
                     let base = Some(shared.view.load().control.object_digest(&op));
                     let now = self.clock.now().wall_us;
                     number += 1;

@@ -13,14 +13,14 @@ fn at(size: u64) -> Known {
 }
 fn fresh() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    Memory::create(dir.path(), KEY).unwrap();
+    SignerState::create(dir.path(), KEY).unwrap();
     dir
 }
-fn open(dir: &tempfile::TempDir) -> Result<Memory, MemoryError> {
-    Memory::open(dir.path(), KEY).map(|o| o.0)
+fn open(dir: &tempfile::TempDir) -> Result<SignerState, StateError> {
+    SignerState::open(dir.path(), KEY).map(|o| o.0)
 }
 fn cut_file(dir: &tempfile::TempDir, from_end: u64) {
-    let f = OpenOptions::new().write(true).open(dir.path().join(MEMORY)).unwrap();
+    let f = OpenOptions::new().write(true).open(dir.path().join(STATE_FILE)).unwrap();
     f.set_len(f.metadata().unwrap().len() - from_end).unwrap();
 }
 
@@ -49,14 +49,14 @@ fn torn_or_rolled_back() {
     m.remember(&[(origin(1), at(6)), (origin(1), at(7))]).unwrap();
     drop(m);
     cut_file(&dir, 1);
-    let (mut m, cut) = Memory::open(dir.path(), KEY).unwrap();
+    let (mut m, cut) = SignerState::open(dir.path(), KEY).unwrap();
     assert_eq!((m.known(&origin(1)), cut), (Some(&at(6)), SLOT - 1));
     m.remember(&[(origin(1), at(8))]).unwrap();
     m.anchor().unwrap();
     drop(m);
     cut_file(&dir, 1);
     let e = open(&dir).unwrap_err();
-    assert!(matches!(e, MemoryError::RolledBack { .. }), "{e}");
+    assert!(matches!(e, StateError::RolledBack { .. }), "{e}");
     assert!(e.to_string().contains("recover"), "{e}");
 }
 
@@ -66,31 +66,31 @@ fn an_older_copy_is_known() {
     let dir = fresh();
     let mut m = open(&dir).unwrap();
     m.remember(&[(origin(1), at(5))]).unwrap();
-    let old = std::fs::read(dir.path().join(MEMORY)).unwrap();
+    let old = std::fs::read(dir.path().join(STATE_FILE)).unwrap();
     drop(m);
     drop(open(&dir).unwrap());
-    std::fs::write(dir.path().join(MEMORY), old).unwrap();
-    assert!(matches!(open(&dir), Err(MemoryError::RolledBack { .. })));
+    std::fs::write(dir.path().join(STATE_FILE), old).unwrap();
+    assert!(matches!(open(&dir), Err(StateError::RolledBack { .. })));
 }
 
 /// DESIGN, Origins: missing, damaged, of another key, of another memory: each refuses, and nothing is made anew.
 #[test]
 fn it_is_never_reset() {
-    for name in [MEMORY, ANCHOR] {
+    for name in [STATE_FILE, ANCHOR_FILE] {
         let dir = fresh();
         std::fs::remove_file(dir.path().join(name)).unwrap();
-        assert!(matches!(open(&dir), Err(MemoryError::Missing(_))), "{name}");
+        assert!(matches!(open(&dir), Err(StateError::Missing(_))), "{name}");
         assert!(!dir.path().join(name).exists());
         std::fs::write(dir.path().join(name), b"").unwrap();
         chmod(&dir, name);
-        assert!(matches!(open(&dir), Err(MemoryError::Damaged { .. })), "{name}");
+        assert!(matches!(open(&dir), Err(StateError::Damaged { .. })), "{name}");
     }
     let dir = fresh();
-    assert!(matches!(Memory::open(dir.path(), [5; 32]), Err(MemoryError::OtherKey(_))));
+    assert!(matches!(SignerState::open(dir.path(), [5; 32]), Err(StateError::OtherKey(_))));
     let other = fresh();
-    std::fs::copy(other.path().join(MEMORY), dir.path().join(MEMORY)).unwrap();
-    assert!(matches!(open(&dir), Err(MemoryError::OtherMemory(_))));
-    assert!(Memory::create(dir.path(), KEY).is_err());
+    std::fs::copy(other.path().join(STATE_FILE), dir.path().join(STATE_FILE)).unwrap();
+    assert!(matches!(open(&dir), Err(StateError::OtherMemory(_))));
+    assert!(SignerState::create(dir.path(), KEY).is_err());
 }
 
 fn chmod(dir: &tempfile::TempDir, name: &str) {
@@ -110,7 +110,7 @@ fn a_failed_sync_is_never_success() {
         // /dev/null takes every write and cannot be synced; /dev/full takes none.
         m.file = OpenOptions::new().read(true).write(writable).open(device).unwrap();
         let e = m.remember(&[(origin(1), at(5))]).unwrap_err();
-        assert!(matches!(e, MemoryError::File(FileError::Io { doing, .. }) if doing == at_step), "{device}");
+        assert!(matches!(e, StateError::File(FileError::Io { doing, .. }) if doing == at_step), "{device}");
         assert_eq!(m.known(&origin(1)), None);
         m.file = good;
         let e = m.remember(&[(origin(1), at(5))]).unwrap_err();
@@ -124,7 +124,7 @@ fn a_failed_sync_is_never_success() {
 fn an_unlinked_file_is_noticed() {
     let dir = fresh();
     let mut m = open(&dir).unwrap();
-    let path = dir.path().join(MEMORY);
+    let path = dir.path().join(STATE_FILE);
     let copy = std::fs::read(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, copy).unwrap();
@@ -145,7 +145,7 @@ fn it_is_compacted() {
         assert!(m.in_file <= SLACK + 4 * 7);
     }
     let before = m.known.clone();
-    assert!(std::fs::metadata(dir.path().join(MEMORY)).unwrap().len() < 100 * SLOT as u64);
+    assert!(std::fs::metadata(dir.path().join(STATE_FILE)).unwrap().len() < 100 * SLOT as u64);
     drop(m);
     assert_eq!(open(&dir).unwrap().known, before);
 }

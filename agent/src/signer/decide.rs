@@ -15,7 +15,7 @@ pub enum Step {
 }
 
 /// The rule.
-pub fn judge(known: Option<&Known>, item: &Item) -> Result<Step, ItemReason> {
+pub fn decide(known: Option<&Known>, item: &Item) -> Result<Step, ItemReason> {
     if item.size == 0 && item.root != empty_root() {
         return Err(ItemReason::Inconsistent);
     }
@@ -81,7 +81,7 @@ pub(crate) mod tests {
         for old in 0..14 {
             let k = known(&log.item(0, old));
             for new in 0..14 {
-                let got = judge(Some(&k), &log.item(old, new));
+                let got = decide(Some(&k), &log.item(old, new));
                 let want = match new.cmp(&old) {
                     std::cmp::Ordering::Less => Err(ItemReason::Shorter),
                     std::cmp::Ordering::Equal => Ok(Step::Again),
@@ -90,35 +90,35 @@ pub(crate) mod tests {
                 assert_eq!(got, want, "{old} to {new}");
                 // The empty log is a prefix of every log: only from size 1 is there a history to fork.
                 if old > 0 {
-                    assert!(judge(Some(&k), &fork.item(old, new)).is_err(), "fork {old} to {new}");
+                    assert!(decide(Some(&k), &fork.item(old, new)).is_err(), "fork {old} to {new}");
                 }
                 if new > old && old > 0 {
                     let mut i = log.item(old, new);
                     i.proof_from = old - 1;
-                    assert_eq!(judge(Some(&k), &i), Err(ItemReason::NeedsProof));
+                    assert_eq!(decide(Some(&k), &i), Err(ItemReason::NeedsProof));
                     let mut i = log.item(old, new);
                     i.proof.push([0; 32]);
-                    assert_eq!(judge(Some(&k), &i), Err(ItemReason::Inconsistent));
+                    assert_eq!(decide(Some(&k), &i), Err(ItemReason::Inconsistent));
                     let mut i = log.item(old, new);
                     if i.proof.pop().is_some() {
-                        assert_eq!(judge(Some(&k), &i), Err(ItemReason::Inconsistent));
+                        assert_eq!(decide(Some(&k), &i), Err(ItemReason::Inconsistent));
                     }
                 }
             }
         }
-        assert_eq!(judge(Some(&known(&log.item(0, 5))), &fork.item(0, 5)), Err(ItemReason::Forked));
+        assert_eq!(decide(Some(&known(&log.item(0, 5))), &fork.item(0, 5)), Err(ItemReason::Forked));
     }
 
     /// DESIGN, Origins: a log not known is begun at epoch 1 only; a later epoch needs its command.
     #[test]
     fn a_new_epoch_needs_its_command() {
         let mut i = Log(1).item(0, 9);
-        assert_eq!(judge(None, &i), Ok(Step::Grow));
+        assert_eq!(decide(None, &i), Ok(Step::Grow));
         i.origin.epoch = 2;
-        assert_eq!(judge(None, &i), Err(ItemReason::UnknownEpoch));
+        assert_eq!(decide(None, &i), Err(ItemReason::UnknownEpoch));
         let mut i = Log(1).item(0, 0);
-        assert_eq!(judge(None, &i), Ok(Step::Grow));
+        assert_eq!(decide(None, &i), Ok(Step::Grow));
         i.root = [1; 32];
-        assert_eq!(judge(None, &i), Err(ItemReason::Inconsistent));
+        assert_eq!(decide(None, &i), Err(ItemReason::Inconsistent));
     }
 }

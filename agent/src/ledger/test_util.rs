@@ -6,14 +6,14 @@ use crate::random::OsRandom;
 use crate::store::{FamilyId, SpaceLimits, Store};
 use conductor_shared::ids::{NodeId, Origin, TenantUid};
 
-pub(super) struct Ground {
+pub(super) struct TestStore {
     pub(super) store: Store,
     pub(super) random: OsRandom,
     keys: KeyStore,
     _folder: tempfile::TempDir,
 }
 
-impl Ground {
+impl TestStore {
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let random = OsRandom::default();

@@ -14,7 +14,6 @@
 //!
 //! Never public: the one caller, [`super::keys`], signs only texts that the signer composed.
 
-use super::keys::KeyError;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use blake2::Blake2b512;
@@ -50,7 +49,12 @@ impl Pair {
     }
 
     /// The text of a signature file.
-    pub(super) fn sign(&self, text: &str, trusted: &str, untrusted: &str) -> Result<String, KeyError> {
+    pub(super) fn sign(
+        &self,
+        text: &str,
+        trusted: &str,
+        untrusted: &str,
+    ) -> Result<String, getrandom::Error> {
         let signature = self.hedged(&Blake2b512::digest(text))?.to_bytes();
         let both = self.hedged(&[&signature, trusted.as_bytes()].concat())?.to_bytes();
         let first = STANDARD.encode([b"ED", &self.number[..], &signature].concat());
@@ -58,10 +62,9 @@ impl Pair {
         Ok(format!("untrusted comment: {untrusted}\n{first}\ntrusted comment: {trusted}\n{second}\n"))
     }
 
-    fn hedged(&self, message: &[u8]) -> Result<Signature, KeyError> {
+    fn hedged(&self, message: &[u8]) -> Result<Signature, getrandom::Error> {
         let mut noise = Zeroizing::new([0; 32]);
-        getrandom::fill(&mut *noise)
-            .map_err(|e| KeyError::Signing(format!("the operating system gives no random bytes: {e}")))?;
+        getrandom::fill(&mut *noise)?;
         let mut secret =
             ExpandedSecretKey { scalar: self.secret.scalar, hash_prefix: self.secret.hash_prefix };
         let mixed = Zeroizing::new(<[u8; 64]>::from(

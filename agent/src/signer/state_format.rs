@@ -1,6 +1,6 @@
-//! The bytes of the signer's memory and of its anchor. Pure: nothing here touches a disk.
+//! The bytes of the signer's state and of its anchor. Pure: nothing here touches a disk.
 //!
-//! Memory: a header of [`SLOT`] bytes, then entries of [`SLOT`] bytes, numbered without a gap. Each carries its place
+//! State: a header of [`SLOT`] bytes, then entries of [`SLOT`] bytes, numbered without a gap. Each carries its place
 //! within the write that brought it (one write, one sync, at most [`MAX_ITEMS`] entries), so that a torn last write can
 //! be told from damage to what was once whole. It must never take the second for the first when it can be known.
 //!

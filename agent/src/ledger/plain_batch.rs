@@ -10,7 +10,7 @@ use std::ops::Range;
 
 /// A batch with values that wait to be sealed.
 #[derive(Default)]
-pub struct Unsealed {
+pub struct PlainBatch {
     batch: Batch,
     values: Vec<Value>,
     /// What the values belong to, one after the other, each with room for the number of a key.
@@ -34,7 +34,7 @@ struct UnderKey {
 /// Rows in turn under few keys: the one that is looked for is among the last.
 const LAST_KEYS: usize = 4;
 
-impl Unsealed {
+impl PlainBatch {
     /// True when there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.batch.is_empty()
@@ -130,18 +130,18 @@ pub struct CannotSeal;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::ground::Ground;
+    use crate::ledger::test_util::TestStore;
 
     /// DESIGN, Keys: what is sealed in place opens as what was put there, in its own row and nowhere else; of two values
     /// of a row the last stands.
     #[test]
     fn what_was_put_opens_in_its_own_row() {
-        let mut ground = Ground::new();
-        let (a, mut units) = ground.partition(1);
-        let (b, _) = ground.partition(2);
-        let (store, random) = (&ground.store, &ground.random);
+        let mut test = TestStore::new();
+        let (a, mut units) = test.partition(1);
+        let (b, _) = test.partition(2);
+        let (store, random) = (&test.store, &test.random);
         let of_runs: Vec<_> = (0..6).map(|_| units.take(random).unwrap()).collect();
-        let mut rows = Unsealed::default();
+        let mut rows = PlainBatch::default();
         assert!(rows.is_empty());
         rows.put(&a, b"row", b"of a, overwritten");
         rows.put(&b, b"row", b"of b");

@@ -15,7 +15,7 @@ const EACH: usize = 1_024;
 
 /// What is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Look {
+pub enum Lookup {
     /// Go ahead.
     Allow,
     /// Go ahead, and ask again.
@@ -41,30 +41,32 @@ struct Known {
 }
 
 #[derive(Default)]
-pub(super) struct Memo(Mutex<FxHashMap<TenantUid, FxHashMap<[u8; 32], Known>>>);
+pub(super) struct VerdictCache(Mutex<FxHashMap<TenantUid, FxHashMap<[u8; 32], Known>>>);
 
-impl Memo {
+impl VerdictCache {
     /// While the engine answers.
-    pub(super) fn look(
+    pub(super) fn lookup(
         &self,
         tenant: TenantUid,
         digest: &[u8; 32],
         mono: Micros,
         last: Option<Micros>,
-    ) -> Look {
+    ) -> Lookup {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = all.get_mut(&tenant).and_then(|t| t.get_mut(digest)) else { return Look::Unknown };
+        let Some(known) = all.get_mut(&tenant).and_then(|t| t.get_mut(digest)) else {
+            return Lookup::Unknown;
+        };
         if let Some(failed) = known.failed {
-            return if mono >= failed + RETRY_US { Look::Unknown } else { fallback(known, mono, last) };
+            return if mono >= failed + RETRY_US { Lookup::Unknown } else { fallback(known, mono, last) };
         }
         match known.verdict {
             Some((true, at)) if mono >= at + FRESH_US && !known.asking => {
                 known.asking = true;
-                Look::Aging
+                Lookup::Aging
             }
-            Some((true, _)) => Look::Allow,
-            Some((false, _)) => Look::Deny,
-            None => Look::Unknown,
+            Some((true, _)) => Lookup::Allow,
+            Some((false, _)) => Lookup::Deny,
+            None => Lookup::Unknown,
         }
     }
 
@@ -75,9 +77,9 @@ impl Memo {
         digest: &[u8; 32],
         mono: Micros,
         last: Option<Micros>,
-    ) -> Look {
+    ) -> Lookup {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&tenant).and_then(|t| t.get(digest)).map_or(Look::Down, |k| fallback(k, mono, last))
+        all.get(&tenant).and_then(|t| t.get(digest)).map_or(Lookup::Down, |k| fallback(k, mono, last))
     }
 
     /// An engine answered it so lately that there is nothing to ask.
@@ -103,10 +105,10 @@ impl Memo {
     }
 }
 
-fn fallback(known: &Known, mono: Micros, last: Option<Micros>) -> Look {
+fn fallback(known: &Known, mono: Micros, last: Option<Micros>) -> Lookup {
     match (known.verdict, last) {
-        (Some((true, at)), Some(last)) if mono <= at.saturating_add(last) => Look::LastKnown,
-        _ => Look::Down,
+        (Some((true, at)), Some(last)) if mono <= at.saturating_add(last) => Lookup::LastKnown,
+        _ => Lookup::Down,
     }
 }
 
@@ -120,36 +122,36 @@ mod tests {
     /// said so; an input not seen is denied, and so is one that was denied.
     #[test]
     fn last_known_is_an_allow_of_late() {
-        let m = Memo::default();
+        let m = VerdictCache::default();
         m.note(T, [1; 32], Some(true), 100);
         m.note(T, [2; 32], Some(false), 100);
         let last = |d: u8, mono, l| m.last_known(T, &[d; 32], mono, l);
         assert!(m.is_fresh(T, &[1; 32], 99 + FRESH_US) && !m.is_fresh(T, &[1; 32], 100 + FRESH_US));
         assert!(!m.is_fresh(T, &[3; 32], 101));
-        assert_eq!(last(1, 100 + 60 * SECOND, Some(60 * SECOND)), Look::LastKnown);
-        assert_eq!(last(1, 101 + 60 * SECOND, Some(60 * SECOND)), Look::Down);
-        assert_eq!(last(1, 101, None), Look::Down, "the profile says deny");
-        assert_eq!(last(2, 101, Some(60 * SECOND)), Look::Down);
-        assert_eq!(last(3, 101, Some(60 * SECOND)), Look::Down);
-        assert_eq!(m.last_known(TenantUid([2; 16]), &[1; 32], 101, Some(60 * SECOND)), Look::Down);
+        assert_eq!(last(1, 100 + 60 * SECOND, Some(60 * SECOND)), Lookup::LastKnown);
+        assert_eq!(last(1, 101 + 60 * SECOND, Some(60 * SECOND)), Lookup::Down);
+        assert_eq!(last(1, 101, None), Lookup::Down, "the profile says deny");
+        assert_eq!(last(2, 101, Some(60 * SECOND)), Lookup::Down);
+        assert_eq!(last(3, 101, Some(60 * SECOND)), Lookup::Down);
+        assert_eq!(m.last_known(TenantUid([2; 16]), &[1; 32], 101, Some(60 * SECOND)), Lookup::Down);
         // What is looked up is not thereby asked: the age goes on from the last real answer.
-        assert_eq!(m.look(T, &[1; 32], 50 * SECOND, None), Look::Aging);
-        assert_eq!(last(1, 101 + 60 * SECOND, Some(60 * SECOND)), Look::Down);
+        assert_eq!(m.lookup(T, &[1; 32], 50 * SECOND, None), Lookup::Aging);
+        assert_eq!(last(1, 101 + 60 * SECOND, Some(60 * SECOND)), Lookup::Down);
     }
 
     /// SPEC, invariant 3: for 1, 30 and 300 failures in a row an input that the engine errs on is not allowed, and what
     /// was denied stays denied.
     #[test]
     fn failures_never_allow() {
-        let m = Memo::default();
+        let m = VerdictCache::default();
         m.note(T, [2; 32], Some(false), 0);
         for n in 0..300 {
             m.note(T, [1; 32], None, n * 10 * SECOND);
             m.note(T, [2; 32], None, n * 10 * SECOND);
             for d in [1, 2] {
                 for after in [0, SECOND / 2, 2 * SECOND] {
-                    let look = m.look(T, &[d; 32], n * 10 * SECOND + after, Some(300 * SECOND));
-                    assert!(matches!(look, Look::Down | Look::Unknown), "{n} {d} {after} {look:?}");
+                    let look = m.lookup(T, &[d; 32], n * 10 * SECOND + after, Some(300 * SECOND));
+                    assert!(matches!(look, Lookup::Down | Lookup::Unknown), "{n} {d} {after} {look:?}");
                 }
             }
         }
@@ -158,14 +160,14 @@ mod tests {
     /// SPEC 1.3: a tenant that makes up inputs forgets only its own.
     #[test]
     fn rooms_are_bounded_and_apart() {
-        let m = Memo::default();
+        let m = VerdictCache::default();
         m.note(T, [7; 32], Some(true), 0);
         for n in 0..3 * EACH as u64 {
             let mut d = [0; 32];
             d[..8].copy_from_slice(&n.to_be_bytes());
             m.note(TenantUid([2; 16]), d, Some(true), 0);
         }
-        assert_eq!(m.look(T, &[7; 32], 1, None), Look::Allow);
+        assert_eq!(m.lookup(T, &[7; 32], 1, None), Lookup::Allow);
         assert!(m.0.lock().unwrap()[&TenantUid([2; 16])].len() <= EACH);
     }
 }

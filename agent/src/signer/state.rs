@@ -1,13 +1,13 @@
 //! The signer's own memory: of each log, the size and root that were signed last.
 //!
-//! It belongs to the key and is made together with it. What it is told is on the disk when [`Memory::remember`]
+//! It belongs to the key and is made together with it. What it is told is on the disk when [`SignerState::remember`]
 //! returns; nothing may be signed before. It must never be reset: missing, damaged, of another key, or older than the
-//! anchor beside the key, it refuses to open, and the signer is replaced by `recover`. Format: [`super::memory_file`];
+//! anchor beside the key, it refuses to open, and the signer is replaced by `recover`. Format: [`super::state_format`];
 //! reasons: docs/adr/0003-signer-memory.md.
 
 use super::files::{self, FileError, Private, io_error};
-use super::memory_file::{Anchor, Header, SLOT, encode_entry, scan};
 use super::protocol::{Known, MAX_ITEMS};
+use super::state_format::{Anchor, Header, SLOT, encode_entry, scan};
 use conductor_shared::ids::{Origin, hex};
 use conductor_shared::merkle::Hash;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -25,13 +25,13 @@ const SLACK: u64 = 65_536;
 /// No memory is longer: [`SLACK`], four times [`MAX_ORIGINS`], one write, and then some.
 const MAX_BYTES: u64 = 64 << 20;
 /// File name of the memory, in the signer's directory.
-pub const MEMORY: &str = "signer.memory";
+pub const STATE_FILE: &str = "signer.memory";
 /// File name of the anchor.
-pub const ANCHOR: &str = "signer.anchor";
+pub const ANCHOR_FILE: &str = "signer.anchor";
 
 /// Why the memory cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum MemoryError {
+pub enum StateError {
     /// One of its files is not there.
     #[error("{0} is missing. {MEND}")]
     Missing(PathBuf),
@@ -73,7 +73,7 @@ const MEND: &str = "A signer that forgot what it signed must not sign: do not re
 
 /// The open memory.
 #[derive(Debug)]
-pub struct Memory {
+pub struct SignerState {
     dir: PathBuf,
     file: File,
     header: Header,
@@ -84,37 +84,37 @@ pub struct Memory {
     failed: Option<String>,
 }
 
-impl Memory {
+impl SignerState {
     /// Makes a memory for a new key. Refuses when one is there.
-    pub fn create(dir: &Path, key: Hash) -> Result<(), MemoryError> {
+    pub fn create(dir: &Path, key: Hash) -> Result<(), StateError> {
         let mut id = [0; 16];
-        getrandom::fill(&mut id).map_err(|e| MemoryError::Unwritable(format!("no randomness: {e}")))?;
+        getrandom::fill(&mut id).map_err(|e| StateError::Unwritable(format!("no randomness: {e}")))?;
         let header = Header { id, key, before: 0, made_with: 0 };
-        files::create(&dir.join(MEMORY), &header.encode(), 0o600)?;
-        files::create(&dir.join(ANCHOR), Anchor { id, key, entries: 0 }.encode().as_bytes(), 0o600)?;
+        files::create(&dir.join(STATE_FILE), &header.encode(), 0o600)?;
+        files::create(&dir.join(ANCHOR_FILE), Anchor { id, key, entries: 0 }.encode().as_bytes(), 0o600)?;
         Ok(())
     }
 
     /// Opens the memory of a key, cuts what a crash left torn, and makes its file anew. Tells how many bytes were cut.
-    pub fn open(dir: &Path, key: Hash) -> Result<(Self, usize), MemoryError> {
-        let path = dir.join(MEMORY);
-        let anchor_path = dir.join(ANCHOR);
-        let damaged = |path: &Path, place: String| MemoryError::Damaged { path: path.into(), place };
+    pub fn open(dir: &Path, key: Hash) -> Result<(Self, usize), StateError> {
+        let path = dir.join(STATE_FILE);
+        let anchor_path = dir.join(ANCHOR_FILE);
+        let damaged = |path: &Path, place: String| StateError::Damaged { path: path.into(), place };
         let bytes = read(&path, MAX_BYTES)?;
         let header = Header::decode(&bytes).ok_or_else(|| damaged(&path, "its header".into()))?;
         let anchor = read(&anchor_path, 4096)?;
         let anchor = std::str::from_utf8(&anchor).ok().and_then(Anchor::decode);
         let anchor = anchor.ok_or_else(|| damaged(&anchor_path, "its text".into()))?;
         if header.key != key || anchor.key != key {
-            return Err(MemoryError::OtherKey(if header.key == key { anchor_path } else { path }));
+            return Err(StateError::OtherKey(if header.key == key { anchor_path } else { path }));
         }
         if header.id != anchor.id {
-            return Err(MemoryError::OtherMemory(path));
+            return Err(StateError::OtherMemory(path));
         }
         let found = scan(&header, &bytes).map_err(|n| damaged(&path, format!("entry {n}")))?;
         let has = header.before + found.entries.len() as u64;
         if has < anchor.entries {
-            return Err(MemoryError::RolledBack { path, has, should: anchor.entries });
+            return Err(StateError::RolledBack { path, has, should: anchor.entries });
         }
         let mut known: FxHashMap<Origin, Known> = FxHashMap::default();
         for (origin, now) in found.entries {
@@ -157,9 +157,9 @@ impl Memory {
 
     /// Remembers these states, in their order; they are durable when it returns `Ok`, with one sync for all. After an
     /// error nothing is remembered any more: what the disk holds is known only after a new start.
-    pub fn remember(&mut self, news: &[(Origin, Known)]) -> Result<(), MemoryError> {
+    pub fn remember(&mut self, news: &[(Origin, Known)]) -> Result<(), StateError> {
         if let Some(why) = &self.failed {
-            return Err(MemoryError::Unwritable(why.clone()));
+            return Err(StateError::Unwritable(why.clone()));
         }
         if news.is_empty() {
             return Ok(());
@@ -167,12 +167,12 @@ impl Memory {
         self.append(news).inspect_err(|e| self.failed = Some(e.to_string()))
     }
 
-    fn append(&mut self, news: &[(Origin, Known)]) -> Result<(), MemoryError> {
+    fn append(&mut self, news: &[(Origin, Known)]) -> Result<(), StateError> {
         let fresh: FxHashSet<_> = news.iter().map(|n| n.0).filter(|o| !self.known.contains_key(o)).collect();
         if news.len() > MAX_ITEMS || self.known.len() + fresh.len() > MAX_ORIGINS {
-            return Err(MemoryError::Unwritable("more was to be remembered than there is room for".into()));
+            return Err(StateError::Unwritable("more was to be remembered than there is room for".into()));
         }
-        let path = self.dir.join(MEMORY);
+        let path = self.dir.join(STATE_FILE);
         let mut bytes = Vec::with_capacity(news.len() * SLOT);
         for ((place, (origin, known)), number) in (0u32..).zip(news).zip(self.entries() + 1..) {
             bytes.extend_from_slice(&encode_entry(&self.header.id, origin, known, number, place));
@@ -191,20 +191,20 @@ impl Memory {
     }
 
     /// The file that was written must be the one that the next start will read.
-    fn still_there(&self, path: &Path) -> Result<(), MemoryError> {
+    fn still_there(&self, path: &Path) -> Result<(), StateError> {
         let here = self.file.metadata().map_err(io_error(path, "stat"))?;
         let there = std::fs::metadata(path).map_err(io_error(path, "stat"))?;
         if (here.dev(), here.ino()) == (there.dev(), there.ino()) {
             Ok(())
         } else {
-            Err(MemoryError::Unwritable(format!("{} was replaced under the running signer", path.display())))
+            Err(StateError::Unwritable(format!("{} was replaced under the running signer", path.display())))
         }
     }
 
     /// Writes the file anew with one entry a log, then brings the anchor forward. The entries get new numbers: so each
     /// start raises the count, and a copy from before it is known as old.
-    fn compact(&mut self) -> Result<(), MemoryError> {
-        let path = self.dir.join(MEMORY);
+    fn compact(&mut self) -> Result<(), StateError> {
+        let path = self.dir.join(STATE_FILE);
         let made_with = self.known.len() as u64;
         let header = Header { before: self.entries(), made_with, ..self.header };
         let mut bytes = Vec::with_capacity(SLOT * (1 + self.known.len()));
@@ -220,24 +220,24 @@ impl Memory {
     }
 
     /// Brings the anchor forward to what is durable.
-    pub fn anchor(&mut self) -> Result<(), MemoryError> {
+    pub fn anchor(&mut self) -> Result<(), StateError> {
         let entries = self.entries();
         let anchor = Anchor { id: self.header.id, key: self.header.key, entries };
-        files::replace(&self.dir.join(ANCHOR), anchor.encode().as_bytes())?;
+        files::replace(&self.dir.join(ANCHOR_FILE), anchor.encode().as_bytes())?;
         self.anchored = entries;
         Ok(())
     }
 }
 
-fn read(path: &Path, max: u64) -> Result<zeroize::Zeroizing<Vec<u8>>, MemoryError> {
+fn read(path: &Path, max: u64) -> Result<zeroize::Zeroizing<Vec<u8>>, StateError> {
     files::read(path, max, Private::Owner).map_err(|e| match e {
         FileError::Io { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            MemoryError::Missing(path.into())
+            StateError::Missing(path.into())
         }
         e => e.into(),
     })
 }
 
 #[cfg(test)]
-#[path = "memory_tests.rs"]
+#[path = "state_tests.rs"]
 mod tests;
