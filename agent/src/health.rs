@@ -6,8 +6,8 @@ use conductor_shared::clock::{Micros, Now, SECOND};
 use conductor_shared::http::NodeInfo;
 use conductor_shared::stream::NodeHealth;
 use conductor_shared::untrusted::escape;
+use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 
 const WINDOW_US: Micros = 10 * SECOND;
 
@@ -25,7 +25,7 @@ pub struct Rates(Mutex<VecDeque<Sample>>);
 
 impl Rates {
     fn note(&self, s: Sample) -> Option<(Sample, f64)> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         // At most five samples a second, however many consoles ask.
         if all.back().is_none_or(|l| s.mono_us >= l.mono_us + SECOND / 5) {
             all.push_back(s);

@@ -26,8 +26,9 @@ use conductor_shared::policy::{Approvals, Role};
 use conductor_shared::policy::{Freeze, Input, LoadedBundle, Scope, Statement};
 use conductor_shared::reason::Reason;
 use conductor_shared::record::PolicyVersion;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// Times that one request is put before an engine; after that policy changes faster than it is decided.
@@ -149,7 +150,7 @@ impl Policy {
         if loaded.ends.is_some_and(|(wall, mono)| now.wall_us >= wall || now.mono_us >= mono) {
             return Some(format!("bundle {} has expired; load a newer one", loaded.version.revision));
         }
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble.lock().clone()
     }
 
     /// What is known about an input now. `last_known_us`: while the engine is down, an allow that is no older counts.
@@ -210,7 +211,7 @@ impl Policy {
 
     fn load(&self, wanted: &LoadedBundle) -> Loaded {
         let digest = unhex(&wanted.digest).unwrap_or_default();
-        let bundle = self.candidates.lock().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned();
+        let bundle = self.candidates.lock().get(&digest).cloned();
         let now = self.clock.now();
         let left = wanted.expires_at_us.saturating_sub(now.wall_us);
         Loaded {
@@ -227,7 +228,7 @@ impl Policy {
 
     /// Keeps a bundle that may be loaded; tells which are no longer kept.
     pub fn keep(&self, bundle: Bundle) -> Vec<[u8; 32]> {
-        let mut all = self.candidates.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.candidates.lock();
         let (new, current) = (bundle.digest(), self.loaded.load().version.digest);
         all.insert(new, bundle);
         let mut dropped = Vec::new();
@@ -242,7 +243,7 @@ impl Policy {
     /// A bundle that was kept, packed for somebody who wants to read it.
     pub fn bundle(&self, digest: &[u8; 32]) -> Option<Bundle> {
         let loaded = self.loaded.load();
-        let kept = || self.candidates.lock().unwrap_or_else(PoisonError::into_inner).get(digest).cloned();
+        let kept = || self.candidates.lock().get(digest).cloned();
         loaded.bundle.as_ref().filter(|b| b.digest() == *digest).cloned().or_else(kept)
     }
 
@@ -259,8 +260,7 @@ impl Policy {
             STANDARD.decode(signature).ok().and_then(|b| String::from_utf8(b).ok()).unwrap_or_default();
         let text = statement.text();
         let signed = trusted.is_some_and(|k| verify_minisign(k, text.as_bytes(), &file).is_ok());
-        let kept =
-            self.candidates.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&statement.digest);
+        let kept = self.candidates.lock().contains_key(&statement.digest);
         if !signed || !kept || statement.expires_at_us <= now_us {
             return Some(Reason::BundleInvalid);
         }

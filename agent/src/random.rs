@@ -2,7 +2,7 @@
 
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng as _, SeedableRng as _};
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// Where random bytes come from.
@@ -33,7 +33,7 @@ impl Default for OsRandom {
 impl Random for OsRandom {
     #[allow(clippy::panic)] // without randomness nothing may be sealed or named: stopping is the safe answer
     fn fill(&self, mut out: &mut [u8]) {
-        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.0.lock();
         let (pool, at) = &mut *guard;
         while !out.is_empty() {
             if *at == POOL {

@@ -18,13 +18,14 @@ pub use reading::Reading;
 
 use conductor_shared::ids::{TenantUid, hex, unhex};
 use options::options;
+use parking_lot::{Mutex, RwLock};
 use rocksdb::{ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, ReadOptions, WriteOptions};
 use std::collections::HashMap;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// A node holds at most this many tenants: each family costs memory and time to open (DESIGN, Decisions).
 pub const MAX_TENANTS: usize = 4_000;
@@ -337,20 +338,19 @@ impl Store {
 
     /// Families of tenants and of the node, as found.
     pub fn family_ids(&self) -> Vec<FamilyId> {
-        let mut ids: Vec<_> =
-            self.families.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
+        let mut ids: Vec<_> = self.families.read().keys().copied().collect();
         ids.sort_unstable();
         ids
     }
 
     /// A family, if there.
     pub fn family(&self, id: FamilyId) -> Option<Family> {
-        self.families.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.families.read().get(&id).cloned()
     }
 
     /// Makes families, all at once: one by one, each would rewrite the OPTIONS file for all of them.
     pub fn create_families(&self, ids: &[FamilyId]) -> Result<Vec<Family>, StoreError> {
-        let mut map = self.families.write().unwrap_or_else(PoisonError::into_inner);
+        let mut map = self.families.write();
         // One family is the node's own.
         if map.len() + ids.len() > MAX_TENANTS + 1 {
             return Err(StoreError::TooMany);
@@ -402,7 +402,7 @@ impl Store {
 
     /// RocksDB would write on happily into files that were unlinked under it.
     fn still_there(&self) -> Result<(), StoreError> {
-        let mut w = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut w = self.watched.lock();
         let (current, ino) = &mut w.current;
         match inode(current) {
             Some(now) if now == *ino => {}
@@ -565,7 +565,7 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        self.families.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.families.write().clear();
         self.db.cancel_all_background_work(true);
     }
 }

@@ -2,8 +2,9 @@
 //! that, so that one who opens many keeps nobody else out, and never takes the files that the store needs.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Connections at a time, over all listeners, where the system allows as many.
@@ -61,7 +62,7 @@ impl Places {
 
     /// Gives it to a peer, by user id or address; `None` when that one has enough.
     pub fn give(self: &Arc<Self>, permit: OwnedSemaphorePermit, peer: String) -> Option<Place> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         let n = taken.entry(peer.clone()).or_default();
         if *n >= self.of_peer {
             return None;
@@ -73,7 +74,7 @@ impl Places {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.places.taken.lock();
         if let Some(n) = taken.get_mut(&self.peer) {
             *n -= 1;
             if *n == 0 {

@@ -19,11 +19,12 @@ use crate::writer::view::{Board, Shared};
 use conductor_shared::clock::Clock;
 use conductor_shared::http::SinkStatus;
 use conductor_shared::ids::TenantUid;
+use parking_lot::Mutex;
 use place::{Batch, Moved, Place};
 use serde_json::Value;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -97,12 +98,12 @@ impl Sink {
             dead_letters: n(&self.set_aside),
             waiting_receipts: n(&self.waiting),
             lag_us: if since == 0 { 0 } else { now_us.saturating_sub(since) },
-            trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            trouble: self.trouble.lock().clone(),
         }
     }
 
     fn note(&self, trouble: &str) {
-        let mut t = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut t = self.trouble.lock();
         if *t != trouble {
             if trouble.is_empty() {
                 tracing::info!("sink {} delivers", self.config.name);

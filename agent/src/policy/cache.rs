@@ -3,8 +3,8 @@
 
 use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::ids::TenantUid;
+use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
-use std::sync::{Mutex, PoisonError};
 
 /// A verdict this old is asked for again in the background.
 pub const FRESH_US: Micros = 10 * SECOND;
@@ -52,7 +52,7 @@ impl VerdictCache {
         mono: Micros,
         last: Option<Micros>,
     ) -> Lookup {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         let Some(known) = all.get_mut(&tenant).and_then(|t| t.get_mut(digest)) else {
             return Lookup::Unknown;
         };
@@ -78,20 +78,20 @@ impl VerdictCache {
         mono: Micros,
         last: Option<Micros>,
     ) -> Lookup {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.lock();
         all.get(&tenant).and_then(|t| t.get(digest)).map_or(Lookup::Down, |k| fallback(k, mono, last))
     }
 
     /// An engine answered it so lately that there is nothing to ask.
     pub(super) fn is_fresh(&self, tenant: TenantUid, digest: &[u8; 32], mono: Micros) -> bool {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.lock();
         let known = all.get(&tenant).and_then(|t| t.get(digest));
         known.is_some_and(|k| k.failed.is_none() && k.verdict.is_some_and(|(_, at)| mono < at + FRESH_US))
     }
 
     /// An engine answered, or erred.
     pub(super) fn note(&self, tenant: TenantUid, digest: [u8; 32], verdict: Option<bool>, mono: Micros) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         let of = all.entry(tenant).or_default();
         if of.len() >= EACH && !of.contains_key(&digest) {
             of.clear();
@@ -168,6 +168,6 @@ mod tests {
             m.note(TenantUid([2; 16]), d, Some(true), 0);
         }
         assert_eq!(m.lookup(T, &[7; 32], 1, None), Lookup::Allow);
-        assert!(m.0.lock().unwrap()[&TenantUid([2; 16])].len() <= EACH);
+        assert!(m.0.lock()[&TenantUid([2; 16])].len() <= EACH);
     }
 }

@@ -9,9 +9,9 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
@@ -83,7 +83,7 @@ impl Opa {
 
     /// May it? Blocks; never called on the runtime's own threads.
     pub(super) fn ask(&self, bundle: &Bundle, input: &str) -> Result<bool, OpaError> {
-        if *lock(&self.fed) != Some(bundle.digest()) {
+        if *self.fed.lock() != Some(bundle.digest()) {
             self.feed(bundle)?;
         }
         if let Some(verdict) = self.question(bundle, input)? {
@@ -107,7 +107,7 @@ impl Opa {
 
     /// Gives it the files, and last the rule that names them.
     fn feed(&self, bundle: &Bundle) -> Result<(), OpaError> {
-        let mut fed = lock(&self.fed);
+        let mut fed = self.fed.lock();
         *fed = None;
         let list = self.call(Method::GET, "/v1/policies", String::new(), FEED_LIMIT)?;
         let list: List = serde_json::from_slice(&list).map_err(|e| self.wrong(&e.to_string()))?;
@@ -155,7 +155,7 @@ impl Opa {
         if !status.is_success() {
             return Err(self.wrong(&format!("{status}: {}", String::from_utf8_lossy(&body))));
         }
-        let mut pool = lock(&self.pool);
+        let mut pool = self.pool.lock();
         if pool.len() < POOL {
             pool.push(sender);
         }
@@ -163,7 +163,7 @@ impl Opa {
     }
 
     async fn sender(&self) -> Result<Sender, OpaError> {
-        let kept = || lock(&self.pool).pop();
+        let kept = || self.pool.lock().pop();
         while let Some(mut s) = kept() {
             if s.ready().await.is_ok() {
                 return Ok(s);
@@ -181,10 +181,6 @@ impl Opa {
         self.runtime.spawn(connection);
         Ok(sender)
     }
-}
-
-fn lock<T>(m: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The rule that is asked: it ties the verdict to the question and to the bundle.

@@ -10,8 +10,9 @@ use conductor_shared::ids::TenantUid;
 use conductor_shared::reason::Reason;
 use conductor_shared::record::PolicyVersion;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use parking_lot::Mutex;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -52,7 +53,7 @@ impl Workers {
     }
 
     fn take_place(&self, tenant: TenantUid) -> bool {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         let n = waiting.entry(tenant).or_default();
         let room = *n < EACH;
         *n += usize::from(room);
@@ -60,7 +61,7 @@ impl Workers {
     }
 
     fn give_place(&self, tenant: TenantUid) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = self.waiting.lock();
         if let Some(n) = waiting.get_mut(&tenant) {
             *n -= 1;
             if *n == 0 {
@@ -170,7 +171,7 @@ impl Policy {
         if let Some(t) = &trouble {
             tracing::warn!("policy: {t}");
         }
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        *self.trouble.lock() = trouble;
     }
 
     fn known(&self, q: &Query) -> bool {
@@ -197,7 +198,7 @@ impl Policy {
                 Ok(true) if !q.admit => embedded(own),
                 Ok(allow) => Ok(allow),
                 Err(e) => {
-                    *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(e.to_string());
+                    *self.trouble.lock() = Some(e.to_string());
                     Err(e.to_string())
                 }
             },

@@ -9,9 +9,9 @@ use conductor_shared::http::SignedText;
 use conductor_shared::ids::{NodeId, hex, unhex};
 use conductor_shared::routes::SESSION_TOKEN;
 use conductor_shared::session::{Session, Transport};
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
 /// A session lasts this long, microseconds.
 pub const SESSION_US: u64 = 15 * 60 * 1_000_000;
@@ -53,7 +53,7 @@ pub struct Sessions {
 impl Sessions {
     /// A new challenge.
     pub fn challenge(&self, now: Now, random: &dyn Random) -> Option<[u8; 16]> {
-        let mut all = self.challenges.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.challenges.lock();
         all.retain(|_, until| *until > now.mono_us);
         if all.len() >= MAX_CHALLENGES {
             return None;
@@ -82,14 +82,14 @@ impl Sessions {
             return Err(SessionError::Binding);
         }
         let known = {
-            let mut all = self.challenges.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = self.challenges.lock();
             all.remove(&text.challenge)
         };
         known.filter(|until| *until > now.mono_us).ok_or(SessionError::Challenge)?;
         let scope = OperatorScope { person: key.person, name: key.name.clone(), key_id: id };
         let secret: [u8; 32] = bytes(random);
         let until_us = now.mono_us + SESSION_US;
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         open.retain(|_, o| o.until_us > now.mono_us);
         if open.len() >= MAX_SESSIONS {
             return Err(SessionError::TooMany);
@@ -109,7 +109,7 @@ impl Sessions {
         let secret = unhex::<32>(bearer.strip_prefix(SESSION_TOKEN)?)?;
         // Looked up by its hash: the time taken tells nothing about the secret.
         let digest: [u8; 32] = Sha256::digest(secret).into();
-        let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = self.open.lock();
         let o = open.get(&digest)?;
         let good = o.until_us > now.mono_us
             && o.transport == transport

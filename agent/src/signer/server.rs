@@ -9,11 +9,12 @@ use super::keys::{KeyError, KeyFile, SECRET};
 use super::protocol::{MAX_FRAME, Password, Reason, Refusal, Request, Response};
 use super::wire::{Deadline, WireError, peer_uid, read_frame, write_frame};
 use nix::sys::stat::{Mode, umask};
+use parking_lot::Mutex;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Most connections at once.
@@ -41,16 +42,12 @@ pub struct Options {
 /// The running server.
 #[derive(Debug)]
 pub struct Server {
+    /// Not poisoned by a thread that dies: the order of its steps keeps the engine sound at every point.
     engine: Mutex<Engine>,
     options: Options,
     unlocking: Mutex<()>,
     connections: AtomicUsize,
     stopping: AtomicBool,
-}
-
-/// The engine stays usable if a thread dies: its own order of steps keeps it sound at every point.
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Server {
@@ -92,14 +89,14 @@ impl Server {
             std::thread::sleep(Duration::from_millis(20));
         }
         let _ = std::fs::remove_file(&self.options.socket);
-        if let Err(e) = lock(&self.engine).stop() {
+        if let Err(e) = self.engine.lock().stop() {
             tracing::error!("the anchor could not be written: {e}");
         }
     }
 
     /// Locked, ready or refusing: for the service manager's status line.
     pub fn state_line(&self) -> String {
-        let s = lock(&self.engine).status();
+        let s = self.engine.lock().status();
         if s.detail.is_empty() { "ready".into() } else { s.detail }
     }
 
@@ -182,12 +179,12 @@ impl Server {
         let denied =
             |who: &str| Refusal::new(Reason::NotPermitted, format!("only {who} may ask this, not uid {uid}"));
         match request {
-            Request::Status {} => Ok(Response::Status(lock(&self.engine).status())),
+            Request::Status {} => Ok(Response::Status(self.engine.lock().status())),
             Request::Probe { nonce } if agent => {
-                Ok(Response::Probed { signature: lock(&self.engine).probe(&nonce)? })
+                Ok(Response::Probed { signature: self.engine.lock().probe(&nonce)? })
             }
             Request::Checkpoints { items } if agent => {
-                Ok(Response::Checkpoints { answers: lock(&self.engine).checkpoints(&items)? })
+                Ok(Response::Checkpoints { answers: self.engine.lock().checkpoints(&items)? })
             }
             Request::Unlock { password } if keeper => self.unlock(&password),
             Request::Unlock { .. } => Err(denied("the signer's own user or root")),
@@ -198,22 +195,22 @@ impl Server {
     /// Decrypts on the connection's own thread, the engine free meanwhile; one at a time, so that guesses queue behind
     /// the delay of the one before.
     fn unlock(&self, password: &Password) -> Result<Response, Refusal> {
-        let Ok(_one) = self.unlocking.try_lock() else {
+        let Some(_one) = self.unlocking.try_lock() else {
             return Err(Refusal::new(Reason::Busy, "another password is being tried: wait and try again"));
         };
-        if lock(&self.engine).unlocked() {
+        if self.engine.lock().unlocked() {
             return Ok(Response::Unlocked {});
         }
         let path = self.options.dir.join(SECRET);
         match KeyFile::read(&path).and_then(|f| f.open(Some(password))) {
             Ok(key) => {
-                lock(&self.engine).unlock(key)?;
+                self.engine.lock().unlock(key)?;
                 tracing::info!("unlocked");
                 let _ = sd_notify::notify(&[sd_notify::NotifyState::Status(&self.state_line())]);
                 Ok(Response::Unlocked {})
             }
             Err(KeyError::WrongPassword(_)) => {
-                let wrong = lock(&self.engine).wrong_password();
+                let wrong = self.engine.lock().wrong_password();
                 let delay = (1u64 << (wrong - 1).min(10)).min(MAX_DELAY_S);
                 tracing::warn!(wrong, "wrong password");
                 std::thread::sleep(Duration::from_secs(delay));

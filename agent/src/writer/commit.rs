@@ -111,7 +111,8 @@ impl Commit {
 }
 
 /// Batches on their way from one thread to the next. A channel would do, but those at hand spin and yield before
-/// they sleep: beside threads that merge files, a yield is given back milliseconds later, and each costs a whole sync.
+/// they sleep: beside threads that merge files, a yield is given back milliseconds later, and each costs a whole sync. So do
+/// parking_lot's locks, hence those of std here and in the queues (ADR 17).
 struct Handover {
     inner: Mutex<Waiting>,
     /// So many may wait.

@@ -64,10 +64,15 @@ pub enum Full {
 }
 
 impl Queues {
+    /// Not parking_lot: see `Handover`.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Takes a request into its partition's queue. Urgent ones have as much room again.
     #[allow(clippy::result_large_err)] // the request itself comes back; boxing it would cost every refusal
     pub fn push(&self, ask: Ask) -> Result<(), Full> {
-        let mut guard = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.lock();
         let inner = &mut *guard;
         if inner.closed {
             return Err(Full::Closed(ask));
@@ -100,7 +105,7 @@ impl Queues {
     /// Up to `max` requests, round robin. Waits at most `wait`: for a full batch while another is in flight, else for
     /// the first request. `None` once closed and empty.
     pub fn take(&self, max: usize, wait: Duration) -> Option<Vec<Ask>> {
-        let mut guard = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = self.lock();
         if !guard.ready() {
             guard.asleep = true;
             guard = self.more.wait_timeout(guard, wait).unwrap_or_else(PoisonError::into_inner).0;
@@ -134,24 +139,24 @@ impl Queues {
 
     /// So many requests were decided and are on their way to the disk.
     pub fn handed_over(&self, requests: usize) {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).in_flight += requests;
+        self.lock().in_flight += requests;
     }
 
     /// So many are no longer on their way: they are durable, or failed.
     pub fn settled(&self, requests: usize) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.lock();
         inner.in_flight = inner.in_flight.saturating_sub(requests);
         self.wake(inner);
     }
 
     /// How many wait.
     pub fn waiting(&self) -> usize {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).waiting
+        self.lock().waiting
     }
 
     /// Takes no more; what waits is still served.
     pub fn close(&self) {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.lock().closed = true;
         self.more.notify_all();
     }
 }

@@ -15,10 +15,11 @@ use conductor_shared::quota::RateBucket;
 use conductor_shared::ramp::FULL;
 use conductor_shared::stream::{self, SignerState, Summary};
 use conductor_shared::usage::Series;
+use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::watch;
 
 /// Control facts kept for consoles that come back.
@@ -194,7 +195,7 @@ impl Board {
 
     /// A partition.
     pub fn get(&self, tenant: TenantUid) -> Option<Arc<Shared>> {
-        self.tenants.read().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned()
+        self.tenants.read().get(&tenant).cloned()
     }
 
     /// The node's own.
@@ -204,11 +205,11 @@ impl Board {
 
     /// All partitions, the node's own too.
     pub fn all(&self) -> Vec<Arc<Shared>> {
-        self.tenants.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.tenants.read().values().cloned().collect()
     }
 
     pub(super) fn put(&self, shared: Arc<Shared>) {
-        self.tenants.write().unwrap_or_else(PoisonError::into_inner).insert(shared.id.tenant, shared);
+        self.tenants.write().insert(shared.id.tenant, shared);
     }
 
     /// Commit sequence, as of the last commit; a reader may wait for it to change.
@@ -223,7 +224,7 @@ impl Board {
 
     pub(super) fn publish(&self, events: &[Event], node_seq: u64, receipts: u64) {
         {
-            let mut ring = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut ring = self.events.lock();
             ring.extend(events.iter().copied());
             while ring.len() > WINDOW {
                 ring.pop_front();
@@ -236,13 +237,13 @@ impl Board {
 
     pub(super) fn note_sync(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        if let Some(sizes) = &mut *self.sync_sizes.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(sizes) = &mut *self.sync_sizes.lock() {
             sizes.push(u32::try_from(bytes).unwrap_or(u32::MAX));
         }
     }
 
     pub(super) fn begin(&self, node_seq: u64) {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.events.lock().clear();
         self.node_seq.send_replace(node_seq);
     }
 
@@ -254,7 +255,7 @@ impl Board {
         floor: u64,
         wanted: impl Fn(TenantUid) -> bool,
     ) -> Option<Vec<Event>> {
-        let ring = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.events.lock();
         let oldest = if ring.len() < WINDOW { floor } else { ring.front().map_or(floor, |e| e.node_seq) };
         if after < oldest {
             return None;
@@ -265,20 +266,20 @@ impl Board {
 
     /// State of the signer.
     pub fn signer(&self) -> (SignerState, String) {
-        self.signer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.signer.lock().clone()
     }
     /// Sets it; true when it changed.
     pub fn set_signer(&self, state: SignerState, detail: &str) -> bool {
-        let mut s = self.signer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut s = self.signer.lock();
         let changed = s.0 != state;
         *s = (state, detail.to_owned());
         changed
     }
     /// What is the matter with the store; empty when it writes.
     pub fn store_error(&self) -> String {
-        self.store_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.store_error.lock().clone()
     }
     pub(super) fn set_store_error(&self, what: &str) {
-        what.clone_into(&mut self.store_error.lock().unwrap_or_else(PoisonError::into_inner));
+        what.clone_into(&mut self.store_error.lock());
     }
 }

@@ -7,11 +7,11 @@ use super::endpoint::Endpoint;
 use super::state;
 use conductor_shared::http::{NodeInfo, TenantList};
 use conductor_shared::ids::{Ident, NodeId, TenantUid};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 /// No larger file is read, bytes: 100 nodes of 4,000 tenants.
 const MAX_FILE: u64 = 64 << 20;
@@ -72,7 +72,7 @@ impl Known {
     pub(crate) fn remember(seen: Vec<(Endpoint, KnownNode)>) {
         // Several nodes are met at once; each reads the file and writes it whole.
         static WRITING: Mutex<()> = Mutex::new(());
-        let _one = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = WRITING.lock();
         let mut all = Self::load();
         let mut changed = false;
         for (endpoint, node) in seen {

@@ -12,8 +12,9 @@ use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::http::{Decided, FinishRun, FinishStep, ReceiptRef, StartRun, StartStep};
 use conductor_shared::ids::{Ident, RunId};
 use conductor_shared::untrusted::{UntrustedText, escape};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -286,7 +287,7 @@ type StepEnd = (u32, Option<String>);
 
 impl Run {
     fn tally(&self) -> MutexGuard<'_, RunReport> {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+        self.report.lock()
     }
 
     fn key(&self, what: &str) -> String {

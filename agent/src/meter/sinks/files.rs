@@ -2,12 +2,13 @@
 
 use super::Delivered;
 use conductor_shared::ids::Ident;
+use parking_lot::Mutex;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// A folder of files.
 pub(super) struct Files(Arc<Mutex<Inner>>);
@@ -31,9 +32,7 @@ impl Files {
             text.push(b'\n');
         }
         let inner = Arc::clone(&self.0);
-        let done = tokio::task::spawn_blocking(move || {
-            inner.lock().unwrap_or_else(PoisonError::into_inner).append(&text)
-        });
+        let done = tokio::task::spawn_blocking(move || inner.lock().append(&text));
         match done.await {
             Ok(Ok(())) => Delivered::Yes,
             Ok(Err(e)) => Delivered::Later(e, None),
