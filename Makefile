@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: help setup env build demo test bench lint fmt fmt-check deny vendor clean
+.PHONY: help setup env build demo test dist bench lint fmt fmt-check deny vendor clean
 
 # Built things live outside the checkout: RocksDB and the tools once a machine, the rest once a clone (scripts/seed.sh
 # says why clones cannot share it, and gives a fresh one the dependencies of another).
@@ -19,17 +19,22 @@ export PATH := $(CONDUCTOR_CACHE)/tools/bin:$(PATH)
 unexport CARGO_BUILD_TARGET
 
 PROGRAMS := conductord conductor conductor-signer
+# Where `make dist` puts them.
+DIST_DIR ?= $(CARGO_TARGET_DIR)/dist/programs
 # Always the whole workspace: with `-p` cargo unites other features of the dependencies and compiles them again.
-RELEASE := cargo build --workspace --locked --release --features conductor-agent/one-allocator
+CARGO_BUILD := cargo build --workspace --locked
+# The whole-program optimisation takes minutes, and is for what is delivered or measured.
+DIST_BUILD := $(CARGO_BUILD) --profile dist --features conductor-agent/one-allocator
 READY := scripts/seed.sh; link=$$(scripts/rocksdb.sh); eval "$$link";
 # More arguments for the command of a target:  make test ARGS='--test house'
 ARGS ?=
 
 help:
 	@echo 'make setup   bring what is missing, and say what and why'
-	@echo 'make build   the three programs, release profile'
+	@echo 'make build   the three programs, as the demo and the tests run them'
 	@echo 'make demo    the ten-minute demo, against real processes'
 	@echo 'make test    every test, with the real programs'
+	@echo 'make dist    the three programs for delivery: optimised as a whole, stripped, in one folder'
 	@echo 'make bench   measure, beside peers'
 	@echo 'make lint | fmt | fmt-check | deny   the gates that .ci/run runs'
 	@echo 'make vendor  every dependency as source, for a machine without a network'
@@ -45,25 +50,33 @@ env:
 	@scripts/rocksdb.sh
 	@printf 'export CARGO_TARGET_DIR=%q PATH=%q\n' "$$CARGO_TARGET_DIR" "$$PATH"
 
+# A test among the targets gives the dependencies the features that all tests have: without one, those of which the
+# features differ, and all that rests on them, would be compiled a second time for the tests.
 build:
 	@scripts/setup.sh demo
-	@$(READY) $(RELEASE) $(PROGRAMS:%=--bin %)
-	@echo 'built: $(CARGO_TARGET_DIR)/release'
+	@$(READY) $(CARGO_BUILD) $(PROGRAMS:%=--bin %) --test reference
+	@echo 'built: $(CARGO_TARGET_DIR)/debug'
 
 demo: build
-	@CONDUCTOR_BIN_DIR='$(CARGO_TARGET_DIR)/release' scripts/demo.sh $(ARGS)
+	@CONDUCTOR_BIN_DIR='$(CARGO_TARGET_DIR)/debug' scripts/demo.sh $(ARGS)
 
-# `--tests` in the first line gives it the features that the second has; the programs and the tests then share one build.
 test:
 	@scripts/setup.sh test
-	@$(READY) cargo build --workspace --locked --bins --tests
+	@$(READY) $(CARGO_BUILD) --bins --tests
 	@sync # a build's gigabytes on their way to the disk would hold up every fsync of the tests
 	@$(READY) CONDUCTOR_BIN_DIR='$(CARGO_TARGET_DIR)/debug' cargo test --workspace --locked $(ARGS)
 
+dist:
+	@scripts/setup.sh demo
+	@$(READY) $(DIST_BUILD) $(PROGRAMS:%=--bin %)
+	@mkdir -p '$(DIST_DIR)'
+	@for p in $(PROGRAMS); do strip -o '$(DIST_DIR)'/$$p '$(CARGO_TARGET_DIR)'/dist/$$p; done
+	@echo 'built: $(DIST_DIR)'
+
 bench:
 	@scripts/setup.sh
-	@$(READY) $(RELEASE) --bins
-	@CONDUCTOR_BIN_DIR='$(CARGO_TARGET_DIR)/release' "$(CARGO_TARGET_DIR)/release/bench" $(ARGS)
+	@$(READY) $(DIST_BUILD) --bins
+	@CONDUCTOR_BIN_DIR='$(CARGO_TARGET_DIR)/dist' "$(CARGO_TARGET_DIR)/dist/bench" $(ARGS)
 
 lint:
 	@scripts/setup.sh

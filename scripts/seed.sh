@@ -30,7 +30,7 @@ copy_dependencies() { # folder, profile
 while IFS= read -r from; do
   [[ $from != *.tmp.* ]] || continue
   mkdir -p "$stage"
-  for profile in debug release; do
+  for profile in debug dist; do
     [ -e "$from/$profile/.cargo-lock" ] || continue
     (copy_dependencies "$from" "$profile") || rm -rf "${stage:?}/$profile"
   done

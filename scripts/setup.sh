@@ -2,7 +2,7 @@
 # Brings what the build and its checks need, on a Debian 12 machine that has only Rust, git and make.
 #
 #   scripts/setup.sh          everything: build, tests, benches, lint, dependency gate
-#   scripts/setup.sh demo     only what `make build` and `make demo` need
+#   scripts/setup.sh demo     only what `make build`, `make demo` and `make dist` need
 #   scripts/setup.sh test     only what `make test` needs
 #
 # It looks first, says what is missing and why it is wanted, and only then installs. When nothing is missing it says
