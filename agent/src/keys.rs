@@ -14,7 +14,7 @@ mod seal;
 
 pub use seal::{KEY_NUMBER, OVERHEAD, SealError, key_number, open, put_plain, seal, seal_in_place};
 
-use crate::random::{Random, bytes};
+use crate::platform::random::{Random, bytes};
 use conductor_shared::ids::{TenantUid, hex, unhex};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -402,7 +402,7 @@ fn read_unit(path: &Path, wrap: &Key, head: &[u8], tenant: TenantUid, unit: u64)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::OsRandom;
+    use crate::platform::random::OsRandom;
 
     /// DESIGN, Keys: unit keys survive a restart, are never handed out twice, and a wrong node key opens nothing.
     #[test]

@@ -15,7 +15,7 @@ use tree::TILE_LEVELS;
 pub use tree::{DiskNodes, Tail};
 
 use crate::keys::{self, Key, TenantKeys, UnitReader};
-use crate::random::{Random, bytes};
+use crate::platform::random::{Random, bytes};
 use crate::store::{Family, FamilyId, Row, Store, StoreError};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::fact::{Fact, is_control, schema};

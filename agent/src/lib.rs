@@ -1,24 +1,18 @@
 //! conductord, the node agent, and conductor-signer, which holds the key.
 
-pub mod agent;
-pub mod api;
-pub mod check;
 pub mod checkpoints;
-pub mod clock;
 pub mod command;
-pub mod config;
-pub mod health;
-pub mod init;
+pub mod http;
 pub mod keys;
 pub mod ledger;
-pub mod meter;
+pub mod metering;
+pub mod node;
+pub mod platform;
 pub mod policy;
-pub mod random;
 pub mod scope;
 pub mod signer;
+pub mod sinks;
 pub mod store;
-pub mod tenant_sockets;
-pub mod tls;
 pub mod writer;
 
 /// Names the present thread, for those who look at a process with `top -H` or `perf`.

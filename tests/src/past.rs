@@ -3,8 +3,8 @@
 
 use conductor_agent::keys::{Key, KeyStore};
 use conductor_agent::ledger::Appended;
-use conductor_agent::meter::DayRow;
-use conductor_agent::random::{OsRandom, Random};
+use conductor_agent::metering::DayRow;
+use conductor_agent::platform::random::{OsRandom, Random};
 use conductor_agent::store::{FamilyId, Row, SpaceLimits, Store};
 use conductor_agent::writer::live::{Live, Stage};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};

@@ -1,11 +1,11 @@
 //! conductord, the node agent.
 
 use clap::{Parser, Subcommand};
-use conductor_agent::agent;
-use conductor_agent::clock::RealClock;
-use conductor_agent::config::Config;
-use conductor_agent::init::{Beginning, init};
-use conductor_agent::random::OsRandom;
+use conductor_agent::node::config::Config;
+use conductor_agent::node::init::{Beginning, init};
+use conductor_agent::node::run;
+use conductor_agent::platform::clock::RealClock;
+use conductor_agent::platform::random::OsRandom;
 use conductor_agent::store::SpaceLimits;
 use conductor_shared::ids::Ident;
 use conductor_shared::operator::ROLES;
@@ -125,12 +125,12 @@ fn run(command: Cmd) -> Result<ExitCode, Failed> {
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
             let runtime = runtime.map_err(|e| (1, e.to_string()))?;
-            runtime.block_on(agent::run(config)).map_err(|e| (1, e.to_string()))?;
+            runtime.block_on(run::run(config)).map_err(|e| (1, e.to_string()))?;
             Ok(ExitCode::SUCCESS)
         }
         Cmd::Check { config } => {
             let config = Config::load(&config).map_err(bad)?;
-            let wrong = agent::check(&config).map_err(|e| (1, e.to_string()))?;
+            let wrong = run::check(&config).map_err(|e| (1, e.to_string()))?;
             for w in &wrong {
                 println!("{w}");
             }
@@ -152,12 +152,12 @@ fn operator(text: &str) -> Result<(Ident, String, Vec<String>), Failed> {
     if let Some(r) = roles.iter().find(|r| !ROLES.contains(&r.as_str())) {
         return Err(bad(format!("--operator {text}: no role {r:?}; roles are {}", ROLES.join(", "))));
     }
-    let key = agent::read_public_key(Path::new(file)).map_err(bad)?;
+    let key = run::read_public_key(Path::new(file)).map_err(bad)?;
     Ok((name, key, roles))
 }
 
 fn start(i: &Init) -> Result<(), Failed> {
-    let signer_key = agent::read_public_key(&i.signer_key).map_err(bad)?;
+    let signer_key = run::read_public_key(&i.signer_key).map_err(bad)?;
     let operators = i.operator.iter().map(|o| operator(o)).collect::<Result<Vec<_>, _>>()?;
     if i.config.exists() {
         return Err(bad(format!("{} exists already; nothing was changed", i.config.display())));
@@ -200,12 +200,12 @@ fn start(i: &Init) -> Result<(), Failed> {
     let node = init(
         beginning,
         &RealClock::default(),
-        &(Arc::new(OsRandom::default()) as Arc<dyn conductor_agent::random::Random>),
+        &(Arc::new(OsRandom::default()) as Arc<dyn conductor_agent::platform::random::Random>),
     )
     .map_err(|e| (1, e.to_string()))?;
     let write = |p: &Path, t: &str| std::fs::write(p, t).map_err(|e| (1, format!("{}: {e}", p.display())));
     write(&i.config, &text)?;
-    let trust = agent::trust_file(node, &signer_key);
+    let trust = run::trust_file(node, &signer_key);
     if let Some(p) = &i.trust_out {
         write(p, &trust)?;
     }

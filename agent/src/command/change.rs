@@ -143,7 +143,7 @@ fn admins(signed: &Signed, approved: Option<&Approvers>, node: &ControlState) ->
 
 fn incident(live: &mut Live, st: &mut Stage, cause: &str, detail: &str) -> Result<(), KeyError> {
     let Ok(cause) = Ident::new(cause) else { return Ok(()) };
-    let incident = crate::random::bytes(&*st.random);
+    let incident = crate::platform::random::bytes(&*st.random);
     let fact = IncidentOpened { incident, cause, detail: UntrustedText::new(detail) };
     live.control_fact(st, fact).map(|_| ())
 }

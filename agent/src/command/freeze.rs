@@ -115,7 +115,7 @@ pub(super) fn open_incident(live: &mut Live, st: &mut Stage, person: PersonId) -
         "break-glass {} opened by {person} alone for {} minutes, ticket {}: to be reviewed",
         g.grant, g.minutes, g.ticket
     );
-    let incident = crate::random::bytes(&*st.random);
+    let incident = crate::platform::random::bytes(&*st.random);
     let fact = IncidentOpened { incident, cause, detail: UntrustedText::new(detail) };
     live.control_fact(st, Fact::from(fact)).map(drop)
 }

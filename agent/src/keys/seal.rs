@@ -6,7 +6,7 @@
 //! portable code does (docs/adr/0018).
 
 use super::Key;
-use crate::random::Random;
+use crate::platform::random::Random;
 use chacha20::{R20, hchacha};
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroize as _;
@@ -118,7 +118,7 @@ fn of_value(key: &Key, nonce: &[u8; NONCE]) -> Result<(LessSafeKey, Nonce), Seal
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::OsRandom;
+    use crate::platform::random::OsRandom;
     use conductor_shared::ids::{hex, unhex};
 
     /// Gives the bytes it was given.

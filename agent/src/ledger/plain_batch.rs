@@ -3,7 +3,7 @@
 
 use super::{Partition, TENANT_KEY};
 use crate::keys::{self, KEY_NUMBER, Key, OVERHEAD};
-use crate::random::Random;
+use crate::platform::random::Random;
 use crate::store::{Batch, Family, FamilyId};
 use conductor_shared::codec::length_prefix;
 use std::ops::Range;

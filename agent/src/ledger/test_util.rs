@@ -2,7 +2,7 @@
 
 use super::Partition;
 use crate::keys::{KeyStore, Units};
-use crate::random::OsRandom;
+use crate::platform::random::OsRandom;
 use crate::store::{FamilyId, SpaceLimits, Store};
 use conductor_shared::ids::{NodeId, Origin, TenantUid};
 

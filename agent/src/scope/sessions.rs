@@ -1,7 +1,7 @@
 //! Short read-only sessions of operators, bound to node, key and transport. In memory only: a restart ends them all.
 
 use super::OperatorScope;
-use crate::random::{Random, bytes};
+use crate::platform::random::{Random, bytes};
 use conductor_shared::checkpoint::{key_id, verify_minisign};
 use conductor_shared::clock::Now;
 use conductor_shared::control::ControlState;

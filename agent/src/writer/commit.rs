@@ -6,7 +6,7 @@ use super::ask::{CommandReply, Denial, Reply};
 use super::queue::Queues;
 use super::view::{Board, Event, Shared, View};
 use crate::ledger::{Partition, PlainBatch};
-use crate::random::Random;
+use crate::platform::random::Random;
 use crate::store::{Store, StoreError};
 use conductor_shared::checkpoint::SignedCheckpoint;
 use conductor_shared::merkle::Hash;

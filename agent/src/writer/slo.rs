@@ -232,7 +232,7 @@ pub(super) fn open_incident(
     (began_us, detected_us): (Micros, Micros),
     receipts: Vec<u64>,
 ) -> Result<(), KeyError> {
-    let incident = crate::random::bytes(&*st.random);
+    let incident = crate::platform::random::bytes(&*st.random);
     live.control_fact(st, Fact::from(IncidentOpened { incident, cause, detail }))?;
     let evidence = IncidentEvidence { incident, began_us, detected_us, receipts: Listed(receipts) };
     live.control_fact(st, Fact::from(evidence))?;

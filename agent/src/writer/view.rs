@@ -1,7 +1,7 @@
 //! What the writer publishes after a commit, and everybody else reads: never staged, never torn.
 
 use crate::ledger::Partition;
-use crate::meter::OpenHour;
+use crate::metering::OpenHour;
 use crate::store::{FamilyId, Store};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use conductor_shared::checkpoint::SignedCheckpoint;

@@ -198,7 +198,7 @@ impl Work<'_> {
         (env, actor): (Env, ActorType),
         subject: Option<&UntrustedText>,
     ) -> Result<Reply, Pause> {
-        let id = RunId(crate::random::bytes(&*st.random));
+        let id = RunId(crate::platform::random::bytes(&*st.random));
         let by_run = id.to_string();
         let request = RunRequest {
             action: action.as_str(),

@@ -3,7 +3,7 @@
 
 use crate::rig::Core;
 use crate::{Report, median};
-use conductor_agent::meter::{self, Folded};
+use conductor_agent::metering::{self, Folded};
 use conductor_shared::fact::{ActorType, Env};
 use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::meter::{DAY_US, Labels};

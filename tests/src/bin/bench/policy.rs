@@ -2,7 +2,7 @@
 
 use crate::core_bench::admissions;
 use crate::{Report, median};
-use conductor_agent::clock::RealClock;
+use conductor_agent::platform::clock::RealClock;
 use conductor_agent::policy::{Lookup, Policy, Query};
 use conductor_agent::writer::queue::Queues;
 use conductor_policies::{Bundle, Engine};

@@ -1,9 +1,9 @@
 //! The core without HTTP: writer, store and a signer in the same process, driven through the writer's own queues.
 
-use conductor_agent::clock::RealClock;
-use conductor_agent::init::{Beginning, init};
+use conductor_agent::platform::clock::RealClock;
+use conductor_agent::node::init::{Beginning, init};
 use conductor_agent::policy::{Policy, Query, about_command};
-use conductor_agent::random::OsRandom;
+use conductor_agent::platform::random::OsRandom;
 use conductor_agent::scope::{TenantScope, TokenParts};
 use conductor_agent::signer::keys::{self, SigningKey};
 use conductor_agent::store::SpaceLimits;
@@ -105,7 +105,7 @@ impl Core {
         let node = init(
             beginning,
             &*clock,
-            &(Arc::new(OsRandom::default()) as Arc<dyn conductor_agent::random::Random>),
+            &(Arc::new(OsRandom::default()) as Arc<dyn conductor_agent::platform::random::Random>),
         )
         .expect("a node");
         let mut core = Self::open(dir, Arc::new(Board::new(node, [1; 16])), clock, signer);

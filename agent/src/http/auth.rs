@@ -1,0 +1,179 @@
+//! From a connection and its headers to a proof of scope. Whatever fails here is denied with a receipt: in the log of
+//! the tenant whose token it is, else in the node's.
+
+use super::error::ApiError;
+use super::state::ApiState;
+use crate::scope::{OperatorScope, TenantScope, TokenParts, prove_peer};
+use crate::writer::ask::{Ask, Denial, Unscoped};
+use crate::writer::queue::Full;
+use crate::writer::view;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use conductor_shared::ids::{Ident, TenantUid};
+use conductor_shared::reason::Reason;
+use conductor_shared::session::Transport;
+use conductor_shared::untrusted::UntrustedText;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// How they came.
+    pub transport: Transport,
+    /// Unix user, on a unix socket.
+    pub uid: Option<u32>,
+    /// Address, on TCP: without the port, which changes with each connection.
+    pub address: String,
+    /// On a tenant's own socket: which tenant's.
+    pub tenant_socket: Option<TenantUid>,
+}
+
+impl Peer {
+    /// On the node itself: over the agent's own unix socket, which no tenant's workload reaches.
+    pub(super) fn local(&self) -> bool {
+        self.transport == Transport::Unix && self.tenant_socket.is_none()
+    }
+
+    /// By which it is counted and put on record.
+    pub(super) fn name(&self) -> String {
+        match self.uid {
+            Some(uid) => format!("unix uid {uid}"),
+            None => format!("tcp {}", self.address),
+        }
+    }
+}
+
+/// Requests with an `Origin` header come from browsers, which have no business here.
+pub(super) fn browser_refused() -> Response {
+    ApiError::bad(StatusCode::FORBIDDEN, "requests with an Origin header are refused").into_response()
+}
+
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    value.strip_prefix("Bearer ").map(str::trim)
+}
+
+/// Puts a denial on record and gives it.
+pub(super) async fn denied(
+    api: &ApiState,
+    peer: &Peer,
+    operation: &'static str,
+    scope: Option<&TenantScope>,
+    named: &str,
+    reason: Reason,
+) -> ApiError {
+    let (tx, rx) = oneshot::channel();
+    let ask = Ask::Unscoped(
+        Unscoped {
+            log: scope.map_or(TenantUid::NODE, TenantScope::tenant),
+            principal: scope.map_or_else(|| "unknown".to_owned(), |s| s.principal().to_owned()),
+            peer: peer.name(),
+            operation,
+            named: UntrustedText::new(named.chars().take(63).collect::<String>()),
+            reasons: reason.into(),
+        },
+        tx,
+    );
+    let denial = match api.queues.push(ask) {
+        Ok(()) => rx.await.unwrap_or_else(|_| Denial::bare(reason)),
+        // Too many to record each; the refusal stands all the same.
+        Err(Full::Queue(_) | Full::Closed(_)) => Denial { held: true, ..Denial::bare(reason) },
+    };
+    into_error(denial).await
+}
+
+/// How long the answer to a flood is held back at least, milliseconds; and up to twice that, so that a flood which was
+/// held back does not come back all at once.
+const HELD_MS: u32 = 250;
+static HELD_SO_FAR: AtomicU32 = AtomicU32::new(0);
+
+/// A denial as an answer, at the time when it may be given.
+pub(super) async fn into_error(denial: Denial) -> ApiError {
+    if denial.held {
+        let turn = HELD_SO_FAR.fetch_add(1, Ordering::Relaxed).wrapping_mul(97) % HELD_MS;
+        tokio::time::sleep(Duration::from_millis(u64::from(HELD_MS + turn))).await;
+    }
+    denial.into()
+}
+
+/// Proves whose workload asks.
+pub(super) fn prove(
+    api: &ApiState,
+    peer: &Peer,
+    headers: &HeaderMap,
+) -> Option<(TenantScope, Arc<view::Shared>)> {
+    let proved = match bearer(headers) {
+        Some(text) => TokenParts::parse(text).and_then(|parts| {
+            let shared = api.board.get(parts.tenant).filter(|s| !s.id.tenant.is_node())?;
+            let scope = parts.prove(&shared.view.load().control)?;
+            Some((scope, shared))
+        }),
+        None => peer.tenant_socket.zip(peer.uid).and_then(|(tenant, uid)| {
+            let shared = api.board.get(tenant)?;
+            let scope = prove_peer(tenant, &shared.view.load().control, uid)?;
+            Some((scope, shared))
+        }),
+    };
+    proved.filter(|(s, _)| peer.tenant_socket.is_none_or(|t| t == s.tenant()))
+}
+
+/// The workload that asks, or a denial on record.
+pub(super) async fn workload(
+    api: &ApiState,
+    peer: &Peer,
+    headers: &HeaderMap,
+    operation: &'static str,
+) -> Result<(TenantScope, Arc<view::Shared>), ApiError> {
+    match prove(api, peer, headers) {
+        Some(p) => Ok(p),
+        None => Err(denied(api, peer, operation, None, "", Reason::Unauthenticated).await),
+    }
+}
+
+/// The operator that reads, and when their session ends on the monotonic clock.
+pub(super) fn session(api: &ApiState, peer: &Peer, headers: &HeaderMap) -> Option<(OperatorScope, u64)> {
+    let node = api.board.node()?;
+    let control = Arc::clone(&node.view.load().control);
+    api.sessions.prove(bearer(headers)?, peer.transport, &control, api.clock.now())
+}
+
+/// An operator, or a denial on record.
+pub(super) async fn operator(
+    api: &ApiState,
+    peer: &Peer,
+    headers: &HeaderMap,
+    operation: &'static str,
+) -> Result<OperatorScope, ApiError> {
+    match session(api, peer, headers) {
+        Some((scope, _)) => Ok(scope),
+        None => Err(denied(api, peer, operation, None, "", Reason::Unauthenticated).await),
+    }
+}
+
+/// Somebody who may read this partition: an operator, or a workload its own.
+pub(super) async fn reader(
+    api: &ApiState,
+    peer: &Peer,
+    headers: &HeaderMap,
+    operation: &'static str,
+    tenant: &str,
+) -> Result<Arc<view::Shared>, ApiError> {
+    // By its uid, or by its display id, which is unique on a node.
+    let named =
+        || Ident::new(tenant).ok().and_then(|n| api.board.node()?.view.load().control.tenant_named(&n));
+    let uid = tenant.parse::<TenantUid>().or_else(|e| named().ok_or(e));
+    if session(api, peer, headers).is_some() {
+        let uid = uid.map_err(|e| ApiError::bad(StatusCode::BAD_REQUEST, format!("tenant: {e}")))?;
+        let unknown =
+            || ApiError::bad(StatusCode::NOT_FOUND, "this node has no such tenant; see GET /v1/tenants");
+        return api.board.get(uid).ok_or_else(unknown);
+    }
+    let (scope, shared) = workload(api, peer, headers, operation).await?;
+    if uid.is_ok_and(|u| u == scope.tenant()) {
+        return Ok(shared);
+    }
+    Err(denied(api, peer, operation, Some(&scope), tenant, Reason::ScopeMismatch).await)
+}

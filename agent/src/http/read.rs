@@ -1,0 +1,38 @@
+//! What routes that read have in common: query parameters, and reading the store off the async threads.
+
+use super::error::ApiError;
+use super::state::Api;
+use crate::ledger::{Partition, ReadError};
+use crate::store::Store;
+use crate::writer::ask::Denial;
+use crate::writer::view;
+use axum::extract::Query;
+use axum::http::StatusCode;
+use conductor_shared::ids::parse_decimal;
+use conductor_shared::reason::Reason;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub(super) type Params = Query<HashMap<String, String>>;
+
+/// Reads from the store off the async threads. The store is given up as soon as the read ends.
+pub(super) async fn blocking<T: Send + 'static>(
+    api: &Api,
+    shared: &Arc<view::Shared>,
+    read: impl FnOnce(&Store, &Partition) -> Result<T, ReadError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let closed = || ApiError::from(Denial::bare(Reason::StoreUnavailable));
+    let store = api.board.store.load_full().ok_or_else(closed)?;
+    let partition = shared.partition.load_full().ok_or_else(closed)?;
+    let done = tokio::task::spawn_blocking(move || read(&store, &partition)).await;
+    Ok(done.map_err(|_| closed())??)
+}
+
+pub(super) fn number(params: &HashMap<String, String>, name: &str, default: u64) -> Result<u64, ApiError> {
+    match params.get(name) {
+        None => Ok(default),
+        Some(t) => parse_decimal(t).ok_or_else(|| {
+            ApiError::bad(StatusCode::BAD_REQUEST, format!("{name}: expected a whole number"))
+        }),
+    }
+}

@@ -1,0 +1,156 @@
+//! A tenant's configuration over time: each revision with who, why and what differed, and the state as it was. Folded
+//! anew from the control facts of the log for each request, off the writer.
+
+use crate::http::auth::{self, Peer};
+use crate::http::error::ApiError;
+use crate::http::read::{Params, blocking, number};
+use crate::http::state::ApiState;
+use crate::ledger::{Partition, ReadError, read_json, read_receipt};
+use crate::store::{Row, Store};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
+use conductor_shared::config::{config, differences};
+use conductor_shared::control::{At, ControlState};
+use conductor_shared::fact::{ControlFact, Fact};
+use conductor_shared::http::{ConfigHistory, ConfigRevision, ConfigRow};
+use conductor_shared::ids::{CommandId, PersonId, parse_decimal};
+use conductor_shared::untrusted::UntrustedText;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Revisions in one answer at most.
+const PAGE: u64 = 500;
+
+/// One change that took effect, and the state it left.
+struct Step<'a> {
+    at: At,
+    control: &'a ControlState,
+    /// Who asked for it and why, where a person did.
+    by: Option<(PersonId, UntrustedText)>,
+    words: String,
+}
+
+/// Folds the control facts of a log from its beginning and shows each that made a new revision; goes on while told to.
+fn fold(
+    store: &Store,
+    p: &Partition,
+    size: u64,
+    mut each: impl FnMut(&Step<'_>) -> bool,
+) -> Result<(), ReadError> {
+    let mut control = ControlState::default();
+    let mut proposed: HashMap<CommandId, (PersonId, UntrustedText)> = HashMap::new();
+    let mut next = 0;
+    loop {
+        let mut indices = Vec::new();
+        store.scan(&p.family, &Row::Control(next).key(), &[Row::CONTROLS + 1], |k, _| {
+            let index = k.get(1..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_be_bytes);
+            // Only what is durable is shown.
+            indices.extend(index.filter(|i| *i < size));
+            indices.len() < 1_000
+        })?;
+        let Some(last) = indices.last() else { return Ok(()) };
+        next = last + 1;
+        for index in indices {
+            let r = read_receipt(store, p, index)?;
+            let at = At { index, time_us: r.sealed.header.time_us };
+            let before = control.revision;
+            control.apply_receipt(at, r.sealed.header.kind, r.fact.as_ref());
+            let by = match &r.fact {
+                Some(Fact::Control(ControlFact::Changed(f))) => Some((f.person, f.why.clone())),
+                Some(Fact::Control(ControlFact::Proposed(f))) => {
+                    proposed.insert(f.command_id, (f.person, f.why.clone()));
+                    None
+                }
+                Some(Fact::Control(ControlFact::Effective(f))) => proposed.remove(&f.command_id),
+                Some(Fact::Control(ControlFact::Abandoned(f))) => {
+                    proposed.remove(&f.command_id);
+                    None
+                }
+                _ => None,
+            };
+            if control.revision == before {
+                continue;
+            }
+            let step = Step { at, control: &control, by, words: read_json(&r).summary };
+            if !each(&step) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+pub(crate) async fn history(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    Path(tenant): Path<String>,
+    Query(params): Params,
+    headers: HeaderMap,
+) -> Result<Json<ConfigHistory>, ApiError> {
+    let shared = auth::reader(&api, &peer, &headers, "config_history", &tenant).await?;
+    let v = shared.view.load_full();
+    let limit = usize::try_from(number(&params, "limit", 100)?.clamp(1, PAGE)).unwrap_or(1);
+    let before = number(&params, "before", u64::MAX)?;
+    let names = api.board.node().map(|n| Arc::clone(&n.view.load().control)).unwrap_or_default();
+    let (size, revision, tenant_uid) = (v.size(), v.control.revision, shared.id.tenant);
+    let page = blocking(&api, &shared, move |store, p| {
+        let mut rows: VecDeque<ConfigRow> = VecDeque::new();
+        let mut more = false;
+        let mut last = config(&ControlState::default());
+        fold(store, p, size, |s| {
+            if s.control.revision >= before {
+                return false;
+            }
+            let now = config(s.control);
+            let name = |p: PersonId| names.keys_of(p).next().map(|k| k.name.clone());
+            rows.push_back(ConfigRow {
+                revision: s.control.revision,
+                index: s.at.index,
+                time_us: s.at.time_us,
+                person: s.by.as_ref().and_then(|b| name(b.0)),
+                why: s.by.as_ref().map(|b| b.1.clone()),
+                words: s.words.clone(),
+                differences: differences(&last, &now),
+            });
+            last = now;
+            if rows.len() > limit {
+                rows.pop_front();
+                more = true;
+            }
+            true
+        })?;
+        let next = rows.front().map(|r| r.revision).filter(|_| more);
+        Ok(ConfigHistory { tenant_uid, revision, rows: rows.into_iter().rev().collect(), next })
+    });
+    Ok(Json(page.await?))
+}
+
+pub(crate) async fn revision(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    Path((tenant, revision)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Json<ConfigRevision>, ApiError> {
+    let shared = auth::reader(&api, &peer, &headers, "config_revision", &tenant).await?;
+    let bad = || ApiError::bad(StatusCode::BAD_REQUEST, "revision: expected a whole number");
+    let wanted = parse_decimal(&revision).ok_or_else(bad)?;
+    let (size, tenant_uid) = (shared.view.load().size(), shared.id.tenant);
+    let found = blocking(&api, &shared, move |store, p| {
+        let mut found = None;
+        fold(store, p, size, |s| {
+            if s.control.revision == wanted {
+                let (index, time_us) = (s.at.index, s.at.time_us);
+                let control = s.control.clone();
+                found =
+                    Some(ConfigRevision { tenant_uid, revision: control.revision, index, time_us, control });
+            }
+            found.is_none()
+        })?;
+        Ok(found)
+    });
+    let none = || {
+        let text = format!("the tenant has no revision {wanted}; see the history of its configuration");
+        ApiError::bad(StatusCode::NOT_FOUND, text)
+    };
+    Ok(Json(found.await?.ok_or_else(none)?))
+}

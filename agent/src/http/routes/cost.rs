@@ -1,0 +1,190 @@
+//! What it costs, from rollups.
+
+use super::usage_query::{Asked, At, asked, bad, csv, gather};
+use crate::http::auth::{self, Peer};
+use crate::http::error::ApiError;
+use crate::http::read::{Params, blocking};
+use crate::http::state::Api;
+use crate::http::state::ApiState;
+use crate::ledger::ReadError;
+use crate::writer::view::{self, View};
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use conductor_shared::cost::{self, CostAnswer, Ledger, RateCard, Rates, card_at};
+use conductor_shared::time_range::{MAX_STEPS, Period, utc_month};
+use conductor_shared::usage::{Group, GroupBy, RangeShown, Usage, cuts};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Rate cards of the node.
+pub(super) fn cards(api: &Api) -> Vec<RateCard> {
+    api.board.node().map_or(vec![], |n| n.view.load().control.rate_cards.clone())
+}
+
+/// A segment of a cost: one rate card, one step, one month.
+pub(super) struct Priced {
+    pub(super) period: Period,
+    pub(super) card: Option<RateCard>,
+    pub(super) step: usize,
+    pub(super) month: Option<(String, Period)>,
+}
+
+pub(super) fn priced(
+    range: Period,
+    steps: Option<&[Period]>,
+    cards: &[RateCard],
+) -> Result<Vec<Priced>, ApiError> {
+    let mut edges: Vec<u64> = cards.iter().map(RateCard::effective_us).collect();
+    edges.extend(steps.into_iter().flatten().map(|s| s.from_us));
+    let mut month = utc_month(range.from_us);
+    while let Some((_, p)) = month.filter(|(_, p)| p.to_us < range.to_us) {
+        edges.push(p.to_us);
+        month = utc_month(p.to_us);
+    }
+    let periods = cuts(range, edges)?;
+    if periods.len() > MAX_STEPS * 2 {
+        return Err(bad("step: too many of them; take a longer step or a shorter range"));
+    }
+    let of = |period: Period| Priced {
+        period,
+        card: card_at(cards, period.from_us).cloned(),
+        step: steps.map_or(0, |s| s.partition_point(|p| p.to_us <= period.from_us)),
+        month: utc_month(period.from_us),
+    };
+    Ok(periods.into_iter().map(of).collect())
+}
+
+/// The exact cost of segments by groups.
+fn ledger(
+    at: At<'_>,
+    view: &View,
+    (segments, now_us): (&[Priced], u64),
+    group_by: GroupBy,
+    agreed: &BTreeMap<String, bool>,
+) -> Result<Ledger, ReadError> {
+    let periods: Vec<Period> = segments.iter().map(|s| s.period).collect();
+    let mut cells: Vec<BTreeMap<Group, Usage>> = Vec::new();
+    cells.resize_with(segments.len(), BTreeMap::new);
+    gather(at, view, (&periods, now_us), |segment, labels, usage| {
+        if let Some(cell) = cells.get_mut(segment) {
+            cell.entry(group_by.of(labels)).or_default().beside(&usage);
+        }
+    })?;
+    let mut ledger = Ledger::default();
+    for (s, cell) in segments.iter().zip(&cells) {
+        let reconciled = s.month.as_ref().is_some_and(|(m, _)| agreed.get(m).copied().unwrap_or(false));
+        for (group, usage) in cell {
+            ledger.add(group, s.card.as_ref(), reconciled, s.step, usage);
+        }
+    }
+    Ok(ledger)
+}
+
+/// Months of a range that were reconciled, and whether what was confirmed still is what it costs.
+fn agreed(
+    at: At<'_>,
+    view: &View,
+    (segments, now_us): (&[Priced], u64),
+    cards: &[RateCard],
+) -> Result<BTreeMap<String, bool>, ReadError> {
+    let mut out = BTreeMap::new();
+    for (name, period) in segments.iter().filter_map(|s| s.month.as_ref()) {
+        let Some(confirmed) = view.control.reconciled.get(name) else { continue };
+        if out.contains_key(name) {
+            continue;
+        }
+        let Ok(month) = priced(*period, None, cards) else { continue };
+        let none = BTreeMap::new();
+        let by = GroupBy { workflow_type: false, env: false, actor_type: false };
+        let now = ledger(at, view, (&month, now_us), by, &none)?.amounts();
+        out.insert(name.clone(), now == confirmed.amounts);
+    }
+    Ok(out)
+}
+
+pub(crate) async fn cost(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    Path(tenant): Path<String>,
+    Query(params): Params,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let shared = auth::reader(&api, &peer, &headers, "cost", &tenant).await?;
+    let view = shared.view.load_full();
+    let a = asked(&api, &view, &params)?;
+    let month = utc_month(a.range.period.from_us).map(|(_, p)| p).filter(|p| a.range.period.to_us <= p.to_us);
+    let month = match (a.format.as_str(), month) {
+        ("json" | "csv", m) => m,
+        ("focus", Some(m)) => Some(m),
+        ("focus", None) => {
+            return Err(bad(
+                "format: FOCUS has one billing period a file; ask for a month in UTC, for instance 2026-10",
+            ));
+        }
+        _ => return Err(bad("format: expected json, csv or focus")),
+    };
+    let answer = costs(&api, &shared, view, &a).await?;
+    let name = format!("cost-{}", answer.tenant_id);
+    Ok(match (a.format.as_str(), month) {
+        ("csv", _) => csv(cost::csv(&answer), &name),
+        ("focus", Some(m)) => {
+            csv(cost::focus(&answer, m, &api.node_id.to_string()), &format!("focus-{name}"))
+        }
+        _ => Json(answer).into_response(),
+    })
+}
+
+async fn costs(
+    api: &Api,
+    shared: &Arc<view::Shared>,
+    view: Arc<View>,
+    a: &Asked,
+) -> Result<CostAnswer, ApiError> {
+    let cards = cards(api);
+    let segments = priced(a.range.period, a.steps.as_deref(), &cards)?;
+    let (group_by, now_us) = (a.group_by, a.now_us);
+    let all = cards.clone();
+    let (of, opened) = (Arc::clone(shared), Arc::clone(&api.opened));
+    let done = blocking(api, shared, move |store, p| {
+        let at = At { store, p, shared: &of, cache: &opened };
+        let agreed = agreed(at, &view, (&segments, now_us), &all)?;
+        Ok((ledger(at, &view, (&segments, now_us), group_by, &agreed)?, segments))
+    });
+    let (ledger, segments) = done.await?;
+    let rows = ledger.rows();
+    let used: Vec<RateCard> =
+        cards.iter().filter(|c| segments.iter().any(|s| s.card.as_ref() == Some(c))).cloned().collect();
+    let newest = cards.last();
+    Ok(CostAnswer {
+        tenant_uid: shared.id.tenant,
+        tenant_id: shared.name.clone(),
+        range: RangeShown::of(&a.range),
+        as_of_us: now_us,
+        currency: newest.map_or(String::new(), |c| c.currency.clone()),
+        decimals: newest.map_or(0, |c| c.decimals),
+        unit: newest.map_or(String::new(), RateCard::unit),
+        rate_cards: used,
+        unpriced: rows.iter().any(|r| r.rate_card.is_none()),
+        reconciled: !rows.is_empty() && rows.iter().all(|r| r.reconciled),
+        totals: ledger.amounts(),
+        rows,
+        steps: a.steps.as_ref().map_or(vec![], |s| ledger.steps(s)),
+    })
+}
+
+pub(crate) async fn rates(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Result<Json<Rates>, ApiError> {
+    if auth::session(&api, &peer, &headers).is_none() {
+        auth::workload(&api, &peer, &headers, "rates").await?;
+    }
+    let control = api.board.node().map(|n| Arc::clone(&n.view.load().control));
+    Ok(Json(Rates {
+        billing_key: control.as_ref().and_then(|c| c.billing_key.clone()),
+        cards: control.map_or(vec![], |c| c.rate_cards.clone()),
+    }))
+}

@@ -1,0 +1,229 @@
+//! What an amount rests on: its parts by rate card, and the events of receipts behind them.
+
+use super::cost::{Priced, cards, priced};
+use super::usage_query::{At, asked, bad, gather};
+use crate::http::auth::{self, Peer};
+use crate::http::error::ApiError;
+use crate::http::read::{Params, blocking, number};
+use crate::http::state::ApiState;
+use crate::ledger::{Partition, ReadError, read_receipt};
+use crate::metering::EventsOf;
+use crate::store::{Row, Store};
+use crate::writer::view::View;
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::{Extension, Json};
+use conductor_shared::cost::{Bucket, Explained, ExplainedEvent, Part, RateCard};
+use conductor_shared::fact::{ActorType, Env};
+use conductor_shared::ids::Ident;
+use conductor_shared::meter::{Event, EventType, Labels};
+use conductor_shared::time_range::Period;
+use conductor_shared::usage::{Group, RangeShown};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Events of one page of an explanation.
+const PAGE: u64 = 500;
+/// Receipts looked at for one page.
+const LOOK: u64 = 20_000;
+
+/// Labels that are asked for: those that are not named match all.
+fn filter(params: &HashMap<String, String>) -> Result<Group, ApiError> {
+    let text = |name: &str| params.get(name).map(String::as_str);
+    Ok(Group {
+        workflow_type: text("workflow_type").map(Ident::new).transpose().map_err(bad)?,
+        env: text("env").map(str::parse::<Env>).transpose().map_err(|e| bad(format!("env: {e}")))?,
+        actor_type: text("actor_type")
+            .map(str::parse::<ActorType>)
+            .transpose()
+            .map_err(|e| bad(format!("actor_type: {e}")))?,
+    })
+}
+
+fn matches(g: &Group, l: &Labels) -> bool {
+    g.workflow_type.as_ref().is_none_or(|w| *w == l.workflow_type)
+        && g.env.is_none_or(|e| e == l.env)
+        && g.actor_type.is_none_or(|a| a == l.actor_type)
+}
+
+pub(crate) async fn explain(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    Path(tenant): Path<String>,
+    Query(params): Params,
+    headers: HeaderMap,
+) -> Result<Json<Explained>, ApiError> {
+    let shared = auth::reader(&api, &peer, &headers, "cost_explain", &tenant).await?;
+    let view = shared.view.load_full();
+    let a = asked(&api, &view, &params)?;
+    let bucket = params.get("bucket").and_then(|b| Bucket::from_word(b));
+    let bucket = bucket.ok_or_else(|| bad("bucket: expected compute, storage or signing"))?;
+    let group = filter(&params)?;
+    let (after, limit) = (number(&params, "after", 0)?, number(&params, "limit", PAGE)?.clamp(1, PAGE));
+    let cards = cards(&api);
+    let segments = priced(a.range.period, None, &cards)?;
+    let (period, now_us) = (a.range.period, a.now_us);
+    let name = shared.name.clone();
+    let wanted = group.clone();
+    let (of, opened) = (Arc::clone(&shared), Arc::clone(&api.opened));
+    let done = blocking(&api, &shared, move |store, p| {
+        let q = Question { bucket, group: wanted, period, now_us, after, limit };
+        let (parts, kept_before) = parts(At { store, p, shared: &of, cache: &opened }, &view, &segments, &q)?;
+        let (events, next) = events((store, p), &view, &name, &q)?;
+        Ok((parts, kept_before, events, next))
+    });
+    let (parts, kept_before, events, next) = done.await?;
+    Ok(Json(Explained {
+        bucket,
+        group,
+        range: RangeShown::of(&a.range),
+        unit: bucket.unit().into(),
+        priced_per: bucket.priced_per().into(),
+        divisor: bucket.divisor(),
+        amount: Explained::amount_of(bucket, &parts),
+        amount_unit: cards.last().map_or(String::new(), RateCard::unit),
+        parts,
+        kept_before,
+        events,
+        next,
+    }))
+}
+
+struct Question {
+    bucket: Bucket,
+    group: Group,
+    period: Period,
+    now_us: u64,
+    after: u64,
+    limit: u64,
+}
+
+/// By rate card, and for storage what was kept before over the whole period.
+fn parts(at: At<'_>, view: &View, segments: &[Priced], q: &Question) -> Result<(Vec<Part>, i128), ReadError> {
+    let periods: Vec<Period> = segments.iter().map(|s| s.period).collect();
+    let mut quantities = vec![0; segments.len()];
+    let mut before: i64 = 0;
+    gather(at, view, (&periods, q.now_us), |segment, labels, usage| {
+        if matches(&q.group, labels) {
+            quantities[segment] += q.bucket.quantity(&usage);
+            if segment == 0 {
+                before += usage.storage_bytes - usage.storage_bytes_written;
+            }
+        }
+    })?;
+    let mut out: Vec<Part> = Vec::new();
+    for (s, quantity) in segments.iter().zip(quantities) {
+        let (rate_card, price) = s.card.as_ref().map_or((None, 0), |c| (Some(c.version), c.price(q.bucket)));
+        let product = quantity.saturating_mul(i128::from(price));
+        match out.last_mut().filter(|p| p.rate_card == rate_card) {
+            Some(last) => {
+                last.to_us = s.period.to_us;
+                last.quantity += quantity;
+                last.product = last.product.saturating_add(product);
+            }
+            None => out.push(Part {
+                from_us: s.period.from_us,
+                to_us: s.period.to_us,
+                rate_card,
+                price,
+                quantity,
+                product,
+            }),
+        }
+    }
+    let to = q.period.to_us.min(q.now_us.max(q.period.from_us));
+    let kept =
+        if q.bucket == Bucket::Storage { i128::from(before) * i128::from(to - q.period.from_us) } else { 0 };
+    Ok((out, kept))
+}
+
+/// The events that an amount rests on, from an index on: first those of receipts of the period, then corrections of it,
+/// which were put on record later or earlier.
+fn events(
+    (store, p): (&Store, &Partition),
+    view: &View,
+    tenant_id: &Ident,
+    q: &Question,
+) -> Result<(Vec<ExplainedEvent>, Option<u64>), ReadError> {
+    let of = EventsOf { store, p, tenant_id };
+    let size = view.size();
+    let begin = first_at(store, p, size, q.period.from_us)?;
+    let end = first_at(store, p, size, q.period.to_us)?;
+    let to = q.period.to_us.min(q.now_us.max(q.period.from_us));
+    let kind = match q.bucket {
+        Bucket::Compute => EventType::StepExecuted,
+        Bucket::Storage => EventType::StorageBytesWritten,
+        Bucket::Signing => EventType::ReceiptEmitted,
+    };
+    let explained = |e: &Event| {
+        let counts = e.amount().event == kind
+            && matches(&q.group, e.labels())
+            && (q.period.from_us..q.period.to_us).contains(&e.at_us())
+            && (q.bucket != Bucket::Signing
+                || e.source().index < view.signed
+                || e.at_us() != e.source().recorded_us);
+        counts.then(|| {
+            let quantity = if q.bucket == Bucket::Signing { e.amount().count } else { e.amount().quantity };
+            let adds = match q.bucket {
+                Bucket::Storage => i128::from(quantity) * (i128::from(to) - i128::from(e.at_us())),
+                _ => i128::from(quantity),
+            };
+            ExplainedEvent {
+                id: e.id(),
+                receipt: e.source().index,
+                at_us: e.at_us(),
+                recorded_us: e.source().recorded_us,
+                labels: e.labels().clone(),
+                quantity,
+                adds,
+            }
+        })
+    };
+    let mut out = Vec::new();
+    let mut looked = 0;
+    let mut at = q.after;
+    while at < size {
+        // Between the receipts of the period and the end only control facts can matter.
+        let control = !(begin..end).contains(&at);
+        if control {
+            let Some(next) = next_control(store, p, at, size)? else { return Ok((out, None)) };
+            let jump = if at < begin { next.min(begin) } else { next };
+            at = jump;
+            if at >= size {
+                break;
+            }
+        }
+        if out.len() as u64 >= q.limit || looked >= LOOK {
+            return Ok((out, Some(at)));
+        }
+        looked += 1;
+        let receipt = read_receipt(store, p, at)?;
+        out.extend(of.receipt(&receipt)?.iter().filter_map(explained));
+        at += 1;
+    }
+    Ok((out, None))
+}
+
+/// The next control fact; past the end when there is none.
+fn next_control(store: &Store, p: &Partition, from: u64, size: u64) -> Result<Option<u64>, ReadError> {
+    let mut found = None;
+    store.scan(&p.family, &Row::Control(from).key(), &[Row::CONTROLS + 1], |k, _| {
+        found = k.get(1..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_be_bytes);
+        false
+    })?;
+    Ok(Some(found.unwrap_or(size)))
+}
+
+/// Index of the first receipt that is not older.
+fn first_at(store: &Store, p: &Partition, size: u64, us: u64) -> Result<u64, ReadError> {
+    let (mut low, mut high) = (0, size);
+    while low < high {
+        let mid = low + (high - low) / 2;
+        if read_receipt(store, p, mid)?.sealed.header.time_us < us {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    Ok(low)
+}

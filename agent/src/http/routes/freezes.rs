@@ -1,0 +1,79 @@
+//! Profiles with their windows, and what they and freezes on the spot do to the logs of this node now.
+
+use crate::http::auth::{self, Peer};
+use crate::http::error::ApiError;
+use crate::http::state::ApiState;
+use crate::writer::ask::Denial;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::{Extension, Json};
+use conductor_shared::control::ControlState;
+use conductor_shared::http::{FreezeList, FreezeRow, ProfileRow, WindowRow};
+use conductor_shared::ids::Ident;
+use conductor_shared::profile::{self, DEFAULT, Profile};
+use conductor_shared::reason::Reason;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(crate) async fn freezes(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Result<Json<FreezeList>, ApiError> {
+    auth::operator(&api, &peer, &headers, "freeze_list").await?;
+    let node = api.board.node().ok_or_else(|| ApiError::from(Denial::bare(Reason::StoreUnavailable)))?;
+    let node = Arc::clone(&node.view.load().control);
+    let now_us = api.clock.now().wall_us;
+    let mut governs = BTreeMap::<String, u64>::new();
+    let mut tenants = Vec::new();
+    for shared in api.board.all() {
+        let control = Arc::clone(&shared.view.load().control);
+        let name = profile::name_of(&control);
+        *governs.entry(name.to_owned()).or_default() += 1;
+        let frozen = profile::frozen_by(&control, &node).next().is_some();
+        let told = shared.id.tenant.is_node() || frozen || name != DEFAULT || control.break_glass.is_some();
+        let Some(profile) = Ident::new(name).ok().filter(|_| told) else { continue };
+        tenants.push(FreezeRow {
+            tenant_uid: shared.id.tenant,
+            tenant_id: shared.name.clone(),
+            profile,
+            frozen,
+            freezes: control.freezes.clone(),
+            break_glass: control.break_glass.clone(),
+        });
+    }
+    tenants.sort_by(|a, b| {
+        (!a.tenant_uid.is_node(), &a.tenant_id).cmp(&(!b.tenant_uid.is_node(), &b.tenant_id))
+    });
+    let mut all = node.profiles.clone();
+    if let Ok(name) = Ident::new(DEFAULT) {
+        all.entry(name).or_default();
+    }
+    let row = |(name, p): (&Ident, &Profile)| {
+        let governs = governs.get(name.as_str()).copied().unwrap_or(0);
+        profile_row(&node, name, p, governs, now_us)
+    };
+    Ok(Json(FreezeList { now_us, profiles: all.iter().map(row).collect(), tenants }))
+}
+
+fn profile_row(node: &ControlState, name: &Ident, p: &Profile, governs: u64, now_us: u64) -> ProfileRow {
+    let active = node.active_windows.get(name);
+    let windows = p.windows.iter().map(|(window, when)| {
+        let next = when.next_change(now_us);
+        WindowRow {
+            window: window.clone(),
+            when: when.clone(),
+            active: active.is_some_and(|ws| ws.contains_key(window)),
+            next_us: next.map(|n| n.0),
+            next_active: next.is_some_and(|n| n.1),
+        }
+    });
+    ProfileRow {
+        profile: name.clone(),
+        governs,
+        break_glass_alone: p.break_glass_alone,
+        policy_outage: p.policy_outage,
+        last_known_s: p.last_known_s,
+        windows: windows.collect(),
+    }
+}

@@ -1,0 +1,194 @@
+//! Incidents that are open, the timeline of a log in words, and what is seen under ramps. They only read.
+
+use crate::http::auth::{self, Peer};
+use crate::http::error::ApiError;
+use crate::http::read::{Params, blocking, number};
+use crate::http::state::ApiState;
+use crate::ledger::{read_json, read_receipt};
+use crate::store::Row;
+use crate::writer::view;
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::{Extension, Json};
+use conductor_shared::control::ControlState;
+use conductor_shared::fact::{ControlFact, Fact};
+use conductor_shared::http::{IncidentList, IncidentRow, ReceiptRef, SloList, Timeline, TimelineRow};
+use conductor_shared::ids::{Ident, Origin, PersonId, hex};
+use conductor_shared::untrusted::UntrustedText;
+use std::sync::Arc;
+
+/// Open incidents told at most.
+const MOST: usize = 500;
+/// Entries of a page.
+const PAGE: usize = 200;
+/// Control facts looked at for one page.
+const LOOKED_AT: usize = 5_000;
+
+/// Persons have their names in the node's log.
+fn names(api: &ApiState) -> Arc<ControlState> {
+    api.board.node().map(|n| Arc::clone(&n.view.load().control)).unwrap_or_default()
+}
+
+fn name_of(names: &ControlState, person: PersonId) -> Option<Ident> {
+    names.keys_of(person).next().map(|k| k.name.clone())
+}
+
+async fn of_log(api: &ApiState, shared: &Arc<view::Shared>) -> Result<Vec<IncidentRow>, ApiError> {
+    let control = Arc::clone(&shared.view.load().control);
+    let names = names(api);
+    let origin = Origin { node: api.node_id, tenant: shared.id.tenant, epoch: shared.id.epoch };
+    let mut rows = Vec::new();
+    let mut open: Vec<_> = control.incidents.iter().collect();
+    open.sort_by_key(|(_, i)| std::cmp::Reverse(i.index));
+    open.truncate(MOST);
+    let at: Vec<u64> = open.iter().map(|(_, i)| i.index).collect();
+    let details = blocking(api, shared, move |store, p| {
+        let mut out = Vec::with_capacity(at.len());
+        for index in at {
+            out.push(match read_receipt(store, p, index)?.fact {
+                Some(Fact::Control(ControlFact::IncidentOpened(f))) => f.detail,
+                _ => UntrustedText::default(),
+            });
+        }
+        Ok(out)
+    });
+    for ((id, i), detail) in open.into_iter().zip(details.await?) {
+        let ack = i.acknowledged.as_ref();
+        rows.push(IncidentRow {
+            tenant_uid: shared.id.tenant,
+            tenant_id: shared.name.clone(),
+            incident: id.clone(),
+            cause: i.cause.clone(),
+            detail,
+            receipt: ReceiptRef { origin, index: i.index },
+            since_us: i.since_us,
+            began_us: i.began_us,
+            detected_us: i.detected_us,
+            receipts: i.receipts.clone(),
+            acknowledged_by: ack.and_then(|a| name_of(&names, a.person)),
+            acknowledged_us: ack.map(|a| a.at_us),
+            comment: ack.map(|a| a.comment.clone()),
+        });
+    }
+    Ok(rows)
+}
+
+pub(crate) async fn incidents(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    Path(tenant): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<IncidentList>, ApiError> {
+    let shared = auth::reader(&api, &peer, &headers, "incident_list", &tenant).await?;
+    Ok(Json(IncidentList { incidents: of_log(&api, &shared).await? }))
+}
+
+pub(crate) async fn all(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Result<Json<IncidentList>, ApiError> {
+    auth::operator(&api, &peer, &headers, "incident_all").await?;
+    let mut rows = Vec::new();
+    for shared in api.board.all() {
+        if !shared.view.load().control.incidents.is_empty() {
+            rows.extend(of_log(&api, &shared).await?);
+        }
+    }
+    rows.sort_by_key(|r| std::cmp::Reverse((r.since_us, r.receipt.index)));
+    rows.truncate(MOST);
+    Ok(Json(IncidentList { incidents: rows }))
+}
+
+pub(crate) async fn slo(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    Path(tenant): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<SloList>, ApiError> {
+    let shared = auth::reader(&api, &peer, &headers, "slo_show", &tenant).await?;
+    let ramps = shared.view.load().slo.as_ref().clone();
+    Ok(Json(SloList { tenant_uid: shared.id.tenant, ramps }))
+}
+
+/// Who did it, which incident it is about, and how long that went unnoticed.
+fn about(fact: &ControlFact) -> (Option<PersonId>, Option<String>, Option<u64>) {
+    let of_change = |change: &[String]| {
+        let named = change.first().is_some_and(|n| n.starts_with("incident."));
+        change.get(2).filter(|_| named).cloned()
+    };
+    match fact {
+        ControlFact::Changed(f) => (Some(f.person), of_change(&f.change.0), None),
+        ControlFact::Proposed(f) => (Some(f.person), None, None),
+        ControlFact::Requested(f) => (Some(f.person), None, None),
+        ControlFact::Approved(f) => (Some(f.person), None, None),
+        ControlFact::CommandDenied(f) => (f.person, None, None),
+        ControlFact::IncidentOpened(f) => (None, Some(hex(&f.incident)), None),
+        ControlFact::IncidentClosed(f) => (None, Some(hex(&f.incident)), None),
+        ControlFact::IncidentEvidence(f) => {
+            (None, Some(hex(&f.incident)), Some(f.detected_us.saturating_sub(f.began_us)))
+        }
+        _ => (None, None, None),
+    }
+}
+
+pub(crate) async fn timeline(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    Path(tenant): Path<String>,
+    Query(params): Params,
+    headers: HeaderMap,
+) -> Result<Json<Timeline>, ApiError> {
+    let shared = auth::reader(&api, &peer, &headers, "timeline", &tenant).await?;
+    let size = shared.view.load().size();
+    let (from, to) = (number(&params, "from", 0)?, number(&params, "to", u64::MAX)?);
+    let first = match params.get("after") {
+        None => 0,
+        Some(_) => number(&params, "after", 0)?.saturating_add(1),
+    };
+    let names = names(&api);
+    let page = blocking(&api, &shared, move |store, p| {
+        let mut indices = Vec::new();
+        store.scan(&p.family, &Row::Control(first).key(), &[Row::CONTROLS + 1], |k, _| {
+            let index = k.get(1..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_be_bytes);
+            // Only what is durable is shown.
+            indices.extend(index.filter(|i| *i < size));
+            indices.len() <= LOOKED_AT
+        })?;
+        let more = indices.len() > LOOKED_AT;
+        indices.truncate(LOOKED_AT);
+        let (mut rows, mut next) = (Vec::new(), indices.last().copied().filter(|_| more));
+        for index in indices {
+            let r = read_receipt(store, p, index)?;
+            let time_us = r.sealed.header.time_us;
+            if time_us > to {
+                // Receipt times never go back.
+                next = None;
+                break;
+            }
+            if time_us < from {
+                continue;
+            }
+            if rows.len() == PAGE {
+                next = rows.last().map(|r: &TimelineRow| r.index);
+                break;
+            }
+            let json = read_json(&r);
+            let (person, incident, unnoticed_us) = match &r.fact {
+                Some(Fact::Control(f)) => about(f),
+                _ => (None, None, None),
+            };
+            rows.push(TimelineRow {
+                index,
+                time_us,
+                kind: json.kind_name,
+                words: json.summary,
+                person: person.and_then(|p| name_of(&names, p)),
+                incident,
+                unnoticed_us,
+            });
+        }
+        Ok(Timeline { origin: p.origin, rows, next })
+    });
+    Ok(Json(page.await?))
+}

@@ -1,0 +1,71 @@
+//! Prometheus metrics. Labels have bounded values: no metric is labelled by tenant here.
+
+use crate::http::health::node_health;
+use crate::http::state::ApiState;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use conductor_shared::stream::SignerState;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+pub(crate) async fn metrics(State(api): State<ApiState>) -> Response {
+    let now = api.clock.now();
+    let h = node_health(&api.board, &api.policy, &api.node_info(), now, &api.rates);
+    let (mut allowed, mut denied) = (0, 0);
+    for s in api.board.all() {
+        let v = s.view.load();
+        allowed += v.allowed;
+        denied += v.denied;
+    }
+    let load = |a: &std::sync::atomic::AtomicU64| a.load(std::sync::atomic::Ordering::Relaxed);
+    let mut r = Registry::with_prefix("conductor");
+    let mut counter = |name: &str, help: &str, v: u64| r.register(name, help, ConstCounter::new(v));
+    counter("decisions_allowed", "Decisions that allowed, since the tenants were created", allowed);
+    counter("decisions_denied", "Decisions that denied, folded ones included", denied);
+    counter("receipts_written", "Receipts made durable since the agent started", load(&api.board.receipts));
+    counter("commits", "Batches made durable since the agent started", load(&api.board.commits));
+    let mut gauge = |name: &str, help: &str, v: u64| {
+        r.register(name, help, ConstGauge::new(i64::try_from(v).unwrap_or(i64::MAX)));
+    };
+    gauge("tenants", "Tenants on this node", h.tenants);
+    gauge("open_runs", "Open runs of all tenants", h.open_runs);
+    gauge("receipt_backlog", "Receipts not covered by a signed checkpoint", h.backlog);
+    gauge("queue_waiting", "Requests waiting before the writer", api.queues.waiting() as u64);
+    gauge("signer_up", "1 when the signer signs", u64::from(h.signer == SignerState::Up));
+    gauge("store_up", "1 when the store writes", u64::from(h.store_error.is_empty()));
+    gauge("policy_up", "1 when policy answers", u64::from(h.policy_error.is_empty()));
+    gauge("policy_revision", "Revision of the bundle; 0 is the one built in", api.policy.version().revision);
+    let (memory, merging) = api.board.store.load().as_ref().map_or((0, 0), |s| (s.memory(), s.merging()));
+    gauge("store_merging", "Jobs that write files of the store or merge them, now", merging);
+    let bytes = |v: u64| ConstGauge::new(i64::try_from(v).unwrap_or(i64::MAX));
+    r.register_with_unit("disk_free", "Free space where the database is", Unit::Bytes, bytes(h.disk_free));
+    r.register_with_unit("store_memory", "Memory of memtables and block cache", Unit::Bytes, bytes(memory));
+    let age = ConstGauge::new(h.backlog_age_us as f64 / 1e6);
+    r.register_with_unit("receipt_backlog_age", "Age of the oldest unsigned receipt", Unit::Seconds, age);
+    sinks(&api, now.wall_us, &mut r);
+    let mut out = String::new();
+    if encode(&mut out, &r).is_err() {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(header::CONTENT_TYPE, kind)], out).into_response()
+}
+
+/// Sinks, by name: names come from the configuration.
+fn sinks(api: &crate::http::state::Api, now_us: u64, r: &mut Registry) {
+    let status: Vec<_> = api.sinks.iter().map(|s| s.status(now_us)).collect();
+    for s in &status {
+        let r = r.sub_registry_with_label(("sink".into(), s.name.to_string().into()));
+        let mut counter = |name: &str, help: &str, v: u64| r.register(name, help, ConstCounter::new(v));
+        counter("sink_events_delivered", "Events delivered since the agent started", s.delivered);
+        counter("sink_failures", "Deliveries that failed since the agent started", s.failures);
+        let gauge = |v: u64| ConstGauge::new(i64::try_from(v).unwrap_or(i64::MAX));
+        r.register("sink_dead_letters", "Events that the receiver would not take", gauge(s.dead_letters));
+        r.register("sink_waiting_receipts", "Receipts not delivered yet", gauge(s.waiting_receipts));
+        let lag = ConstGauge::new(s.lag_us as f64 / 1e6);
+        r.register_with_unit("sink_lag", "How long something has waited", Unit::Seconds, lag);
+    }
+}

@@ -1,0 +1,126 @@
+//! Routes about policy: what holds, files of bundles, explanations.
+
+use crate::http::state::ApiState;
+use crate::http::auth::{self, Peer};
+use crate::http::error::ApiError;
+use crate::policy::{Query, about_command, unpack};
+use crate::writer::ask::{Ask, Denial};
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::{Extension, Json};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use conductor_shared::command::Operation;
+use conductor_shared::http::{BundleFiles, BundleKept, ExplainRequest, Explanation, PolicyShown};
+use conductor_shared::ids::{CommandId, TenantUid, hex, unhex};
+use conductor_shared::reason::Reason;
+use conductor_shared::untrusted::escape;
+use tokio::sync::oneshot;
+
+/// Has an engine asked about a command before the writer judges it, which does not wait for engines.
+pub(crate) async fn prepare(api: &ApiState, tenant: TenantUid, op: &Operation) {
+    let Some(shared) = api.board.get(tenant) else { return };
+    let log = shared.view.load().control.clone();
+    let Some(node) = api.board.node().map(|n| n.view.load().control.clone()) else { return };
+    let freeze = crate::command::policy_freeze(op, &log, &node);
+    let names = (shared.name.as_str(), conductor_shared::profile::name_of(&log));
+    let input = about_command(op.name(), crate::command::irreversible(op), names, freeze);
+    api.policy.prepare(Query::of(tenant, &input)).await;
+}
+
+/// The same for a command that waits for an approval.
+pub(crate) async fn prepare_request(api: &ApiState, tenant: TenantUid, id: CommandId) {
+    let control = api.board.get(tenant).map(|s| s.view.load().control.clone());
+    let request = control.as_ref().and_then(|c| c.requests.get(&id.to_string()));
+    if let Some(op) = request.and_then(|r| Operation::from_list(&r.change)) {
+        prepare(api, tenant, &op).await;
+    }
+}
+
+pub(crate) async fn show(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Result<Json<PolicyShown>, ApiError> {
+    auth::operator(&api, &peer, &headers, "policy_show").await?;
+    let s = api.policy.status(api.clock.now());
+    let key = api.board.node().and_then(|n| n.view.load().control.policy_key.clone());
+    Ok(Json(PolicyShown {
+        revision: s.version.revision,
+        digest: hex(&s.version.digest),
+        expires_at_us: s.expires_at_us,
+        engine: s.engine.to_owned(),
+        trouble: escape(&s.trouble, 300),
+        trusted_key: key,
+    }))
+}
+
+pub(crate) async fn upload(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<BundleKept>, ApiError> {
+    let scope = auth::operator(&api, &peer, &headers, "policy_upload").await?;
+    let node = api.board.node().map(|n| n.view.load().control.clone());
+    let admin = node
+        .as_ref()
+        .and_then(|n| n.operator(scope.key_id()))
+        .is_some_and(|k| k.has_role("admin", TenantUid::NODE));
+    if !admin {
+        return Err(auth::denied(&api, &peer, "policy_upload", None, "", Reason::RoleMissing).await);
+    }
+    let files: BundleFiles = serde_json::from_slice(&body).map_err(|e| ApiError::body(&e))?;
+    let bad = |e: String| ApiError::bad(StatusCode::BAD_REQUEST, e);
+    let archive = STANDARD.decode(&files.archive).map_err(|e| bad(format!("archive: {e}")))?;
+    // Compiling takes a while.
+    let unpacked = tokio::task::spawn_blocking(move || unpack(&archive)).await;
+    let bundle = unpacked.map_err(|e| bad(e.to_string()))?.map_err(|e| bad(e.to_string()))?;
+    let digest = hex(&bundle.digest());
+    let (tx, rx) = oneshot::channel();
+    if api.queues.push(Ask::Bundle(Box::new(bundle), tx)).is_err() {
+        return Err(Denial::bare(Reason::QueueFull).into());
+    }
+    match rx.await {
+        Ok(Ok(())) => Ok(Json(BundleKept { digest })),
+        Ok(Err(e)) => Err(ApiError::bad(StatusCode::SERVICE_UNAVAILABLE, e)),
+        Err(_) => Err(Denial::bare(Reason::StoreUnavailable).into()),
+    }
+}
+
+pub(crate) async fn bundle(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    Path(digest): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<BundleFiles>, ApiError> {
+    auth::operator(&api, &peer, &headers, "policy_bundle").await?;
+    let found = unhex(&digest).and_then(|d| api.policy.bundle(&d));
+    let found =
+        found.ok_or_else(|| ApiError::bad(StatusCode::NOT_FOUND, "no bundle of this digest is kept here"))?;
+    let packed =
+        found.pack(0).map_err(|e| ApiError::bad(StatusCode::INTERNAL_SERVER_ERROR, e.to_string()))?;
+    Ok(Json(BundleFiles { archive: STANDARD.encode(packed) }))
+}
+
+pub(crate) async fn explain(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Json<Explanation>, ApiError> {
+    auth::operator(&api, &peer, &headers, "policy_explain").await?;
+    let request: ExplainRequest = serde_json::from_slice(&body).map_err(|e| ApiError::body(&e))?;
+    let (policy, json) = (std::sync::Arc::clone(&api.policy), request.input.to_string());
+    let version = policy.version();
+    let done = tokio::task::spawn_blocking(move || policy.explain(&json)).await;
+    let bad = |e: String| ApiError::bad(StatusCode::UNPROCESSABLE_ENTITY, e);
+    let (allow, reasons) = done.map_err(|e| bad(e.to_string()))?.map_err(bad)?;
+    Ok(Json(Explanation {
+        allow,
+        reasons: reasons.iter().map(|r| escape(r, 300)).collect(),
+        revision: version.revision,
+        digest: hex(&version.digest),
+    }))
+}

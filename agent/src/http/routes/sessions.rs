@@ -1,0 +1,54 @@
+//! Sessions of operators: a challenge, signed, opens one.
+
+use crate::http::auth::{self, Peer};
+use crate::http::error::ApiError;
+use crate::http::state::ApiState;
+use crate::scope::{SESSION_US, SessionError};
+use crate::writer::ask::Denial;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::{Extension, Json};
+use conductor_shared::http::{Challenge, SessionOpened, SignedText};
+use conductor_shared::ids::hex;
+use conductor_shared::reason::Reason;
+use std::sync::Arc;
+
+pub(crate) async fn challenge(State(api): State<ApiState>) -> Result<Json<Challenge>, ApiError> {
+    let busy =
+        || ApiError::bad(StatusCode::TOO_MANY_REQUESTS, "too many challenges are open; retry in a minute");
+    let c = api.sessions.challenge(api.clock.now(), &*api.random).ok_or_else(busy)?;
+    Ok(Json(Challenge { challenge: hex(&c), node: api.node_info() }))
+}
+
+pub(crate) async fn open(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    body: Bytes,
+) -> Result<Json<SessionOpened>, ApiError> {
+    let signed: SignedText = serde_json::from_slice(&body).map_err(|e| ApiError::body(&e))?;
+    let node = api.board.node().ok_or_else(|| ApiError::from(Denial::bare(Reason::StoreUnavailable)))?;
+    let control = Arc::clone(&node.view.load().control);
+    let now = api.clock.now();
+    match api.sessions.open(&signed, api.node_id, peer.transport, &control, now, &*api.random) {
+        Ok((token, scope, _)) => {
+            let roles = control.operators.get(scope.key_id()).map(|k| k.roles.iter().cloned().collect());
+            Ok(Json(SessionOpened {
+                token,
+                expires_at_us: now.wall_us + SESSION_US,
+                person: scope.name().clone(),
+                roles: roles.unwrap_or_default(),
+            }))
+        }
+        Err(SessionError::TooMany) => {
+            Err(ApiError::bad(StatusCode::TOO_MANY_REQUESTS, SessionError::TooMany.to_string()))
+        }
+        Err(e) => {
+            let on_record =
+                auth::denied(&api, &peer, "session_open", None, "", Reason::Unauthenticated).await;
+            let mut p = on_record.0;
+            p.detail = e.to_string();
+            Err(ApiError(p))
+        }
+    }
+}

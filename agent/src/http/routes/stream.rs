@@ -1,0 +1,258 @@
+//! The stream to consoles. Nothing is queued for a slow reader: summaries are looked up when it is ready for them, and
+//! control facts are read from the log by their place in the window; who falls out of it is told to begin anew.
+
+use crate::http::auth::{self, Peer};
+use crate::http::health::node_health;
+use crate::http::read::blocking;
+use crate::http::state::{Api, ApiState};
+use crate::ledger::{read_json, read_receipt};
+use crate::platform::stopped;
+use crate::writer::view::Event;
+use axum::Extension;
+use axum::extract::State;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use conductor_shared::http::ReceiptJson;
+use conductor_shared::ids::{TenantUid, hex};
+use conductor_shared::stream::{FromConsole, MAX_FRAME, MAX_OPEN, Resume, Summary, ToConsole, VERSION};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+
+/// A console that takes nothing for this long is gone.
+const STUCK: Duration = Duration::from_secs(30);
+const BEAT: Duration = Duration::from_millis(500);
+/// Health is sent at least this often, as a sign of life.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+/// Summaries in one frame: 64 KiB and no more, so that other messages get through between them.
+const CHUNK: usize = 340;
+/// Facts sent before summaries get their turn again.
+const FACTS: usize = 256;
+
+pub(crate) async fn stream(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    if let Err(refused) = auth::operator(&api, &peer, &headers, "stream").await {
+        return refused.into_response();
+    }
+    let limits = upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME);
+    limits.on_upgrade(move |socket| async move {
+        let mut c =
+            Console { api, peer, headers, socket, open: BTreeSet::new(), sent: 0, seen: HashMap::new() };
+        let why = c.serve().await;
+        if let Some(why) = why {
+            let _ = c.send(&ToConsole::End { why: why.to_owned() }).await;
+        }
+        let _ = timeout(Duration::from_secs(1), c.socket.send(Message::Close(None))).await;
+    })
+}
+
+struct Console {
+    api: Arc<Api>,
+    peer: Peer,
+    headers: HeaderMap,
+    socket: WebSocket,
+    open: BTreeSet<TenantUid>,
+    /// Commit sequence up to which facts were sent.
+    sent: u64,
+    /// Version of the summary last sent.
+    seen: HashMap<TenantUid, u64>,
+}
+
+/// The connection is gone.
+struct Gone;
+
+impl Console {
+    async fn frame(&mut self, m: Message) -> Result<(), Gone> {
+        match timeout(STUCK, self.socket.send(m)).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Gone),
+        }
+    }
+
+    async fn send(&mut self, m: &ToConsole) -> Result<(), Gone> {
+        let text = serde_json::to_string(m).map_err(|_| Gone)?;
+        self.frame(Message::Text(text.into())).await
+    }
+
+    /// Until something ends it; gives the reason to tell the console, if it is still there to hear it.
+    async fn serve(&mut self) -> Option<&'static str> {
+        let hello = match timeout(Duration::from_secs(10), self.socket.recv()).await {
+            Ok(Some(Ok(Message::Text(t)))) => serde_json::from_str::<FromConsole>(&t).ok(),
+            _ => None,
+        };
+        let Some(FromConsole::Hello { version, resume }) = hello else { return Some("hello_expected") };
+        if version != VERSION {
+            return Some("version_unknown");
+        }
+        self.begin(resume).await.ok()?;
+        let mut beat = interval(BEAT);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut life = Instant::now();
+        let mut health = String::new();
+        let mut stopping = self.api.stopping.clone();
+        let mut commits = self.api.board.watch();
+        loop {
+            tokio::select! {
+                () = stopped(&mut stopping) => return Some("stopping"),
+                message = self.socket.recv() => match message {
+                    Some(Ok(Message::Text(t))) => match serde_json::from_str::<FromConsole>(&t) {
+                        Ok(FromConsole::Open { tenant }) => self.open(tenant).await.ok()?,
+                        Ok(FromConsole::Close { tenant }) => { self.open.remove(&tenant); }
+                        Ok(FromConsole::Hello { .. }) | Err(_) => return Some("message_unknown"),
+                    },
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    Some(Ok(Message::Binary(_))) => return Some("message_unknown"),
+                    Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+                },
+                _ = commits.changed(), if !self.open.is_empty() => self.facts().await.ok()?,
+                _ = beat.tick() => {
+                    // Subscriptions end with the right they rest on.
+                    if auth::session(&self.api, &self.peer, &self.headers).is_none() {
+                        return Some("session_ended");
+                    }
+                    self.changed_summaries().await.ok()?;
+                    let now = self.api.clock.now();
+                    let h = node_health(
+                        &self.api.board,
+                        &self.api.policy,
+                        &self.api.node_info(),
+                        now,
+                        &self.api.rates,
+                    );
+                    // What changes all by itself is no news.
+                    let news = format!("{:?}{}{}{}{}", h.signer, h.store_error, h.policy_error, h.receipts, h.backlog);
+                    if news != health || life.elapsed() >= SIGN_OF_LIFE || h.backlog > 0 {
+                        health = news;
+                        life = Instant::now();
+                        self.send(&ToConsole::Node(Box::new(h))).await.ok()?;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn begin(&mut self, resume: Option<Resume>) -> Result<(), Gone> {
+        let board = Arc::clone(&self.api.board);
+        let now_seq = board.node_seq();
+        let mut resync = None;
+        let mut resumed = false;
+        if let Some(r) = resume {
+            if r.boot != hex(&board.boot) {
+                resync = Some("the agent was started anew".to_owned());
+            } else if r.node_seq > now_seq {
+                resync = Some("the agent has not come that far".to_owned());
+            } else if board.events_after(r.node_seq, 0, |_| false).is_none() {
+                resync = Some("that is no longer kept".to_owned());
+            } else {
+                resumed = true;
+                self.sent = r.node_seq;
+                self.open = r.open.into_iter().take(MAX_OPEN).filter(|t| board.get(*t).is_some()).collect();
+            }
+        }
+        if !resumed {
+            self.sent = now_seq;
+        }
+        let node = self.api.node_info();
+        self.send(&ToConsole::Hello { version: VERSION, node, node_seq: now_seq, resumed, resync }).await?;
+        // The list is taken once, so that an overview of a busy node comes to its end.
+        let mut all = board.all();
+        all.retain(|s| !s.id.tenant.is_node());
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        self.send(&ToConsole::OverviewBegin { tenants: all.len() as u64 }).await?;
+        for chunk in all.chunks(CHUNK) {
+            let mut out = Vec::with_capacity(chunk.len() * Summary::LEN);
+            let mono = self.api.clock.now().mono_us;
+            for s in chunk {
+                self.seen.insert(s.id.tenant, s.view.load().version);
+                s.summary(mono).put(&mut out);
+            }
+            self.frame(Message::Binary(out.into())).await?;
+        }
+        self.send(&ToConsole::OverviewEnd).await?;
+        self.facts().await
+    }
+
+    async fn changed_summaries(&mut self) -> Result<(), Gone> {
+        let mono = self.api.clock.now().mono_us;
+        let mut out = Vec::new();
+        for s in self.api.board.all() {
+            if s.id.tenant.is_node() {
+                continue;
+            }
+            let version = s.view.load().version;
+            if self.seen.get(&s.id.tenant) != Some(&version) {
+                self.seen.insert(s.id.tenant, version);
+                s.summary(mono).put(&mut out);
+            }
+        }
+        for chunk in out.chunks(CHUNK * Summary::LEN) {
+            self.frame(Message::Binary(chunk.to_vec().into())).await?;
+        }
+        Ok(())
+    }
+
+    async fn open(&mut self, tenant: TenantUid) -> Result<(), Gone> {
+        // Facts of those that are open already must not be passed over.
+        self.facts().await?;
+        if self.open.len() >= MAX_OPEN || self.api.board.get(tenant).is_none() {
+            let why = if self.open.len() >= MAX_OPEN {
+                "too many partitions are open"
+            } else {
+                "no such partition"
+            };
+            return self.send(&ToConsole::Resync { tenant: Some(tenant), why: why.to_owned() }).await;
+        }
+        self.open.insert(tenant);
+        self.state(tenant).await
+    }
+
+    async fn state(&mut self, tenant: TenantUid) -> Result<(), Gone> {
+        let Some(shared) = self.api.board.get(tenant) else { return Ok(()) };
+        let node_seq = self.sent;
+        let state = Box::new(shared.view.load().control.as_ref().clone());
+        self.send(&ToConsole::State { tenant, node_seq, state }).await
+    }
+
+    /// Sends the control facts of open partitions that it has not had. A fact that a state already holds is folded
+    /// twice by nobody: the console drops facts at or below the state's last index.
+    async fn facts(&mut self) -> Result<(), Gone> {
+        loop {
+            let open = self.open.clone();
+            let now_seq = self.api.board.node_seq();
+            let found = self.api.board.events_after(self.sent, 0, |t| open.contains(&t));
+            let Some(mut events) = found else {
+                self.sent = now_seq;
+                self.send(&ToConsole::Resync { tenant: None, why: "fell behind".to_owned() }).await?;
+                for tenant in open {
+                    self.state(tenant).await?;
+                }
+                return Ok(());
+            };
+            let whole = events.len() <= FACTS;
+            events.truncate(FACTS);
+            let last = events.last().map_or(now_seq, |e| e.node_seq);
+            for e in events {
+                let Some(receipt) = receipt(Arc::clone(&self.api), e).await else { continue };
+                let fact =
+                    ToConsole::Fact { tenant: e.tenant, node_seq: e.node_seq, receipt: Box::new(receipt) };
+                self.send(&fact).await?;
+            }
+            self.sent = if whole { now_seq.max(last) } else { last };
+            if whole {
+                return Ok(());
+            }
+        }
+    }
+}
+
+async fn receipt(api: Arc<Api>, e: Event) -> Option<ReceiptJson> {
+    let shared = api.board.get(e.tenant)?;
+    let read = blocking(&api, &shared, move |store, p| Ok(read_json(&read_receipt(store, p, e.index)?)));
+    read.await.ok()
+}

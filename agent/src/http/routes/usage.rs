@@ -1,0 +1,118 @@
+//! What was used, from rollups; and the recount, which reads receipts.
+
+use super::usage_query::{Asked, At, asked, bad, csv, gather};
+use crate::http::auth::{self, Peer};
+use crate::http::error::ApiError;
+use crate::http::read::{Params, blocking};
+use crate::http::state::Api;
+use crate::http::state::ApiState;
+use crate::metering;
+use crate::writer::view::{self, View};
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
+use conductor_shared::http::Recount;
+use conductor_shared::usage::{Gathered, MAX_ROWS, RangeShown, UsageAnswer, UsageStep};
+use std::sync::Arc;
+
+pub(crate) async fn usage(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    Path(tenant): Path<String>,
+    Query(params): Params,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let shared = auth::reader(&api, &peer, &headers, "usage", &tenant).await?;
+    let view = shared.view.load_full();
+    let a = asked(&api, &view, &params)?;
+    if !matches!(a.format.as_str(), "json" | "csv") {
+        return Err(bad("format: expected json or csv"));
+    }
+    let answer = used(&api, &shared, view, &a).await?;
+    Ok(match a.format.as_str() {
+        "csv" => csv(conductor_shared::usage::csv(&answer), &format!("usage-{}", answer.tenant_id)),
+        _ => Json(answer).into_response(),
+    })
+}
+
+async fn used(
+    api: &Api,
+    shared: &Arc<view::Shared>,
+    view: Arc<View>,
+    a: &Asked,
+) -> Result<UsageAnswer, ApiError> {
+    let (group_by, now_us) = (a.group_by, a.now_us);
+    let segments = a.steps.clone().unwrap_or_else(|| vec![a.range.period]);
+    let (of, opened) = (Arc::clone(shared), Arc::clone(&api.opened));
+    let cells = blocking(api, shared, move |store, p| {
+        let mut cells: Vec<Gathered> = Vec::with_capacity(segments.len());
+        let mut rows = 0;
+        gather(
+            At { store, p, shared: &of, cache: &opened },
+            &view,
+            (&segments, now_us),
+            |segment, labels, usage| {
+                cells.resize_with(cells.len().max(segment + 1), Gathered::default);
+                if rows <= MAX_ROWS
+                    && let Some(cell) = cells.get_mut(segment)
+                {
+                    let before = cell.len();
+                    cell.beside(group_by.of(labels), &usage);
+                    rows += cell.len() - before;
+                }
+            },
+        )?;
+        cells.resize_with(segments.len(), Gathered::default);
+        Ok((cells, rows > MAX_ROWS))
+    });
+    let (cells, too_many) = cells.await?;
+    if too_many {
+        return Err(bad(
+            "the answer has too many rows: ask for a longer step, a shorter range or fewer groups",
+        ));
+    }
+    let mut whole = Gathered::default();
+    for c in &cells {
+        whole.then(c);
+    }
+    let steps = a.steps.iter().flatten().zip(&cells).map(|(p, c)| UsageStep {
+        from_us: p.from_us,
+        to_us: p.to_us,
+        from: a.range.show(p.from_us),
+        totals: c.totals(),
+        breakdown: if a.grouped { c.rows() } else { vec![] },
+    });
+    Ok(UsageAnswer {
+        tenant_uid: shared.id.tenant,
+        tenant_id: shared.name.clone(),
+        range: RangeShown::of(&a.range),
+        as_of_us: now_us,
+        totals: whole.totals(),
+        breakdown: whole.rows(),
+        steps: steps.collect(),
+    })
+}
+
+pub(crate) async fn recount(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    Path(tenant): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Recount>, ApiError> {
+    let shared = auth::reader(&api, &peer, &headers, "usage_recount", &tenant).await?;
+    let signed = shared.view.load().signed;
+    // It reads every receipt: one at a time, so that nobody keeps all of a node's threads busy with it.
+    let turn = Arc::clone(&api.recounts).acquire_owned().await;
+    let found = blocking(&api, &shared, move |store, p| {
+        let _turn = turn;
+        metering::recount(store, p, signed)
+    });
+    let found = found.await?;
+    Ok(Json(Recount {
+        tenant_uid: shared.id.tenant,
+        receipts: found.receipts,
+        erased: found.erased,
+        differences: found.differences,
+    }))
+}

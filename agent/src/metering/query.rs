@@ -1,0 +1,452 @@
+//! The readers' side: usage of segments, from packed days, packed hours and the open hour.
+//!
+//! It never trusts what it kept: a row, or rows that were added up, are taken from memory only while their seals, which no
+//! two sealings share, are those in the store.
+
+use super::rollups::{OpenHour, Slotted};
+use super::rows::{number_in, open_day, open_list, open_quarters, open_slot};
+use super::{HOURS_PER_DAY, hour_of};
+use crate::ledger::{Partition, ReadError};
+use crate::store::{Reading, Row, Store};
+use crate::writer::rows::decode;
+use conductor_shared::clock::Micros;
+use conductor_shared::ids::TenantUid;
+use conductor_shared::meter::{DAY_US, HOUR_US, Labels, SLOT_US, Sums};
+use conductor_shared::time_range::Period;
+use conductor_shared::usage::{Folder, Series, Usage};
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Labels of the series of a partition, by number.
+pub fn series(store: &Store, p: &Partition) -> Result<Vec<Labels>, ReadError> {
+    let rows = store.rows(&p.family, Row::SERIES, 0..u32::MAX)?;
+    rows.into_iter().map(|(k, v)| decode(&p.open(&k, &v)?).map_err(|e| p.damaged(&k, &e))).collect()
+}
+
+/// What a fold is told besides rows.
+pub struct Folded<'a> {
+    /// Segments without gaps, in order; their edges are slots.
+    pub segments: &'a [Period],
+    /// Receipts that no signed checkpoint covers.
+    pub unsigned: &'a [(u32, Series, u64)],
+    /// Nothing is kept later than this.
+    pub now_us: Micros,
+    /// What the writer published of the hour that is not packed; without it, its rows are read.
+    pub open: Option<&'a OpenHour>,
+    /// Opened rows of days and hours.
+    pub cache: Option<&'a Cache>,
+}
+
+/// Sums of a day or hour, by series: bytes kept at its begin, and what it adds.
+type List = Arc<Vec<(Series, i64, Sums)>>;
+
+/// Sums of the slots of an hour.
+type Slots = Arc<Vec<Slotted>>;
+
+/// Rows of days and hours that were opened of late. A row is taken from here only while the very same sealed row stands in
+/// the store: each sealing has a nonce of its own.
+pub struct Cache(quick_cache::sync::Cache<(TenantUid, u64, Vec<u8>), Opened, Weight>);
+
+#[derive(Clone)]
+struct Opened {
+    /// Begin of the sealed row, its nonce included.
+    seal: Vec<u8>,
+    sums: Cached,
+}
+
+#[derive(Clone)]
+enum Cached {
+    Whole(List),
+    Slots(Slots),
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl quick_cache::Weighter<(TenantUid, u64, Vec<u8>), Opened> for Weight {
+    fn weight(&self, _: &(TenantUid, u64, Vec<u8>), row: &Opened) -> u64 {
+        let entries = match &row.sums {
+            Cached::Whole(l) => l.len(),
+            Cached::Slots(l) => l.len(),
+        };
+        entries as u64 + 1
+    }
+}
+
+/// Entries that are kept: about 40 MiB.
+const KEPT: u64 = 300_000;
+/// Bytes that tell one sealing of a row from another: number of its key, and its nonce.
+const SEAL: usize = 40;
+
+/// What tells a sealed row from what stood in its place before.
+fn seal(row: &[u8]) -> &[u8] {
+    row.get(..SEAL).unwrap_or(row)
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self(quick_cache::sync::Cache::with_weighter(4_096, KEPT, Weight))
+    }
+}
+
+/// Folds the sums of segments, and tells the usage of each series in each of them, in order.
+pub fn fold(
+    reading: &Reading<'_>,
+    p: &Partition,
+    q: &Folded<'_>,
+    each: impl FnMut(usize, Series, Usage),
+) -> Result<(), ReadError> {
+    let (Some(first), Some(last)) = (q.segments.first(), q.segments.last()) else { return Ok(()) };
+    let (from, to) = (first.from_us, last.to_us);
+    let rows = Rows { reading, p, open: q.open, cache: q.cache };
+    let mut w = Walk { q, at: 0, unsigned: 0, folder: Folder::begin(rows.stored_bytes_at(from)?), each };
+    let days = rows.days(number(from.div_ceil(DAY_US)), number(to / DAY_US))?;
+    let mut at = from;
+    for run in runs(&days, DAY_US, |begin, end| w.cut(begin, end)) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+        let begin = u64::from(first.number) * DAY_US;
+        rows.hours(at, begin, &mut w)?;
+        w.until(begin);
+        for (series, _, sums) in rows.together(run)?.iter() {
+            w.folder.add(*series, sums);
+        }
+        at = u64::from(last.number + 1) * DAY_US;
+    }
+    rows.hours(at, to, &mut w)?;
+    w.until(Micros::MAX);
+    Ok(())
+}
+
+/// Sums of everything since the log began, by series.
+pub fn all(reading: &Reading<'_>, p: &Partition) -> Result<BTreeMap<Series, Sums>, ReadError> {
+    let rows = Rows { reading, p, open: None, cache: None };
+    let mut out: BTreeMap<Series, Sums> = BTreeMap::new();
+    let mut since = 0;
+    for day in rows.days(0, u32::MAX)? {
+        for (series, _, sums) in rows.list(&day)?.iter() {
+            out.entry(*series).or_default().merge(sums);
+        }
+        since = u64::from(day.number + 1) * DAY_US;
+    }
+    rows.segments(
+        since,
+        u64::from(u32::MAX) * SLOT_US,
+        |_, _| false,
+        |_, series, sums| {
+            out.entry(series).or_default().merge(sums);
+        },
+    )?;
+    Ok(out)
+}
+
+fn number(n: u64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// Goes through the segments in order of time.
+struct Walk<'a, F> {
+    q: &'a Folded<'a>,
+    at: usize,
+    unsigned: usize,
+    folder: Folder,
+    each: F,
+}
+
+impl<F: FnMut(usize, Series, Usage)> Walk<'_, F> {
+    /// A segment begins or ends within.
+    fn cut(&self, from: Micros, to: Micros) -> bool {
+        let edge = self.q.segments.partition_point(|s| s.from_us <= from);
+        self.q.segments.get(edge).is_some_and(|s| s.from_us < to)
+            || self.q.segments.last().is_some_and(|s| s.to_us < to)
+    }
+
+    /// Ends the segments that are over at `us`.
+    fn until(&mut self, us: Micros) {
+        while let Some(s) = self.q.segments.get(self.at).filter(|s| s.to_us <= us) {
+            while let Some((slot, series, n)) = self.q.unsigned.get(self.unsigned) {
+                let at = u64::from(*slot) * SLOT_US;
+                if at >= s.to_us {
+                    break;
+                }
+                if at >= s.from_us {
+                    self.folder.unsigned(*series, *n);
+                }
+                self.unsigned += 1;
+            }
+            let i = self.at;
+            self.folder.end(*s, self.q.now_us, |series, usage| (self.each)(i, series, usage));
+            self.at += 1;
+        }
+    }
+
+    fn add(&mut self, at: Micros, series: Series, sums: &Sums) {
+        self.until(at);
+        self.folder.add(series, sums);
+    }
+}
+
+/// A packed day or hour.
+struct Numbered {
+    number: u32,
+    key: Vec<u8>,
+    /// Begin of its sealed row.
+    seal: Vec<u8>,
+    row: Found,
+}
+
+enum Found {
+    /// It was opened before, and the very same row still stands.
+    Opened(List),
+    Sealed(Vec<u8>),
+}
+
+/// Days or hours that follow one another, by where `cut` says that a segment begins or ends: none does within a run, and
+/// those that are cut themselves are in no run.
+fn runs(rows: &[Numbered], unit: Micros, cut: impl Fn(Micros, Micros) -> bool) -> Vec<&[Numbered]> {
+    let end = |n: u32| u64::from(n + 1) * unit;
+    let mut out: Vec<&[Numbered]> = Vec::new();
+    let mut from = 0;
+    while let Some(first) = rows.get(from) {
+        let begin = u64::from(first.number) * unit;
+        let n = rows[from..].iter().take_while(|r| !cut(begin, end(r.number))).count();
+        if n > 0 {
+            out.push(&rows[from..from + n]);
+        }
+        from += n.max(1);
+    }
+    out
+}
+
+/// Rows of a partition.
+struct Rows<'a> {
+    reading: &'a Reading<'a>,
+    p: &'a Partition,
+    open: Option<&'a OpenHour>,
+    cache: Option<&'a Cache>,
+}
+
+impl Rows<'_> {
+    fn place(&self, key: &[u8]) -> (TenantUid, u64, Vec<u8>) {
+        (self.p.id.tenant, self.p.id.epoch, key.to_vec())
+    }
+
+    /// What was opened before, if what it was made of stands.
+    fn known(&self, key: &[u8], seal: &[u8]) -> Option<Cached> {
+        self.cache?.0.get(&self.place(key)).filter(|o| o.seal == seal).map(|o| o.sums)
+    }
+
+    fn keep(&self, key: &[u8], seal: &[u8], sums: Cached) {
+        if let Some(cache) = self.cache {
+            cache.0.insert(self.place(key), Opened { seal: seal.to_vec(), sums });
+        }
+    }
+
+    /// The sums of a day or hour.
+    fn list(&self, r: &Numbered) -> Result<List, ReadError> {
+        let row = match &r.row {
+            Found::Opened(list) => return Ok(Arc::clone(list)),
+            Found::Sealed(row) => row,
+        };
+        let list = Arc::new(open_list(self.p, &r.key, row)?);
+        self.keep(&r.key, &r.seal, Cached::Whole(Arc::clone(&list)));
+        Ok(list)
+    }
+
+    /// The sums of several days or hours, as one. It is kept like a row, and taken while all the rows that it was made of
+    /// stand in the store: thirty days are then as quickly added as one.
+    fn together(&self, run: &[Numbered]) -> Result<List, ReadError> {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(List::default()) };
+        if run.len() == 1 {
+            return self.list(first);
+        }
+        let mut seals = Sha256::new();
+        for r in run {
+            seals.update(&r.seal);
+        }
+        let (key, seal) = ([&first.key[..], &last.key].concat(), seals.finalize());
+        if let Some(Cached::Whole(list)) = self.known(&key, &seal) {
+            return Ok(list);
+        }
+        let mut sums: BTreeMap<Series, Sums> = BTreeMap::new();
+        for r in run {
+            for (series, _, more) in self.list(r)?.iter() {
+                sums.entry(*series).or_default().merge(more);
+            }
+        }
+        let list: List = Arc::new(sums.into_iter().map(|(series, s)| (series, 0, s)).collect());
+        self.keep(&key, &seal, Cached::Whole(Arc::clone(&list)));
+        Ok(list)
+    }
+
+    /// The sums of the slots of an hour.
+    fn slots(&self, hour: u32, key: &[u8], row: &[u8]) -> Result<Slots, ReadError> {
+        if let Some(Cached::Slots(slots)) = self.known(key, seal(row)) {
+            return Ok(slots);
+        }
+        let slots = Arc::new(open_quarters(self.p, key, row)?.slots(hour));
+        self.keep(key, seal(row), Cached::Slots(Arc::clone(&slots)));
+        Ok(slots)
+    }
+
+    fn days(&self, from: u32, to: u32) -> Result<Vec<Numbered>, ReadError> {
+        if from >= to {
+            return Ok(vec![]);
+        }
+        self.numbered(Row::DAYS, from..to)
+    }
+
+    fn numbered(&self, first: u8, numbers: Range<u32>) -> Result<Vec<Numbered>, ReadError> {
+        let mut out: Vec<Result<Numbered, ReadError>> = Vec::new();
+        self.reading.visit(&self.p.family, first, numbers, |key, row| {
+            let opened = match self.known(key, seal(row)) {
+                Some(Cached::Whole(list)) => Found::Opened(list),
+                _ => Found::Sealed(row.to_vec()),
+            };
+            let numbered =
+                |number| Numbered { number, key: key.to_vec(), seal: seal(row).to_vec(), row: opened };
+            out.push(number_in(self.p, key).map(numbered));
+        })?;
+        out.into_iter().collect()
+    }
+
+    /// The hours of a period, in order, those that are cut by slot; then the open slots.
+    fn segments(
+        &self,
+        from: Micros,
+        to: Micros,
+        cut: impl Fn(Micros, Micros) -> bool,
+        mut each: impl FnMut(Micros, Series, &Sums),
+    ) -> Result<(), ReadError> {
+        if from >= to {
+            return Ok(());
+        }
+        let hours = hour_of(from)..number(to.div_ceil(HOUR_US));
+        let mut packed_to = hours.start;
+        let within = |list: &[Slotted], each: &mut dyn FnMut(Micros, Series, &Sums)| {
+            for (slot, series, sums) in list {
+                let at = u64::from(*slot) * SLOT_US;
+                if at >= from && at < to {
+                    each(at, *series, sums);
+                }
+            }
+        };
+        let packed = self.numbered(Row::HOURS, hours.clone())?;
+        let cut = |begin: Micros, end: Micros| begin < from || end > to || cut(begin, end);
+        let mut whole = runs(&packed, HOUR_US, cut).into_iter().peekable();
+        let mut rest = packed.as_slice();
+        while let Some(Numbered { number: hour, .. }) = rest.first() {
+            if let Some(run) = whole.next_if(|run| run.first().is_some_and(|first| first.number == *hour)) {
+                let begin = u64::from(*hour) * HOUR_US;
+                for (series, _, sums) in self.together(run)?.iter() {
+                    each(begin, *series, sums);
+                }
+                rest = &rest[run.len()..];
+                continue;
+            }
+            let key = Row::Quarters(*hour).key();
+            let row = self.reading.get(&self.p.family, &key)?;
+            let row = row.ok_or_else(|| self.p.damaged(&key, "the slots of an hour are missing"))?;
+            within(&self.slots(*hour, &key, &row)?, &mut each);
+            rest = &rest[1..];
+        }
+        if let Some(last) = packed.last() {
+            packed_to = last.number + 1;
+        }
+        // The open hour comes after all that are packed. It may have been packed since it was published.
+        if let Some(open) = self.open {
+            if hours.end <= open.hour {
+                return Ok(());
+            }
+            if packed_to <= open.hour {
+                within(&open.over, &mut each);
+                within(&open.growing, &mut each);
+                return Ok(());
+            }
+        }
+        let not_packed = packed_to.min(hours.end)..hours.end;
+        for (key, row) in self.reading.rows(&self.p.family, Row::QUARTERS, not_packed)? {
+            within(&self.slots(number_in(self.p, &key)?, &key, &row)?, &mut each);
+        }
+        let slots = number(from / SLOT_US)..number(to / SLOT_US);
+        for (key, row) in self.reading.rows(&self.p.family, Row::SLOTS, slots)? {
+            within(&[open_slot(self.p, &key, &row)?], &mut each);
+        }
+        Ok(())
+    }
+
+    fn hours<F: FnMut(usize, Series, Usage)>(
+        &self,
+        from: Micros,
+        to: Micros,
+        w: &mut Walk<'_, F>,
+    ) -> Result<(), ReadError> {
+        // What cuts an hour is known before any of it is walked through.
+        let edges: Vec<Micros> = w.q.segments.iter().map(|s| s.from_us).collect();
+        let cut = |begin: Micros, end: Micros| {
+            edges.get(edges.partition_point(|e| *e <= begin)).is_some_and(|e| *e < end)
+        };
+        self.segments(from, to, cut, |at, series, sums| w.add(at, series, sums))
+    }
+
+    /// What every series kept at a moment.
+    fn stored_bytes_at(&self, at: Micros) -> Result<BTreeMap<Series, i64>, ReadError> {
+        let day = number(at / DAY_US);
+        let (mut levels, since) =
+            match self.reading.last_before(&self.p.family, Row::DAYS, day.saturating_add(1))? {
+                None => (BTreeMap::new(), 0),
+                Some((key, row)) => {
+                    let found = number_in(self.p, &key)?;
+                    let row = open_day(self.p, &key, &row)?;
+                    if found == day {
+                        (row.0.iter().map(|(s, (level, _))| (*s, *level)).collect(), found * HOURS_PER_DAY)
+                    } else {
+                        (row.levels_after(), (found + 1) * HOURS_PER_DAY)
+                    }
+                }
+            };
+        self.segments(
+            u64::from(since) * HOUR_US,
+            at,
+            |_, _| false,
+            |_, series, sums| {
+                *levels.entry(series).or_default() += sums.storage_bytes;
+            },
+        )?;
+        Ok(levels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Invariant 5: rows that are added as one are all the whole ones, each once and in order, and no segment begins
+        /// or ends among them.
+        #[test]
+        fn no_segment_ends_within_a_run(
+            days in proptest::collection::btree_set(0u32..40, 0..30),
+            edges in proptest::collection::btree_set(0u64..400, 0..8),
+        ) {
+            const UNIT: u64 = 10;
+            let row = |number| Numbered { number, key: vec![], seal: vec![], row: Found::Sealed(vec![]) };
+            let rows: Vec<Numbered> = days.iter().map(|d| row(*d)).collect();
+            let cut = |begin: u64, end: u64| edges.iter().any(|e| *e > begin && *e < end);
+            let found = runs(&rows, UNIT, cut);
+            let numbers = |run: &[Numbered]| run.iter().map(|r| u64::from(r.number)).collect::<Vec<_>>();
+            let all: Vec<u64> = found.iter().flat_map(|r| numbers(r)).collect();
+            let whole: Vec<u64> =
+                days.iter().map(|d| u64::from(*d)).filter(|d| !cut(d * UNIT, (d + 1) * UNIT)).collect();
+            prop_assert_eq!(all, whole);
+            for run in &found {
+                let n = numbers(run);
+                prop_assert!(!cut(n[0] * UNIT, (n[n.len() - 1] + 1) * UNIT));
+            }
+            let edges_apart = edges.iter().filter(|e| **e > 0).count();
+            prop_assert!(found.len() <= edges_apart + 1, "no more runs than it takes");
+        }
+    }
+}

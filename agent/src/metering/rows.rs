@@ -1,0 +1,129 @@
+//! Rows of sums.
+
+use super::SLOTS_PER_HOUR;
+use super::rollups::Slotted;
+use crate::ledger::{Partition, ReadError};
+use crate::writer::rows::{decode, encode};
+use conductor_shared::meter::Sums;
+use conductor_shared::usage::Series;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The slots of a packed hour: sums by slot of the hour (0 to 3) and series.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HourRow(pub BTreeMap<(u8, Series), Sums>);
+
+/// A packed day: of each series, bytes kept when it began, and its sums. A packed hour has the same form and no bytes
+/// kept: those are told by the day.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DayRow(pub BTreeMap<Series, (i64, Sums)>);
+
+#[derive(Serialize, Deserialize)]
+struct HourEntry {
+    quarter: u8,
+    series: Series,
+    sums: Sums,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DayEntry {
+    series: Series,
+    level: i64,
+    sums: Sums,
+}
+
+impl HourRow {
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let entry = |((quarter, series), sums): (&(u8, Series), &Sums)| HourEntry {
+            quarter: *quarter,
+            series: *series,
+            sums: *sums,
+        };
+        encode(&self.0.iter().map(entry).collect::<Vec<_>>())
+    }
+
+    /// From its bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let list: Vec<HourEntry> = decode(bytes)?;
+        if list.iter().any(|e| u32::from(e.quarter) >= SLOTS_PER_HOUR) {
+            return Err("an hour has four slots".into());
+        }
+        Ok(Self(list.into_iter().map(|e| ((e.quarter, e.series), e.sums)).collect()))
+    }
+
+    /// The same with the numbers of its slots.
+    pub(super) fn slots(&self, hour: u32) -> Vec<Slotted> {
+        let slot = |quarter: u8| hour.saturating_mul(SLOTS_PER_HOUR).saturating_add(quarter.into());
+        self.0.iter().map(|((quarter, series), sums)| (slot(*quarter), *series, *sums)).collect()
+    }
+
+    /// Sums of each series over the hour.
+    pub fn whole(&self) -> DayRow {
+        let mut out = DayRow::default();
+        for ((_, series), sums) in &self.0 {
+            out.0.entry(*series).or_default().1.merge(sums);
+        }
+        out
+    }
+}
+
+impl DayRow {
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let entry = |(series, (level, sums)): (&Series, &(i64, Sums))| DayEntry {
+            series: *series,
+            level: *level,
+            sums: *sums,
+        };
+        encode(&self.0.iter().map(entry).collect::<Vec<_>>())
+    }
+
+    /// From its bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let list: Vec<DayEntry> = decode(bytes)?;
+        Ok(Self(list.into_iter().map(|e| (e.series, (e.level, e.sums))).collect()))
+    }
+
+    /// What every series kept when the day was over.
+    pub fn levels_after(&self) -> BTreeMap<Series, i64> {
+        let after = self.0.iter().map(|(s, (level, sums))| (*s, level.saturating_add(sums.storage_bytes)));
+        after.filter(|(_, bytes)| *bytes != 0).collect()
+    }
+}
+
+/// The sums of a slot row.
+pub(super) fn open_slot(p: &Partition, key: &[u8], row: &[u8]) -> Result<(u32, Series, Sums), ReadError> {
+    let number = |at: std::ops::Range<usize>| {
+        key.get(at).and_then(|b| <[u8; 4]>::try_from(b).ok()).map(u32::from_be_bytes)
+    };
+    let (slot, series) = number(1..5).zip(number(5..9)).ok_or_else(|| p.damaged(key, "not a slot's key"))?;
+    let sums = decode(&p.open(key, row)?).map_err(|e| p.damaged(key, &e))?;
+    Ok((slot, series, sums))
+}
+
+/// The number of an hour or day, from the key of its row.
+pub(super) fn number_in(p: &Partition, key: &[u8]) -> Result<u32, ReadError> {
+    let number = key.get(1..5).and_then(|b| <[u8; 4]>::try_from(b).ok()).map(u32::from_be_bytes);
+    number.ok_or_else(|| p.damaged(key, "not the key of an hour or day"))
+}
+
+/// The slots of an hour.
+pub(super) fn open_quarters(p: &Partition, key: &[u8], row: &[u8]) -> Result<HourRow, ReadError> {
+    HourRow::decode(&p.open(key, row)?).map_err(|e| p.damaged(key, &e))
+}
+
+/// Series, bytes kept and sums of a day or hour, in the order of their numbers.
+pub(super) fn open_list(
+    p: &Partition,
+    key: &[u8],
+    row: &[u8],
+) -> Result<Vec<(Series, i64, Sums)>, ReadError> {
+    let list: Vec<DayEntry> = decode(&p.open(key, row)?).map_err(|e| p.damaged(key, &e))?;
+    Ok(list.into_iter().map(|e| (e.series, e.level, e.sums)).collect())
+}
+
+/// A day or hour.
+pub(super) fn open_day(p: &Partition, key: &[u8], row: &[u8]) -> Result<DayRow, ReadError> {
+    DayRow::decode(&p.open(key, row)?).map_err(|e| p.damaged(key, &e))
+}

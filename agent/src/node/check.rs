@@ -1,0 +1,139 @@
+//! `conductord check`: recomputes every row, counter and rollup from the receipts, and every leaf, tile and root, and
+//! names each difference. Invariant 5 in a command. The agent must not be running.
+
+use crate::keys::KeyStore;
+use crate::ledger::{DiskNodes, read_receipt};
+use crate::node::init::{InitError, node_id};
+use crate::store::{Row, SpaceLimits, Store};
+use crate::writer::live::Live;
+use conductor_shared::clock::{Clock as _, Micros};
+use conductor_shared::control::{At, ControlState};
+use conductor_shared::fact::{ControlFact, Fact, TrafficFact, Verdict};
+use conductor_shared::ids::RunId;
+use conductor_shared::merkle::{Frontier, root_at};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Everything that a log says about its rows.
+#[derive(Default)]
+struct Recount {
+    frontier: Frontier,
+    control: ControlState,
+    allowed: u64,
+    denied: u64,
+    open: BTreeMap<RunId, BTreeSet<u64>>,
+    ended: BTreeSet<RunId>,
+    last_us: Micros,
+}
+
+impl Recount {
+    fn add(&mut self, r: &crate::ledger::Receipt, wrong: &mut Vec<String>) {
+        let h = &r.sealed.header;
+        if h.time_us < self.last_us {
+            wrong.push(format!("{} entry {}: time goes back", h.origin, h.index));
+        }
+        self.last_us = h.time_us;
+        self.frontier.push(r.sealed.leaf(), |_, _, _| {});
+        self.control.apply_receipt(At { index: h.index, time_us: h.time_us }, h.kind, r.fact.as_ref());
+        let Some(fact) = &r.fact else { return };
+        match fact {
+            Fact::Traffic(t) => self.traffic(t),
+            Fact::Control(ControlFact::CommandDenied(_)) => self.denied += 1,
+            Fact::Control(_) => {}
+        }
+    }
+
+    fn traffic(&mut self, t: &TrafficFact) {
+        match t {
+            TrafficFact::RunDecided(f) if f.verdict == Verdict::Allow => {
+                self.allowed += 1;
+                self.open.insert(f.run, BTreeSet::new());
+            }
+            TrafficFact::StepDecided(f) if f.verdict == Verdict::Allow => {
+                self.allowed += 1;
+                self.open.entry(f.run).or_default().insert(f.step);
+            }
+            TrafficFact::RunDecided(_) | TrafficFact::StepDecided(_) | TrafficFact::RequestDenied(_) => {
+                self.denied += 1;
+            }
+            TrafficFact::StepFinished(f) => {
+                self.open.entry(f.run).or_default().remove(&f.step);
+            }
+            TrafficFact::RunFinished(f) => {
+                self.open.remove(&f.run);
+                self.ended.insert(f.run);
+            }
+            TrafficFact::DenialsFolded(f) => self.denied += f.count,
+            TrafficFact::LeaseRenewed(_) | TrafficFact::ApprovalDecided(_) | TrafficFact::LateSettle(_) => {}
+        }
+    }
+}
+
+/// Every difference, in words. Empty when there is none.
+pub fn check(data: &Path, keys: &Path, limits: SpaceLimits) -> Result<Vec<String>, InitError> {
+    let node = node_id(data, keys, limits)?;
+    let mut keys = KeyStore::open(keys)?;
+    let store = Store::open(&data.join("db"), limits)?;
+    let now = crate::platform::clock::RealClock::default().now();
+    let mut wrong = Vec::new();
+    for id in store.family_ids() {
+        // A family whose tenant was never created is what a crash may leave; it holds nothing.
+        let Ok(live) = Live::load(&store, &mut keys, node, id, None, now, 0) else {
+            wrong.push(format!("partition {} cannot be read back", id.tenant));
+            continue;
+        };
+        one(&store, &live, &mut wrong)?;
+    }
+    Ok(wrong)
+}
+
+fn one(store: &Store, live: &Live, wrong: &mut Vec<String>) -> Result<(), InitError> {
+    let p = &live.p;
+    let mut r = Recount::default();
+    for index in 0..live.log.size() {
+        match read_receipt(store, p, index) {
+            Ok(receipt) => r.add(&receipt, wrong),
+            Err(e) => {
+                wrong.push(e.to_string());
+                return Ok(());
+            }
+        }
+    }
+    let mut differ = |what: &str, row: String, receipts: String| {
+        if row != receipts {
+            wrong.push(format!("{} {what}: row {row}, receipts {receipts}", p.origin));
+        }
+    };
+    let hex = |h: [u8; 32]| conductor_shared::ids::hex(&h);
+    differ("root", hex(live.log.root()), hex(r.frontier.root()));
+    let size = live.log.size();
+    differ("root from tiles", hex(root_at(&DiskNodes::new(store, p, size), size)?), hex(r.frontier.root()));
+    differ("control state", hex(live.control.digest()), hex(r.control.digest()));
+    differ("allowed", live.allowed.to_string(), r.allowed.to_string());
+    // Folds that are open count denials that are not on record yet.
+    let folding: u64 = live.folds.rows().iter().map(|f| f.count).sum();
+    differ("denied", live.denied.to_string(), (r.denied + folding).to_string());
+    let rows: BTreeMap<RunId, BTreeSet<u64>> =
+        live.runs.iter().map(|(id, run)| (*id, run.steps.keys().copied().collect())).collect();
+    differ("open runs", format!("{rows:?}"), format!("{:?}", r.open));
+    let mut ended = BTreeSet::new();
+    let first = Row::EndedRun([0; 16]).key()[0];
+    store.scan(&p.family, &[first], &[first + 1], |k, _| {
+        ended.extend(k.get(1..).and_then(|b| b.try_into().ok()).map(RunId));
+        true
+    })?;
+    differ("ended runs", format!("{ended:?}"), format!("{:?}", r.ended));
+    let recounted = crate::metering::recount(store, p, live.log.signed)?;
+    let waiting: u64 = live.meters.unsigned().iter().map(|(_, _, n)| n).sum();
+    differ("metered receipts that are not signed", waiting.to_string(), recounted.unsigned.to_string());
+    for d in recounted.differences {
+        let labels =
+            d.labels.map_or(String::new(), |l| format!(" {} {} {}", l.workflow_type, l.env, l.actor_type));
+        let what = format!("{} {}{labels}", d.what, d.number);
+        differ(&what, d.rollups, d.receipts);
+    }
+    if live.log.signed > size {
+        wrong.push(format!("{}: {} entries were signed and {size} are here", p.origin, live.log.signed));
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! `conductord init`: makes a node. The first persons are enrolled here and never again this way: bootstrap closes with
+//! a receipt.
+
+use crate::keys::{KeyError, KeyStore};
+use crate::platform::random::{Random, bytes};
+use crate::store::{FamilyId, Row, SpaceLimits, Store, StoreError};
+use crate::writer::live::{Live, Stage};
+use conductor_shared::checkpoint::key_id;
+use conductor_shared::clock::Clock;
+use conductor_shared::codec::Listed;
+use conductor_shared::fact::{BootstrapClosed, LogOpened, OperatorEnrolled, SignerPinned};
+use conductor_shared::ids::{Ident, NodeId, PersonId, TenantUid, hex};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a node begins with.
+pub struct Beginning<'a> {
+    /// Data folder.
+    pub data: &'a Path,
+    /// Key store.
+    pub keys: &'a Path,
+    /// Its name.
+    pub name: Ident,
+    /// The signer's minisign public key, base64.
+    pub signer_key: String,
+    /// Persons: short name, minisign public key, roles.
+    pub operators: Vec<(Ident, String, Vec<String>)>,
+    /// Room on disk.
+    pub limits: SpaceLimits,
+}
+
+/// Why no node was made.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The key store.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// Reading back.
+    #[error(transparent)]
+    Read(#[from] crate::ledger::ReadError),
+    /// Sealing.
+    #[error(transparent)]
+    Seal(#[from] crate::ledger::CannotSeal),
+    /// Not a key.
+    #[error("the public key of {0} is not a minisign public key")]
+    PublicKey(String),
+    /// The same key twice, or the signer's: one purpose a key.
+    #[error("the public key of {0} is used twice; each key has one purpose and one person")]
+    KeyTwice(String),
+    /// Two persons of one name could not be told apart.
+    #[error("two persons are called {0}; give each a name of their own")]
+    NameTwice(String),
+    /// A folder.
+    #[error("{0}: {1}")]
+    Folder(std::path::PathBuf, std::io::Error),
+}
+
+/// Makes a node; gives its id.
+pub fn init(b: Beginning<'_>, clock: &dyn Clock, random: &Arc<dyn Random>) -> Result<NodeId, InitError> {
+    let mut names = std::collections::BTreeSet::new();
+    if let Some((twice, ..)) = b.operators.iter().find(|(n, ..)| !names.insert(n.clone())) {
+        return Err(InitError::NameTwice(twice.to_string()));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    let signer = ("the signer".to_owned(), &b.signer_key);
+    for (name, key) in b.operators.iter().map(|(n, k, _)| (n.to_string(), k)).chain([signer]) {
+        let id = key_id(key).ok_or_else(|| InitError::PublicKey(name.clone()))?;
+        if !seen.insert(id) {
+            return Err(InitError::KeyTwice(name));
+        }
+    }
+    let db = b.data.join("db");
+    if db.join("CURRENT").exists() {
+        return Err(StoreError::Exists(db).into());
+    }
+    make_private(b.data)?;
+    make_private(&db)?;
+    let mut keys = KeyStore::create(b.keys, &**random)?;
+    let node_id = NodeId(bytes(&**random));
+    keys.create_tenants(&[(TenantUid::NODE, 1)], &**random)?;
+    let store = Store::create(&db, b.limits)?;
+    let node_row = Row::Node.key();
+    let sealed = crate::keys::seal(keys.node(), crate::ledger::TENANT_KEY, &node_row, &node_id.0, &**random);
+    store.put_meta(Row::Node, &sealed)?;
+    let id = FamilyId { tenant: TenantUid::NODE, epoch: 1 };
+    store.create_families(&[id])?;
+    let now = clock.now();
+    let mut live = Live::load(&store, &mut keys, node_id, id, Some(&b.name), now, 0)?;
+    let mut st = Stage::new(0, now, Arc::clone(random), crate::policy::built_in_version());
+    live.control_fact(&mut st, LogOpened { reason: "init".into(), name: b.name.clone(), cites: None })?;
+    live.control_fact(&mut st, SignerPinned { public_key: b.signer_key.trim().to_owned() })?;
+    let persons = b.operators.len() as u64;
+    for (name, public_key, roles) in b.operators {
+        let fact = OperatorEnrolled {
+            person: PersonId(bytes(&**random)),
+            name,
+            public_key: public_key.trim().to_owned(),
+            roles: Listed(roles),
+        };
+        live.control_fact(&mut st, fact)?;
+    }
+    live.control_fact(&mut st, BootstrapClosed { persons })?;
+    live.stage_counters(&mut st);
+    store.write(st.rows.seal(&**random)?)?;
+    store.sync()?;
+    Ok(node_id)
+}
+
+/// The node whose data this is, told by its own sealed row.
+pub fn node_id(data: &Path, keys: &Path, limits: SpaceLimits) -> Result<NodeId, InitError> {
+    let keys = KeyStore::open(keys)?;
+    let db = data.join("db");
+    let store = Store::open(&db, limits)?;
+    let row = Row::Node.key();
+    let found = store.get_meta(Row::Node)?.ok_or_else(|| StoreError::Missing(db.clone()))?;
+    let plain = crate::keys::open(keys.node(), &row, &found).map_err(|_| StoreError::Damaged {
+        path: db.clone(),
+        detail: "the key store is of another node".into(),
+    })?;
+    let bytes: [u8; 16] = plain.as_slice().try_into().map_err(|_| StoreError::Row {
+        family: "default".into(),
+        row: hex(&row),
+        detail: "not a node id".into(),
+    })?;
+    Ok(NodeId(bytes))
+}
+
+fn make_private(path: &Path) -> Result<(), InitError> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)));
+    made.map_err(|e| InitError::Folder(path.to_owned(), e))
+}

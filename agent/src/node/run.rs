@@ -1,0 +1,228 @@
+//! The agent as a whole: opens what is stored, starts the writer, the checkpoint thread and the listeners, and stops
+//! them in an order that loses nothing.
+
+use crate::http::{Api, App, ConnLimiter, Listener, Rates, bind_unix, connections_that_fit, serve};
+use crate::node::config::{Config, Listen};
+use crate::node::init::node_id;
+use crate::platform::clock::RealClock;
+use crate::platform::random::{OsRandom, Random, bytes};
+use crate::policy::{Opa, Policy};
+use crate::scope::Sessions;
+use crate::signer::client::SignerClient;
+use crate::sinks::{Sink, SinkCtx};
+use crate::writer::queue::Queues;
+use crate::writer::view::Board;
+use crate::writer::{Parts, Writer};
+use conductor_shared::clock::{Clock, SECOND};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// Anything that keeps the agent from starting, in words.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct StartError(String);
+
+impl StartError {
+    fn of(e: impl std::fmt::Display) -> Self {
+        Self(e.to_string())
+    }
+}
+
+/// Runs the agent until it is told to stop.
+pub async fn run(config: Config) -> Result<(), StartError> {
+    // A write beyond a file size limit must come back as an error, like one on a full disk, and not end the process.
+    let too_large = tokio::signal::unix::SignalKind::from_raw(nix::sys::signal::Signal::SIGXFSZ as i32);
+    let _caught = tokio::signal::unix::signal(too_large).map_err(StartError::of)?;
+    // Caught from the start: whoever sees it serve may tell it to stop at once.
+    let told = Told::listen().map_err(StartError::of)?;
+    let clock: Arc<dyn Clock> = Arc::new(RealClock::default());
+    let random: Arc<dyn Random> = Arc::new(OsRandom::default());
+    let node = node_id(&config.data, &config.keys, config.space).map_err(StartError::of)?;
+    let board = Arc::new(Board::new(node, bytes(&*random)));
+    let queues = Arc::new(Queues::default());
+    let opa = config.policy.opa.clone().map(|c| Opa::new(c, tokio::runtime::Handle::current()));
+    let policy = Policy::start(opa, Arc::clone(&clock), &queues);
+    let (jobs_in, jobs) = crossbeam_channel::bounded(2);
+    let parts = Parts {
+        data: config.data.clone(),
+        keys: config.keys.clone(),
+        node_id: node,
+        limits: config.space,
+        lease_us: config.lease_seconds * SECOND,
+        tighten: config.tighten.limit(),
+        slo: crate::writer::slo::Pace {
+            every_us: config.slo.evaluate_ms * 1_000,
+            bake_us: config.slo.bake_seconds * SECOND,
+        },
+        clock_tolerance_us: config.clock.tolerance_ms * 1_000,
+        clock: Arc::clone(&clock),
+        random: Arc::clone(&random),
+        queues: Arc::clone(&queues),
+        board: Arc::clone(&board),
+        policy: Arc::clone(&policy),
+        checkpoints: Some(jobs_in),
+        runtime: Some(tokio::runtime::Handle::current()),
+    };
+    let writer = tokio::task::spawn_blocking(|| Writer::open(parts)).await.map_err(StartError::of)?;
+    let writer = writer.map_err(StartError::of)?;
+    let pinned = board.node().and_then(|n| n.view.load().control.signer_key.clone());
+    let pinned =
+        pinned.ok_or_else(|| StartError("no signer's key is pinned; run `conductord init`".into()))?;
+    let writer = std::thread::spawn(move || writer.run());
+    let client = SignerClient::new(&config.signer.socket, pinned, config.signer.uid);
+    let signing = {
+        let (queues, board) = (Arc::clone(&queues), Arc::clone(&board));
+        std::thread::spawn(move || crate::checkpoints::run(client, &jobs, &queues, &board))
+    };
+    let (stop, stopping) = watch::channel(false);
+    let api = Arc::new(Api {
+        board: Arc::clone(&board),
+        queues: Arc::clone(&queues),
+        clock: Arc::clone(&clock),
+        random,
+        policy,
+        sessions: Sessions::default(),
+        node_id: node,
+        name: config.name.clone(),
+        environment: config.environment.clone(),
+        stopping: stopping.clone(),
+        rates: Rates::default(),
+        recounts: Arc::new(tokio::sync::Semaphore::new(1)),
+        opened: Arc::default(),
+        sinks: config.sinks.iter().cloned().map(|c| Arc::new(Sink::new(c))).collect(),
+    });
+    let app = App::new(Arc::clone(&api));
+    let limiter = ConnLimiter::new(connections_that_fit());
+    let mut serving = Vec::new();
+    for listener in bind(&config).await? {
+        serving.push(tokio::spawn(serve(listener, app.clone(), Arc::clone(&limiter), stopping.clone())));
+    }
+    if let Some(folder) = &config.tenant_sockets {
+        let sockets = crate::node::tenant_sockets::keep(
+            folder.clone(),
+            Arc::clone(&api),
+            app,
+            limiter,
+            stopping.clone(),
+        );
+        serving.push(tokio::spawn(sockets));
+    }
+    serving.extend(start_sinks(&api, &stopping));
+    tracing::info!("node {node} is ready");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    let watchdog = tokio::spawn(feed_watchdog(Arc::clone(&board)));
+    told.wait().await;
+    tracing::info!("stopping");
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    watchdog.abort();
+    // First no new connections and requests, then what waits is decided and made durable, then the rest ends.
+    let _ = stop.send(true);
+    for s in serving {
+        let _ = tokio::time::timeout(Duration::from_secs(6), s).await;
+    }
+    queues.close();
+    let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+    drop(api);
+    let _ = tokio::task::spawn_blocking(move || signing.join()).await;
+    Ok(())
+}
+
+/// Each sink in a task of its own, so that a receiver holds up nobody else.
+fn start_sinks(api: &Arc<Api>, stopping: &watch::Receiver<bool>) -> Vec<tokio::task::JoinHandle<()>> {
+    let start = |sink: &Arc<Sink>| {
+        let ctx = SinkCtx {
+            board: Arc::clone(&api.board),
+            queues: Arc::clone(&api.queues),
+            random: Arc::clone(&api.random),
+            clock: Arc::clone(&api.clock),
+            stopping: stopping.clone(),
+        };
+        tokio::spawn(crate::sinks::run(Arc::clone(sink), ctx))
+    };
+    api.sinks.iter().map(start).collect()
+}
+
+async fn bind(config: &Config) -> Result<Vec<Listener>, StartError> {
+    let mut out = Vec::new();
+    for l in config.listeners().map_err(StartError)? {
+        out.push(match l {
+            Listen::Unix(path) => {
+                let l =
+                    bind_unix(&path, 0o660).map_err(|e| StartError(format!("{}: {e}", path.display())))?;
+                Listener::Unix(l, None)
+            }
+            Listen::Plain(a) => {
+                tracing::warn!("listening on {a} without encryption");
+                Listener::Plain(TcpListener::bind(a).await.map_err(|e| StartError(format!("{a}: {e}")))?)
+            }
+            Listen::Tls(a) => {
+                let (acceptor, digest) =
+                    crate::node::tls::server(&config.keys, &config.name).map_err(StartError)?;
+                let l = TcpListener::bind(a).await.map_err(|e| StartError(format!("{a}: {e}")))?;
+                let pin = conductor_shared::ids::hex(&digest);
+                tracing::info!("consoles reach this node by https://{a}#sha256={pin}");
+                Listener::Tls(l, acceptor, digest)
+            }
+        });
+    }
+    Ok(out)
+}
+
+/// Tells the service manager that the writer's own loop goes round; a timer of its own would prove nothing.
+async fn feed_watchdog(board: Arc<Board>) {
+    let Some(every) = sd_notify::watchdog_enabled() else { return };
+    let mut last = 0;
+    loop {
+        tokio::time::sleep(every / 3).await;
+        let now = board.beats.load(Ordering::Relaxed);
+        if now != last {
+            last = now;
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+        }
+    }
+}
+
+/// The signals that tell it to stop.
+struct Told {
+    term: tokio::signal::unix::Signal,
+    int: tokio::signal::unix::Signal,
+}
+
+impl Told {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn wait(mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+}
+
+/// Tells every difference between counters and rows, and what the receipts say. Empty when there is none.
+pub fn check(config: &Config) -> Result<Vec<String>, StartError> {
+    crate::node::check::check(&config.data, &config.keys, config.space).map_err(StartError::of)
+}
+
+/// The trust file for verifiers of this node's logs.
+pub fn trust_file(node: conductor_shared::ids::NodeId, signer_key: &str) -> String {
+    format!(
+        "# Whoever verifies receipts of this node keeps this file from now on.\n[[key]]\npublic_key = \"{}\"\npurpose = \"checkpoint\"\norigin = \"conductor-log/{node}/\"\n",
+        signer_key.trim()
+    )
+}
+
+/// Reads a minisign `.pub` file, or the bare base64.
+pub fn read_public_key(path: &Path) -> Result<String, StartError> {
+    let text = std::fs::read_to_string(path).map_err(|e| StartError(format!("{}: {e}", path.display())))?;
+    let key = text.lines().find(|l| !l.starts_with("untrusted comment:") && !l.trim().is_empty());
+    key.map(|k| k.trim().to_owned())
+        .ok_or_else(|| StartError(format!("{}: no public key in it", path.display())))
+}

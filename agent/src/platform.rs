@@ -1,0 +1,8 @@
+//! Services of the machine that are passed in, so that tests and simulations can replace them, and the signal that the
+//! agent stops.
+
+pub mod clock;
+pub mod random;
+mod shutdown;
+
+pub use shutdown::stopped;

@@ -1,0 +1,9 @@
+//! The signal that the agent stops.
+
+use tokio::sync::watch;
+
+/// Returns when the agent stops.
+pub async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    // An error means that the sender is gone, and with it the agent.
+    let _ = stopping.wait_for(|s| *s).await;
+}

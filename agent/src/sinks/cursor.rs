@@ -1,0 +1,210 @@
+//! A sink's place in a tenant's log, and the dead letters beside it.
+
+use super::{MAX_LETTERS, SinkCtx};
+use crate::ledger::{Partition, ReadError, read_receipt};
+use crate::metering::EventsOf;
+use crate::store::{Row, RowKey, Store};
+use crate::writer::ask::{Ask, SinkMoved};
+use crate::writer::live::index_hash;
+use crate::writer::rows::{decode, encode};
+use crate::writer::view::{Board, Shared};
+use conductor_shared::cloudevents::cloud_event;
+use conductor_shared::ids::Ident;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Dead letters read at a time.
+const PAGE: usize = 200;
+/// Receipts read for one batch.
+const LOOK: u64 = 2_000;
+
+/// Where a sink stands in a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct SinkRow {
+    /// Index of the next receipt.
+    pub next: u64,
+    /// How often its dead letters were delivered again on an operator's word.
+    pub replays: u64,
+    /// Dead letters.
+    pub letters: u64,
+}
+
+/// An event that the receiver would not take.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct LetterRow {
+    why: String,
+    event: String,
+}
+
+/// The same, read.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    /// Which: index of the receipt and ordinal of the event.
+    pub number: u64,
+    /// What the receiver said.
+    pub why: String,
+    /// It.
+    pub event: Value,
+}
+
+/// A cursor as known in memory.
+#[derive(Debug, Clone)]
+pub(super) struct Cursor {
+    pub row: SinkRow,
+    /// Of the row in the store.
+    pub stored: u64,
+    pub letters: u64,
+    hash: [u8; 16],
+}
+
+/// Events to deliver.
+pub(super) struct Batch {
+    pub events: Vec<Value>,
+    pub numbers: Vec<u64>,
+    /// Index after the last receipt in it.
+    pub next: u64,
+}
+
+/// What the writer is asked to keep.
+pub(super) struct Moved {
+    pub after: Cursor,
+    rows: Vec<(RowKey, Option<Vec<u8>>)>,
+}
+
+async fn blocking<T: Send + 'static>(
+    board: &Board,
+    shared: &Shared,
+    read: impl FnOnce(&Store, &Partition) -> Result<T, ReadError> + Send + 'static,
+) -> Result<T, String> {
+    let closed = || "the store is closed".to_owned();
+    let store = board.store.load_full().ok_or_else(closed)?;
+    let p = shared.partition.load_full().ok_or_else(closed)?;
+    let done = tokio::task::spawn_blocking(move || read(&store, &p)).await;
+    done.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
+}
+
+fn hash(p: &Partition, sink: &Ident) -> [u8; 16] {
+    index_hash(&p.keys.index, format!("sink {sink}").as_bytes())
+}
+
+/// Dead letters of a sink, from a number on.
+pub fn letters(
+    store: &Store,
+    p: &Partition,
+    sink: &Ident,
+    from: u64,
+    limit: usize,
+) -> Result<Vec<Letter>, ReadError> {
+    let hash = hash(p, sink);
+    let mut rows = Vec::new();
+    let end = [&Row::DeadLetter(hash, u64::MAX).key()[..], &[0]].concat();
+    store.scan(&p.family, &Row::DeadLetter(hash, from).key(), &end, |k, v| {
+        rows.push((k.to_vec(), v.to_vec()));
+        rows.len() < limit
+    })?;
+    let read = |(k, v): (Vec<u8>, Vec<u8>)| {
+        let number = k.get(17..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_be_bytes);
+        let number = number.ok_or_else(|| p.damaged(&k, "not a dead letter's key"))?;
+        let row: LetterRow = decode(&p.open(&k, &v)?).map_err(|e| p.damaged(&k, &e))?;
+        let event = serde_json::from_str(&row.event).map_err(|e| p.damaged(&k, &e.to_string()))?;
+        Ok(Letter { number, why: row.why, event })
+    };
+    rows.into_iter().map(read).collect()
+}
+
+/// A page of them.
+pub(super) async fn page(
+    board: &Board,
+    shared: &Shared,
+    sink: &Ident,
+    from: u64,
+) -> Result<Vec<Letter>, String> {
+    let sink = sink.clone();
+    blocking(board, shared, move |store, p| letters(store, p, &sink, from, PAGE)).await
+}
+
+impl Cursor {
+    pub(super) async fn read(board: &Board, shared: &Shared, sink: &Ident) -> Result<Self, String> {
+        let sink = sink.clone();
+        blocking(board, shared, move |store, p| {
+            let hash = hash(p, &sink);
+            let key = Row::Sink(hash).key();
+            let row: SinkRow = match store.get(&p.family, &key)? {
+                None => SinkRow::default(),
+                Some(row) => decode(&p.open(&key, &row)?).map_err(|e| p.damaged(&key, &e))?,
+            };
+            Ok(Self { row, stored: row.next, letters: row.letters, hash })
+        })
+        .await
+    }
+
+    /// The events of the next receipts. Only what is durable leaves.
+    pub(super) async fn batch(
+        &self,
+        board: &Board,
+        shared: &Arc<Shared>,
+        size: u64,
+        most: usize,
+    ) -> Result<Batch, String> {
+        let (from, name) = (self.row.next, shared.name.clone());
+        blocking(board, shared, move |store, p| {
+            let of = EventsOf { store, p, tenant_id: &name };
+            let mut batch = Batch { events: vec![], numbers: vec![], next: from };
+            while batch.next < size && batch.events.len() < most && batch.next - from < LOOK {
+                for e in of.receipt(&read_receipt(store, p, batch.next)?)? {
+                    batch.numbers.push(e.source().index << 8 | u64::from(e.source().ordinal.min(255)));
+                    batch.events.push(cloud_event(&e));
+                }
+                batch.next += 1;
+            }
+            Ok(batch)
+        })
+        .await
+    }
+
+    /// After a batch, of which some were refused.
+    pub(super) fn moved(&self, batch: &Batch, refused: &[(usize, String)]) -> Moved {
+        let mut after = self.clone();
+        after.row.next = batch.next;
+        after.letters = (self.letters + refused.len() as u64).min(MAX_LETTERS + 1_000);
+        if !batch.events.is_empty() || batch.next >= self.stored + 1_000 {
+            after.stored = batch.next;
+        }
+        let mut moved = Moved::of(&after);
+        for (i, why) in refused {
+            let Some(event) = batch.events.get(*i) else { continue };
+            let row = LetterRow { why: why.clone(), event: event.to_string() };
+            moved.rows.push((Row::DeadLetter(self.hash, batch.number(*i)).key(), Some(encode(&row))));
+        }
+        moved
+    }
+
+    /// After dead letters were delivered.
+    pub(super) fn without(&self, gone: &[u64]) -> Moved {
+        let rows = gone.iter().map(|n| (Row::DeadLetter(self.hash, *n).key(), None)).collect();
+        Moved { after: self.clone(), rows }
+    }
+}
+
+impl Moved {
+    /// The cursor alone.
+    pub(super) fn of(after: &Cursor) -> Self {
+        let row = SinkRow { letters: after.letters, ..after.row };
+        Self { after: after.clone(), rows: vec![(Row::Sink(after.hash).key(), Some(encode(&row)))] }
+    }
+
+    /// Has the writer keep it, and waits until it is durable.
+    pub(super) async fn write(self, ctx: &SinkCtx, shared: &Shared) -> Result<(), String> {
+        let (tx, rx) = oneshot::channel();
+        let moved = SinkMoved { tenant: shared.id.tenant, rows: self.rows };
+        if ctx.queues.push(Ask::Sink(Box::new(moved), tx)).is_err() {
+            return Err(
+                "the queue of the tenant is full, or the agent stops; what was delivered is sent again"
+                    .into(),
+            );
+        }
+        rx.await.unwrap_or_else(|_| Err("the writer is gone".into()))
+    }
+}
