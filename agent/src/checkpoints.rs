@@ -1,5 +1,6 @@
-//! Has checkpoints signed: takes jobs from the committer, proves that each log only grew since its last checkpoint, and
-//! tells the writer what came back. It runs on its own thread, so that a slow or dead signer delays nobody.
+//! Requests signatures of checkpoints: takes jobs from the committer, sends the signer a proof that each log only grew
+//! since its last checkpoint, and queues the result for the writer. Runs on its own thread, so that a slow or dead
+//! signer delays nothing else.
 
 use crate::ledger::{DiskNodes, ReadError};
 use crate::signer::client::{SignerClient, SignerError};
@@ -16,14 +17,14 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A signer that answers is asked for a sign of life this often when there is nothing to sign.
+/// Interval of probes of a healthy signer when there is nothing to sign.
 const PROBE_UP: Duration = Duration::from_secs(60);
-/// One that does not, this often.
+/// Interval of probes of a signer that does not answer.
 const PROBE_DOWN: Duration = Duration::from_secs(10);
-/// After a failure the next try waits this long.
+/// Pause after a failure.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Runs until the committer and the writer are gone.
+/// Runs until committer and writer have ended.
 pub fn run(
     mut client: SignerClient,
     jobs: &Receiver<CheckpointJob>,
@@ -35,7 +36,7 @@ pub fn run(
     loop {
         let wait = if board.signer().0 == SignerState::Up { PROBE_UP } else { PROBE_DOWN };
         let job = jobs.recv_timeout(wait);
-        // The signer may have been replaced meanwhile.
+        // The pinned key may have changed.
         if let Some(key) = board.node().and_then(|n| n.view.load().control.signer_key.clone()) {
             client.expect(&key);
         }
@@ -121,7 +122,7 @@ fn sign(client: &SignerClient, job: &CheckpointJob) -> Result<(Signed, Refused),
             Answer::Signed { checkpoint } => {
                 signed.push((i.partition.id, cp(i), checkpoint));
             }
-            // It signed a size whose answer never reached us: prove from there.
+            // The signer signed a size whose answer was lost: prove from there.
             Answer::Refused { reason: ItemReason::NeedsProof, last: Some(last) } if last.size <= i.size => {
                 match item(job, i, last.size) {
                     Ok(it) => again.push((i, it)),

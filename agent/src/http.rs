@@ -1,8 +1,11 @@
-//! The HTTP API: the only way in for workloads and consoles. Routes are those of `conductor_shared::routes`; handlers
-//! prove scope, read the body, put a request before the writer and turn its answer into HTTP. They decide nothing.
+//! The HTTP API, the only way in for workloads and consoles. Routes are those of `conductor_shared::routes`. Handlers
+//! prove the scope, parse the body, queue a request for the writer and turn its reply into HTTP. They decide nothing.
 //!
-//! A mutation goes on when its client has gone: the writer answers into the void, and a retry with the same idempotency
-//! key hears what was decided. A read ends with its client.
+//! A mutation continues when its client disconnects: a retry with the same idempotency key gets the decision. A read
+//! ends with its client.
+//!
+//! Modules from bottom to top: `error`, `conn_limit`, `connection`, `health`, `state`, then `auth` and `read`, `routes`,
+//! `service`, `listen`.
 
 mod auth;
 mod conn_limit;

@@ -1,5 +1,7 @@
 //! conductord, the node agent, and conductor-signer, which holds the key.
 
+#![allow(missing_docs, reason = "documents only what the name does not say; public types of the API are in shared")]
+
 pub mod checkpoints;
 pub mod command;
 pub mod http;

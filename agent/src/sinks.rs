@@ -1,9 +1,9 @@
-//! Sinks: metered events on their way out, as CloudEvents, over HTTP or into files.
+//! Sinks: export of metered events as CloudEvents, over HTTP or into files.
 //!
-//! The log is the outbox. A sink has a place in each tenant's log, kept in a row of the tenant's partition and moved by
-//! the writer once what lies before it was delivered: nothing is lost, and what is delivered twice after a crash has the
-//! same ids. A receiver that is down holds up its own sink and nothing else: no queue grows. An event that the receiver
-//! refuses as such is set aside as a dead letter, to be looked at and, on an operator's word, delivered again.
+//! The log is the outbox. A sink has a cursor in each tenant's log, stored in the tenant's partition and advanced by the
+//! writer after delivery. So delivery is at least once, and duplicates after a crash have the same ids. A receiver that
+//! is down delays only its own sink, and no queue grows. An event that the receiver rejects becomes a dead letter; an
+//! operator can have dead letters delivered again.
 
 mod config;
 mod cursor;
@@ -20,7 +20,7 @@ use conductor_shared::clock::Clock;
 use conductor_shared::http::SinkStatus;
 use conductor_shared::ids::TenantUid;
 use parking_lot::Mutex;
-use cursor::{Batch, Cursor, Moved};
+use cursor::{Batch, Cursor, Update};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,20 +28,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Dead letters of one tenant and sink. With more than these the receiver refuses everything, and the sink waits.
+/// Maximum dead letters of one tenant and sink. At this number the receiver probably rejects everything: the sink waits.
 const MAX_LETTERS: u64 = 10_000;
-/// The first pause after a failure, and the longest.
+/// First and longest pause after a failure.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(60));
-/// Looks for new receipts this often.
-const LOOK: Duration = Duration::from_millis(200);
+/// Interval between polls for new receipts.
+const POLL: Duration = Duration::from_millis(200);
 
-/// What became of a delivery.
+/// Result of a delivery.
 enum Delivered {
-    /// It is there.
     Yes,
-    /// The receiver will never take it.
-    No(String),
-    /// Not now.
+    /// Rejected for good.
+    Rejected(String),
+    /// Failed for now; with the pause that the receiver asks for.
     Later(String, Option<Duration>),
 }
 
@@ -59,34 +58,31 @@ impl Target {
     }
 }
 
-/// How a sink is doing, for the API and metrics.
+/// A sink and its state for the API and metrics.
 pub struct Sink {
-    /// Its configuration.
     pub config: SinkConfig,
     delivered: AtomicU64,
     failures: AtomicU64,
-    set_aside: AtomicU64,
+    dead_letters: AtomicU64,
     waiting: AtomicU64,
-    /// Receipt time of the oldest that waits; 0 when none does.
+    /// When receipts were first seen to wait; 0 if none do.
     since_us: AtomicU64,
     trouble: Mutex<String>,
 }
 
 impl Sink {
-    /// Not begun.
     pub fn new(config: SinkConfig) -> Self {
         Self {
             config,
             delivered: AtomicU64::new(0),
             failures: AtomicU64::new(0),
-            set_aside: AtomicU64::new(0),
+            dead_letters: AtomicU64::new(0),
             waiting: AtomicU64::new(0),
             since_us: AtomicU64::new(0),
             trouble: Mutex::default(),
         }
     }
 
-    /// How it is doing.
     pub fn status(&self, now_us: u64) -> SinkStatus {
         let n = |a: &AtomicU64| a.load(Ordering::Relaxed);
         let since = n(&self.since_us);
@@ -95,7 +91,7 @@ impl Sink {
             target: self.config.target(),
             delivered: n(&self.delivered),
             failures: n(&self.failures),
-            dead_letters: n(&self.set_aside),
+            dead_letters: n(&self.dead_letters),
             waiting_receipts: n(&self.waiting),
             lag_us: if since == 0 { 0 } else { now_us.saturating_sub(since) },
             trouble: self.trouble.lock().clone(),
@@ -115,21 +111,17 @@ impl Sink {
     }
 }
 
-/// What a sink works with.
+/// The services that a sink uses.
 pub struct SinkCtx {
-    /// Published state.
     pub board: Arc<Board>,
-    /// Way to the writer.
     pub queues: Arc<Queues>,
-    /// Randomness.
     pub random: Arc<dyn Random>,
-    /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Turns true when the agent stops.
+    /// True once the agent stops.
     pub stopping: watch::Receiver<bool>,
 }
 
-/// Why a round ended without success.
+/// Why a round failed, and the pause that the receiver asks for.
 struct Wait(String, Option<Duration>);
 
 /// Delivers until the agent stops.
@@ -142,7 +134,7 @@ pub async fn run(sink: Arc<Sink>, mut ctx: SinkCtx) {
     let mut failures = 0u32;
     loop {
         let mut busy = false;
-        let mut pause = LOOK;
+        let mut pause = POLL;
         let tenants: Vec<_> = ctx.board.all().into_iter().filter(|s| !s.id.tenant.is_node()).collect();
         for shared in &tenants {
             if *ctx.stopping.borrow() {
@@ -176,8 +168,7 @@ pub async fn run(sink: Arc<Sink>, mut ctx: SinkCtx) {
     }
 }
 
-/// Twice as long after each failure, and somewhere between half of that and all of it, so that sinks of many nodes do not
-/// come back all at once.
+/// Exponential backoff with jitter, so that sinks of many nodes do not retry at the same time.
 fn backoff(failures: u32, random: &dyn Random) -> Duration {
     let (first, most) = PAUSE;
     let whole = first.saturating_mul(2u32.saturating_pow(failures.min(16))).min(most);
@@ -193,7 +184,6 @@ fn measure(sink: &Sink, tenants: &[Arc<Shared>], cursors: &HashMap<TenantUid, Cu
     }
     sink.waiting.store(waiting, Ordering::Relaxed);
     let since = sink.since_us.load(Ordering::Relaxed);
-    // How long it has waited is counted from when something was first seen to wait.
     sink.since_us.store(
         if waiting == 0 {
             0
@@ -206,7 +196,7 @@ fn measure(sink: &Sink, tenants: &[Arc<Shared>], cursors: &HashMap<TenantUid, Cu
     );
 }
 
-/// Delivers one batch of a tenant. True when there may be more.
+/// Delivers one batch of a tenant. True if there may be more.
 async fn round(
     sink: &Sink,
     target: &mut Target,
@@ -219,15 +209,15 @@ async fn round(
         p.clone()
     } else {
         let p = Cursor::read(&ctx.board, shared, &sink.config.name).await.map_err(later)?;
-        sink.set_aside.fetch_add(p.letters, Ordering::Relaxed);
+        sink.dead_letters.fetch_add(p.letters, Ordering::Relaxed);
         cursors.entry(tenant).or_insert(p).clone()
     };
     let view = shared.view.load_full();
     let wanted = view.control.sink_replays.get(&sink.config.name).copied().unwrap_or(0);
     if wanted > cursor.row.replays {
-        let moved = again(sink, target, ctx, shared, &cursor, wanted).await?;
-        sink.set_aside.fetch_sub(cursor.letters - moved.letters, Ordering::Relaxed);
-        cursors.insert(tenant, moved);
+        let update = replay(sink, target, ctx, shared, &cursor, wanted).await?;
+        sink.dead_letters.fetch_sub(cursor.letters - update.letters, Ordering::Relaxed);
+        cursors.insert(tenant, update);
         return Ok(true);
     }
     if cursor.row.next >= view.size() || view.rolled_back {
@@ -240,16 +230,16 @@ async fn round(
         ));
     }
     let batch = cursor.batch(&ctx.board, shared, view.size(), sink.config.batch).await.map_err(later)?;
-    let refused = deliver(target, &batch.events).await?;
-    let count = (batch.events.len() - refused.len()) as u64;
-    let moved = cursor.moved(&batch, &refused);
-    let after = moved.after.clone();
-    // What was only passed over is not worth a write each time.
+    let rejected = deliver(target, &batch.events).await?;
+    let count = (batch.events.len() - rejected.len()) as u64;
+    let update = cursor.advance(&batch, &rejected);
+    let after = update.after.clone();
+    // A cursor that only skipped receipts is written once in 1,000 of them.
     if !batch.events.is_empty() || batch.next >= cursor.stored + 1_000 {
-        moved.write(ctx, shared).await.map_err(later)?;
+        update.write(ctx, shared).await.map_err(later)?;
     }
     sink.delivered.fetch_add(count, Ordering::Relaxed);
-    sink.set_aside.fetch_add(refused.len() as u64, Ordering::Relaxed);
+    sink.dead_letters.fetch_add(rejected.len() as u64, Ordering::Relaxed);
     if count > 0 {
         sink.since_us.store(0, Ordering::Relaxed);
     }
@@ -261,10 +251,10 @@ fn later(why: String) -> Wait {
     Wait(why, None)
 }
 
-/// Delivers events, and tells which of them the receiver will never take and why. A batch that is refused is cut in two
-/// until single events are left.
+/// Delivers events. Returns those that the receiver rejects, with its reason. A rejected batch is halved until single
+/// events are left.
 async fn deliver(target: &mut Target, events: &[Value]) -> Result<Vec<(usize, String)>, Wait> {
-    let mut refused = Vec::new();
+    let mut rejected = Vec::new();
     let mut todo = Vec::from([(0, events.len())]);
     while let Some((from, to)) = todo.pop() {
         let range = from..to;
@@ -274,20 +264,20 @@ async fn deliver(target: &mut Target, events: &[Value]) -> Result<Vec<(usize, St
         match target.deliver(events.get(range.clone()).unwrap_or_default()).await {
             Delivered::Yes => {}
             Delivered::Later(why, after) => return Err(Wait(why, after)),
-            Delivered::No(why) if range.len() == 1 => refused.push((range.start, why)),
-            Delivered::No(_) => {
+            Delivered::Rejected(why) if range.len() == 1 => rejected.push((range.start, why)),
+            Delivered::Rejected(_) => {
                 let middle = range.start + range.len() / 2;
                 todo.push((middle, to));
                 todo.push((from, middle));
             }
         }
     }
-    refused.sort_by_key(|(i, _)| *i);
-    Ok(refused)
+    rejected.sort_by_key(|(i, _)| *i);
+    Ok(rejected)
 }
 
-/// Delivers dead letters again. Those that are refused again stay.
-async fn again(
+/// Delivers dead letters again. Those that are rejected again stay.
+async fn replay(
     sink: &Sink,
     target: &mut Target,
     ctx: &SinkCtx,
@@ -302,21 +292,21 @@ async fn again(
         let Some(last) = page.last() else { break };
         at = last.number + 1;
         let events: Vec<Value> = page.iter().map(|l| l.event.clone()).collect();
-        let refused = deliver(target, &events).await?;
+        let rejected = deliver(target, &events).await?;
         let gone: Vec<u64> = page
             .iter()
             .enumerate()
-            .filter(|(i, _)| !refused.iter().any(|(r, _)| r == i))
+            .filter(|(i, _)| !rejected.iter().any(|(r, _)| r == i))
             .map(|(_, l)| l.number)
             .collect();
         left = left.saturating_sub(gone.len() as u64);
         sink.delivered.fetch_add(gone.len() as u64, Ordering::Relaxed);
-        cursor.without(&gone).write(ctx, shared).await.map_err(later)?;
+        cursor.delete_letters(&gone).write(ctx, shared).await.map_err(later)?;
     }
     let mut done = cursor.clone();
     done.row.replays = wanted;
     done.letters = left;
-    Moved::of(&done).write(ctx, shared).await.map_err(later)?;
+    Update::of(&done).write(ctx, shared).await.map_err(later)?;
     Ok(done)
 }
 

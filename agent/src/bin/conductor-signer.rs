@@ -95,7 +95,7 @@ struct Run {
     credential: Option<String>,
 }
 
-/// How a command ends when not well.
+/// Why a command failed.
 enum End {
     Failed(String),
     BadInput(String),
@@ -212,14 +212,14 @@ fn init(args: &Init) -> Result<(), End> {
     files::check_dir(&args.dir)?;
     SignerState::create(&args.dir, key.public.digest())?;
     files::create(&args.dir.join(PUBLIC), keys::public_file(&key.public).as_bytes(), 0o600)?;
-    // The key comes last: where it is, all the rest is.
+    // The key is written last: if it exists, everything else does.
     files::create(&args.dir.join(SECRET), text.as_bytes(), 0o600)?;
     say(&format!("key id: {}\npublic key: {}", key.public.key_id, key.public.base64));
     Ok(())
 }
 
 fn run(args: &Run) -> Result<(), End> {
-    // Before any thread: all of them are to leave these signals to this one.
+    // Blocked before any thread starts, so that only this one receives them.
     let mut stop = SigSet::empty();
     for s in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
         stop.add(s);
@@ -281,7 +281,7 @@ fn notify(states: &[sd_notify::NotifyState<'_>]) {
     }
 }
 
-/// Two signers on one memory would each forget what the other signed.
+/// Two signers on one memory would each miss what the other signed.
 fn alone(dir: &Path) -> Result<Flock<std::fs::File>, End> {
     let path = dir.join("signer.lock");
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);

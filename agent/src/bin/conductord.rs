@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use conductor_agent::node::config::Config;
-use conductor_agent::node::init::{Beginning, init};
+use conductor_agent::node::init::{Bootstrap, init};
 use conductor_agent::node::run;
 use conductor_agent::platform::clock::RealClock;
 use conductor_agent::platform::random::OsRandom;
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-/// Many small values live for one request: this allocator takes half the time of the C library's for them.
+/// A request makes many small allocations: mimalloc takes half the time of the C library for them.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -85,7 +85,7 @@ struct Init {
 }
 
 fn main() -> ExitCode {
-    // Clearing 2 MiB at once holds up whoever asks first for some milliseconds. Where it cannot be set, it is only slower.
+    // Clearing a 2 MiB huge page delays its first user by milliseconds. If this fails, requests are only slower.
     let _ = nix::sys::prctl::set_thp_disable(true);
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -104,7 +104,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Bad input ends with 2, anything else with 1.
+/// Exit code and message: 2 for bad input, 1 for other failures.
 type Failed = (u8, String);
 
 fn bad(e: impl std::fmt::Display) -> Failed {
@@ -112,14 +112,14 @@ fn bad(e: impl std::fmt::Display) -> Failed {
 }
 
 fn run(command: Cmd) -> Result<ExitCode, Failed> {
-    // Nobody else may read what we make.
+    // Files that we create are for our own user only.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
     match command {
         Cmd::Init(i) => start(&i).map(|()| ExitCode::SUCCESS),
         Cmd::Run { config } => {
             let config = Config::load(&config).map_err(bad)?;
-            // The writer, the sealer, the committer and the store's own threads need processors as well. But one worker
-            // alone is what hundreds of connections wait for, while a second processor is not always busy.
+            // Half of the processors are for the writer, the sealer, the committer and the store. But at least two workers
+            // where there are two processors: hundreds of connections would wait for one.
             let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
             let workers = (cores / 2).max(cores.min(2));
             let runtime =
@@ -181,7 +181,7 @@ fn start(i: &Init) -> Result<(), Failed> {
     }
     let _ = write!(text, "\n[signer]\nsocket = {}\n", path(&i.signer_socket));
     Config::parse(&i.config, &text).map_err(bad)?;
-    let beginning = Beginning {
+    let bootstrap = Bootstrap {
         data: &i.data,
         keys: &i.keys,
         name: i.name.clone(),
@@ -189,8 +189,8 @@ fn start(i: &Init) -> Result<(), Failed> {
         operators,
         limits: SpaceLimits::default(),
     };
-    let has = |role: &str| beginning.operators.iter().filter(|o| o.2.iter().any(|r| r == role)).count();
-    if has("admin") < 1 || has("approver") < 2 || beginning.operators.len() < 2 {
+    let has = |role: &str| bootstrap.operators.iter().filter(|o| o.2.iter().any(|r| r == role)).count();
+    if has("admin") < 1 || has("approver") < 2 || bootstrap.operators.len() < 2 {
         eprintln!(
             "conductord: what takes two persons cannot be done on this node, now or later: enrolling keys, granting \
              roles, letting a suspended person in again. It takes an admin and two persons with the role approver: \
@@ -198,7 +198,7 @@ fn start(i: &Init) -> Result<(), Failed> {
         );
     }
     let node = init(
-        beginning,
+        bootstrap,
         &RealClock::default(),
         &(Arc::new(OsRandom::default()) as Arc<dyn conductor_agent::platform::random::Random>),
     )

@@ -1,5 +1,5 @@
-//! From a connection and its headers to a proof of scope. Whatever fails here is denied with a receipt: in the log of
-//! the tenant whose token it is, else in the node's.
+//! Authenticates a request: from its connection and headers to a proof of scope. Each failure is denied with a receipt,
+//! in the log of the token's tenant or else in the node's log.
 
 use super::error::ApiError;
 use super::state::ApiState;
@@ -18,26 +18,25 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Who is at the other end of a connection.
+/// The client of a connection.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// How they came.
     pub transport: Transport,
-    /// Unix user, on a unix socket.
+    /// Unix user id; only on a unix socket.
     pub uid: Option<u32>,
-    /// Address, on TCP: without the port, which changes with each connection.
+    /// IP address on TCP, without the port: that changes with each connection.
     pub address: String,
-    /// On a tenant's own socket: which tenant's.
+    /// The tenant whose own socket this is.
     pub tenant_socket: Option<TenantUid>,
 }
 
 impl Peer {
-    /// On the node itself: over the agent's own unix socket, which no tenant's workload reaches.
+    /// True on the agent's own unix socket, which no tenant's workload can open.
     pub(super) fn local(&self) -> bool {
         self.transport == Transport::Unix && self.tenant_socket.is_none()
     }
 
-    /// By which it is counted and put on record.
+    /// Name for connection limits and receipts.
     pub(super) fn name(&self) -> String {
         match self.uid {
             Some(uid) => format!("unix uid {uid}"),
@@ -46,7 +45,7 @@ impl Peer {
     }
 }
 
-/// Requests with an `Origin` header come from browsers, which have no business here.
+/// Requests with an `Origin` header come from browsers. They are refused: a web page must not use this API.
 pub(super) fn browser_refused() -> Response {
     ApiError::bad(StatusCode::FORBIDDEN, "requests with an Origin header are refused").into_response()
 }
@@ -56,7 +55,7 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     value.strip_prefix("Bearer ").map(str::trim)
 }
 
-/// Puts a denial on record and gives it.
+/// Records a denial and returns it as an error.
 pub(super) async fn denied(
     api: &ApiState,
     peer: &Peer,
@@ -79,27 +78,26 @@ pub(super) async fn denied(
     );
     let denial = match api.queues.push(ask) {
         Ok(()) => rx.await.unwrap_or_else(|_| Denial::bare(reason)),
-        // Too many to record each; the refusal stands all the same.
+        // The queue is full or closed: the request is denied without a receipt.
         Err(Full::Queue(_) | Full::Closed(_)) => Denial { held: true, ..Denial::bare(reason) },
     };
     into_error(denial).await
 }
 
-/// How long the answer to a flood is held back at least, milliseconds; and up to twice that, so that a flood which was
-/// held back does not come back all at once.
-const HELD_MS: u32 = 250;
-static HELD_SO_FAR: AtomicU32 = AtomicU32::new(0);
+/// Delay of an answer to a flood, milliseconds: this long to twice as long, so that the retries are spread.
+const FLOOD_DELAY_MS: u32 = 250;
+static DELAYED_SO_FAR: AtomicU32 = AtomicU32::new(0);
 
-/// A denial as an answer, at the time when it may be given.
+/// A denial as an error, delayed if it is one of a flood.
 pub(super) async fn into_error(denial: Denial) -> ApiError {
     if denial.held {
-        let turn = HELD_SO_FAR.fetch_add(1, Ordering::Relaxed).wrapping_mul(97) % HELD_MS;
-        tokio::time::sleep(Duration::from_millis(u64::from(HELD_MS + turn))).await;
+        let turn = DELAYED_SO_FAR.fetch_add(1, Ordering::Relaxed).wrapping_mul(97) % FLOOD_DELAY_MS;
+        tokio::time::sleep(Duration::from_millis(u64::from(FLOOD_DELAY_MS + turn))).await;
     }
     denial.into()
 }
 
-/// Proves whose workload asks.
+/// Proves the tenant of a workload by its token, or by its unix user on the tenant's socket.
 pub(super) fn prove(
     api: &ApiState,
     peer: &Peer,
@@ -120,7 +118,7 @@ pub(super) fn prove(
     proved.filter(|(s, _)| peer.tenant_socket.is_none_or(|t| t == s.tenant()))
 }
 
-/// The workload that asks, or a denial on record.
+/// The tenant of the workload, or a denial with a receipt.
 pub(super) async fn workload(
     api: &ApiState,
     peer: &Peer,
@@ -133,14 +131,14 @@ pub(super) async fn workload(
     }
 }
 
-/// The operator that reads, and when their session ends on the monotonic clock.
+/// The operator of a session, and when it ends on the monotonic clock.
 pub(super) fn session(api: &ApiState, peer: &Peer, headers: &HeaderMap) -> Option<(OperatorScope, u64)> {
     let node = api.board.node()?;
     let control = Arc::clone(&node.view.load().control);
     api.sessions.prove(bearer(headers)?, peer.transport, &control, api.clock.now())
 }
 
-/// An operator, or a denial on record.
+/// The operator, or a denial with a receipt.
 pub(super) async fn operator(
     api: &ApiState,
     peer: &Peer,
@@ -153,7 +151,7 @@ pub(super) async fn operator(
     }
 }
 
-/// Somebody who may read this partition: an operator, or a workload its own.
+/// Authorises a read of this partition: by an operator, or by a workload of the same tenant.
 pub(super) async fn reader(
     api: &ApiState,
     peer: &Peer,
@@ -161,7 +159,7 @@ pub(super) async fn reader(
     operation: &'static str,
     tenant: &str,
 ) -> Result<Arc<view::Shared>, ApiError> {
-    // By its uid, or by its display id, which is unique on a node.
+    // The path names a tenant by uid or by display id, which is unique on a node.
     let named =
         || Ident::new(tenant).ok().and_then(|n| api.board.node()?.view.load().control.tenant_named(&n));
     let uid = tenant.parse::<TenantUid>().or_else(|e| named().ok_or(e));

@@ -1,8 +1,7 @@
-//! One connection: requests in, answers out, one after the other, and whose turn it is meanwhile.
+//! One HTTP/1.1 connection.
 //!
-//! A client that owes something, a request or the rest of one, is looked at now and then, and hung up when nothing came
-//! of it since. Time that the agent takes for its answers counts for nobody. One clock a connection, set once a look:
-//! a time limit for each request, set and taken back, cost as much as reading the request.
+//! Closes connections whose client makes no progress on a request for 10-20 s. Time that the agent takes to answer does
+//! not count. Uses one timer per connection; arming a timeout per request cost as much as parsing it.
 
 use crate::platform::stopped;
 use futures_util::task::AtomicWaker;
@@ -19,26 +18,26 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-/// A client that owes something may take so long, and at most twice that.
+/// A client without progress is closed after this, and at most after twice this.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// So much of a body is a step forward: a client that brings less in the time it has is hung up on.
-const STEP: usize = 64 * 1024;
-/// When the agent stops, a connection may finish what it is at.
+/// Bytes of a body that count as progress.
+const PROGRESS: usize = 64 * 1024;
+/// When the agent stops, a connection may finish its present request.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
 
-/// Whose turn it is.
+/// Counts on whose side a connection waits: the server's or the client's.
 #[derive(Debug, Clone, Default)]
 pub(super) struct IdleTracker(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Answers that the agent owes or is giving.
-    owed: AtomicU32,
-    /// Grows with each step forward: a request that begins, an answer that is given.
-    steps: AtomicU32,
-    /// Whether the connection ends though its client would go on with it: `GOES_ON`, `SILENCE` or `STOP`.
+    /// Answers that the server prepares or sends.
+    answering: AtomicU32,
+    /// Grows with each progress: a request that begins, an answer that was sent.
+    progress: AtomicU32,
+    /// Why the server ends the connection: `GOES_ON` (it does not), `SILENCE` or `STOP`.
     end: AtomicU8,
-    /// Who is told.
+    /// Wakes the connection's task when `end` was set.
     waker: AtomicWaker,
 }
 
@@ -47,64 +46,64 @@ const SILENCE: u8 = 1;
 const STOP: u8 = 2;
 
 impl IdleTracker {
-    /// The agent's turn begins, and lasts until what this gives is dropped.
-    pub(super) fn begin(&self) -> ServerTurn {
-        self.0.owed.fetch_add(1, Relaxed);
-        self.0.steps.fetch_add(1, Relaxed);
+    /// The server's turn, until the guard is dropped.
+    pub(super) fn server_turn(&self) -> ServerTurn {
+        self.0.answering.fetch_add(1, Relaxed);
+        self.0.progress.fetch_add(1, Relaxed);
         ServerTurn(IdleTracker(Arc::clone(&self.0)))
     }
 
-    /// An answer: the agent's turn until the last of it was given.
-    pub(super) fn ours<B>(&self, r: Response<B>) -> Response<ResponseBody<B>> {
-        let turn = self.begin();
+    /// Keeps the server's turn until the body was sent.
+    pub(super) fn response<B>(&self, r: Response<B>) -> Response<ResponseBody<B>> {
+        let turn = self.server_turn();
         r.map(|body| ResponseBody { body, _turn: turn })
     }
 
-    /// A body that is read within the agent's turn: the client's until the last of it has come.
-    pub(super) fn theirs<B: Body>(&self, body: B) -> RequestBody<B> {
+    /// Gives the turn to the client, within the server's, until the body was read.
+    pub(super) fn request_body<B: Body>(&self, body: B) -> RequestBody<B> {
         let waits = !body.is_end_stream();
-        let theirs = waits.then(|| {
-            self.0.owed.fetch_sub(1, Relaxed);
+        let client_turn = waits.then(|| {
+            self.0.answering.fetch_sub(1, Relaxed);
             ClientTurn(IdleTracker(Arc::clone(&self.0)))
         });
-        RequestBody { body, theirs, since_step: 0 }
+        RequestBody { body, client_turn, since_progress: 0 }
     }
 
-    /// True when the client owes something, and did nothing since `seen`, which becomes now.
+    /// True when it is the client's turn and nothing happened since `seen`, which is set to now.
     fn idle(&self, seen: &mut u32) -> bool {
-        let before = std::mem::replace(seen, self.0.steps.load(Relaxed));
-        self.0.owed.load(Relaxed) == 0 && before == *seen
+        let before = std::mem::replace(seen, self.0.progress.load(Relaxed));
+        self.0.answering.load(Relaxed) == 0 && before == *seen
     }
 }
 
-/// The agent's turn.
+/// Guard of the server's turn.
 #[derive(Debug)]
 pub(super) struct ServerTurn(IdleTracker);
 
 impl Drop for ServerTurn {
     fn drop(&mut self) {
-        self.0.0.owed.fetch_sub(1, Relaxed);
-        self.0.0.steps.fetch_add(1, Relaxed);
+        self.0.0.answering.fetch_sub(1, Relaxed);
+        self.0.0.progress.fetch_add(1, Relaxed);
     }
 }
 
-/// The client's turn within the agent's.
+/// Guard of the client's turn within the server's.
 #[derive(Debug)]
 struct ClientTurn(IdleTracker);
 
 impl Drop for ClientTurn {
     fn drop(&mut self) {
-        self.0.0.owed.fetch_add(1, Relaxed);
-        self.0.0.steps.fetch_add(1, Relaxed);
+        self.0.0.answering.fetch_add(1, Relaxed);
+        self.0.0.progress.fetch_add(1, Relaxed);
     }
 }
 
-/// A body that is the client's turn for as long as it comes.
+/// A request body that the client is sending. Its turn ends with the last frame.
 #[derive(Debug)]
 pub(super) struct RequestBody<B> {
     body: B,
-    theirs: Option<ClientTurn>,
-    since_step: usize,
+    client_turn: Option<ClientTurn>,
+    since_progress: usize,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
@@ -119,16 +118,16 @@ impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
         match &polled {
             Poll::Pending => {}
             Poll::Ready(Some(Ok(frame))) if !self.body.is_end_stream() => {
-                self.since_step += frame.data_ref().map_or(0, Bytes::len);
-                if self.since_step >= STEP
-                    && let Some(theirs) = &self.theirs
+                self.since_progress += frame.data_ref().map_or(0, Bytes::len);
+                if self.since_progress >= PROGRESS
+                    && let Some(turn) = &self.client_turn
                 {
-                    theirs.0.0.steps.fetch_add(1, Relaxed);
-                    self.since_step = 0;
+                    turn.0.0.progress.fetch_add(1, Relaxed);
+                    self.since_progress = 0;
                 }
             }
-            // That was all of it.
-            Poll::Ready(_) => self.theirs = None,
+            // The last frame, or an error.
+            Poll::Ready(_) => self.client_turn = None,
         }
         polled
     }
@@ -140,7 +139,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
     }
 }
 
-/// A body that is the agent's turn for as long as it is given.
+/// A response body. The server's turn ends when it is dropped: hyper drops it once the last frame is in its buffer.
 #[derive(Debug)]
 pub(super) struct ResponseBody<B> {
     body: B,
@@ -168,7 +167,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ResponseBody<B> {
 /// An answer: of a workload's change, or of the router.
 pub(super) type Answer = Response<ResponseBody<Either<Full<Bytes>, axum::body::Body>>>;
 
-/// What answers at one connection.
+/// Answers the requests of one connection.
 pub(super) trait Handler: Send + Sync + 'static {
     /// Body of an answer.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
@@ -180,16 +179,16 @@ pub(super) trait Handler: Send + Sync + 'static {
     ) -> impl Future<Output = Response<Self::Body>> + Send;
 }
 
-/// A task that ends with what it is for.
-struct Aborted(tokio::task::JoinHandle<()>);
+/// Aborts a task when dropped.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
 
-impl Drop for Aborted {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-/// Serves a connection until it ends, its client falls silent, or the agent stops.
+/// Serves a connection until it ends, its client makes no progress, or the agent stops.
 pub(super) async fn serve_connection<S, H>(io: S, stopping: watch::Receiver<bool>, handler: H)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -204,10 +203,9 @@ where
     H: Handler,
 {
     let tracker = IdleTracker::default();
-    // What ends a connection seldom happens, and is looked after by a task of its own: the one that answers reads one
-    // number, beside those that it changes anyway.
+    // Ends are rare, so a separate task watches for them; the connection's own task only reads one atomic number.
     let watched = tracker.clone();
-    let _look_after = Aborted(tokio::spawn(async move {
+    let _watcher = AbortOnDrop(tokio::spawn(async move {
         let mut seen = 0;
         let end = loop {
             tokio::select! {
@@ -267,16 +265,16 @@ mod tests {
             let (body, ours) = match self {
                 Self::Before => {
                     let body = r.into_body().collect().await.map(all).unwrap_or_default();
-                    (body, tracker.begin())
+                    (body, tracker.server_turn())
                 }
                 Self::Within => {
-                    let ours = tracker.begin();
-                    (tracker.theirs(r.into_body()).collect().await.map(all).unwrap_or_default(), ours)
+                    let ours = tracker.server_turn();
+                    (tracker.request_body(r.into_body()).collect().await.map(all).unwrap_or_default(), ours)
                 }
             };
             tokio::time::sleep(SHORT * 6).await;
             drop(ours);
-            tracker.ours(Response::new(Full::new(body)))
+            tracker.response(Response::new(Full::new(body)))
         }
     }
 
@@ -316,14 +314,14 @@ mod tests {
     /// The same of a body that comes a byte at a time. One that is long and comes steadily is read to its end.
     #[tokio::test]
     async fn a_body_must_come_at_a_pace() {
-        let length = 24 * STEP;
+        let length = 24 * PROGRESS;
         let head = format!("POST / HTTP/1.1\r\ncontent-length: {length}\r\n\r\n");
-        for (piece, good) in [(1, false), (STEP, true)] {
+        for (piece, good) in [(1, false), (PROGRESS, true)] {
             // More than twice over before the last piece, and ten times what one takes.
             let (mut client, _stop) = connect_within(10 * SHORT, Slow::Within);
             client.write_all(head.as_bytes()).await.unwrap();
             let mut hung_up = false;
-            for _ in 0..length / STEP {
+            for _ in 0..length / PROGRESS {
                 tokio::time::sleep(SHORT).await;
                 hung_up |= client.write_all(&vec![b'a'; piece]).await.is_err();
             }

@@ -1,4 +1,4 @@
-//! Errors on the wire: RFC 9457 problem documents.
+//! Errors of the API as RFC 9457 problem documents.
 
 use crate::ledger::ReadError;
 use crate::writer::ask::Denial;
@@ -10,11 +10,10 @@ use conductor_shared::http::Problem;
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::escape;
 
-/// An answer that is not what was asked for.
 pub(super) struct ApiError(pub(super) Box<Problem>);
 
 impl ApiError {
-    /// A request that cannot be read or names nothing.
+    /// An error without a decision: the request is malformed or names nothing that exists.
     pub(super) fn bad(status: StatusCode, detail: impl Into<String>) -> Self {
         Self(Box::new(Problem {
             kind: "about:blank".into(),
@@ -29,14 +28,11 @@ impl ApiError {
         }))
     }
 
-    /// A body that is not what the route takes.
     pub(super) fn body(e: &serde_json::Error) -> Self {
         Self::bad(StatusCode::BAD_REQUEST, format!("the body is not what this route takes: {e}"))
     }
-}
 
-impl ApiError {
-    /// An answer that cannot be written down; a fault of this program.
+    /// A response that cannot be serialised: a bug.
     pub(super) fn unwritten(e: &serde_json::Error) -> Self {
         tracing::error!("an answer could not be written: {e}");
         Self::bad(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written; see the agent's log")
@@ -46,7 +42,7 @@ impl ApiError {
 impl From<Denial> for ApiError {
     fn from(d: Denial) -> Self {
         let reasons: Vec<Reason> = d.reasons.iter().collect();
-        // The status is that of the gravest reason: one that a retry cannot mend comes before one that it can.
+        // The status is that of the gravest reason: one that a retry cannot help comes before one that it can.
         let first =
             reasons.iter().copied().min_by_key(|r| r.status() == 429).unwrap_or(Reason::StoreUnavailable);
         let detail: Vec<String> =
@@ -68,7 +64,7 @@ impl From<Denial> for ApiError {
 
 impl From<ReadError> for ApiError {
     fn from(e: ReadError) -> Self {
-        // Paths and rows are for the log, not for whoever asks.
+        // Paths and rows go to the agent's log, not to the client.
         tracing::error!("{e}");
         Self::bad(StatusCode::INTERNAL_SERVER_ERROR, "what was asked for cannot be read; see the agent's log")
     }
@@ -82,7 +78,7 @@ impl IntoResponse for ApiError {
         let h = r.headers_mut();
         h.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(us) = retry {
-            // Whole seconds, rounded up: at least one.
+            // Whole seconds, rounded up, at least one.
             if let Ok(v) = HeaderValue::from_str(&us.div_ceil(1_000_000).max(1).to_string()) {
                 h.insert(header::RETRY_AFTER, v);
             }

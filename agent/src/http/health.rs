@@ -1,4 +1,4 @@
-//! Health of the node, as consoles and metrics see it: sums of what is published, and rates over the last ten seconds.
+//! Health of the node for consoles and metrics: sums over the published views, and rates over the last ten seconds.
 
 use crate::policy::Policy;
 use crate::writer::view::Board;
@@ -19,14 +19,14 @@ struct Sample {
     backlog: u64,
 }
 
-/// Totals of the last ten seconds.
+/// Samples of the last ten seconds.
 #[derive(Default)]
 pub struct Rates(Mutex<VecDeque<Sample>>);
 
 impl Rates {
     fn note(&self, s: Sample) -> Option<(Sample, f64)> {
         let mut all = self.0.lock();
-        // At most five samples a second, however many consoles ask.
+        // At most five samples a second, however many consoles poll.
         if all.back().is_none_or(|l| s.mono_us >= l.mono_us + SECOND / 5) {
             all.push_back(s);
         }
@@ -39,11 +39,10 @@ impl Rates {
     }
 }
 
-/// Sums up what is published.
 pub fn node_health(board: &Board, policy: &Policy, info: &NodeInfo, now: Now, rates: &Rates) -> NodeHealth {
     let all = board.all();
     let (mut backlog, mut age, mut open_runs, mut allowed, mut denied) = (0, 0, 0, 0, 0);
-    // The tenant whose quota is spent soonest, as (unsigned, quota).
+    // The tenant nearest to its backlog quota, as (unsigned, quota).
     let mut nearest: Option<(u64, u64)> = None;
     for s in &all {
         let v = s.view.load();

@@ -1,5 +1,5 @@
-//! Listening: unix sockets, TCP with TLS, and plain TCP for demos. Connections are bounded in number, and in the time
-//! they may take to say what they want.
+//! Listeners: unix sockets, TCP with TLS, and plain TCP for demos. Connections are limited in number and in the time
+//! they may take for a request.
 
 use super::auth::Peer;
 use super::conn_limit::ConnLimiter;
@@ -18,18 +18,17 @@ use tokio_rustls::TlsAcceptor;
 
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Something to listen on, ready.
+/// A bound listener.
 pub enum Listener {
-    /// A unix socket; with a tenant, that tenant's own.
+    /// A unix socket: a tenant's own, or the agent's.
     Unix(UnixListener, Option<TenantUid>),
-    /// TCP in the clear: for demos.
+    /// TCP without encryption, for demos.
     Plain(TcpListener),
-    /// TCP with TLS, and the digest of the certificate.
+    /// TCP with TLS; the digest is that of the certificate.
     Tls(TcpListener, TlsAcceptor, [u8; 32]),
 }
 
-/// Binds a unix socket that only its owner (and `group`, when the mode says so) may use. A socket that nobody listens
-/// on any more is replaced; one that somebody does is not.
+/// Binds a unix socket with this mode. Replaces a stale socket, but not one that another process listens on.
 pub fn bind_unix(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
     if path.exists() {
         if std::os::unix::net::UnixStream::connect(path).is_ok() {
@@ -38,7 +37,7 @@ pub fn bind_unix(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
         }
         std::fs::remove_file(path)?;
     }
-    // Bound under another name and renamed, so that it never stands there with a wider mode.
+    // Bound under another name and renamed, so that it never exists with a wider mode.
     let aside = PathBuf::from(format!("{}.new", path.display()));
     let _ = std::fs::remove_file(&aside);
     let listener = UnixListener::bind(&aside)?;
@@ -47,11 +46,11 @@ pub fn bind_unix(path: &Path, mode: u32) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Accepts until the agent stops, then lets connections finish what they are at.
+/// Accepts connections until the agent stops; open ones may then finish their present request.
 pub async fn serve(listener: Listener, app: App, limiter: Arc<ConnLimiter>, stopping: watch::Receiver<bool>) {
     let mut stop = stopping.clone();
     loop {
-        let Some(permit) = limiter.any().await else { return };
+        let Some(permit) = limiter.acquire().await else { return };
         let accepted = tokio::select! {
             () = stopped(&mut stop) => return,
             a = accept(&listener) => a,
@@ -59,13 +58,13 @@ pub async fn serve(listener: Listener, app: App, limiter: Arc<ConnLimiter>, stop
         let (io, peer) = match accepted {
             Ok(a) => a,
             Err(e) => {
-                // Out of file descriptors, most likely: wait for some to come back.
+                // Most likely out of file descriptors: wait until some are free.
                 tracing::warn!("accepting a connection failed: {e}");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
-        let Some(permit) = limiter.give(permit, peer.name()) else {
+        let Some(permit) = limiter.assign(permit, peer.name()) else {
             tracing::debug!("{} has its share of connections; hung up", peer.name());
             continue;
         };

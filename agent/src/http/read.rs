@@ -1,4 +1,4 @@
-//! What routes that read have in common: query parameters, and reading the store off the async threads.
+//! Helpers of routes that read: query parameters, and reading the store on a blocking thread.
 
 use super::error::ApiError;
 use super::state::Api;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 pub(super) type Params = Query<HashMap<String, String>>;
 
-/// Reads from the store off the async threads. The store is given up as soon as the read ends.
+/// Reads from the store on a blocking thread. The store is released when the read ends.
 pub(super) async fn blocking<T: Send + 'static>(
     api: &Api,
     shared: &Arc<view::Shared>,

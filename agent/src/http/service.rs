@@ -1,4 +1,4 @@
-//! The service of a connection: changes of workloads by hand-rolled dispatch, all else by the router.
+//! Dispatches the requests of a connection: mutations of workloads by hand, all others by the router.
 
 use super::auth::{self, Peer};
 use super::connection::{Answer, Handler, IdleTracker, ResponseBody};
@@ -19,7 +19,7 @@ use hyper::body::Incoming;
 use std::sync::Arc;
 use tower::Service as _;
 
-/// The API: cloned into each connection.
+/// The API. Each connection has a clone.
 #[derive(Clone)]
 pub struct App {
     api: ApiState,
@@ -27,13 +27,12 @@ pub struct App {
 }
 
 impl App {
-    /// The whole API.
     pub fn new(api: ApiState) -> Self {
         Self { router: router(Arc::clone(&api)), api }
     }
 }
 
-/// What answers whoever is at the other end of a connection.
+/// Answers the requests of one client.
 pub(super) struct ConnService {
     pub(super) app: App,
     pub(super) peer: Peer,
@@ -44,10 +43,10 @@ impl Handler for ConnService {
 
     async fn answer(&self, r: Request<Incoming>, tracker: &IdleTracker) -> Answer {
         if r.headers().contains_key(hyper::header::ORIGIN) {
-            return tracker.ours(auth::browser_refused().map(Either::Right));
+            return tracker.response(auth::browser_refused().map(Either::Right));
         }
         let Some(name) = runs::Call::of(r.uri().path()).map(runs::Call::name) else {
-            // In a place of its own: it is far larger than what a workload's change keeps while it waits.
+            // Boxed: this future is far larger than that of a workload's mutation, and thousands of those wait at a time.
             return Box::pin(self.by_router(r, tracker)).await;
         };
         let (parts, body) = r.into_parts();
@@ -57,18 +56,18 @@ impl Handler for ConnService {
 
 impl ConnService {
     async fn by_router(&self, r: Request<Incoming>, tracker: &IdleTracker) -> Answer {
-        let answering = tracker.begin();
-        let mut r = r.map(|body| axum::body::Body::new(tracker.theirs(body)));
+        let answering = tracker.server_turn();
+        let mut r = r.map(|body| axum::body::Body::new(tracker.request_body(body)));
         r.extensions_mut().insert(self.peer.clone());
-        // Not a layer of the router: each request would pay for another boxed service.
+        // Not a layer of the router: that would box one more service for each request.
         DefaultBodyLimit::max(MAX_BODY).apply(&mut r);
         let Ok(answer) = self.app.router.clone().call(r).await;
         drop(answering);
-        tracker.ours(answer.map(Either::Right))
+        tracker.response(answer.map(Either::Right))
     }
 }
 
-/// What only the router knows: all but the changes that workloads ask for, which are in [`runs`].
+/// All routes except the mutations of workloads, which [`runs`] answers.
 fn router(api: ApiState) -> Router {
     Router::new()
         .route("/v1/runs/{run}", get(runs::show))

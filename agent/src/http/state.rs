@@ -14,40 +14,28 @@ use conductor_shared::ids::{Ident, NodeId, hex};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
-/// What every handler shares.
 pub struct Api {
-    /// Published state.
     pub board: Arc<Board>,
-    /// Way to the writer.
     pub queues: Arc<Queues>,
-    /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Randomness.
     pub random: Arc<dyn Random>,
-    /// Policy.
     pub policy: Arc<Policy>,
-    /// Operators' sessions.
     pub sessions: Sessions,
-    /// This node.
     pub node_id: NodeId,
-    /// Its name.
     pub name: Ident,
-    /// Environment, a word.
+    /// A word that consoles show: production, staging, rehearsal...
     pub environment: Ident,
     /// Turns true when the agent stops.
     pub stopping: watch::Receiver<bool>,
-    /// Rates over the last ten seconds, for consoles.
     pub rates: Rates,
-    /// Turns at counting all of a log again.
+    /// Permits one recount at a time: each reads a whole log.
     pub recounts: Arc<Semaphore>,
-    /// Opened rows of sums.
-    pub opened: Arc<Cache>,
-    /// Where metered events go.
+    /// Decrypted rollups.
+    pub rollups: Arc<Cache>,
     pub sinks: Vec<Arc<Sink>>,
 }
 
 impl Api {
-    /// Who this is, and what time it is here.
     pub fn node_info(&self) -> NodeInfo {
         NodeInfo {
             node_id: self.node_id,
@@ -60,5 +48,4 @@ impl Api {
     }
 }
 
-/// State of the router.
 pub type ApiState = Arc<Api>;

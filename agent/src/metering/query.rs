@@ -1,10 +1,7 @@
-//! The readers' side: usage of segments, from packed days, packed hours and the open hour.
-//!
-//! It never trusts what it kept: a row, or rows that were added up, are taken from memory only while their seals, which no
-//! two sealings share, are those in the store.
+//! Reads usage of segments from day rows, hour rows and the current hour.
 
 use super::rollups::{OpenHour, Slotted};
-use super::rows::{number_in, open_day, open_list, open_quarters, open_slot};
+use super::rows::{number_in, open_day, open_list, open_hour_slots, open_slot};
 use super::{HOURS_PER_DAY, hour_of};
 use crate::ledger::{Partition, ReadError};
 use crate::store::{Reading, Row, Store};
@@ -25,33 +22,30 @@ pub fn series(store: &Store, p: &Partition) -> Result<Vec<Labels>, ReadError> {
     rows.into_iter().map(|(k, v)| decode(&p.open(&k, &v)?).map_err(|e| p.damaged(&k, &e))).collect()
 }
 
-/// What a fold is told besides rows.
-pub struct Folded<'a> {
-    /// Segments without gaps, in order; their edges are slots.
+pub struct FoldQuery<'a> {
+    /// In order and without gaps; their edges are slot boundaries.
     pub segments: &'a [Period],
-    /// Receipts that no signed checkpoint covers.
+    /// Receipts that no signed checkpoint covers: slot, series and count.
     pub unsigned: &'a [(u32, Series, u64)],
-    /// Nothing is kept later than this.
+    /// Stored bytes count up to this time.
     pub now_us: Micros,
-    /// What the writer published of the hour that is not packed; without it, its rows are read.
+    /// The current hour as published; if `None`, its rows are read.
     pub open: Option<&'a OpenHour>,
-    /// Opened rows of days and hours.
     pub cache: Option<&'a Cache>,
 }
 
-/// Sums of a day or hour, by series: bytes kept at its begin, and what it adds.
+/// A day or hour by series: bytes stored when it began, and its sums.
 type List = Arc<Vec<(Series, i64, Sums)>>;
 
-/// Sums of the slots of an hour.
+/// The slots of an hour.
 type Slots = Arc<Vec<Slotted>>;
 
-/// Rows of days and hours that were opened of late. A row is taken from here only while the very same sealed row stands in
-/// the store: each sealing has a nonce of its own.
+/// Cache of decrypted rollups, keyed by row and validated by the stored nonce.
 pub struct Cache(quick_cache::sync::Cache<(TenantUid, u64, Vec<u8>), Opened, Weight>);
 
 #[derive(Clone)]
 struct Opened {
-    /// Begin of the sealed row, its nonce included.
+    /// Start of the sealed row, up to its nonce.
     seal: Vec<u8>,
     sums: Cached,
 }
@@ -75,27 +69,26 @@ impl quick_cache::Weighter<(TenantUid, u64, Vec<u8>), Opened> for Weight {
     }
 }
 
-/// Entries that are kept: about 40 MiB.
-const KEPT: u64 = 300_000;
-/// Bytes that tell one sealing of a row from another: number of its key, and its nonce.
+/// Maximum weight of the cache, in series: about 40 MiB.
+const CACHE_WEIGHT: u64 = 300_000;
+/// Bytes of key number and nonce, which differ each time a row is sealed.
 const SEAL: usize = 40;
 
-/// What tells a sealed row from what stood in its place before.
 fn seal(row: &[u8]) -> &[u8] {
     row.get(..SEAL).unwrap_or(row)
 }
 
 impl Default for Cache {
     fn default() -> Self {
-        Self(quick_cache::sync::Cache::with_weighter(4_096, KEPT, Weight))
+        Self(quick_cache::sync::Cache::with_weighter(4_096, CACHE_WEIGHT, Weight))
     }
 }
 
-/// Folds the sums of segments, and tells the usage of each series in each of them, in order.
+/// Folds the sums of the segments and calls `each` with the usage of each series in each segment, in order.
 pub fn fold(
     reading: &Reading<'_>,
     p: &Partition,
-    q: &Folded<'_>,
+    q: &FoldQuery<'_>,
     each: impl FnMut(usize, Series, Usage),
 ) -> Result<(), ReadError> {
     let (Some(first), Some(last)) = (q.segments.first(), q.segments.last()) else { return Ok(()) };
@@ -109,7 +102,7 @@ pub fn fold(
         let begin = u64::from(first.number) * DAY_US;
         rows.hours(at, begin, &mut w)?;
         w.until(begin);
-        for (series, _, sums) in rows.together(run)?.iter() {
+        for (series, _, sums) in rows.total(run)?.iter() {
             w.folder.add(*series, sums);
         }
         at = u64::from(last.number + 1) * DAY_US;
@@ -119,7 +112,7 @@ pub fn fold(
     Ok(())
 }
 
-/// Sums of everything since the log began, by series.
+/// Sums since the log began, by series.
 pub fn all(reading: &Reading<'_>, p: &Partition) -> Result<BTreeMap<Series, Sums>, ReadError> {
     let rows = Rows { reading, p, open: None, cache: None };
     let mut out: BTreeMap<Series, Sums> = BTreeMap::new();
@@ -131,8 +124,7 @@ pub fn all(reading: &Reading<'_>, p: &Partition) -> Result<BTreeMap<Series, Sums
         since = u64::from(day.number + 1) * DAY_US;
     }
     rows.segments(
-        since,
-        u64::from(u32::MAX) * SLOT_US,
+        since..u64::from(u32::MAX) * SLOT_US,
         |_, _| false,
         |_, series, sums| {
             out.entry(series).or_default().merge(sums);
@@ -145,9 +137,9 @@ fn number(n: u64) -> u32 {
     u32::try_from(n).unwrap_or(u32::MAX)
 }
 
-/// Goes through the segments in order of time.
+/// Goes through the segments in time order.
 struct Walk<'a, F> {
-    q: &'a Folded<'a>,
+    q: &'a FoldQuery<'a>,
     at: usize,
     unsigned: usize,
     folder: Folder,
@@ -155,14 +147,14 @@ struct Walk<'a, F> {
 }
 
 impl<F: FnMut(usize, Series, Usage)> Walk<'_, F> {
-    /// A segment begins or ends within.
+    /// Whether a segment begins or ends within.
     fn cut(&self, from: Micros, to: Micros) -> bool {
         let edge = self.q.segments.partition_point(|s| s.from_us <= from);
         self.q.segments.get(edge).is_some_and(|s| s.from_us < to)
             || self.q.segments.last().is_some_and(|s| s.to_us < to)
     }
 
-    /// Ends the segments that are over at `us`.
+    /// Ends the segments up to `us`.
     fn until(&mut self, us: Micros) {
         while let Some(s) = self.q.segments.get(self.at).filter(|s| s.to_us <= us) {
             while let Some((slot, series, n)) = self.q.unsigned.get(self.unsigned) {
@@ -187,23 +179,23 @@ impl<F: FnMut(usize, Series, Usage)> Walk<'_, F> {
     }
 }
 
-/// A packed day or hour.
+/// A day or hour row.
 struct Numbered {
     number: u32,
     key: Vec<u8>,
-    /// Begin of its sealed row.
+    /// See [`Opened::seal`].
     seal: Vec<u8>,
     row: Found,
 }
 
 enum Found {
-    /// It was opened before, and the very same row still stands.
+    /// From the cache.
     Opened(List),
     Sealed(Vec<u8>),
 }
 
-/// Days or hours that follow one another, by where `cut` says that a segment begins or ends: none does within a run, and
-/// those that are cut themselves are in no run.
+/// Groups days or hours into runs within which no segment begins or ends, as `cut` tells. A row that is cut itself is in
+/// no run.
 fn runs(rows: &[Numbered], unit: Micros, cut: impl Fn(Micros, Micros) -> bool) -> Vec<&[Numbered]> {
     let end = |n: u32| u64::from(n + 1) * unit;
     let mut out: Vec<&[Numbered]> = Vec::new();
@@ -219,7 +211,17 @@ fn runs(rows: &[Numbered], unit: Micros, cut: impl Fn(Micros, Micros) -> bool) -
     out
 }
 
-/// Rows of a partition.
+/// Calls `each` for the slots that lie in the period.
+fn within(period: &Range<Micros>, list: &[Slotted], each: &mut impl FnMut(Micros, Series, &Sums)) {
+    for (slot, series, sums) in list {
+        let at = u64::from(*slot) * SLOT_US;
+        if period.contains(&at) {
+            each(at, *series, sums);
+        }
+    }
+}
+
+/// The rows of a partition.
 struct Rows<'a> {
     reading: &'a Reading<'a>,
     p: &'a Partition,
@@ -228,22 +230,21 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn place(&self, key: &[u8]) -> (TenantUid, u64, Vec<u8>) {
+    fn cache_key(&self, key: &[u8]) -> (TenantUid, u64, Vec<u8>) {
         (self.p.id.tenant, self.p.id.epoch, key.to_vec())
     }
 
-    /// What was opened before, if what it was made of stands.
-    fn known(&self, key: &[u8], seal: &[u8]) -> Option<Cached> {
-        self.cache?.0.get(&self.place(key)).filter(|o| o.seal == seal).map(|o| o.sums)
+    /// The cached sums, if the row they came from is still the stored one.
+    fn cached(&self, key: &[u8], seal: &[u8]) -> Option<Cached> {
+        self.cache?.0.get(&self.cache_key(key)).filter(|o| o.seal == seal).map(|o| o.sums)
     }
 
     fn keep(&self, key: &[u8], seal: &[u8], sums: Cached) {
         if let Some(cache) = self.cache {
-            cache.0.insert(self.place(key), Opened { seal: seal.to_vec(), sums });
+            cache.0.insert(self.cache_key(key), Opened { seal: seal.to_vec(), sums });
         }
     }
 
-    /// The sums of a day or hour.
     fn list(&self, r: &Numbered) -> Result<List, ReadError> {
         let row = match &r.row {
             Found::Opened(list) => return Ok(Arc::clone(list)),
@@ -254,9 +255,9 @@ impl Rows<'_> {
         Ok(list)
     }
 
-    /// The sums of several days or hours, as one. It is kept like a row, and taken while all the rows that it was made of
-    /// stand in the store: thirty days are then as quickly added as one.
-    fn together(&self, run: &[Numbered]) -> Result<List, ReadError> {
+    /// The total of several days or hours. It is cached like a row and valid while all its rows are the stored ones, so
+    /// thirty days are added as fast as one.
+    fn total(&self, run: &[Numbered]) -> Result<List, ReadError> {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(List::default()) };
         if run.len() == 1 {
             return self.list(first);
@@ -266,7 +267,7 @@ impl Rows<'_> {
             seals.update(&r.seal);
         }
         let (key, seal) = ([&first.key[..], &last.key].concat(), seals.finalize());
-        if let Some(Cached::Whole(list)) = self.known(&key, &seal) {
+        if let Some(Cached::Whole(list)) = self.cached(&key, &seal) {
             return Ok(list);
         }
         let mut sums: BTreeMap<Series, Sums> = BTreeMap::new();
@@ -280,12 +281,11 @@ impl Rows<'_> {
         Ok(list)
     }
 
-    /// The sums of the slots of an hour.
     fn slots(&self, hour: u32, key: &[u8], row: &[u8]) -> Result<Slots, ReadError> {
-        if let Some(Cached::Slots(slots)) = self.known(key, seal(row)) {
+        if let Some(Cached::Slots(slots)) = self.cached(key, seal(row)) {
             return Ok(slots);
         }
-        let slots = Arc::new(open_quarters(self.p, key, row)?.slots(hour));
+        let slots = Arc::new(open_hour_slots(self.p, key, row)?.slots(hour));
         self.keep(key, seal(row), Cached::Slots(Arc::clone(&slots)));
         Ok(slots)
     }
@@ -300,7 +300,7 @@ impl Rows<'_> {
     fn numbered(&self, first: u8, numbers: Range<u32>) -> Result<Vec<Numbered>, ReadError> {
         let mut out: Vec<Result<Numbered, ReadError>> = Vec::new();
         self.reading.visit(&self.p.family, first, numbers, |key, row| {
-            let opened = match self.known(key, seal(row)) {
+            let opened = match self.cached(key, seal(row)) {
                 Some(Cached::Whole(list)) => Found::Opened(list),
                 _ => Found::Sealed(row.to_vec()),
             };
@@ -311,35 +311,27 @@ impl Rows<'_> {
         out.into_iter().collect()
     }
 
-    /// The hours of a period, in order, those that are cut by slot; then the open slots.
+    /// The sums of a period in time order: packed hours, by slot where `cut` or the period cuts them, then the hours
+    /// that are not packed yet.
     fn segments(
         &self,
-        from: Micros,
-        to: Micros,
+        period: Range<Micros>,
         cut: impl Fn(Micros, Micros) -> bool,
         mut each: impl FnMut(Micros, Series, &Sums),
     ) -> Result<(), ReadError> {
-        if from >= to {
+        if period.is_empty() {
             return Ok(());
         }
-        let hours = hour_of(from)..number(to.div_ceil(HOUR_US));
-        let mut packed_to = hours.start;
-        let within = |list: &[Slotted], each: &mut dyn FnMut(Micros, Series, &Sums)| {
-            for (slot, series, sums) in list {
-                let at = u64::from(*slot) * SLOT_US;
-                if at >= from && at < to {
-                    each(at, *series, sums);
-                }
-            }
-        };
+        let hours = hour_of(period.start)..number(period.end.div_ceil(HOUR_US));
         let packed = self.numbered(Row::HOURS, hours.clone())?;
-        let cut = |begin: Micros, end: Micros| begin < from || end > to || cut(begin, end);
+        let cut =
+            |begin: Micros, end: Micros| begin < period.start || end > period.end || cut(begin, end);
         let mut whole = runs(&packed, HOUR_US, cut).into_iter().peekable();
         let mut rest = packed.as_slice();
         while let Some(Numbered { number: hour, .. }) = rest.first() {
             if let Some(run) = whole.next_if(|run| run.first().is_some_and(|first| first.number == *hour)) {
                 let begin = u64::from(*hour) * HOUR_US;
-                for (series, _, sums) in self.together(run)?.iter() {
+                for (series, _, sums) in self.total(run)?.iter() {
                     each(begin, *series, sums);
                 }
                 rest = &rest[run.len()..];
@@ -348,30 +340,38 @@ impl Rows<'_> {
             let key = Row::Quarters(*hour).key();
             let row = self.reading.get(&self.p.family, &key)?;
             let row = row.ok_or_else(|| self.p.damaged(&key, "the slots of an hour are missing"))?;
-            within(&self.slots(*hour, &key, &row)?, &mut each);
+            within(&period, &self.slots(*hour, &key, &row)?, &mut each);
             rest = &rest[1..];
         }
-        if let Some(last) = packed.last() {
-            packed_to = last.number + 1;
-        }
-        // The open hour comes after all that are packed. It may have been packed since it was published.
+        let packed_to = packed.last().map_or(hours.start, |last| last.number + 1);
+        self.not_packed(&period, packed_to..hours.end, each)
+    }
+
+    /// The sums of hours after the packed ones, from the published current hour or else from rows.
+    fn not_packed(
+        &self,
+        period: &Range<Micros>,
+        hours: Range<u32>,
+        mut each: impl FnMut(Micros, Series, &Sums),
+    ) -> Result<(), ReadError> {
         if let Some(open) = self.open {
             if hours.end <= open.hour {
                 return Ok(());
             }
-            if packed_to <= open.hour {
-                within(&open.over, &mut each);
-                within(&open.growing, &mut each);
+            // The hour may have been packed since it was published.
+            if hours.start <= open.hour {
+                within(period, &open.finished, &mut each);
+                within(period, &open.current, &mut each);
                 return Ok(());
             }
         }
-        let not_packed = packed_to.min(hours.end)..hours.end;
-        for (key, row) in self.reading.rows(&self.p.family, Row::QUARTERS, not_packed)? {
-            within(&self.slots(number_in(self.p, &key)?, &key, &row)?, &mut each);
+        let hours = hours.start.min(hours.end)..hours.end;
+        for (key, row) in self.reading.rows(&self.p.family, Row::QUARTERS, hours)? {
+            within(period, &self.slots(number_in(self.p, &key)?, &key, &row)?, &mut each);
         }
-        let slots = number(from / SLOT_US)..number(to / SLOT_US);
+        let slots = number(period.start / SLOT_US)..number(period.end / SLOT_US);
         for (key, row) in self.reading.rows(&self.p.family, Row::SLOTS, slots)? {
-            within(&[open_slot(self.p, &key, &row)?], &mut each);
+            within(period, &[open_slot(self.p, &key, &row)?], &mut each);
         }
         Ok(())
     }
@@ -382,15 +382,15 @@ impl Rows<'_> {
         to: Micros,
         w: &mut Walk<'_, F>,
     ) -> Result<(), ReadError> {
-        // What cuts an hour is known before any of it is walked through.
+        // The segment edges, copied: `w` is borrowed mutably below.
         let edges: Vec<Micros> = w.q.segments.iter().map(|s| s.from_us).collect();
         let cut = |begin: Micros, end: Micros| {
             edges.get(edges.partition_point(|e| *e <= begin)).is_some_and(|e| *e < end)
         };
-        self.segments(from, to, cut, |at, series, sums| w.add(at, series, sums))
+        self.segments(from..to, cut, |at, series, sums| w.add(at, series, sums))
     }
 
-    /// What every series kept at a moment.
+    /// Stored bytes of each series at a time.
     fn stored_bytes_at(&self, at: Micros) -> Result<BTreeMap<Series, i64>, ReadError> {
         let day = number(at / DAY_US);
         let (mut levels, since) =
@@ -407,8 +407,7 @@ impl Rows<'_> {
                 }
             };
         self.segments(
-            u64::from(since) * HOUR_US,
-            at,
+            u64::from(since) * HOUR_US..at,
             |_, _| false,
             |_, series, sums| {
                 *levels.entry(series).or_default() += sums.storage_bytes;
@@ -424,8 +423,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Invariant 5: rows that are added as one are all the whole ones, each once and in order, and no segment begins
-        /// or ends among them.
+        /// Invariant 5: runs hold all rows that are not cut, each once and in order, and no segment begins or ends within
+        /// a run.
         #[test]
         fn no_segment_ends_within_a_run(
             days in proptest::collection::btree_set(0u32..40, 0..30),

@@ -1,6 +1,6 @@
-//! The recount: sums of events, read from the receipts one by one, against the rows. Invariant 5.
+//! The recount: sums of events computed from all receipts and compared with the rows. Invariant 5.
 
-use super::rows::{number_in, open_day, open_quarters, open_slot};
+use super::rows::{number_in, open_day, open_hour_slots, open_slot};
 use super::{HOURS_PER_DAY, SLOTS_PER_HOUR, labels_of, series, slot_of};
 use crate::ledger::{Partition, ReadError, read_receipt};
 use crate::store::{Row, Store};
@@ -12,14 +12,11 @@ use conductor_shared::meter::{Adjustment, Event, Labels, Metered, Source, Sums, 
 use conductor_shared::usage::Series;
 use std::collections::{BTreeMap, HashMap};
 
-/// The events of receipts, read in any order: where a receipt names a run only, or puts a proposal into effect, what it
-/// takes is read as well.
+/// The events of receipts, in any order. For a receipt that names only a run, or puts a proposal into effect, the run or
+/// proposal is read too.
 pub(crate) struct EventsOf<'a> {
-    /// The store.
     pub store: &'a Store,
-    /// The partition.
     pub p: &'a Partition,
-    /// Display id of the tenant.
     pub tenant_id: &'a Ident,
 }
 
@@ -51,20 +48,17 @@ impl EventsOf<'_> {
     }
 }
 
-/// Sums by slot and labels.
 type Slots = BTreeMap<(u32, Labels), Sums>;
 
-/// What a recount found.
 #[derive(Debug, Clone, Default)]
 pub struct Recounted {
     slots: Slots,
-    /// Receipts read.
     pub receipts: u64,
-    /// Receipts whose values were erased: their sums cannot be recounted.
+    /// Receipts whose values were erased. Their sums cannot be recounted.
     pub erased: u64,
     /// Metered receipts that no signed checkpoint covers.
     pub unsigned: u64,
-    /// Empty when rows and receipts agree.
+    /// Empty if rows and receipts agree.
     pub differences: Vec<RecountDifference>,
     runs: HashMap<RunId, Labels>,
     proposed: HashMap<String, Vec<String>>,
@@ -131,8 +125,8 @@ impl Recounted {
     }
 }
 
-/// Reads every receipt up to `size` and compares what they say with the rows. What the rows have is read first, from one
-/// moment: `size` and `signed` must be of that moment or later, and receipts that came after it are left out.
+/// Computes the sums again from every receipt and compares them with the rows. Rows and the size of the log are read first
+/// from one snapshot; later receipts are ignored. `signed` must not be older than that snapshot.
 pub fn recount(store: &Store, p: &Partition, signed: u64) -> Result<Recounted, ReadError> {
     let reading = store.reading();
     let rows = read_rows(&reading, p, &series(store, p)?)?;
@@ -152,12 +146,12 @@ pub fn recount(store: &Store, p: &Partition, signed: u64) -> Result<Recounted, R
     Ok(out)
 }
 
-/// What the rows have.
-struct Kept {
+/// Sums as the rows have them.
+struct Stored {
     slots: Slots,
-    /// Of packed days: bytes kept when they began, and sums.
+    /// Day rows: bytes stored when the day began, and sums.
     days: BTreeMap<u32, BTreeMap<Labels, (i64, Sums)>>,
-    /// Hours that differ from their own slots.
+    /// Hour rows that differ from their own slots.
     hours: Vec<RecountDifference>,
 }
 
@@ -165,7 +159,7 @@ fn read_rows(
     reading: &crate::store::Reading<'_>,
     p: &Partition,
     labels: &[Labels],
-) -> Result<Kept, ReadError> {
+) -> Result<Stored, ReadError> {
     let name = |key: &[u8], s: Series| {
         labels.get(s as usize).cloned().ok_or_else(|| p.damaged(key, "a series without labels"))
     };
@@ -174,21 +168,21 @@ fn read_rows(
     let newest = reading.last(&p.family, Row::QUARTERS)?.map(|(key, _)| key);
     for (key, row) in reading.rows(&p.family, Row::QUARTERS, 0..u32::MAX)? {
         let hour = number_in(p, &key)?;
-        let quarters = open_quarters(p, &key, &row)?;
+        let hour_slots = open_hour_slots(p, &key, &row)?;
         let kept = reading.get(&p.family, &Row::Hour(hour).key())?;
-        // The open hour, the newest, has no row of its own yet.
+        // The current hour, the newest, has no hour row yet.
         let open = kept.is_none() && newest.as_ref() == Some(&key);
         let kept = kept.map(|row| open_day(p, &Row::Hour(hour).key(), &row)).transpose()?.unwrap_or_default();
-        if kept != quarters.whole() && !open {
+        if kept != hour_slots.total() && !open {
             hours.push(RecountDifference {
                 what: "hour, against its slots".into(),
                 number: hour,
                 labels: None,
                 rollups: format!("{:?}", kept.0),
-                receipts: format!("{:?}", quarters.whole().0),
+                receipts: format!("{:?}", hour_slots.total().0),
             });
         }
-        for ((quarter, series), sums) in quarters.0 {
+        for ((quarter, series), sums) in hour_slots.0 {
             slots.insert((hour * SLOTS_PER_HOUR + u32::from(quarter), name(&key, series)?), sums);
         }
     }
@@ -203,17 +197,17 @@ fn read_rows(
             row.0.into_iter().map(|(s, v)| Ok((name(&key, s)?, v))).collect();
         days.insert(number_in(p, &key)?, named?);
     }
-    Ok(Kept { slots, days, hours })
+    Ok(Stored { slots, days, hours })
 }
 
-fn compare(out: &mut Recounted, kept: &Kept) {
+fn compare(out: &mut Recounted, kept: &Stored) {
     out.differences.extend(kept.hours.iter().cloned());
     let found = out.slots.clone();
     let keys: std::collections::BTreeSet<_> = kept.slots.keys().chain(found.keys()).collect();
     for key in keys {
         out.differ("slot", key.0, Some(&key.1), kept.slots.get(key), found.get(key));
     }
-    // Days are recounted from the receipts as well: their sums, and what was kept when they began.
+    // Days too are recounted from the receipts: their sums, and the bytes stored when they began.
     let mut by_day: BTreeMap<u32, BTreeMap<Labels, Sums>> = BTreeMap::new();
     for ((slot, labels), sums) in &found {
         let day = slot / SLOTS_PER_HOUR / HOURS_PER_DAY;
@@ -241,7 +235,7 @@ fn compare(out: &mut Recounted, kept: &Kept) {
                 }
             }
         } else if Some(day) != newest {
-            // Only the newest day may be open still.
+            // Only the newest day may lack a row.
             for (labels, sums) in &sums {
                 out.differ("day", day, Some(labels), None, Some(sums));
             }

@@ -1,6 +1,6 @@
-//! The writer's side: sums as they grow.
+//! The writer's side: sums that still change, and packing them into hours and days.
 
-use super::rows::{DayRow, HourRow, number_in, open_day, open_quarters, open_slot};
+use super::rows::{DayRow, HourSlots, number_in, open_day, open_hour_slots, open_slot};
 use super::{HOURS_PER_DAY, SLOTS_PER_HOUR, hour_of, slot_of};
 use crate::ledger::{Appended, Partition, ReadError, read_receipt};
 use crate::store::{Row, RowKey, Store};
@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-/// Sums that may still grow.
+/// One series of a slot that is not packed.
 #[derive(Default)]
 struct OpenSlot {
     sums: Sums,
@@ -22,55 +22,52 @@ struct OpenSlot {
     dirty: bool,
 }
 
-/// Receipts that no signed checkpoint covers, by slot and series.
+/// Counts of receipts that no signed checkpoint covers, by slot and series.
 type Unsigned = Vec<(u32, Series, u64)>;
 
-/// A slot's number, a series, and its sums.
 pub(super) type Slotted = (u32, Series, Sums);
 
-/// All that is not packed into hours yet, as of a commit.
+/// The current hour as of a commit: all sums that are not packed.
 #[derive(Debug, Clone, Default)]
 pub struct OpenHour {
-    /// The hour: none before it is open.
+    /// Its number. All earlier hours are packed.
     pub hour: u32,
-    /// Its slots that are over.
-    pub(super) over: Arc<Vec<Slotted>>,
-    /// The slot that is not over, and later ones.
-    pub(super) growing: Arc<Vec<Slotted>>,
-    /// Corrections that were begun until then.
+    /// Its finished slots.
+    pub(super) finished: Arc<Vec<Slotted>>,
+    /// The current slot, and later ones.
+    pub(super) current: Arc<Vec<Slotted>>,
+    /// Corrections begun until then.
     pub corrections: u64,
 }
 
-/// The sums of a partition that may still grow, and what it takes to pack them.
+/// The sums of a partition that are not packed, and what packing needs.
 #[derive(Default)]
 pub struct Meters {
     numbers: FxHashMap<Labels, Series>,
     labels: Arc<Vec<Labels>>,
-    /// So many of the labels stand in the store or in this batch.
+    /// Number of labels that are in the store or in this batch.
     stored: usize,
-    /// Slots that are not packed.
     slots: BTreeMap<(u32, Series), OpenSlot>,
-    /// Packed slots of the open hour.
-    quarters: HourRow,
+    /// Finished slots of the current hour.
+    hour_slots: HourSlots,
     /// The same, for readers.
-    over: Arc<Vec<Slotted>>,
-    /// Corrections begun.
+    finished: Arc<Vec<Slotted>>,
     corrections: u64,
-    /// The hour that is open: of the newest receipt when the last batch was staged.
+    /// The current hour: that of the newest receipt when the last batch was staged.
     hour: u32,
-    /// Packed hours of the open day, together.
+    /// Total of the packed hours of the current day.
     today: BTreeMap<Series, Sums>,
-    /// Bytes kept when the open day began.
+    /// Stored bytes when the current day began.
     levels: BTreeMap<Series, i64>,
-    /// Receipts that no signed checkpoint covers, oldest first.
+    /// Receipts that no signed checkpoint covers, oldest first: index, slot, series.
     tail: VecDeque<(u64, u32, Series)>,
     unsigned: BTreeMap<(u32, Series), u64>,
-    /// Nothing is counted.
+    /// Counts nothing. For benchmarks.
     off: bool,
 }
 
 impl Meters {
-    /// Reads them back. `signed..size`: receipts that no signed checkpoint covers.
+    /// Reads them from the store. No signed checkpoint covers the receipts `signed..size`.
     pub fn load(
         store: &Store,
         p: &Partition,
@@ -91,8 +88,8 @@ impl Meters {
         }
         let key = Row::Quarters(m.hour).key();
         if let Some(row) = store.get(&p.family, &key)? {
-            m.quarters = open_quarters(p, &key, &row)?;
-            m.over = Arc::new(m.quarters.slots(m.hour));
+            m.hour_slots = open_hour_slots(p, &key, &row)?;
+            m.finished = Arc::new(m.hour_slots.slots(m.hour));
         }
         let day = m.hour / HOURS_PER_DAY;
         for (key, row) in store.rows(&p.family, Row::HOURS, day * HOURS_PER_DAY..u32::MAX)? {
@@ -112,23 +109,20 @@ impl Meters {
         Ok(m)
     }
 
-    /// Labels of the series, by number.
     pub fn labels(&self) -> &Arc<Vec<Labels>> {
         &self.labels
     }
 
-    /// What is published of receipts that no signed checkpoint covers.
     pub fn unsigned(&self) -> Unsigned {
         self.unsigned.iter().map(|((slot, series), n)| (*slot, *series, *n)).collect()
     }
 
-    /// What is published of the hour that is not packed.
     pub fn open_hour(&self) -> OpenHour {
-        let growing = self.slots.iter().map(|((slot, series), g)| (*slot, *series, g.sums));
+        let current = self.slots.iter().map(|((slot, series), open)| (*slot, *series, open.sums));
         OpenHour {
             hour: self.hour,
-            over: Arc::clone(&self.over),
-            growing: Arc::new(growing.collect()),
+            finished: Arc::clone(&self.finished),
+            current: Arc::new(current.collect()),
             corrections: self.corrections,
         }
     }
@@ -153,7 +147,7 @@ impl Meters {
         *self.unsigned.entry((slot, series)).or_default() += 1;
     }
 
-    /// Counts nothing from now on: for measuring what counting costs. No partition of an agent is ever turned off.
+    /// Turns counting off, to measure its cost. The agent never does.
     pub fn turn_off(&mut self, off: bool) {
         self.off = off;
     }
@@ -164,14 +158,14 @@ impl Meters {
             return;
         }
         let (slot, series) = (slot_of(a.time_us), self.number(labels));
-        let growing = self.slots.entry((slot, series)).or_default();
-        growing.sums.add_receipt(fact, a.stored, a.time_us);
-        growing.dirty = true;
+        let open = self.slots.entry((slot, series)).or_default();
+        open.sums.add_receipt(fact, a.stored, a.time_us);
+        open.dirty = true;
         self.wait(a.index, slot, series);
     }
 
-    /// Adds compensating events. They count in the periods they correct: packed rows are written anew, and what was kept
-    /// from then on.
+    /// Adds compensating events to the periods they correct: writes packed rows again, and the stored bytes of all later
+    /// days.
     pub fn correct(
         &mut self,
         store: &Store,
@@ -180,27 +174,19 @@ impl Meters {
         adjustments: &[Adjustment],
     ) -> Result<(), ReadError> {
         self.corrections += 1;
-        let mut days = None;
+        let mut days: Option<Days> = None;
         for a in adjustments {
             let (slot, series) = (slot_of(a.at_us), self.number(&a.labels));
             let hour = slot / SLOTS_PER_HOUR;
             if hour >= self.hour {
-                let growing = self.slots.entry((slot, series)).or_default();
-                growing.sums.add(a.amount(), a.at_us);
-                growing.dirty = true;
+                let open = self.slots.entry((slot, series)).or_default();
+                open.sums.add(a.amount(), a.at_us);
+                open.dirty = true;
                 continue;
             }
-            let key = Row::Quarters(hour).key();
-            let mut row = match st.row(store, p, &key)? {
-                Some(plain) => HourRow::decode(&plain).map_err(|e| p.damaged(&key, &e))?,
-                None => HourRow::default(),
-            };
-            let quarter = u8::try_from(slot % SLOTS_PER_HOUR).unwrap_or(0);
-            row.0.entry((quarter, series)).or_default().add(a.amount(), a.at_us);
-            put(st, p, key, row.encode());
-            put(st, p, Row::Hour(hour).key(), row.whole().encode());
             let mut sums = Sums::default();
             sums.add(a.amount(), a.at_us);
+            correct_hour(store, p, st, (slot, series), a)?;
             let day = hour / HOURS_PER_DAY;
             if day == self.hour / HOURS_PER_DAY {
                 self.today.entry(series).or_default().merge(&sums);
@@ -210,22 +196,8 @@ impl Meters {
                 Some(d) => d,
                 None => days.insert(all_days(store, p, st)?),
             };
-            if !days.contains_key(&day) {
-                // Nothing happened on that day: what was kept before it was kept through it.
-                let before = days.range(..day).next_back().map(|(_, (row, _))| row.levels_after());
-                let kept =
-                    before.unwrap_or_default().into_iter().map(|(s, level)| (s, (level, Sums::default())));
-                days.insert(day, (DayRow(kept.collect()), true));
-            }
-            if let Some((row, changed)) = days.get_mut(&day) {
-                row.0.entry(series).or_default().1.merge(&sums);
-                *changed = true;
-            }
+            correct_days(days, day, series, &sums);
             if sums.storage_bytes != 0 {
-                for (_, (row, changed)) in days.range_mut(day + 1..) {
-                    row.0.entry(series).or_default().0 += sums.storage_bytes;
-                    *changed = true;
-                }
                 *self.levels.entry(series).or_default() += sums.storage_bytes;
             }
         }
@@ -237,7 +209,7 @@ impl Meters {
         Ok(())
     }
 
-    /// Stages the rows that changed, and packs hours and days that are over.
+    /// Stages the rows that changed, and packs finished hours and days.
     pub fn stage(&mut self, p: &Partition, st: &mut Stage, last_us: Micros, signed: u64) {
         while self.tail.front().is_some_and(|(index, ..)| *index < signed) {
             let Some((_, slot, series)) = self.tail.pop_front() else { break };
@@ -254,42 +226,42 @@ impl Meters {
         self.stored = self.labels.len();
         let hour = hour_of(last_us);
         while self.hour < hour {
-            // Hours in which nothing happened are passed over.
+            // Skips hours without events.
             let first = self.slots.keys().next().map_or(hour, |(slot, _)| slot / SLOTS_PER_HOUR).min(hour);
-            let next = if self.quarters.0.is_empty() { first } else { self.hour };
+            let next = if self.hour_slots.0.is_empty() { first } else { self.hour };
             if next > self.hour {
-                self.end_day_before(p, st, next);
+                self.pack_day_before(p, st, next);
                 self.hour = next;
                 continue;
             }
-            self.end_slots_before(p, st, (self.hour + 1) * SLOTS_PER_HOUR);
-            let row = std::mem::take(&mut self.quarters);
-            self.over = Arc::default();
-            let whole = row.whole();
+            self.finish_slots_before(p, st, (self.hour + 1) * SLOTS_PER_HOUR);
+            let row = std::mem::take(&mut self.hour_slots);
+            self.finished = Arc::default();
+            let whole = row.total();
             self.add_to_day(&whole);
             put(st, p, Row::Hour(self.hour).key(), whole.encode());
             put(st, p, Row::Quarters(self.hour).key(), row.encode());
         }
-        if self.end_slots_before(p, st, slot_of(last_us)) {
-            let plain = self.quarters.encode();
-            self.over = Arc::new(self.quarters.slots(self.hour));
+        if self.finish_slots_before(p, st, slot_of(last_us)) {
+            let plain = self.hour_slots.encode();
+            self.finished = Arc::new(self.hour_slots.slots(self.hour));
             put(st, p, Row::Quarters(self.hour).key(), plain);
         }
-        for ((slot, series), growing) in &mut self.slots {
-            if std::mem::take(&mut growing.dirty) {
-                st.rows.put(p, &Row::Slot(*slot, *series).key(), &encode(&growing.sums));
+        for ((slot, series), open) in &mut self.slots {
+            if std::mem::take(&mut open.dirty) {
+                st.rows.put(p, &Row::Slot(*slot, *series).key(), &encode(&open.sums));
             }
         }
     }
 
-    /// Moves slots that are over to the packed ones of the open hour. True when there were any.
-    fn end_slots_before(&mut self, p: &Partition, st: &mut Stage, slot: u32) -> bool {
+    /// Moves slots before `slot` to the finished slots of the current hour. True if there were any.
+    fn finish_slots_before(&mut self, p: &Partition, st: &mut Stage, slot: u32) -> bool {
         let later = self.slots.split_off(&(slot, 0));
-        let over = std::mem::replace(&mut self.slots, later);
-        let any = !over.is_empty();
-        for ((slot, series), growing) in over {
+        let finished = std::mem::replace(&mut self.slots, later);
+        let any = !finished.is_empty();
+        for ((slot, series), open) in finished {
             let quarter = u8::try_from(slot % SLOTS_PER_HOUR).unwrap_or(0);
-            self.quarters.0.entry((quarter, series)).or_default().merge(&growing.sums);
+            self.hour_slots.0.entry((quarter, series)).or_default().merge(&open.sums);
             st.rows.delete(&p.family, &Row::Slot(slot, series).key());
         }
         any
@@ -301,8 +273,8 @@ impl Meters {
         }
     }
 
-    /// Packs the open day if `hour` lies after it.
-    fn end_day_before(&mut self, p: &Partition, st: &mut Stage, hour: u32) {
+    /// Packs the current day if `hour` is after it.
+    fn pack_day_before(&mut self, p: &Partition, st: &mut Stage, hour: u32) {
         let day = self.hour / HOURS_PER_DAY;
         if hour / HOURS_PER_DAY <= day || self.today.is_empty() {
             return;
@@ -324,10 +296,51 @@ fn put(st: &mut Stage, p: &Partition, key: RowKey, plain: Vec<u8>) {
     st.remember(p, key, plain);
 }
 
-/// Days by number, and whether they were changed.
+/// Adds to a packed hour: writes its two rows again.
+fn correct_hour(
+    store: &Store,
+    p: &Partition,
+    st: &mut Stage,
+    (slot, series): (u32, Series),
+    a: &Adjustment,
+) -> Result<(), ReadError> {
+    let hour = slot / SLOTS_PER_HOUR;
+    let key = Row::Quarters(hour).key();
+    let mut row = match st.row(store, p, &key)? {
+        Some(plain) => HourSlots::decode(&plain).map_err(|e| p.damaged(&key, &e))?,
+        None => HourSlots::default(),
+    };
+    let quarter = u8::try_from(slot % SLOTS_PER_HOUR).unwrap_or(0);
+    row.0.entry((quarter, series)).or_default().add(a.amount(), a.at_us);
+    put(st, p, key, row.encode());
+    put(st, p, Row::Hour(hour).key(), row.total().encode());
+    Ok(())
+}
+
+/// Adds to a packed day, and to the stored bytes at the start of all later days.
+fn correct_days(days: &mut Days, day: u32, series: Series, sums: &Sums) {
+    if !days.contains_key(&day) {
+        // A day without events: it begins with what was stored when the day before ended.
+        let before = days.range(..day).next_back().map(|(_, (row, _))| row.levels_after());
+        let kept = before.unwrap_or_default().into_iter().map(|(s, level)| (s, (level, Sums::default())));
+        days.insert(day, (DayRow(kept.collect()), true));
+    }
+    if let Some((row, changed)) = days.get_mut(&day) {
+        row.0.entry(series).or_default().1.merge(sums);
+        *changed = true;
+    }
+    if sums.storage_bytes != 0 {
+        for (_, (row, changed)) in days.range_mut(day + 1..) {
+            row.0.entry(series).or_default().0 += sums.storage_bytes;
+            *changed = true;
+        }
+    }
+}
+
+/// Days by number, and whether they changed.
 type Days = BTreeMap<u32, (DayRow, bool)>;
 
-/// All packed days, as they stand in the batch or in the store.
+/// All packed days, from the batch or else from the store.
 fn all_days(store: &Store, p: &Partition, st: &Stage) -> Result<Days, ReadError> {
     let mut out = BTreeMap::new();
     for (key, row) in store.rows(&p.family, Row::DAYS, 0..u32::MAX)? {
@@ -342,7 +355,7 @@ fn all_days(store: &Store, p: &Partition, st: &Stage) -> Result<Days, ReadError>
     Ok(out)
 }
 
-/// The labels that a receipt is metered under; where it names a run only, those of the run.
+/// The labels that a receipt is metered under. If it names only a run, those of the run.
 pub fn labels_of(store: &Store, p: &Partition, fact: &Fact) -> Result<Option<Labels>, ReadError> {
     match metered(fact) {
         None => Ok(None),

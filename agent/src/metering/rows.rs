@@ -1,4 +1,4 @@
-//! Rows of sums.
+//! Encoding of the rows of sums.
 
 use super::SLOTS_PER_HOUR;
 use super::rollups::Slotted;
@@ -9,12 +9,12 @@ use conductor_shared::usage::Series;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The slots of a packed hour: sums by slot of the hour (0 to 3) and series.
+/// The slots of an hour: sums by slot of the hour (0 to 3) and series.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct HourRow(pub BTreeMap<(u8, Series), Sums>);
+pub struct HourSlots(pub BTreeMap<(u8, Series), Sums>);
 
-/// A packed day: of each series, bytes kept when it began, and its sums. A packed hour has the same form and no bytes
-/// kept: those are told by the day.
+/// A packed day or hour: of each series, the bytes stored when it began, and its sums. An hour has 0 there: only days
+/// record stored bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DayRow(pub BTreeMap<Series, (i64, Sums)>);
 
@@ -32,8 +32,7 @@ struct DayEntry {
     sums: Sums,
 }
 
-impl HourRow {
-    /// Its bytes.
+impl HourSlots {
     pub fn encode(&self) -> Vec<u8> {
         let entry = |((quarter, series), sums): (&(u8, Series), &Sums)| HourEntry {
             quarter: *quarter,
@@ -43,7 +42,6 @@ impl HourRow {
         encode(&self.0.iter().map(entry).collect::<Vec<_>>())
     }
 
-    /// From its bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let list: Vec<HourEntry> = decode(bytes)?;
         if list.iter().any(|e| u32::from(e.quarter) >= SLOTS_PER_HOUR) {
@@ -52,14 +50,14 @@ impl HourRow {
         Ok(Self(list.into_iter().map(|e| ((e.quarter, e.series), e.sums)).collect()))
     }
 
-    /// The same with the numbers of its slots.
+    /// Its entries, with slot numbers since the epoch.
     pub(super) fn slots(&self, hour: u32) -> Vec<Slotted> {
         let slot = |quarter: u8| hour.saturating_mul(SLOTS_PER_HOUR).saturating_add(quarter.into());
         self.0.iter().map(|((quarter, series), sums)| (slot(*quarter), *series, *sums)).collect()
     }
 
     /// Sums of each series over the hour.
-    pub fn whole(&self) -> DayRow {
+    pub fn total(&self) -> DayRow {
         let mut out = DayRow::default();
         for ((_, series), sums) in &self.0 {
             out.0.entry(*series).or_default().1.merge(sums);
@@ -69,7 +67,6 @@ impl HourRow {
 }
 
 impl DayRow {
-    /// Its bytes.
     pub fn encode(&self) -> Vec<u8> {
         let entry = |(series, (level, sums)): (&Series, &(i64, Sums))| DayEntry {
             series: *series,
@@ -79,20 +76,18 @@ impl DayRow {
         encode(&self.0.iter().map(entry).collect::<Vec<_>>())
     }
 
-    /// From its bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let list: Vec<DayEntry> = decode(bytes)?;
         Ok(Self(list.into_iter().map(|e| (e.series, (e.level, e.sums))).collect()))
     }
 
-    /// What every series kept when the day was over.
+    /// Stored bytes of each series when the day ended.
     pub fn levels_after(&self) -> BTreeMap<Series, i64> {
         let after = self.0.iter().map(|(s, (level, sums))| (*s, level.saturating_add(sums.storage_bytes)));
         after.filter(|(_, bytes)| *bytes != 0).collect()
     }
 }
 
-/// The sums of a slot row.
 pub(super) fn open_slot(p: &Partition, key: &[u8], row: &[u8]) -> Result<(u32, Series, Sums), ReadError> {
     let number = |at: std::ops::Range<usize>| {
         key.get(at).and_then(|b| <[u8; 4]>::try_from(b).ok()).map(u32::from_be_bytes)
@@ -102,18 +97,17 @@ pub(super) fn open_slot(p: &Partition, key: &[u8], row: &[u8]) -> Result<(u32, S
     Ok((slot, series, sums))
 }
 
-/// The number of an hour or day, from the key of its row.
+/// The hour or day that a row's key names.
 pub(super) fn number_in(p: &Partition, key: &[u8]) -> Result<u32, ReadError> {
     let number = key.get(1..5).and_then(|b| <[u8; 4]>::try_from(b).ok()).map(u32::from_be_bytes);
     number.ok_or_else(|| p.damaged(key, "not the key of an hour or day"))
 }
 
-/// The slots of an hour.
-pub(super) fn open_quarters(p: &Partition, key: &[u8], row: &[u8]) -> Result<HourRow, ReadError> {
-    HourRow::decode(&p.open(key, row)?).map_err(|e| p.damaged(key, &e))
+pub(super) fn open_hour_slots(p: &Partition, key: &[u8], row: &[u8]) -> Result<HourSlots, ReadError> {
+    HourSlots::decode(&p.open(key, row)?).map_err(|e| p.damaged(key, &e))
 }
 
-/// Series, bytes kept and sums of a day or hour, in the order of their numbers.
+/// The entries of a day or hour, by series number.
 pub(super) fn open_list(
     p: &Partition,
     key: &[u8],
@@ -123,7 +117,6 @@ pub(super) fn open_list(
     Ok(list.into_iter().map(|e| (e.series, e.level, e.sums)).collect())
 }
 
-/// A day or hour.
 pub(super) fn open_day(p: &Partition, key: &[u8], row: &[u8]) -> Result<DayRow, ReadError> {
     DayRow::decode(&p.open(key, row)?).map_err(|e| p.damaged(key, &e))
 }

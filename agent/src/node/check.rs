@@ -1,5 +1,5 @@
-//! `conductord check`: recomputes every row, counter and rollup from the receipts, and every leaf, tile and root, and
-//! names each difference. Invariant 5 in a command. The agent must not be running.
+//! `conductord check`: recomputes every row, counter, rollup, leaf, tile and root from the receipts and reports each
+//! difference. Checks invariant 5. The agent must not be running.
 
 use crate::keys::KeyStore;
 use crate::ledger::{DiskNodes, read_receipt};
@@ -14,7 +14,7 @@ use conductor_shared::merkle::{Frontier, root_at};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-/// Everything that a log says about its rows.
+/// What the receipts of a log say its rows must be.
 #[derive(Default)]
 struct Recount {
     frontier: Frontier,
@@ -69,7 +69,7 @@ impl Recount {
     }
 }
 
-/// Every difference, in words. Empty when there is none.
+/// All differences, as text.
 pub fn check(data: &Path, keys: &Path, limits: SpaceLimits) -> Result<Vec<String>, InitError> {
     let node = node_id(data, keys, limits)?;
     let mut keys = KeyStore::open(keys)?;
@@ -77,17 +77,17 @@ pub fn check(data: &Path, keys: &Path, limits: SpaceLimits) -> Result<Vec<String
     let now = crate::platform::clock::RealClock::default().now();
     let mut wrong = Vec::new();
     for id in store.family_ids() {
-        // A family whose tenant was never created is what a crash may leave; it holds nothing.
+        // A crash may leave the family of a tenant that was never created; it is empty.
         let Ok(live) = Live::load(&store, &mut keys, node, id, None, now, 0) else {
             wrong.push(format!("partition {} cannot be read back", id.tenant));
             continue;
         };
-        one(&store, &live, &mut wrong)?;
+        check_partition(&store, &live, &mut wrong)?;
     }
     Ok(wrong)
 }
 
-fn one(store: &Store, live: &Live, wrong: &mut Vec<String>) -> Result<(), InitError> {
+fn check_partition(store: &Store, live: &Live, wrong: &mut Vec<String>) -> Result<(), InitError> {
     let p = &live.p;
     let mut r = Recount::default();
     for index in 0..live.log.size() {
@@ -110,7 +110,7 @@ fn one(store: &Store, live: &Live, wrong: &mut Vec<String>) -> Result<(), InitEr
     differ("root from tiles", hex(root_at(&DiskNodes::new(store, p, size), size)?), hex(r.frontier.root()));
     differ("control state", hex(live.control.digest()), hex(r.control.digest()));
     differ("allowed", live.allowed.to_string(), r.allowed.to_string());
-    // Folds that are open count denials that are not on record yet.
+    // Open folds count denials that have no receipt yet.
     let folding: u64 = live.folds.rows().iter().map(|f| f.count).sum();
     differ("denied", live.denied.to_string(), (r.denied + folding).to_string());
     let rows: BTreeMap<RunId, BTreeSet<u64>> =

@@ -1,4 +1,4 @@
-//! The agent's configuration: TOML, strict. A field that is not known is named, with the nearest that is.
+//! The agent's configuration: strict TOML. An unknown field is an error that suggests the nearest known one.
 
 use crate::policy::OpaConfig;
 use crate::sinks::SinkConfig;
@@ -9,60 +9,53 @@ use conductor_shared::toml_error::suggestion;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
-/// A node has so many sinks at most: each reads all of the node's logs.
+/// Each sink reads all logs of the node.
 const MAX_SINKS: usize = 8;
 
 /// `conductord.toml`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Name of the node.
     pub name: Ident,
-    /// Environment, a word that consoles show: production, staging, rehearsal...
+    /// A word that consoles show: production, staging, rehearsal...
     pub environment: Ident,
-    /// Data folder: holds the database.
+    /// Data folder: the database.
     pub data: PathBuf,
-    /// Key store: another folder, and never in the same backup.
+    /// Key store: a folder outside `data`, and never in the same backup.
     pub keys: PathBuf,
     /// `unix:/path`, `https://address:port`, or with `allow_plain` `http://address:port`.
     pub listen: Vec<String>,
-    /// TCP without TLS. For demos.
+    /// Allows TCP without TLS, for demos.
     #[serde(default)]
     pub allow_plain: bool,
-    /// The signer.
     pub signer: SignerConfig,
-    /// Folder for the sockets of tenants whose workloads are known by their unix user.
+    /// Folder for tenants' own sockets, on which workloads are authenticated by their unix user.
     #[serde(default)]
     pub tenant_sockets: Option<PathBuf>,
-    /// Seconds that a run or step lives without a sign of life.
+    /// Seconds after which a run or step without heartbeat expires.
     #[serde(default = "lease")]
     pub lease_seconds: u64,
-    /// Room on disk.
+    /// Limits of disk space.
     #[serde(default)]
     pub space: SpaceLimits,
-    /// How much one person tightens alone.
     #[serde(default)]
     pub tighten: TightenConfig,
-    /// Who evaluates policy.
     #[serde(default)]
     pub policy: PolicyConfig,
-    /// The watch over ramps.
     #[serde(default)]
     pub slo: SloConfig,
-    /// The watch over the wall clock.
     #[serde(default)]
     pub clock: ClockConfig,
-    /// Where metered events go.
     #[serde(default, rename = "sink")]
     pub sinks: Vec<SinkConfig>,
 }
 
-/// When a wall clock is doubted.
+/// When the wall clock counts as untrusted.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClockConfig {
-    /// Milliseconds that it may be stepped by. More opens an incident, and nothing is loosened until two admins confirm
-    /// the time.
+    /// Largest accepted step, milliseconds. A larger one opens an incident, and nothing is loosened until two admins
+    /// confirm the time.
     pub tolerance_ms: u64,
 }
 
@@ -72,22 +65,21 @@ impl Default for ClockConfig {
     }
 }
 
-/// The engine that is built in, unless an OPA server is named.
+/// The policy engine: built in, unless an OPA server is named.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicyConfig {
-    /// An OPA server of this node.
     #[serde(default)]
     pub opa: Option<OpaConfig>,
 }
 
-/// How often ramps are judged, and how long one without a plan bakes.
+/// Evaluation of ramps.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SloConfig {
-    /// Milliseconds between two judgements.
+    /// Milliseconds between two evaluations.
     pub evaluate_ms: u64,
-    /// Seconds of observed uptime after which a ramp that was set by hand may be called healthy.
+    /// Seconds that a ramp set by hand must be observed before it can count as healthy.
     pub bake_seconds: u64,
 }
 
@@ -97,13 +89,11 @@ impl Default for SloConfig {
     }
 }
 
-/// One person tightens at most `tenants` tenants in `minutes`; beyond that it takes a second person.
+/// One person alone may tighten at most `tenants` tenants in `minutes`; more takes a second person.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TightenConfig {
-    /// Tenants.
     pub tenants: u32,
-    /// Minutes.
     pub minutes: u32,
 }
 
@@ -114,7 +104,6 @@ impl Default for TightenConfig {
 }
 
 impl TightenConfig {
-    /// As the writer takes it.
     pub fn limit(self) -> TightenLimit {
         let window_us = u64::from(self.minutes) * 60 * conductor_shared::clock::SECOND;
         TightenLimit { tenants: self.tenants as usize, window_us }
@@ -125,68 +114,56 @@ fn lease() -> u64 {
     60
 }
 
-/// Where the signer is.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignerConfig {
-    /// Its socket.
     pub socket: PathBuf,
-    /// The user it must run as; not checked unless given.
+    /// Unix user that the signer must run as; not checked if absent.
     #[serde(default)]
     pub uid: Option<u32>,
 }
 
-/// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// Cannot be read.
     #[error("{path}: {source}")]
     Read {
-        /// File.
         path: PathBuf,
-        /// Why.
         source: std::io::Error,
     },
-    /// Not a configuration.
+    /// Not TOML, or with unknown or missing fields.
     #[error("{path}: {detail}")]
     Parse {
-        /// File.
         path: PathBuf,
-        /// What, with line and column.
+        /// With line and column.
         detail: String,
     },
-    /// Well-formed, and wrong.
+    /// A field with an unusable value.
     #[error("{path}: {field}: {detail}")]
     Wrong {
-        /// File.
         path: PathBuf,
-        /// Field.
         field: &'static str,
-        /// What is wrong and how to mend it.
+        /// What is wrong and how to fix it.
         detail: String,
     },
 }
 
-/// One thing to listen on.
+/// A listener as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Listen {
-    /// Unix socket.
     Unix(PathBuf),
-    /// TCP with TLS.
     Tls(std::net::SocketAddr),
-    /// TCP in the clear.
+    /// TCP without encryption.
     Plain(std::net::SocketAddr),
 }
 
 impl Config {
-    /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Self::parse(path, &text)
     }
 
-    /// Reads and checks a text; `path` is for messages.
+    /// Parses and checks a text; `path` is for messages.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let c: Self = toml::from_str(text).map_err(|e| ConfigError::Parse {
             path: path.to_owned(),
@@ -238,7 +215,6 @@ impl Config {
         Ok(c)
     }
 
-    /// What to listen on.
     pub fn listeners(&self) -> Result<Vec<Listen>, String> {
         self.listen
             .iter()

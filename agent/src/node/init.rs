@@ -1,5 +1,4 @@
-//! `conductord init`: makes a node. The first persons are enrolled here and never again this way: bootstrap closes with
-//! a receipt.
+//! `conductord init`: creates a node and enrols the first persons. Bootstrap closes with a receipt and cannot be repeated.
 
 use crate::keys::{KeyError, KeyStore};
 use crate::platform::random::{Random, bytes};
@@ -13,53 +12,41 @@ use conductor_shared::ids::{Ident, NodeId, PersonId, TenantUid, hex};
 use std::path::Path;
 use std::sync::Arc;
 
-/// What a node begins with.
-pub struct Beginning<'a> {
-    /// Data folder.
+/// The parameters of a new node.
+pub struct Bootstrap<'a> {
     pub data: &'a Path,
-    /// Key store.
     pub keys: &'a Path,
-    /// Its name.
     pub name: Ident,
     /// The signer's minisign public key, base64.
     pub signer_key: String,
-    /// Persons: short name, minisign public key, roles.
+    /// Name, minisign public key and roles of each person.
     pub operators: Vec<(Ident, String, Vec<String>)>,
-    /// Room on disk.
     pub limits: SpaceLimits,
 }
 
-/// Why no node was made.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The key store.
     #[error(transparent)]
     Keys(#[from] KeyError),
-    /// Reading back.
     #[error(transparent)]
     Read(#[from] crate::ledger::ReadError),
-    /// Sealing.
     #[error(transparent)]
     Seal(#[from] crate::ledger::CannotSeal),
-    /// Not a key.
     #[error("the public key of {0} is not a minisign public key")]
     PublicKey(String),
-    /// The same key twice, or the signer's: one purpose a key.
+    /// A key may have only one purpose and one person.
     #[error("the public key of {0} is used twice; each key has one purpose and one person")]
     KeyTwice(String),
-    /// Two persons of one name could not be told apart.
     #[error("two persons are called {0}; give each a name of their own")]
     NameTwice(String),
-    /// A folder.
     #[error("{0}: {1}")]
     Folder(std::path::PathBuf, std::io::Error),
 }
 
-/// Makes a node; gives its id.
-pub fn init(b: Beginning<'_>, clock: &dyn Clock, random: &Arc<dyn Random>) -> Result<NodeId, InitError> {
+/// Creates a node and returns its id.
+pub fn init(b: Bootstrap<'_>, clock: &dyn Clock, random: &Arc<dyn Random>) -> Result<NodeId, InitError> {
     let mut names = std::collections::BTreeSet::new();
     if let Some((twice, ..)) = b.operators.iter().find(|(n, ..)| !names.insert(n.clone())) {
         return Err(InitError::NameTwice(twice.to_string()));
@@ -109,7 +96,7 @@ pub fn init(b: Beginning<'_>, clock: &dyn Clock, random: &Arc<dyn Random>) -> Re
     Ok(node_id)
 }
 
-/// The node whose data this is, told by its own sealed row.
+/// Reads the node id from its sealed row, which only this node's key store can open.
 pub fn node_id(data: &Path, keys: &Path, limits: SpaceLimits) -> Result<NodeId, InitError> {
     let keys = KeyStore::open(keys)?;
     let db = data.join("db");

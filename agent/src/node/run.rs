@@ -1,7 +1,7 @@
-//! The agent as a whole: opens what is stored, starts the writer, the checkpoint thread and the listeners, and stops
-//! them in an order that loses nothing.
+//! Runs the agent: opens the store, starts the writer, the signing thread, the listeners and the sinks, and stops them in
+//! an order that loses no accepted request.
 
-use crate::http::{Api, App, ConnLimiter, Listener, Rates, bind_unix, connections_that_fit, serve};
+use crate::http::{Api, ApiState, App, ConnLimiter, Listener, Rates, bind_unix, connections_that_fit, serve};
 use crate::node::config::{Config, Listen};
 use crate::node::init::node_id;
 use crate::platform::clock::RealClock;
@@ -13,15 +13,18 @@ use crate::sinks::{Sink, SinkCtx};
 use crate::writer::queue::Queues;
 use crate::writer::view::Board;
 use crate::writer::{Parts, Writer};
+use crate::node::tenant_sockets::TenantSockets;
 use conductor_shared::clock::{Clock, SECOND};
+use conductor_shared::ids::NodeId;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// Anything that keeps the agent from starting, in words.
+/// Why the agent cannot start, as text.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StartError(String);
@@ -32,107 +35,135 @@ impl StartError {
     }
 }
 
-/// Runs the agent until it is told to stop.
+/// Runs until SIGTERM or SIGINT.
 pub async fn run(config: Config) -> Result<(), StartError> {
-    // A write beyond a file size limit must come back as an error, like one on a full disk, and not end the process.
+    // A write beyond the file size limit must fail with an error, like one to a full disk, and not kill the process.
     let too_large = tokio::signal::unix::SignalKind::from_raw(nix::sys::signal::Signal::SIGXFSZ as i32);
     let _caught = tokio::signal::unix::signal(too_large).map_err(StartError::of)?;
-    // Caught from the start: whoever sees it serve may tell it to stop at once.
-    let told = Told::listen().map_err(StartError::of)?;
-    let clock: Arc<dyn Clock> = Arc::new(RealClock::default());
-    let random: Arc<dyn Random> = Arc::new(OsRandom::default());
-    let node = node_id(&config.data, &config.keys, config.space).map_err(StartError::of)?;
-    let board = Arc::new(Board::new(node, bytes(&*random)));
-    let queues = Arc::new(Queues::default());
-    let opa = config.policy.opa.clone().map(|c| Opa::new(c, tokio::runtime::Handle::current()));
-    let policy = Policy::start(opa, Arc::clone(&clock), &queues);
-    let (jobs_in, jobs) = crossbeam_channel::bounded(2);
-    let parts = Parts {
-        data: config.data.clone(),
-        keys: config.keys.clone(),
-        node_id: node,
-        limits: config.space,
-        lease_us: config.lease_seconds * SECOND,
-        tighten: config.tighten.limit(),
-        slo: crate::writer::slo::Pace {
-            every_us: config.slo.evaluate_ms * 1_000,
-            bake_us: config.slo.bake_seconds * SECOND,
-        },
-        clock_tolerance_us: config.clock.tolerance_ms * 1_000,
-        clock: Arc::clone(&clock),
-        random: Arc::clone(&random),
-        queues: Arc::clone(&queues),
-        board: Arc::clone(&board),
-        policy: Arc::clone(&policy),
-        checkpoints: Some(jobs_in),
-        runtime: Some(tokio::runtime::Handle::current()),
-    };
-    let writer = tokio::task::spawn_blocking(|| Writer::open(parts)).await.map_err(StartError::of)?;
-    let writer = writer.map_err(StartError::of)?;
-    let pinned = board.node().and_then(|n| n.view.load().control.signer_key.clone());
-    let pinned =
-        pinned.ok_or_else(|| StartError("no signer's key is pinned; run `conductord init`".into()))?;
-    let writer = std::thread::spawn(move || writer.run());
-    let client = SignerClient::new(&config.signer.socket, pinned, config.signer.uid);
-    let signing = {
-        let (queues, board) = (Arc::clone(&queues), Arc::clone(&board));
-        std::thread::spawn(move || crate::checkpoints::run(client, &jobs, &queues, &board))
-    };
+    // Installed first: a signal that comes right after the ready notification must not be lost.
+    let signals = StopSignals::listen().map_err(StartError::of)?;
+    let core = Core::start(&config).await?;
     let (stop, stopping) = watch::channel(false);
-    let api = Arc::new(Api {
-        board: Arc::clone(&board),
-        queues: Arc::clone(&queues),
-        clock: Arc::clone(&clock),
-        random,
-        policy,
-        sessions: Sessions::default(),
-        node_id: node,
-        name: config.name.clone(),
-        environment: config.environment.clone(),
-        stopping: stopping.clone(),
-        rates: Rates::default(),
-        recounts: Arc::new(tokio::sync::Semaphore::new(1)),
-        opened: Arc::default(),
-        sinks: config.sinks.iter().cloned().map(|c| Arc::new(Sink::new(c))).collect(),
-    });
-    let app = App::new(Arc::clone(&api));
-    let limiter = ConnLimiter::new(connections_that_fit());
-    let mut serving = Vec::new();
-    for listener in bind(&config).await? {
-        serving.push(tokio::spawn(serve(listener, app.clone(), Arc::clone(&limiter), stopping.clone())));
-    }
-    if let Some(folder) = &config.tenant_sockets {
-        let sockets = crate::node::tenant_sockets::keep(
-            folder.clone(),
-            Arc::clone(&api),
-            app,
-            limiter,
-            stopping.clone(),
-        );
-        serving.push(tokio::spawn(sockets));
-    }
-    serving.extend(start_sinks(&api, &stopping));
-    tracing::info!("node {node} is ready");
+    let api = core.api(&config, &stopping);
+    let serving = start_serving(&config, &api, &stopping).await?;
+    tracing::info!("node {} is ready", core.node);
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    let watchdog = tokio::spawn(feed_watchdog(Arc::clone(&board)));
-    told.wait().await;
+    let watchdog = tokio::spawn(feed_watchdog(Arc::clone(&core.board)));
+    signals.wait().await;
     tracing::info!("stopping");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     watchdog.abort();
-    // First no new connections and requests, then what waits is decided and made durable, then the rest ends.
+    // First stop connections and requests, then decide and commit what is queued, then end the threads.
     let _ = stop.send(true);
     for s in serving {
         let _ = tokio::time::timeout(Duration::from_secs(6), s).await;
     }
-    queues.close();
-    let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+    core.queues.close();
+    let _ = tokio::task::spawn_blocking(move || core.writer.join()).await;
     drop(api);
-    let _ = tokio::task::spawn_blocking(move || signing.join()).await;
+    let _ = tokio::task::spawn_blocking(move || core.signing.join()).await;
     Ok(())
 }
 
-/// Each sink in a task of its own, so that a receiver holds up nobody else.
-fn start_sinks(api: &Arc<Api>, stopping: &watch::Receiver<bool>) -> Vec<tokio::task::JoinHandle<()>> {
+/// The running writer and signing threads, and what they share with the rest.
+struct Core {
+    node: NodeId,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    board: Arc<Board>,
+    queues: Arc<Queues>,
+    policy: Arc<Policy>,
+    writer: JoinHandle<()>,
+    signing: JoinHandle<()>,
+}
+
+impl Core {
+    async fn start(config: &Config) -> Result<Self, StartError> {
+        let clock: Arc<dyn Clock> = Arc::new(RealClock::default());
+        let random: Arc<dyn Random> = Arc::new(OsRandom::default());
+        let node = node_id(&config.data, &config.keys, config.space).map_err(StartError::of)?;
+        let board = Arc::new(Board::new(node, bytes(&*random)));
+        let queues = Arc::new(Queues::default());
+        let opa = config.policy.opa.clone().map(|c| Opa::new(c, tokio::runtime::Handle::current()));
+        let policy = Policy::start(opa, Arc::clone(&clock), &queues);
+        let (jobs_in, jobs) = crossbeam_channel::bounded(2);
+        let parts = Parts {
+            data: config.data.clone(),
+            keys: config.keys.clone(),
+            node_id: node,
+            limits: config.space,
+            lease_us: config.lease_seconds * SECOND,
+            tighten: config.tighten.limit(),
+            slo: crate::writer::slo::Pace {
+                every_us: config.slo.evaluate_ms * 1_000,
+                bake_us: config.slo.bake_seconds * SECOND,
+            },
+            clock_tolerance_us: config.clock.tolerance_ms * 1_000,
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            queues: Arc::clone(&queues),
+            board: Arc::clone(&board),
+            policy: Arc::clone(&policy),
+            checkpoints: Some(jobs_in),
+            runtime: Some(tokio::runtime::Handle::current()),
+        };
+        let writer = tokio::task::spawn_blocking(|| Writer::open(parts)).await.map_err(StartError::of)?;
+        let writer = writer.map_err(StartError::of)?;
+        let pinned = board.node().and_then(|n| n.view.load().control.signer_key.clone());
+        let pinned =
+            pinned.ok_or_else(|| StartError("no signer's key is pinned; run `conductord init`".into()))?;
+        let writer = std::thread::spawn(move || writer.run());
+        let client = SignerClient::new(&config.signer.socket, pinned, config.signer.uid);
+        let signing = {
+            let (queues, board) = (Arc::clone(&queues), Arc::clone(&board));
+            std::thread::spawn(move || crate::checkpoints::run(client, &jobs, &queues, &board))
+        };
+        Ok(Self { node, clock, random, board, queues, policy, writer, signing })
+    }
+
+    fn api(&self, config: &Config, stopping: &watch::Receiver<bool>) -> ApiState {
+        Arc::new(Api {
+            board: Arc::clone(&self.board),
+            queues: Arc::clone(&self.queues),
+            clock: Arc::clone(&self.clock),
+            random: Arc::clone(&self.random),
+            policy: Arc::clone(&self.policy),
+            sessions: Sessions::default(),
+            node_id: self.node,
+            name: config.name.clone(),
+            environment: config.environment.clone(),
+            stopping: stopping.clone(),
+            rates: Rates::default(),
+            recounts: Arc::new(tokio::sync::Semaphore::new(1)),
+            rollups: Arc::default(),
+            sinks: config.sinks.iter().cloned().map(|c| Arc::new(Sink::new(c))).collect(),
+        })
+    }
+}
+
+/// Starts listeners, tenants' sockets and sinks, each in a task of its own.
+async fn start_serving(
+    config: &Config,
+    api: &ApiState,
+    stopping: &watch::Receiver<bool>,
+) -> Result<Vec<tokio::task::JoinHandle<()>>, StartError> {
+    let app = App::new(Arc::clone(api));
+    let limiter = ConnLimiter::new(connections_that_fit());
+    let mut serving = Vec::new();
+    for listener in bind(config).await? {
+        let task = serve(listener, app.clone(), Arc::clone(&limiter), stopping.clone());
+        serving.push(tokio::spawn(task));
+    }
+    if let Some(folder) = &config.tenant_sockets {
+        let sockets = TenantSockets::new(folder.clone(), app, limiter, stopping.clone());
+        serving.push(tokio::spawn(sockets.run(Arc::clone(&api.board))));
+    }
+    serving.extend(start_sinks(api, stopping));
+    Ok(serving)
+}
+
+/// Each sink has its own task, so that a slow receiver delays no other.
+fn start_sinks(api: &Api, stopping: &watch::Receiver<bool>) -> Vec<tokio::task::JoinHandle<()>> {
     let start = |sink: &Arc<Sink>| {
         let ctx = SinkCtx {
             board: Arc::clone(&api.board),
@@ -172,7 +203,7 @@ async fn bind(config: &Config) -> Result<Vec<Listener>, StartError> {
     Ok(out)
 }
 
-/// Tells the service manager that the writer's own loop goes round; a timer of its own would prove nothing.
+/// Reports to the service manager as long as the writer's loop makes progress. A mere timer would prove nothing.
 async fn feed_watchdog(board: Arc<Board>) {
     let Some(every) = sd_notify::watchdog_enabled() else { return };
     let mut last = 0;
@@ -186,13 +217,12 @@ async fn feed_watchdog(board: Arc<Board>) {
     }
 }
 
-/// The signals that tell it to stop.
-struct Told {
+struct StopSignals {
     term: tokio::signal::unix::Signal,
     int: tokio::signal::unix::Signal,
 }
 
-impl Told {
+impl StopSignals {
     fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
@@ -206,13 +236,13 @@ impl Told {
     }
 }
 
-/// Tells every difference between counters and rows, and what the receipts say. Empty when there is none.
+/// All differences between rows and receipts, as text.
 pub fn check(config: &Config) -> Result<Vec<String>, StartError> {
     crate::node::check::check(&config.data, &config.keys, config.space).map_err(StartError::of)
 }
 
-/// The trust file for verifiers of this node's logs.
-pub fn trust_file(node: conductor_shared::ids::NodeId, signer_key: &str) -> String {
+/// The trust file for those who verify this node's logs.
+pub fn trust_file(node: NodeId, signer_key: &str) -> String {
     format!(
         "# Whoever verifies receipts of this node keeps this file from now on.\n[[key]]\npublic_key = \"{}\"\npurpose = \"checkpoint\"\norigin = \"conductor-log/{node}/\"\n",
         signer_key.trim()

@@ -1,7 +1,8 @@
-//! A tenant's own unix socket: whoever may open it is known by their user id, and needs no token.
+//! Tenants' own unix sockets, where workloads are authenticated by their unix user instead of a token.
 
-use crate::http::{ApiState, App, ConnLimiter, Listener, bind_unix, serve};
+use crate::http::{App, ConnLimiter, Listener, bind_unix, serve};
 use crate::platform::stopped;
+use crate::writer::view::{Board, Shared};
 use conductor_shared::ids::TenantUid;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -10,46 +11,64 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Keeps a socket `<folder>/<tenant id>.sock` for each tenant that lets local users in, and no others.
-pub async fn keep(
+/// Interval between checks of the tenants.
+const POLL: Duration = Duration::from_millis(500);
+
+pub(super) struct TenantSockets {
     folder: PathBuf,
-    api: ApiState,
     app: App,
     limiter: Arc<ConnLimiter>,
-    mut stopping: watch::Receiver<bool>,
-) {
-    let mut open: HashMap<TenantUid, (PathBuf, JoinHandle<()>)> = HashMap::new();
-    loop {
-        for s in api.board.all() {
-            let wanted = !s.view.load().control.peers.is_empty() && !s.id.tenant.is_node();
-            match (wanted, open.contains_key(&s.id.tenant)) {
-                (true, false) => {
-                    let path = folder.join(format!("{}.sock", s.name));
-                    // Anybody may connect: who they are decides what they may do, not the mode of the socket.
-                    match bind_unix(&path, 0o666) {
-                        Ok(l) => {
-                            let listener = Listener::Unix(l, Some(s.id.tenant));
-                            let task = serve(listener, app.clone(), Arc::clone(&limiter), stopping.clone());
-                            open.insert(s.id.tenant, (path, tokio::spawn(task)));
-                        }
-                        Err(e) => tracing::error!("{}: {e}", path.display()),
-                    }
+    stopping: watch::Receiver<bool>,
+    open: HashMap<TenantUid, (PathBuf, JoinHandle<()>)>,
+}
+
+impl TenantSockets {
+    pub(super) fn new(
+        folder: PathBuf,
+        app: App,
+        limiter: Arc<ConnLimiter>,
+        stopping: watch::Receiver<bool>,
+    ) -> Self {
+        Self { folder, app, limiter, stopping, open: HashMap::new() }
+    }
+
+    /// Keeps a socket `<folder>/<tenant id>.sock` for each tenant that admits local users, until the agent stops.
+    pub(super) async fn run(mut self, board: Arc<Board>) {
+        let mut stopping = self.stopping.clone();
+        loop {
+            for s in board.all() {
+                let wanted = !s.view.load().control.peers.is_empty() && !s.id.tenant.is_node();
+                match (wanted, self.open.contains_key(&s.id.tenant)) {
+                    (true, false) => self.open(&s),
+                    (false, true) => self.close(s.id.tenant),
+                    _ => {}
                 }
-                (false, true) => {
-                    if let Some((path, task)) = open.remove(&s.id.tenant) {
-                        task.abort();
-                        let _ = std::fs::remove_file(path);
-                    }
-                }
-                _ => {}
+            }
+            tokio::select! {
+                () = stopped(&mut stopping) => break,
+                () = tokio::time::sleep(POLL) => {}
             }
         }
-        tokio::select! {
-            () = stopped(&mut stopping) => break,
-            () = tokio::time::sleep(Duration::from_millis(500)) => {}
+        for (_, (path, _)) in self.open {
+            let _ = std::fs::remove_file(path);
         }
     }
-    for (_, (path, _)) in open {
-        let _ = std::fs::remove_file(path);
+
+    fn open(&mut self, s: &Shared) {
+        let path = self.folder.join(format!("{}.sock", s.name));
+        // Anybody may connect: authorisation goes by the peer's user id, not by the mode of the socket.
+        let listener = match bind_unix(&path, 0o666) {
+            Ok(l) => Listener::Unix(l, Some(s.id.tenant)),
+            Err(e) => return tracing::error!("{}: {e}", path.display()),
+        };
+        let task = serve(listener, self.app.clone(), Arc::clone(&self.limiter), self.stopping.clone());
+        self.open.insert(s.id.tenant, (path, tokio::spawn(task)));
+    }
+
+    fn close(&mut self, tenant: TenantUid) {
+        if let Some((path, task)) = self.open.remove(&tenant) {
+            task.abort();
+            let _ = std::fs::remove_file(path);
+        }
     }
 }

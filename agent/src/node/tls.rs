@@ -1,4 +1,4 @@
-//! TLS without a CA: the server's certificate is made here once, and consoles pin its digest.
+//! TLS without a CA: a self-signed certificate, whose digest consoles pin.
 
 use conductor_shared::ids::Ident;
 use rustls::pki_types::pem::PemObject as _;
@@ -10,8 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
-/// The acceptor, and the SHA-256 of the certificate that consoles pin. Key and certificate are made at the first use
-/// and kept in the key store.
+/// The acceptor and the SHA-256 of the certificate. Key and certificate are created at first use in the key store.
 pub fn server(keys: &Path, name: &Ident) -> Result<(TlsAcceptor, [u8; 32]), String> {
     let path = keys.join("tls.pem");
     if !path.exists() {

@@ -1,10 +1,10 @@
-//! The real clock, and one that tests move.
+//! The system clock, and a manual one for tests.
 
 use conductor_shared::clock::{Clock, Micros, Now};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The machine's clocks.
+/// The clocks of the operating system.
 pub struct RealClock {
     begun: Instant,
 }
@@ -20,7 +20,7 @@ impl Clock for RealClock {
     #[allow(clippy::disallowed_methods)] // this is the clock
     fn now(&self) -> Now {
         let micros = |d: Duration| u64::try_from(d.as_micros()).unwrap_or(u64::MAX);
-        // A thread that was held up between the two readings must not make it look as if the wall clock had stepped.
+        // A thread that is preempted between the two readings must not look like a step of the wall clock: read again.
         let mut before = self.begun.elapsed();
         for _ in 0..8 {
             let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -35,26 +35,25 @@ impl Clock for RealClock {
     }
 }
 
-/// Readings that are no further apart belong together.
+/// Maximum time between two readings of one sample.
 const TOGETHER: Duration = Duration::from_millis(10);
 
-/// A clock that stands until it is moved.
+/// A clock that tests set.
 pub struct StillClock {
     wall: AtomicU64,
     mono: AtomicU64,
 }
 
 impl StillClock {
-    /// Stands at this wall time.
     pub fn at(wall_us: Micros) -> Self {
         Self { wall: AtomicU64::new(wall_us), mono: AtomicU64::new(1_000_000) }
     }
-    /// Moves both clocks on.
+    /// Advances both clocks.
     pub fn advance(&self, us: Micros) {
         self.wall.fetch_add(us, Ordering::SeqCst);
         self.mono.fetch_add(us, Ordering::SeqCst);
     }
-    /// Steps the wall clock alone.
+    /// Steps only the wall clock.
     pub fn set_wall(&self, us: Micros) {
         self.wall.store(us, Ordering::SeqCst);
     }

@@ -1,17 +1,14 @@
-//! Randomness is passed in, so that the core can run under a seeded one in simulations.
+//! Source of randomness, passed in so that simulations can use a seeded one.
 
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng as _, SeedableRng as _};
 use parking_lot::Mutex;
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// Where random bytes come from.
 pub trait Random: Send + Sync {
-    /// Fills `out`.
     fn fill(&self, out: &mut [u8]);
 }
 
-/// `N` random bytes.
 pub fn bytes<const N: usize>(random: &dyn Random) -> [u8; N] {
     let mut out = [0; N];
     random.fill(&mut out);
@@ -20,8 +17,8 @@ pub fn bytes<const N: usize>(random: &dyn Random) -> [u8; N] {
 
 const POOL: usize = 8 * 1024;
 
-/// A stream of `ChaCha20` for every 8 KiB, under a fresh seed of the operating system's generator: to have all bytes from
-/// there took five times as long. Bytes are wiped as they are handed out, and no seed outlives its piece.
+/// A pool of 8 KiB, filled by `ChaCha20` under a fresh seed from the operating system each time: taking all bytes from the
+/// operating system took five times as long. Bytes are wiped as they are used, and a seed right after it filled the pool.
 pub struct OsRandom(Mutex<(Box<[u8; POOL]>, usize)>);
 
 impl Default for OsRandom {

@@ -1,8 +1,8 @@
-//! The signal that the agent stops.
+//! The stop signal inside the agent.
 
 use tokio::sync::watch;
 
-/// Returns when the agent stops.
+/// Waits until the agent stops.
 pub async fn stopped(stopping: &mut watch::Receiver<bool>) {
     // An error means that the sender is gone, and with it the agent.
     let _ = stopping.wait_for(|s| *s).await;

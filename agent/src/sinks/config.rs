@@ -6,34 +6,34 @@ use serde::Deserialize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Where metered events of this node go.
+/// One sink.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SinkConfig {
-    /// Its name. It keeps its place under this name.
+    /// Its cursors are stored under this name.
     pub name: Ident,
-    /// Receiver: `https://host/path`, to which batches are posted. Or `folder`.
+    /// `https://host/path`, to which batches are posted. Either this or `folder`.
     #[serde(default)]
     pub url: Option<String>,
-    /// Certificates of whoever signed the receiver's, PEM. For https.
+    /// CA certificates for https, PEM.
     #[serde(default)]
     pub ca: Option<PathBuf>,
-    /// Allows `http://`.
+    /// Allows `http://`, without encryption.
     #[serde(default)]
     pub allow_plain: bool,
-    /// A file with the receiver's bearer token.
+    /// File with the bearer token for the receiver.
     #[serde(default)]
     pub token_file: Option<PathBuf>,
     /// Folder for files of JSON lines.
     #[serde(default)]
     pub folder: Option<PathBuf>,
-    /// A file that is larger, bytes, is followed by another.
+    /// Size, bytes, at which the next file is begun.
     #[serde(default = "max_file")]
     pub max_file_bytes: u64,
     /// Events in one delivery, 1 to 1000.
     #[serde(default = "batch")]
     pub batch: usize,
-    /// Longest wait for an answer, milliseconds.
+    /// Timeout of a delivery, milliseconds.
     #[serde(default = "timeout")]
     pub timeout_ms: u64,
 }
@@ -49,7 +49,6 @@ fn timeout() -> u64 {
 }
 
 impl SinkConfig {
-    /// What is wrong with it, if anything is.
     pub fn check(&self) -> Result<(), String> {
         match (&self.url, &self.folder) {
             (Some(_), None) | (None, Some(_)) => {}
@@ -79,7 +78,7 @@ impl SinkConfig {
         Ok(())
     }
 
-    /// Where it goes, in words.
+    /// The receiver, for display.
     pub fn target(&self) -> String {
         let folder = || self.folder.as_ref().map(|f| f.display().to_string());
         self.url.clone().or_else(folder).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! A sink's place in a tenant's log, and the dead letters beside it.
+//! A sink's cursor in a tenant's log, and its dead letters.
 
 use super::{MAX_LETTERS, SinkCtx};
 use crate::ledger::{Partition, ReadError, read_receipt};
@@ -15,45 +15,42 @@ use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// Dead letters read at a time.
+/// Maximum dead letters in one read.
 const PAGE: usize = 200;
-/// Receipts read for one batch.
-const LOOK: u64 = 2_000;
+/// Maximum receipts read for one batch.
+const MAX_READ: u64 = 2_000;
 
-/// Where a sink stands in a log.
+/// The stored cursor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct SinkRow {
     /// Index of the next receipt.
     pub next: u64,
-    /// How often its dead letters were delivered again on an operator's word.
+    /// Number of the last replay of dead letters, as operators count them.
     pub replays: u64,
-    /// Dead letters.
     pub letters: u64,
 }
 
-/// An event that the receiver would not take.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct LetterRow {
     why: String,
     event: String,
 }
 
-/// The same, read.
+/// An event that the receiver rejected.
 #[derive(Debug, Clone)]
 pub struct Letter {
-    /// Which: index of the receipt and ordinal of the event.
+    /// Index of the receipt and ordinal of the event, in one number.
     pub number: u64,
-    /// What the receiver said.
+    /// The receiver's reason.
     pub why: String,
-    /// It.
     pub event: Value,
 }
 
-/// A cursor as known in memory.
+/// A cursor in memory, which may be ahead of the stored one.
 #[derive(Debug, Clone)]
 pub(super) struct Cursor {
     pub row: SinkRow,
-    /// Of the row in the store.
+    /// `next` of the stored row.
     pub stored: u64,
     pub letters: u64,
     hash: [u8; 16],
@@ -67,8 +64,8 @@ pub(super) struct Batch {
     pub next: u64,
 }
 
-/// What the writer is asked to keep.
-pub(super) struct Moved {
+/// New rows of a cursor, for the writer.
+pub(super) struct Update {
     pub after: Cursor,
     rows: Vec<(RowKey, Option<Vec<u8>>)>,
 }
@@ -89,7 +86,7 @@ fn hash(p: &Partition, sink: &Ident) -> [u8; 16] {
     index_hash(&p.keys.index, format!("sink {sink}").as_bytes())
 }
 
-/// Dead letters of a sink, from a number on.
+/// Dead letters of a sink, from number `from` on.
 pub fn letters(
     store: &Store,
     p: &Partition,
@@ -114,7 +111,6 @@ pub fn letters(
     rows.into_iter().map(read).collect()
 }
 
-/// A page of them.
 pub(super) async fn page(
     board: &Board,
     shared: &Shared,
@@ -140,7 +136,7 @@ impl Cursor {
         .await
     }
 
-    /// The events of the next receipts. Only what is durable leaves.
+    /// The events of the next receipts. `size` bounds them to durable ones.
     pub(super) async fn batch(
         &self,
         board: &Board,
@@ -152,7 +148,7 @@ impl Cursor {
         blocking(board, shared, move |store, p| {
             let of = EventsOf { store, p, tenant_id: &name };
             let mut batch = Batch { events: vec![], numbers: vec![], next: from };
-            while batch.next < size && batch.events.len() < most && batch.next - from < LOOK {
+            while batch.next < size && batch.events.len() < most && batch.next - from < MAX_READ {
                 for e in of.receipt(&read_receipt(store, p, batch.next)?)? {
                     batch.numbers.push(e.source().index << 8 | u64::from(e.source().ordinal.min(255)));
                     batch.events.push(cloud_event(&e));
@@ -164,42 +160,42 @@ impl Cursor {
         .await
     }
 
-    /// After a batch, of which some were refused.
-    pub(super) fn moved(&self, batch: &Batch, refused: &[(usize, String)]) -> Moved {
+    /// Advances past a batch; rejected events become dead letters.
+    pub(super) fn advance(&self, batch: &Batch, rejected: &[(usize, String)]) -> Update {
         let mut after = self.clone();
         after.row.next = batch.next;
-        after.letters = (self.letters + refused.len() as u64).min(MAX_LETTERS + 1_000);
+        after.letters = (self.letters + rejected.len() as u64).min(MAX_LETTERS + 1_000);
         if !batch.events.is_empty() || batch.next >= self.stored + 1_000 {
             after.stored = batch.next;
         }
-        let mut moved = Moved::of(&after);
-        for (i, why) in refused {
+        let mut update = Update::of(&after);
+        for (i, why) in rejected {
             let Some(event) = batch.events.get(*i) else { continue };
             let row = LetterRow { why: why.clone(), event: event.to_string() };
-            moved.rows.push((Row::DeadLetter(self.hash, batch.number(*i)).key(), Some(encode(&row))));
+            update.rows.push((Row::DeadLetter(self.hash, batch.number(*i)).key(), Some(encode(&row))));
         }
-        moved
+        update
     }
 
-    /// After dead letters were delivered.
-    pub(super) fn without(&self, gone: &[u64]) -> Moved {
+    /// Deletes dead letters that were delivered.
+    pub(super) fn delete_letters(&self, gone: &[u64]) -> Update {
         let rows = gone.iter().map(|n| (Row::DeadLetter(self.hash, *n).key(), None)).collect();
-        Moved { after: self.clone(), rows }
+        Update { after: self.clone(), rows }
     }
 }
 
-impl Moved {
-    /// The cursor alone.
+impl Update {
+    /// The cursor's own row.
     pub(super) fn of(after: &Cursor) -> Self {
         let row = SinkRow { letters: after.letters, ..after.row };
         Self { after: after.clone(), rows: vec![(Row::Sink(after.hash).key(), Some(encode(&row)))] }
     }
 
-    /// Has the writer keep it, and waits until it is durable.
+    /// Queues it for the writer and waits until it is durable.
     pub(super) async fn write(self, ctx: &SinkCtx, shared: &Shared) -> Result<(), String> {
         let (tx, rx) = oneshot::channel();
-        let moved = SinkMoved { tenant: shared.id.tenant, rows: self.rows };
-        if ctx.queues.push(Ask::Sink(Box::new(moved), tx)).is_err() {
+        let update = SinkMoved { tenant: shared.id.tenant, rows: self.rows };
+        if ctx.queues.push(Ask::Sink(Box::new(update), tx)).is_err() {
             return Err(
                 "the queue of the tenant is full, or the agent stops; what was delivered is sent again"
                     .into(),

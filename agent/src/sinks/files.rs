@@ -1,4 +1,4 @@
-//! Events in files of JSON lines: `<sink>-000001.jsonl` and on, each closed when it is large enough.
+//! Writes events to files of JSON lines: `<sink>-000001.jsonl` and so on, rotated by size.
 
 use super::Delivered;
 use conductor_shared::ids::Ident;
@@ -10,7 +10,6 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A folder of files.
 pub(super) struct Files(Arc<Mutex<Inner>>);
 
 struct Inner {
@@ -45,7 +44,7 @@ impl Inner {
     fn append(&mut self, text: &[u8]) -> Result<(), String> {
         let done = self.try_append(text);
         if done.is_err() {
-            // What is there now is looked at anew.
+            // The next attempt reopens the file and repairs its end.
             self.open = None;
         }
         done.map_err(|e| format!("{}: {e}", self.folder.display()))
@@ -85,7 +84,7 @@ impl Inner {
         Ok(newest)
     }
 
-    /// Opens a file to go on with it. A line that a crash left unfinished is cut off: its event comes again.
+    /// Opens a file to append. Cuts off a line that a crash left incomplete: its event is delivered again.
     fn reopen(&self, number: u32) -> std::io::Result<(u32, File, u64)> {
         let path = self.path(number);
         let mut file =
@@ -98,7 +97,7 @@ impl Inner {
     }
 }
 
-/// Bytes up to and with the last line break.
+/// Size up to the last line break, inclusive.
 fn whole_lines(file: &mut File) -> std::io::Result<u64> {
     let mut end = file.metadata()?.len();
     let mut piece = vec![0; 4_096];
@@ -123,9 +122,9 @@ fn sync_folder(folder: &Path) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    /// Issue 4, Sinks: files are rotated, and a line that a crash tore is cut off before the next is written.
+    /// Issue 4, Sinks: files are rotated, and an incomplete line from a crash is cut off before the next is written.
     #[test]
-    fn files_rotate_and_heal() {
+    fn files_rotate_and_cut_torn_lines() {
         let dir = tempfile::tempdir().unwrap();
         let new = || Inner {
             folder: dir.path().join("out"),

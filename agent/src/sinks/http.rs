@@ -1,4 +1,4 @@
-//! Batches over HTTP: CloudEvents in JSON batch mode.
+//! Posts batches over HTTP: CloudEvents in JSON batch mode.
 
 use super::Delivered;
 use conductor_shared::cloudevents::BATCH_TYPE;
@@ -12,10 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// A receiver that asks for more patience than this is asked again nevertheless.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// Upper limit for the receiver's `Retry-After`.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
-/// A receiver.
 pub(super) struct Http {
     url: String,
     client: reqwest::Client,
@@ -70,7 +69,7 @@ impl Http {
         }
         let body = match serde_json::to_vec(events) {
             Ok(b) => b,
-            Err(e) => return Delivered::No(e.to_string()),
+            Err(e) => return Delivered::Rejected(e.to_string()),
         };
         let answer = match request.body(body).send().await {
             Ok(a) => a,
@@ -81,19 +80,19 @@ impl Http {
             return Delivered::Yes;
         }
         let after = answer.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
-        let after = after.map(Duration::from_secs).map(|d| d.min(PATIENCE));
+        let after = after.map(Duration::from_secs).map(|d| d.min(MAX_RETRY_AFTER));
         let text = format!("the receiver answered {status}");
         match status.as_u16() {
-            // What is wrong with these is the way there, and not the event.
+            // These concern the connection or the configuration, not the event.
             300..=399 | 401 | 402 | 403 | 404 | 405 | 407 | 408 | 421 | 425 | 426 | 429 | 500.. => {
                 Delivered::Later(text, after)
             }
-            _ => Delivered::No(text),
+            _ => Delivered::Rejected(text),
         }
     }
 }
 
-/// The innermost cause, which is the one that names the trouble.
+/// The innermost cause, which names the actual problem.
 fn why(e: &reqwest::Error) -> String {
     if e.is_timeout() {
         return "the receiver does not answer in time".into();

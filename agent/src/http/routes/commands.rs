@@ -1,4 +1,4 @@
-//! Commands and approvals: signed texts, verified here and decided by the writer.
+//! Commands and approvals. Signatures are verified here; the writer decides.
 
 use super::policy;
 use crate::command::{VerifyError, verify, verify_approval};
@@ -81,7 +81,7 @@ pub(crate) async fn approval(
     }
 }
 
-/// What waits for another person, in all logs, with the exact text that an approver is to be shown.
+/// Commands that wait for approval, in all logs, with the exact text that the approver signs.
 pub(crate) async fn approvals(
     State(api): State<ApiState>,
     Extension(peer): Extension<Peer>,
@@ -119,6 +119,6 @@ pub(crate) async fn approvals(
 }
 
 fn unknown_person() -> Ident {
-    // A word that is an identifier.
+    // "unknown" is a valid identifier.
     Ident::new("unknown").unwrap_or_else(|_| unreachable!())
 }

@@ -1,5 +1,5 @@
-//! A tenant's configuration over time: each revision with who, why and what differed, and the state as it was. Folded
-//! anew from the control facts of the log for each request, off the writer.
+//! History of a tenant's configuration: each revision with person, reason and differences, and the state it left. Each
+//! request folds the control facts of the log again, on a blocking thread.
 
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
@@ -19,19 +19,19 @@ use conductor_shared::untrusted::UntrustedText;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Revisions in one answer at most.
+/// Maximum revisions in one answer.
 const PAGE: u64 = 500;
 
-/// One change that took effect, and the state it left.
+/// One revision and the state it left.
 struct Step<'a> {
     at: At,
     control: &'a ControlState,
-    /// Who asked for it and why, where a person did.
+    /// Person and reason, if a person asked for it.
     by: Option<(PersonId, UntrustedText)>,
     words: String,
 }
 
-/// Folds the control facts of a log from its beginning and shows each that made a new revision; goes on while told to.
+/// Folds the control facts of a log from its beginning and calls `each` for every new revision, until it returns false.
 fn fold(
     store: &Store,
     p: &Partition,
@@ -45,7 +45,7 @@ fn fold(
         let mut indices = Vec::new();
         store.scan(&p.family, &Row::Control(next).key(), &[Row::CONTROLS + 1], |k, _| {
             let index = k.get(1..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_be_bytes);
-            // Only what is durable is shown.
+            // Only durable facts are shown.
             indices.extend(index.filter(|i| *i < size));
             indices.len() < 1_000
         })?;

@@ -1,6 +1,6 @@
-//! What it costs, from rollups.
+//! Cost of usage, from rollups, and the node's rate cards.
 
-use super::usage_query::{Asked, At, asked, bad, csv, gather};
+use super::usage_query::{UsageQuery, RollupSource, parse, bad, csv, gather};
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::read::{Params, blocking};
@@ -18,12 +18,11 @@ use conductor_shared::usage::{Group, GroupBy, RangeShown, Usage, cuts};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Rate cards of the node.
 pub(super) fn cards(api: &Api) -> Vec<RateCard> {
     api.board.node().map_or(vec![], |n| n.view.load().control.rate_cards.clone())
 }
 
-/// A segment of a cost: one rate card, one step, one month.
+/// A period within one rate card, one step and one month.
 pub(super) struct Priced {
     pub(super) period: Period,
     pub(super) card: Option<RateCard>,
@@ -56,9 +55,9 @@ pub(super) fn priced(
     Ok(periods.into_iter().map(of).collect())
 }
 
-/// The exact cost of segments by groups.
+/// The exact cost of each group in each segment.
 fn ledger(
-    at: At<'_>,
+    at: RollupSource<'_>,
     view: &View,
     (segments, now_us): (&[Priced], u64),
     group_by: GroupBy,
@@ -82,9 +81,9 @@ fn ledger(
     Ok(ledger)
 }
 
-/// Months of a range that were reconciled, and whether what was confirmed still is what it costs.
+/// The reconciled months of a range, and whether the confirmed amounts still match the cost.
 fn agreed(
-    at: At<'_>,
+    at: RollupSource<'_>,
     view: &View,
     (segments, now_us): (&[Priced], u64),
     cards: &[RateCard],
@@ -113,9 +112,9 @@ pub(crate) async fn cost(
 ) -> Result<Response, ApiError> {
     let shared = auth::reader(&api, &peer, &headers, "cost", &tenant).await?;
     let view = shared.view.load_full();
-    let a = asked(&api, &view, &params)?;
-    let month = utc_month(a.range.period.from_us).map(|(_, p)| p).filter(|p| a.range.period.to_us <= p.to_us);
-    let month = match (a.format.as_str(), month) {
+    let q = parse(&api, &view, &params)?;
+    let month = utc_month(q.range.period.from_us).map(|(_, p)| p).filter(|p| q.range.period.to_us <= p.to_us);
+    let month = match (q.format.as_str(), month) {
         ("json" | "csv", m) => m,
         ("focus", Some(m)) => Some(m),
         ("focus", None) => {
@@ -125,9 +124,9 @@ pub(crate) async fn cost(
         }
         _ => return Err(bad("format: expected json, csv or focus")),
     };
-    let answer = costs(&api, &shared, view, &a).await?;
+    let answer = costs(&api, &shared, view, &q).await?;
     let name = format!("cost-{}", answer.tenant_id);
-    Ok(match (a.format.as_str(), month) {
+    Ok(match (q.format.as_str(), month) {
         ("csv", _) => csv(cost::csv(&answer), &name),
         ("focus", Some(m)) => {
             csv(cost::focus(&answer, m, &api.node_id.to_string()), &format!("focus-{name}"))
@@ -140,15 +139,15 @@ async fn costs(
     api: &Api,
     shared: &Arc<view::Shared>,
     view: Arc<View>,
-    a: &Asked,
+    q: &UsageQuery,
 ) -> Result<CostAnswer, ApiError> {
     let cards = cards(api);
-    let segments = priced(a.range.period, a.steps.as_deref(), &cards)?;
-    let (group_by, now_us) = (a.group_by, a.now_us);
+    let segments = priced(q.range.period, q.steps.as_deref(), &cards)?;
+    let (group_by, now_us) = (q.group_by, q.now_us);
     let all = cards.clone();
-    let (of, opened) = (Arc::clone(shared), Arc::clone(&api.opened));
+    let (of, cache) = (Arc::clone(shared), Arc::clone(&api.rollups));
     let done = blocking(api, shared, move |store, p| {
-        let at = At { store, p, shared: &of, cache: &opened };
+        let at = RollupSource { store, p, shared: &of, cache: &cache };
         let agreed = agreed(at, &view, (&segments, now_us), &all)?;
         Ok((ledger(at, &view, (&segments, now_us), group_by, &agreed)?, segments))
     });
@@ -160,7 +159,7 @@ async fn costs(
     Ok(CostAnswer {
         tenant_uid: shared.id.tenant,
         tenant_id: shared.name.clone(),
-        range: RangeShown::of(&a.range),
+        range: RangeShown::of(&q.range),
         as_of_us: now_us,
         currency: newest.map_or(String::new(), |c| c.currency.clone()),
         decimals: newest.map_or(0, |c| c.decimals),
@@ -170,7 +169,7 @@ async fn costs(
         reconciled: !rows.is_empty() && rows.iter().all(|r| r.reconciled),
         totals: ledger.amounts(),
         rows,
-        steps: a.steps.as_ref().map_or(vec![], |s| ledger.steps(s)),
+        steps: q.steps.as_ref().map_or(vec![], |s| ledger.steps(s)),
     })
 }
 

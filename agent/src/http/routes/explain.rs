@@ -1,7 +1,7 @@
-//! What an amount rests on: its parts by rate card, and the events of receipts behind them.
+//! Explains an amount: its parts by rate card, and the events of the receipts behind them.
 
 use super::cost::{Priced, cards, priced};
-use super::usage_query::{At, asked, bad, gather};
+use super::usage_query::{RollupSource, parse, bad, gather};
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::read::{Params, blocking, number};
@@ -22,12 +22,12 @@ use conductor_shared::usage::{Group, RangeShown};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Events of one page of an explanation.
+/// Maximum events in one answer.
 const PAGE: u64 = 500;
-/// Receipts looked at for one page.
+/// Maximum receipts read for one answer.
 const LOOK: u64 = 20_000;
 
-/// Labels that are asked for: those that are not named match all.
+/// The labels to match; a label that is not named matches all.
 fn filter(params: &HashMap<String, String>) -> Result<Group, ApiError> {
     let text = |name: &str| params.get(name).map(String::as_str);
     Ok(Group {
@@ -55,7 +55,7 @@ pub(crate) async fn explain(
 ) -> Result<Json<Explained>, ApiError> {
     let shared = auth::reader(&api, &peer, &headers, "cost_explain", &tenant).await?;
     let view = shared.view.load_full();
-    let a = asked(&api, &view, &params)?;
+    let a = parse(&api, &view, &params)?;
     let bucket = params.get("bucket").and_then(|b| Bucket::from_word(b));
     let bucket = bucket.ok_or_else(|| bad("bucket: expected compute, storage or signing"))?;
     let group = filter(&params)?;
@@ -65,10 +65,10 @@ pub(crate) async fn explain(
     let (period, now_us) = (a.range.period, a.now_us);
     let name = shared.name.clone();
     let wanted = group.clone();
-    let (of, opened) = (Arc::clone(&shared), Arc::clone(&api.opened));
+    let (of, cache) = (Arc::clone(&shared), Arc::clone(&api.rollups));
     let done = blocking(&api, &shared, move |store, p| {
         let q = Question { bucket, group: wanted, period, now_us, after, limit };
-        let (parts, kept_before) = parts(At { store, p, shared: &of, cache: &opened }, &view, &segments, &q)?;
+        let (parts, kept_before) = parts(RollupSource { store, p, shared: &of, cache: &cache }, &view, &segments, &q)?;
         let (events, next) = events((store, p), &view, &name, &q)?;
         Ok((parts, kept_before, events, next))
     });
@@ -98,8 +98,15 @@ struct Question {
     limit: u64,
 }
 
-/// By rate card, and for storage what was kept before over the whole period.
-fn parts(at: At<'_>, view: &View, segments: &[Priced], q: &Question) -> Result<(Vec<Part>, i128), ReadError> {
+impl Question {
+    /// End of the period, or now if that is earlier: nothing is stored later.
+    fn until_us(&self) -> u64 {
+        self.period.to_us.min(self.now_us.max(self.period.from_us))
+    }
+}
+
+/// The amount's parts by rate card, and for storage the byte-time of what was stored before the period began.
+fn parts(at: RollupSource<'_>, view: &View, segments: &[Priced], q: &Question) -> Result<(Vec<Part>, i128), ReadError> {
     let periods: Vec<Period> = segments.iter().map(|s| s.period).collect();
     let mut quantities = vec![0; segments.len()];
     let mut before: i64 = 0;
@@ -131,14 +138,13 @@ fn parts(at: At<'_>, view: &View, segments: &[Priced], q: &Question) -> Result<(
             }),
         }
     }
-    let to = q.period.to_us.min(q.now_us.max(q.period.from_us));
-    let kept =
-        if q.bucket == Bucket::Storage { i128::from(before) * i128::from(to - q.period.from_us) } else { 0 };
+    let span = i128::from(q.until_us() - q.period.from_us);
+    let kept = if q.bucket == Bucket::Storage { i128::from(before) * span } else { 0 };
     Ok((out, kept))
 }
 
-/// The events that an amount rests on, from an index on: first those of receipts of the period, then corrections of it,
-/// which were put on record later or earlier.
+/// A page of the events behind an amount, from an index on: those of receipts of the period, and corrections of the
+/// period, which may be recorded before or after it. Also returns the index of the next page.
 fn events(
     (store, p): (&Store, &Partition),
     view: &View,
@@ -149,46 +155,15 @@ fn events(
     let size = view.size();
     let begin = first_at(store, p, size, q.period.from_us)?;
     let end = first_at(store, p, size, q.period.to_us)?;
-    let to = q.period.to_us.min(q.now_us.max(q.period.from_us));
-    let kind = match q.bucket {
-        Bucket::Compute => EventType::StepExecuted,
-        Bucket::Storage => EventType::StorageBytesWritten,
-        Bucket::Signing => EventType::ReceiptEmitted,
-    };
-    let explained = |e: &Event| {
-        let counts = e.amount().event == kind
-            && matches(&q.group, e.labels())
-            && (q.period.from_us..q.period.to_us).contains(&e.at_us())
-            && (q.bucket != Bucket::Signing
-                || e.source().index < view.signed
-                || e.at_us() != e.source().recorded_us);
-        counts.then(|| {
-            let quantity = if q.bucket == Bucket::Signing { e.amount().count } else { e.amount().quantity };
-            let adds = match q.bucket {
-                Bucket::Storage => i128::from(quantity) * (i128::from(to) - i128::from(e.at_us())),
-                _ => i128::from(quantity),
-            };
-            ExplainedEvent {
-                id: e.id(),
-                receipt: e.source().index,
-                at_us: e.at_us(),
-                recorded_us: e.source().recorded_us,
-                labels: e.labels().clone(),
-                quantity,
-                adds,
-            }
-        })
-    };
     let mut out = Vec::new();
     let mut looked = 0;
     let mut at = q.after;
     while at < size {
-        // Between the receipts of the period and the end only control facts can matter.
+        // Outside the receipts of the period only control facts can matter: corrections.
         let control = !(begin..end).contains(&at);
         if control {
-            let Some(next) = next_control(store, p, at, size)? else { return Ok((out, None)) };
-            let jump = if at < begin { next.min(begin) } else { next };
-            at = jump;
+            let next = next_control(store, p, at, size)?;
+            at = if at < begin { next.min(begin) } else { next };
             if at >= size {
                 break;
             }
@@ -198,23 +173,55 @@ fn events(
         }
         looked += 1;
         let receipt = read_receipt(store, p, at)?;
-        out.extend(of.receipt(&receipt)?.iter().filter_map(explained));
+        out.extend(of.receipt(&receipt)?.iter().filter_map(|e| explained(e, view.signed, q)));
         at += 1;
     }
     Ok((out, None))
 }
 
-/// The next control fact; past the end when there is none.
-fn next_control(store: &Store, p: &Partition, from: u64, size: u64) -> Result<Option<u64>, ReadError> {
+/// What an event adds to the amount; `None` if it does not count. `signed` is the size of the last signed checkpoint.
+fn explained(e: &Event, signed: u64, q: &Question) -> Option<ExplainedEvent> {
+    let kind = match q.bucket {
+        Bucket::Compute => EventType::StepExecuted,
+        Bucket::Storage => EventType::StorageBytesWritten,
+        Bucket::Signing => EventType::ReceiptEmitted,
+    };
+    let counts = e.amount().event == kind
+        && matches(&q.group, e.labels())
+        && (q.period.from_us..q.period.to_us).contains(&e.at_us())
+        && (q.bucket != Bucket::Signing
+            || e.source().index < signed
+            || e.at_us() != e.source().recorded_us);
+    if !counts {
+        return None;
+    }
+    let quantity = if q.bucket == Bucket::Signing { e.amount().count } else { e.amount().quantity };
+    let adds = match q.bucket {
+        Bucket::Storage => i128::from(quantity) * (i128::from(q.until_us()) - i128::from(e.at_us())),
+        _ => i128::from(quantity),
+    };
+    Some(ExplainedEvent {
+        id: e.id(),
+        receipt: e.source().index,
+        at_us: e.at_us(),
+        recorded_us: e.source().recorded_us,
+        labels: e.labels().clone(),
+        quantity,
+        adds,
+    })
+}
+
+/// Index of the next control fact; `size` if there is none.
+fn next_control(store: &Store, p: &Partition, from: u64, size: u64) -> Result<u64, ReadError> {
     let mut found = None;
     store.scan(&p.family, &Row::Control(from).key(), &[Row::CONTROLS + 1], |k, _| {
         found = k.get(1..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_be_bytes);
         false
     })?;
-    Ok(Some(found.unwrap_or(size)))
+    Ok(found.unwrap_or(size))
 }
 
-/// Index of the first receipt that is not older.
+/// Index of the first receipt that is not older than `us`.
 fn first_at(store: &Store, p: &Partition, size: u64, us: u64) -> Result<u64, ReadError> {
     let (mut low, mut high) = (0, size);
     while low < high {

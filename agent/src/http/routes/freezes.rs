@@ -1,4 +1,4 @@
-//! Profiles with their windows, and what they and freezes on the spot do to the logs of this node now.
+//! Freeze profiles with their windows, and which logs of this node are frozen now.
 
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;

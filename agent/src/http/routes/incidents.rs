@@ -1,10 +1,10 @@
-//! Incidents that are open, the timeline of a log in words, and what is seen under ramps. They only read.
+//! Open incidents, the timeline of a log in words, and the SLO state of ramps.
 
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::read::{Params, blocking, number};
 use crate::http::state::ApiState;
-use crate::ledger::{read_json, read_receipt};
+use crate::ledger::{Receipt, read_json, read_receipt};
 use crate::store::Row;
 use crate::writer::view;
 use axum::extract::{Path, Query, State};
@@ -17,14 +17,14 @@ use conductor_shared::ids::{Ident, Origin, PersonId, hex};
 use conductor_shared::untrusted::UntrustedText;
 use std::sync::Arc;
 
-/// Open incidents told at most.
-const MOST: usize = 500;
-/// Entries of a page.
+/// Maximum open incidents in one answer.
+const MAX_INCIDENTS: usize = 500;
+/// Maximum entries in one answer.
 const PAGE: usize = 200;
-/// Control facts looked at for one page.
-const LOOKED_AT: usize = 5_000;
+/// Maximum control facts read for one answer.
+const MAX_READ: usize = 5_000;
 
-/// Persons have their names in the node's log.
+/// The node's control state, which has the names of persons.
 fn names(api: &ApiState) -> Arc<ControlState> {
     api.board.node().map(|n| Arc::clone(&n.view.load().control)).unwrap_or_default()
 }
@@ -40,7 +40,7 @@ async fn of_log(api: &ApiState, shared: &Arc<view::Shared>) -> Result<Vec<Incide
     let mut rows = Vec::new();
     let mut open: Vec<_> = control.incidents.iter().collect();
     open.sort_by_key(|(_, i)| std::cmp::Reverse(i.index));
-    open.truncate(MOST);
+    open.truncate(MAX_INCIDENTS);
     let at: Vec<u64> = open.iter().map(|(_, i)| i.index).collect();
     let details = blocking(api, shared, move |store, p| {
         let mut out = Vec::with_capacity(at.len());
@@ -96,7 +96,7 @@ pub(crate) async fn all(
         }
     }
     rows.sort_by_key(|r| std::cmp::Reverse((r.since_us, r.receipt.index)));
-    rows.truncate(MOST);
+    rows.truncate(MAX_INCIDENTS);
     Ok(Json(IncidentList { incidents: rows }))
 }
 
@@ -111,7 +111,7 @@ pub(crate) async fn slo(
     Ok(Json(SloList { tenant_uid: shared.id.tenant, ramps }))
 }
 
-/// Who did it, which incident it is about, and how long that went unnoticed.
+/// The person, the incident, and how long the incident went unnoticed.
 fn about(fact: &ControlFact) -> (Option<PersonId>, Option<String>, Option<u64>) {
     let of_change = |change: &[String]| {
         let named = change.first().is_some_and(|n| n.starts_with("incident."));
@@ -151,44 +151,47 @@ pub(crate) async fn timeline(
         let mut indices = Vec::new();
         store.scan(&p.family, &Row::Control(first).key(), &[Row::CONTROLS + 1], |k, _| {
             let index = k.get(1..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_be_bytes);
-            // Only what is durable is shown.
+            // Only durable facts are shown.
             indices.extend(index.filter(|i| *i < size));
-            indices.len() <= LOOKED_AT
+            indices.len() <= MAX_READ
         })?;
-        let more = indices.len() > LOOKED_AT;
-        indices.truncate(LOOKED_AT);
+        let more = indices.len() > MAX_READ;
+        indices.truncate(MAX_READ);
         let (mut rows, mut next) = (Vec::new(), indices.last().copied().filter(|_| more));
         for index in indices {
             let r = read_receipt(store, p, index)?;
-            let time_us = r.sealed.header.time_us;
-            if time_us > to {
+            if r.sealed.header.time_us > to {
                 // Receipt times never go back.
                 next = None;
                 break;
             }
-            if time_us < from {
+            if r.sealed.header.time_us < from {
                 continue;
             }
             if rows.len() == PAGE {
                 next = rows.last().map(|r: &TimelineRow| r.index);
                 break;
             }
-            let json = read_json(&r);
-            let (person, incident, unnoticed_us) = match &r.fact {
-                Some(Fact::Control(f)) => about(f),
-                _ => (None, None, None),
-            };
-            rows.push(TimelineRow {
-                index,
-                time_us,
-                kind: json.kind_name,
-                words: json.summary,
-                person: person.and_then(|p| name_of(&names, p)),
-                incident,
-                unnoticed_us,
-            });
+            rows.push(timeline_row(&r, &names));
         }
         Ok(Timeline { origin: p.origin, rows, next })
     });
     Ok(Json(page.await?))
+}
+
+fn timeline_row(r: &Receipt, names: &ControlState) -> TimelineRow {
+    let json = read_json(r);
+    let (person, incident, unnoticed_us) = match &r.fact {
+        Some(Fact::Control(f)) => about(f),
+        _ => (None, None, None),
+    };
+    TimelineRow {
+        index: r.sealed.header.index,
+        time_us: r.sealed.header.time_us,
+        kind: json.kind_name,
+        words: json.summary,
+        person: person.and_then(|p| name_of(names, p)),
+        incident,
+        unnoticed_us,
+    }
 }

@@ -1,4 +1,4 @@
-//! Prometheus metrics. Labels have bounded values: no metric is labelled by tenant here.
+//! Prometheus metrics. Label values are bounded, so no metric has a tenant label.
 
 use crate::http::health::node_health;
 use crate::http::state::ApiState;
@@ -54,7 +54,7 @@ pub(crate) async fn metrics(State(api): State<ApiState>) -> Response {
     ([(header::CONTENT_TYPE, kind)], out).into_response()
 }
 
-/// Sinks, by name: names come from the configuration.
+/// Metrics by sink: the configuration bounds the names.
 fn sinks(api: &crate::http::state::Api, now_us: u64, r: &mut Registry) {
     let status: Vec<_> = api.sinks.iter().map(|s| s.status(now_us)).collect();
     for s in &status {

@@ -1,4 +1,4 @@
-//! Who this node is, whether it lives and whether it is ready.
+//! Identity, liveness and readiness of the node.
 
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;

@@ -1,5 +1,5 @@
-//! Ramps as feature flags, over the `OpenFeature` Remote Evaluation Protocol. For workloads, of their own tenant; reads
-//! what is published, asks nobody and leaves no receipt. Errors of the protocol have its form, all others are problems.
+//! Ramps as feature flags by the `OpenFeature` Remote Evaluation Protocol, for workloads of the same tenant. Reads the
+//! published view and leaves no receipt. Errors of the protocol have its form; all others are problem documents.
 
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
@@ -17,7 +17,7 @@ use conductor_shared::untrusted::escape;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-/// An error in the form of the protocol.
+/// An error in the protocol's form.
 fn failed(key: Option<&str>, code: &str, details: &str) -> Response {
     let status =
         if code == FlagError::NotFound.code() { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST };
@@ -28,7 +28,7 @@ fn failed(key: Option<&str>, code: &str, details: &str) -> Response {
     (status, Json(body)).into_response()
 }
 
-/// The subject, or what is wrong with the body. What else a context carries is no matter of a ramp, and is passed over.
+/// The subject, or an error about the body. Other fields of the context do not matter to a ramp.
 fn subject(key: Option<&str>, body: &[u8]) -> Result<Option<String>, Box<Response>> {
     let bad = |code, details: &str| Err(Box::new(failed(key, code, details)));
     let asked: Map<String, Value> = match serde_json::from_slice(body) {
@@ -68,7 +68,7 @@ pub(crate) async fn one(
     let answer =
         found.and_then(|f| flag::evaluate(&control, partition.keys.ramp.bytes(), &f, subject.as_deref()));
     Ok(match answer {
-        // The key as it was asked for: clients look their answers up by it.
+        // The key exactly as requested: clients look up the answer by it.
         Ok(e) => Json(Evaluation { key, ..e }).into_response(),
         Err(e) => failed(Some(&key), e.code(), &e.to_string()),
     })
@@ -113,7 +113,7 @@ pub(crate) async fn all(
     Ok(r)
 }
 
-/// The store is closed: the ramp key cannot be had, and nothing would be admitted either.
+/// The store is closed: the ramp key is not available, and nothing would be admitted either.
 fn closed() -> ApiError {
     crate::writer::ask::Denial::bare(Reason::StoreUnavailable).into()
 }

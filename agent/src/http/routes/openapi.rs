@@ -1,7 +1,7 @@
 //! The table of routes as an `OpenAPI` 3.1 document.
 
 use axum::Json;
-use conductor_shared::routes::{Caller, ROUTES};
+use conductor_shared::routes::{Caller, ROUTES, Route};
 use serde_json::{Map, Value, json};
 
 pub(crate) async fn openapi() -> Json<Value> {
@@ -66,58 +66,22 @@ fn schema(name: &str) -> Value {
     json!({"type": "object", "additionalProperties": false, "required": required, "properties": properties})
 }
 
-/// A parameter that takes the rest of a path is one like any other here.
+/// OpenAPI has no form for a parameter that takes the rest of a path.
 fn path(route: &str) -> String {
     route.replace("{*", "{")
 }
 
-/// The document.
-pub(crate) fn document() -> Value {
+pub(super) fn document() -> Value {
     let mut paths = Map::new();
     let mut schemas = Map::new();
     for r in ROUTES {
-        let mut parameters: Vec<Value> = r
-            .path
-            .split('/')
-            .filter_map(|p| Some(p.strip_prefix('{')?.strip_suffix('}')?.trim_start_matches('*')))
-            .map(|p| json!({"name": p, "in": "path", "required": true, "schema": {"type": "string"}}))
-            .collect();
-        parameters
-            .extend(r.query.iter().map(|q| json!({"name": q, "in": "query", "schema": {"type": "string"}})));
-        let mut op = json!({
-            "operationId": r.name,
-            "summary": r.summary,
-            "x-conductor-class": r.class.name(),
-            "parameters": parameters,
-            "responses": {
-                "200": {"description": r.summary},
-                "default": {
-                    "description": "A problem document; a denial has its reasons and its receipt",
-                    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-                }
-            },
-        });
-        if !matches!(r.caller, Caller::Anyone | Caller::Signer) {
-            op["security"] = json!([{"bearer": []}]);
-        }
         if !r.request.is_empty() {
-            let reference = format!("#/components/schemas/{}", r.request);
-            op["requestBody"] =
-                json!({"required": true, "content": {"application/json": {"schema": {"$ref": reference}}}});
             schemas.insert(r.request.to_owned(), schema(r.request));
         }
         let item = paths.entry(path(r.path)).or_insert_with(|| json!({}));
-        item[r.method.to_lowercase()] = op;
+        item[r.method.to_lowercase()] = operation(r);
     }
-    let reasons: Vec<_> = conductor_shared::reason::Reason::ALL.iter().map(|r| r.code()).collect();
-    schemas.insert(
-        "Problem".into(),
-        json!({"type": "object", "required": ["type", "title", "status", "detail"], "properties": {
-            "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
-            "detail": {"type": "string"}, "decision": {"enum": ["deny"]},
-            "reasons": {"type": "array", "items": {"enum": reasons}},
-            "receipt": {"type": "object"}, "folded": {"type": "boolean"}, "retry_after_us": {"type": "integer"}}}),
-    );
+    schemas.insert("Problem".into(), problem());
     json!({
         "openapi": "3.1.0",
         "info": {"title": "Conductor agent", "version": env!("CARGO_PKG_VERSION")},
@@ -129,13 +93,52 @@ pub(crate) fn document() -> Value {
     })
 }
 
+fn operation(r: &Route) -> Value {
+    let in_path = |p: &'static str| Some(p.strip_prefix('{')?.strip_suffix('}')?.trim_start_matches('*'));
+    let of_path = |p| json!({"name": p, "in": "path", "required": true, "schema": {"type": "string"}});
+    let of_query = |q: &&str| json!({"name": q, "in": "query", "schema": {"type": "string"}});
+    let parameters = r.path.split('/').filter_map(in_path).map(of_path).chain(r.query.iter().map(of_query));
+    let problem = json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
+    let mut op = json!({
+        "operationId": r.name,
+        "summary": r.summary,
+        "x-conductor-class": r.class.name(),
+        "parameters": parameters.collect::<Vec<_>>(),
+        "responses": {
+            "200": {"description": r.summary},
+            "default": {
+                "description": "A problem document; a denial has its reasons and its receipt",
+                "content": problem
+            }
+        },
+    });
+    if !matches!(r.caller, Caller::Anyone | Caller::Signer) {
+        op["security"] = json!([{"bearer": []}]);
+    }
+    if !r.request.is_empty() {
+        let reference = format!("#/components/schemas/{}", r.request);
+        op["requestBody"] =
+            json!({"required": true, "content": {"application/json": {"schema": {"$ref": reference}}}});
+    }
+    op
+}
+
+fn problem() -> Value {
+    let reasons: Vec<_> = conductor_shared::reason::Reason::ALL.iter().map(|r| r.code()).collect();
+    json!({"type": "object", "required": ["type", "title", "status", "detail"], "properties": {
+        "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
+        "detail": {"type": "string"}, "decision": {"enum": ["deny"]},
+        "reasons": {"type": "array", "items": {"enum": reasons}},
+        "receipt": {"type": "object"}, "folded": {"type": "boolean"}, "retry_after_us": {"type": "integer"}}})
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Issue 2, Agent: the document has every route of the table, and every reference in it leads somewhere.
+    /// Issue 2, Agent: the document has every route of the table, and each reference in it resolves.
     #[test]
-    fn the_document_is_whole() {
+    fn the_document_is_complete() {
         let doc = document();
         for r in ROUTES {
             assert_eq!(doc["paths"][path(r.path)][r.method.to_lowercase()]["operationId"], r.name);

@@ -1,4 +1,4 @@
-//! Routes about policy: what holds, files of bundles, explanations.
+//! Policy: the active bundle, upload and download of bundles, explanations.
 
 use crate::http::state::ApiState;
 use crate::http::auth::{self, Peer};
@@ -18,7 +18,7 @@ use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::escape;
 use tokio::sync::oneshot;
 
-/// Has an engine asked about a command before the writer judges it, which does not wait for engines.
+/// Queries the policy engine about a command and caches the verdict, because the writer does not wait for engines.
 pub(crate) async fn prepare(api: &ApiState, tenant: TenantUid, op: &Operation) {
     let Some(shared) = api.board.get(tenant) else { return };
     let log = shared.view.load().control.clone();
@@ -29,7 +29,7 @@ pub(crate) async fn prepare(api: &ApiState, tenant: TenantUid, op: &Operation) {
     api.policy.prepare(Query::of(tenant, &input)).await;
 }
 
-/// The same for a command that waits for an approval.
+/// Like [`prepare`], for a command that waits for an approval.
 pub(crate) async fn prepare_request(api: &ApiState, tenant: TenantUid, id: CommandId) {
     let control = api.board.get(tenant).map(|s| s.view.load().control.clone());
     let request = control.as_ref().and_then(|c| c.requests.get(&id.to_string()));
@@ -74,7 +74,7 @@ pub(crate) async fn upload(
     let files: BundleFiles = serde_json::from_slice(&body).map_err(|e| ApiError::body(&e))?;
     let bad = |e: String| ApiError::bad(StatusCode::BAD_REQUEST, e);
     let archive = STANDARD.decode(&files.archive).map_err(|e| bad(format!("archive: {e}")))?;
-    // Compiling takes a while.
+    // Compiling takes long.
     let unpacked = tokio::task::spawn_blocking(move || unpack(&archive)).await;
     let bundle = unpacked.map_err(|e| bad(e.to_string()))?.map_err(|e| bad(e.to_string()))?;
     let digest = hex(&bundle.digest());

@@ -1,10 +1,12 @@
-//! What would a change do? Its class, and its exact blast radius over the last hour's requests, from the receipts.
+//! Preview of a change: its class, and its exact effect on the requests of the last hour, from the receipts.
 
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::read::blocking;
-use crate::http::state::ApiState;
-use crate::ledger::{Receipt, read_receipt};
+use crate::http::state::{Api, ApiState};
+use crate::ledger::{Partition, ReadError, Receipt, read_receipt};
+use crate::store::{Row, Store};
+use crate::writer::rows::{RunRow, decode};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -14,14 +16,14 @@ use conductor_shared::command::Operation;
 use conductor_shared::control::ControlState;
 use conductor_shared::fact::{ChangeClass, Fact, RunDecided, TrafficFact};
 use conductor_shared::http::{Preview, PreviewRequest, PreviewRow};
-use conductor_shared::ids::{Ident, hex};
+use conductor_shared::ids::{Ident, PersonId, hex};
 use conductor_shared::meter::HOUR_US;
 use conductor_shared::profile;
 use conductor_shared::ramp::effective;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Rows of the answer.
+/// Maximum workflow types in one answer.
 const ROWS: usize = 50;
 
 pub(crate) async fn preview(
@@ -42,43 +44,13 @@ pub(crate) async fn preview(
     let since_us = api.clock.now().wall_us.saturating_sub(HOUR_US);
     let (size, folding) = (view.size(), view.folding.clone());
     let states = (before.clone(), after.clone());
-    let (sums, open) = blocking(&api, &shared, move |store, p| {
-        let mut sums = Sums { folded: folding.into_iter().collect(), ..Sums::default() };
-        for index in (0..size).rev() {
-            let r = read_receipt(store, p, index)?;
-            if r.sealed.header.time_us < since_us {
-                break;
-            }
-            sums.add(&r, &states.0, &states.1);
-        }
-        let mut open = 0;
-        let first = crate::store::Row::OPEN_RUNS;
-        let mut rows = Vec::new();
-        store.scan(&p.family, &[first], &[first + 1], |k, v| {
-            rows.push((k.to_vec(), v.to_vec()));
-            true
-        })?;
-        for (k, v) in rows {
-            let row: crate::writer::rows::RunRow =
-                crate::writer::rows::decode(&p.open(&k, &v)?).map_err(|e| p.damaged(&k, &e))?;
-            let stops = |s: &ControlState| {
-                s.killed(row.action.as_str(), row.workflow.as_str()).is_some_and(|k| !k.drain)
-            };
-            open += u64::from(stops(&states.1) && !stops(&states.0));
-        }
-        Ok((sums, open))
-    })
-    .await?;
-    let mut by_workflow: Vec<PreviewRow> = sums
-        .by_workflow
-        .into_iter()
-        .map(|(workflow_type, s)| PreviewRow {
-            workflow_type,
-            requests: s.requests,
-            newly_allowed: s.newly_allowed,
-            newly_denied: s.newly_denied,
-        })
-        .collect();
+    let read = blocking(&api, &shared, move |store, p| {
+        let hour = Sums { folded: folding.into_iter().collect(), ..Sums::default() };
+        let sums = hour.count(store, p, (since_us, size), &states.0, &states.1)?;
+        Ok((sums, runs_stopped(store, p, &states.0, &states.1)?))
+    });
+    let (sums, open_runs_stopped) = read.await?;
+    let mut by_workflow = sums.rows();
     let total = |f: fn(&PreviewRow) -> u64| by_workflow.iter().map(f).sum::<u64>();
     let (requests, newly_allowed, newly_denied) =
         (total(|r| r.requests), total(|r| r.newly_allowed), total(|r| r.newly_denied));
@@ -96,23 +68,56 @@ pub(crate) async fn preview(
         newly_allowed,
         newly_denied,
         by_workflow,
-        open_runs_stopped: open,
+        open_runs_stopped,
         approvals: match class {
-            ChangeClass::Loosen => {
-                let now_us = api.clock.now().wall_us;
-                let all = api.board.all();
-                let alone = all.iter().map(|s| {
-                    let v = s.view.load();
-                    profile::alone_on_day(&v.control, who.person(), now_us.max(v.last_us))
-                });
-                profile::approvals(&op, &before, &node, alone.sum())
-            }
+            ChangeClass::Loosen => approvals(&api, who.person(), &op, &before, &node),
             ChangeClass::Tighten => 0,
         },
         frozen: class == ChangeClass::Loosen
             && before.break_glass.is_none()
             && profile::forbids(&before, &node, &op),
     }))
+}
+
+/// Approvals that this change needs now if this person asks for it.
+fn approvals(
+    api: &Api,
+    person: PersonId,
+    op: &Operation,
+    before: &ControlState,
+    node: &ControlState,
+) -> u64 {
+    let now_us = api.clock.now().wall_us;
+    let all = api.board.all();
+    let alone = all.iter().map(|s| {
+        let v = s.view.load();
+        profile::alone_on_day(&v.control, person, now_us.max(v.last_us))
+    });
+    profile::approvals(op, before, node, alone.sum())
+}
+
+/// Open runs that a kill switch of the new state stops and none of the old state.
+fn runs_stopped(
+    store: &Store,
+    p: &Partition,
+    before: &ControlState,
+    after: &ControlState,
+) -> Result<u64, ReadError> {
+    let first = Row::OPEN_RUNS;
+    let mut rows = Vec::new();
+    store.scan(&p.family, &[first], &[first + 1], |k, v| {
+        rows.push((k.to_vec(), v.to_vec()));
+        true
+    })?;
+    let mut stopped = 0;
+    for (k, v) in rows {
+        let row: RunRow = decode(&p.open(&k, &v)?).map_err(|e| p.damaged(&k, &e))?;
+        let stops = |s: &ControlState| {
+            s.killed(row.action.as_str(), row.workflow.as_str()).is_some_and(|k| !k.drain)
+        };
+        stopped += u64::from(stops(after) && !stops(before));
+    }
+    Ok(stopped)
 }
 
 #[derive(Default)]
@@ -122,7 +127,7 @@ struct Sum {
     newly_denied: u64,
 }
 
-/// Walks back from the newest receipt, so a fold's count is met before the denial it counts.
+/// Counted from the newest receipt back, so that the count of folded denials comes before the denial it belongs to.
 #[derive(Default)]
 struct Sums {
     by_workflow: BTreeMap<Ident, Sum>,
@@ -130,6 +135,35 @@ struct Sums {
 }
 
 impl Sums {
+    /// Counts the receipts below `size` that are not older than `since_us`.
+    fn count(
+        mut self,
+        store: &Store,
+        p: &Partition,
+        (since_us, size): (u64, u64),
+        before: &ControlState,
+        after: &ControlState,
+    ) -> Result<Self, ReadError> {
+        for index in (0..size).rev() {
+            let r = read_receipt(store, p, index)?;
+            if r.sealed.header.time_us < since_us {
+                break;
+            }
+            self.add(&r, before, after);
+        }
+        Ok(self)
+    }
+
+    fn rows(self) -> Vec<PreviewRow> {
+        let row = |(workflow_type, s): (Ident, Sum)| PreviewRow {
+            workflow_type,
+            requests: s.requests,
+            newly_allowed: s.newly_allowed,
+            newly_denied: s.newly_denied,
+        };
+        self.by_workflow.into_iter().map(row).collect()
+    }
+
     fn add(&mut self, r: &Receipt, before: &ControlState, after: &ControlState) {
         match &r.fact {
             Some(Fact::Traffic(TrafficFact::DenialsFolded(f))) => {
@@ -148,7 +182,7 @@ impl Sums {
     }
 }
 
-/// Would ramp and kill switches of this state let the request through?
+/// Whether ramp and kill switches of this state admit the request.
 fn passes(f: &RunDecided, state: &ControlState) -> bool {
     let (action, workflow) = (f.action.as_str(), f.workflow.as_str());
     state.killed(action, workflow).is_none()

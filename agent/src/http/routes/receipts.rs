@@ -1,10 +1,11 @@
-//! Reading logs and what proves them. Only what is durable is shown.
+//! Receipts and their proofs. Only durable receipts are shown.
 
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::read::{Params, blocking, number};
 use crate::http::state::ApiState;
 use crate::ledger::{DiskNodes, ReadError, read_json, read_receipt};
+use crate::writer::view;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -17,9 +18,11 @@ use conductor_shared::http::{
 };
 use conductor_shared::ids::parse_decimal;
 use conductor_shared::merkle::{self, Hash};
+use futures_util::Stream;
+use std::ops::Range;
 use std::sync::Arc;
 
-/// Receipts in one page at most.
+/// Maximum receipts in one page.
 const PAGE: u64 = 500;
 
 fn b64(hashes: &[Hash]) -> Vec<String> {
@@ -124,7 +127,7 @@ pub(crate) async fn export(
 ) -> Result<Response, ApiError> {
     let shared = auth::reader(&api, &peer, &headers, "receipt_export", &tenant).await?;
     let v = shared.view.load_full();
-    // What is signed can be proved; the rest can be had without a proof by asking for it.
+    // Signed receipts come with a proof. Later ones are exported without, but only if `to` asks for them.
     let (from, to) = (number(&params, "from", 0)?, number(&params, "to", v.signed)?);
     if from >= to || to > v.size() {
         let what =
@@ -150,9 +153,20 @@ pub(crate) async fn export(
         })
     })
     .await?;
-    // A page at a time, as fast as the client takes them.
-    let stream = futures_util::stream::try_unfold((Some(head), from), move |(head, at)| {
-        let (api, shared) = (Arc::clone(&api), Arc::clone(&shared));
+    let stream = pages(api, shared, head, from..to);
+    let kind = [(header::CONTENT_TYPE, "application/jsonl")];
+    Ok((kind, Body::from_stream(stream)).into_response())
+}
+
+/// The head, then one page at a time, at the client's pace.
+fn pages(
+    api: ApiState,
+    shared: Arc<view::Shared>,
+    head: RangeBundle,
+    range: Range<u64>,
+) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
+    futures_util::stream::try_unfold((Some(head), range.start), move |(head, at)| {
+        let (api, shared, to) = (Arc::clone(&api), Arc::clone(&shared), range.end);
         async move {
             if let Some(head) = head {
                 return Ok::<_, std::io::Error>(Some((line(&head)?, (None, at))));
@@ -171,13 +185,11 @@ pub(crate) async fn export(
                 }
                 Ok(Bytes::from(out))
             });
-            // Breaking off is how a stream tells an error: the reader finds fewer entries than were announced.
+            // A stream can report an error only by ending early: the client then has fewer entries than announced.
             let page = page.await.map_err(|r| std::io::Error::other(r.0.detail))?;
             Ok(Some((page, (None, end))))
         }
-    });
-    let kind = [(header::CONTENT_TYPE, "application/jsonl")];
-    Ok((kind, Body::from_stream(stream)).into_response())
+    })
 }
 
 fn line(head: &RangeBundle) -> Result<Bytes, std::io::Error> {

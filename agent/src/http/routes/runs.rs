@@ -1,5 +1,5 @@
-//! What workloads ask. Their requests to change something are most of what an agent hears, and each waits for an answer:
-//! they are told apart by hand here, where the router and its extractors would take more time than the decision does.
+//! Mutations of workloads, the hot path. Hand-rolled dispatch: axum's router and extractors cost 3 us, more than the
+//! decision (ADR 18).
 
 mod call;
 mod request;
@@ -26,10 +26,10 @@ use hyper::body::Incoming;
 use request::{Refusal, Request};
 use tokio::sync::oneshot;
 
-/// Answers one.
+/// Answers one mutation.
 ///
-/// What a request brought is given back before the writer decides it, and what seldom happens is kept apart: thousands
-/// of requests wait at a time, and as little of each as can be.
+/// Thousands of requests wait for the writer at a time, so this future is small: head and body are dropped before the
+/// wait, and rare paths are boxed.
 pub(crate) async fn answer(
     api: &ApiState,
     peer: &Peer,
@@ -41,7 +41,7 @@ pub(crate) async fn answer(
     if parts.method != Method::POST {
         let mut r = Box::pin(error::method_not_allowed()).await.into_response();
         r.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-        return tracker.ours(r.map(Either::Right));
+        return tracker.response(r.map(Either::Right));
     }
     let body = match Limited::new(body, MAX_BODY).collect().await {
         Ok(body) => body.to_bytes(),
@@ -52,11 +52,11 @@ pub(crate) async fn answer(
             } else {
                 (StatusCode::BAD_REQUEST, "the body could not be read to its end".to_owned())
             };
-            return tracker.ours(ApiError::bad(status, what).into_response().map(Either::Right));
+            return tracker.response(ApiError::bad(status, what).into_response().map(Either::Right));
         }
     };
-    let answering = tracker.begin();
-    let asked = put_before_the_writer(api, peer, &parts, &body);
+    let answering = tracker.server_turn();
+    let asked = enqueue(api, peer, &parts, &body);
     drop((parts, body));
     let done = match asked {
         Ok(answer) => match answer.await {
@@ -67,7 +67,7 @@ pub(crate) async fn answer(
         Err(refusal) => Err(Box::pin(refusal.into_error(api, peer, name)).await),
     };
     drop(answering);
-    tracker.ours(match done {
+    tracker.response(match done {
         Ok(json) => {
             let mut r = Response::new(Either::Left(Whole::new(Bytes::from(json))));
             r.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -77,8 +77,8 @@ pub(crate) async fn answer(
     })
 }
 
-/// Proves whose request it is, reads it, and has the writer decide it.
-fn put_before_the_writer(
+/// Authenticates and parses the request and queues it for the writer.
+fn enqueue(
     api: &ApiState,
     peer: &Peer,
     parts: &Parts,
@@ -99,11 +99,11 @@ fn put_before_the_writer(
 mod tests {
     use super::*;
 
-    /// SPEC X1, bounded everything: a request that waits for the writer keeps little more than what it waits for.
+    /// SPEC X1, bounded everything: a request that waits for the writer takes at most 1 KiB.
     #[test]
     fn a_request_that_waits_is_small() {
         type Ask<F> =
-            fn(&'static Shared, &'static Peer, Parts, &'static str, Incoming, &'static IdleTracker) -> F;
+            fn(&'static ApiState, &'static Peer, Parts, &'static str, Incoming, &'static IdleTracker) -> F;
         fn size<F>(_: Ask<F>) -> usize {
             size_of::<F>()
         }

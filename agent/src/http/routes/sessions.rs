@@ -1,4 +1,4 @@
-//! Sessions of operators: a challenge, signed, opens one.
+//! Sessions of operators: signing a challenge opens one.
 
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;

@@ -1,4 +1,4 @@
-//! Where metered events go: how sinks are doing, and what their receivers would not take.
+//! Status of sinks, and the events that their receivers refused.
 
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
@@ -12,7 +12,7 @@ use conductor_shared::http::{DeadLetter, DeadLetters, SinkList};
 use conductor_shared::ids::Ident;
 use conductor_shared::untrusted::UntrustedText;
 
-/// Letters in one answer at most.
+/// Maximum dead letters in one answer.
 const PAGE: u64 = 200;
 
 pub(crate) async fn sinks(

@@ -1,5 +1,5 @@
-//! The stream to consoles. Nothing is queued for a slow reader: summaries are looked up when it is ready for them, and
-//! control facts are read from the log by their place in the window; who falls out of it is told to begin anew.
+//! The WebSocket stream to consoles. Nothing is queued for a slow console: summaries are taken when it is ready for them,
+//! and control facts are read from the log. A console that falls out of the event window must resynchronise.
 
 use crate::http::auth::{self, Peer};
 use crate::http::health::node_health;
@@ -21,14 +21,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-/// A console that takes nothing for this long is gone.
-const STUCK: Duration = Duration::from_secs(30);
+/// Send timeout: a console that reads nothing for this long is disconnected.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 const BEAT: Duration = Duration::from_millis(500);
-/// Health is sent at least this often, as a sign of life.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
-/// Summaries in one frame: 64 KiB and no more, so that other messages get through between them.
+/// Health is sent at least this often, as a keep-alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// Summaries in one frame: at most 64 KiB, so that other messages can go between them.
 const CHUNK: usize = 340;
-/// Facts sent before summaries get their turn again.
+/// Facts sent before summaries are sent again.
 const FACTS: usize = 256;
 
 pub(crate) async fn stream(
@@ -58,29 +58,29 @@ struct Console {
     headers: HeaderMap,
     socket: WebSocket,
     open: BTreeSet<TenantUid>,
-    /// Commit sequence up to which facts were sent.
+    /// Facts up to this commit sequence were sent.
     sent: u64,
-    /// Version of the summary last sent.
+    /// Versions of the summaries last sent.
     seen: HashMap<TenantUid, u64>,
 }
 
-/// The connection is gone.
-struct Gone;
+/// The connection is closed.
+struct Closed;
 
 impl Console {
-    async fn frame(&mut self, m: Message) -> Result<(), Gone> {
-        match timeout(STUCK, self.socket.send(m)).await {
+    async fn frame(&mut self, m: Message) -> Result<(), Closed> {
+        match timeout(SEND_TIMEOUT, self.socket.send(m)).await {
             Ok(Ok(())) => Ok(()),
-            _ => Err(Gone),
+            _ => Err(Closed),
         }
     }
 
-    async fn send(&mut self, m: &ToConsole) -> Result<(), Gone> {
-        let text = serde_json::to_string(m).map_err(|_| Gone)?;
+    async fn send(&mut self, m: &ToConsole) -> Result<(), Closed> {
+        let text = serde_json::to_string(m).map_err(|_| Closed)?;
         self.frame(Message::Text(text.into())).await
     }
 
-    /// Until something ends it; gives the reason to tell the console, if it is still there to hear it.
+    /// Serves until the stream ends. Returns the reason for the console; `None` if it disconnected.
     async fn serve(&mut self) -> Option<&'static str> {
         let hello = match timeout(Duration::from_secs(10), self.socket.recv()).await {
             Ok(Some(Ok(Message::Text(t)))) => serde_json::from_str::<FromConsole>(&t).ok(),
@@ -112,7 +112,7 @@ impl Console {
                 },
                 _ = commits.changed(), if !self.open.is_empty() => self.facts().await.ok()?,
                 _ = beat.tick() => {
-                    // Subscriptions end with the right they rest on.
+                    // A subscription ends with its session.
                     if auth::session(&self.api, &self.peer, &self.headers).is_none() {
                         return Some("session_ended");
                     }
@@ -125,9 +125,9 @@ impl Console {
                         now,
                         &self.api.rates,
                     );
-                    // What changes all by itself is no news.
+                    // The age of the backlog and the time change on their own and are not compared.
                     let news = format!("{:?}{}{}{}{}", h.signer, h.store_error, h.policy_error, h.receipts, h.backlog);
-                    if news != health || life.elapsed() >= SIGN_OF_LIFE || h.backlog > 0 {
+                    if news != health || life.elapsed() >= KEEP_ALIVE || h.backlog > 0 {
                         health = news;
                         life = Instant::now();
                         self.send(&ToConsole::Node(Box::new(h))).await.ok()?;
@@ -137,7 +137,7 @@ impl Console {
         }
     }
 
-    async fn begin(&mut self, resume: Option<Resume>) -> Result<(), Gone> {
+    async fn begin(&mut self, resume: Option<Resume>) -> Result<(), Closed> {
         let board = Arc::clone(&self.api.board);
         let now_seq = board.node_seq();
         let mut resync = None;
@@ -160,7 +160,7 @@ impl Console {
         }
         let node = self.api.node_info();
         self.send(&ToConsole::Hello { version: VERSION, node, node_seq: now_seq, resumed, resync }).await?;
-        // The list is taken once, so that an overview of a busy node comes to its end.
+        // The list is taken once, so that the overview of a busy node ends.
         let mut all = board.all();
         all.retain(|s| !s.id.tenant.is_node());
         all.sort_by(|a, b| a.name.cmp(&b.name));
@@ -178,7 +178,7 @@ impl Console {
         self.facts().await
     }
 
-    async fn changed_summaries(&mut self) -> Result<(), Gone> {
+    async fn changed_summaries(&mut self) -> Result<(), Closed> {
         let mono = self.api.clock.now().mono_us;
         let mut out = Vec::new();
         for s in self.api.board.all() {
@@ -197,8 +197,8 @@ impl Console {
         Ok(())
     }
 
-    async fn open(&mut self, tenant: TenantUid) -> Result<(), Gone> {
-        // Facts of those that are open already must not be passed over.
+    async fn open(&mut self, tenant: TenantUid) -> Result<(), Closed> {
+        // First send pending facts of partitions that are open already.
         self.facts().await?;
         if self.open.len() >= MAX_OPEN || self.api.board.get(tenant).is_none() {
             let why = if self.open.len() >= MAX_OPEN {
@@ -212,16 +212,16 @@ impl Console {
         self.state(tenant).await
     }
 
-    async fn state(&mut self, tenant: TenantUid) -> Result<(), Gone> {
+    async fn state(&mut self, tenant: TenantUid) -> Result<(), Closed> {
         let Some(shared) = self.api.board.get(tenant) else { return Ok(()) };
         let node_seq = self.sent;
         let state = Box::new(shared.view.load().control.as_ref().clone());
         self.send(&ToConsole::State { tenant, node_seq, state }).await
     }
 
-    /// Sends the control facts of open partitions that it has not had. A fact that a state already holds is folded
-    /// twice by nobody: the console drops facts at or below the state's last index.
-    async fn facts(&mut self) -> Result<(), Gone> {
+    /// Sends new control facts of open partitions. A fact may already be in a state that was sent: the console drops
+    /// facts at or below the state's last index.
+    async fn facts(&mut self) -> Result<(), Closed> {
         loop {
             let open = self.open.clone();
             let now_seq = self.api.board.node_seq();

@@ -1,4 +1,4 @@
-//! Tenants of the node: the list, one as it is now, and its sums.
+//! Tenants of the node, their present state and their total sums.
 
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;

@@ -1,6 +1,6 @@
-//! What was used, from rollups; and the recount, which reads receipts.
+//! Usage from rollups, and the recount, which reads all receipts.
 
-use super::usage_query::{Asked, At, asked, bad, csv, gather};
+use super::usage_query::{UsageQuery, RollupSource, parse, bad, csv, gather};
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::read::{Params, blocking};
@@ -25,12 +25,12 @@ pub(crate) async fn usage(
 ) -> Result<Response, ApiError> {
     let shared = auth::reader(&api, &peer, &headers, "usage", &tenant).await?;
     let view = shared.view.load_full();
-    let a = asked(&api, &view, &params)?;
-    if !matches!(a.format.as_str(), "json" | "csv") {
+    let q = parse(&api, &view, &params)?;
+    if !matches!(q.format.as_str(), "json" | "csv") {
         return Err(bad("format: expected json or csv"));
     }
-    let answer = used(&api, &shared, view, &a).await?;
-    Ok(match a.format.as_str() {
+    let answer = used(&api, &shared, view, &q).await?;
+    Ok(match q.format.as_str() {
         "csv" => csv(conductor_shared::usage::csv(&answer), &format!("usage-{}", answer.tenant_id)),
         _ => Json(answer).into_response(),
     })
@@ -40,16 +40,16 @@ async fn used(
     api: &Api,
     shared: &Arc<view::Shared>,
     view: Arc<View>,
-    a: &Asked,
+    q: &UsageQuery,
 ) -> Result<UsageAnswer, ApiError> {
-    let (group_by, now_us) = (a.group_by, a.now_us);
-    let segments = a.steps.clone().unwrap_or_else(|| vec![a.range.period]);
-    let (of, opened) = (Arc::clone(shared), Arc::clone(&api.opened));
+    let (group_by, now_us) = (q.group_by, q.now_us);
+    let segments = q.steps.clone().unwrap_or_else(|| vec![q.range.period]);
+    let (of, cache) = (Arc::clone(shared), Arc::clone(&api.rollups));
     let cells = blocking(api, shared, move |store, p| {
         let mut cells: Vec<Gathered> = Vec::with_capacity(segments.len());
         let mut rows = 0;
         gather(
-            At { store, p, shared: &of, cache: &opened },
+            RollupSource { store, p, shared: &of, cache: &cache },
             &view,
             (&segments, now_us),
             |segment, labels, usage| {
@@ -76,17 +76,17 @@ async fn used(
     for c in &cells {
         whole.then(c);
     }
-    let steps = a.steps.iter().flatten().zip(&cells).map(|(p, c)| UsageStep {
+    let steps = q.steps.iter().flatten().zip(&cells).map(|(p, c)| UsageStep {
         from_us: p.from_us,
         to_us: p.to_us,
-        from: a.range.show(p.from_us),
+        from: q.range.show(p.from_us),
         totals: c.totals(),
-        breakdown: if a.grouped { c.rows() } else { vec![] },
+        breakdown: if q.grouped { c.rows() } else { vec![] },
     });
     Ok(UsageAnswer {
         tenant_uid: shared.id.tenant,
         tenant_id: shared.name.clone(),
-        range: RangeShown::of(&a.range),
+        range: RangeShown::of(&q.range),
         as_of_us: now_us,
         totals: whole.totals(),
         breakdown: whole.rows(),
@@ -102,7 +102,7 @@ pub(crate) async fn recount(
 ) -> Result<Json<Recount>, ApiError> {
     let shared = auth::reader(&api, &peer, &headers, "usage_recount", &tenant).await?;
     let signed = shared.view.load().signed;
-    // It reads every receipt: one at a time, so that nobody keeps all of a node's threads busy with it.
+    // A recount reads every receipt: one at a time, so that they cannot take all threads of the node.
     let turn = Arc::clone(&api.recounts).acquire_owned().await;
     let found = blocking(&api, &shared, move |store, p| {
         let _turn = turn;

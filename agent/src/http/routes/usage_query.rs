@@ -1,9 +1,9 @@
-//! What questions about usage and cost have in common: a range, its steps and groups, and sums by labels.
+//! Common parts of usage and cost queries: range, steps, groups, and sums by labels.
 
 use crate::http::error::ApiError;
 use crate::http::state::Api;
 use crate::ledger::{Partition, ReadError};
-use crate::metering::{self, Cache, Folded};
+use crate::metering::{self, Cache, FoldQuery};
 use crate::store::Store;
 use crate::writer::view::{self, View};
 use axum::http::{StatusCode, header};
@@ -25,8 +25,8 @@ impl From<RangeError> for ApiError {
     }
 }
 
-/// What every question here has: a range, its steps, groups, and the time that counts as now.
-pub(super) struct Asked {
+/// The parameters of a query, and the time that counts as now.
+pub(super) struct UsageQuery {
     pub(super) range: Range,
     pub(super) now_us: u64,
     pub(super) steps: Option<Vec<Period>>,
@@ -35,15 +35,15 @@ pub(super) struct Asked {
     pub(super) format: String,
 }
 
-pub(super) fn asked(api: &Api, view: &View, params: &HashMap<String, String>) -> Result<Asked, ApiError> {
+pub(super) fn parse(api: &Api, view: &View, params: &HashMap<String, String>) -> Result<UsageQuery, ApiError> {
     let text = |name: &str| params.get(name).map(String::as_str);
-    // Receipt times never go back, and may be ahead of a clock that was put back.
+    // Receipt times never go back, and may be ahead of a clock that was stepped back.
     let now_us = api.clock.now().wall_us.max(view.last_us);
     let range = Range::parse(text("range").unwrap_or("30d"), text("tz"), now_us)?;
     let steps = text("step").map(|s| Step::parse(s).and_then(|s| range.steps(s))).transpose()?;
     let group_by = text("group_by").map(GroupBy::parse).transpose().map_err(bad)?;
     let format = text("format").unwrap_or("json").to_owned();
-    Ok(Asked {
+    Ok(UsageQuery {
         range,
         now_us,
         steps,
@@ -53,7 +53,7 @@ pub(super) fn asked(api: &Api, view: &View, params: &HashMap<String, String>) ->
     })
 }
 
-/// Labels by number. The store may have a series more than what was published.
+/// Labels by series number. The store may have more series than the published view.
 fn labels(store: &Store, p: &Partition, view: &View, series: u32) -> Result<Arc<Vec<Labels>>, ReadError> {
     if (series as usize) < view.series.len() {
         return Ok(Arc::clone(&view.series));
@@ -61,28 +61,26 @@ fn labels(store: &Store, p: &Partition, view: &View, series: u32) -> Result<Arc<
     Ok(Arc::new(metering::series(store, p)?))
 }
 
-/// What is read from.
 #[derive(Clone, Copy)]
-pub(super) struct At<'a> {
+pub(super) struct RollupSource<'a> {
     pub(super) store: &'a Store,
     pub(super) p: &'a Partition,
     pub(super) shared: &'a view::Shared,
-    /// Rows that were opened before.
     pub(super) cache: &'a Cache,
 }
 
-/// The usage of each group in each segment.
+/// Calls `each` with the usage of each series in each segment.
 pub(super) fn gather(
-    At { store, p, shared, cache }: At<'_>,
+    RollupSource { store, p, shared, cache }: RollupSource<'_>,
     view: &View,
     (segments, now_us): (&[Period], u64),
     mut each: impl FnMut(usize, &Labels, Usage),
 ) -> Result<(), ReadError> {
     let reading = store.reading();
-    // A correction that is in the rows and not yet in the view must be counted whole: then only rows are read.
-    let even = shared.corrections.load(Ordering::SeqCst) == view.open_hour.corrections;
-    let open = even.then_some(&view.open_hour);
-    let q = Folded { segments, unsigned: &view.unsigned, now_us, open, cache: Some(cache) };
+    // A correction may be in the rows and not yet in the view. Then only rows are read, so that it counts completely.
+    let no_correction_pending = shared.corrections.load(Ordering::SeqCst) == view.open_hour.corrections;
+    let open = no_correction_pending.then_some(&view.open_hour);
+    let q = FoldQuery { segments, unsigned: &view.unsigned, now_us, open, cache: Some(cache) };
     let mut known = Arc::clone(&view.series);
     let mut failed = None;
     metering::fold(&reading, p, &q, |segment, series, usage| {

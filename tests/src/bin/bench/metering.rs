@@ -3,7 +3,7 @@
 
 use crate::rig::Core;
 use crate::{Report, median};
-use conductor_agent::metering::{self, Folded};
+use conductor_agent::metering::{self, FoldQuery};
 use conductor_shared::fact::{ActorType, Env};
 use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::meter::{DAY_US, Labels};
@@ -285,7 +285,7 @@ fn in_process(report: &mut Report, s: &Stored, files: &Path) {
         let begun = Instant::now();
         let reading = past.store.reading();
         let mut rows = Gathered::default();
-        let q = Folded { segments: &segments, unsigned: &[], now_us: u64::MAX, open: None, cache: None };
+        let q = FoldQuery { segments: &segments, unsigned: &[], now_us: u64::MAX, open: None, cache: None };
         let by = GroupBy::default();
         meter::fold(&reading, &past.live.p, &q, |_, series, u| {
             rows.beside(by.of(&labels[series as usize]), &u);

@@ -1,7 +1,7 @@
 //! The core without HTTP: writer, store and a signer in the same process, driven through the writer's own queues.
 
 use conductor_agent::platform::clock::RealClock;
-use conductor_agent::node::init::{Beginning, init};
+use conductor_agent::node::init::{Bootstrap, init};
 use conductor_agent::policy::{Policy, Query, about_command};
 use conductor_agent::platform::random::OsRandom;
 use conductor_agent::scope::{TenantScope, TokenParts};
@@ -94,7 +94,7 @@ impl Core {
         let (signer, _) = keys::generate(None).expect("a key");
         let ana = minisign::KeyPair::generate_unencrypted_keypair().expect("a key");
         let clock = Arc::new(RealClock::default());
-        let beginning = Beginning {
+        let bootstrap = Bootstrap {
             data: &dir.join("data"),
             keys: &dir.join("keys"),
             name: ident("bench"),
@@ -103,7 +103,7 @@ impl Core {
             limits: SpaceLimits::default(),
         };
         let node = init(
-            beginning,
+            bootstrap,
             &*clock,
             &(Arc::new(OsRandom::default()) as Arc<dyn conductor_agent::platform::random::Random>),
         )

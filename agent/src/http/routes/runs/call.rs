@@ -1,6 +1,5 @@
-//! Which change a path asks for.
+//! The mutation that a path names.
 
-/// A change that a workload asks for, as its path names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call<'a> {
     RunStart,
@@ -13,7 +12,7 @@ pub(crate) enum Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// `None`: the router knows, or nobody does.
+    /// `None` if the path is none of these; the router then decides.
     pub(crate) fn of(path: &'a str) -> Option<Self> {
         let rest = path.strip_prefix("/v1/runs")?;
         if rest.is_empty() {
@@ -33,7 +32,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// As in the table of routes.
+    /// Name in the table of routes.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::RunStart => "run_start",
@@ -46,8 +45,8 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// What it is about, as an idempotency key binds it.
-    pub(super) fn about(self) -> String {
+    /// The object, to which an idempotency key is bound.
+    pub(super) fn object(self) -> String {
         match self {
             Self::RunStart => String::new(),
             Self::StepFinish(run, step) => format!("{run}/{step}"),
@@ -66,7 +65,7 @@ mod tests {
     use conductor_shared::fail_closed::Class;
     use conductor_shared::routes::{Caller, ROUTES};
 
-    /// SPEC 1.2: each change that the table of routes gives to workloads is one of these, and nothing else is.
+    /// SPEC 1.2: each mutation of workloads in the table of routes is one of these, and nothing else is.
     #[test]
     fn calls_are_those_of_the_table() {
         let mut found = 0;

@@ -1,4 +1,4 @@
-//! From a workload's request to what the writer is asked.
+//! Parses a workload's HTTP request into a request for the writer.
 
 use super::call::Call;
 use crate::http::auth::{self, Peer};
@@ -20,13 +20,13 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
-/// Why a request did not come before the writer.
+/// Why a request was not queued.
 pub(super) enum Refusal {
-    /// It cannot be read.
+    /// Malformed.
     Bad(ApiError),
-    /// It is denied for this reason, and the denial goes on record.
+    /// Denied with a receipt.
     OnRecord { scope: Option<TenantScope>, named: String, reason: Reason },
-    /// It is denied without a receipt.
+    /// Denied without a receipt.
     Bare(Denial),
 }
 
@@ -41,7 +41,6 @@ impl Refusal {
         Self::Bad(ApiError::bad(StatusCode::BAD_REQUEST, detail))
     }
 
-    /// The answer, at the time when it may be given.
     pub(super) async fn into_error(self, api: &ApiState, peer: &Peer, operation: &'static str) -> ApiError {
         match self {
             Self::Bad(refused) => refused,
@@ -53,7 +52,7 @@ impl Refusal {
     }
 }
 
-/// A request whose scope is proved, with its key.
+/// An authenticated request with its idempotency key.
 pub(super) struct Request {
     pub(super) scope: TenantScope,
     shared: Arc<view::Shared>,
@@ -84,7 +83,7 @@ impl Request {
                     .filter(|k| (1..=128).contains(&k.len()) && k.bytes().all(|c| c.is_ascii_graphic()));
                 let bad = || Refusal::bad("Idempotency-Key takes 1 to 128 visible ASCII characters");
                 let mut h = Sha256::new();
-                h.update(call.about().as_bytes());
+                h.update(call.object().as_bytes());
                 h.update([0]);
                 h.update(body);
                 Some(Idempotency { key: key.ok_or_else(bad)?.to_owned(), body: h.finalize().into() })
@@ -93,13 +92,13 @@ impl Request {
         Ok(Self { scope, shared, once })
     }
 
-    /// Reads the body, and makes sure that it names the tenant that was proved.
+    /// Parses the body, which must name the authenticated tenant.
     fn body<T: DeserializeOwned>(&self, body: &[u8], tenant: impl Fn(&T) -> &Ident) -> Result<T, Refusal> {
         let named = match serde_json::from_slice::<T>(body) {
             Ok(t) if *tenant(&t) == self.shared.name => return Ok(t),
             Ok(t) => tenant(&t).to_string(),
             Err(e) => {
-                // A body that names no tenant, or none there can be, is a matter of scope; any other is a mistake.
+                // A body without this tenant is a scope mismatch; other errors are a bad request.
                 let Ok(any) = serde_json::from_slice::<serde_json::Value>(body) else {
                     return Err(ApiError::body(&e).into());
                 };
@@ -113,50 +112,49 @@ impl Request {
         Err(Refusal::OnRecord { scope: Some(self.scope.clone()), named, reason: Reason::ScopeMismatch })
     }
 
-    /// What is asked.
+    fn run_start(&self, body: &[u8]) -> Result<Op, Refusal> {
+        let b: StartRun = self.body(body, |b: &StartRun| &b.tenant_id)?;
+        if let Some(s) = &b.subject {
+            bounded("subject", s)?;
+        }
+        let prompt = b.prompt_sha256.as_deref().map(|hex| conductor_shared::ids::unhex(hex).ok_or(()));
+        let prompt = prompt
+            .transpose()
+            .map_err(|()| Refusal::bad("prompt_sha256: expected 64 hex digits, lower case"))?;
+        let subject = b.subject.filter(|s| !s.raw().is_empty());
+        let (workflow, env, actor, action) = (b.workflow_type, b.env, b.actor_type, b.action);
+        Ok(Op::StartRun { workflow, env, actor, action, subject, prompt })
+    }
+
+    fn step_finish(&self, run: &str, step: &str, body: &[u8]) -> Result<Op, Refusal> {
+        let b: FinishStep = self.body(body, |b: &FinishStep| &b.tenant_id)?;
+        reached(b.outcome, &[Outcome::Succeeded, Outcome::Failed, Outcome::Cancelled])?;
+        if b.duration_us > MAX_CLAIM_US || b.bytes_in > MAX_CLAIM_BYTES || b.bytes_out > MAX_CLAIM_BYTES {
+            return Err(Refusal::bad(
+                "duration_us is at most 366 days, bytes_in and bytes_out at most 1 PiB",
+            ));
+        }
+        let number = conductor_shared::ids::parse_decimal(step);
+        let step = number.ok_or_else(|| Refusal::bad("step: expected a number"))?;
+        Ok(Op::FinishStep {
+            run: run_id(run)?,
+            step,
+            outcome: b.outcome,
+            claimed_us: b.duration_us,
+            bytes_in: b.bytes_in,
+            bytes_out: b.bytes_out,
+        })
+    }
+
     pub(super) fn op(&self, call: Call<'_>, body: &[u8]) -> Result<Op, Refusal> {
         Ok(match call {
-            Call::RunStart => {
-                let b: StartRun = self.body(body, |b: &StartRun| &b.tenant_id)?;
-                if let Some(s) = &b.subject {
-                    bounded("subject", s)?;
-                }
-                let prompt =
-                    b.prompt_sha256.as_deref().map(|hex| conductor_shared::ids::unhex(hex).ok_or(()));
-                let prompt = prompt
-                    .transpose()
-                    .map_err(|()| Refusal::bad("prompt_sha256: expected 64 hex digits, lower case"))?;
-                let subject = b.subject.filter(|s| !s.raw().is_empty());
-                let (workflow, env, actor, action) = (b.workflow_type, b.env, b.actor_type, b.action);
-                Op::StartRun { workflow, env, actor, action, subject, prompt }
-            }
+            Call::RunStart => self.run_start(body)?,
             Call::StepStart(run) => {
                 let b: StartStep = self.body(body, |b: &StartStep| &b.tenant_id)?;
                 bounded("name", &b.name)?;
                 Op::StartStep { run: run_id(run)?, name: b.name }
             }
-            Call::StepFinish(run, step) => {
-                let b: FinishStep = self.body(body, |b: &FinishStep| &b.tenant_id)?;
-                reached(b.outcome, &[Outcome::Succeeded, Outcome::Failed, Outcome::Cancelled])?;
-                if b.duration_us > MAX_CLAIM_US
-                    || b.bytes_in > MAX_CLAIM_BYTES
-                    || b.bytes_out > MAX_CLAIM_BYTES
-                {
-                    let what = "duration_us is at most 366 days, bytes_in and bytes_out at most 1 PiB";
-                    return Err(Refusal::bad(what));
-                }
-                let number = conductor_shared::ids::parse_decimal(step);
-                let step = number.ok_or_else(|| Refusal::bad("step: expected a number"))?;
-                let (run, outcome, claimed_us) = (run_id(run)?, b.outcome, b.duration_us);
-                Op::FinishStep {
-                    run,
-                    step,
-                    outcome,
-                    claimed_us,
-                    bytes_in: b.bytes_in,
-                    bytes_out: b.bytes_out,
-                }
-            }
+            Call::StepFinish(run, step) => self.step_finish(run, step, body)?,
             Call::Heartbeat(run) => {
                 let _: OfTenant = self.body(body, |b: &OfTenant| &b.tenant_id)?;
                 Op::Heartbeat { run: run_id(run)? }

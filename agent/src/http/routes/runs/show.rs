@@ -1,4 +1,4 @@
-//! One run, read back.
+//! One run as it is stored.
 
 use super::request::run_id;
 use crate::http::auth::{self, Peer};
@@ -60,7 +60,7 @@ pub(crate) async fn show(
     }))
 }
 
-/// A row may be read before its receipt is durable; nobody is told of it before it is.
+/// A row may be readable before its receipt is durable: wait until it is.
 async fn wait_durable(api: &Api, shared: &view::Shared, last: u64) {
     let mut commits = api.board.watch();
     while shared.view.load().size() <= last && api.board.store.load().is_some() {
