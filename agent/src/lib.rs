@@ -1,6 +1,9 @@
 //! conductord, the node agent, and conductor-signer, which holds the key.
 
-#![allow(missing_docs, reason = "documents only what the name does not say; public types of the API are in shared")]
+#![allow(
+    missing_docs,
+    reason = "documents only what the name does not say; public types of the API are in shared"
+)]
 
 pub mod checkpoints;
 pub mod command;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Concurrent connections over all listeners, if the file limit allows.
-pub const MAX_CONNECTIONS: usize = 4_096;
+const MAX_CONNECTIONS: usize = 4_096;
 /// Files reserved for the store, sockets and logs.
 const OTHER_FILES: u64 = crate::store::MAX_OPEN_FILES.unsigned_abs() as u64 + 256;
 /// Never fewer, whatever the file limit.

@@ -1,7 +1,7 @@
 //! Reads usage of segments from day rows, hour rows and the current hour.
 
 use super::rollups::{OpenHour, Slotted};
-use super::rows::{number_in, open_day, open_list, open_hour_slots, open_slot};
+use super::rows::{number_in, open_day, open_hour_slots, open_list, open_slot};
 use super::{HOURS_PER_DAY, hour_of};
 use crate::ledger::{Partition, ReadError};
 use crate::store::{Reading, Row, Store};
@@ -324,8 +324,7 @@ impl Rows<'_> {
         }
         let hours = hour_of(period.start)..number(period.end.div_ceil(HOUR_US));
         let packed = self.numbered(Row::HOURS, hours.clone())?;
-        let cut =
-            |begin: Micros, end: Micros| begin < period.start || end > period.end || cut(begin, end);
+        let cut = |begin: Micros, end: Micros| begin < period.start || end > period.end || cut(begin, end);
         let mut whole = runs(&packed, HOUR_US, cut).into_iter().peekable();
         let mut rest = packed.as_slice();
         while let Some(Numbered { number: hour, .. }) = rest.first() {

@@ -126,10 +126,7 @@ pub struct SignerConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("{path}: {source}")]
-    Read {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: std::io::Error },
     /// Not TOML, or with unknown or missing fields.
     #[error("{path}: {detail}")]
     Parse {

@@ -4,6 +4,7 @@
 use crate::http::{Api, ApiState, App, ConnLimiter, Listener, Rates, bind_unix, connections_that_fit, serve};
 use crate::node::config::{Config, Listen};
 use crate::node::init::node_id;
+use crate::node::tenant_sockets::TenantSockets;
 use crate::platform::clock::RealClock;
 use crate::platform::random::{OsRandom, Random, bytes};
 use crate::policy::{Opa, Policy};
@@ -13,7 +14,6 @@ use crate::sinks::{Sink, SinkCtx};
 use crate::writer::queue::Queues;
 use crate::writer::view::Board;
 use crate::writer::{Parts, Writer};
-use crate::node::tenant_sockets::TenantSockets;
 use conductor_shared::clock::{Clock, SECOND};
 use conductor_shared::ids::NodeId;
 use std::path::Path;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
 /// The acceptor and the SHA-256 of the certificate. Key and certificate are created at first use in the key store.
-pub fn server(keys: &Path, name: &Ident) -> Result<(TlsAcceptor, [u8; 32]), String> {
+pub(super) fn server(keys: &Path, name: &Ident) -> Result<(TlsAcceptor, [u8; 32]), String> {
     let path = keys.join("tls.pem");
     if !path.exists() {
         let made = rcgen::generate_simple_self_signed(vec![name.to_string()]).map_err(|e| e.to_string())?;

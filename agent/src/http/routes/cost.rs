@@ -1,6 +1,6 @@
 //! Cost of usage, from rollups, and the node's rate cards.
 
-use super::usage_query::{UsageQuery, RollupSource, parse, bad, csv, gather};
+use super::usage_query::{RollupSource, UsageQuery, bad, csv, gather, parse};
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::read::{Params, blocking};

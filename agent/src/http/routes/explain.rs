@@ -1,7 +1,7 @@
 //! Explains an amount: its parts by rate card, and the events of the receipts behind them.
 
 use super::cost::{Priced, cards, priced};
-use super::usage_query::{RollupSource, parse, bad, gather};
+use super::usage_query::{RollupSource, bad, gather, parse};
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::read::{Params, blocking, number};
@@ -68,7 +68,8 @@ pub(crate) async fn explain(
     let (of, cache) = (Arc::clone(&shared), Arc::clone(&api.rollups));
     let done = blocking(&api, &shared, move |store, p| {
         let q = Question { bucket, group: wanted, period, now_us, after, limit };
-        let (parts, kept_before) = parts(RollupSource { store, p, shared: &of, cache: &cache }, &view, &segments, &q)?;
+        let (parts, kept_before) =
+            parts(RollupSource { store, p, shared: &of, cache: &cache }, &view, &segments, &q)?;
         let (events, next) = events((store, p), &view, &name, &q)?;
         Ok((parts, kept_before, events, next))
     });
@@ -106,7 +107,12 @@ impl Question {
 }
 
 /// The amount's parts by rate card, and for storage the byte-time of what was stored before the period began.
-fn parts(at: RollupSource<'_>, view: &View, segments: &[Priced], q: &Question) -> Result<(Vec<Part>, i128), ReadError> {
+fn parts(
+    at: RollupSource<'_>,
+    view: &View,
+    segments: &[Priced],
+    q: &Question,
+) -> Result<(Vec<Part>, i128), ReadError> {
     let periods: Vec<Period> = segments.iter().map(|s| s.period).collect();
     let mut quantities = vec![0; segments.len()];
     let mut before: i64 = 0;
@@ -189,9 +195,7 @@ fn explained(e: &Event, signed: u64, q: &Question) -> Option<ExplainedEvent> {
     let counts = e.amount().event == kind
         && matches(&q.group, e.labels())
         && (q.period.from_us..q.period.to_us).contains(&e.at_us())
-        && (q.bucket != Bucket::Signing
-            || e.source().index < signed
-            || e.at_us() != e.source().recorded_us);
+        && (q.bucket != Bucket::Signing || e.source().index < signed || e.at_us() != e.source().recorded_us);
     if !counts {
         return None;
     }

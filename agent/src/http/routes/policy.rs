@@ -1,8 +1,8 @@
 //! Policy: the active bundle, upload and download of bundles, explanations.
 
-use crate::http::state::ApiState;
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
+use crate::http::state::ApiState;
 use crate::policy::{Query, about_command, unpack};
 use crate::writer::ask::{Ask, Denial};
 use axum::body::Bytes;

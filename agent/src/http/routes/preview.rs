@@ -80,13 +80,7 @@ pub(crate) async fn preview(
 }
 
 /// Approvals that this change needs now if this person asks for it.
-fn approvals(
-    api: &Api,
-    person: PersonId,
-    op: &Operation,
-    before: &ControlState,
-    node: &ControlState,
-) -> u64 {
+fn approvals(api: &Api, person: PersonId, op: &Operation, before: &ControlState, node: &ControlState) -> u64 {
     let now_us = api.clock.now().wall_us;
     let all = api.board.all();
     let alone = all.iter().map(|s| {
@@ -112,9 +106,8 @@ fn runs_stopped(
     let mut stopped = 0;
     for (k, v) in rows {
         let row: RunRow = decode(&p.open(&k, &v)?).map_err(|e| p.damaged(&k, &e))?;
-        let stops = |s: &ControlState| {
-            s.killed(row.action.as_str(), row.workflow.as_str()).is_some_and(|k| !k.drain)
-        };
+        let stops =
+            |s: &ControlState| s.killed(row.action.as_str(), row.workflow.as_str()).is_some_and(|k| !k.drain);
         stopped += u64::from(stops(after) && !stops(before));
     }
     Ok(stopped)

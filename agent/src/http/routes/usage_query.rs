@@ -35,7 +35,11 @@ pub(super) struct UsageQuery {
     pub(super) format: String,
 }
 
-pub(super) fn parse(api: &Api, view: &View, params: &HashMap<String, String>) -> Result<UsageQuery, ApiError> {
+pub(super) fn parse(
+    api: &Api,
+    view: &View,
+    params: &HashMap<String, String>,
+) -> Result<UsageQuery, ApiError> {
     let text = |name: &str| params.get(name).map(String::as_str);
     // Receipt times never go back, and may be ahead of a clock that was stepped back.
     let now_us = api.clock.now().wall_us.max(view.last_us);

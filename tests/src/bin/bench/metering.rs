@@ -287,7 +287,7 @@ fn in_process(report: &mut Report, s: &Stored, files: &Path) {
         let mut rows = Gathered::default();
         let q = FoldQuery { segments: &segments, unsigned: &[], now_us: u64::MAX, open: None, cache: None };
         let by = GroupBy::default();
-        meter::fold(&reading, &past.live.p, &q, |_, series, u| {
+        metering::fold(&reading, &past.live.p, &q, |_, series, u| {
             rows.beside(by.of(&labels[series as usize]), &u);
         })
         .expect("read");

@@ -1,9 +1,9 @@
 //! The core without HTTP: writer, store and a signer in the same process, driven through the writer's own queues.
 
-use conductor_agent::platform::clock::RealClock;
 use conductor_agent::node::init::{Bootstrap, init};
-use conductor_agent::policy::{Policy, Query, about_command};
+use conductor_agent::platform::clock::RealClock;
 use conductor_agent::platform::random::OsRandom;
+use conductor_agent::policy::{Policy, Query, about_command};
 use conductor_agent::scope::{TenantScope, TokenParts};
 use conductor_agent::signer::keys::{self, SigningKey};
 use conductor_agent::store::SpaceLimits;
