@@ -96,25 +96,25 @@ pub fn prove_peer(tenant: TenantUid, control: &ControlState, uid: u32) -> Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use conductor_shared::command::Operation;
+    use conductor_shared::command::{Operation, ops};
     use conductor_shared::ids::hex;
 
     /// SPEC invariant 2: only the very secret of a live token proves scope.
     #[test]
     fn only_the_secret_proves() {
         let (tenant, token, secret) = (TenantUid([1; 16]), TokenId([2; 16]), [3u8; 32]);
-        let issue = Operation::TokenIssue {
+        let issue = Operation::TokenIssue(ops::TokenIssue {
             token,
             name: Ident::new("t").unwrap(),
             secret_sha256: Sha256::digest(secret).into(),
-        };
+        });
         let control = ControlState::default().after(&issue);
         let bearer = |s: &[u8]| format!("cdw_{tenant}_{token}_{}", hex(s));
         let scope = TokenParts::parse(&bearer(&secret)).unwrap().prove(&control).unwrap();
         assert_eq!((scope.tenant(), scope.principal()), (tenant, format!("token:{token}").as_str()));
         assert!(TokenParts::parse(&bearer(&[4; 32])).unwrap().prove(&control).is_none());
         assert!(TokenParts::parse(&bearer(&secret)).unwrap().prove(&ControlState::default()).is_none());
-        let revoked = control.after(&Operation::TokenRevoke { token });
+        let revoked = control.after(&Operation::TokenRevoke(ops::TokenRevoke { token }));
         assert!(TokenParts::parse(&bearer(&secret)).unwrap().prove(&revoked).is_none());
         for bad in
             ["", "cdw_", &bearer(&secret)[1..], &format!("{}_", bearer(&secret)), &bearer(&secret[1..])]

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)] // only tests are here
 
 use conductor_agent::writer::gate::{Gate, RunRequest, start_run, start_step};
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::Ident;
 use conductor_shared::quota::QuotaKind;
@@ -14,10 +14,10 @@ use std::hint::black_box;
 fn an_allow_allocates_nothing() {
     let etl = Ident::new("etl").unwrap();
     let ops = [
-        Operation::WorkflowRegister { workflow: etl.clone() },
-        Operation::QuotaSet { kind: QuotaKind::StepRate, limit: 1_000 },
-        Operation::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 10_000 },
-        Operation::RampSet { selector: "*/ml".parse().unwrap(), hundredths: 500 },
+        Operation::WorkflowRegister(ops::WorkflowRegister { workflow: etl.clone() }),
+        Operation::QuotaSet(ops::QuotaSet { kind: QuotaKind::StepRate, limit: 1_000 }),
+        Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 10_000 }),
+        Operation::RampSet(ops::RampSet { selector: "*/ml".parse().unwrap(), hundredths: 500 }),
     ];
     let control = ops.iter().fold(ControlState::default(), |s, op| s.after(op));
     let mut gate = Gate::default();

@@ -1,7 +1,7 @@
 //! A tenant's configuration: the part of its control state that people set, that is compared between two revisions, and
 //! that can be taken back to an earlier one (SPEC 4.1). Tokens, peers, plans, freezes and incidents are no part of it.
 
-use crate::command::Operation;
+use crate::command::{Operation, ops};
 use crate::control::ControlState;
 use crate::profile;
 use crate::quota::QuotaKind;
@@ -71,54 +71,57 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
 pub fn way_back(now: &ControlState, then: &ControlState) -> Vec<Operation> {
     let mut ops = Vec::new();
     let retire = now.workflows.difference(&then.workflows).cloned();
-    ops.extend(retire.map(|workflow| Operation::WorkflowRetire { workflow }));
+    ops.extend(retire.map(|workflow| Operation::WorkflowRetire(ops::WorkflowRetire { workflow })));
     let register = then.workflows.difference(&now.workflows).cloned();
-    ops.extend(register.map(|workflow| Operation::WorkflowRegister { workflow }));
+    ops.extend(register.map(|workflow| Operation::WorkflowRegister(ops::WorkflowRegister { workflow })));
     for (workflow, prompt) in &then.prompts {
         // To retire a workflow type takes its prompt with it.
         let retired = now.workflows.contains(workflow) && !then.workflows.contains(workflow);
         if (retired || now.prompts.get(workflow) != Some(prompt))
             && let Some(prompt_sha256) = crate::ids::unhex(prompt)
         {
-            ops.push(Operation::WorkflowPin { workflow: workflow.clone(), prompt_sha256 });
+            ops.push(Operation::WorkflowPin(ops::WorkflowPin { workflow: workflow.clone(), prompt_sha256 }));
         }
     }
     for kind in QuotaKind::ALL {
         let (n, t) = (now.quotas.get(kind), then.quotas.get(kind));
         if n != t {
-            ops.push(Operation::QuotaSet { kind, limit: t.limit });
+            ops.push(Operation::QuotaSet(ops::QuotaSet { kind, limit: t.limit }));
         }
     }
     for (selector, t) in &then.ramps {
         if now.ramps.get(selector).map(|n| n.hundredths) != Some(t.hundredths) {
-            ops.push(Operation::RampSet { selector: selector.clone(), hundredths: t.hundredths });
+            ops.push(Operation::RampSet(ops::RampSet {
+                selector: selector.clone(),
+                hundredths: t.hundredths,
+            }));
         }
     }
     for (selector, t) in &then.kills {
         if now.kills.get(selector) != Some(t) {
-            ops.push(Operation::KillSet { selector: selector.clone(), drain: t.drain });
+            ops.push(Operation::KillSet(ops::KillSet { selector: selector.clone(), drain: t.drain }));
         }
     }
     for selector in now.slos.keys().chain(then.slos.keys()).collect::<std::collections::BTreeSet<_>>() {
         let thresholds = then.thresholds(selector);
         if now.thresholds(selector) != thresholds {
-            ops.push(Operation::SloSet { selector: selector.clone(), thresholds });
+            ops.push(Operation::SloSet(ops::SloSet { selector: selector.clone(), thresholds }));
         }
     }
     let gone = |now: Vec<&crate::ramp::Selector>, is: &dyn Fn(&crate::ramp::Selector) -> bool| {
         now.into_iter().filter(|s| !is(s)).cloned().collect::<Vec<_>>()
     };
     let ramps = gone(now.ramps.keys().collect(), &|s| then.ramps.contains_key(s));
-    ops.extend(ramps.into_iter().map(|selector| Operation::RampClear { selector }));
+    ops.extend(ramps.into_iter().map(|selector| Operation::RampClear(ops::RampClear { selector })));
     let kills = gone(now.kills.keys().collect(), &|s| then.kills.contains_key(s));
-    ops.extend(kills.into_iter().map(|selector| Operation::KillClear { selector }));
+    ops.extend(kills.into_iter().map(|selector| Operation::KillClear(ops::KillClear { selector })));
     for workflow in now.prompts.keys().filter(|w| !then.prompts.contains_key(*w)) {
-        ops.push(Operation::WorkflowUnpin { workflow: workflow.clone() });
+        ops.push(Operation::WorkflowUnpin(ops::WorkflowUnpin { workflow: workflow.clone() }));
     }
     if profile::name_of(now) != profile::name_of(then)
         && let Ok(profile) = crate::ids::Ident::new(profile::name_of(then))
     {
-        ops.push(Operation::ProfileAssign { profile });
+        ops.push(Operation::ProfileAssign(ops::ProfileAssign { profile }));
     }
     ops
 }
@@ -126,53 +129,26 @@ pub fn way_back(now: &ControlState, then: &ControlState) -> Vec<Operation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change_class::of_change;
-    use crate::fact::ChangeClass;
-    use crate::ids::Ident;
+    use crate::change_class::class_of;
+    use crate::command::strategies::configurations;
+    use crate::fail_closed::Class;
     use proptest::prelude::*;
-
-    fn operations() -> impl Strategy<Value = Operation> {
-        let rule = || {
-            proptest::sample::select(vec!["*/*", "run/*", "run/etl", "test/ml"])
-                .prop_map(|s| s.parse::<crate::ramp::Selector>().unwrap())
-        };
-        let word = || proptest::sample::select(vec!["etl", "ml"]).prop_map(|w| Ident::new(w).unwrap());
-        prop_oneof![
-            (rule(), 0u16..=10_000)
-                .prop_map(|(selector, hundredths)| Operation::RampSet { selector, hundredths }),
-            rule().prop_map(|selector| Operation::RampClear { selector }),
-            (rule(), any::<bool>()).prop_map(|(selector, drain)| Operation::KillSet { selector, drain }),
-            rule().prop_map(|selector| Operation::KillClear { selector }),
-            (proptest::sample::select(QuotaKind::ALL.to_vec()), 0u64..50)
-                .prop_map(|(kind, limit)| Operation::QuotaSet { kind, limit }),
-            word().prop_map(|workflow| Operation::WorkflowRegister { workflow }),
-            word().prop_map(|workflow| Operation::WorkflowRetire { workflow }),
-            (word(), 0u8..2)
-                .prop_map(|(workflow, n)| Operation::WorkflowPin { workflow, prompt_sha256: [n; 32] }),
-            word().prop_map(|workflow| Operation::WorkflowUnpin { workflow }),
-            (rule(), 1u64..3).prop_map(|(selector, n)| Operation::SloSet {
-                selector,
-                thresholds: Thresholds { min_settled: n * 100, ..Thresholds::default() }
-            }),
-            word().prop_map(|profile| Operation::ProfileAssign { profile }),
-        ]
-    }
 
     proptest! {
         /// SPEC 4.1: going back gives the very configuration of that revision; from there it is nothing to go back to it;
         /// and its class is that of what it changes, however it is called.
         #[test]
-        fn the_way_back_leads_there(first in proptest::collection::vec(operations(), 0..12),
-                                    more in proptest::collection::vec(operations(), 0..12)) {
+        fn the_way_back_leads_there(first in proptest::collection::vec(configurations(), 0..12),
+                                    more in proptest::collection::vec(configurations(), 0..12)) {
             let then = first.iter().fold(ControlState::default(), |s, op| s.after(op));
             let now = more.iter().fold(then.clone(), |s, op| s.after(op));
             let changes = way_back(&now, &then);
-            prop_assert!(changes.iter().all(Operation::of_config));
+            prop_assert!(changes.iter().all(|op| op.kind().config));
             if changes.is_empty() {
                 prop_assert_eq!(config(&now), config(&then));
                 return Ok(());
             }
-            let op = Operation::ConfigRollback { revision: then.revision, changes };
+            let op = Operation::ConfigRollback(ops::ConfigRollback { revision: then.revision, changes });
             prop_assert_eq!(Operation::from_list(&op.to_list()), Some(op.clone()));
             let back = now.after(&op);
             prop_assert_eq!(config(&back), config(&then));
@@ -180,7 +156,7 @@ mod tests {
             prop_assert_eq!(back.revision, now.revision + 1, "one change, one revision");
             let raises = then.ramps.iter().any(|(s, r)| now.ramps.get(s).is_some_and(|n| n.hundredths < r.hundredths))
                 && now.ramps.len() == 1 && then.ramps.len() == 1;
-            prop_assert!(!raises || of_change(&now, &back) == ChangeClass::Loosen, "a rollback that raises is loosen");
+            prop_assert!(!raises || class_of(&now, &op) == Class::Loosen, "a rollback that raises is loosen");
         }
     }
 
@@ -189,14 +165,15 @@ mod tests {
     fn what_is_never_taken_back() {
         let mut then = ControlState::default();
         then.peers.insert(7);
-        let mut now = then.after(&Operation::PeerDeny { uid: 7 });
+        let mut now = then.after(&Operation::PeerDeny(ops::PeerDeny { uid: 7 }));
         now.bad.insert("run/etl".parse().unwrap(), 500);
         assert!(way_back(&now, &then).is_empty());
         let rule: crate::ramp::Selector = "run/etl".parse().unwrap();
-        let high = then.after(&Operation::RampSet { selector: rule.clone(), hundredths: 900 });
-        let low = Operation::RampSet { selector: rule, hundredths: 100 };
+        let high = then.after(&Operation::RampSet(ops::RampSet { selector: rule.clone(), hundredths: 900 }));
+        let low = Operation::RampSet(ops::RampSet { selector: rule, hundredths: 100 });
         let now = now.after(&low);
-        let op = Operation::ConfigRollback { revision: 1, changes: way_back(&now, &high) };
+        let op =
+            Operation::ConfigRollback(ops::ConfigRollback { revision: 1, changes: way_back(&now, &high) });
         assert!(now.raises_bad(&op));
         assert!(now.after(&op).peers.is_empty());
         let d = differences(&config(&now), &config(&high));

@@ -4,9 +4,10 @@
 //! a fact before it takes effect. Every map is ordered, so that the same facts give the same digest everywhere.
 
 mod apply;
+mod effect;
 mod object;
 
-use crate::command::Operation;
+use crate::command::{Operation, ops};
 use crate::cost::{RateCard, Reconciled};
 use crate::fact::ChangeClass;
 use crate::ids::{CommandId, Ident, PersonId, TenantUid, TokenId, unhex};
@@ -272,11 +273,11 @@ impl ControlState {
 
     /// True when this operation would take something to where it was rolled back from, or above, or plans to.
     pub fn raises_bad(&self, op: &Operation) -> bool {
-        if self.bad.is_empty() || matches!(op, Operation::RampOverride { .. }) {
+        if self.bad.is_empty() || matches!(op, Operation::RampOverride(_)) {
             return false;
         }
         let mut after = self.after(op);
-        if let Operation::PlanSet { selector, plan } = op
+        if let Operation::PlanSet(ops::PlanSet { selector, plan }) = op
             && let Some(last) = plan.steps().last()
         {
             after.set_ramp(selector.clone(), last.hundredths);
@@ -395,13 +396,16 @@ mod tests {
         })
     }
     fn set(h: u16) -> Operation {
-        Operation::RampSet { selector: "*/etl".parse().unwrap(), hundredths: h }
+        Operation::RampSet(ops::RampSet { selector: "*/etl".parse().unwrap(), hundredths: h })
     }
     fn golden() -> Vec<ControlFact> {
         let tenant = Ident::new("acme").unwrap();
         vec![
             ControlFact::LogOpened(LogOpened { reason: "created".into(), name: tenant, cites: None }),
-            proposed(1, &Operation::WorkflowRegister { workflow: Ident::new("etl").unwrap() }),
+            proposed(
+                1,
+                &Operation::WorkflowRegister(ops::WorkflowRegister { workflow: Ident::new("etl").unwrap() }),
+            ),
             ControlFact::Effective(Effective {
                 command_id: CommandId([1; 16]),
                 proposal: 1,
@@ -415,7 +419,7 @@ mod tests {
                 proposal: 4,
                 why: "checkpoint_timeout".into(),
             }),
-            changed(4, &Operation::KillSet { selector: "*/*".parse().unwrap(), drain: true }),
+            changed(4, &Operation::KillSet(ops::KillSet { selector: "*/*".parse().unwrap(), drain: true })),
         ]
     }
     fn fold(facts: &[ControlFact]) -> ControlState {
@@ -468,24 +472,28 @@ mod tests {
     #[test]
     fn freezes_grow_and_the_glass_does_not() {
         let ident = |t: &str| Ident::new(t).unwrap();
-        let set = |until_us| Operation::FreezeSet { freeze: ident("now"), until_us };
+        let set = |until_us| Operation::FreezeSet(ops::FreezeSet { freeze: ident("now"), until_us });
         let mut s = ControlState::default().after(&set(Some(9))).after(&set(Some(5)));
         assert_eq!(s.freezes[&ident("now")].until_us, Some(9));
         s = s.after(&set(None)).after(&set(Some(50)));
         assert_eq!(s.freezes[&ident("now")].until_us, None);
-        let open = |n: u8, minutes| Operation::BreakGlassOpen {
-            grant: crate::ids::GrantId([n; 16]),
-            ticket: "INC-1".into(),
-            minutes,
+        let open = |n: u8, minutes| {
+            Operation::BreakGlassOpen(ops::BreakGlassOpen {
+                grant: crate::ids::GrantId([n; 16]),
+                ticket: "INC-1".into(),
+                minutes,
+            })
         };
         s = s.after(&open(1, 5)).after(&open(2, 60)).after(&open(1, 60));
         let glass = s.break_glass.clone().unwrap();
         assert_eq!((glass.grant.0[0], glass.minutes), (1, 5));
         s.freezes.clear();
-        let window = |when: &str| Operation::ProfileWindow {
-            profile: ident("default"),
-            window: ident("w"),
-            when: when.parse().unwrap(),
+        let window = |when: &str| {
+            Operation::ProfileWindow(ops::ProfileWindow {
+                profile: ident("default"),
+                window: ident("w"),
+                when: when.parse().unwrap(),
+            })
         };
         let friday = window("weekly fri 18:00 for 62h00m Europe/Berlin");
         s = s.after(&friday);
@@ -494,7 +502,10 @@ mod tests {
         s.apply(At { index: 1, time_us: 1 }, &ControlFact::FreezeBegan(began));
         assert_eq!(s.after(&friday).active_windows, s.active_windows, "the same again changes nothing");
         assert!(s.after(&window("weekly mon 18:00 for 1h00m UTC")).active_windows.is_empty());
-        let unwindow = Operation::ProfileUnwindow { profile: ident("default"), window: ident("w") };
+        let unwindow = Operation::ProfileUnwindow(ops::ProfileUnwindow {
+            profile: ident("default"),
+            window: ident("w"),
+        });
         assert!(!crate::profile::forbids(&s, &s, &unwindow), "a freeze does not keep itself");
         assert!(crate::profile::forbids(&s, &s, &set(None)), "whatever else loosens");
         assert!(s.after(&unwindow).active_windows.is_empty());
@@ -504,9 +515,13 @@ mod tests {
     #[test]
     fn revoked_stays_revoked() {
         let token = TokenId([4; 16]);
-        let issue = Operation::TokenIssue { token, name: Ident::new("t").unwrap(), secret_sha256: [1; 32] };
+        let issue = Operation::TokenIssue(ops::TokenIssue {
+            token,
+            name: Ident::new("t").unwrap(),
+            secret_sha256: [1; 32],
+        });
         let mut s = ControlState::default();
-        for op in [issue.clone(), Operation::TokenRevoke { token }, issue] {
+        for op in [issue.clone(), Operation::TokenRevoke(ops::TokenRevoke { token }), issue] {
             s = s.after(&op);
         }
         assert!(s.live_token(token).is_none());

@@ -137,14 +137,14 @@ pub fn all(control: &ControlState) -> Option<Vec<Flag>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::Operation;
+    use crate::command::{Operation, ops};
 
     fn state(ops: &[Operation]) -> ControlState {
-        let etl = Operation::WorkflowRegister { workflow: Ident::new("etl").unwrap() };
+        let etl = Operation::WorkflowRegister(ops::WorkflowRegister { workflow: Ident::new("etl").unwrap() });
         std::iter::once(&etl).chain(ops).fold(ControlState::default(), |s, op| s.after(op))
     }
     fn ramp(rule: &str, hundredths: u16) -> Operation {
-        Operation::RampSet { selector: rule.parse().unwrap(), hundredths }
+        Operation::RampSet(ops::RampSet { selector: rule.parse().unwrap(), hundredths })
     }
     fn ask(s: &ControlState, key: &str, subject: Option<&str>) -> Result<(bool, &'static str), FlagError> {
         evaluate(s, &[7; 32], &Flag::parse(key).unwrap(), subject).map(|e| (e.value, e.reason))
@@ -166,7 +166,8 @@ mod tests {
             assert_eq!(ask(&half, "etl", Some(&subject)), Ok((inside, "SPLIT")));
         }
         for drain in [true, false] {
-            let killed = half.after(&Operation::KillSet { selector: "*/etl".parse().unwrap(), drain });
+            let killed =
+                half.after(&Operation::KillSet(ops::KillSet { selector: "*/etl".parse().unwrap(), drain }));
             assert_eq!(ask(&killed, "etl", None), Ok((false, "DISABLED")));
         }
         let keys: Vec<String> = all(&half).unwrap().iter().map(ToString::to_string).collect();

@@ -1,7 +1,7 @@
 //! Policy profiles, what freezes a log now, and break-glass. Pure, and without a clock: which windows are open is folded
 //! from facts, never asked of the time.
 
-use crate::command::Operation;
+use crate::command::{Operation, ops};
 use crate::control::ControlState;
 use crate::freeze::Window;
 use crate::ids::{GrantId, Ident, PersonId, parse_decimal};
@@ -217,10 +217,10 @@ impl Frozen<'_> {
         match (self, op) {
             (
                 Self::Window(p, w),
-                Operation::ProfileUnwindow { profile, window }
-                | Operation::ProfileWindow { profile, window, .. },
+                Operation::ProfileUnwindow(ops::ProfileUnwindow { profile, window })
+                | Operation::ProfileWindow(ops::ProfileWindow { profile, window, .. }),
             ) => (p, w) == (profile, window),
-            (Self::Freeze(f), Operation::FreezeClear { freeze }) => f == freeze,
+            (Self::Freeze(f), Operation::FreezeClear(ops::FreezeClear { freeze })) => f == freeze,
             _ => false,
         }
     }
@@ -229,17 +229,7 @@ impl Frozen<'_> {
 /// Whether a freeze forbids an operation that loosens. A freeze does not keep itself: taking it away is forbidden by the
 /// others only; and opening break-glass is not forbidden, for that is what lifts it.
 pub fn forbids(log: &ControlState, node: &ControlState, op: &Operation) -> bool {
-    !matches!(op, Operation::BreakGlassOpen { .. }) && frozen_by(log, node).any(|f| !f.lifted_by(op))
-}
-
-/// Approvals by other persons that a loosening takes, where its requester opened break-glass alone `alone_today` times
-/// already.
-pub fn approvals(op: &Operation, log: &ControlState, node: &ControlState, alone_today: u64) -> u64 {
-    let alone = || profile(node, name_of(log)).is_some_and(|p| p.break_glass_alone);
-    if matches!(op, Operation::BreakGlassOpen { .. }) && alone() && alone_today < ALONE_A_DAY {
-        return 0;
-    }
-    op.approvals()
+    !matches!(op, Operation::BreakGlassOpen(_)) && frozen_by(log, node).any(|f| !f.lifted_by(op))
 }
 
 /// How often a person opened break-glass alone in a log on the day of a receipt time.

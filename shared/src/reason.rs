@@ -168,6 +168,12 @@ impl Reasons {
     }
 }
 
+impl Extend<Reason> for Reasons {
+    fn extend<I: IntoIterator<Item = Reason>>(&mut self, more: I) {
+        more.into_iter().for_each(|r| self.add(r));
+    }
+}
+
 impl From<Reason> for Reasons {
     fn from(r: Reason) -> Self {
         let mut s = Self::default();

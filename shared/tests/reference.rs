@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use conductor_shared::checkpoint::Checkpoint;
-use conductor_shared::command::{Audience, Command, Operation};
+use conductor_shared::command::{Audience, Command, Operation, Scope, ops};
 use conductor_shared::fact::{Fact, LogOpened, schema};
 use conductor_shared::fail_closed::{Class, Outage, OutageRule, rule};
 use conductor_shared::ids::{CommandId, Ident, NodeId, Origin, TenantUid, hex};
@@ -35,6 +35,41 @@ fn reasons() {
             .unwrap();
     }
     is_true("reasons", &t);
+}
+
+/// DESIGN, Command: every operation with its arguments, as it stands in signed texts.
+#[test]
+fn operations() {
+    let mut t = "# Operations\n\nMade from `shared/src/command/ops`; a test keeps it so. What only tightens takes effect \
+                 at once; what loosens waits for a signed checkpoint. The class is computed from the state before and \
+                 after, never from the name.\n\n| operation | log | one of the roles | base | in a rollback | object | \
+                 arguments, for instance | what it does |\n|---|---|---|---|---|---|---|---|\n"
+        .to_owned();
+    for kind in Operation::ALL {
+        for op in kind.samples() {
+            let log = match kind.scope {
+                Scope::Node => "node",
+                Scope::Tenant => "tenant",
+                Scope::AnyLog => "tenant or node",
+            };
+            let roles =
+                if kind.roles.is_empty() { "those of its changes".into() } else { kind.roles.join(", ") };
+            let base = if op.is_absolute() { "none" } else { "where it loosens" };
+            let config = if kind.config { "yes" } else { "no" };
+            let short = |v: &str| if v.len() > 40 { format!("{}...", &v[..32]) } else { v.to_owned() };
+            let args: Vec<String> = op.args().iter().map(|(k, v)| format!("`{k}: {}`", short(v))).collect();
+            writeln!(
+                t,
+                "| `{}` | {log} | {roles} | {base} | {config} | `{}` | {} | {} |",
+                kind.name,
+                op.object(),
+                args.join(" "),
+                op.sentence()
+            )
+            .unwrap();
+        }
+    }
+    is_true("operations", &t);
 }
 
 fn cell(class: Class, out: Outage) -> String {
@@ -150,7 +185,10 @@ fn vectors() {
         audience: Audience::Nodes(vec![NodeId([2; 16])]),
         tenant: TenantUid([3; 16]),
         base: Some([4; 32]),
-        operation: Operation::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 1000 },
+        operation: Operation::RampSet(ops::RampSet {
+            selector: "run/etl".parse().unwrap(),
+            hundredths: 1000,
+        }),
         reason: UntrustedText::new("rollout, ticket 7"),
         issued_at_us: 1_700_000_000_000_000,
         expires_at_us: 1_700_000_300_000_000,

@@ -2,7 +2,7 @@
 
 use crate::{Answer, Client};
 use base64::Engine as _;
-use conductor_shared::command::{Audience, Command as Cmd, Operation};
+use conductor_shared::command::{Audience, Command as Cmd, Operation, ops};
 use conductor_shared::ids::{CommandId, Ident, NodeId, TenantUid, TokenId, hex};
 use conductor_shared::session::{Session, Transport};
 use conductor_shared::untrusted::UntrustedText;
@@ -437,17 +437,25 @@ impl Node {
     /// The same with the uid that it has on another node.
     pub fn tenant_as(&self, name: &str, uid: TenantUid) -> Tenant {
         let tenant_id = Ident::new(name).expect("a name");
-        self.command(TenantUid::NODE, Operation::TenantCreate { tenant_uid: uid, tenant_id });
+        self.command(
+            TenantUid::NODE,
+            Operation::TenantCreate(ops::TenantCreate { tenant_uid: uid, tenant_id }),
+        );
         let (token, secret) = (TokenId(random()), random::<32>());
         self.command(
             uid,
-            Operation::TokenIssue {
+            Operation::TokenIssue(ops::TokenIssue {
                 token,
                 name: Ident::new("t").expect("a name"),
                 secret_sha256: Sha256::digest(secret).into(),
-            },
+            }),
         );
-        self.command(uid, Operation::WorkflowRegister { workflow: Ident::new("etl").expect("a name") });
+        self.command(
+            uid,
+            Operation::WorkflowRegister(ops::WorkflowRegister {
+                workflow: Ident::new("etl").expect("a name"),
+            }),
+        );
         Tenant { uid, name: name.to_owned(), token: format!("cdw_{uid}_{token}_{}", hex(&secret)) }
     }
 

@@ -10,7 +10,7 @@ use conductor_agent::writer::live::{Live, Stage};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::clock::Now;
 use conductor_shared::codec::Listed;
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::fact::{
     ApprovalDecided, ChangeClass, Effective, Fact, Outcome, Proposed, RunDecided, StepFinished, Verdict,
 };
@@ -131,7 +131,8 @@ impl Past {
     pub fn correct(&mut self, at_us: u64, list: &[Adjustment]) {
         let mut id = [0; 16];
         getrandom::fill(&mut id).expect("randomness");
-        let (command_id, op) = (CommandId(id), Operation::UsageCorrect { adjustments: list.to_vec() });
+        let (command_id, op) =
+            (CommandId(id), Operation::UsageCorrect(ops::UsageCorrect { adjustments: list.to_vec() }));
         self.stage(at_us);
         let st = self.stage.as_mut().expect("a stage");
         let proposed = Proposed {

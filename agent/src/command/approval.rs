@@ -1,97 +1,30 @@
 //! What one person asked for and another approves. A request has no effect; when the last approval it takes is on
 //! record, the command goes the same way as any other, and everything is checked again, the approvers too.
 
-use super::change::{Judge, Outgoing, Proposals, deny};
-use super::freeze::{self, Passage};
-use super::objections;
+use super::approvers::Approvers;
+use super::checks::violations;
+use super::context::{EvalCtx, SKEW_US};
+use super::evaluate::{Candidate, Outcome};
+use super::facts::{Outgoing, deny};
+use super::freeze::FreezeCheck;
+use super::policy_check::{self, outage_denies};
+use super::proposals::Proposals;
+use crate::keys::KeyError;
 use crate::ledger::{ReadError, read_receipt};
 use crate::store::Store;
 use crate::writer::ask::{CommandReply, Signed, SignedApproval};
 use crate::writer::live::{Live, Stage};
 use conductor_shared::checkpoint::signature_key_id;
-use conductor_shared::codec::Listed;
 use conductor_shared::command::{Command, MAX_LIFE_US};
-use conductor_shared::control::{ControlState, Request, command_key};
-use conductor_shared::fact::{Approved, ChangeClass, ControlFact, Fact, RequestClosed, Requested};
+use conductor_shared::control::{Request, command_key};
+use conductor_shared::fact::{Approved, ControlFact, Fact, RequestClosed};
+use conductor_shared::fail_closed::Class;
 use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef};
 use conductor_shared::ids::{CommandId, PersonId, TenantUid, hex};
 use conductor_shared::operator::Answer;
 use conductor_shared::reason::{Reason, Reasons};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
-
-/// Requests that may wait in one log.
-pub const MAX_REQUESTS: usize = 64;
-
-/// Who approved, and how old their keys must be.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Approvers {
-    /// Person and key.
-    pub(super) given: Vec<(PersonId, String)>,
-    /// Size of the node's log when it was asked for.
-    pub(super) node_size: u64,
-    /// How many it takes.
-    pub(super) needed: u64,
-}
-
-impl Approvers {
-    /// What stands against them now: SPEC, invariant 4.
-    pub(super) fn objections(&self, requester: PersonId, tenant: TenantUid, node: &ControlState) -> Reasons {
-        let mut reasons = Reasons::default();
-        let mut persons = std::collections::BTreeSet::new();
-        for (person, key) in &self.given {
-            if *person == requester {
-                reasons.add(Reason::SelfApproval);
-            }
-            match node.operator(key).filter(|k| k.person == *person) {
-                Some(k) if !k.has_role("approver", tenant) => reasons.add(Reason::RoleMissing),
-                Some(k) if !k.older_than(self.node_size) => reasons.add(Reason::ApproverTooNew),
-                Some(_) => drop(persons.insert(*person)),
-                None => reasons.add(Reason::SignatureInvalid),
-            }
-        }
-        if (persons.len() as u64) < self.needed && reasons.is_empty() {
-            reasons.add(Reason::RoleMissing);
-        }
-        reasons
-    }
-}
-
-/// Puts a change on record that waits for other persons.
-pub(super) fn request(
-    live: &mut Live,
-    st: &mut Stage,
-    signed: &Signed,
-    (class, needed, node_size): (ChangeClass, u64, u64),
-    (before, after): (Vec<String>, Vec<String>),
-) -> Result<CommandOutcome, crate::keys::KeyError> {
-    let c = &signed.command;
-    let fact = Requested {
-        change: Listed(c.operation.to_list()),
-        before: Listed(before.clone()),
-        after: Listed(after.clone()),
-        class,
-        person: signed.person,
-        why: c.reason.clone(),
-        command_id: c.command_id,
-        expires_at_us: c.expires_at_us,
-        text: signed.text.clone(),
-        signature: signed.signature.clone(),
-        needed,
-        node_size,
-    };
-    let a = live.control_fact(st, fact)?;
-    Ok(CommandOutcome {
-        command_id: c.command_id,
-        status: CommandStatus::Requested,
-        class,
-        receipt: ReceiptRef { origin: live.p.origin, index: a.index },
-        proposal: None,
-        reasons: vec![],
-        before,
-        after,
-    })
-}
 
 /// Closes a request that will never take effect.
 pub fn close(
@@ -101,7 +34,7 @@ pub fn close(
     request: u64,
     why: Reasons,
     refusal: Option<&SignedApproval>,
-) -> Result<u64, crate::keys::KeyError> {
+) -> Result<u64, KeyError> {
     let fact = RequestClosed {
         command_id,
         request,
@@ -114,17 +47,12 @@ pub fn close(
 }
 
 /// The command that waits, read back from its receipt.
-fn command_of(
-    store: &Store,
-    live: &Live,
-    request: &Request,
-    local: bool,
-) -> Result<Option<Signed>, ReadError> {
-    let receipt = read_receipt(store, &live.p, request.index)?;
+fn command_of(store: &Store, live: &Live, index: u64, local: bool) -> Result<Option<Signed>, ReadError> {
+    let receipt = read_receipt(store, &live.p, index)?;
     let Some(Fact::Control(ControlFact::Requested(f))) = receipt.fact else { return Ok(None) };
     let command = Command::parse(&f.text).ok();
-    Ok(command.zip(signature_key_id(&f.signature)).map(|(command, key_id)| Signed {
-        command,
+    Ok(command.zip(signature_key_id(&f.signature)).map(|(content, key_id)| Signed {
+        content,
         text: f.text,
         signature: f.signature,
         person: f.person,
@@ -134,10 +62,10 @@ fn command_of(
 }
 
 /// What stands against an approval itself.
-fn against(a: &SignedApproval, r: &Request, tenant: TenantUid, judge: &Judge<'_>) -> Reasons {
-    let (text, mut reasons) = (&a.approval, Reasons::default());
+fn against(a: &SignedApproval, r: &Request, tenant: TenantUid, ctx: &EvalCtx<'_>) -> Reasons {
+    let (text, mut reasons) = (&a.content, Reasons::default());
     let withdraws = text.verdict == Answer::Refuse && a.person == r.person;
-    match judge.node.operator(&a.key_id).filter(|k| k.person == a.person) {
+    match ctx.node.operator(&a.key_id).filter(|k| k.person == a.person) {
         None => reasons.add(Reason::SignatureInvalid),
         Some(k) if !withdraws && !k.has_role("approver", tenant) => reasons.add(Reason::RoleMissing),
         Some(k) if text.verdict == Answer::Approve && !k.older_than(r.node_size) => {
@@ -153,33 +81,46 @@ fn against(a: &SignedApproval, r: &Request, tenant: TenantUid, judge: &Judge<'_>
             reasons.add(Reason::CommandReplayed);
         }
     }
-    if text.node != judge.here || text.tenant != tenant {
+    if text.node != ctx.here || text.tenant != tenant {
         reasons.add(Reason::CommandAudience);
     }
     if hex(&text.command_digest) != r.digest {
         reasons.add(Reason::BaseStale);
     }
-    let early = text.issued_at_us > judge.now_us.saturating_add(super::SKEW_US);
+    let early = text.issued_at_us > ctx.now_us.saturating_add(SKEW_US);
     let life = text.expires_at_us.saturating_sub(text.issued_at_us);
-    let late = text.expires_at_us.min(r.expires_at_us) <= judge.now_us;
+    let late = text.expires_at_us.min(r.expires_at_us) <= ctx.now_us;
     if early || late || life == 0 || life > MAX_LIFE_US {
         reasons.add(Reason::CommandExpired);
     }
     reasons
 }
 
+/// What stands against a command now, before the approval is put on record: while the signer or policy is out, or a
+/// freeze is on, the request goes on waiting.
+fn held_back(live: &Live, st: &Stage, ctx: &EvalCtx<'_>, signed: &Signed) -> Option<Reason> {
+    let op = &signed.content.operation;
+    let class = policy_check::class(live, st, ctx, op);
+    if matches!(class, Class::Tighten | Class::Recover) {
+        return outage_denies(class, ctx);
+    }
+    let frozen = FreezeCheck::of(op, &live.control, ctx.node) == FreezeCheck::Frozen;
+    outage_denies(class, ctx).or(frozen.then_some(Reason::Frozen))
+}
+
 impl Proposals {
-    /// Judges an approval or a refusal. The answer comes at once, or when the command that it lets go ahead took effect.
+    /// Evaluates an approval or a refusal. The answer comes at once, or when the command that it lets go ahead took
+    /// effect.
     pub fn approve(
         &mut self,
         live: &mut Live,
         st: &mut Stage,
         store: &Store,
-        judge: &Judge<'_>,
+        ctx: &EvalCtx<'_>,
         a: &SignedApproval,
         reply: oneshot::Sender<CommandReply>,
     ) -> Result<Option<Outgoing>, ReadError> {
-        let (id, tenant) = (a.approval.command_id, live.p.id.tenant);
+        let (id, tenant) = (a.content.command_id, live.p.id.tenant);
         let denied = |live: &mut Live, st: &mut Stage, reasons: Reasons| {
             deny(live, st, (id, a.person, Sha256::digest(&a.text).into()), reasons)
         };
@@ -187,48 +128,38 @@ impl Proposals {
             let denial = denied(live, st, Reason::ObjectUnknown.into())?;
             return Ok(Some((reply, Err(denial))));
         };
-        let reasons = against(a, &r, tenant, judge);
+        let reasons = against(a, &r, tenant, ctx);
         if !reasons.is_empty() {
             let denial = denied(live, st, reasons)?;
             return Ok(Some((reply, Err(denial))));
         }
-        let outcome = |live: &Live, status, index, reasons: Reasons| CommandOutcome {
-            command_id: id,
-            status,
-            class: r.class,
-            receipt: ReceiptRef { origin: live.p.origin, index },
-            proposal: Some(ReceiptRef { origin: live.p.origin, index: r.index }),
-            reasons: reasons.iter().collect(),
-            before: vec![],
-            after: vec![],
-        };
-        if a.approval.verdict == Answer::Refuse {
+        if a.content.verdict == Answer::Refuse {
             let index = close(live, st, id, r.index, Reason::RequestRefused.into(), Some(a))?;
-            return Ok(Some((reply, Ok(outcome(live, CommandStatus::Refused, index, Reasons::default())))));
+            let refused = (CommandStatus::Refused, index);
+            return Ok(Some((reply, Ok(outcome(live, id, &r, refused, Reasons::default())))));
         }
         // Asked for and approved in one batch: the request is not in the store yet. Whoever retries finds it there.
         let local = a.local && self.local.contains(&id);
-        let Some(signed) = command_of(store, live, &r, local).ok().flatten() else {
-            let denial = denied(live, st, Reason::ObjectUnknown.into())?;
+        let signed = command_of(store, live, r.index, local).ok().flatten();
+        let held = signed.as_ref().map_or(Some(Reason::ObjectUnknown), |s| held_back(live, st, ctx, s));
+        let (Some(signed), None) = (signed, held) else {
+            let denial = denied(live, st, held.unwrap_or(Reason::ObjectUnknown).into())?;
             return Ok(Some((reply, Err(denial))));
         };
-        // While the signer or policy is out nothing is put on record either: approve again when it is back.
-        let class = conductor_shared::change_class::of_change(
-            &live.control,
-            &live.control.after(&signed.command.operation),
-        );
-        let op = &signed.command.operation;
-        let recovers = super::change::recovers(live, st, judge, op);
-        if let Some(r) = super::change::outage_denies(op, class, judge).filter(|_| !recovers) {
-            let denial = denied(live, st, r.into())?;
-            return Ok(Some((reply, Err(denial))));
-        }
-        // Likewise in a freeze: the request goes on waiting.
-        let passage = freeze::passage(&signed.command.operation, class, &live.control, judge.node);
-        if passage == Passage::Frozen && !recovers {
-            let denial = denied(live, st, Reason::Frozen.into())?;
-            return Ok(Some((reply, Err(denial))));
-        }
+        Ok(self.approved(live, st, ctx, (a, &r), Box::new(signed), reply)?)
+    }
+
+    /// Puts the approval on record; with the last one the command goes ahead.
+    fn approved(
+        &mut self,
+        live: &mut Live,
+        st: &mut Stage,
+        ctx: &EvalCtx<'_>,
+        (a, r): (&SignedApproval, &Request),
+        signed: Box<Signed>,
+        reply: oneshot::Sender<CommandReply>,
+    ) -> Result<Option<Outgoing>, KeyError> {
+        let (id, tenant) = (a.content.command_id, live.p.id.tenant);
         let fact = Approved {
             command_id: id,
             request: r.index,
@@ -241,36 +172,43 @@ impl Proposals {
         let mut given: Vec<(PersonId, String)> = r.approvals.iter().map(|(p, k)| (*p, k.clone())).collect();
         given.push((a.person, a.key_id.clone()));
         if (given.len() as u64) < r.needed {
-            return Ok(Some((
-                reply,
-                Ok(outcome(live, CommandStatus::Requested, on_record, Reasons::default())),
-            )));
+            let waits = (CommandStatus::Requested, on_record);
+            return Ok(Some((reply, Ok(outcome(live, id, r, waits, Reasons::default())))));
         }
         let approvers = Approvers { given, node_size: r.node_size, needed: r.needed };
         // Its own request remembered the command; that is no replay.
         let mut again = live.control.as_ref().clone();
         again.commands.remove(&command_key(signed.person, id));
-        let mut reasons = objections(&signed, judge.node, (tenant, &again), judge.here, judge.now_us);
-        for reason in approvers.objections(signed.person, tenant, judge.node).iter() {
-            reasons.add(reason);
-        }
-        match self.carry_out(live, st, judge, Box::new(signed), reasons, Some(approvers), reply)? {
-            Carried::Waits => Ok(None),
-            Carried::Done(reply, done) => Ok(Some((reply, Ok(*done)))),
-            Carried::Objected(reply, reasons) => {
+        let mut violations = violations(&signed, ctx, (tenant, &again));
+        violations.extend(approvers.violations(signed.person, tenant, ctx.node).iter());
+        let candidate = Candidate { signed, violations, approved: Some(approvers), reply };
+        match self.evaluate(live, st, ctx, candidate)? {
+            Outcome::Waits => Ok(None),
+            Outcome::Done(reply, done) => Ok(Some((reply, Ok(*done)))),
+            Outcome::Refused(reply, reasons) => {
                 let index = close(live, st, id, r.index, reasons, None)?;
-                Ok(Some((reply, Ok(outcome(live, CommandStatus::Abandoned, index, reasons)))))
+                let abandoned = (CommandStatus::Abandoned, index);
+                Ok(Some((reply, Ok(outcome(live, id, r, abandoned, reasons)))))
             }
         }
     }
 }
 
-/// How far a command came that nothing stood against at first.
-pub(super) enum Carried {
-    /// It waits for its checkpoint.
-    Waits,
-    /// It took effect, or waits for other persons.
-    Done(oneshot::Sender<CommandReply>, Box<CommandOutcome>),
-    /// Something stands against it; nothing was put on record.
-    Objected(oneshot::Sender<CommandReply>, Reasons),
+fn outcome(
+    live: &Live,
+    command_id: CommandId,
+    r: &Request,
+    (status, index): (CommandStatus, u64),
+    reasons: Reasons,
+) -> CommandOutcome {
+    CommandOutcome {
+        command_id,
+        status,
+        class: r.class,
+        receipt: ReceiptRef { origin: live.p.origin, index },
+        proposal: Some(ReceiptRef { origin: live.p.origin, index: r.index }),
+        reasons: reasons.iter().collect(),
+        before: vec![],
+        after: vec![],
+    }
 }

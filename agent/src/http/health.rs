@@ -39,7 +39,13 @@ impl Rates {
     }
 }
 
-pub(super) fn node_health(board: &Board, policy: &Policy, info: &NodeInfo, now: Now, rates: &Rates) -> NodeHealth {
+pub(super) fn node_health(
+    board: &Board,
+    policy: &Policy,
+    info: &NodeInfo,
+    now: Now,
+    rates: &Rates,
+) -> NodeHealth {
     let all = board.all();
     let (mut backlog, mut age, mut open_runs, mut allowed, mut denied) = (0, 0, 0, 0, 0);
     // The tenant nearest to its backlog quota, as (unsigned, quota).

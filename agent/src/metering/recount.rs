@@ -4,7 +4,7 @@ use super::rows::{number_in, open_day, open_hour_slots, open_slot};
 use super::{HOURS_PER_DAY, SLOTS_PER_HOUR, labels_of, series, slot_of};
 use crate::ledger::{Partition, ReadError, read_receipt};
 use crate::store::{Row, Store};
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::fact::{ControlFact, Fact};
 use conductor_shared::http::RecountDifference;
 use conductor_shared::ids::{Ident, RunId};
@@ -35,7 +35,9 @@ impl EventsOf<'_> {
         if let Fact::Control(ControlFact::Effective(f)) = fact {
             let proposed = read_receipt(self.store, self.p, f.proposal)?;
             let Some(Fact::Control(ControlFact::Proposed(f))) = proposed.fact else { return Ok(vec![]) };
-            let Some(Operation::UsageCorrect { adjustments }) = Operation::from_list(&f.change.0) else {
+            let Some(Operation::UsageCorrect(ops::UsageCorrect { adjustments })) =
+                Operation::from_list(&f.change.0)
+            else {
                 return Ok(vec![]);
             };
             let event =
@@ -78,7 +80,9 @@ impl Recounted {
             }
             Fact::Control(ControlFact::Effective(f)) => {
                 let change = self.proposed.remove(&f.command_id.to_string()).unwrap_or_default();
-                if let Some(Operation::UsageCorrect { adjustments }) = Operation::from_list(&change) {
+                if let Some(Operation::UsageCorrect(ops::UsageCorrect { adjustments })) =
+                    Operation::from_list(&change)
+                {
                     for a in adjustments {
                         let at = (slot_of(a.at_us), a.labels.clone());
                         self.slots.entry(at).or_default().add(a.amount(), a.at_us);

@@ -111,14 +111,14 @@ pub type Reply = Result<Decided, Denial>;
 /// Answer to an operator.
 pub type CommandReply = Result<CommandOutcome, Denial>;
 
-/// A command whose signature was verified.
+/// Content whose exact bytes an enrolled key signed.
 #[derive(Debug, Clone)]
-pub struct Signed {
+pub struct Verified<T> {
     /// What it says.
-    pub command: Command,
+    pub content: T,
     /// Exact bytes.
     pub text: Vec<u8>,
-    /// Its minisign file.
+    /// Their minisign file.
     pub signature: String,
     /// Who signed.
     pub person: PersonId,
@@ -128,22 +128,10 @@ pub struct Signed {
     pub local: bool,
 }
 
-/// An approval whose signature was verified.
-#[derive(Debug, Clone)]
-pub struct SignedApproval {
-    /// What it says.
-    pub approval: Approval,
-    /// Exact bytes.
-    pub text: Vec<u8>,
-    /// Its minisign file.
-    pub signature: String,
-    /// Who signed.
-    pub person: PersonId,
-    /// With which key.
-    pub key_id: String,
-    /// It came over the agent's own unix socket.
-    pub local: bool,
-}
+/// A verified command.
+pub type Signed = Verified<Command>;
+/// A verified approval.
+pub type SignedApproval = Verified<Approval>;
 
 /// A request that was denied before it had a scope, or outside it.
 #[derive(Debug, Clone)]
@@ -230,8 +218,8 @@ impl Ask {
         match self {
             Self::Work { scope, .. } => scope.tenant(),
             Self::Unscoped(u, _) => u.log,
-            Self::Command(s, _) => s.command.tenant,
-            Self::Approval(a, _) => a.approval.tenant,
+            Self::Command(s, _) => s.content.tenant,
+            Self::Approval(a, _) => a.content.tenant,
             Self::Sink(m, _) => m.tenant,
             _ => TenantUid::NODE,
         }

@@ -39,7 +39,7 @@ fn doubt(open: &mut Open, st: &mut Stage, detail: &str) -> Result<(), KeyError> 
 }
 
 fn is_confirmation(change: &[String]) -> bool {
-    matches!(Operation::from_list(change), Some(Operation::TimeConfirm { .. }))
+    matches!(Operation::from_list(change), Some(Operation::TimeConfirm(_)))
 }
 
 /// At the start: no receipt can be of a time that is still to come. Those that were ahead when the time was confirmed

@@ -157,7 +157,7 @@ pub(super) fn mark(open: &mut Open, st: &mut Stage) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use conductor_shared::command::Operation;
+    use conductor_shared::command::{Operation, ops};
     use conductor_shared::control::At;
     use conductor_shared::fact::ControlFact;
     use conductor_shared::ids::Ident;
@@ -203,11 +203,11 @@ mod tests {
             ("a", "once 1970-01-01T00:00:10Z to 1970-01-01T00:00:20Z"),
             ("b", "once 1970-01-01T00:00:15Z to 1970-01-01T00:00:30Z"),
         ] {
-            let op = Operation::ProfileWindow {
+            let op = Operation::ProfileWindow(ops::ProfileWindow {
                 profile: ident("default"),
                 window: ident(window),
                 when: when.parse().unwrap(),
-            };
+            });
             node = node.after(&op);
         }
         let mut told = Vec::new();

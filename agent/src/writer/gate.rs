@@ -121,7 +121,7 @@ pub fn start_step(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use conductor_shared::command::Operation;
+    use conductor_shared::command::{Operation, ops};
     use conductor_shared::ids::Ident;
     use conductor_shared::quota::QuotaKind;
 
@@ -134,10 +134,10 @@ mod tests {
     fn every_reason_is_told_and_nothing_is_taken() {
         let sel = || "*/*".parse().unwrap();
         let control = state(&[
-            Operation::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 0 },
-            Operation::QuotaCap { kind: QuotaKind::ReceiptBacklog, limit: 5 },
-            Operation::KillSet { selector: sel(), drain: false },
-            Operation::RampCap { selector: sel(), hundredths: 0 },
+            Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 0 }),
+            Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::ReceiptBacklog, limit: 5 }),
+            Operation::KillSet(ops::KillSet { selector: sel(), drain: false }),
+            Operation::RampCap(ops::RampCap { selector: sel(), hundredths: 0 }),
         ]);
         let mut gate = Gate::default();
         let workflow = Ident::new("etl").unwrap();
@@ -158,8 +158,8 @@ mod tests {
     /// SPEC 3.1: `kill --drain` denies new runs only, `kill` steps as well.
     #[test]
     fn draining_lets_open_runs_go_on() {
-        let etl = Operation::WorkflowRegister { workflow: Ident::new("etl").unwrap() };
-        let kill = |drain| Operation::KillSet { selector: "*/etl".parse().unwrap(), drain };
+        let etl = Operation::WorkflowRegister(ops::WorkflowRegister { workflow: Ident::new("etl").unwrap() });
+        let kill = |drain| Operation::KillSet(ops::KillSet { selector: "*/etl".parse().unwrap(), drain });
         for (drain, step_denied) in [(true, false), (false, true)] {
             let control = state(&[etl.clone(), kill(drain)]);
             let mut gate = Gate::default();
@@ -178,8 +178,9 @@ mod tests {
         let pinned: [u8; 32] =
             conductor_shared::ids::unhex("2fcf3ef5535a5dd116439d1fc8a665e03945e1c6981373895fd9344bd486b658")
                 .unwrap();
-        let register = Operation::WorkflowRegister { workflow: workflow.clone() };
-        let pin = Operation::WorkflowPin { workflow: workflow.clone(), prompt_sha256: pinned };
+        let register = Operation::WorkflowRegister(ops::WorkflowRegister { workflow: workflow.clone() });
+        let pin =
+            Operation::WorkflowPin(ops::WorkflowPin { workflow: workflow.clone(), prompt_sha256: pinned });
         let reasons = |control: &ControlState, prompt: Option<&[u8; 32]>| {
             let request = RunRequest { action: "run", workflow: &workflow, subject: b"s", prompt };
             let (r, _) = start_run(&mut Gate::default(), control, &[0; 32], 0, request);

@@ -14,7 +14,7 @@ use crate::policy::Policy;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::clock::{Micros, Now, SECOND};
 use conductor_shared::codec::Listed;
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::control::{ControlState, PLATFORM};
 use conductor_shared::fact::{
     Fact, IncidentClosed, IncidentEvidence, IncidentOpened, Outcome, RampAdvanced, RampRolledBack,
@@ -377,7 +377,8 @@ fn judge(live: &mut Live, st: &mut Stage, over: &Over<'_>) -> Result<(), String>
                 roll_back(live, st, &s, why, over.platform)?;
             }
             (Verdict::Healthy, Some(next)) => {
-                let op = Operation::RampSet { selector: s.clone(), hundredths: next.hundredths };
+                let op =
+                    Operation::RampSet(ops::RampSet { selector: s.clone(), hundredths: next.hundredths });
                 // A plan pauses in a freeze, under break-glass too: that lifts it for persons.
                 let paused = over.held || live.frozen || control.raises_bad(&op);
                 if paused || !policy_lets(over.policy, live, over.node, st.now, &op) {
@@ -498,7 +499,7 @@ mod tests {
 
     fn control(ops: &[(&str, u16)]) -> ControlState {
         ops.iter().fold(ControlState::default(), |s, (rule, h)| {
-            s.after(&Operation::RampSet { selector: rule.parse().unwrap(), hundredths: *h })
+            s.after(&Operation::RampSet(ops::RampSet { selector: rule.parse().unwrap(), hundredths: *h }))
         })
     }
     fn run(started_at: u64) -> RunRow {
@@ -532,13 +533,19 @@ mod tests {
         let row = w.row_if_changed().unwrap();
         assert!(w.row_if_changed().is_none());
         assert_eq!(Watches::restored(row, &c, 20).ramps[&"*/etl".parse().unwrap()].row.counts.all.errors, 2);
-        c = c.after(&Operation::RampSet { selector: "*/etl".parse().unwrap(), hundredths: 2_000 });
+        c = c.after(&Operation::RampSet(ops::RampSet {
+            selector: "*/etl".parse().unwrap(),
+            hundredths: 2_000,
+        }));
         w.follow(&c, 20);
         assert_eq!(settle(&mut w, &c, 15, Outcome::Failed), 0, "a new revision begins at nothing");
-        c = c.after(&Operation::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 500 });
+        c = c.after(&Operation::RampSet(ops::RampSet {
+            selector: "run/etl".parse().unwrap(),
+            hundredths: 500,
+        }));
         w.follow(&c, 30);
         assert_eq!(settle(&mut w, &c, 31, Outcome::Failed), 0, "a more exact rule decides");
-        c = c.after(&Operation::RampClear { selector: "run/etl".parse().unwrap() });
+        c = c.after(&Operation::RampClear(ops::RampClear { selector: "run/etl".parse().unwrap() }));
         w.follow(&c, 40);
         assert_eq!(settle(&mut w, &c, 31, Outcome::Failed), 0, "it was let in by a rule that is gone");
     }

@@ -5,13 +5,13 @@ use super::ask::Ask;
 use super::commit::{Answer, CheckpointItem, CheckpointJob};
 use super::live::Stage;
 use super::{Open, TICK, Writer, begin_partition, freeze, make_partitions, work};
-use crate::command::{Judge, Outgoing, Proposals};
+use crate::command::{EvalCtx, Outgoing, Proposals};
 use crate::policy::Policy;
 use crate::scope::TenantScope;
 use crate::store::FamilyId;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::clock::{Micros, SECOND};
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::fact::{Fact, Outcome};
 use conductor_shared::http::CommandStatus;
 use conductor_shared::ids::{Ident, TenantUid};
@@ -146,14 +146,14 @@ impl Writer {
         let outage = self.outage();
         let here = self.parts.node_id;
         let Some(open) = &mut self.open else { return Ok(()) };
-        self.calendar.bring_up_to_date(open, st, Some(signed.command.tenant))?;
+        self.calendar.bring_up_to_date(open, st, Some(signed.content.tenant))?;
         let Some(node) = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control)) else {
             return Ok(());
         };
-        let who = (signed.person, signed.command.tenant);
+        let who = (signed.person, signed.content.tenant);
         let judge = judge(open, here, &node, outage, st.now.wall_us, &self.parts.policy, who);
         // A command about a tenant that is not here is denied in the node's log.
-        let log = signed.command.tenant;
+        let log = signed.content.tenant;
         let known = open.partitions.contains_key(&log);
         let log = if known { log } else { TenantUid::NODE };
         let Some(live) = open.partitions.get_mut(&log) else { return Ok(()) };
@@ -161,7 +161,7 @@ impl Writer {
             answers.push(Answer::Command(reply, Err(super::ask::Denial::bare(Reason::LogRolledBack))));
             return Ok(());
         }
-        let out = self.proposals.judge(live, st, &judge, signed, reply).map_err(|e| e.to_string())?;
+        let out = self.proposals.command(live, st, &judge, signed, reply).map_err(|e| e.to_string())?;
         if let Some((to, answer)) = out {
             answers.push(Answer::Command(to, answer));
         }
@@ -179,14 +179,14 @@ impl Writer {
         let outage = self.outage();
         let here = self.parts.node_id;
         let Some(open) = &mut self.open else { return Ok(()) };
-        self.calendar.bring_up_to_date(open, st, Some(approval.approval.tenant))?;
+        self.calendar.bring_up_to_date(open, st, Some(approval.content.tenant))?;
         let Some(node) = open.partitions.get(&TenantUid::NODE).map(|n| Arc::clone(&n.control)) else {
             return Ok(());
         };
         // It was approved: nobody opens anything alone here.
         let alone = conductor_shared::profile::ALONE_A_DAY;
         let judge = judge_effect(here, &node, outage, st.now.wall_us, &self.parts.policy, alone);
-        let log = approval.approval.tenant;
+        let log = approval.content.tenant;
         let log = if open.partitions.contains_key(&log) { log } else { TenantUid::NODE };
         let store = Arc::clone(&open.store);
         let Some(live) = open.partitions.get_mut(&log) else { return Ok(()) };
@@ -242,14 +242,14 @@ impl Writer {
             for (p, alone_today) in covered.into_iter().zip(alone) {
                 let now_us = st.now.wall_us;
                 let judge = judge_effect(here, &node, outage, now_us, &self.parts.policy, alone_today);
-                let creates = match &p.signed.command.operation {
-                    Operation::TenantCreate { tenant_uid, tenant_id } => {
+                let creates = match &p.signed.content.operation {
+                    Operation::TenantCreate(ops::TenantCreate { tenant_uid, tenant_id }) => {
                         Some((*tenant_uid, tenant_id.clone()))
                     }
                     _ => None,
                 };
-                let adjustments = match &p.signed.command.operation {
-                    Operation::UsageCorrect { adjustments } => adjustments.clone(),
+                let adjustments = match &p.signed.content.operation {
+                    Operation::UsageCorrect(ops::UsageCorrect { adjustments }) => adjustments.clone(),
                     _ => vec![],
                 };
                 let out: Outgoing =
@@ -313,13 +313,13 @@ fn judge<'a>(
     now_us: u64,
     policy: &'a Policy,
     (person, tenant): (conductor_shared::ids::PersonId, TenantUid),
-) -> Judge<'a> {
+) -> EvalCtx<'a> {
     let since = now_us.saturating_sub(open.tighten.window_us);
     let others = open
         .partitions
         .iter()
         .filter(|(t, l)| **t != tenant && l.tightened.get(&person).is_some_and(|at| *at > since));
-    Judge {
+    EvalCtx {
         here,
         node,
         outage,
@@ -339,8 +339,8 @@ fn judge_effect<'a>(
     now_us: u64,
     policy: &'a Policy,
     alone_today: u64,
-) -> Judge<'a> {
-    Judge { here, node, outage, now_us, policy, node_size: 0, alone_today, over_limit: false }
+) -> EvalCtx<'a> {
+    EvalCtx { here, node, outage, now_us, policy, node_size: 0, alone_today, over_limit: false }
 }
 
 /// Puts an internal message before the writer; dropped when the agent stops.

@@ -1,165 +1,79 @@
 //! What an operation changes, as it stands: for receipts, and for the base of a command.
 
 use super::ControlState;
+use crate::checkpoint::key_id;
 use crate::command::Operation;
-use crate::ids::hex;
+use crate::ids::{GrantId, Ident, PersonId, TenantUid, TokenId, hex};
 use crate::operator::roles_text;
 use crate::profile::{self, Setting};
+use crate::quota::QuotaKind;
+use crate::ramp::Selector;
 use sha2::{Digest, Sha256};
+
+/// Names and values in turn.
+type Object = Vec<String>;
+
+fn pairs<const N: usize>(each: [(&str, String); N]) -> Object {
+    each.into_iter().flat_map(|(k, v)| [k.to_owned(), v]).collect()
+}
+
+/// One pair, or nothing where there is no such thing.
+fn pair(name: &str, value: Option<String>) -> Object {
+    value.map_or(vec![], |v| pairs([(name, v)]))
+}
 
 impl ControlState {
     /// The state of one object, as it stands in receipts under `before` and `after`. Empty when it does not exist.
-    #[allow(clippy::too_many_lines)] // one table: each operation and its object
-    pub fn object(&self, op: &Operation) -> Vec<String> {
-        let pair = |k: &str, v: String| vec![k.to_owned(), v];
+    pub fn object(&self, op: &Operation) -> Object {
         match op {
-            Operation::RampSet { selector, .. }
-            | Operation::RampCap { selector, .. }
-            | Operation::RampClear { selector } => self.ramps.get(selector).map_or(vec![], |r| {
-                [pair("hundredths", r.hundredths.to_string()), pair("revision", r.revision.to_string())]
-                    .concat()
-            }),
-            Operation::SloSet { selector, .. } => {
-                let t = self.thresholds(selector);
-                [
-                    pair("errors_hundredths", t.errors_hundredths.to_string()),
-                    pair("p99_us", t.p99_us.to_string()),
-                    pair("backlog", t.backlog.to_string()),
-                    pair("min_settled", t.min_settled.to_string()),
-                ]
-                .concat()
-            }
-            Operation::PlanSet { selector, .. } | Operation::PlanStop { selector } => {
-                let ramp = self.ramps.get(selector).map(|r| pair("hundredths", r.hundredths.to_string()));
-                let plan = self
-                    .plans
-                    .get(selector)
-                    .map(|p| [pair("steps", p.steps.clone()), pair("at", p.at.to_string())].concat());
-                [ramp.unwrap_or_default(), plan.unwrap_or_default()].concat()
-            }
-            Operation::RampOverride { selector } => {
-                self.bad.get(selector).map_or(vec![], |h| pair("rolled_back_from", h.to_string()))
-            }
-            Operation::IncidentAck { incident, .. } | Operation::IncidentClose { incident, .. } => {
-                self.incidents.get(&hex(incident)).map_or(vec![], |i| pair("cause", i.cause.to_string()))
-            }
-            // All of it must be as it was shown, what is changed and what is not.
-            Operation::ConfigRollback { changes, .. } => {
-                let each = changes.iter().flat_map(|c| pair(&c.object(), self.object(c).join(" ")));
-                pair("revision", self.revision.to_string()).into_iter().chain(each).collect()
-            }
+            Operation::ConfigRollback(op) => self.config_object(&op.changes),
+            Operation::RampSet(op) => self.ramp_object(&op.selector),
+            Operation::RampCap(op) => self.ramp_object(&op.selector),
+            Operation::RampClear(op) => self.ramp_object(&op.selector),
+            Operation::RampOverride(op) => self.bad_object(&op.selector),
+            Operation::SloSet(op) => self.slo_object(&op.selector),
+            Operation::PlanSet(op) => self.plan_object(&op.selector),
+            Operation::PlanStop(op) => self.plan_object(&op.selector),
+            Operation::KillSet(op) => self.kill_object(&op.selector),
+            Operation::KillClear(op) => self.kill_object(&op.selector),
+            Operation::QuotaSet(op) => self.quota_object(op.kind),
+            Operation::QuotaCap(op) => self.quota_object(op.kind),
+            Operation::WorkflowRegister(op) => self.workflow_object(&op.workflow),
+            Operation::WorkflowRetire(op) => self.workflow_object(&op.workflow),
+            Operation::WorkflowPin(op) => self.prompt_object(&op.workflow),
+            Operation::WorkflowUnpin(op) => self.prompt_object(&op.workflow),
+            Operation::TokenIssue(op) => self.token_object(op.token),
+            Operation::TokenRevoke(op) => self.token_object(op.token),
+            Operation::PeerAllow(op) => self.peer_object(op.uid),
+            Operation::PeerDeny(op) => self.peer_object(op.uid),
+            Operation::OperatorEnrol(op) => self.key_object(&key_id(&op.public_key).unwrap_or_default()),
+            Operation::OperatorRevoke(op) => self.key_object(&op.key),
+            Operation::OperatorRoles(op) => self.person_object(op.person),
+            Operation::OperatorSuspend(op) => self.person_object(op.person),
+            Operation::OperatorResume(op) => self.person_object(op.person),
+            Operation::PolicyTrust(_) => pair("public_key", self.policy_key.clone()),
+            Operation::PolicyLoad(_) => self.policy_object(),
+            Operation::IncidentAck(op) => self.incident_object(&op.incident),
+            Operation::IncidentClose(op) => self.incident_object(&op.incident),
             // What it stands at is no state: a clock is doubted or it is not.
-            Operation::TimeConfirm { .. } => pair("doubted", self.clock_doubted().to_string()),
-            Operation::SignerReplace { .. } => {
-                self.signer_key.as_ref().map_or(vec![], |k| pair("public_key", k.clone()))
-            }
-            Operation::KillSet { selector, .. } | Operation::KillClear { selector } => {
-                self.kills.get(selector).map_or(vec![], |k| pair("drain", k.drain.to_string()))
-            }
-            Operation::QuotaSet { kind, .. } | Operation::QuotaCap { kind, .. } => {
-                let g = self.quotas.get(*kind);
-                [pair("limit", g.limit.to_string()), pair("granted", g.granted.to_string())].concat()
-            }
-            Operation::WorkflowRegister { workflow } | Operation::WorkflowRetire { workflow } => {
-                if self.workflows.contains(workflow) { pair("registered", "true".into()) } else { vec![] }
-            }
-            Operation::WorkflowPin { workflow, .. } | Operation::WorkflowUnpin { workflow } => {
-                self.prompts.get(workflow).map_or(vec![], |p| pair("prompt_sha256", p.clone()))
-            }
-            Operation::TokenIssue { token, .. } | Operation::TokenRevoke { token } => {
-                self.tokens.get(&token.to_string()).map_or(vec![], |t| {
-                    [pair("name", t.name.to_string()), pair("revoked", t.revoked.to_string())].concat()
-                })
-            }
-            Operation::PeerAllow { uid } | Operation::PeerDeny { uid } => {
-                if self.peers.contains(uid) {
-                    pair("allowed", "true".into())
-                } else {
-                    vec![]
-                }
-            }
-            Operation::OperatorEnrol { public_key, .. } => {
-                crate::checkpoint::key_id(public_key).map_or(vec![], |id| self.key_object(&id))
-            }
-            Operation::OperatorRevoke { key } => self.key_object(key),
-            Operation::OperatorRoles { person, .. }
-            | Operation::OperatorSuspend { person }
-            | Operation::OperatorResume { person } => self.keys_of(*person).next().map_or(vec![], |k| {
-                [
-                    pair("name", k.name.to_string()),
-                    pair("roles", roles_text(&k.roles)),
-                    pair("suspended", k.suspended.to_string()),
-                ]
-                .concat()
-            }),
-            Operation::PolicyTrust { .. } => {
-                self.policy_key.as_ref().map_or(vec![], |k| pair("public_key", k.clone()))
-            }
-            Operation::PolicyLoad { .. } => self.policy.as_ref().map_or(vec![], |p| {
-                [
-                    pair("revision", p.revision.to_string()),
-                    pair("digest", p.digest.clone()),
-                    pair("expires_at_us", p.expires_at_us.to_string()),
-                ]
-                .concat()
-            }),
-            Operation::TenantCreate { tenant_uid, .. } => {
-                self.tenants.get(&tenant_uid.to_string()).map_or(vec![], |t| {
-                    [pair("name", t.name.to_string()), pair("epoch", t.epoch.to_string())].concat()
-                })
-            }
-            Operation::ProfileCreate { profile } | Operation::ProfileSet { profile, .. } => {
-                profile::profile(self, profile.as_str()).map_or(vec![], |p| {
-                    [
-                        Setting::BreakGlassAlone(p.break_glass_alone),
-                        Setting::PolicyOutage(p.policy_outage),
-                        Setting::LastKnownS(p.last_known_s),
-                    ]
-                    .into_iter()
-                    .flat_map(|s| pair(s.name(), s.value()))
-                    .collect()
-                })
-            }
-            Operation::ProfileWindow { profile, window, .. }
-            | Operation::ProfileUnwindow { profile, window } => {
-                let found = self.profiles.get(profile).and_then(|p| p.windows.get(window));
-                found.map_or(vec![], |w| pair("when", w.to_string()))
-            }
-            Operation::ProfileAssign { .. } => pair("profile", profile::name_of(self).to_owned()),
-            Operation::FreezeSet { freeze, .. } | Operation::FreezeClear { freeze } => {
-                self.freezes.get(freeze).map_or(vec![], |f| {
-                    pair("until_us", f.until_us.map_or("none".to_owned(), |u| u.to_string()))
-                })
-            }
-            Operation::SinkReplay { sink } => {
-                self.sink_replays.get(sink).map_or(vec![], |n| pair("replays", n.to_string()))
-            }
-            Operation::UsageCorrect { .. } => pair("corrections", self.corrections.to_string()),
-            Operation::RateTrust { .. } => {
-                self.billing_key.as_ref().map_or(vec![], |k| pair("public_key", k.clone()))
-            }
-            Operation::RateLoad { .. } => {
-                self.rate_cards.last().map_or(vec![], |c| pair("version", c.version.to_string()))
-            }
-            Operation::CostReconcile { month, .. } => self.reconciled.get(month).map_or(vec![], |r| {
-                [pair("total", r.amounts.total.to_string()), pair("invoice_sha256", r.invoice_sha256.clone())]
-                    .concat()
-            }),
-            Operation::BreakGlassOpen { grant, .. } | Operation::BreakGlassClose { grant } => {
-                self.break_glass.as_ref().filter(|g| g.grant == *grant).map_or(vec![], |g| {
-                    [pair("ticket", g.ticket.clone()), pair("minutes", g.minutes.to_string())].concat()
-                })
-            }
+            Operation::TimeConfirm(_) => pairs([("doubted", self.clock_doubted().to_string())]),
+            Operation::SignerReplace(_) => pair("public_key", self.signer_key.clone()),
+            Operation::TenantCreate(op) => self.tenant_object(op.tenant_uid),
+            Operation::ProfileCreate(op) => self.profile_object(&op.profile),
+            Operation::ProfileSet(op) => self.profile_object(&op.profile),
+            Operation::ProfileWindow(op) => self.window_object(&op.profile, &op.window),
+            Operation::ProfileUnwindow(op) => self.window_object(&op.profile, &op.window),
+            Operation::ProfileAssign(_) => pairs([("profile", profile::name_of(self).to_owned())]),
+            Operation::FreezeSet(op) => self.freeze_object(&op.freeze),
+            Operation::FreezeClear(op) => self.freeze_object(&op.freeze),
+            Operation::BreakGlassOpen(op) => self.break_glass_object(op.grant),
+            Operation::BreakGlassClose(op) => self.break_glass_object(op.grant),
+            Operation::UsageCorrect(_) => pairs([("corrections", self.corrections.to_string())]),
+            Operation::RateTrust(_) => pair("public_key", self.billing_key.clone()),
+            Operation::RateLoad(_) => pair("version", self.rate_cards.last().map(|c| c.version.to_string())),
+            Operation::CostReconcile(op) => self.cost_object(&op.month),
+            Operation::SinkReplay(op) => pair("replays", self.sink_replays.get(&op.sink).map(u64::to_string)),
         }
-    }
-
-    fn key_object(&self, id: &str) -> Vec<String> {
-        self.operators.get(id).map_or(vec![], |k| {
-            let state = if k.revoked.is_some() { "revoked" } else { "enrolled" };
-            ["name", k.name.as_str(), "person", &k.person.to_string(), "state", state]
-                .map(str::to_owned)
-                .to_vec()
-        })
     }
 
     /// Digest of one object's state: the `base` of a command that loosens it.
@@ -171,5 +85,141 @@ impl ControlState {
             h.update(part.as_bytes());
         }
         h.finalize().into()
+    }
+
+    /// All of it must be as it was shown, what is changed and what is not.
+    fn config_object(&self, changes: &[Operation]) -> Object {
+        let each = changes.iter().flat_map(|c| [c.object(), self.object(c).join(" ")]);
+        pairs([("revision", self.revision.to_string())]).into_iter().chain(each).collect()
+    }
+
+    fn ramp_object(&self, selector: &Selector) -> Object {
+        self.ramps.get(selector).map_or(vec![], |r| {
+            pairs([("hundredths", r.hundredths.to_string()), ("revision", r.revision.to_string())])
+        })
+    }
+
+    fn bad_object(&self, selector: &Selector) -> Object {
+        pair("rolled_back_from", self.bad.get(selector).map(ToString::to_string))
+    }
+
+    fn slo_object(&self, selector: &Selector) -> Object {
+        let t = self.thresholds(selector);
+        pairs([
+            ("errors_hundredths", t.errors_hundredths.to_string()),
+            ("p99_us", t.p99_us.to_string()),
+            ("backlog", t.backlog.to_string()),
+            ("min_settled", t.min_settled.to_string()),
+        ])
+    }
+
+    fn plan_object(&self, selector: &Selector) -> Object {
+        let mut out = pair("hundredths", self.ramps.get(selector).map(|r| r.hundredths.to_string()));
+        if let Some(p) = self.plans.get(selector) {
+            out.extend(pairs([("steps", p.steps.clone()), ("at", p.at.to_string())]));
+        }
+        out
+    }
+
+    fn kill_object(&self, selector: &Selector) -> Object {
+        pair("drain", self.kills.get(selector).map(|k| k.drain.to_string()))
+    }
+
+    fn quota_object(&self, kind: QuotaKind) -> Object {
+        let g = self.quotas.get(kind);
+        pairs([("limit", g.limit.to_string()), ("granted", g.granted.to_string())])
+    }
+
+    fn workflow_object(&self, workflow: &Ident) -> Object {
+        pair("registered", self.workflows.contains(workflow).then(|| "true".to_owned()))
+    }
+
+    fn prompt_object(&self, workflow: &Ident) -> Object {
+        pair("prompt_sha256", self.prompts.get(workflow).cloned())
+    }
+
+    fn token_object(&self, token: TokenId) -> Object {
+        self.tokens
+            .get(&token.to_string())
+            .map_or(vec![], |t| pairs([("name", t.name.to_string()), ("revoked", t.revoked.to_string())]))
+    }
+
+    fn peer_object(&self, uid: u32) -> Object {
+        pair("allowed", self.peers.contains(&uid).then(|| "true".to_owned()))
+    }
+
+    fn key_object(&self, id: &str) -> Object {
+        self.operators.get(id).map_or(vec![], |k| {
+            let state = if k.revoked.is_some() { "revoked" } else { "enrolled" };
+            pairs([
+                ("name", k.name.to_string()),
+                ("person", k.person.to_string()),
+                ("state", state.to_owned()),
+            ])
+        })
+    }
+
+    fn person_object(&self, person: PersonId) -> Object {
+        self.keys_of(person).next().map_or(vec![], |k| {
+            pairs([
+                ("name", k.name.to_string()),
+                ("roles", roles_text(&k.roles)),
+                ("suspended", k.suspended.to_string()),
+            ])
+        })
+    }
+
+    fn policy_object(&self) -> Object {
+        self.policy.as_ref().map_or(vec![], |p| {
+            pairs([
+                ("revision", p.revision.to_string()),
+                ("digest", p.digest.clone()),
+                ("expires_at_us", p.expires_at_us.to_string()),
+            ])
+        })
+    }
+
+    fn incident_object(&self, incident: &[u8; 16]) -> Object {
+        pair("cause", self.incidents.get(&hex(incident)).map(|i| i.cause.to_string()))
+    }
+
+    fn tenant_object(&self, uid: TenantUid) -> Object {
+        self.tenants
+            .get(&uid.to_string())
+            .map_or(vec![], |t| pairs([("name", t.name.to_string()), ("epoch", t.epoch.to_string())]))
+    }
+
+    fn profile_object(&self, profile: &Ident) -> Object {
+        profile::profile(self, profile.as_str()).map_or(vec![], |p| {
+            let settings = [
+                Setting::BreakGlassAlone(p.break_glass_alone),
+                Setting::PolicyOutage(p.policy_outage),
+                Setting::LastKnownS(p.last_known_s),
+            ];
+            pairs(settings.map(|s| (s.name(), s.value())))
+        })
+    }
+
+    fn window_object(&self, profile: &Ident, window: &Ident) -> Object {
+        let found = self.profiles.get(profile).and_then(|p| p.windows.get(window));
+        pair("when", found.map(ToString::to_string))
+    }
+
+    fn freeze_object(&self, freeze: &Ident) -> Object {
+        let end = |us: Option<u64>| us.map_or("none".to_owned(), |u| u.to_string());
+        pair("until_us", self.freezes.get(freeze).map(|f| end(f.until_us)))
+    }
+
+    fn break_glass_object(&self, grant: GrantId) -> Object {
+        self.break_glass
+            .as_ref()
+            .filter(|g| g.grant == grant)
+            .map_or(vec![], |g| pairs([("ticket", g.ticket.clone()), ("minutes", g.minutes.to_string())]))
+    }
+
+    fn cost_object(&self, month: &str) -> Object {
+        self.reconciled.get(month).map_or(vec![], |r| {
+            pairs([("total", r.amounts.total.to_string()), ("invoice_sha256", r.invoice_sha256.clone())])
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! Thefts (SPEC, Threats considered): what a stolen session and a stolen tenant token open, and what they do not.
 
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::{PersonId, TenantUid};
 use conductor_tests::{Node, wait_for};
 use serde_json::json;
@@ -33,7 +33,7 @@ fn a_stolen_session_reads_and_nothing_else() {
     let tenant = format!("/v1/tenants/{}", a.uid);
     assert_eq!(thief.get(&tenant).status, 200, "it reads");
     // A command needs a signature, whatever session brings it; an edited one does not verify.
-    let kill = Operation::KillSet { selector: "*/*".parse().unwrap(), drain: false };
+    let kill = Operation::KillSet(ops::KillSet { selector: "*/*".parse().unwrap(), drain: false });
     let text = node.compose(a.uid, kill).text();
     let mut signed = node.signed(&text);
     signed["text"] = json!(text.replace("drain: false", "drain: true"));
@@ -56,7 +56,7 @@ fn a_stolen_session_reads_and_nothing_else() {
     let all = node.operator().get(&format!("/v1/tenants/{NODE}")).json()["control"]["operators"].clone();
     let ben = all.as_object().unwrap().values().find(|k| k["name"] == "ben").unwrap();
     let person: PersonId = ben["person"].as_str().unwrap().parse().unwrap();
-    node.command(NODE, Operation::OperatorSuspend { person });
+    node.command(NODE, Operation::OperatorSuspend(ops::OperatorSuspend { person }));
     wait_for("the session ends", 5, || (thief.get(&tenant).status == 401).then_some(()));
 }
 
@@ -88,7 +88,7 @@ fn a_stolen_token_is_one_tenants_workload() {
     assert_eq!(node.head(b.uid).0, size, "nothing stands in the log of who was only named");
     let parts: Vec<&str> = a.token.split('_').collect();
     let token = parts[2].parse().unwrap();
-    node.command(a.uid, Operation::TokenRevoke { token });
+    node.command(a.uid, Operation::TokenRevoke(ops::TokenRevoke { token }));
     assert_eq!(node.start_run(&mut thief, &a, None).status, 401);
     assert_eq!(thief.get(&format!("/v1/tenants/{}", a.uid)).status, 401);
     // The other's secret under one's own id, and one's own under the other's.

@@ -2,7 +2,7 @@
 //! kernel's wall clock and leaves the monotonic one alone, as a step by hand or by NTP would.
 
 use super::persons::approve;
-use conductor_shared::command::{Command, Operation};
+use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::ids::{TenantUid, unhex};
 use conductor_tests::{Node, Tenant, wait_for};
 use serde_json::{Value, json};
@@ -56,7 +56,7 @@ fn wait_until_doubted(node: &Node) -> String {
 }
 
 fn raise(tenant: &Tenant, node: &Node, hundredths: u16) -> Vec<String> {
-    let op = Operation::RampSet { selector: "run/other".parse().unwrap(), hundredths };
+    let op = Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths });
     node.send(&node.compose(tenant.uid, op)).reasons()
 }
 
@@ -68,7 +68,10 @@ fn only_safer(node: &Node, a: &Tenant) {
     let run = started.json()["run_id"].as_str().unwrap().to_owned();
     let done = json!({"tenant_id": a.name, "outcome": "succeeded"});
     assert_eq!(c.post(&format!("/v1/runs/{run}/finish"), &done).status, 200, "settle goes on");
-    node.command(a.uid, Operation::RampCap { selector: "run/other".parse().unwrap(), hundredths: 100 });
+    node.command(
+        a.uid,
+        Operation::RampCap(ops::RampCap { selector: "run/other".parse().unwrap(), hundredths: 100 }),
+    );
     for n in 0..30 {
         assert_eq!(raise(a, node, 200), ["clock_untrusted"], "{n}");
     }
@@ -76,7 +79,10 @@ fn only_safer(node: &Node, a: &Tenant) {
 
 fn confirm(node: &Node, incident: &str) -> Command {
     let now_us = node.operator().get("/v1/node").json()["now_us"].as_u64().unwrap();
-    node.compose(NODE, Operation::TimeConfirm { incident: unhex(incident).unwrap(), now_us })
+    node.compose(
+        NODE,
+        Operation::TimeConfirm(ops::TimeConfirm { incident: unhex(incident).unwrap(), now_us }),
+    )
 }
 
 /// SPEC, Time, and invariant 3: a step in either direction, while the agent runs, opens one incident and stops what
@@ -85,7 +91,10 @@ fn confirm(node: &Node, incident: &str) -> Command {
 fn a_step_of_the_clock_stops_what_loosens() {
     let mut node = node();
     let a = node.tenant("acme");
-    node.command(a.uid, Operation::RampSet { selector: "run/other".parse().unwrap(), hundredths: 5_000 });
+    node.command(
+        a.uid,
+        Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: 5_000 }),
+    );
     assert_eq!(doubted(&node), None);
     for seconds in [3_600, -3_600] {
         step(&node, seconds);
@@ -93,7 +102,8 @@ fn a_step_of_the_clock_stops_what_loosens() {
         only_safer(&node, &a);
         // An operator cannot talk it away.
         let comment = conductor_shared::untrusted::UntrustedText::new("it is fine");
-        let close = Operation::IncidentClose { incident: unhex(&incident).unwrap(), comment };
+        let close =
+            Operation::IncidentClose(ops::IncidentClose { incident: unhex(&incident).unwrap(), comment });
         assert_eq!(node.send(&node.compose(NODE, close)).reasons(), ["clock_untrusted"]);
         // The right time again: another step, the same incident.
         step(&node, 0);
@@ -102,7 +112,7 @@ fn a_step_of_the_clock_stops_what_loosens() {
         only_safer(&node, &a);
         // What is confirmed is the time now: neither another one, nor one from before a further step.
         let mut wrong = confirm(&node, &incident);
-        if let Operation::TimeConfirm { now_us, .. } = &mut wrong.operation {
+        if let Operation::TimeConfirm(ops::TimeConfirm { now_us, .. }) = &mut wrong.operation {
             *now_us -= 7_200_000_000;
         }
         assert_eq!(node.send(&wrong).reasons(), ["command_expired"]);
@@ -129,7 +139,10 @@ fn a_step_of_the_clock_stops_what_loosens() {
         assert_eq!(doubted(&node), None);
         node.start_signer();
         node.all_signed(NODE);
-        node.command(a.uid, Operation::RampSet { selector: "run/other".parse().unwrap(), hundredths: 300 });
+        node.command(
+            a.uid,
+            Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: 300 }),
+        );
         // The next round begins where a restart would.
         node.stop_agent();
         node.start_agent();
@@ -151,7 +164,7 @@ fn a_restart_into_the_past_is_noticed_and_freezes_stay() {
     let now = node.operator().get("/v1/node").json()["now_us"].as_u64().unwrap();
     let freeze = conductor_shared::ids::Ident::new("rush").unwrap();
     let until_us = Some(now + 600_000_000);
-    node.command(a.uid, Operation::FreezeSet { freeze, until_us });
+    node.command(a.uid, Operation::FreezeSet(ops::FreezeSet { freeze, until_us }));
     let frozen = |node: &Node| {
         let v = node.operator().get(&format!("/v1/tenants/{}", a.uid)).json();
         v["control"]["freezes"].as_object().is_some_and(|f| f.contains_key("rush"))

@@ -1,7 +1,7 @@
 //! The real console before a real agent, in a real terminal: tmux.
 
 use super::persons::approve;
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::Ident;
 use conductor_tests::{Node, bin, wait_for};
 use std::process::Command;
@@ -78,7 +78,10 @@ fn screens_and_answers_before_a_real_agent() {
     node.reconfigure(|config| format!("{config}\n[slo]\nevaluate_ms = 200\nbake_seconds = 0\n"));
     let a = node.tenant("acme");
     // A breach, so that there is an incident.
-    node.command(a.uid, Operation::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 9_000 });
+    node.command(
+        a.uid,
+        Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 9_000 }),
+    );
     let mut c = node.client(&a.token);
     for n in 0..20 {
         let r = node.start_run(&mut c, &a, Some(&format!("s-{n}")));
@@ -92,9 +95,9 @@ fn screens_and_answers_before_a_real_agent() {
     let profile = Ident::new("careful").unwrap();
     node.command(
         conductor_shared::ids::TenantUid::NODE,
-        Operation::ProfileCreate { profile: profile.clone() },
+        Operation::ProfileCreate(ops::ProfileCreate { profile: profile.clone() }),
     );
-    let request = node.compose(a.uid, Operation::ProfileAssign { profile });
+    let request = node.compose(a.uid, Operation::ProfileAssign(ops::ProfileAssign { profile }));
     let r = node.client("").post("/v1/commands", &node.signed_by("ben", &request.text()));
     assert_eq!(r.json()["status"], "requested");
     assert_eq!(approve(&node, "ben", &request), ["self_approval"]);

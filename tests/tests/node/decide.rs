@@ -1,6 +1,6 @@
 //! Scope, quotas, idempotency, leases, ramps: what is decided, and that it is decided exactly.
 
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::TenantUid;
 use conductor_shared::quota::QuotaKind;
 use conductor_tests::node::run_body;
@@ -65,9 +65,9 @@ fn quotas_are_exact_under_racing_clients() {
     let mut node = Node::start();
     let (a, b) = (node.tenant("acme"), node.tenant("bolt"));
     let limit = 37;
-    node.command(a.uid, Operation::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit });
-    node.command(a.uid, Operation::QuotaCap { kind: QuotaKind::StepRate, limit: 1 });
-    node.command(a.uid, Operation::QuotaCap { kind: QuotaKind::StepBurst, limit: 11 });
+    node.command(a.uid, Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit }));
+    node.command(a.uid, Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::StepRate, limit: 1 }));
+    node.command(a.uid, Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::StepBurst, limit: 11 }));
     let admitted = AtomicU64::new(0);
     let denied = AtomicU64::new(0);
     let node_ref = &node;
@@ -118,7 +118,7 @@ fn quotas_are_exact_under_racing_clients() {
 fn denials_fold_and_their_count_is_kept() {
     let mut node = Node::start();
     let a = node.tenant("acme");
-    node.command(a.uid, Operation::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 0 });
+    node.command(a.uid, Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 0 }));
     let mut c = node.client(&a.token);
     let first = node.start_run(&mut c, &a, Some("s")).json();
     assert_ne!(first["folded"], true);
@@ -161,9 +161,9 @@ fn idempotency_keys_hold() {
     });
     assert!(answers.iter().all(|r| *r == answers[0] && r.len() > 30), "{answers:?}");
     // Only what was carried out is remembered: a denial may become an allow.
-    node.command(a.uid, Operation::KillSet { selector: "*/*".parse().unwrap(), drain: false });
+    node.command(a.uid, Operation::KillSet(ops::KillSet { selector: "*/*".parse().unwrap(), drain: false }));
     assert_eq!(send("k4", &body).reasons(), ["killed"]);
-    node.command(a.uid, Operation::KillClear { selector: "*/*".parse().unwrap() });
+    node.command(a.uid, Operation::KillClear(ops::KillClear { selector: "*/*".parse().unwrap() }));
     assert_eq!(send("k4", &body).status, 200);
     for bad in ["", "a b", &"x".repeat(129), "é"] {
         assert_eq!(send(bad, &body).status, 400, "{bad:?}");
@@ -189,7 +189,7 @@ fn what_is_on_its_way_to_the_disk_is_known() {
     let node = Node::start();
     let a = node.tenant("acme");
     for kind in [QuotaKind::StepRate, QuotaKind::StepBurst, QuotaKind::ConcurrentRuns] {
-        node.command(a.uid, Operation::QuotaSet { kind, limit: kind.max() });
+        node.command(a.uid, Operation::QuotaSet(ops::QuotaSet { kind, limit: kind.max() }));
     }
     std::thread::scope(|s| {
         for lane in 0..LANES {
@@ -238,7 +238,7 @@ fn what_is_on_its_way_to_the_disk_is_known() {
 fn leases_run_out_and_come_back() {
     let mut node = Node::start_in(tempfile::tempdir().unwrap(), "lease_seconds = 3\n");
     let a = node.tenant("acme");
-    node.command(a.uid, Operation::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 1 });
+    node.command(a.uid, Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 1 }));
     let mut c = node.client(&a.token);
     let run = node.start_run(&mut c, &a, None).json()["run_id"].as_str().unwrap().to_owned();
     let step = c.post(&format!("/v1/runs/{run}/steps"), &json!({"tenant_id": "acme", "name": "one"})).json();
@@ -297,19 +297,19 @@ fn ramps_are_sticky() {
             })
             .collect()
     };
-    let down = node.command(a.uid, Operation::RampCap { selector: sel(), hundredths: 3000 });
+    let down = node.command(a.uid, Operation::RampCap(ops::RampCap { selector: sel(), hundredths: 3000 }));
     assert_eq!((&down["class"], &down["proposal"]), (&json!("tighten"), &json!(null)));
     let third = admitted();
     assert!((5..35).contains(&third.len()), "{third:?}");
-    let up = node.command(a.uid, Operation::RampSet { selector: sel(), hundredths: 7000 });
+    let up = node.command(a.uid, Operation::RampSet(ops::RampSet { selector: sel(), hundredths: 7000 }));
     assert_eq!(up["class"], "loosen");
     assert!(up["proposal"]["index"].as_u64() < up["receipt"]["index"].as_u64());
     let more = admitted();
     assert!(third.iter().all(|s| more.contains(s)), "raising only adds");
-    node.command(a.uid, Operation::RampCap { selector: sel(), hundredths: 3000 });
+    node.command(a.uid, Operation::RampCap(ops::RampCap { selector: sel(), hundredths: 3000 }));
     assert_eq!(admitted(), third, "the same subjects as before");
     // The exact blast radius: as many as would really be let in.
-    let op = Operation::RampSet { selector: sel(), hundredths: 7000 };
+    let op = Operation::RampSet(ops::RampSet { selector: sel(), hundredths: 7000 });
     let path = format!("/v1/tenants/{}/preview", a.uid);
     let p = node.operator().post(&path, &json!({"operation": op.to_list()})).json();
     let newly = (more.len() - third.len()) as u64;
@@ -366,7 +366,7 @@ fn a_pinned_prompt_is_kept() {
     let node = Node::start();
     let a = node.tenant("acme");
     let etl = || conductor_shared::ids::Ident::new("etl").unwrap();
-    let pin = |n: u8| Operation::WorkflowPin { workflow: etl(), prompt_sha256: [n; 32] };
+    let pin = |n: u8| Operation::WorkflowPin(ops::WorkflowPin { workflow: etl(), prompt_sha256: [n; 32] });
     let mut c = node.client(&a.token);
     let mut start = |prompt: Option<&str>| {
         let mut body = run_body(&a, None);
@@ -389,9 +389,9 @@ fn a_pinned_prompt_is_kept() {
     assert_eq!(node.command(a.uid, pin(2))["class"], "loosen");
     assert_eq!(start(Some(&one)).reasons(), ["prompt_mismatch"]);
     assert_eq!(start(Some(&two)).status, 200);
-    let gone = Operation::WorkflowPin {
+    let gone = Operation::WorkflowPin(ops::WorkflowPin {
         workflow: conductor_shared::ids::Ident::new("x").unwrap(),
         prompt_sha256: [1; 32],
-    };
+    });
     assert_eq!(node.send(&node.compose(a.uid, gone)).reasons(), ["object_unknown"]);
 }

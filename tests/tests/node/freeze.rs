@@ -1,6 +1,6 @@
 //! Freezes and break-glass with real processes: what they stop, what they never stop, and how they end.
 
-use conductor_shared::command::{Command, Operation};
+use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::freeze::Window;
 use conductor_shared::ids::{GrantId, Ident, TenantUid};
 use conductor_shared::operator::{Answer, Approval};
@@ -18,13 +18,17 @@ fn ident(text: &str) -> Ident {
     Ident::new(text).unwrap()
 }
 fn ramp(hundredths: u16) -> Operation {
-    Operation::RampSet { selector: "run/etl".parse().unwrap(), hundredths }
+    Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths })
 }
 fn freeze(name: &str) -> Operation {
-    Operation::FreezeSet { freeze: ident(name), until_us: None }
+    Operation::FreezeSet(ops::FreezeSet { freeze: ident(name), until_us: None })
 }
 fn open(n: u8, minutes: u64) -> Operation {
-    Operation::BreakGlassOpen { grant: GrantId([n; 16]), ticket: "INC-7".into(), minutes }
+    Operation::BreakGlassOpen(ops::BreakGlassOpen {
+        grant: GrantId([n; 16]),
+        ticket: "INC-7".into(),
+        minutes,
+    })
 }
 fn window(node: &Node, from_s: i64, for_s: i64) -> Operation {
     let now = node.operator().get("/v1/node").json()["now_us"].as_u64().unwrap() / 1_000_000;
@@ -50,7 +54,11 @@ fn window(node: &Node, from_s: i64, for_s: i64) -> Operation {
         format!("{year}-{month:02}-{:02}T{h:02}:{m:02}:{s:02}Z", left + 1)
     };
     let when = format!("once {} to {}", at(from_s), at(from_s + for_s)).parse().unwrap();
-    Operation::ProfileWindow { profile: ident("default"), window: ident("change-freeze"), when }
+    Operation::ProfileWindow(ops::ProfileWindow {
+        profile: ident("default"),
+        window: ident("change-freeze"),
+        when,
+    })
 }
 
 fn by(node: &Node, who: &str, c: &Command) -> conductor_tests::Answer {
@@ -98,7 +106,10 @@ fn node_and_tenant() -> (Node, Tenant) {
     let persons: Vec<&str> = persons.iter().map(String::as_str).collect();
     let node = Node::start_with(tempfile::tempdir().unwrap(), "", &persons);
     let a = node.tenant("acme");
-    node.command(a.uid, Operation::RampCap { selector: "run/etl".parse().unwrap(), hundredths: 5000 });
+    node.command(
+        a.uid,
+        Operation::RampCap(ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: 5000 }),
+    );
     (node, a)
 }
 
@@ -112,7 +123,7 @@ fn a_freeze_and_the_glass() {
     assert_eq!(set["class"], "tighten");
     assert_eq!(node.send(&node.compose(a.uid, ramp(9000))).reasons(), ["frozen"]);
     node.command(b.uid, ramp(9000));
-    let lower = Operation::RampCap { selector: "run/etl".parse().unwrap(), hundredths: 4000 };
+    let lower = Operation::RampCap(ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: 4000 });
     assert_eq!(node.command(a.uid, lower)["class"], "tighten");
     let mut c = node.client(&a.token);
     let started = (0..20).any(|n| node.start_run(&mut c, &a, Some(&n.to_string())).status == 200);
@@ -132,7 +143,7 @@ fn a_freeze_and_the_glass() {
     assert_eq!(told[used + 1], "Proposed", "{told:?}");
     assert_eq!(control(&node, a.uid)["break_glass"]["used"], 1, "once a command");
     assert_eq!(
-        asks(&node, "dan", NODE, Operation::ProfileCreate { profile: ident("x") }).1,
+        asks(&node, "dan", NODE, Operation::ProfileCreate(ops::ProfileCreate { profile: ident("x") })).1,
         ["role_missing"]
     );
     node.kill_agent();
@@ -143,11 +154,11 @@ fn a_freeze_and_the_glass() {
     let row = list["tenants"].as_array().unwrap().iter().find(|t| t["tenant_id"] == "acme").unwrap().clone();
     assert_eq!((&row["frozen"], &row["profile"]), (&json!(true), &json!("default")));
     // Whoever may tighten closes it; the freeze is on again, and taking it away takes two.
-    let close = Operation::BreakGlassClose { grant: GrantId([1; 16]) };
+    let close = Operation::BreakGlassClose(ops::BreakGlassClose { grant: GrantId([1; 16]) });
     assert_eq!(asks(&node, "dan", a.uid, close).1, ["effective"]);
     assert_eq!(node.send(&node.compose(a.uid, ramp(9000))).reasons(), ["frozen"]);
     node.command(a.uid, freeze("second"));
-    let clear = |f: &str| Operation::FreezeClear { freeze: ident(f) };
+    let clear = |f: &str| Operation::FreezeClear(ops::FreezeClear { freeze: ident(f) });
     assert_eq!(asks(&node, "ben", a.uid, clear("now")).1, ["frozen"], "the other one forbids it");
     two(&node, a.uid, open(3, 5));
     two(&node, a.uid, clear("now"));
@@ -164,7 +175,10 @@ fn a_window_begins_in_between() {
     let (node, a) = node_and_tenant();
     let pid = Pid::from_raw(i32::try_from(node.signer.as_ref().unwrap().id()).unwrap());
     let begins = window(&node, 3, 6);
-    let Operation::ProfileWindow { when: Window::Once { start_us: opens_us, .. }, .. } = begins else {
+    let Operation::ProfileWindow(ops::ProfileWindow {
+        when: Window::Once { start_us: opens_us, .. }, ..
+    }) = begins
+    else {
         unreachable!()
     };
     let up = node.compose(a.uid, ramp(9000));
@@ -193,7 +207,10 @@ fn a_window_begins_in_between() {
         "{}",
         String::from_utf8_lossy(&woken.body)
     );
-    let create = Operation::TenantCreate { tenant_uid: TenantUid([5; 16]), tenant_id: ident("late") };
+    let create = Operation::TenantCreate(ops::TenantCreate {
+        tenant_uid: TenantUid([5; 16]),
+        tenant_id: ident("late"),
+    });
     assert_eq!(node.send(&node.compose(NODE, create)).reasons(), ["frozen"]);
     wait_for("the window closes", 20, || {
         control(&node, NODE)["active_windows"].get("default").is_none().then_some(())
@@ -209,22 +226,25 @@ fn a_window_begins_in_between() {
 fn alone_at_most_twice_a_day() {
     let (mut node, a) = node_and_tenant();
     let b = node.tenant("other");
-    let alone = Operation::ProfileSet { profile: ident("default"), setting: Setting::BreakGlassAlone(true) };
+    let alone = Operation::ProfileSet(ops::ProfileSet {
+        profile: ident("default"),
+        setting: Setting::BreakGlassAlone(true),
+    });
     two(&node, NODE, alone);
     assert_eq!(asks(&node, "ben", a.uid, open(1, 5)).1, ["effective"]);
     let incidents = control(&node, a.uid)["incidents"].clone();
     assert!(incidents.as_object().unwrap().values().any(|i| i["cause"] == "break-glass"), "{incidents}");
     assert_eq!(asks(&node, "ben", b.uid, open(2, 5)).1, ["effective"]);
-    let close = Operation::BreakGlassClose { grant: GrantId([1; 16]) };
+    let close = Operation::BreakGlassClose(ops::BreakGlassClose { grant: GrantId([1; 16]) });
     assert_eq!(asks(&node, "ben", a.uid, close).1, ["effective"]);
     node.kill_agent();
     node.start_agent();
     assert_eq!(asks(&node, "ben", a.uid, open(3, 5)).1, ["requested"], "the third takes a second person");
     assert!(control(&node, a.uid).get("break_glass").is_none());
-    node.command(NODE, Operation::ProfileCreate { profile: ident("strict") });
-    let assign = Operation::ProfileAssign { profile: ident("strict") };
+    node.command(NODE, Operation::ProfileCreate(ops::ProfileCreate { profile: ident("strict") }));
+    let assign = Operation::ProfileAssign(ops::ProfileAssign { profile: ident("strict") });
     two(&node, a.uid, assign);
-    let nowhere = Operation::ProfileAssign { profile: ident("nowhere") };
+    let nowhere = Operation::ProfileAssign(ops::ProfileAssign { profile: ident("nowhere") });
     assert_eq!(asks(&node, "ben", a.uid, nowhere).1, ["object_unknown"]);
     assert_eq!(asks(&node, "cleo", a.uid, open(4, 5)).1, ["requested"], "that profile lets nobody");
 }

@@ -1,6 +1,6 @@
 //! Configuration over time, and the way back (SPEC 4.1), with real processes and the plain commands.
 
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::config::way_back;
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::{Ident, TokenId};
@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use std::process::Command;
 
 fn ramp(hundredths: u16) -> Operation {
-    Operation::RampSet { selector: "run/etl".parse().unwrap(), hundredths }
+    Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths })
 }
 
 fn kill() -> Operation {
-    Operation::KillSet { selector: "*/etl".parse().unwrap(), drain: true }
+    Operation::KillSet(ops::KillSet { selector: "*/etl".parse().unwrap(), drain: true })
 }
 
 fn control(node: &Node, a: &Tenant) -> ControlState {
@@ -29,7 +29,10 @@ fn revision(node: &Node, a: &Tenant, n: u64) -> ControlState {
 }
 
 fn back_to(node: &Node, a: &Tenant, n: u64) -> Operation {
-    Operation::ConfigRollback { revision: n, changes: way_back(&control(node, a), &revision(node, a, n)) }
+    Operation::ConfigRollback(ops::ConfigRollback {
+        revision: n,
+        changes: way_back(&control(node, a), &revision(node, a, n)),
+    })
 }
 
 pub(super) fn conductor(node: &Node, args: &[&str]) -> (bool, Value, String) {
@@ -52,15 +55,18 @@ pub(super) fn conductor(node: &Node, args: &[&str]) -> (bool, Value, String) {
 fn any_revision_can_be_gone_back_to() {
     let mut node = Node::start();
     let a = node.tenant("acme");
-    node.command(a.uid, Operation::QuotaCap { kind: QuotaKind::StepRate, limit: 50 });
+    node.command(a.uid, Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::StepRate, limit: 50 }));
     node.command(a.uid, ramp(1_000));
     let then = control(&node, &a);
     let n = then.revision;
     node.command(a.uid, ramp(500));
     node.command(a.uid, kill());
-    node.command(a.uid, Operation::WorkflowRegister { workflow: Ident::new("ml").unwrap() });
+    node.command(
+        a.uid,
+        Operation::WorkflowRegister(ops::WorkflowRegister { workflow: Ident::new("ml").unwrap() }),
+    );
     let token: TokenId = then.tokens.keys().next().unwrap().parse().unwrap();
-    node.command(a.uid, Operation::TokenRevoke { token });
+    node.command(a.uid, Operation::TokenRevoke(ops::TokenRevoke { token }));
     assert_eq!(revision(&node, &a, n), then, "as it was");
     // Who, why and what: newest first, by pages.
     let path = format!("/v1/tenants/{}/config", a.uid);
@@ -113,7 +119,7 @@ fn a_rollback_has_the_class_of_what_it_changes() {
     assert!(raise.base.is_some());
     node.command(a.uid, kill());
     assert_eq!(node.send(&raise).reasons(), ["base_stale"]);
-    node.command(a.uid, Operation::KillClear { selector: "*/etl".parse().unwrap() });
+    node.command(a.uid, Operation::KillClear(ops::KillClear { selector: "*/etl".parse().unwrap() }));
     node.command(a.uid, ramp(4_000));
     node.kill_signer();
     node.start_run(&mut node.client(&a.token), &a, None);

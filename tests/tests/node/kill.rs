@@ -62,10 +62,10 @@ fn kill_at_random_moments_loses_nothing() {
     let mut node = Node::start();
     let tenants = [node.tenant("acme"), node.tenant("bolt"), node.tenant("coil")];
     for t in &tenants {
-        let op = conductor_shared::command::Operation::QuotaSet {
+        let op = conductor_shared::command::Operation::QuotaSet(conductor_shared::command::ops::QuotaSet {
             kind: conductor_shared::quota::QuotaKind::ConcurrentRuns,
             limit: 100_000,
-        };
+        });
         node.command(t.uid, op);
     }
     let acks = Mutex::new(Acknowledged::default());

@@ -5,7 +5,7 @@ use super::outage::{Place, Standin};
 use super::persons::approve;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use conductor_shared::command::{Audience, Command, Operation};
+use conductor_shared::command::{Audience, Command, Operation, ops};
 use conductor_shared::fail_closed::{Class, Outage, OutageRule, rule};
 use conductor_shared::ids::{CommandId, Ident, PersonId, TenantUid};
 use conductor_shared::operator::{key_statement, parse_roles};
@@ -52,7 +52,10 @@ impl Site {
     }
 
     fn loosening(&self) -> Command {
-        let op = Operation::RampSet { selector: "run/other".parse().unwrap(), hundredths: self.ramp + 1 };
+        let op = Operation::RampSet(ops::RampSet {
+            selector: "run/other".parse().unwrap(),
+            hundredths: self.ramp + 1,
+        });
         self.node.compose(self.tenant.uid, op)
     }
 
@@ -62,13 +65,13 @@ impl Site {
         let public_key = self.node.new_key(&name);
         let ident = Ident::new(&name).unwrap();
         let signed = self.node.signed_by(&name, &key_statement(person, &ident, &public_key));
-        let op = Operation::OperatorEnrol {
+        let op = Operation::OperatorEnrol(ops::OperatorEnrol {
             person,
             name: ident,
             public_key,
             roles: parse_roles("viewer").unwrap(),
             proof: STANDARD.encode(signed["signature"].as_str().unwrap()),
-        };
+        });
         self.node.compose(TenantUid::NODE, op)
     }
 
@@ -101,7 +104,10 @@ impl Site {
             }
             Class::Tighten => {
                 self.ramp -= 1;
-                let op = Operation::RampCap { selector: "run/other".parse().unwrap(), hundredths: self.ramp };
+                let op = Operation::RampCap(ops::RampCap {
+                    selector: "run/other".parse().unwrap(),
+                    hundredths: self.ramp,
+                });
                 // As a console without a preview does it: absolute, so it needs none.
                 let now =
                     self.node.client(&self.tenant.token).get("/v1/node").json()["now_us"].as_u64().unwrap();

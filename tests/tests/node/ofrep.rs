@@ -1,6 +1,6 @@
 //! Ramps as feature flags, asked for by an existing `OpenFeature` client: the Python SDK with its OFREP provider.
 
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::Ident;
 use conductor_tests::{Node, Tenant};
 use serde_json::{Value, json};
@@ -52,9 +52,15 @@ fn an_openfeature_client_sees_what_the_gate_does() {
     let (node, url) = node();
     let a = node.tenant("acme");
     let b = node.tenant("globex");
-    node.command(a.uid, Operation::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 4_000 });
-    node.command(a.uid, Operation::WorkflowRegister { workflow: Ident::new("ml").unwrap() });
-    node.command(a.uid, Operation::KillSet { selector: "*/ml".parse().unwrap(), drain: true });
+    node.command(
+        a.uid,
+        Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 4_000 }),
+    );
+    node.command(
+        a.uid,
+        Operation::WorkflowRegister(ops::WorkflowRegister { workflow: Ident::new("ml").unwrap() }),
+    );
+    node.command(a.uid, Operation::KillSet(ops::KillSet { selector: "*/ml".parse().unwrap(), drain: true }));
     let subjects: Vec<String> = (0..40).map(|n| format!("customer-{n} \u{fc}\u{202e}")).collect();
     let gate: Vec<bool> = subjects.iter().map(|s| started(&node, &a, s)).collect();
     assert!(gate.contains(&true) && gate.contains(&false));
@@ -122,7 +128,10 @@ fn an_openfeature_client_sees_what_the_gate_does() {
 fn all_flags_at_once() {
     let node = Node::start();
     let a = node.tenant("acme");
-    node.command(a.uid, Operation::RampSet { selector: "canary/*".parse().unwrap(), hundredths: 0 });
+    node.command(
+        a.uid,
+        Operation::RampSet(ops::RampSet { selector: "canary/*".parse().unwrap(), hundredths: 0 }),
+    );
     let mut c = node.client(&a.token);
     let path = "/ofrep/v1/evaluate/flags";
     let r = c.post(path, &json!({"context": {"targetingKey": "s", "plan": "gold"}}));
@@ -136,7 +145,10 @@ fn all_flags_at_once() {
         c.send("POST", path, body.as_bytes(), &[("If-None-Match", &tag)]).unwrap()
     };
     assert_eq!(again(&mut c).status, 304);
-    node.command(a.uid, Operation::RampSet { selector: "canary/*".parse().unwrap(), hundredths: 10_000 });
+    node.command(
+        a.uid,
+        Operation::RampSet(ops::RampSet { selector: "canary/*".parse().unwrap(), hundredths: 10_000 }),
+    );
     assert_eq!(again(&mut c).status, 200);
     for (body, code) in [
         ("{", "PARSE_ERROR"),

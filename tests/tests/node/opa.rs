@@ -3,7 +3,7 @@
 
 use super::policy::{rules, shown, trust_and_load};
 use conductor_policies::{Bundle, Engine};
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::reason::Reason;
 use conductor_tests::{Client, Node, Tenant, wait_for};
 use nix::sys::signal::{Signal, kill};
@@ -194,13 +194,13 @@ fn start(node: &Node, tenant: &Tenant) -> Vec<String> {
 }
 
 fn raise(node: &Node, tenant: &Tenant, hundredths: u16) -> Vec<String> {
-    let op = Operation::RampSet { selector: "run/other".parse().unwrap(), hundredths };
+    let op = Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths });
     let r = node.send(&node.compose(tenant.uid, op));
     if r.status == 200 { vec![r.json()["status"].as_str().unwrap().to_owned()] } else { r.reasons() }
 }
 
 fn lower(node: &Node, tenant: &Tenant, hundredths: u16) {
-    let op = Operation::RampCap { selector: "run/other".parse().unwrap(), hundredths };
+    let op = Operation::RampCap(ops::RampCap { selector: "run/other".parse().unwrap(), hundredths });
     assert_eq!(node.command(tenant.uid, op)["class"], "tighten");
 }
 
@@ -342,7 +342,7 @@ fn an_opa_that_lies_loosens_nothing() {
             let name = conductor_shared::ids::Ident::new("acme").unwrap();
             let c = node.compose(
                 conductor_shared::ids::TenantUid::NODE,
-                Operation::TenantCreate { tenant_uid: id, tenant_id: name },
+                Operation::TenantCreate(ops::TenantCreate { tenant_uid: id, tenant_id: name }),
             );
             assert_eq!(node.send(&c).reasons(), [Reason::PolicyUnavailable.code()], "{lie}");
             continue;

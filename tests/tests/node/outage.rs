@@ -1,6 +1,6 @@
 //! Signers that die, stop, lie, forget: what the fail-closed table says, with real processes.
 
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::quota::QuotaKind;
 use conductor_tests::{Node, bin, wait_for};
 use nix::sys::signal::{Signal, kill};
@@ -17,10 +17,10 @@ fn signer_state(node: &Node) -> bool {
 }
 
 fn raise() -> Operation {
-    Operation::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 9000 }
+    Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 9000 })
 }
 fn lower(h: u16) -> Operation {
-    Operation::RampCap { selector: "run/etl".parse().unwrap(), hundredths: h }
+    Operation::RampCap(ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: h })
 }
 
 /// SPEC invariant 3, column "signer down", and issue 2, Signer: admissions go on within the backlog quota and stop at it,
@@ -29,7 +29,7 @@ fn lower(h: u16) -> Operation {
 fn a_dead_or_frozen_signer_loosens_nothing() {
     let mut node = Node::start();
     let a = node.tenant("acme");
-    node.command(a.uid, Operation::QuotaCap { kind: QuotaKind::ReceiptBacklog, limit: 40 });
+    node.command(a.uid, Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::ReceiptBacklog, limit: 40 }));
     node.command(a.uid, lower(8000));
     for frozen in [false, true] {
         let before =
@@ -256,8 +256,10 @@ fn a_log_that_was_rolled_back_is_read_only() {
     };
     copy("data", "old-data");
     node.start_agent();
-    let cap =
-        node.compose(a.uid, Operation::RampCap { selector: "run/other".parse().unwrap(), hundredths: 100 });
+    let cap = node.compose(
+        a.uid,
+        Operation::RampCap(ops::RampCap { selector: "run/other".parse().unwrap(), hundredths: 100 }),
+    );
     assert_eq!(node.send(&cap).json()["status"], "effective");
     let mut c = node.client(&a.token);
     for _ in 0..20 {

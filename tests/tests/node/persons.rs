@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::checkpoint::key_id;
-use conductor_shared::command::{Command, Operation};
+use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::ids::{Ident, PersonId, TenantUid};
 use conductor_shared::operator::{Answer, Approval, key_statement, parse_roles};
 use conductor_tests::{Node, wait_for};
@@ -31,13 +31,13 @@ fn person(node: &Node, name: &str) -> PersonId {
 fn enrol(node: &Node, person: PersonId, name: &str, key: &str, public_key: &str, roles: &str) -> Operation {
     let name = Ident::new(name).unwrap();
     let signed = node.signed_by(key, &key_statement(person, &name, public_key));
-    Operation::OperatorEnrol {
+    Operation::OperatorEnrol(ops::OperatorEnrol {
         person,
         name,
         public_key: public_key.to_owned(),
         roles: parse_roles(roles).unwrap(),
         proof: STANDARD.encode(signed["signature"].as_str().unwrap()),
-    }
+    })
 }
 
 fn approval(node: &Node, c: &Command, verdict: Answer) -> Approval {
@@ -86,7 +86,7 @@ fn enrolment_takes_two_persons() {
     let public = node.new_key("dan");
     let op = enrol(&node, dan, "dan", "dan", &public, "approver operator viewer");
     let c = requested(&node, op.clone());
-    let kill = Operation::KillSet { selector: "*/*".parse().unwrap(), drain: false };
+    let kill = Operation::KillSet(ops::KillSet { selector: "*/*".parse().unwrap(), drain: false });
     let a = node.tenant("acme");
     assert_eq!(by(&node, "dan", &node.compose(a.uid, kill.clone())).reasons(), ["signature_invalid"]);
     assert_eq!(approve(&node, "ana", &c), ["self_approval"]);
@@ -104,10 +104,10 @@ fn enrolment_takes_two_persons() {
         (Some(c.text().as_str()), &json!("ana"), &json!([]))
     );
     // A request by ben that is older than dan's key.
-    let grant = Operation::OperatorRoles {
+    let grant = Operation::OperatorRoles(ops::OperatorRoles {
         person: person(&node, "cleo"),
         roles: parse_roles("approver operator").unwrap(),
-    };
+    });
     let older = node.compose(NODE, grant);
     assert_eq!(by(&node, "ben", &older).json()["status"], "requested");
     node.kill_agent();
@@ -123,15 +123,18 @@ fn enrolment_takes_two_persons() {
     assert_eq!(node.send(&again).reasons(), ["object_exists"]);
     let mut node = node;
     let other = node.new_key("eve");
-    let Operation::OperatorEnrol { proof, .. } = op else { unreachable!() };
+    let Operation::OperatorEnrol(ops::OperatorEnrol { proof, .. }) = op else { unreachable!() };
     let good = enrol(&node, PersonId([8; 16]), "eve", "eve", &other, "viewer");
-    let Operation::OperatorEnrol { person, name, public_key, roles, .. } = good.clone() else {
+    let Operation::OperatorEnrol(ops::OperatorEnrol { person, name, public_key, roles, .. }) = good.clone()
+    else {
         unreachable!()
     };
-    let stolen = Operation::OperatorEnrol { person, name, public_key, roles, proof };
+    let stolen = Operation::OperatorEnrol(ops::OperatorEnrol { person, name, public_key, roles, proof });
     assert_eq!(node.send(&node.compose(NODE, stolen)).reasons(), ["proof_invalid"]);
-    let Operation::OperatorEnrol { name, public_key, roles, proof, .. } = good else { unreachable!() };
-    let moved = Operation::OperatorEnrol { person: dan, name, public_key, roles, proof };
+    let Operation::OperatorEnrol(ops::OperatorEnrol { name, public_key, roles, proof, .. }) = good else {
+        unreachable!()
+    };
+    let moved = Operation::OperatorEnrol(ops::OperatorEnrol { person: dan, name, public_key, roles, proof });
     let r = node.send(&node.compose(NODE, moved)).reasons();
     assert_eq!(r, ["object_exists", "proof_invalid"]);
 }
@@ -163,20 +166,20 @@ fn shutting_out_is_quick_and_coming_back_is_not() {
     let session = node.session_of("ben").json()["token"].as_str().unwrap().to_owned();
     assert_eq!(node.client(&session).get("/v1/tenants").status, 200);
     let ben = person(&node, "ben");
-    let done = node.command(NODE, Operation::OperatorSuspend { person: ben });
+    let done = node.command(NODE, Operation::OperatorSuspend(ops::OperatorSuspend { person: ben }));
     assert_eq!(done["class"], "tighten");
     assert_eq!(node.client(&session).get("/v1/tenants").status, 401, "the session ends with the right");
     assert_eq!(node.session_of("ben").status, 401);
-    let lower = Operation::RampCap { selector: "run/etl".parse().unwrap(), hundredths: 1 };
+    let lower = Operation::RampCap(ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: 1 });
     let c = node.compose(a.uid, lower.clone());
     assert_eq!(by(&node, "ben", &c).reasons(), ["signature_invalid"]);
-    let back = requested(&node, Operation::OperatorResume { person: ben });
+    let back = requested(&node, Operation::OperatorResume(ops::OperatorResume { person: ben }));
     assert_eq!(approve(&node, "ben", &back), ["signature_invalid"], "not by themself");
     assert_eq!(approve(&node, "cleo", &back), ["effective"]);
     assert_eq!(by(&node, "ben", &node.compose(a.uid, lower.clone())).json()["status"], "effective");
     // A key that was lost: its person shuts it out alone, without any role for it.
     let key = key_id(node.signed_by("cleo", "x")["public_key"].as_str().unwrap()).unwrap();
-    let c = node.compose(NODE, Operation::OperatorRevoke { key: key.clone() });
+    let c = node.compose(NODE, Operation::OperatorRevoke(ops::OperatorRevoke { key: key.clone() }));
     assert_eq!(by(&node, "cleo", &c).json()["status"], "effective");
     assert_eq!(by(&node, "cleo", &node.compose(a.uid, lower)).reasons(), ["signature_invalid"]);
     let public = node.signed_by("cleo", "x")["public_key"].as_str().unwrap().to_owned();
@@ -184,8 +187,9 @@ fn shutting_out_is_quick_and_coming_back_is_not() {
     assert_eq!(node.send(&node.compose(NODE, again)).reasons(), ["object_exists"]);
     let cleo = operators(&node)[&key].clone();
     assert!(cleo["revoked"].is_u64(), "it stays on record: {cleo}");
-    node.command(NODE, Operation::OperatorSuspend { person: ben });
-    let me = node.compose(NODE, Operation::OperatorSuspend { person: person(&node, "ana") });
+    node.command(NODE, Operation::OperatorSuspend(ops::OperatorSuspend { person: ben }));
+    let me =
+        node.compose(NODE, Operation::OperatorSuspend(ops::OperatorSuspend { person: person(&node, "ana") }));
     assert_eq!(node.send(&me).reasons(), ["last_admin"]);
 }
 
@@ -196,7 +200,10 @@ fn tightening_is_no_weapon() {
     let mut node = Node::start_with(dir, "", &["ben"]);
     let tenants: Vec<_> = (0..7).map(|i| node.tenant(&format!("t{i}"))).collect();
     let kill = |n: usize| {
-        node.compose(tenants[n].uid, Operation::KillSet { selector: "*/*".parse().unwrap(), drain: false })
+        node.compose(
+            tenants[n].uid,
+            Operation::KillSet(ops::KillSet { selector: "*/*".parse().unwrap(), drain: false }),
+        )
     };
     let status = |c: &Command| node.send(c).json()["status"].as_str().unwrap_or("denied").to_owned();
     for n in 0..5 {
@@ -229,7 +236,10 @@ fn no_enrolment_without_the_signer() {
     };
     // Tightening goes on, and tells the agent that nobody signs.
     let cleo = person(&node, "cleo");
-    assert_eq!(node.command(NODE, Operation::OperatorSuspend { person: cleo })["status"], "effective");
+    assert_eq!(
+        node.command(NODE, Operation::OperatorSuspend(ops::OperatorSuspend { person: cleo }))["status"],
+        "effective"
+    );
     wait_for("the agent notices", 20, || (!up(&node)).then_some(()));
     assert_eq!(node.send(&node.compose(NODE, op)).reasons(), ["signer_unavailable"]);
     assert_eq!(approve(&node, "ben", &c), ["signer_unavailable"]);
@@ -245,8 +255,8 @@ fn an_answer_can_be_looked_at_first() {
     let node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
     let profile = Ident::new("careful").unwrap();
     let a = node.tenant("acme");
-    node.command(TenantUid::NODE, Operation::ProfileCreate { profile: profile.clone() });
-    let c = node.compose(a.uid, Operation::ProfileAssign { profile });
+    node.command(TenantUid::NODE, Operation::ProfileCreate(ops::ProfileCreate { profile: profile.clone() }));
+    let c = node.compose(a.uid, Operation::ProfileAssign(ops::ProfileAssign { profile }));
     let r = node.client("").post("/v1/commands", &node.signed_by("ben", &c.text()));
     assert_eq!(r.json()["status"], "requested");
     let id = c.command_id.to_string();

@@ -5,7 +5,7 @@ use super::persons::{approve, by};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_policies::Bundle;
-use conductor_shared::command::{Command, Operation};
+use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::ids::TenantUid;
 use conductor_shared::policy::Statement;
 use conductor_tests::{Node, Tenant};
@@ -45,7 +45,10 @@ fn statement(node: &Node, bundle: &Bundle, revision: u64, life_us: u64) -> State
 
 fn load_op(node: &Node, statement: Statement, key: &str) -> Operation {
     let signed = node.signed_by(key, &statement.text());
-    Operation::PolicyLoad { statement, signature: STANDARD.encode(signed["signature"].as_str().unwrap()) }
+    Operation::PolicyLoad(ops::PolicyLoad {
+        statement,
+        signature: STANDARD.encode(signed["signature"].as_str().unwrap()),
+    })
 }
 
 /// Asked for by ana; what ben's approval comes to.
@@ -59,7 +62,7 @@ fn load(node: &Node, op: Operation) -> Vec<String> {
 pub(super) fn trust_and_load(node: &mut Node, bundle: &Bundle, revision: u64, life_us: u64) {
     if !shown(node)["trusted_key"].is_string() {
         let public_key = node.new_key("policy");
-        let c = node.compose(NODE, Operation::PolicyTrust { public_key });
+        let c = node.compose(NODE, Operation::PolicyTrust(ops::PolicyTrust { public_key }));
         assert_eq!(node.send(&c).json()["status"], "requested");
         assert_eq!(approve(node, "ben", &c), ["effective"]);
     }
@@ -78,11 +81,17 @@ fn start(node: &Node, tenant: &Tenant, workflow: &str) -> conductor_tests::Answe
 }
 
 fn raise(node: &Node, tenant: &Tenant, hundredths: u16) -> Command {
-    node.compose(tenant.uid, Operation::RampSet { selector: "run/other".parse().unwrap(), hundredths })
+    node.compose(
+        tenant.uid,
+        Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths }),
+    )
 }
 
 fn lower(node: &Node, tenant: &Tenant, hundredths: u16) {
-    node.command(tenant.uid, Operation::RampCap { selector: "run/other".parse().unwrap(), hundredths });
+    node.command(
+        tenant.uid,
+        Operation::RampCap(ops::RampCap { selector: "run/other".parse().unwrap(), hundredths }),
+    );
 }
 
 /// Revision and digest that the newest receipt of a log names.
@@ -114,9 +123,9 @@ fn bundles_are_signed_and_only_rise() {
     let early = load_op(&node, statement(&node, &good, 7, DAY_US), "policy");
     assert_eq!(load(&node, early.clone()), ["bundle_invalid"]);
     let bens = node.signed_by("ben", "x")["public_key"].as_str().unwrap().to_owned();
-    let r = node.send(&node.compose(NODE, Operation::PolicyTrust { public_key: bens }));
+    let r = node.send(&node.compose(NODE, Operation::PolicyTrust(ops::PolicyTrust { public_key: bens })));
     assert_eq!(r.reasons(), ["object_exists"]);
-    let trust = node.compose(NODE, Operation::PolicyTrust { public_key });
+    let trust = node.compose(NODE, Operation::PolicyTrust(ops::PolicyTrust { public_key }));
     assert_eq!(node.send(&trust).json()["status"], "requested");
     assert_eq!(start(&node, &a, "etl").status, 200);
     assert_eq!(approve(&node, "cleo", &trust), ["role_missing"]);
@@ -137,9 +146,9 @@ fn bundles_are_signed_and_only_rise() {
     upload(&node, &other);
     assert_eq!(load(&node, load_op(&node, stranger, "ben")), ["bundle_invalid"], "another key");
     let op = load_op(&node, stranger, "policy");
-    let Operation::PolicyLoad { signature, .. } = op.clone() else { unreachable!() };
+    let Operation::PolicyLoad(ops::PolicyLoad { signature, .. }) = op.clone() else { unreachable!() };
     stranger.expires_at_us += 1;
-    let edited = Operation::PolicyLoad { statement: stranger, signature };
+    let edited = Operation::PolicyLoad(ops::PolicyLoad { statement: stranger, signature });
     assert_eq!(load(&node, edited), ["bundle_invalid"], "an edited statement");
     let stale = Statement { expires_at_us: now(&node), ..statement(&node, &other, 8, 0) };
     assert_eq!(load(&node, load_op(&node, stale, "policy")), ["bundle_invalid"], "expired");
@@ -179,9 +188,10 @@ fn policy_allows_nothing_that_rust_denies() {
     trust_and_load(&mut node, &open, 1, DAY_US);
     assert_eq!(start(&node, &a, "etl").status, 200);
     assert_eq!(start(&node, &a, "nope").reasons(), ["workflow_unknown"]);
-    node.command(a.uid, Operation::KillSet { selector: "*/*".parse().unwrap(), drain: false });
+    node.command(a.uid, Operation::KillSet(ops::KillSet { selector: "*/*".parse().unwrap(), drain: false }));
     assert_eq!(start(&node, &a, "etl").reasons(), ["killed"]);
-    let unkill = node.compose(a.uid, Operation::KillClear { selector: "*/*".parse().unwrap() });
+    let unkill =
+        node.compose(a.uid, Operation::KillClear(ops::KillClear { selector: "*/*".parse().unwrap() }));
     assert_eq!(by(&node, "cleo", &unkill).reasons(), ["role_missing"]);
     let stale = Command { base: Some([0; 32]), ..unkill };
     assert_eq!(node.send(&stale).reasons(), ["base_stale"]);
@@ -246,7 +256,10 @@ fn expired_and_deny_all_bundles_have_a_way_out() {
         (r.status == 200).then_some(r)
     });
     assert_eq!(r.status, 200);
-    node.command(a.uid, Operation::RampSet { selector: "run/other".parse().unwrap(), hundredths: 9000 });
+    node.command(
+        a.uid,
+        Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: 9000 }),
+    );
     node.stop_agent();
     node.check();
 }
@@ -263,8 +276,8 @@ fn a_receipt_is_explained_as_of_its_time() {
     let allowed = start(&node, &a, "etl");
     assert_eq!(allowed.status, 200);
     let profile = conductor_shared::ids::Ident::new("careful").unwrap();
-    node.command(NODE, Operation::ProfileCreate { profile: profile.clone() });
-    let c = node.compose(a.uid, Operation::ProfileAssign { profile });
+    node.command(NODE, Operation::ProfileCreate(ops::ProfileCreate { profile: profile.clone() }));
+    let c = node.compose(a.uid, Operation::ProfileAssign(ops::ProfileAssign { profile }));
     assert_eq!(node.send(&c).json()["status"], "requested");
     assert_eq!(approve(&node, "ben", &c), ["effective"]);
     let denied = start(&node, &a, "etl");

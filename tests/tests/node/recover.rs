@@ -1,7 +1,7 @@
 //! The way out of a lost signer: SPEC, invariant 3, class recover.
 
 use super::persons::approve;
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::TenantUid;
 use conductor_tests::{Node, bin, wait_for};
 use serde_json::json;
@@ -31,7 +31,10 @@ fn believed(node: &Node, (text, signature): &(String, String), key: &str) -> boo
 fn a_lost_signer_is_replaced() {
     let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben", "cleo:operator,approver"]);
     let a = node.tenant("acme");
-    node.command(a.uid, Operation::RampSet { selector: "run/other".parse().unwrap(), hundredths: 5_000 });
+    node.command(
+        a.uid,
+        Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: 5_000 }),
+    );
     node.all_signed(a.uid);
     node.all_signed(NODE);
     let (old, old_key) = (checkpoint(&node, a.uid), node.signer_key());
@@ -60,7 +63,7 @@ fn a_lost_signer_is_replaced() {
     let new_key = node.signer_key();
     assert_ne!(old_key, new_key);
     let raise = |node: &Node, h: u16| {
-        let op = Operation::RampSet { selector: "run/other".parse().unwrap(), hundredths: h };
+        let op = Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: h });
         node.send(&node.compose(a.uid, op))
     };
     assert_eq!(node.start_run(&mut node.client(&a.token), &a, None).status, 200, "admit goes on");
@@ -70,8 +73,9 @@ fn a_lost_signer_is_replaced() {
     });
     assert_eq!(raise(&node, 6_000).reasons(), ["signer_unavailable"]);
     // No person's key, and no key that is somebody's already.
-    let replace =
-        |node: &Node, key: &str| node.compose(NODE, Operation::SignerReplace { public_key: key.to_owned() });
+    let replace = |node: &Node, key: &str| {
+        node.compose(NODE, Operation::SignerReplace(ops::SignerReplace { public_key: key.to_owned() }))
+    };
     let bens = node.signed_by("ben", "x")["public_key"].as_str().unwrap().to_owned();
     for key in [&bens, &old_key] {
         assert_eq!(node.send(&replace(&node, key)).reasons(), ["object_exists"]);

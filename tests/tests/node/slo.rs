@@ -1,6 +1,6 @@
 //! The watch over ramps, plans and incidents, with real processes and the real API.
 
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::TenantUid;
 use conductor_shared::quota::QuotaKind;
 use conductor_shared::ramp::Selector;
@@ -24,7 +24,7 @@ fn rule() -> Selector {
 }
 
 fn ramp(hundredths: u16) -> Operation {
-    Operation::RampSet { selector: rule(), hundredths }
+    Operation::RampSet(ops::RampSet { selector: rule(), hundredths })
 }
 
 /// Starts and ends so many runs that the ramp lets in, the first `failed` of them badly; fewer when it lets none in.
@@ -112,24 +112,34 @@ fn a_breach_rolls_back_by_itself() {
     // Neither there nor above, by no way round; below is free.
     assert_eq!(reasons(&node, &a, ramp(5_000)), ["revision_bad"]);
     assert_eq!(reasons(&node, &a, ramp(10_000)), ["revision_bad"]);
-    assert_eq!(reasons(&node, &a, Operation::RampClear { selector: rule() }), ["revision_bad"]);
+    assert_eq!(
+        reasons(&node, &a, Operation::RampClear(ops::RampClear { selector: rule() })),
+        ["revision_bad"]
+    );
     let plan = "30%@1s 60%".parse().unwrap();
-    assert_eq!(reasons(&node, &a, Operation::PlanSet { selector: rule(), plan }), ["revision_bad"]);
+    assert_eq!(
+        reasons(&node, &a, Operation::PlanSet(ops::PlanSet { selector: rule(), plan })),
+        ["revision_bad"]
+    );
     node.command(a.uid, ramp(4_000));
     node.kill_agent();
     node.start_agent();
     assert_eq!(reasons(&node, &a, ramp(5_000)), ["revision_bad"]);
-    let over = Operation::RampOverride { selector: rule() };
+    let over = Operation::RampOverride(ops::RampOverride { selector: rule() });
     assert_eq!(node.command(a.uid, over.clone())["class"], "loosen");
     assert_eq!(reasons(&node, &a, over), ["object_unknown"], "once");
     node.command(a.uid, ramp(5_000));
     // Somebody looks after it, and says when it is over.
     let id = conductor_shared::ids::unhex(i["incident"].as_str().unwrap()).unwrap();
-    let ack = Operation::IncidentAck { incident: id, comment: UntrustedText::new("looking") };
+    let ack =
+        Operation::IncidentAck(ops::IncidentAck { incident: id, comment: UntrustedText::new("looking") });
     assert_eq!(node.command(a.uid, ack.clone())["class"], "tighten");
     let i = &incidents(&node, "/v1/incidents")[0];
     assert_eq!((&i["acknowledged_by"], &i["comment"]), (&json!("ana"), &json!("looking")));
-    node.command(a.uid, Operation::IncidentClose { incident: id, comment: UntrustedText::new("mended") });
+    node.command(
+        a.uid,
+        Operation::IncidentClose(ops::IncidentClose { incident: id, comment: UntrustedText::new("mended") }),
+    );
     assert!(incidents(&node, &of_tenant(&a)).is_empty());
     assert_eq!(reasons(&node, &a, ack), ["object_unknown"]);
     node.stop_agent();
@@ -142,7 +152,8 @@ fn a_breach_rolls_back_by_itself() {
 fn a_plan_goes_on_only_when_healthy() {
     let (mut node, a) = node();
     let mut c = node.client(&a.token);
-    let plan = || Operation::PlanSet { selector: rule(), plan: "10%@1s 50%@1s 100%".parse().unwrap() };
+    let plan =
+        || Operation::PlanSet(ops::PlanSet { selector: rule(), plan: "10%@1s 50%@1s 100%".parse().unwrap() });
     assert_eq!(node.command(a.uid, plan())["class"], "loosen");
     assert_eq!(share(&node, &a), 1_000);
     // A bake without runs is over, and nothing goes on.
@@ -156,7 +167,7 @@ fn a_plan_goes_on_only_when_healthy() {
     assert!(words.iter().any(|w| w.contains("went on to 50 %: 200 runs, 0 failed")), "{words:?}");
     assert_eq!(control(&node, &a)["plans"]["run/etl"]["at"], 1);
     // Stopped, nothing goes on, whatever is seen.
-    let stop = Operation::PlanStop { selector: rule() };
+    let stop = Operation::PlanStop(ops::PlanStop { selector: rule() });
     assert_eq!(node.command(a.uid, stop)["class"], "tighten");
     runs(&mut c, &a, 250, 0);
     wait_for("healthy", 10, || (slo(&node, &a)["verdict"] == "healthy").then_some(()));
@@ -182,7 +193,7 @@ fn policy_is_asked_of_each_step() {
     let no = "deny contains \"no raising today\" if input.operation == \"ramp.set\"";
     super::policy::trust_and_load(&mut node, &super::policy::rules(no), 1, 3_600_000_000);
     let plan = "10%@1s 100%".parse().unwrap();
-    node.command(a.uid, Operation::PlanSet { selector: rule(), plan });
+    node.command(a.uid, Operation::PlanSet(ops::PlanSet { selector: rule(), plan }));
     runs(&mut c, &a, 250, 0);
     wait_for("healthy", 10, || (slo(&node, &a)["verdict"] == "healthy").then_some(()));
     // Some judgements, each of which would go on.
@@ -201,7 +212,7 @@ fn in_an_outage_nothing_goes_on_and_nothing_is_blamed() {
     let (mut node, a) = node();
     let mut c = node.client(&a.token);
     let plan = "10%@1s 100%".parse().unwrap();
-    node.command(a.uid, Operation::PlanSet { selector: rule(), plan });
+    node.command(a.uid, Operation::PlanSet(ops::PlanSet { selector: rule(), plan }));
     node.kill_signer();
     runs(&mut c, &a, 250, 0);
     let of_node = format!("/v1/tenants/{}/incidents", TenantUid::NODE);
@@ -229,7 +240,7 @@ fn in_an_outage_nothing_goes_on_and_nothing_is_blamed() {
 fn a_kill_loses_no_counts() {
     let (mut node, a) = node();
     let strict = Thresholds { errors_hundredths: 5_000, ..Thresholds::default() };
-    node.command(a.uid, Operation::SloSet { selector: rule(), thresholds: strict });
+    node.command(a.uid, Operation::SloSet(ops::SloSet { selector: rule(), thresholds: strict }));
     node.command(a.uid, ramp(5_000));
     for n in 1..=3u64 {
         let mut c = node.client(&a.token);
@@ -243,7 +254,7 @@ fn a_kill_loses_no_counts() {
     }
     // The backlog alone is never the revision's fault.
     let tight = Thresholds { backlog: 0, ..strict };
-    node.command(a.uid, Operation::SloSet { selector: rule(), thresholds: tight });
+    node.command(a.uid, Operation::SloSet(ops::SloSet { selector: rule(), thresholds: tight }));
     let mut c = node.client(&a.token);
     wait_for("it falls", 20, || {
         runs(&mut c, &a, 1, 0);
@@ -256,7 +267,7 @@ fn a_kill_loses_no_counts() {
 #[test]
 fn a_flood_is_an_incident() {
     let (node, a) = node();
-    node.command(a.uid, Operation::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 0 });
+    node.command(a.uid, Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 0 }));
     assert!(incidents(&node, &of_tenant(&a)).is_empty());
     std::thread::scope(|s| {
         for _ in 0..64 {

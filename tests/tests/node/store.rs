@@ -1,6 +1,6 @@
 //! Stores that are taken away, damaged, held by another or too new: a clear error and a denial, nothing lost.
 
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_tests::{Node, bin, wait_for};
 use std::process::Command;
 
@@ -237,13 +237,13 @@ fn a_disk_that_fills_up() {
         let r = finish(&node, &started[1]);
         (r.status == 200).then_some(r)
     });
-    let kill = Operation::KillSet { selector: "*/*".parse().unwrap(), drain: false };
+    let kill = Operation::KillSet(ops::KillSet { selector: "*/*".parse().unwrap(), drain: false });
     let killed = node.command(a.uid, kill);
     assert_eq!(killed["status"], "effective", "{killed}");
     assert_eq!(node.start_run(&mut node.client(&a.token), &a, None).status, 403);
 
     std::fs::remove_file(disk.path("filler")).unwrap();
-    let clear = Operation::KillClear { selector: "*/*".parse().unwrap() };
+    let clear = Operation::KillClear(ops::KillClear { selector: "*/*".parse().unwrap() });
     wait_for("there is room again", 30, || {
         let r = node.send(&node.compose(a.uid, clear.clone()));
         (r.status == 200 && r.json()["status"] == "effective").then_some(())

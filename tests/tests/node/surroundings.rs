@@ -1,6 +1,6 @@
 //! What is around an agent: a service manager, local users, TLS, a disk that fills up.
 
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::quota::QuotaKind;
 use conductor_tests::{Client, Node, bin, node::run_body, wait_for};
 use serde_json::json;
@@ -52,7 +52,7 @@ fn a_local_user_needs_no_token() {
     let uid = nix::unistd::geteuid().as_raw();
     let socket = sockets.join("acme.sock");
     assert!(!socket.exists(), "nobody is let in yet");
-    node.command(a.uid, Operation::PeerAllow { uid });
+    node.command(a.uid, Operation::PeerAllow(ops::PeerAllow { uid }));
     wait_for("the tenant's socket", 10, || socket.exists().then_some(()));
     let mut c = Client::new(&socket, "");
     let r = c.post("/v1/runs", &run_body(&a, None));
@@ -62,9 +62,9 @@ fn a_local_user_needs_no_token() {
     assert_eq!(Client::new(&socket, &b.token).post("/v1/runs", &run_body(&b, None)).status, 401);
     assert_eq!(Client::new(&node.socket(), "").post("/v1/runs", &run_body(&a, None)).status, 401);
     assert!(!sockets.join("bolt.sock").exists());
-    node.command(a.uid, Operation::PeerDeny { uid });
+    node.command(a.uid, Operation::PeerDeny(ops::PeerDeny { uid }));
     assert_eq!(c.post("/v1/runs", &run_body(&a, None)).status, 401, "at once, on an open connection");
-    node.command(a.uid, Operation::PeerAllow { uid: uid + 1 });
+    node.command(a.uid, Operation::PeerAllow(ops::PeerAllow { uid: uid + 1 }));
     wait_for("the socket again", 10, || socket.exists().then_some(()));
     let other = wait_for("an answer", 10, || {
         Client::new(&socket, "").send("POST", "/v1/runs", run_body(&a, None).to_string().as_bytes(), &[]).ok()
@@ -131,7 +131,7 @@ fn a_disk_that_is_nearly_full_admits_nothing() {
     assert_eq!(c.post(&path, &end).status, 200, "settle goes on");
     let end = json!({"tenant_id": "acme", "outcome": "succeeded"});
     assert_eq!(c.post(&format!("/v1/runs/{run}/finish"), &end).status, 200);
-    node.command(a.uid, Operation::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 1 });
+    node.command(a.uid, Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 1 }));
     node.all_signed(a.uid);
     node.stop_agent();
     node.check();

@@ -4,7 +4,7 @@ use super::history::conductor;
 use super::persons::approve;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::cost::TYPE_LINE;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::time_range::utc_month;
@@ -52,7 +52,7 @@ fn cost(node: &Node, a: &Tenant, query: &str) -> Value {
 /// Trusts a billing key of its own, with a second person.
 pub(super) fn trust(node: &mut Node) {
     let public_key = node.new_key("billing");
-    let c = node.compose(NODE, Operation::RateTrust { public_key });
+    let c = node.compose(NODE, Operation::RateTrust(ops::RateTrust { public_key }));
     assert_eq!(node.send(&c).json()["status"], "requested");
     assert_eq!(approve(node, "ben", &c), ["effective"]);
 }
@@ -66,7 +66,7 @@ pub(super) fn card(version: u64, from: &str, compute_hour: u64) -> String {
 pub(super) fn load(node: &Node, text: &str, key: &str) -> Operation {
     let signed = node.signed_by(key, text);
     let signature = STANDARD.encode(signed["signature"].as_str().unwrap());
-    Operation::RateLoad { card: STANDARD.encode(text), signature }
+    Operation::RateLoad(ops::RateLoad { card: STANDARD.encode(text), signature })
 }
 
 /// SPEC 2.1 and 2.2: every receipt of work is metered once, with all labels; usage says what was done, by workflow type
@@ -178,7 +178,7 @@ fn cost_is_exact_explained_and_reconciled() {
         format!("run_started {later} production service etl 1 1"),
     ];
     let adjustments = list.iter().map(|l| l.parse().unwrap()).collect();
-    node.command(a.uid, Operation::UsageCorrect { adjustments });
+    node.command(a.uid, Operation::UsageCorrect(ops::UsageCorrect { adjustments }));
     let asked = format!("range={last_month}&step=1d");
     let c = cost(&node, &a, &asked);
     let hours = i128::from(before.to_us - before.from_us) / 3_600_000_000;
@@ -256,7 +256,7 @@ fn cost_is_exact_explained_and_reconciled() {
         (format!("run_started {at} production service nothing 1 1"), "workflow_unknown"),
         ("run_started 0 production service etl 1 1".to_owned(), "period_invalid"),
     ] {
-        let op = Operation::UsageCorrect { adjustments: vec![op.parse().unwrap()] };
+        let op = Operation::UsageCorrect(ops::UsageCorrect { adjustments: vec![op.parse().unwrap()] });
         assert_eq!(node.send(&node.compose(a.uid, op)).reasons(), [why]);
     }
     // FOCUS: the same amounts, as decimals, for one billing period.

@@ -5,11 +5,11 @@
 
 use super::tenants::RowKey;
 use crate::client::commands::REQUEST_LIFE_US;
-use conductor_shared::change_class::of_change;
-use conductor_shared::command::{Audience, Command, MAX_AUDIENCE, MAX_REASON, Operation};
+use conductor_shared::change_class::class_of;
+use conductor_shared::command::{Audience, Command, MAX_AUDIENCE, MAX_REASON, Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::fact::ChangeClass;
-use conductor_shared::ids::{CommandId, Ident, NodeId, hex};
+use conductor_shared::ids::{CommandId, Ident, NodeId};
 use conductor_shared::untrusted::{UntrustedText, is_unshowable};
 use sha2::{Digest as _, Sha256};
 
@@ -142,41 +142,11 @@ impl ConfirmedAction {
 /// The direction of an operation. What is unknown counts as loosening; caps and kills never loosen by their form.
 pub(crate) fn direction(state: Option<&ControlState>, op: &Operation) -> ChangeClass {
     match (state, op) {
-        (Some(s), op) => of_change(s, &s.after(op)),
-        (None, Operation::KillSet { drain: false, .. } | Operation::FreezeSet { .. }) => ChangeClass::Tighten,
+        (Some(s), op) => class_of(s, op).into(),
+        (None, Operation::KillSet(ops::KillSet { drain: false, .. }) | Operation::FreezeSet(_)) => {
+            ChangeClass::Tighten
+        }
         (None, _) => ChangeClass::Loosen,
-    }
-}
-
-/// The operation in words, for dialogs.
-pub(crate) fn sentence(op: &Operation) -> String {
-    use conductor_shared::ramp::percent;
-    match op {
-        Operation::RampSet { selector, hundredths } => {
-            format!("Set ramp {selector} to {}", percent(*hundredths))
-        }
-        Operation::RampCap { selector, hundredths } => {
-            format!("Lower ramp {selector} to {}", percent(*hundredths))
-        }
-        Operation::RampClear { selector } => format!("Remove ramp {selector}"),
-        Operation::KillSet { selector, drain: false } => format!("Kill {selector}: deny new runs and steps"),
-        Operation::KillSet { selector, drain: true } => {
-            format!("Drain {selector}: deny new runs, let open runs finish")
-        }
-        Operation::KillClear { selector } => format!("Lift the kill switch {selector}"),
-        Operation::FreezeSet { freeze, until_us: None } => {
-            format!("Freeze ({freeze}): loosen nothing until somebody lifts it")
-        }
-        Operation::FreezeSet { freeze, until_us: Some(us) } => {
-            format!("Freeze ({freeze}): loosen nothing until {}Z", crate::view::format::clock(*us))
-        }
-        Operation::IncidentAck { incident, .. } => {
-            format!("Say that you look after this incident ({})", hex(&incident[..4]))
-        }
-        Operation::IncidentClose { incident, .. } => {
-            format!("Say that this incident is over ({})", hex(&incident[..4]))
-        }
-        other => format!("{} {}", other.name(), other.object()),
     }
 }
 
@@ -203,7 +173,7 @@ mod tests {
     /// DESIGN, Signed texts: a confirmation is drawn by parsing the very bytes that will be signed.
     #[test]
     fn what_is_shown_is_what_is_sent() {
-        let op = Operation::KillSet { selector: "*/*".parse().unwrap(), drain: false };
+        let op = Operation::KillSet(ops::KillSet { selector: "*/*".parse().unwrap(), drain: false });
         let mut ids = Ids::new([7; 32]);
         let compose = |ids: &mut Ids| {
             ConfirmAction::compose(sample::target("acme"), op.clone(), None, "why\nnot\u{202e}", 5, ids)
@@ -222,7 +192,8 @@ mod tests {
     #[test]
     fn direction_is_computed() {
         let s = sample::control("acme", 5_000);
-        let set = |h| Operation::RampSet { selector: "run/etl".parse().unwrap(), hundredths: h };
+        let set =
+            |h| Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: h });
         assert_eq!(direction(Some(&s), &set(4_000)), ChangeClass::Tighten);
         assert_eq!(direction(Some(&s), &set(6_000)), ChangeClass::Loosen);
         assert_eq!(direction(None, &set(0)), ChangeClass::Loosen);

@@ -6,7 +6,7 @@ use super::input::Input;
 use super::keys::Act;
 use super::model::{Key, Model, Screen};
 use super::tenants::RowKey;
-use conductor_shared::command::{MAX_REASON, Operation};
+use conductor_shared::command::{MAX_REASON, Operation, ops};
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::ids::{Ident, unhex};
 use conductor_shared::ramp::{FULL, Selector, parse_percent, percent};
@@ -92,7 +92,9 @@ fn rollback(m: &mut Model, target: &Target) {
         m.say(format!("{} has no ramp above 0 % to roll back. ! then k kills.", target.name));
         return;
     }
-    let ops = rules.into_iter().map(|(selector, hundredths, _)| Operation::RampCap { selector, hundredths });
+    let ops = rules
+        .into_iter()
+        .map(|(selector, hundredths, _)| Operation::RampCap(ops::RampCap { selector, hundredths }));
     let ops: Vec<Operation> = ops.collect();
     let choices = ops.into_iter().filter_map(|op| compose(m, target, op, None, ROLLBACK)).collect();
     confirm(m, choices);
@@ -107,7 +109,7 @@ fn kill(m: &mut Model, target: &Target, drain: bool) {
     let why = if drain { DRAIN } else { KILL };
     let mut choices = vec![];
     for selector in selectors {
-        let op = Operation::KillSet { selector, drain };
+        let op = Operation::KillSet(ops::KillSet { selector, drain });
         if direction(m.state(target.key), &op) == ChangeClass::Tighten {
             choices.extend(compose(m, target, op, None, why));
         }
@@ -126,7 +128,7 @@ fn freeze(m: &mut Model, target: &Target) {
     let ends = [None, Some(at.saturating_add(HOUR_US)), Some(at.saturating_add(24 * HOUR_US))];
     let mut choices = vec![];
     for until_us in ends {
-        let op = Operation::FreezeSet { freeze: name.clone(), until_us };
+        let op = Operation::FreezeSet(ops::FreezeSet { freeze: name.clone(), until_us });
         if direction(m.state(target.key), &op) == ChangeClass::Tighten {
             choices.extend(compose(m, target, op, None, FREEZE));
         }
@@ -142,9 +144,9 @@ pub(crate) fn incident(m: &mut Model, key: RowKey, name: Ident, id: &str, over: 
     let Some(target) = m.target_named(key, name) else { return };
     let Some(incident) = unhex(id) else { return };
     let op = if over {
-        Operation::IncidentClose { incident, comment: UntrustedText::new(CLOSED) }
+        Operation::IncidentClose(ops::IncidentClose { incident, comment: UntrustedText::new(CLOSED) })
     } else {
-        Operation::IncidentAck { incident, comment: UntrustedText::new(LOOKED_AFTER) }
+        Operation::IncidentAck(ops::IncidentAck { incident, comment: UntrustedText::new(LOOKED_AFTER) })
     };
     let choices = compose(m, &target, op, None, if over { CLOSED } else { LOOKED_AFTER });
     confirm(m, choices.into_iter().collect());
@@ -159,11 +161,11 @@ pub(crate) fn commented(op: &Operation, typed: &str) -> Operation {
         UntrustedText::new(if typed.trim().is_empty() { of_console } else { typed.trim() })
     };
     match op {
-        Operation::IncidentAck { incident, .. } => {
-            Operation::IncidentAck { incident: *incident, comment: or(LOOKED_AFTER) }
+        Operation::IncidentAck(ops::IncidentAck { incident, .. }) => {
+            Operation::IncidentAck(ops::IncidentAck { incident: *incident, comment: or(LOOKED_AFTER) })
         }
-        Operation::IncidentClose { incident, .. } => {
-            Operation::IncidentClose { incident: *incident, comment: or(CLOSED) }
+        Operation::IncidentClose(ops::IncidentClose { incident, .. }) => {
+            Operation::IncidentClose(ops::IncidentClose { incident: *incident, comment: or(CLOSED) })
         }
         other => other.clone(),
     }
@@ -212,14 +214,14 @@ fn set_ramp(m: &mut Model, mut f: RampForm, hundredths: u16) {
         f.error = Some(format!("it is {} already", percent(hundredths)));
         return m.layers.push(Layer::Ramp(f));
     }
-    let cap = Operation::RampCap { selector: selector.clone(), hundredths };
+    let cap = Operation::RampCap(ops::RampCap { selector: selector.clone(), hundredths });
     let lower = now.is_none_or(|n| hundredths < n);
     if lower && direction(m.state(f.target.key), &cap) == ChangeClass::Tighten {
         let why = format!("ramp lowered to {} from the console", percent(hundredths));
         let choices = compose(m, &f.target, cap, None, &why).into_iter().collect();
         return confirm(m, choices);
     }
-    loosen(m, f.target, Operation::RampSet { selector, hundredths });
+    loosen(m, f.target, Operation::RampSet(ops::RampSet { selector, hundredths }));
 }
 
 fn lift(m: &mut Model, target: Target) {
@@ -228,7 +230,7 @@ fn lift(m: &mut Model, target: Target) {
         return;
     };
     match state.kills.keys().next().cloned() {
-        Some(selector) => loosen(m, target, Operation::KillClear { selector }),
+        Some(selector) => loosen(m, target, Operation::KillClear(ops::KillClear { selector })),
         None => m.say(format!("{} has no kill switch set.", target.name)),
     }
 }

@@ -173,7 +173,7 @@ fn send(m: &mut Model, a: Approve, out: &mut Vec<Effect>) {
     m.ticket += 1;
     let ticket = m.ticket;
     let approves = a.approval.verdict == Answer::Approve;
-    let what = super::action::sentence(&a.command.operation);
+    let what = a.command.operation.sentence();
     m.layers.push(Layer::Waiting(Waiting {
         ticket,
         target: a.target.clone(),

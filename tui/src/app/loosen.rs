@@ -1,6 +1,6 @@
 //! The two confirmations: the small one for tightening, and the long way of a loosening. Pure.
 
-use super::action::{ConfirmAction, REDRAW_US, sentence};
+use super::action::{ConfirmAction, REDRAW_US};
 use super::dialog::{Confirm, Field, Layer, Loosen, Radius, Waiting};
 use super::keys::Act;
 use super::model::Model;
@@ -82,7 +82,7 @@ fn redraw_choices(m: &mut Model, c: &mut Confirm) {
 fn send(m: &mut Model, action: ConfirmAction, class: ChangeClass, out: &mut Vec<Effect>) {
     m.ticket += 1;
     let ticket = m.ticket;
-    let words = sentence(&action.command().operation);
+    let words = action.command().operation.sentence();
     let action = action.confirm();
     m.layers.push(Layer::Waiting(Waiting {
         ticket,

@@ -49,7 +49,7 @@ impl Outgoing {
         };
         Self {
             id: c.command_id,
-            what: format!("{} for {}", super::action::sentence(&c.operation), safe(&k.tenant, 63)),
+            what: format!("{} for {}", c.operation.sentence(), safe(&k.tenant, 63)),
             told: k.told(),
             nodes: k.nodes.iter().map(|n| (n.node_id, n.name.to_string(), word(&n.state))).collect(),
             expires_us: c.expires_at_us,

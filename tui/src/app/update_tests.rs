@@ -4,7 +4,7 @@ use crate::app::dialog::Field;
 use crate::app::sample;
 use crate::app::testing::{key, keys, send, tick};
 use crate::view::theme::{Look, ThemeName};
-use conductor_shared::command::{Command, Operation};
+use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::http::Preview;
 use conductor_shared::stream::Summary;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -104,7 +104,7 @@ fn loosening_is_the_long_way() {
     let c = Command::parse(action.text().as_bytes()).unwrap();
     assert_eq!(c.base, Some([0xab; 32]));
     assert_eq!(c.reason.raw(), "ticket 7:quit");
-    assert!(matches!(c.operation, Operation::RampSet { hundredths: 5_000, .. }));
+    assert!(matches!(c.operation, Operation::RampSet(ops::RampSet { hundredths: 5_000, .. })));
     assert_eq!(keys(&mut m, "esc"), [Effect::Forget(ticket)]);
     // Enter on Cancel cancels.
     keys(&mut m, "! s down 5 0 enter enter");
@@ -118,7 +118,10 @@ fn direction_decides() {
     keys(&mut m, "! s down 5 enter");
     assert!(matches!(m.layers.last(), Some(Layer::Confirm(_))));
     let out = keys(&mut m, "enter");
-    assert!(matches!(operation(sent(&out).unwrap().1), Operation::RampCap { hundredths: 500, .. }));
+    assert!(matches!(
+        operation(sent(&out).unwrap().1),
+        Operation::RampCap(ops::RampCap { hundredths: 500, .. })
+    ));
 }
 
 /// Terminal craft: in read-only mode nothing that changes anything can be reached.

@@ -11,7 +11,6 @@ use crate::client::error::ClientError;
 use crate::client::resolve::Found;
 use crate::client::session::ReadSession;
 use conductor_shared::command::{Command, Operation};
-use conductor_shared::cost::RateCard;
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::http::{CommandOutcome, CommandStatus, Preview};
 use conductor_shared::untrusted::{UntrustedText, escape};
@@ -100,7 +99,10 @@ pub fn describe(c: &Command, tenant: &str, plan: &Plan) -> String {
     let _ = writeln!(out, "tenant     {tenant} ({})", c.tenant);
     let _ = writeln!(out, "operation  {}", c.operation.name());
     // What is signed is the card's bytes; what a person reads is what they say.
-    let card = c.operation.rate_card().and_then(|(text, _)| RateCard::parse(&text).ok());
+    let card = match &c.operation {
+        Operation::RateLoad(load) => load.rate_card(),
+        _ => None,
+    };
     if let Some(card) = &card {
         for line in super::usage::card_text(card).lines() {
             let _ = writeln!(out, "           {line}");

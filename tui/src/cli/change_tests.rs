@@ -12,9 +12,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use clap::Parser;
-use conductor_shared::change_class::of_change;
+use conductor_shared::change_class::class_of;
 use conductor_shared::checkpoint::verify_minisign;
-use conductor_shared::command::{Command, Operation};
+use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::http::{
@@ -52,7 +52,7 @@ fn node() -> NodeInfo {
 
 fn judged(before: &ControlState, op: &Operation) -> (ControlState, ChangeClass) {
     let after = before.after(op);
-    let class = of_change(before, &after);
+    let class = class_of(before, op).into();
     (after, class)
 }
 
@@ -280,7 +280,7 @@ async fn a_tokens_secret_stays_here() {
         let c = w.sent.last().unwrap();
         let digest: [u8; 32] = Sha256::digest(secret).into();
         assert!(
-            matches!(&c.operation, Operation::TokenIssue { secret_sha256, .. } if *secret_sha256 == digest)
+            matches!(&c.operation, Operation::TokenIssue(ops::TokenIssue { secret_sha256, .. }) if *secret_sha256 == digest)
         );
         assert!(!c.text().contains(parts[3]));
     }

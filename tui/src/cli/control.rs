@@ -7,7 +7,7 @@ use super::output::{CliError, Output, table};
 use crate::client::error::ClientError;
 use crate::client::resolve::{self, Found, TenantName};
 use crate::client::session::ReadSession;
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::http::{RampRow, TenantDetail};
 use conductor_shared::quota::QuotaKind;
 use conductor_shared::ramp::{Selector, percent};
@@ -60,7 +60,8 @@ pub async fn ramp(context: &Context, command: RampCommand) -> Result<Output, Cli
             change(context, &session, tenant, operation, tightens, &rule.change).await
         }
         RampCommand::Cap { rule, percent: hundredths } => {
-            bound(context, rule, move |selector| Operation::RampCap { selector, hundredths }).await
+            bound(context, rule, move |selector| Operation::RampCap(ops::RampCap { selector, hundredths }))
+                .await
         }
         RampCommand::Rollback(rule) => {
             context.may_change()?;
@@ -74,11 +75,12 @@ pub async fn ramp(context: &Context, command: RampCommand) -> Result<Output, Cli
                     tenant.name, rule.rule
                 )));
             };
-            let operation = Operation::RampCap { selector: rule.rule, hundredths: ramp.rollback_to() };
+            let operation =
+                Operation::RampCap(ops::RampCap { selector: rule.rule, hundredths: ramp.rollback_to() });
             change(context, &session, tenant, operation, true, &rule.change).await
         }
         RampCommand::Clear(rule) => {
-            blind(context, rule, |selector| Operation::RampClear { selector }, false).await
+            blind(context, rule, |selector| Operation::RampClear(ops::RampClear { selector }), false).await
         }
         RampCommand::Kill(k) => kill_set(context, k).await,
         RampCommand::Plan(c) => super::incidents::plan(context, c).await,
@@ -90,9 +92,9 @@ pub async fn ramp(context: &Context, command: RampCommand) -> Result<Output, Cli
 /// a cap. A new rule may loosen, where a broader one is lower.
 pub fn ramp_set(now: Option<u16>, selector: Selector, hundredths: u16) -> (Operation, bool) {
     if now.is_some_and(|n| hundredths <= n) {
-        (Operation::RampCap { selector, hundredths }, true)
+        (Operation::RampCap(ops::RampCap { selector, hundredths }), true)
     } else {
-        (Operation::RampSet { selector, hundredths }, false)
+        (Operation::RampSet(ops::RampSet { selector, hundredths }), false)
     }
 }
 
@@ -133,7 +135,7 @@ async fn ramp_show(context: &Context, t: &TenantArg) -> Result<Output, CliError>
 pub async fn kill_set(context: &Context, k: KillArgs) -> Result<Output, CliError> {
     let drain = k.drain;
     // To drain what is killed already would let steps go on: only a full kill always tightens.
-    let operation = move |selector| Operation::KillSet { selector, drain };
+    let operation = move |selector| Operation::KillSet(ops::KillSet { selector, drain });
     if drain {
         blind(context, k.rule, operation, false).await
     } else {
@@ -165,7 +167,7 @@ pub async fn kill(context: &Context, command: KillCommand) -> Result<Output, Cli
     match command {
         KillCommand::Set(k) => kill_set(context, k).await,
         KillCommand::Clear(rule) => {
-            blind(context, rule, |selector| Operation::KillClear { selector }, false).await
+            blind(context, rule, |selector| Operation::KillClear(ops::KillClear { selector }), false).await
         }
         KillCommand::Show(t) => {
             let session = context.session().await?;
@@ -216,9 +218,9 @@ pub async fn quota(context: &Context, command: QuotaCommand) -> Result<Output, C
             let session = context.session().await?;
             let (found, detail) = detail(&session, &tenant).await?;
             let (operation, tightens) = if limit <= detail.control.quotas.get(quota).limit {
-                (Operation::QuotaCap { kind: quota, limit }, true)
+                (Operation::QuotaCap(ops::QuotaCap { kind: quota, limit }), true)
             } else {
-                (Operation::QuotaSet { kind: quota, limit }, false)
+                (Operation::QuotaSet(ops::QuotaSet { kind: quota, limit }), false)
             };
             change(context, &session, found, operation, tightens, &args).await
         }

@@ -9,7 +9,7 @@ use crate::client::commands::random;
 use crate::client::error::ClientError;
 use crate::client::resolve::{self, Found, NODE_WORD, TenantName};
 use conductor_shared::clock::SECOND;
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::freeze::Window;
 use conductor_shared::http::{FreezeList, FreezeRow, ProfileRow};
 use conductor_shared::ids::{GrantId, Ident, TenantUid};
@@ -38,7 +38,7 @@ pub async fn profile(context: &Context, command: ProfileCommand) -> Result<Outpu
         }
         ProfileCommand::Create { profile, change } => {
             let confirm = profile.to_string();
-            (node(), Operation::ProfileCreate { profile }, confirm, true, change)
+            (node(), Operation::ProfileCreate(ops::ProfileCreate { profile }), confirm, true, change)
         }
         ProfileCommand::Set { profile, setting, value, change } => {
             let setting = Setting::parse(&setting, &value).ok_or_else(|| {
@@ -46,22 +46,34 @@ pub async fn profile(context: &Context, command: ProfileCommand) -> Result<Outpu
                 CliError::Input(format!("no such setting or value; there are: {known}"))
             })?;
             let confirm = profile.to_string();
-            (node(), Operation::ProfileSet { profile, setting }, confirm, false, change)
+            (node(), Operation::ProfileSet(ops::ProfileSet { profile, setting }), confirm, false, change)
         }
         ProfileCommand::Window { profile, window, when, change } => {
             let when: Window = when.parse().map_err(|e| CliError::Input(format!("{e}")))?;
             let confirm = profile.to_string();
-            (node(), Operation::ProfileWindow { profile, window, when }, confirm, false, change)
+            (
+                node(),
+                Operation::ProfileWindow(ops::ProfileWindow { profile, window, when }),
+                confirm,
+                false,
+                change,
+            )
         }
         ProfileCommand::Unwindow { profile, window, change } => {
             let confirm = profile.to_string();
-            (node(), Operation::ProfileUnwindow { profile, window }, confirm, false, change)
+            (
+                node(),
+                Operation::ProfileUnwindow(ops::ProfileUnwindow { profile, window }),
+                confirm,
+                false,
+                change,
+            )
         }
         ProfileCommand::Assign { tenant, profile, change } => {
             let session = context.session().await?;
             let found = resolve::tenant(&session, &tenant).await?;
             let confirm = found.name.clone();
-            (found, Operation::ProfileAssign { profile }, confirm, false, change)
+            (found, Operation::ProfileAssign(ops::ProfileAssign { profile }), confirm, false, change)
         }
     };
     context.may_change()?;
@@ -139,9 +151,11 @@ pub async fn freeze(context: &Context, command: FreezeCommand) -> Result<Output,
         FreezeCommand::Set { tenant, name, minutes, change } => {
             context.may_change()?;
             // In the agent's time.
-            let operation = |now_us: u64| Operation::FreezeSet {
-                freeze: name.clone(),
-                until_us: minutes.map(|m| now_us.saturating_add(m.saturating_mul(MINUTE_US))),
+            let operation = |now_us: u64| {
+                Operation::FreezeSet(ops::FreezeSet {
+                    freeze: name.clone(),
+                    until_us: minutes.map(|m| now_us.saturating_add(m.saturating_mul(MINUTE_US))),
+                })
             };
             if context.agents().len() > 1 {
                 return everywhere(context, &tenant, operation, &change).await;
@@ -158,7 +172,7 @@ pub async fn freeze(context: &Context, command: FreezeCommand) -> Result<Output,
             let session = context.session().await?;
             let found = resolve::tenant(&session, &tenant).await?;
             let confirm = found.name.clone();
-            let operation = Operation::FreezeClear { freeze: name };
+            let operation = Operation::FreezeClear(ops::FreezeClear { freeze: name });
             carry_out(
                 context,
                 &session,
@@ -209,11 +223,11 @@ pub async fn break_glass(context: &Context, command: BreakGlassCommand) -> Resul
                 ));
             }
             let grant = GrantId(random()?);
-            (tenant, Operation::BreakGlassOpen { grant, ticket, minutes }, false, change)
+            (tenant, Operation::BreakGlassOpen(ops::BreakGlassOpen { grant, ticket, minutes }), false, change)
         }
         BreakGlassCommand::Close { tenant, change } => {
             let grant = open_grant(context, &tenant).await?;
-            (tenant, Operation::BreakGlassClose { grant }, true, change)
+            (tenant, Operation::BreakGlassClose(ops::BreakGlassClose { grant }), true, change)
         }
     };
     let tenant = resolve::tenant(&session, &tenant).await?;

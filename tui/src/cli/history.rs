@@ -7,11 +7,11 @@ use super::control::detail;
 use super::output::{CliError, Output, time};
 use crate::client::resolve::{self, Found};
 use crate::client::session::ReadSession;
-use conductor_shared::change_class::of_change;
-use conductor_shared::command::{MAX_TEXT, Operation};
+use conductor_shared::change_class::class_of;
+use conductor_shared::command::{MAX_TEXT, Operation, ops};
 use conductor_shared::config::{Difference, config, differences, way_back};
 use conductor_shared::control::ControlState;
-use conductor_shared::fact::ChangeClass;
+use conductor_shared::fail_closed::Class;
 use conductor_shared::untrusted::escape;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -104,7 +104,7 @@ pub async fn rollback(
         let text = format!("{} has the configuration of revision {revision} already\n", found.name);
         return Ok(Output::ok(text, json!({ "tenant_uid": found.uid, "changes": 0 })));
     }
-    let operation = Operation::ConfigRollback { revision, changes };
+    let operation = Operation::ConfigRollback(ops::ConfigRollback { revision, changes });
     let size: usize = operation.args().iter().map(|(k, v)| k.len() + v.len() + 7).sum();
     if size > MAX_TEXT - REST {
         return Err(CliError::Input(format!(
@@ -119,7 +119,7 @@ pub async fn rollback(
         lines(&mut text, &differences(&config(&now.control), &config(&after)));
         let _ = std::io::stderr().write_all(text.as_bytes());
     }
-    let tightens = of_change(&now.control, &after) == ChangeClass::Tighten;
+    let tightens = class_of(&now.control, &operation) == Class::Tighten;
     let confirm = found.name.clone();
     carry_out(context, &session, Change { tenant: found, confirm, operation, tightens }, change).await
 }

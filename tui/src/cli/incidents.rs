@@ -6,7 +6,7 @@ use super::context::Context;
 use super::output::{CliError, Output, table, time};
 use crate::client::resolve;
 use crate::client::session::ReadSession;
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::http::{IncidentRow, SloStatus, TimelineRow};
 use conductor_shared::ids::{TenantUid, unhex};
 use conductor_shared::ramp::percent;
@@ -35,11 +35,11 @@ pub async fn incident(context: &Context, command: IncidentCommand) -> Result<Out
             Ok(Output::ok(detail(&row), json!(row)))
         }
         IncidentCommand::Ack { incident, comment, change } => {
-            let op = |incident, comment| Operation::IncidentAck { incident, comment };
+            let op = |incident, comment| Operation::IncidentAck(ops::IncidentAck { incident, comment });
             look_after(context, &incident, comment, change, op).await
         }
         IncidentCommand::Close { incident, comment, change } => {
-            let op = |incident, comment| Operation::IncidentClose { incident, comment };
+            let op = |incident, comment| Operation::IncidentClose(ops::IncidentClose { incident, comment });
             look_after(context, &incident, comment, change, op).await
         }
     }
@@ -214,10 +214,16 @@ async fn ramp_change(
 pub async fn plan(context: &Context, command: PlanCommand) -> Result<Output, CliError> {
     match command {
         PlanCommand::Set { rule, steps } => {
-            ramp_change(context, rule, |selector| Operation::PlanSet { selector, plan: steps }, false).await
+            ramp_change(
+                context,
+                rule,
+                |selector| Operation::PlanSet(ops::PlanSet { selector, plan: steps }),
+                false,
+            )
+            .await
         }
         PlanCommand::Stop(rule) => {
-            ramp_change(context, rule, |selector| Operation::PlanStop { selector }, true).await
+            ramp_change(context, rule, |selector| Operation::PlanStop(ops::PlanStop { selector }), true).await
         }
         PlanCommand::Show(t) => {
             let (name, rows) = watched(context, &t).await?;
@@ -246,7 +252,8 @@ fn plan_cells(r: &SloStatus) -> Vec<String> {
 
 /// `conductor ramp override`
 pub async fn ramp_override(context: &Context, rule: RuleArgs) -> Result<Output, CliError> {
-    ramp_change(context, rule, |selector| Operation::RampOverride { selector }, false).await
+    ramp_change(context, rule, |selector| Operation::RampOverride(ops::RampOverride { selector }), false)
+        .await
 }
 
 async fn watched(context: &Context, t: &TenantArg) -> Result<(String, Vec<SloStatus>), CliError> {
@@ -293,7 +300,7 @@ pub async fn slo(context: &Context, command: SloCommand) -> Result<Output, CliEr
             t.backlog = backlog.unwrap_or(t.backlog);
             t.min_settled = min_settled.unwrap_or(t.min_settled);
             let confirm = tenant.name.clone();
-            let operation = Operation::SloSet { selector: rule.rule, thresholds: t };
+            let operation = Operation::SloSet(ops::SloSet { selector: rule.rule, thresholds: t });
             let change = Change { tenant, confirm, operation, tightens: !t.looser_than(&before) };
             carry_out(context, &session, change, &rule.change).await
         }

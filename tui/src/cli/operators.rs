@@ -11,7 +11,7 @@ use crate::client::resolve::{self, Found, NODE_WORD, TenantName};
 use crate::client::session::ReadSession;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use conductor_shared::command::{Command, Operation};
+use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::http::{CommandStatus, RequestRow};
 use conductor_shared::ids::{CommandId, Ident, PersonId, TenantUid};
@@ -55,7 +55,12 @@ pub async fn operator(context: &Context, command: OperatorCommand) -> Result<Out
             let s = read_statement(&file)?;
             let (person, name, public_key, proof) = (s.person, s.name, s.public_key, s.proof);
             let confirm = name.to_string();
-            (Operation::OperatorEnrol { person, name, public_key, roles, proof }, change, confirm, false)
+            (
+                Operation::OperatorEnrol(ops::OperatorEnrol { person, name, public_key, roles, proof }),
+                change,
+                confirm,
+                false,
+            )
         }
         OperatorCommand::Roles { name, roles, none, change } => {
             let roles = match (roles, none) {
@@ -64,19 +69,19 @@ pub async fn operator(context: &Context, command: OperatorCommand) -> Result<Out
                 _ => return Err(CliError::Input("give the roles, or --none".into())),
             };
             let (person, name) = person(context, &name).await?;
-            (Operation::OperatorRoles { person, roles }, change, name, false)
+            (Operation::OperatorRoles(ops::OperatorRoles { person, roles }), change, name, false)
         }
         OperatorCommand::Suspend { name, change } => {
             let (person, name) = person(context, &name).await?;
-            (Operation::OperatorSuspend { person }, change, name, true)
+            (Operation::OperatorSuspend(ops::OperatorSuspend { person }), change, name, true)
         }
         OperatorCommand::Resume { name, change } => {
             let (person, name) = person(context, &name).await?;
-            (Operation::OperatorResume { person }, change, name, false)
+            (Operation::OperatorResume(ops::OperatorResume { person }), change, name, false)
         }
         OperatorCommand::Revoke { key, change } => {
             let confirm = key.clone();
-            (Operation::OperatorRevoke { key }, change, confirm, true)
+            (Operation::OperatorRevoke(ops::OperatorRevoke { key }), change, confirm, true)
         }
     };
     let session = context.session().await?;
@@ -192,7 +197,11 @@ pub async fn peer(context: &Context, command: PeerCommand) -> Result<Output, Cli
     let session = context.session().await?;
     let tenant = resolve::tenant(&session, &args.tenant).await?;
     let uid = args.uid;
-    let operation = if tightens { Operation::PeerDeny { uid } } else { Operation::PeerAllow { uid } };
+    let operation = if tightens {
+        Operation::PeerDeny(ops::PeerDeny { uid })
+    } else {
+        Operation::PeerAllow(ops::PeerAllow { uid })
+    };
     let change = Change { confirm: tenant.name.clone(), tenant, operation, tightens };
     carry_out(context, &session, change, &args.change).await
 }

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use conductor_policies::{Bundle, MAX_ARCHIVE, TestOutcome, revision, run_tests};
 use conductor_shared::checkpoint::{key_id, verify_minisign};
 use conductor_shared::clock::Clock as _;
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::fact::{Fact, TrafficFact};
 use conductor_shared::http::{BundleFiles, ExplainRequest};
 use conductor_shared::ids::{TenantUid, hex};
@@ -50,7 +50,7 @@ pub async fn policy(context: &Context, command: PolicyCommand) -> Result<Output,
             let session = context.session().await?;
             let public_key = public_key_of(&public_key)?;
             let confirm = key_id(&public_key).unwrap_or_default();
-            let operation = Operation::PolicyTrust { public_key };
+            let operation = Operation::PolicyTrust(ops::PolicyTrust { public_key });
             carry_out(
                 context,
                 &session,
@@ -70,7 +70,8 @@ pub async fn policy(context: &Context, command: PolicyCommand) -> Result<Output,
                     return Err(CliError::Failed("the agent has other files than were sent to it".into()));
                 }
             }
-            let operation = Operation::PolicyLoad { statement, signature: STANDARD.encode(signature) };
+            let operation =
+                Operation::PolicyLoad(ops::PolicyLoad { statement, signature: STANDARD.encode(signature) });
             let confirm = format!("revision-{}", statement.revision);
             carry_out(
                 context,

@@ -9,7 +9,7 @@ use super::policy::public_key_of;
 use crate::client::clock::SystemClock;
 use crate::client::resolve::Found;
 use conductor_shared::clock::Clock as _;
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::control::CLOCK;
 use conductor_shared::ids::{TenantUid, unhex};
 use std::fmt::Write as _;
@@ -39,11 +39,23 @@ pub async fn recover(context: &Context, command: RecoverCommand) -> Result<Outpu
                 let _ = write!(said, "compare both with a clock that you trust before you go on\n\n");
                 let _ = std::io::stderr().write_all(said.as_bytes());
             }
-            carry_out(context, &session, node(Operation::TimeConfirm { incident, now_us }), &change).await
+            carry_out(
+                context,
+                &session,
+                node(Operation::TimeConfirm(ops::TimeConfirm { incident, now_us })),
+                &change,
+            )
+            .await
         }
         RecoverCommand::Signer { public_key, change } => {
             let public_key = public_key_of(&public_key)?;
-            carry_out(context, &session, node(Operation::SignerReplace { public_key }), &change).await
+            carry_out(
+                context,
+                &session,
+                node(Operation::SignerReplace(ops::SignerReplace { public_key })),
+                &change,
+            )
+            .await
         }
     }
 }

@@ -5,7 +5,7 @@ use super::change::{Change, carry_out};
 use super::context::Context;
 use super::output::{CliError, Output, table};
 use crate::client::resolve;
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::untrusted::escape;
 use serde_json::json;
 
@@ -70,7 +70,7 @@ pub async fn sink(context: &Context, command: SinkCommand) -> Result<Output, Cli
         SinkCommand::Replay { tenant, sink, change } => {
             context.may_change()?;
             let tenant = resolve::tenant(&session, &tenant).await?;
-            let operation = Operation::SinkReplay { sink };
+            let operation = Operation::SinkReplay(ops::SinkReplay { sink });
             let c = Change { confirm: tenant.name.clone(), tenant, operation, tightens: true };
             carry_out(context, &session, c, &change).await
         }

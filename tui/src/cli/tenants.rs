@@ -10,7 +10,7 @@ use super::output::{CliError, Output, table};
 use crate::client::commands::random;
 use crate::client::keys::write_new;
 use crate::client::resolve::{self, Found, NODE_WORD};
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::{Ident, TenantUid, TokenId, hex};
 use conductor_shared::ramp::percent;
@@ -35,7 +35,8 @@ pub async fn tenant(context: &Context, command: TenantCommand) -> Result<Output,
             }
             let session = context.session().await?;
             let uid = uid.map_or_else(|| random().map(TenantUid), Ok)?;
-            let operation = Operation::TenantCreate { tenant_uid: uid, tenant_id: name.clone() };
+            let operation =
+                Operation::TenantCreate(ops::TenantCreate { tenant_uid: uid, tenant_id: name.clone() });
             let node = Found { uid: TenantUid::NODE, name: NODE_WORD.into() };
             let change_ = Change { tenant: node, confirm: name.to_string(), operation, tightens: false };
             let mut out = carry_out(context, &session, change_, &change).await?;
@@ -122,14 +123,16 @@ fn control(out: &mut String, c: &ControlState) {
 pub async fn workflow(context: &Context, command: WorkflowCommand) -> Result<Output, CliError> {
     let (args, make, tightens): (WorkflowArgs, Box<dyn FnOnce(Ident) -> Operation + Send>, bool) =
         match command {
-            WorkflowCommand::Register(a) => {
-                (a, Box::new(|workflow| Operation::WorkflowRegister { workflow }), false)
-            }
+            WorkflowCommand::Register(a) => (
+                a,
+                Box::new(|workflow| Operation::WorkflowRegister(ops::WorkflowRegister { workflow })),
+                false,
+            ),
             WorkflowCommand::Retire(a) => {
-                (a, Box::new(|workflow| Operation::WorkflowRetire { workflow }), true)
+                (a, Box::new(|workflow| Operation::WorkflowRetire(ops::WorkflowRetire { workflow })), true)
             }
             WorkflowCommand::Unpin(a) => {
-                (a, Box::new(|workflow| Operation::WorkflowUnpin { workflow }), false)
+                (a, Box::new(|workflow| Operation::WorkflowUnpin(ops::WorkflowUnpin { workflow })), false)
             }
             WorkflowCommand::Pin { workflow, sha256, file } => {
                 let prompt_sha256 = match (sha256, file) {
@@ -139,7 +142,9 @@ pub async fn workflow(context: &Context, command: WorkflowCommand) -> Result<Out
                 };
                 (
                     workflow,
-                    Box::new(move |workflow| Operation::WorkflowPin { workflow, prompt_sha256 }),
+                    Box::new(move |workflow| {
+                        Operation::WorkflowPin(ops::WorkflowPin { workflow, prompt_sha256 })
+                    }),
                     false,
                 )
             }
@@ -196,7 +201,8 @@ pub async fn token(context: &Context, command: TokenCommand) -> Result<Output, C
             if let (Some(path), false) = (&out, change.dry_run) {
                 write_new(path, 0o600, format!("{}\n", *bearer).as_bytes())?;
             }
-            let operation = Operation::TokenIssue { token, name: name.clone(), secret_sha256 };
+            let operation =
+                Operation::TokenIssue(ops::TokenIssue { token, name: name.clone(), secret_sha256 });
             let change_ = Change { confirm: tenant.name.clone(), tenant, operation, tightens: false };
             let done = carry_out(context, &session, change_, &change).await;
             issued(done, change.dry_run, token, &bearer, out.as_deref())
@@ -215,7 +221,7 @@ pub async fn token(context: &Context, command: TokenCommand) -> Result<Output, C
             let change_ = Change {
                 confirm: found.name.clone(),
                 tenant: found,
-                operation: Operation::TokenRevoke { token },
+                operation: Operation::TokenRevoke(ops::TokenRevoke { token }),
                 tightens: true,
             };
             carry_out(context, &session, change_, &change).await

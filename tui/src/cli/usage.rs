@@ -14,7 +14,7 @@ use crate::view::format::{gb_hours, hours};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::checkpoint::key_id;
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::cost::{
     CostAnswer, Difference, Explained, MAX_CARD, RateCard, TYPE_LINE, compare, money, read_invoice,
 };
@@ -122,7 +122,7 @@ pub async fn usage(context: &Context, command: UsageCommand) -> Result<Output, C
             }
             let session = context.session().await?;
             let tenant = resolve::tenant(&session, &tenant).await?;
-            let operation = Operation::UsageCorrect { adjustments };
+            let operation = Operation::UsageCorrect(ops::UsageCorrect { adjustments });
             let change_of = Change { confirm: tenant.name.clone(), tenant, operation, tightens: false };
             carry_out(context, &session, change_of, &change).await
         }
@@ -274,11 +274,11 @@ pub async fn cost(context: &Context, command: CostCommand) -> Result<Output, Cli
                 return Ok(c.output());
             }
             let t = c.answer.totals;
-            let operation = Operation::CostReconcile {
+            let operation = Operation::CostReconcile(ops::CostReconcile {
                 month,
                 amounts: [t.compute, t.storage, t.signing],
                 invoice_sha256: c.digest,
-            };
+            });
             let change_of =
                 Change { confirm: c.tenant.name.clone(), tenant: c.tenant, operation, tightens: false };
             carry_out(context, &session, change_of, &change).await
@@ -445,7 +445,7 @@ pub async fn rate(context: &Context, command: RateCommand) -> Result<Output, Cli
             let session = context.session().await?;
             let public_key = public_key_of(&public_key)?;
             let confirm = key_id(&public_key).unwrap_or_default();
-            let operation = Operation::RateTrust { public_key };
+            let operation = Operation::RateTrust(ops::RateTrust { public_key });
             let c = Change { tenant: node(), confirm, operation, tightens: false };
             carry_out(context, &session, c, &change).await
         }
@@ -454,8 +454,10 @@ pub async fn rate(context: &Context, command: RateCommand) -> Result<Output, Cli
             let (text, read) = card_file(&card)?;
             let signature = read_file(&signature_of(&card), 1024)?;
             let session = context.session().await?;
-            let operation =
-                Operation::RateLoad { card: STANDARD.encode(text), signature: STANDARD.encode(signature) };
+            let operation = Operation::RateLoad(ops::RateLoad {
+                card: STANDARD.encode(text),
+                signature: STANDARD.encode(signature),
+            });
             let confirm = format!("version-{}", read.version);
             let c = Change { tenant: node(), confirm, operation, tightens: false };
             carry_out(context, &session, c, &change).await

@@ -1,6 +1,6 @@
 use super::*;
 use crate::client::commands::Prepared;
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::TenantUid;
 use conductor_shared::untrusted::UntrustedText;
 use std::os::unix::fs::PermissionsExt as _;
@@ -29,7 +29,7 @@ fn kept(issued_us: u64, operation: Operation, base: Option<[u8; 32]>) -> (Comman
 }
 
 fn kill() -> Operation {
-    Operation::KillSet { selector: "run/etl".parse().unwrap(), drain: false }
+    Operation::KillSet(ops::KillSet { selector: "run/etl".parse().unwrap(), drain: false })
 }
 
 /// Issue "privileged commands", 1: what is on its way survives the program, is for its owner only, and is forgotten a
@@ -59,7 +59,7 @@ fn commands_are_kept_on_disk() {
 fn only_bounds_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let outbox = Outbox::at(dir.path().to_owned());
-    let looser = Operation::KillClear { selector: "run/etl".parse().unwrap() };
+    let looser = Operation::KillClear(ops::KillClear { selector: "run/etl".parse().unwrap() });
     for (op, base) in [(looser, Some([7; 32])), (kill(), Some([7; 32]))] {
         let e = outbox.keep(&kept(10, op, base).1).unwrap_err().to_string();
         assert!(e.contains("rests on a state"), "{e}");

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use conductor_shared::checkpoint::verify_minisign;
-use conductor_shared::command::{Command, Operation};
+use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::http::{
     Challenge, CommandOutcome, CommandStatus, NodeInfo, Preview, PreviewRequest, ReceiptRef, SessionOpened,
@@ -193,7 +193,7 @@ fn start(dir: &Path) -> (Shared, ReadSession) {
 }
 
 fn cap() -> Operation {
-    Operation::RampCap { selector: "run/etl".parse().unwrap(), hundredths: 100 }
+    Operation::RampCap(ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: 100 })
 }
 
 /// DESIGN, Signed texts: a session is opened once, shared, and renewed before it ends.
@@ -241,7 +241,7 @@ async fn commands_carry_what_their_class_needs() {
         let mut s = seen.lock().unwrap();
         (s.preview_down, s.class) = (false, Some(ChangeClass::Loosen));
     }
-    let op = Operation::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 5000 };
+    let op = Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 5000 });
     let plan = commands::plan(&session, TENANT, op.clone(), why(), false).await.unwrap();
     assert!(plan.needs_confirmation());
     assert_eq!(plan.prepared.parsed().unwrap().operation, op);

@@ -8,7 +8,7 @@ use crate::app::msg::{AgentMsg, Effect, Msg};
 use crate::app::sample;
 use crate::app::tenants::RowKey;
 use crate::app::testing::{keys, send, tick};
-use conductor_shared::command::{Command, Operation};
+use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::freeze::Window;
 use conductor_shared::http::{
     FreezeList, FreezeRow, IncidentRow, ProfileRow, ReceiptRef, SloStatus, TimelineRow, WindowRow,
@@ -125,7 +125,7 @@ fn incidents() {
         let [Effect::Send { action, .. }] = sent.as_slice() else { panic!("{sent:?}") };
         let c = Command::parse(action.text().as_bytes()).unwrap();
         assert!(
-            matches!(c.operation, Operation::IncidentAck { incident, .. } if incident == [1; 16]),
+            matches!(c.operation, Operation::IncidentAck(ops::IncidentAck { incident, .. }) if incident == [1; 16]),
             "{c:?}"
         );
         assert_eq!((c.tenant, c.base), (acme.tenant, None));
@@ -134,7 +134,7 @@ fn incidents() {
         let sent = keys(&mut m, "enter");
         let [Effect::Send { action, .. }] = sent.as_slice() else { panic!("{sent:?}") };
         let c = Command::parse(action.text().as_bytes()).unwrap();
-        assert!(matches!(c.operation, Operation::IncidentClose { .. }) && c.tenant.is_node());
+        assert!(matches!(c.operation, Operation::IncidentClose(_)) && c.tenant.is_node());
     }
 }
 
@@ -485,7 +485,7 @@ fn a_comment_of_ones_own() {
         let sent = keys(m, "enter");
         let [Effect::Send { action, .. }] = sent.as_slice() else { panic!("{sent:?}") };
         match Command::parse(action.text().as_bytes()).unwrap().operation {
-            Operation::IncidentAck { comment, .. } => (comment.raw().to_owned(), shown),
+            Operation::IncidentAck(ops::IncidentAck { comment, .. }) => (comment.raw().to_owned(), shown),
             other => panic!("{other:?}"),
         }
     };

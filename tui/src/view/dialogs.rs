@@ -3,13 +3,13 @@
 use super::format::{count, fit, safe, span, wrap};
 use super::help;
 use super::theme::Tone;
-use crate::app::action::{Target, object_words, sentence};
+use crate::app::action::{Target, object_words};
 use crate::app::approve::Approve;
 use crate::app::dialog::{Confirm, Field, Layer, Loosen, Notice, Radius, RampForm, Unlock, Waiting};
 use crate::app::input::Input;
 use crate::app::keys::{Scope, bindings};
 use crate::app::model::Model;
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::operator::Answer;
 use conductor_shared::ramp::percent;
@@ -123,7 +123,7 @@ fn confirm(m: &Model, f: &mut Frame<'_>, c: &Confirm) {
         let style = if marked { look.style(Tone::Title) } else { look.style(Tone::Dim) };
         lines.push(Line::from(vec![
             Span::styled(format!("{pointer} "), look.style(Tone::Accent)),
-            Span::styled(sentence(&a.command().operation), style),
+            Span::styled(a.command().operation.sentence(), style),
         ]));
         if marked && let Some(before) = &a.before {
             let text = format!("    now: {}", object_words(before));
@@ -138,9 +138,8 @@ fn confirm(m: &Model, f: &mut Frame<'_>, c: &Confirm) {
     if let Some(comment) = &c.comment {
         lines.push(field(m, "comment", comment, true, false, 50));
         let stands = match &chosen.command().operation {
-            Operation::IncidentAck { comment, .. } | Operation::IncidentClose { comment, .. } => {
-                comment.escaped(50)
-            }
+            Operation::IncidentAck(ops::IncidentAck { comment, .. })
+            | Operation::IncidentClose(ops::IncidentClose { comment, .. }) => comment.escaped(50),
             _ => String::new(),
         };
         lines.push(Line::styled(
@@ -241,7 +240,7 @@ fn loosen(m: &Model, f: &mut Frame<'_>, l: &Loosen) {
     let width = m.size.0.clamp(60, 76);
     let inner = usize::from(width) - 4;
     let op = l.action.as_ref().map_or(&l.operation, |a| &a.command().operation);
-    let mut lines = vec![about(m, &l.target), Line::styled(sentence(op), look.style(Tone::Title))];
+    let mut lines = vec![about(m, &l.target), Line::styled(op.sentence(), look.style(Tone::Title))];
     radius(m, &l.radius, inner, &mut lines);
     lines.push(Line::raw(""));
     let name_y = lines.len();
@@ -286,7 +285,7 @@ fn approve(m: &Model, f: &mut Frame<'_>, a: &Approve) {
     let dim = look.style(Tone::Dim);
     let mut lines = vec![about(m, &a.target)];
     lines.push(Line::styled(
-        fit(&sentence(&a.command.operation), inner, look.more()),
+        fit(&a.command.operation.sentence(), inner, look.more()),
         look.style(Tone::Title),
     ));
     let room = usize::from(m.size.1).saturating_sub(17).clamp(1, 8);

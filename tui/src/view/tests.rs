@@ -10,7 +10,7 @@ use crate::app::tenants::RowKey;
 use crate::app::testing::{keys, send, tick};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use conductor_shared::command::{Audience, Command, Operation};
+use conductor_shared::command::{Audience, Command, Operation, ops};
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::http::{
     CommandOutcome, CommandStatus, Preview, PreviewRow, ReceiptBundle, ReceiptPage, ReceiptRef, RequestRow,
@@ -110,13 +110,13 @@ fn main_screens() {
 /// A request as the agent tells it.
 pub(super) fn request(n: u8, name: &str, why: &str) -> RequestRow {
     let person = PersonId([n; 16]);
-    let operation = Operation::OperatorEnrol {
+    let operation = Operation::OperatorEnrol(ops::OperatorEnrol {
         person,
         name: Ident::new(name).unwrap(),
         public_key: STANDARD.encode([&b"Ed"[..], &[n; 40]].concat()),
         roles: parse_roles("operator viewer").unwrap(),
         proof: "AAAA".into(),
-    };
+    });
     let command = Command {
         command_id: CommandId([n; 16]),
         audience: Audience::Nodes(vec![sample::origin().node]),

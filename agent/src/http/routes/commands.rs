@@ -32,7 +32,7 @@ pub(crate) async fn command(
         Ok(v) => v,
         Err(e) => return Err(not_verified(&api, &peer, "command", e).await),
     };
-    policy::prepare(&api, verified.command.tenant, &verified.command.operation).await;
+    policy::prepare(&api, verified.content.tenant, &verified.content.operation).await;
     let (tx, rx) = oneshot::channel();
     answered(&api, Ask::Command(Box::new(verified), tx), rx).await
 }
@@ -73,7 +73,7 @@ pub(crate) async fn approval(
     let control = Arc::clone(&node.view.load().control);
     match verify_approval(&signed, &control, peer.local()) {
         Ok(a) => {
-            policy::prepare_request(&api, a.approval.tenant, a.approval.command_id).await;
+            policy::prepare_request(&api, a.content.tenant, a.content.command_id).await;
             let (tx, rx) = oneshot::channel();
             answered(&api, Ask::Approval(Box::new(a), tx), rx).await
         }

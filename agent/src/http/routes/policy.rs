@@ -3,7 +3,7 @@
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::state::ApiState;
-use crate::policy::{Query, about_command, unpack};
+use crate::policy::{Query, unpack};
 use crate::writer::ask::{Ask, Denial};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -23,9 +23,8 @@ pub(crate) async fn prepare(api: &ApiState, tenant: TenantUid, op: &Operation) {
     let Some(shared) = api.board.get(tenant) else { return };
     let log = shared.view.load().control.clone();
     let Some(node) = api.board.node().map(|n| n.view.load().control.clone()) else { return };
-    let freeze = crate::command::policy_freeze(op, &log, &node);
-    let names = (shared.name.as_str(), conductor_shared::profile::name_of(&log));
-    let input = about_command(op.name(), crate::command::irreversible(op), names, freeze);
+    let class = conductor_shared::change_class::class_of(&log, op);
+    let input = crate::command::policy_input(op, class, shared.name.as_str(), &log, &node);
     api.policy.prepare(Query::of(tenant, &input)).await;
 }
 

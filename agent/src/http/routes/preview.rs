@@ -56,7 +56,7 @@ pub(crate) async fn preview(
         (total(|r| r.requests), total(|r| r.newly_allowed), total(|r| r.newly_denied));
     by_workflow.sort_by_key(|r| std::cmp::Reverse((r.newly_allowed + r.newly_denied, r.requests)));
     by_workflow.truncate(ROWS);
-    let class = change_class::of_change(&before, &after);
+    let class = ChangeClass::from(change_class::class_of(&before, &op));
     let node = api.board.node().map(|n| Arc::clone(&n.view.load().control)).unwrap_or_default();
     Ok(Json(Preview {
         class,
@@ -87,7 +87,7 @@ fn approvals(api: &Api, person: PersonId, op: &Operation, before: &ControlState,
         let v = s.view.load();
         profile::alone_on_day(&v.control, person, now_us.max(v.last_us))
     });
-    profile::approvals(op, before, node, alone.sum())
+    change_class::approvals_of(before, node, op, alone.sum())
 }
 
 /// Open runs that a kill switch of the new state stops and none of the old state.

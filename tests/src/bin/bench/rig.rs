@@ -14,7 +14,7 @@ use conductor_agent::writer::view::Board;
 use conductor_agent::writer::{Parts, TightenLimit, Writer};
 use conductor_shared::checkpoint::Checkpoint;
 use conductor_shared::clock::Clock;
-use conductor_shared::command::{Audience, Command, Operation};
+use conductor_shared::command::{Audience, Command, Operation, ops};
 use conductor_shared::ids::{CommandId, Ident, TenantUid, TokenId, hex};
 use conductor_shared::policy::Freeze;
 use conductor_shared::quota::QuotaKind;
@@ -164,14 +164,14 @@ impl Core {
             (id.clone(), k.clone())
         };
         let ops = || {
-            let set = |kind: QuotaKind| Operation::QuotaSet { kind, limit: kind.max() };
+            let set = |kind: QuotaKind| Operation::QuotaSet(ops::QuotaSet { kind, limit: kind.max() });
             [
-                Operation::WorkflowRegister { workflow: ident("etl") },
-                Operation::TokenIssue {
+                Operation::WorkflowRegister(ops::WorkflowRegister { workflow: ident("etl") }),
+                Operation::TokenIssue(ops::TokenIssue {
                     token: TOKEN,
                     name: ident("bench"),
                     secret_sha256: Sha256::digest(SECRET).into(),
-                },
+                }),
                 set(QuotaKind::StepRate),
                 set(QuotaKind::StepBurst),
                 set(QuotaKind::ReceiptBacklog),
@@ -204,7 +204,7 @@ impl Core {
                     };
                     let text = command.text().into_bytes();
                     let signed = Signed {
-                        command,
+                        content: command,
                         text,
                         signature: String::new(),
                         person: key.person,

@@ -2,7 +2,7 @@
 
 use crate::{Report, median};
 use conductor_agent::writer::gate::{Gate, RunRequest, start_run, start_step};
-use conductor_shared::command::Operation;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::Ident;
 use governor::{Quota, RateLimiter};
@@ -23,11 +23,20 @@ fn nanos(f: impl FnOnce()) -> f64 {
 pub(crate) fn gate(report: &mut Report) {
     let etl = Ident::new("etl").expect("an identifier");
     let ops = [
-        Operation::WorkflowRegister { workflow: etl.clone() },
-        Operation::QuotaSet { kind: conductor_shared::quota::QuotaKind::StepRate, limit: 1_000_000 },
-        Operation::QuotaSet { kind: conductor_shared::quota::QuotaKind::StepBurst, limit: 1_000_000 },
-        Operation::RampSet { selector: "run/etl".parse().expect("a selector"), hundredths: 10_000 },
-        Operation::RampSet { selector: "*/ml".parse().expect("a selector"), hundredths: 500 },
+        Operation::WorkflowRegister(ops::WorkflowRegister { workflow: etl.clone() }),
+        Operation::QuotaSet(ops::QuotaSet {
+            kind: conductor_shared::quota::QuotaKind::StepRate,
+            limit: 1_000_000,
+        }),
+        Operation::QuotaSet(ops::QuotaSet {
+            kind: conductor_shared::quota::QuotaKind::StepBurst,
+            limit: 1_000_000,
+        }),
+        Operation::RampSet(ops::RampSet {
+            selector: "run/etl".parse().expect("a selector"),
+            hundredths: 10_000,
+        }),
+        Operation::RampSet(ops::RampSet { selector: "*/ml".parse().expect("a selector"), hundredths: 500 }),
     ];
     let control = ops.iter().fold(ControlState::default(), |s, op| s.after(op));
     let million = NonZeroU32::new(1_000_000).expect("not zero");

@@ -1,0 +1,21 @@
+//! Tenants and the tokens of their workloads.
+
+use super::when;
+use conductor_shared::command::ops;
+use conductor_shared::control::ControlState;
+use conductor_shared::reason::{Reason, Reasons};
+
+pub(super) fn token_issue(op: &ops::TokenIssue, log: &ControlState) -> Reasons {
+    when(log.tokens.contains_key(&op.token.to_string()), Reason::ObjectExists)
+}
+
+pub(super) fn token_revoke(op: &ops::TokenRevoke, log: &ControlState) -> Reasons {
+    when(!log.tokens.contains_key(&op.token.to_string()), Reason::ObjectUnknown)
+}
+
+pub(super) fn tenant_create(op: &ops::TenantCreate, log: &ControlState) -> Reasons {
+    let taken = log.tenants.contains_key(&op.tenant_uid.to_string())
+        || log.tenant_named(&op.tenant_id).is_some()
+        || op.tenant_uid.is_node();
+    when(taken, Reason::ObjectExists)
+}

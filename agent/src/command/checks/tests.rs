@@ -1,0 +1,174 @@
+use super::*;
+use conductor_shared::checkpoint::key_id;
+use conductor_shared::command::Audience;
+use conductor_shared::command::{KeyPurpose, Scope, ops};
+use conductor_shared::ids::{CommandId, Ident, NodeId, PersonId};
+use conductor_shared::operator::OperatorKey;
+use conductor_shared::untrusted::UntrustedText;
+
+const NOW_US: u64 = 1_800_000_000_000_000;
+
+fn command(operation: Operation) -> Command {
+    Command {
+        command_id: CommandId([1; 16]),
+        audience: Audience::Nodes(vec![NodeId([1; 16])]),
+        tenant: TenantUid([3; 16]),
+        base: None,
+        operation,
+        reason: UntrustedText::new("why"),
+        issued_at_us: NOW_US,
+        expires_at_us: NOW_US + 1,
+        nonce: [0; 16],
+    }
+}
+
+fn objections(operation: Operation, log: &ControlState) -> Reasons {
+    objects(&command(operation), log, log, NOW_US)
+}
+
+fn rollback(changes: Vec<Operation>) -> Operation {
+    ops::ConfigRollback { revision: 1, changes }.into()
+}
+
+fn configurations() -> impl Iterator<Item = Operation> {
+    Operation::ALL.iter().filter(|k| k.config).flat_map(|k| k.samples())
+}
+
+/// SPEC 4.1: each change in a rollback meets what it meets alone.
+#[test]
+fn a_rollback_is_checked_like_its_changes() {
+    let log = ControlState::default();
+    let mut met = 0;
+    for op in configurations() {
+        let alone = objections(op.clone(), &log);
+        met += usize::from(!alone.is_empty());
+        assert_eq!(objections(rollback(vec![op.clone()]), &log), alone, "{op:?}");
+    }
+    assert!(met > 0, "some sample is refused on an empty state");
+}
+
+/// SPEC 4.1: a change in a rollback meets the state that the one before it left.
+#[test]
+fn a_rollback_is_checked_in_order() {
+    let workflow = Ident::new("etl").unwrap();
+    let register = Operation::from(ops::WorkflowRegister { workflow: workflow.clone() });
+    let retire = Operation::from(ops::WorkflowRetire { workflow: workflow.clone() });
+    let pin = Operation::from(ops::WorkflowPin { workflow, prompt_sha256: [1; 32] });
+    let log = ControlState::default();
+    assert!(objections(rollback(vec![register.clone(), pin.clone()]), &log).is_empty());
+    assert!(objections(rollback(vec![pin.clone(), register.clone()]), &log).has(Reason::ObjectUnknown));
+    let registered = log.after(&register);
+    assert!(objections(rollback(vec![retire, pin]), &registered).has(Reason::ObjectUnknown));
+}
+
+/// SPEC 3.2: no step of a rollback takes a ramp to where it was rolled back from, even where a later one lowers it.
+#[test]
+fn no_step_of_a_rollback_raises_to_what_was_bad() {
+    let mut log = ControlState::default();
+    let rule = || "run/etl".parse().unwrap();
+    log = log.after(&ops::RampSet { selector: rule(), hundredths: 100 }.into());
+    log.bad.insert(rule(), 500);
+    let set = |hundredths| Operation::from(ops::RampSet { selector: rule(), hundredths });
+    assert!(objections(rollback(vec![set(600), set(100)]), &log).has(Reason::RevisionBad));
+    assert!(objections(rollback(vec![set(200), set(100)]), &log).is_empty());
+}
+
+fn key_of(person: u8, public_key: &str, roles: &[&str]) -> OperatorKey {
+    OperatorKey {
+        person: PersonId([person; 16]),
+        name: Ident::new("ana").unwrap(),
+        public_key: public_key.to_owned(),
+        roles: roles.iter().map(|r| (*r).to_owned()).collect(),
+        since: 0,
+        roles_since: None,
+        suspended: false,
+        revoked: None,
+    }
+}
+
+/// SPEC, Operators: a key has one purpose: what brings in a key that is for something else is refused, for every
+/// operation that brings one in.
+#[test]
+fn a_key_has_one_purpose() {
+    let mut seen = vec![];
+    for op in Operation::ALL.iter().flat_map(|k| k.samples()) {
+        let Some((purpose, key)) = op.introduces() else { continue };
+        seen.push(purpose);
+        let id = key_id(key).unwrap();
+        let with = |other: KeyPurpose| {
+            let mut s = ControlState::default();
+            let place = match other {
+                KeyPurpose::Operator => {
+                    s.operators.insert(id.clone(), key_of(9, key, &[]));
+                    return s;
+                }
+                KeyPurpose::Signer => &mut s.signer_key,
+                KeyPurpose::Policy => &mut s.policy_key,
+                KeyPurpose::Billing => &mut s.billing_key,
+            };
+            *place = Some(key.to_owned());
+            s
+        };
+        assert!(!keys::one_purpose(&op, &ControlState::default()).has(Reason::ObjectExists));
+        for other in [KeyPurpose::Operator, KeyPurpose::Signer, KeyPurpose::Policy, KeyPurpose::Billing] {
+            let again = other == purpose && matches!(other, KeyPurpose::Policy | KeyPurpose::Billing);
+            let refused = objections(op.clone(), &with(other)).has(Reason::ObjectExists);
+            assert_eq!(refused, !again, "{} where the key is for {other:?}", op.name());
+        }
+    }
+    for purpose in [KeyPurpose::Operator, KeyPurpose::Signer, KeyPurpose::Policy, KeyPurpose::Billing] {
+        assert!(seen.contains(&purpose), "no operation brings in a key for {purpose:?}");
+    }
+}
+
+fn signed(operation: Operation) -> Signed {
+    let tenant = if operation.in_node_log() { TenantUid::NODE } else { TenantUid([3; 16]) };
+    Signed {
+        content: Command { tenant, ..command(operation) },
+        text: vec![],
+        signature: String::new(),
+        person: PersonId([1; 16]),
+        key_id: "K".into(),
+        local: false,
+    }
+}
+
+/// SPEC, Roles: every operation takes one of the roles of its row, a rollback one for each of its changes.
+#[test]
+fn every_operation_takes_its_role() {
+    let node = |roles: &[&str]| {
+        let mut s = ControlState::default();
+        s.operators.insert("K".into(), key_of(1, "", roles));
+        s
+    };
+    let lacks = |op: &Operation, roles: &[&str]| {
+        signer::violations(&signed(op.clone()), &node(roles)).has(Reason::RoleMissing)
+    };
+    let all = conductor_shared::operator::ROLES;
+    for op in Operation::ALL.iter().flat_map(|k| k.samples()).filter(|op| op.steps().len() == 1) {
+        for role in all {
+            assert_eq!(lacks(&op, &[role]), !op.kind().roles.contains(&role), "{} as {role}", op.name());
+        }
+    }
+    for (a, b) in configurations().zip(configurations().skip(1)) {
+        let both = rollback(vec![a.clone(), b.clone()]);
+        for roles in [&["operator"][..], &["admin"], &["admin", "operator"]] {
+            assert_eq!(lacks(&both, roles), lacks(&a, roles) || lacks(&b, roles), "{both:?} as {roles:?}");
+        }
+    }
+}
+
+/// SPEC, Commands: what belongs to the node is refused in a tenant's log, and the other way round.
+#[test]
+fn every_operation_stands_in_its_log() {
+    for op in Operation::ALL.iter().flat_map(|k| k.samples()) {
+        let fits = |tenant: TenantUid| match op.kind().scope {
+            Scope::Node => tenant.is_node(),
+            Scope::Tenant => !tenant.is_node(),
+            Scope::AnyLog => true,
+        };
+        for tenant in [TenantUid::NODE, TenantUid([3; 16])] {
+            assert_eq!(elsewhere(&op, tenant), !fits(tenant), "{} in {tenant}", op.name());
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! From a verified command to its receipt: at once, proposed, or put on record for other persons.
+
+use super::approvers::Approvers;
+use super::checks::violations;
+use super::context::EvalCtx;
+use super::facts::{self, Objects, Outgoing};
+use super::freeze::{self, FreezeCheck};
+use super::policy_check::{self, outage_denies, policy_denies};
+use super::proposals::{MAX_PENDING, Pending, Proposals, TAKE_EFFECT_US};
+use super::recover;
+use crate::keys::KeyError;
+use crate::writer::ask::{CommandReply, Signed};
+use crate::writer::live::{Live, Stage};
+use conductor_shared::change_class::approvals_of;
+use conductor_shared::command::Execution;
+use conductor_shared::control::ControlState;
+use conductor_shared::fail_closed::Class;
+use conductor_shared::http::CommandOutcome;
+use conductor_shared::reason::{Reason, Reasons};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
+
+/// Requests that may wait in one log.
+pub const MAX_REQUESTS: usize = 64;
+
+/// A verified command on its way to a decision.
+pub(super) struct Candidate {
+    pub(super) signed: Box<Signed>,
+    /// What stands against it before its class is known.
+    pub(super) violations: Reasons,
+    /// Who approved it, where it was asked for before.
+    pub(super) approved: Option<Approvers>,
+    pub(super) reply: oneshot::Sender<CommandReply>,
+}
+
+/// How far a command came.
+pub(super) enum Outcome {
+    /// It waits for its checkpoint.
+    Waits,
+    /// It took effect, or waits for other persons.
+    Done(oneshot::Sender<CommandReply>, Box<CommandOutcome>),
+    /// Something stands against it; nothing was put on record.
+    Refused(oneshot::Sender<CommandReply>, Reasons),
+}
+
+/// What a command would do to the staged state, and what that takes.
+struct Effect {
+    class: Class,
+    after: ControlState,
+    freeze: FreezeCheck,
+    /// Approvals by other persons.
+    needed: u64,
+}
+
+impl Effect {
+    fn of(live: &Live, st: &Stage, ctx: &EvalCtx<'_>, signed: &Signed) -> Self {
+        let op = &signed.content.operation;
+        let class = policy_check::class(live, st, ctx, op);
+        let (freeze, needed) = match class {
+            Class::Tighten => (FreezeCheck::Free, u64::from(ctx.over_limit && op.kind().limited)),
+            _ => (
+                FreezeCheck::of(op, &live.control, ctx.node),
+                approvals_of(&live.control, ctx.node, op, ctx.alone_today),
+            ),
+        };
+        Self { class, after: live.control.after(op), freeze, needed }
+    }
+
+    fn objects(&self, live: &Live, signed: &Signed) -> Objects {
+        let op = &signed.content.operation;
+        Objects { before: live.control.object(op), after: self.after.object(op) }
+    }
+
+    fn execution(&self, signed: &Signed) -> Execution {
+        (signed.content.operation.kind().execution)(self.class)
+    }
+}
+
+impl Proposals {
+    /// Evaluates a command: it takes effect, is proposed, or is denied, each with a receipt.
+    pub fn command(
+        &mut self,
+        live: &mut Live,
+        st: &mut Stage,
+        ctx: &EvalCtx<'_>,
+        signed: Box<Signed>,
+        reply: oneshot::Sender<CommandReply>,
+    ) -> Result<Option<Outgoing>, KeyError> {
+        let violations = violations(&signed, ctx, (live.p.id.tenant, &live.control));
+        let id = (signed.content.command_id, signed.person, Sha256::digest(&signed.text).into());
+        let candidate = Candidate { signed, violations, approved: None, reply };
+        match self.evaluate(live, st, ctx, candidate)? {
+            Outcome::Waits => Ok(None),
+            Outcome::Done(reply, outcome) => Ok(Some((reply, Ok(*outcome)))),
+            Outcome::Refused(reply, reasons) => {
+                let denial = facts::deny(live, st, id, reasons)?;
+                Ok(Some((reply, Err(denial))))
+            }
+        }
+    }
+
+    /// One way, in order: what stands against it, who is asked, what is put on record.
+    pub(super) fn evaluate(
+        &mut self,
+        live: &mut Live,
+        st: &mut Stage,
+        ctx: &EvalCtx<'_>,
+        c: Candidate,
+    ) -> Result<Outcome, KeyError> {
+        let effect = Effect::of(live, st, ctx, &c.signed);
+        let mut reasons = self.violations(live, ctx, &c, &effect);
+        if reasons.is_empty() {
+            reasons.extend(asked(live, st, ctx, &c, &effect));
+        }
+        if !reasons.is_empty() {
+            return Ok(Outcome::Refused(c.reply, reasons));
+        }
+        let (signed, op) = (&c.signed, &c.signed.content.operation);
+        let objects = effect.objects(live, signed);
+        if effect.needed > 0 && c.approved.is_none() {
+            if signed.local && self.local.len() < MAX_REQUESTS {
+                self.local.insert(signed.content.command_id);
+            }
+            let waits_for = (effect.needed, ctx.node_size);
+            let outcome = facts::requested(live, st, signed, effect.class, objects, waits_for)?;
+            return Ok(Outcome::Done(c.reply, Box::new(outcome)));
+        }
+        if effect.class == Class::Recover {
+            recover::open_incident(live, st, op, ctx.node)?;
+        }
+        match effect.execution(signed) {
+            Execution::AtOnce => {
+                let outcome = facts::changed(live, st, signed, effect.class, objects)?;
+                Ok(Outcome::Done(c.reply, Box::new(outcome)))
+            }
+            Execution::OnCheckpoint => self.propose(live, st, c, &effect, objects),
+            // Reserved: no operation of this version takes effect that way.
+            Execution::AfterDelay | Execution::Job => {
+                Ok(Outcome::Refused(c.reply, Reason::ObjectUnknown.into()))
+            }
+        }
+    }
+
+    fn propose(
+        &mut self,
+        live: &mut Live,
+        st: &mut Stage,
+        c: Candidate,
+        effect: &Effect,
+        objects: Objects,
+    ) -> Result<Outcome, KeyError> {
+        let under_grant = effect.freeze.grant();
+        if let Some(grant) = under_grant {
+            freeze::cite(live, st, grant, c.signed.content.command_id)?;
+        }
+        let proposal = facts::proposed(live, st, &c.signed, effect.class, &objects)?;
+        self.pending.push(Pending {
+            tenant: live.p.id.tenant,
+            proposal,
+            deadline: st.now.mono_us + TAKE_EFFECT_US,
+            signed: c.signed,
+            class: effect.class,
+            objects,
+            approvers: c.approved.unwrap_or_default(),
+            under_grant,
+            reply: c.reply,
+        });
+        Ok(Outcome::Waits)
+    }
+
+    /// What stands against a command by its class, and by what waits already.
+    fn violations(&self, live: &Live, ctx: &EvalCtx<'_>, c: &Candidate, effect: &Effect) -> Reasons {
+        let (mut reasons, command) = (c.violations, &c.signed.content);
+        let (op, recovers) = (&command.operation, effect.class == Class::Recover);
+        let admins = |s: &ControlState| s.persons_with("admin").len();
+        if op.in_node_log() && admins(&effect.after) == 0 && admins(&live.control) > 0 {
+            reasons.add(Reason::LastAdmin);
+        }
+        // A freeze holds back what loosens; recovering is decided by its own rule.
+        if effect.freeze == FreezeCheck::Frozen && !recovers {
+            reasons.add(Reason::Frozen);
+        }
+        if effect.class != Class::Tighten {
+            match command.base {
+                // Without a base it says that it only tightens.
+                None => reasons.add(Reason::WouldLoosen),
+                Some(b) if b != live.control.object_digest(op) => reasons.add(Reason::BaseStale),
+                Some(_) => {}
+            }
+            reasons.extend(outage_denies(effect.class, ctx));
+            if self.pending.len() >= MAX_PENDING {
+                reasons.add(Reason::QueueFull);
+            }
+        }
+        reasons.extend(policy_check::bundle(live, ctx, op));
+        if c.approved.is_none() && effect.needed > 0 && live.control.requests.len() >= MAX_REQUESTS {
+            reasons.add(Reason::QueueFull);
+        }
+        if c.approved.as_ref().is_some_and(|a| (a.given.len() as u64) < effect.needed) {
+            reasons.add(Reason::RoleMissing);
+        }
+        reasons
+    }
+}
+
+/// Who is asked once nothing else stands against it: admins on the node itself for a recovery, policy for whatever else
+/// does not tighten. A request has no effect: policy is asked when it would have one.
+fn asked(live: &Live, st: &Stage, ctx: &EvalCtx<'_>, c: &Candidate, effect: &Effect) -> Option<Reason> {
+    let op = &c.signed.content.operation;
+    match effect.class {
+        Class::Tighten => None,
+        Class::Recover => {
+            (!recover::allowed(&c.signed, c.approved.as_ref(), ctx.node)).then_some(Reason::RecoverLocal)
+        }
+        _ if effect.needed > 0 && c.approved.is_none() => None,
+        class => policy_denies(live, st, ctx, op, class),
+    }
+}

@@ -1,0 +1,135 @@
+//! Facts about a command, put on record, and the answers that go with them.
+
+use crate::keys::KeyError;
+use crate::writer::ask::{CommandReply, Denial, Signed};
+use crate::writer::live::{Live, Stage};
+use conductor_shared::codec::Listed;
+use conductor_shared::fact::{
+    Abandoned, ChangeClass, Changed, CommandDenied, Fact, IncidentOpened, Proposed, Requested,
+};
+use conductor_shared::fail_closed::Class;
+use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef};
+use conductor_shared::ids::{CommandId, Ident, PersonId};
+use conductor_shared::reason::Reasons;
+use conductor_shared::untrusted::UntrustedText;
+use tokio::sync::oneshot;
+
+/// An answer and where it goes, once what it rests on is durable.
+pub type Outgoing = (oneshot::Sender<CommandReply>, CommandReply);
+
+/// The object of a command before and after: names and values in turn.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Objects {
+    pub(super) before: Vec<String>,
+    pub(super) after: Vec<String>,
+}
+
+/// What all facts of a change say alike, and what one says besides.
+macro_rules! change {
+    ($fact:ident { $signed:expr, $class:expr, $objects:expr $(, $more:ident: $value:expr)* }) => {
+        $fact {
+            change: Listed($signed.content.operation.to_list()),
+            before: Listed($objects.before.clone()),
+            after: Listed($objects.after.clone()),
+            class: ChangeClass::from($class),
+            person: $signed.person,
+            why: $signed.content.reason.clone(),
+            command_id: $signed.content.command_id,
+            expires_at_us: $signed.content.expires_at_us,
+            text: $signed.text.clone(),
+            signature: $signed.signature.clone(),
+            $($more: $value,)*
+        }
+    };
+}
+
+/// Puts a change on record that takes effect with its receipt.
+pub(super) fn changed(
+    live: &mut Live,
+    st: &mut Stage,
+    signed: &Signed,
+    class: Class,
+    objects: Objects,
+) -> Result<CommandOutcome, KeyError> {
+    let a = live.control_fact(st, Fact::from(change!(Changed { signed, class, objects })))?;
+    Ok(outcome(live, signed, class, objects, (CommandStatus::Effective, a.index)))
+}
+
+/// Puts a change on record that waits for `needed` other persons.
+pub(super) fn requested(
+    live: &mut Live,
+    st: &mut Stage,
+    signed: &Signed,
+    class: Class,
+    objects: Objects,
+    (needed, node_size): (u64, u64),
+) -> Result<CommandOutcome, KeyError> {
+    let fact = change!(Requested { signed, class, objects, needed: needed, node_size: node_size });
+    let a = live.control_fact(st, Fact::from(fact))?;
+    Ok(outcome(live, signed, class, objects, (CommandStatus::Requested, a.index)))
+}
+
+/// Puts a change on record that waits for its checkpoint: the index of its receipt.
+pub(super) fn proposed(
+    live: &mut Live,
+    st: &mut Stage,
+    signed: &Signed,
+    class: Class,
+    objects: &Objects,
+) -> Result<u64, KeyError> {
+    Ok(live.control_fact(st, Fact::from(change!(Proposed { signed, class, objects })))?.index)
+}
+
+fn outcome(
+    live: &Live,
+    signed: &Signed,
+    class: Class,
+    objects: Objects,
+    (status, index): (CommandStatus, u64),
+) -> CommandOutcome {
+    CommandOutcome {
+        command_id: signed.content.command_id,
+        status,
+        class: class.into(),
+        receipt: ReceiptRef { origin: live.p.origin, index },
+        proposal: None,
+        reasons: vec![],
+        before: objects.before,
+        after: objects.after,
+    }
+}
+
+/// Stages the end of a proposal without effect.
+pub fn abandon(
+    live: &mut Live,
+    st: &mut Stage,
+    command_id: CommandId,
+    proposal: u64,
+    reasons: Reasons,
+) -> Result<u64, KeyError> {
+    let fact = Abandoned { command_id, proposal, why: reasons.codes().join(" ") };
+    Ok(live.control_fact(st, Fact::from(fact))?.index)
+}
+
+/// Stages the denial of a command or an approval: which command, who signed, and the digest of what they signed.
+pub(super) fn deny(
+    live: &mut Live,
+    st: &mut Stage,
+    (command_id, person, text_digest): (CommandId, PersonId, [u8; 32]),
+    reasons: Reasons,
+) -> Result<Denial, KeyError> {
+    let fact =
+        CommandDenied { command_id, person: Some(person), reasons: Listed(reasons.codes()), text_digest };
+    let a = live.control_fact(st, Fact::from(fact))?;
+    live.denied += 1;
+    let receipt = Some(ReceiptRef { origin: live.p.origin, index: a.index });
+    Ok(Denial { reasons, receipt, folded: false, held: false, retry_after_us: None })
+}
+
+/// Opens an incident.
+pub(super) fn incident(live: &mut Live, st: &mut Stage, cause: &str, detail: &str) -> Result<(), KeyError> {
+    let Ok(cause) = Ident::new(cause) else { return Ok(()) };
+    let incident = crate::platform::random::bytes(&*st.random);
+    let fact = IncidentOpened { incident, cause, detail: UntrustedText::new(detail) };
+    live.control_fact(st, Fact::from(fact)).map(drop)
+}

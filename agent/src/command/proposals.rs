@@ -1,0 +1,160 @@
+//! Proposals: changes on record that wait for a signed checkpoint. When it is there, everything is checked again.
+
+use super::approvers::Approvers;
+use super::checks::violations;
+use super::context::EvalCtx;
+use super::facts::{Objects, Outgoing, abandon};
+use super::freeze::{self, FreezeCheck};
+use super::policy_check::{bundle, outage_denies, policy_denies};
+use crate::keys::KeyError;
+use crate::writer::ask::{CommandReply, Denial, Signed};
+use crate::writer::live::{Live, Stage};
+use conductor_shared::change_class::approvals_of;
+use conductor_shared::clock::{Micros, SECOND};
+use conductor_shared::command::Operation;
+use conductor_shared::control::command_key;
+use conductor_shared::fact::{Effective, Fact};
+use conductor_shared::fail_closed::Class;
+use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef};
+use conductor_shared::ids::{CommandId, GrantId, TenantUid};
+use conductor_shared::reason::{Reason, Reasons};
+use std::collections::BTreeSet;
+use tokio::sync::oneshot;
+
+/// A proposal that has not taken effect after this long never will.
+pub const TAKE_EFFECT_US: Micros = 5 * SECOND;
+/// Proposals that may wait at a time.
+pub(super) const MAX_PENDING: usize = 256;
+
+/// A change that waits for its checkpoint.
+pub struct Pending {
+    /// Whose log.
+    pub tenant: TenantUid,
+    /// Index of the proposal.
+    pub proposal: u64,
+    /// When it is abandoned, on the monotonic clock.
+    pub deadline: Micros,
+    /// The command.
+    pub signed: Box<Signed>,
+    pub(super) class: Class,
+    pub(super) objects: Objects,
+    /// Who approved it, where it took more than one person.
+    pub(super) approvers: Approvers,
+    /// Break-glass that its proposal cited.
+    pub(super) under_grant: Option<GrantId>,
+    pub(super) reply: oneshot::Sender<CommandReply>,
+}
+
+/// All that wait.
+#[derive(Default)]
+pub struct Proposals {
+    /// For their checkpoint.
+    pub pending: Vec<Pending>,
+    /// Requests that came over the agent's own unix socket. In memory only: after a restart they are asked for again.
+    pub(super) local: BTreeSet<CommandId>,
+}
+
+impl Proposals {
+    /// True when a proposal of this log waits.
+    pub fn waits(&self, tenant: TenantUid) -> bool {
+        self.pending.iter().any(|p| p.tenant == tenant)
+    }
+
+    /// Takes out the proposals of a log that a checkpoint of this size covers.
+    pub fn covered(&mut self, tenant: TenantUid, size: u64) -> Vec<Pending> {
+        self.pending.extract_if(.., |p| p.tenant == tenant && p.proposal < size).collect()
+    }
+
+    /// Takes out those whose time is over.
+    pub fn overdue(&mut self, mono_us: Micros) -> Vec<Pending> {
+        self.pending.extract_if(.., |p| p.deadline <= mono_us).collect()
+    }
+}
+
+impl Pending {
+    /// Its checkpoint is there: everything is checked again, and it takes effect or never will.
+    pub fn take_effect(
+        self,
+        live: &mut Live,
+        st: &mut Stage,
+        ctx: &EvalCtx<'_>,
+        (size, root): (u64, [u8; 32]),
+    ) -> Result<Outgoing, KeyError> {
+        let c = &self.signed.content;
+        // A freeze may have begun since, or break-glass ended.
+        let freeze = FreezeCheck::of(&c.operation, &live.control, ctx.node);
+        let reasons = self.violations(live, st, ctx, freeze);
+        if !reasons.is_empty() {
+            return self.abandon(live, st, reasons);
+        }
+        if let Some(grant) = freeze.grant().filter(|g| self.under_grant != Some(*g)) {
+            freeze::cite(live, st, grant, c.command_id)?;
+        }
+        let fact = Effective {
+            command_id: c.command_id,
+            proposal: self.proposal,
+            checkpoint_size: size,
+            checkpoint_root: root,
+        };
+        let a = live.control_fact(st, Fact::from(fact))?;
+        if matches!(c.operation, Operation::BreakGlassOpen(_)) {
+            freeze::open_incident(live, st, self.signed.person)?;
+        }
+        Ok(self.outcome(live, CommandStatus::Effective, a.index, Reasons::default()))
+    }
+
+    fn violations(&self, live: &Live, st: &Stage, ctx: &EvalCtx<'_>, freeze: FreezeCheck) -> Reasons {
+        let (signed, c) = (&self.signed, &self.signed.content);
+        let mut again = live.control.as_ref().clone();
+        // Its own proposal remembered the command; that is no replay.
+        again.commands.remove(&command_key(signed.person, c.command_id));
+        let mut reasons = violations(signed, ctx, (self.tenant, &again));
+        if c.base != Some(live.control.object_digest(&c.operation)) {
+            reasons.add(Reason::BaseStale);
+        }
+        if self.deadline <= st.now.mono_us {
+            reasons.add(Reason::CheckpointTimeout);
+        }
+        reasons.extend(bundle(live, ctx, &c.operation));
+        let needed = approvals_of(&live.control, ctx.node, &c.operation, ctx.alone_today);
+        if self.approvers.needed < needed {
+            reasons.add(Reason::RoleMissing);
+        }
+        if freeze == FreezeCheck::Frozen {
+            reasons.add(Reason::Frozen);
+        }
+        reasons.extend(self.approvers.violations(signed.person, self.tenant, ctx.node).iter());
+        // Asked again, of what nothing else stands against: the bundle may have changed while the proposal waited.
+        if reasons.is_empty() {
+            let outage = outage_denies(self.class, ctx).filter(|r| *r != Reason::SignerUnavailable);
+            reasons.extend(outage.or_else(|| policy_denies(live, st, ctx, &c.operation, self.class)));
+        }
+        reasons
+    }
+
+    /// The store failed: whether the proposal is there is not known; it will be abandoned when the store is back.
+    pub fn lost(self) {
+        let _ = self.reply.send(Err(Denial::bare(Reason::StoreUnavailable)));
+    }
+
+    /// It never takes effect.
+    pub fn abandon(self, live: &mut Live, st: &mut Stage, reasons: Reasons) -> Result<Outgoing, KeyError> {
+        let a = abandon(live, st, self.signed.content.command_id, self.proposal, reasons)?;
+        Ok(self.outcome(live, CommandStatus::Abandoned, a, reasons))
+    }
+
+    fn outcome(self, live: &Live, status: CommandStatus, index: u64, reasons: Reasons) -> Outgoing {
+        let origin = live.p.origin;
+        let outcome = CommandOutcome {
+            command_id: self.signed.content.command_id,
+            status,
+            class: self.class.into(),
+            receipt: ReceiptRef { origin, index },
+            proposal: Some(ReceiptRef { origin, index: self.proposal }),
+            reasons: reasons.iter().collect(),
+            before: self.objects.before,
+            after: self.objects.after,
+        };
+        (self.reply, Ok(outcome))
+    }
+}

@@ -1,0 +1,5 @@
+mod close;
+mod open;
+
+pub use close::BreakGlassClose;
+pub use open::BreakGlassOpen;

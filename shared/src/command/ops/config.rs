@@ -1,0 +1,3 @@
+mod rollback;
+
+pub use rollback::ConfigRollback;

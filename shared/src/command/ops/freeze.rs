@@ -1,0 +1,5 @@
+mod clear;
+mod set;
+
+pub use clear::FreezeClear;
+pub use set::FreezeSet;

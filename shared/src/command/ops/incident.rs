@@ -1,0 +1,5 @@
+mod ack;
+mod close;
+
+pub use ack::IncidentAck;
+pub use close::IncidentClose;

@@ -1,0 +1,37 @@
+use crate::command::spec::{Args, OperationSpec, Scope};
+use crate::command::values::Values;
+use crate::ids::hex;
+use crate::untrusted::UntrustedText;
+
+/// Says that an incident is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncidentClose {
+    /// Which.
+    pub incident: [u8; 16],
+    /// How.
+    pub comment: UntrustedText,
+}
+
+impl OperationSpec for IncidentClose {
+    const NAME: &'static str = "incident.close";
+    const SCOPE: Scope = Scope::AnyLog;
+    const ROLES: &'static [&'static str] = &["operator"];
+    const LIMITED: bool = false;
+    const SAMPLES: &'static [&'static [&'static str]] = &[&["01010101010101010101010101010101", "over"]];
+
+    fn args(&self) -> Args {
+        vec![("incident", hex(&self.incident)), ("comment", self.comment.raw().to_owned())]
+    }
+
+    fn parse(v: &Values<'_>) -> Option<Self> {
+        Some(Self { incident: v.hex(0)?, comment: v.comment(1)? })
+    }
+
+    fn object(&self) -> String {
+        format!("incident {}", hex(&self.incident))
+    }
+
+    fn sentence(&self) -> String {
+        format!("Say that this incident is over ({})", hex(&self.incident[..4]))
+    }
+}

@@ -1,0 +1,5 @@
+mod clear;
+mod set;
+
+pub use clear::KillClear;
+pub use set::KillSet;

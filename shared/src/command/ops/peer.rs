@@ -1,0 +1,5 @@
+mod allow;
+mod deny;
+
+pub use allow::PeerAllow;
+pub use deny::PeerDeny;

@@ -1,0 +1,36 @@
+use crate::command::spec::{Args, OperationSpec, Scope};
+use crate::command::values::Values;
+
+/// Shuts a local user out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerDeny {
+    /// Unix user id.
+    pub uid: u32,
+}
+
+impl OperationSpec for PeerDeny {
+    const NAME: &'static str = "peer.deny";
+    const SCOPE: Scope = Scope::Tenant;
+    const ROLES: &'static [&'static str] = &["operator"];
+    const SAMPLES: &'static [&'static [&'static str]] = &[&["1000"]];
+
+    fn args(&self) -> Args {
+        vec![("uid", self.uid.to_string())]
+    }
+
+    fn parse(v: &Values<'_>) -> Option<Self> {
+        Some(Self { uid: u32::try_from(v.number(0)?).ok()? })
+    }
+
+    fn object(&self) -> String {
+        format!("peer {}", self.uid)
+    }
+
+    fn sentence(&self) -> String {
+        format!("Shut local user {} out", self.uid)
+    }
+
+    fn is_absolute(&self) -> bool {
+        true
+    }
+}

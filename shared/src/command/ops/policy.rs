@@ -1,0 +1,5 @@
+mod load;
+mod trust;
+
+pub use load::PolicyLoad;
+pub use trust::PolicyTrust;

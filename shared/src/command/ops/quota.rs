@@ -1,0 +1,5 @@
+mod cap;
+mod set;
+
+pub use cap::QuotaCap;
+pub use set::QuotaSet;

@@ -1,0 +1,38 @@
+use crate::checkpoint::key_id;
+use crate::command::spec::{Args, KeyPurpose, OperationSpec, Scope};
+use crate::command::values::Values;
+
+/// Goes by another signer, whose predecessor is lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignerReplace {
+    /// The new one's minisign public key, base64.
+    pub public_key: String,
+}
+
+impl OperationSpec for SignerReplace {
+    const NAME: &'static str = "signer.replace";
+    const SCOPE: Scope = Scope::Node;
+    const ROLES: &'static [&'static str] = &["admin"];
+    const SAMPLES: &'static [&'static [&'static str]] =
+        &[&["RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"]];
+
+    fn args(&self) -> Args {
+        vec![("public_key", self.public_key.clone())]
+    }
+
+    fn parse(v: &Values<'_>) -> Option<Self> {
+        Some(Self { public_key: v.public_key(0)? })
+    }
+
+    fn object(&self) -> String {
+        "signer key".to_owned()
+    }
+
+    fn sentence(&self) -> String {
+        format!("Replace the signer by key {}", key_id(&self.public_key).unwrap_or_default())
+    }
+
+    fn introduces(&self) -> Option<(KeyPurpose, &str)> {
+        Some((KeyPurpose::Signer, &self.public_key))
+    }
+}

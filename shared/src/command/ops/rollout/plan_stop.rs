@@ -1,0 +1,33 @@
+use crate::command::spec::{Args, OperationSpec, Scope};
+use crate::command::values::Values;
+use crate::ramp::Selector;
+
+/// Ends a plan where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanStop {
+    /// Which rule.
+    pub selector: Selector,
+}
+
+impl OperationSpec for PlanStop {
+    const NAME: &'static str = "plan.stop";
+    const SCOPE: Scope = Scope::Tenant;
+    const ROLES: &'static [&'static str] = &["operator"];
+    const SAMPLES: &'static [&'static [&'static str]] = &[&["run/etl"]];
+
+    fn args(&self) -> Args {
+        vec![("selector", self.selector.to_string())]
+    }
+
+    fn parse(v: &Values<'_>) -> Option<Self> {
+        Some(Self { selector: v.read(0)? })
+    }
+
+    fn object(&self) -> String {
+        format!("plan {}", self.selector)
+    }
+
+    fn sentence(&self) -> String {
+        format!("Stop the plan of ramp {}", self.selector)
+    }
+}

@@ -1,0 +1,3 @@
+mod replay;
+
+pub use replay::SinkReplay;

@@ -1,0 +1,5 @@
+mod issue;
+mod revoke;
+
+pub use issue::TokenIssue;
+pub use revoke::TokenRevoke;

@@ -1,0 +1,35 @@
+//! Corrections of usage, rate cards, reconciled months, and sinks.
+
+use crate::command::ops;
+use crate::control::ControlState;
+use crate::cost::{Amounts, MAX_CARDS, Reconciled};
+use crate::ids::hex;
+
+impl ControlState {
+    pub(super) fn usage_correct(&mut self, op: &ops::UsageCorrect) {
+        self.corrections += op.adjustments.len() as u64;
+    }
+
+    pub(super) fn rate_trust(&mut self, op: ops::RateTrust) {
+        self.billing_key = Some(op.public_key);
+    }
+
+    pub(super) fn rate_load(&mut self, op: &ops::RateLoad) {
+        // Versions only rise, whatever stands in a log.
+        let newest = self.rate_cards.last().map_or(0, |c| c.version);
+        let room = self.rate_cards.len() < MAX_CARDS;
+        self.rate_cards.extend(op.rate_card().filter(|c| c.version > newest && room));
+    }
+
+    pub(super) fn cost_reconcile(&mut self, index: u64, op: ops::CostReconcile) {
+        let [compute, storage, signing] = op.amounts;
+        let total = compute.saturating_add(storage).saturating_add(signing);
+        let amounts = Amounts { compute, storage, signing, total };
+        let invoice_sha256 = hex(&op.invoice_sha256);
+        self.reconciled.insert(op.month, Reconciled { amounts, invoice_sha256, index });
+    }
+
+    pub(super) fn sink_replay(&mut self, op: ops::SinkReplay) {
+        *self.sink_replays.entry(op.sink).or_default() += 1;
+    }
+}
