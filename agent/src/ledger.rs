@@ -10,13 +10,13 @@ mod test_util;
 mod tree;
 
 pub use plain_batch::{CannotSeal, PlainBatch};
-pub use read::{ReadError, Receipt, read_json, read_receipt, summary};
+pub use read::{ReadError, Receipt, control_facts, read_json, read_receipt, summary};
 use tree::TILE_LEVELS;
 pub use tree::{DiskNodes, Tail};
 
 use crate::keys::{self, Key, TenantKeys, UnitReader};
 use crate::platform::random::{Random, bytes};
-use crate::store::{Family, FamilyId, Row, Store, StoreError};
+use crate::store::{Family, FamilyId, Row, RowKind, Store, StoreError, VALUE_VERSION};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::fact::{Fact, is_control, schema};
 use conductor_shared::ids::{NodeId, Origin};
@@ -43,9 +43,9 @@ pub struct Partition {
 }
 
 impl Partition {
-    /// Associated data of a row: origin and key.
+    /// Associated data of a row: origin, key and version of the value.
     pub fn place(&self, row: &[u8]) -> Vec<u8> {
-        let mut p = Vec::with_capacity(Origin::LEN + row.len());
+        let mut p = Vec::with_capacity(Origin::LEN + row.len() + 1);
         self.put_place(row, &mut p);
         p
     }
@@ -54,6 +54,7 @@ impl Partition {
     fn put_place(&self, row: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(&self.origin.to_bytes());
         out.extend_from_slice(row);
+        out.push(VALUE_VERSION);
     }
 
     /// Opens a row sealed under the tenant key or a unit key.
@@ -119,12 +120,9 @@ impl Log {
 
     /// Reads the end of a log back: at most 255 receipts, and one tile a level.
     pub fn load(store: &Store, p: &Partition, policy: PolicyVersion) -> Result<Self, ReadError> {
-        let size = match store.last(&p.family, Row::RECEIPTS)? {
-            None => 0,
-            Some((k, _)) => {
-                let index = k.get(1..).and_then(|b| <[u8; 8]>::try_from(b).ok());
-                index.map(u64::from_be_bytes).ok_or_else(|| p.damaged(&k, "not a receipt's key"))? + 1
-            }
+        let size = match store.last(&p.family, &Row::scan_of(RowKind::Receipt))? {
+            Some((Row::Receipt(index), _)) => index + 1,
+            _ => 0,
         };
         let mut log = Self::new(p.origin.node, p.id, policy);
         let (tail, last_us) = Tail::load(store, p, size)?;

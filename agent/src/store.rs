@@ -11,7 +11,7 @@ mod raw;
 mod reading;
 
 pub use batch::Batch;
-pub use format::{FORMAT, Row, RowKey};
+pub use format::{FORMAT, Row, RowKey, RowKind, Scan, VALUE_VERSION};
 pub use options::MAX_OPEN_FILES;
 pub use raw::Family;
 pub use reading::Reading;
@@ -19,9 +19,9 @@ pub use reading::Reading;
 use conductor_shared::ids::{TenantUid, hex, unhex};
 use options::options;
 use parking_lot::{Mutex, RwLock};
-use rocksdb::{ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, ReadOptions, WriteOptions};
+use reading::{bounds, read_error, walk, without_version};
+use rocksdb::{ColumnFamilyDescriptor, DB, Options, WriteOptions};
 use std::collections::HashMap;
-use std::ops::Range;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,8 +29,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A node holds at most this many tenants: each family costs memory and time to open (DESIGN, Decisions).
 pub const MAX_TENANTS: usize = 4_000;
-/// Key and value of a row.
-pub type Pair = (Vec<u8>, Vec<u8>);
+/// A row and its value.
+pub type Pair = (Row, Vec<u8>);
 
 /// How much free disk is enough, bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -210,6 +210,10 @@ fn disk_free(path: &Path) -> u64 {
         .map_or(u64::MAX, |s| s.blocks_available().saturating_mul(s.fragment_size()))
 }
 
+fn with_version(value: &[u8]) -> Vec<u8> {
+    [&[VALUE_VERSION], value].concat()
+}
+
 /// Bytes set aside for a full disk.
 const RESERVE: &str = "RESERVE.conductor";
 
@@ -231,7 +235,8 @@ impl Store {
         let (mut db, _) = options(path).map_err(|e| Self::classify(path, &e))?;
         db.create_if_missing(true);
         let made = DB::open(&db, path).map_err(|e| Self::classify(path, &e))?;
-        made.put(Row::Format.key(), FORMAT.to_be_bytes()).map_err(|e| Self::classify(path, &e))?;
+        made.put(Row::Format.key(), with_version(&FORMAT.to_be_bytes()))
+            .map_err(|e| Self::classify(path, &e))?;
         made.flush_wal(true).map_err(|e| Self::classify(path, &e))?;
         drop(made);
         std::fs::write(Self::format_path(path), format!("{FORMAT}\n"))
@@ -325,10 +330,6 @@ impl Store {
             }
             _ => StoreError::Write { path, detail },
         }
-    }
-
-    fn read_error(&self, e: &rocksdb::Error) -> StoreError {
-        StoreError::Read { path: self.path.clone(), detail: e.to_string() }
     }
 
     /// Where it is.
@@ -446,19 +447,22 @@ impl Store {
 
     /// One row.
     pub fn get(&self, family: &Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.db.get_cf(family, key).map_err(|e| self.read_error(&e))
+        let found = self.db.get_pinned_cf(family, key).map_err(|e| read_error(&self.path, &e))?;
+        found.map(|value| without_version(family.name(), key, &value)).transpose()
     }
 
     /// A row of the node's default family, which holds only what opening needs.
     pub fn get_meta(&self, row: Row) -> Result<Option<Vec<u8>>, StoreError> {
-        self.db.get(row.key()).map_err(|e| self.read_error(&e))
+        let found = self.db.get_pinned(row.key()).map_err(|e| read_error(&self.path, &e))?;
+        found.map(|value| without_version("default", &row.key(), &value)).transpose()
     }
 
     /// Writes such a row, durably.
     pub fn put_meta(&self, row: Row, value: &[u8]) -> Result<(), StoreError> {
         let mut o = WriteOptions::default();
         o.set_sync(true);
-        self.db.put_opt(row.key(), value, &o).map_err(|e| Self::classify(&self.path, &e))
+        let written = self.db.put_opt(row.key(), with_version(value), &o);
+        written.map_err(|e| Self::classify(&self.path, &e))
     }
 
     /// A view of the store as it is now, which later writes do not change.
@@ -466,52 +470,24 @@ impl Store {
         Reading::of(self.db.snapshot(), &self.path)
     }
 
-    /// Rows of a kind whose number lies in a range, in order.
-    pub fn rows(&self, family: &Family, first: u8, numbers: Range<u32>) -> Result<Vec<Pair>, StoreError> {
-        self.reading().rows(family, first, numbers)
+    /// Rows in order, copied.
+    pub fn rows(&self, family: &Family, scan: &Scan) -> Result<Vec<Pair>, StoreError> {
+        self.reading().rows(family, scan)
     }
 
-    /// The last row of a kind whose number is lower.
-    pub fn last_before(&self, family: &Family, first: u8, number: u32) -> Result<Option<Pair>, StoreError> {
-        self.reading().last_before(family, first, number)
+    /// The last of them.
+    pub fn last(&self, family: &Family, scan: &Scan) -> Result<Option<Pair>, StoreError> {
+        self.reading().last(family, scan)
     }
 
-    /// Rows whose keys lie in `from..to`, in order, until `each` returns false.
+    /// Shows rows where they are, in order, until `each` returns false.
     pub fn scan(
         &self,
         family: &Family,
-        from: &[u8],
-        to: &[u8],
-        mut each: impl FnMut(&[u8], &[u8]) -> bool,
+        scan: &Scan,
+        each: impl FnMut(Row, &[u8]) -> bool,
     ) -> Result<(), StoreError> {
-        let mut o = ReadOptions::default();
-        o.set_iterate_upper_bound(to.to_vec());
-        let it = self.db.iterator_cf_opt(family, o, IteratorMode::From(from, Direction::Forward));
-        for item in it {
-            let (k, v) = item.map_err(|e| self.read_error(&e))?;
-            if !each(&k, &v) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// The last row whose key begins with `prefix`.
-    pub fn last(&self, family: &Family, prefix: u8) -> Result<Option<Pair>, StoreError> {
-        let from = [prefix + 1];
-        let mut it = self.db.iterator_cf(family, IteratorMode::From(&from, Direction::Reverse));
-        // The bound itself may be a row of the next prefix.
-        for _ in 0..2 {
-            match it.next() {
-                None => return Ok(None),
-                Some(Err(e)) => return Err(self.read_error(&e)),
-                Some(Ok((k, v))) if k.first() == Some(&prefix) => {
-                    return Ok(Some((k.into_vec(), v.into_vec())));
-                }
-                Some(Ok(_)) => {}
-            }
-        }
-        Ok(None)
+        walk(self.db.raw_iterator_cf_opt(family, bounds(scan)), family, &self.path, each)
     }
 
     /// Bytes free on the file system of the database.

@@ -29,7 +29,7 @@ use crate::keys::{KeyError, KeyStore};
 use crate::ledger::{Partition, ReadError};
 use crate::platform::random::Random;
 use crate::policy::Policy;
-use crate::store::{FamilyId, Row, SpaceLimits, Store, StoreError};
+use crate::store::{FamilyId, Row, RowKind, SpaceLimits, Store, StoreError};
 use ask::{Ask, Denial};
 use commit::{Answer, Commit, Committer, Ground};
 use conductor_shared::clock::{Clock, Drift, Micros, SECOND};
@@ -651,14 +651,9 @@ fn begin_partition(
 /// The policy bundles that are kept. One that this program cannot read is passed over: should it be the one that is
 /// loaded, policy is down and says so.
 fn read_bundles(store: &Store, node: &Partition) -> Result<Vec<conductor_policies::Bundle>, ReadError> {
-    let mut rows = Vec::new();
-    store.scan(&node.family, &[Row::BUNDLES], &[Row::BUNDLES + 1], |k, v| {
-        rows.push((k.to_vec(), v.to_vec()));
-        true
-    })?;
     let mut bundles = Vec::new();
-    for (k, v) in rows {
-        match conductor_policies::Bundle::unpack(&node.open(&k, &v)?) {
+    for (row, value) in store.rows(&node.family, &Row::scan_of(RowKind::Bundle))? {
+        match conductor_policies::Bundle::unpack(&node.open(&row.key(), &value)?) {
             Ok(b) => bundles.push(b),
             Err(e) => tracing::error!("a stored policy bundle: {e}"),
         }

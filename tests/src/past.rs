@@ -5,7 +5,7 @@ use conductor_agent::keys::{Key, KeyStore};
 use conductor_agent::ledger::Appended;
 use conductor_agent::metering::DayRow;
 use conductor_agent::platform::random::{OsRandom, Random};
-use conductor_agent::store::{FamilyId, Row, SpaceLimits, Store};
+use conductor_agent::store::{FamilyId, Row, RowKind, SpaceLimits, Store};
 use conductor_agent::writer::live::{Live, Stage};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::clock::Now;
@@ -176,9 +176,9 @@ impl Past {
     /// Packed days of a tenant: number, labels and sums.
     pub fn days(&self, tenant: TenantUid, mut each: impl FnMut(u32, &Labels, &Sums)) {
         let live = load(&self.store, &self.keys, self.node, tenant);
-        for (key, row) in self.store.rows(&live.p.family, Row::DAYS, 0..u32::MAX).expect("rows") {
-            let day = u32::from_be_bytes(key[1..5].try_into().expect("a number"));
-            let plain = live.p.open(&key, &row).expect("its own row");
+        for (row, value) in self.store.rows(&live.p.family, &Row::scan_of(RowKind::Day)).expect("rows") {
+            let Row::Day(day) = row else { panic!("not a day: {row:?}") };
+            let plain = live.p.open(&row.key(), &value).expect("its own row");
             for (series, (_, sums)) in DayRow::decode(&plain).expect("a day").0 {
                 each(day, &live.meters.labels()[series as usize], &sums);
             }

@@ -174,4 +174,30 @@ mod tests {
         assert_eq!(a.open(b"receipt", body).unwrap(), b"goes");
         assert_eq!((keys::key_number(head), keys::key_number(body)), (Ok(TENANT_KEY), Ok(of_runs[3].0)));
     }
+
+    /// Gives bytes of value 5.
+    struct Fives;
+    impl Random for Fives {
+        fn fill(&self, out: &mut [u8]) {
+            out.fill(5);
+        }
+    }
+
+    /// DESIGN, RocksDB keys: a sealed value is bound to its origin, its key and its version. The bytes were computed
+    /// with another implementation of the cipher (docs/adr/0022).
+    #[test]
+    fn a_stored_value_has_its_published_bytes() {
+        let mut test = TestStore::new();
+        let (mut p, _) = test.partition(1);
+        p.keys.tenant = Key::new([7; 32]);
+        let row = crate::store::Row::Hour(1).key();
+        let mut rows = PlainBatch::default();
+        rows.put(&p, &row, b"row");
+        test.store.write(rows.seal(&Fives).unwrap()).unwrap();
+        let value = test.store.get(&p.family, &row).unwrap().unwrap();
+        let published = "ffffffffffffffff05050505050505050505050505050505050505050505050583d50286e23c6172ffb48036ee01b0057cfaed";
+        assert_eq!(conductor_shared::ids::hex(&value), published);
+        let without_version = [&p.origin.to_bytes()[..], &row].concat();
+        assert!(keys::open(&p.keys.tenant, &without_version, &value).is_err());
+    }
 }

@@ -10,6 +10,7 @@ use conductor_shared::fact::{ControlFact, Fact, TrafficFact, Verdict, schema};
 use conductor_shared::http::{FieldJson, ReceiptJson};
 use conductor_shared::ramp::percent;
 use conductor_shared::record::{Body, Disclosed, Sealed, salt};
+use std::ops::Range;
 
 /// Why something cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,24 @@ pub fn read_receipt(store: &Store, p: &Partition, index: u64) -> Result<Receipt,
     let key = Row::Receipt(index).key();
     let row = store.get(&p.family, &key)?.ok_or_else(|| p.damaged(&key, "a receipt is missing"))?;
     decode(p, index, &row)
+}
+
+/// Indexes of control facts in a range, in order, so many at most.
+pub fn control_facts(
+    store: &Store,
+    p: &Partition,
+    range: Range<u64>,
+    most: usize,
+) -> Result<Vec<u64>, ReadError> {
+    let mut out = Vec::new();
+    store.scan(&p.family, &Row::Control(range.start).scan_from(), |row, _| {
+        match row {
+            Row::Control(index) if index < range.end && out.len() < most => out.push(index),
+            _ => return false,
+        }
+        true
+    })?;
+    Ok(out)
 }
 
 /// Opens and checks the row of a receipt.

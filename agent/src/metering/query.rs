@@ -1,10 +1,10 @@
 //! Reads usage of segments from day rows, hour rows and the current hour.
 
 use super::rollups::{OpenHour, Slotted};
-use super::rows::{number_in, open_day, open_hour_slots, open_list, open_slot};
+use super::rows::{number_of, open_day, open_hour_slots, open_list, open_slot};
 use super::{HOURS_PER_DAY, hour_of};
 use crate::ledger::{Partition, ReadError};
-use crate::store::{Reading, Row, Store};
+use crate::store::{Reading, Row, RowKind, Store};
 use crate::writer::rows::decode;
 use conductor_shared::clock::Micros;
 use conductor_shared::ids::TenantUid;
@@ -18,8 +18,11 @@ use std::sync::Arc;
 
 /// Labels of the series of a partition, by number.
 pub fn series(store: &Store, p: &Partition) -> Result<Vec<Labels>, ReadError> {
-    let rows = store.rows(&p.family, Row::SERIES, 0..u32::MAX)?;
-    rows.into_iter().map(|(k, v)| decode(&p.open(&k, &v)?).map_err(|e| p.damaged(&k, &e))).collect()
+    let open = |(row, value): (Row, Vec<u8>)| {
+        let key = row.key();
+        decode(&p.open(&key, &value)?).map_err(|e| p.damaged(&key, &e))
+    };
+    store.rows(&p.family, &Row::scan_of(RowKind::Series))?.into_iter().map(open).collect()
 }
 
 pub struct FoldQuery<'a> {
@@ -294,19 +297,20 @@ impl Rows<'_> {
         if from >= to {
             return Ok(vec![]);
         }
-        self.numbered(Row::DAYS, from..to)
+        self.numbered(RowKind::Day, from..to)
     }
 
-    fn numbered(&self, first: u8, numbers: Range<u32>) -> Result<Vec<Numbered>, ReadError> {
+    fn numbered(&self, kind: RowKind, numbers: Range<u32>) -> Result<Vec<Numbered>, ReadError> {
         let mut out: Vec<Result<Numbered, ReadError>> = Vec::new();
-        self.reading.visit(&self.p.family, first, numbers, |key, row| {
-            let opened = match self.cached(key, seal(row)) {
+        self.reading.scan(&self.p.family, &Row::scan_numbers(kind, numbers), |row, value| {
+            let key = row.key().to_vec();
+            let opened = match self.cached(&key, seal(value)) {
                 Some(Cached::Whole(list)) => Found::Opened(list),
-                _ => Found::Sealed(row.to_vec()),
+                _ => Found::Sealed(value.to_vec()),
             };
-            let numbered =
-                |number| Numbered { number, key: key.to_vec(), seal: seal(row).to_vec(), row: opened };
-            out.push(number_in(self.p, key).map(numbered));
+            let numbered = |number| Numbered { number, key, seal: seal(value).to_vec(), row: opened };
+            out.push(number_of(self.p, row).map(numbered));
+            true
         })?;
         out.into_iter().collect()
     }
@@ -323,7 +327,7 @@ impl Rows<'_> {
             return Ok(());
         }
         let hours = hour_of(period.start)..number(period.end.div_ceil(HOUR_US));
-        let packed = self.numbered(Row::HOURS, hours.clone())?;
+        let packed = self.numbered(RowKind::Hour, hours.clone())?;
         let cut = |begin: Micros, end: Micros| begin < period.start || end > period.end || cut(begin, end);
         let mut whole = runs(&packed, HOUR_US, cut).into_iter().peekable();
         let mut rest = packed.as_slice();
@@ -365,12 +369,12 @@ impl Rows<'_> {
             }
         }
         let hours = hours.start.min(hours.end)..hours.end;
-        for (key, row) in self.reading.rows(&self.p.family, Row::QUARTERS, hours)? {
-            within(period, &self.slots(number_in(self.p, &key)?, &key, &row)?, &mut each);
+        for (row, value) in self.reading.rows(&self.p.family, &Row::scan_numbers(RowKind::Quarters, hours))? {
+            within(period, &self.slots(number_of(self.p, row)?, &row.key(), &value)?, &mut each);
         }
         let slots = number(period.start / SLOT_US)..number(period.end / SLOT_US);
-        for (key, row) in self.reading.rows(&self.p.family, Row::SLOTS, slots)? {
-            within(period, &[open_slot(self.p, &key, &row)?], &mut each);
+        for (row, value) in self.reading.rows(&self.p.family, &Row::scan_numbers(RowKind::Slot, slots))? {
+            within(period, &[open_slot(self.p, row, &value)?], &mut each);
         }
         Ok(())
     }
@@ -392,19 +396,19 @@ impl Rows<'_> {
     /// Stored bytes of each series at a time.
     fn stored_bytes_at(&self, at: Micros) -> Result<BTreeMap<Series, i64>, ReadError> {
         let day = number(at / DAY_US);
-        let (mut levels, since) =
-            match self.reading.last_before(&self.p.family, Row::DAYS, day.saturating_add(1))? {
-                None => (BTreeMap::new(), 0),
-                Some((key, row)) => {
-                    let found = number_in(self.p, &key)?;
-                    let row = open_day(self.p, &key, &row)?;
-                    if found == day {
-                        (row.0.iter().map(|(s, (level, _))| (*s, *level)).collect(), found * HOURS_PER_DAY)
-                    } else {
-                        (row.levels_after(), (found + 1) * HOURS_PER_DAY)
-                    }
+        let days = Row::scan_numbers(RowKind::Day, 0..day.saturating_add(1));
+        let (mut levels, since) = match self.reading.last(&self.p.family, &days)? {
+            None => (BTreeMap::new(), 0),
+            Some((row, value)) => {
+                let found = number_of(self.p, row)?;
+                let row = open_day(self.p, &row.key(), &value)?;
+                if found == day {
+                    (row.0.iter().map(|(s, (level, _))| (*s, *level)).collect(), found * HOURS_PER_DAY)
+                } else {
+                    (row.levels_after(), (found + 1) * HOURS_PER_DAY)
                 }
-            };
+            }
+        };
         self.segments(
             u64::from(since) * HOUR_US..at,
             |_, _| false,

@@ -1,9 +1,9 @@
 //! The recount: sums of events computed from all receipts and compared with the rows. Invariant 5.
 
-use super::rows::{number_in, open_day, open_hour_slots, open_slot};
+use super::rows::{number_of, open_day, open_hour_slots, open_slot};
 use super::{HOURS_PER_DAY, SLOTS_PER_HOUR, labels_of, series, slot_of};
 use crate::ledger::{Partition, ReadError, read_receipt};
-use crate::store::{Row, Store};
+use crate::store::{Row, RowKind, Store};
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::fact::{ControlFact, Fact};
 use conductor_shared::http::RecountDifference;
@@ -134,11 +134,9 @@ impl Recounted {
 pub fn recount(store: &Store, p: &Partition, signed: u64) -> Result<Recounted, ReadError> {
     let reading = store.reading();
     let rows = read_rows(&reading, p, &series(store, p)?)?;
-    let size = match reading.last(&p.family, Row::RECEIPTS)? {
-        None => 0,
-        Some((k, _)) => {
-            k.get(1..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map_or(0, |b| u64::from_be_bytes(b) + 1)
-        }
+    let size = match reading.last(&p.family, &Row::scan_of(RowKind::Receipt))? {
+        Some((Row::Receipt(index), _)) => index + 1,
+        _ => 0,
     };
     drop(reading);
     let mut out = Recounted::default();
@@ -164,18 +162,18 @@ fn read_rows(
     p: &Partition,
     labels: &[Labels],
 ) -> Result<Stored, ReadError> {
-    let name = |key: &[u8], s: Series| {
-        labels.get(s as usize).cloned().ok_or_else(|| p.damaged(key, "a series without labels"))
+    let name = |row: Row, s: Series| {
+        labels.get(s as usize).cloned().ok_or_else(|| p.damaged(&row.key(), "a series without labels"))
     };
     let mut slots = Slots::new();
     let mut hours = Vec::new();
-    let newest = reading.last(&p.family, Row::QUARTERS)?.map(|(key, _)| key);
-    for (key, row) in reading.rows(&p.family, Row::QUARTERS, 0..u32::MAX)? {
-        let hour = number_in(p, &key)?;
-        let hour_slots = open_hour_slots(p, &key, &row)?;
+    let newest = reading.last(&p.family, &Row::scan_of(RowKind::Quarters))?.map(|(row, _)| row);
+    for (row, value) in reading.rows(&p.family, &Row::scan_of(RowKind::Quarters))? {
+        let hour = number_of(p, row)?;
+        let hour_slots = open_hour_slots(p, &row.key(), &value)?;
         let kept = reading.get(&p.family, &Row::Hour(hour).key())?;
         // The current hour, the newest, has no hour row yet.
-        let open = kept.is_none() && newest.as_ref() == Some(&key);
+        let open = kept.is_none() && newest == Some(row);
         let kept = kept.map(|row| open_day(p, &Row::Hour(hour).key(), &row)).transpose()?.unwrap_or_default();
         if kept != hour_slots.total() && !open {
             hours.push(RecountDifference {
@@ -187,19 +185,19 @@ fn read_rows(
             });
         }
         for ((quarter, series), sums) in hour_slots.0 {
-            slots.insert((hour * SLOTS_PER_HOUR + u32::from(quarter), name(&key, series)?), sums);
+            slots.insert((hour * SLOTS_PER_HOUR + u32::from(quarter), name(row, series)?), sums);
         }
     }
-    for (key, row) in reading.rows(&p.family, Row::SLOTS, 0..u32::MAX)? {
-        let (slot, series, sums) = open_slot(p, &key, &row)?;
-        slots.entry((slot, name(&key, series)?)).or_default().merge(&sums);
+    for (row, value) in reading.rows(&p.family, &Row::scan_of(RowKind::Slot))? {
+        let (slot, series, sums) = open_slot(p, row, &value)?;
+        slots.entry((slot, name(row, series)?)).or_default().merge(&sums);
     }
     let mut days = BTreeMap::new();
-    for (key, row) in reading.rows(&p.family, Row::DAYS, 0..u32::MAX)? {
-        let row = open_day(p, &key, &row)?;
+    for (row, value) in reading.rows(&p.family, &Row::scan_of(RowKind::Day))? {
+        let day = open_day(p, &row.key(), &value)?;
         let named: Result<BTreeMap<_, _>, ReadError> =
-            row.0.into_iter().map(|(s, v)| Ok((name(&key, s)?, v))).collect();
-        days.insert(number_in(p, &key)?, named?);
+            day.0.into_iter().map(|(s, v)| Ok((name(row, s)?, v))).collect();
+        days.insert(number_of(p, row)?, named?);
     }
     Ok(Stored { slots, days, hours })
 }

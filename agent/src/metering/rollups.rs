@@ -1,9 +1,9 @@
 //! The writer's side: sums that still change, and packing them into hours and days.
 
-use super::rows::{DayRow, HourSlots, number_in, open_day, open_hour_slots, open_slot};
+use super::rows::{DayRow, HourSlots, number_of, open_day, open_hour_slots, open_slot};
 use super::{HOURS_PER_DAY, SLOTS_PER_HOUR, hour_of, slot_of};
 use crate::ledger::{Appended, Partition, ReadError, read_receipt};
-use crate::store::{Row, RowKey, Store};
+use crate::store::{Row, RowKey, RowKind, Store};
 use crate::writer::live::Stage;
 use crate::writer::rows::encode;
 use conductor_shared::clock::Micros;
@@ -82,8 +82,8 @@ impl Meters {
             hour: hour_of(last_us),
             ..Self::default()
         };
-        for (key, row) in store.rows(&p.family, Row::SLOTS, 0..u32::MAX)? {
-            let (slot, series, sums) = open_slot(p, &key, &row)?;
+        for (row, value) in store.rows(&p.family, &Row::scan_of(RowKind::Slot))? {
+            let (slot, series, sums) = open_slot(p, row, &value)?;
             m.slots.insert((slot, series), OpenSlot { sums, dirty: false });
         }
         let key = Row::Quarters(m.hour).key();
@@ -92,11 +92,11 @@ impl Meters {
             m.finished = Arc::new(m.hour_slots.slots(m.hour));
         }
         let day = m.hour / HOURS_PER_DAY;
-        for (key, row) in store.rows(&p.family, Row::HOURS, day * HOURS_PER_DAY..u32::MAX)? {
-            m.add_to_day(&open_day(p, &key, &row)?);
+        for (row, value) in store.rows(&p.family, &Row::Hour(day * HOURS_PER_DAY).scan_from())? {
+            m.add_to_day(&open_day(p, &row.key(), &value)?);
         }
-        if let Some((key, row)) = store.last_before(&p.family, Row::DAYS, day)? {
-            m.levels = open_day(p, &key, &row)?.levels_after();
+        if let Some((row, value)) = store.last(&p.family, &Row::scan_numbers(RowKind::Day, 0..day))? {
+            m.levels = open_day(p, &row.key(), &value)?.levels_after();
         }
         for index in signed..size {
             let r = read_receipt(store, p, index)?;
@@ -343,13 +343,13 @@ type Days = BTreeMap<u32, (DayRow, bool)>;
 /// All packed days, from the batch or else from the store.
 fn all_days(store: &Store, p: &Partition, st: &Stage) -> Result<Days, ReadError> {
     let mut out = BTreeMap::new();
-    for (key, row) in store.rows(&p.family, Row::DAYS, 0..u32::MAX)? {
-        out.insert(number_in(p, &key)?, (open_day(p, &key, &row)?, false));
+    for (row, value) in store.rows(&p.family, &Row::scan_of(RowKind::Day))? {
+        out.insert(number_of(p, row)?, (open_day(p, &row.key(), &value)?, false));
     }
     for ((tenant, key), plain) in &st.staged {
-        if *tenant == p.id.tenant && key.first() == Some(&Row::DAYS) {
+        if let (true, Some(Row::Day(day))) = (*tenant == p.id.tenant, Row::parse(key)) {
             let row = DayRow::decode(plain).map_err(|e| p.damaged(key, &e))?;
-            out.insert(number_in(p, key)?, (row, false));
+            out.insert(day, (row, false));
         }
     }
     Ok(out)

@@ -3,6 +3,7 @@
 use super::SLOTS_PER_HOUR;
 use super::rollups::Slotted;
 use crate::ledger::{Partition, ReadError};
+use crate::store::Row;
 use crate::writer::rows::{decode, encode};
 use conductor_shared::meter::Sums;
 use conductor_shared::usage::Series;
@@ -88,19 +89,19 @@ impl DayRow {
     }
 }
 
-pub(super) fn open_slot(p: &Partition, key: &[u8], row: &[u8]) -> Result<(u32, Series, Sums), ReadError> {
-    let number = |at: std::ops::Range<usize>| {
-        key.get(at).and_then(|b| <[u8; 4]>::try_from(b).ok()).map(u32::from_be_bytes)
-    };
-    let (slot, series) = number(1..5).zip(number(5..9)).ok_or_else(|| p.damaged(key, "not a slot's key"))?;
-    let sums = decode(&p.open(key, row)?).map_err(|e| p.damaged(key, &e))?;
+pub(super) fn open_slot(p: &Partition, row: Row, value: &[u8]) -> Result<(u32, Series, Sums), ReadError> {
+    let key = row.key();
+    let Row::Slot(slot, series) = row else { return Err(p.damaged(&key, "not a slot")) };
+    let sums = decode(&p.open(&key, value)?).map_err(|e| p.damaged(&key, &e))?;
     Ok((slot, series, sums))
 }
 
-/// The hour or day that a row's key names.
-pub(super) fn number_in(p: &Partition, key: &[u8]) -> Result<u32, ReadError> {
-    let number = key.get(1..5).and_then(|b| <[u8; 4]>::try_from(b).ok()).map(u32::from_be_bytes);
-    number.ok_or_else(|| p.damaged(key, "not the key of an hour or day"))
+/// The hour or day of a row.
+pub(super) fn number_of(p: &Partition, row: Row) -> Result<u32, ReadError> {
+    match row {
+        Row::Hour(n) | Row::Quarters(n) | Row::Day(n) => Ok(n),
+        _ => Err(p.damaged(&row.key(), "not an hour or day")),
+    }
 }
 
 pub(super) fn open_hour_slots(p: &Partition, key: &[u8], row: &[u8]) -> Result<HourSlots, ReadError> {

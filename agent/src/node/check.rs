@@ -4,7 +4,7 @@
 use crate::keys::KeyStore;
 use crate::ledger::{DiskNodes, read_receipt};
 use crate::node::init::{InitError, node_id};
-use crate::store::{Row, SpaceLimits, Store};
+use crate::store::{Row, RowKind, SpaceLimits, Store};
 use crate::writer::live::Live;
 use conductor_shared::clock::{Clock as _, Micros};
 use conductor_shared::control::{At, ControlState};
@@ -117,9 +117,10 @@ fn check_partition(store: &Store, live: &Live, wrong: &mut Vec<String>) -> Resul
         live.runs.iter().map(|(id, run)| (*id, run.steps.keys().copied().collect())).collect();
     differ("open runs", format!("{rows:?}"), format!("{:?}", r.open));
     let mut ended = BTreeSet::new();
-    let first = Row::EndedRun([0; 16]).key()[0];
-    store.scan(&p.family, &[first], &[first + 1], |k, _| {
-        ended.extend(k.get(1..).and_then(|b| b.try_into().ok()).map(RunId));
+    store.scan(&p.family, &Row::scan_of(RowKind::EndedRun), |row, _| {
+        if let Row::EndedRun(id) = row {
+            ended.insert(RunId(id));
+        }
         true
     })?;
     differ("ended runs", format!("{ended:?}"), format!("{:?}", r.ended));

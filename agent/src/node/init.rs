@@ -1,8 +1,9 @@
 //! `conductord init`: creates a node and enrols the first persons. Bootstrap closes with a receipt and cannot be repeated.
 
 use crate::keys::{KeyError, KeyStore};
+use crate::ledger::TENANT_KEY;
 use crate::platform::random::{Random, bytes};
-use crate::store::{FamilyId, Row, SpaceLimits, Store, StoreError};
+use crate::store::{FamilyId, Row, SpaceLimits, Store, StoreError, VALUE_VERSION};
 use crate::writer::live::{Live, Stage};
 use conductor_shared::checkpoint::key_id;
 use conductor_shared::clock::Clock;
@@ -69,8 +70,7 @@ pub fn init(b: Bootstrap<'_>, clock: &dyn Clock, random: &Arc<dyn Random>) -> Re
     let node_id = NodeId(bytes(&**random));
     keys.create_tenants(&[(TenantUid::NODE, 1)], &**random)?;
     let store = Store::create(&db, b.limits)?;
-    let node_row = Row::Node.key();
-    let sealed = crate::keys::seal(keys.node(), crate::ledger::TENANT_KEY, &node_row, &node_id.0, &**random);
+    let sealed = crate::keys::seal(keys.node(), TENANT_KEY, &node_place(), &node_id.0, &**random);
     store.put_meta(Row::Node, &sealed)?;
     let id = FamilyId { tenant: TenantUid::NODE, epoch: 1 };
     store.create_families(&[id])?;
@@ -101,18 +101,22 @@ pub fn node_id(data: &Path, keys: &Path, limits: SpaceLimits) -> Result<NodeId, 
     let keys = KeyStore::open(keys)?;
     let db = data.join("db");
     let store = Store::open(&db, limits)?;
-    let row = Row::Node.key();
     let found = store.get_meta(Row::Node)?.ok_or_else(|| StoreError::Missing(db.clone()))?;
-    let plain = crate::keys::open(keys.node(), &row, &found).map_err(|_| StoreError::Damaged {
+    let plain = crate::keys::open(keys.node(), &node_place(), &found).map_err(|_| StoreError::Damaged {
         path: db.clone(),
         detail: "the key store is of another node".into(),
     })?;
     let bytes: [u8; 16] = plain.as_slice().try_into().map_err(|_| StoreError::Row {
         family: "default".into(),
-        row: hex(&row),
+        row: hex(&Row::Node.key()),
         detail: "not a node id".into(),
     })?;
     Ok(NodeId(bytes))
+}
+
+/// Associated data of the node's row: its key, and the version of its value.
+fn node_place() -> Vec<u8> {
+    [&Row::Node.key()[..], &[VALUE_VERSION]].concat()
 }
 
 fn make_private(path: &Path) -> Result<(), InitError> {

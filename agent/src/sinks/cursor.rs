@@ -3,7 +3,7 @@
 use super::{MAX_LETTERS, SinkCtx};
 use crate::ledger::{Partition, ReadError, read_receipt};
 use crate::metering::EventsOf;
-use crate::store::{Row, RowKey, Store};
+use crate::store::{Row, RowKey, RowKind, Store};
 use crate::writer::ask::{Ask, SinkMoved};
 use crate::writer::live::index_hash;
 use crate::writer::rows::{decode, encode};
@@ -96,16 +96,16 @@ pub fn letters(
 ) -> Result<Vec<Letter>, ReadError> {
     let hash = hash(p, sink);
     let mut rows = Vec::new();
-    let end = [&Row::DeadLetter(hash, u64::MAX).key()[..], &[0]].concat();
-    store.scan(&p.family, &Row::DeadLetter(hash, from).key(), &end, |k, v| {
-        rows.push((k.to_vec(), v.to_vec()));
+    store.scan(&p.family, &Row::scan_ids(RowKind::DeadLetter, hash, from), |row, value| {
+        if let Row::DeadLetter(_, number) = row {
+            rows.push((number, value.to_vec()));
+        }
         rows.len() < limit
     })?;
-    let read = |(k, v): (Vec<u8>, Vec<u8>)| {
-        let number = k.get(17..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_be_bytes);
-        let number = number.ok_or_else(|| p.damaged(&k, "not a dead letter's key"))?;
-        let row: LetterRow = decode(&p.open(&k, &v)?).map_err(|e| p.damaged(&k, &e))?;
-        let event = serde_json::from_str(&row.event).map_err(|e| p.damaged(&k, &e.to_string()))?;
+    let read = |(number, value): (u64, Vec<u8>)| {
+        let key = Row::DeadLetter(hash, number).key();
+        let row: LetterRow = decode(&p.open(&key, &value)?).map_err(|e| p.damaged(&key, &e))?;
+        let event = serde_json::from_str(&row.event).map_err(|e| p.damaged(&key, &e.to_string()))?;
         Ok(Letter { number, why: row.why, event })
     };
     rows.into_iter().map(read).collect()

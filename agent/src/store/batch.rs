@@ -1,6 +1,6 @@
 //! What is written together or not at all.
 
-use super::Family;
+use super::{Family, VALUE_VERSION};
 use rocksdb::{AsColumnFamilyRef as _, WriteBatch};
 use std::ops::Range;
 
@@ -23,7 +23,7 @@ struct Staged {
     /// The key's first bytes, as a number: most keys differ in them.
     begins: u128,
     key: Range<usize>,
-    /// `None`: the row is removed.
+    /// With its version; `None`: the row is removed.
     value: Option<Range<usize>>,
 }
 
@@ -44,9 +44,12 @@ impl Batch {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(key);
         let key = start..self.bytes.len();
-        self.bytes.resize(key.end + len.unwrap_or(0), 0);
-        let room = key.end..self.bytes.len();
-        let value = len.is_some().then(|| room.clone());
+        let value = len.map(|len| {
+            self.bytes.push(VALUE_VERSION);
+            self.bytes.resize(key.end + 1 + len, 0);
+            key.end..self.bytes.len()
+        });
+        let room = value.as_ref().map_or(key.end, |v| v.start + 1)..self.bytes.len();
         self.rows.push(Staged { family: self.families.len() - 1, begins, key, value });
         room
     }
@@ -91,7 +94,7 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{FamilyId, SpaceLimits, Store};
+    use crate::store::{FamilyId, Row, RowKind, SpaceLimits, Store, StoreError};
     use conductor_shared::ids::TenantUid;
 
     /// DESIGN, the path of a change: a batch leaves what its rows, one after the other, would have left.
@@ -131,5 +134,42 @@ mod tests {
         assert_eq!(get(1, b"back").as_deref(), Some("2"));
         assert_eq!(get(0, b"k\0").as_deref(), Some("k and a zero"));
         assert_eq!((get(0, &long(1)).as_deref(), get(0, &long(2)).as_deref()), (Some("one"), Some("two")));
+    }
+
+    /// DESIGN, RocksDB keys: each stored value begins with its version, also one that says nothing else, and one of
+    /// another version is told from damage and not read.
+    #[test]
+    fn each_value_begins_with_its_version() {
+        let dir = tempfile::tempdir().unwrap();
+        let store =
+            Store::create(dir.path(), SpaceLimits { reserve_bytes: 0, ..SpaceLimits::default() }).unwrap();
+        let f =
+            store.create_families(&[FamilyId { tenant: TenantUid([1; 16]), epoch: 1 }]).unwrap().remove(0);
+        let (mark, text) = (Row::Control(1).key(), Row::Hour(1).key());
+        let mut b = Batch::default();
+        assert!(b.put(&f, &mark, 0).is_empty());
+        let room = b.put(&f, &text, 4);
+        b.value(room).copy_from_slice(b"text");
+        store.write(b).unwrap();
+        assert_eq!(store.db.get_cf(&f, mark).unwrap().unwrap(), [VALUE_VERSION]);
+        assert_eq!(store.db.get_cf(&f, text).unwrap().unwrap(), b"\x01text");
+        let meta = [Row::Format, Row::Node];
+        store.put_meta(Row::Node, b"node").unwrap();
+        assert!(meta.iter().all(|row| store.db.get(row.key()).unwrap().unwrap()[0] == VALUE_VERSION));
+        assert_eq!(store.get_meta(Row::Node).unwrap().unwrap(), b"node");
+
+        for bad in [&b"\x02text"[..], b""] {
+            store.db.put_cf(&f, text, bad).unwrap();
+            let hours = Row::scan_of(RowKind::Hour);
+            let errors = [
+                store.get(&f, &text).unwrap_err(),
+                store.reading().get(&f, &text).unwrap_err(),
+                store.rows(&f, &hours).unwrap_err(),
+                store.last(&f, &hours).unwrap_err(),
+            ];
+            assert!(errors.iter().all(|e| matches!(e, StoreError::Row { .. })), "{errors:?}");
+        }
+        store.db.put_cf(&f, b"\x46short", b"\x01").unwrap();
+        assert!(store.rows(&f, &Row::scan_of(RowKind::Hour)).is_err(), "a key that is none");
     }
 }

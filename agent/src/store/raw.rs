@@ -21,6 +21,7 @@ struct Inner {
     handle: *mut librocksdb_sys::rocksdb_column_family_handle_t,
     /// False when the `DB` itself owns the handle (families found at opening).
     owned: bool,
+    name: String,
     // Dropped after `drop` below ran, so the handle never outlives its database.
     _db: Arc<DB>,
 }
@@ -48,10 +49,14 @@ impl AsColumnFamilyRef for Family {
 }
 
 impl Family {
+    pub(super) fn name(&self) -> &str {
+        &self.0.name
+    }
+
     /// The handle of a family that was there when the database was opened.
     pub(super) fn of_open(db: &Arc<DB>, name: &str) -> Option<Self> {
         let handle = db.cf_handle(name)?.inner();
-        Some(Self(Arc::new(Inner { handle, owned: false, _db: Arc::clone(db) })))
+        Some(Self(Arc::new(Inner { handle, owned: false, name: name.to_owned(), _db: Arc::clone(db) })))
     }
 }
 
@@ -99,10 +104,11 @@ pub(super) fn create_families(
     let error = take_error(err);
     let mut families = Vec::with_capacity(made);
     if !list.is_null() {
-        for i in 0..made {
+        for (i, name) in names.iter().enumerate().take(made) {
             // SAFETY: RocksDB returned an array of `made` handles, each of which we own from here on.
             let handle = unsafe { *list.add(i) };
-            families.push(Family(Arc::new(Inner { handle, owned: true, _db: Arc::clone(db) })));
+            let (name, _db) = (name.clone(), Arc::clone(db));
+            families.push(Family(Arc::new(Inner { handle, owned: true, name, _db })));
         }
         // SAFETY: frees the array itself, not the handles in it.
         unsafe { librocksdb_sys::rocksdb_create_column_families_destroy(list) };

@@ -1,8 +1,7 @@
-//! Reading many rows as they were at one moment.
+//! Reading rows: one, or all of a scan, now or as they were at one moment.
 
-use super::{Family, Pair, StoreError};
-use rocksdb::{IteratorMode, ReadOptions};
-use std::ops::Range;
+use super::{Family, Pair, Row, Scan, StoreError, VALUE_VERSION};
+use rocksdb::{DBRawIterator, ReadOptions};
 use std::path::Path;
 
 /// The store as it was at one moment.
@@ -16,63 +15,100 @@ impl<'a> Reading<'a> {
         Self { snapshot, path }
     }
 
-    fn error(&self, e: &rocksdb::Error) -> StoreError {
-        StoreError::Read { path: self.path.to_owned(), detail: e.to_string() }
+    fn iterator(&self, family: &Family, scan: &Scan) -> DBRawIterator<'_> {
+        self.snapshot.raw_iterator_cf_opt(family, bounds(scan))
     }
 
     /// One row.
     pub fn get(&self, family: &Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.snapshot.get_cf(family, key).map_err(|e| self.error(&e))
+        let found = self.snapshot.get_pinned_cf(family, key).map_err(|e| read_error(self.path, &e))?;
+        found.map(|value| without_version(family.name(), key, &value)).transpose()
     }
 
-    /// Rows of a kind whose number lies in a range, in order.
-    pub fn rows(&self, family: &Family, first: u8, numbers: Range<u32>) -> Result<Vec<Pair>, StoreError> {
+    /// Shows rows where they are, in order, until `each` returns false.
+    pub fn scan(
+        &self,
+        family: &Family,
+        scan: &Scan,
+        each: impl FnMut(Row, &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        walk(self.iterator(family, scan), family, self.path, each)
+    }
+
+    /// The same rows, copied.
+    pub fn rows(&self, family: &Family, scan: &Scan) -> Result<Vec<Pair>, StoreError> {
         let mut out = Vec::new();
-        self.visit(family, first, numbers, |k, v| out.push((k.to_vec(), v.to_vec())))?;
+        self.scan(family, scan, |row, value| {
+            out.push((row, value.to_vec()));
+            true
+        })?;
         Ok(out)
     }
 
-    /// Shows the same rows where they are, without copying them.
-    pub fn visit(
-        &self,
-        family: &Family,
-        first: u8,
-        numbers: Range<u32>,
-        mut each: impl FnMut(&[u8], &[u8]),
-    ) -> Result<(), StoreError> {
-        let key = |n: u32| [&[first][..], &n.to_be_bytes()].concat();
-        let mut o = ReadOptions::default();
-        o.set_iterate_upper_bound(key(numbers.end));
-        let mut it = self.snapshot.raw_iterator_cf_opt(family, o);
-        it.seek(key(numbers.start));
-        while let Some((k, v)) = it.item() {
-            each(k, v);
-            it.next();
-        }
-        it.status().map_err(|e| self.error(&e))
+    /// The last of them.
+    pub fn last(&self, family: &Family, scan: &Scan) -> Result<Option<Pair>, StoreError> {
+        let mut it = self.iterator(family, scan);
+        it.seek_to_last();
+        let found = it.item().map(|(k, v)| read(family.name(), k, v));
+        let found = found.transpose()?.map(|(row, value)| (row, value.to_vec()));
+        it.status().map_err(|e| read_error(self.path, &e))?;
+        Ok(found)
     }
+}
 
-    /// The last row of a kind whose number is lower.
-    pub fn last_before(&self, family: &Family, first: u8, number: u32) -> Result<Option<Pair>, StoreError> {
-        let mut o = ReadOptions::default();
-        o.set_iterate_upper_bound([&[first][..], &number.to_be_bytes()].concat());
-        o.set_iterate_lower_bound([first]);
-        match self.snapshot.iterator_cf_opt(family, o, IteratorMode::End).next() {
-            None => Ok(None),
-            Some(Ok((k, v))) => Ok(Some((k.into_vec(), v.into_vec()))),
-            Some(Err(e)) => Err(self.error(&e)),
+pub(super) fn bounds(scan: &Scan) -> ReadOptions {
+    let mut o = ReadOptions::default();
+    o.set_iterate_lower_bound(&scan.from[..]);
+    o.set_iterate_upper_bound(&scan.to[..]);
+    o
+}
+
+pub(super) fn walk(
+    mut it: DBRawIterator<'_>,
+    family: &Family,
+    path: &Path,
+    mut each: impl FnMut(Row, &[u8]) -> bool,
+) -> Result<(), StoreError> {
+    it.seek_to_first();
+    while let Some((key, value)) = it.item() {
+        let (row, value) = read(family.name(), key, value)?;
+        if !each(row, value) {
+            return Ok(());
         }
+        it.next();
     }
+    it.status().map_err(|e| read_error(path, &e))
+}
 
-    /// The last row of a kind.
-    pub fn last(&self, family: &Family, first: u8) -> Result<Option<Pair>, StoreError> {
-        let mut o = ReadOptions::default();
-        o.set_iterate_upper_bound([first + 1]);
-        o.set_iterate_lower_bound([first]);
-        match self.snapshot.iterator_cf_opt(family, o, IteratorMode::End).next() {
-            None => Ok(None),
-            Some(Ok((k, v))) => Ok(Some((k.into_vec(), v.into_vec()))),
-            Some(Err(e)) => Err(self.error(&e)),
+fn read<'v>(family: &str, key: &[u8], value: &'v [u8]) -> Result<(Row, &'v [u8]), StoreError> {
+    let row = Row::parse(key).ok_or_else(|| damaged(family, key, "no row has such a key"))?;
+    Ok((row, checked(family, key, value)?))
+}
+
+/// A value as its writer gave it.
+fn checked<'v>(family: &str, key: &[u8], value: &'v [u8]) -> Result<&'v [u8], StoreError> {
+    match value.split_first() {
+        Some((&VALUE_VERSION, rest)) => Ok(rest),
+        Some((other, _)) => {
+            Err(damaged(family, key, &format!("its value has version {other}, and {VALUE_VERSION} is known")))
         }
+        None => Err(damaged(family, key, "its value is empty")),
+    }
+}
+
+/// The same, copied.
+pub(super) fn without_version(family: &str, key: &[u8], value: &[u8]) -> Result<Vec<u8>, StoreError> {
+    checked(family, key, value).map(<[u8]>::to_vec)
+}
+
+pub(super) fn read_error(path: &Path, e: &rocksdb::Error) -> StoreError {
+    StoreError::Read { path: path.to_owned(), detail: e.to_string() }
+}
+
+fn damaged(family: &str, key: &[u8], detail: &str) -> StoreError {
+    StoreError::Row {
+        family: family.to_owned(),
+        row: conductor_shared::ids::hex(key),
+        detail: detail.to_owned(),
     }
 }

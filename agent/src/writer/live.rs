@@ -10,7 +10,7 @@ use crate::keys::{Key, KeyError, KeyStore, Units};
 use crate::ledger::{self, Appended, Log, Partition, PlainBatch, ReadError};
 use crate::metering::{Meters, OpenHour};
 use crate::platform::random::Random;
-use crate::store::{FamilyId, Row, RowKey, Store};
+use crate::store::{FamilyId, Row, RowKey, RowKind, Store};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use conductor_shared::clock::{Micros, Now};
 use conductor_shared::control::{At, ControlState};
@@ -355,9 +355,7 @@ impl Live {
         let random = Arc::clone(&st.random);
         let (number, key) = self.units.take(&*random)?;
         // The row is for purges by day: it tells which key to destroy. A restart begins another key for the same day.
-        let row = Row::DayKey(day, kind as u8).key();
-        let at = [&row[..], &number.to_be_bytes()].concat();
-        st.rows.mark(&self.p.family, &at);
+        st.rows.mark(&self.p.family, &Row::DayKey(day, kind as u8, number).key());
         self.day_units.retain(|(d, _), _| *d == day);
         self.day_units.insert((day, kind), (number, key.clone()));
         Ok((number, key))
@@ -437,13 +435,8 @@ fn load_control(
     p: &Partition,
     tightened: &mut HashMap<PersonId, Micros>,
 ) -> Result<ControlState, ReadError> {
-    let mut indices = Vec::new();
-    store.scan(&p.family, &[Row::CONTROLS], &[Row::CONTROLS + 1], |k, _| {
-        indices.extend(k.get(1..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_be_bytes));
-        true
-    })?;
     let mut state = ControlState::default();
-    for index in indices {
+    for index in ledger::control_facts(store, p, 0..u64::MAX, usize::MAX)? {
         let r = ledger::read_receipt(store, p, index)?;
         let h = &r.sealed.header;
         if let Some(Fact::Control(c)) = &r.fact {
@@ -455,43 +448,25 @@ fn load_control(
 }
 
 fn load_runs(store: &Store, p: &Partition, lease_until: Micros) -> Result<FxHashMap<RunId, Run>, ReadError> {
-    let mut rows = Vec::new();
-    store.scan(&p.family, &[Row::OPEN_RUNS], &[Row::OPEN_RUNS + 1], |k, v| {
-        rows.push((k.to_vec(), v.to_vec()));
-        true
-    })?;
     let mut runs = FxHashMap::default();
-    for (key, value) in rows {
-        let id = key.get(1..).and_then(|b| b.try_into().ok()).map(RunId);
-        let id = id.ok_or_else(|| p.damaged(&key, "not a run's key"))?;
+    for (row, value) in store.rows(&p.family, &Row::scan_of(RowKind::OpenRun))? {
+        let Row::OpenRun(id) = row else { continue };
+        let (id, key) = (RunId(id), row.key());
         let row: RunRow = decode(&p.open(&key, &value)?).map_err(|e| p.damaged(&key, &e))?;
         let number = crate::keys::key_number(&value).map_err(|e| p.damaged(&key, &e.to_string()))?;
         let unit = (number, p.units.get(number)?);
         let mut steps = BTreeMap::new();
         let mut last = 0;
-        for first in [Row::OPEN_STEPS, Row::OPEN_STEPS + 1] {
-            let prefix = [&[first][..], &id.0].concat();
-            let end = [&prefix[..], &[0xff; 9]].concat();
-            let mut bad = None;
-            store.scan(&p.family, &prefix, &end, |k, v| {
-                let Some(n) = k.get(17..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_be_bytes)
-                else {
-                    bad = Some(p.damaged(k, "not a step's key"));
-                    return false;
-                };
-                last = last.max(n);
-                if first == Row::OPEN_STEPS {
-                    match p.open(k, v).map(|b| decode::<StepRow>(&b)) {
-                        Ok(Ok(s)) => drop(steps.insert(n, s)),
-                        Ok(Err(e)) => bad = Some(p.damaged(k, &e)),
-                        Err(e) => bad = Some(e),
-                    }
-                }
-                bad.is_none()
-            })?;
-            if let Some(e) = bad {
-                return Err(e);
-            }
+        for (row, value) in store.rows(&p.family, &Row::scan_ids(RowKind::OpenStep, id.0, 0))? {
+            let Row::OpenStep(_, n) = row else { continue };
+            let key = row.key();
+            steps.insert(n, decode::<StepRow>(&p.open(&key, &value)?).map_err(|e| p.damaged(&key, &e))?);
+            last = last.max(n);
+        }
+        if let Some((Row::EndedStep(_, n), _)) =
+            store.last(&p.family, &Row::scan_ids(RowKind::EndedStep, id.0, 0))?
+        {
+            last = last.max(n);
         }
         runs.insert(id, Run { row, unit, steps, next_step: last + 1, lease_until });
     }

@@ -5,8 +5,8 @@ use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::read::{Params, blocking, number};
 use crate::http::state::ApiState;
-use crate::ledger::{Partition, ReadError, read_json, read_receipt};
-use crate::store::{Row, Store};
+use crate::ledger::{Partition, ReadError, control_facts, read_json, read_receipt};
+use crate::store::Store;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
@@ -42,13 +42,8 @@ fn fold(
     let mut proposed: HashMap<CommandId, (PersonId, UntrustedText)> = HashMap::new();
     let mut next = 0;
     loop {
-        let mut indices = Vec::new();
-        store.scan(&p.family, &Row::Control(next).key(), &[Row::CONTROLS + 1], |k, _| {
-            let index = k.get(1..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_be_bytes);
-            // Only durable facts are shown.
-            indices.extend(index.filter(|i| *i < size));
-            indices.len() < 1_000
-        })?;
+        // Only durable facts are shown.
+        let indices = control_facts(store, p, next..size, 1_000)?;
         let Some(last) = indices.last() else { return Ok(()) };
         next = last + 1;
         for index in indices {

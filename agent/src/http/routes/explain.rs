@@ -6,9 +6,9 @@ use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::read::{Params, blocking, number};
 use crate::http::state::ApiState;
-use crate::ledger::{Partition, ReadError, read_receipt};
+use crate::ledger::{Partition, ReadError, control_facts, read_receipt};
 use crate::metering::EventsOf;
-use crate::store::{Row, Store};
+use crate::store::Store;
 use crate::writer::view::View;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
@@ -217,12 +217,7 @@ fn explained(e: &Event, signed: u64, q: &Question) -> Option<ExplainedEvent> {
 
 /// Index of the next control fact; `size` if there is none.
 fn next_control(store: &Store, p: &Partition, from: u64, size: u64) -> Result<u64, ReadError> {
-    let mut found = None;
-    store.scan(&p.family, &Row::Control(from).key(), &[Row::CONTROLS + 1], |k, _| {
-        found = k.get(1..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_be_bytes);
-        false
-    })?;
-    Ok(found.unwrap_or(size))
+    Ok(control_facts(store, p, from..u64::MAX, 1)?.first().copied().unwrap_or(size))
 }
 
 /// Index of the first receipt that is not older than `us`.

@@ -4,8 +4,7 @@ use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::read::{Params, blocking, number};
 use crate::http::state::ApiState;
-use crate::ledger::{Receipt, read_json, read_receipt};
-use crate::store::Row;
+use crate::ledger::{Receipt, control_facts, read_json, read_receipt};
 use crate::writer::view;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
@@ -148,13 +147,8 @@ pub(crate) async fn timeline(
     };
     let names = names(&api);
     let page = blocking(&api, &shared, move |store, p| {
-        let mut indices = Vec::new();
-        store.scan(&p.family, &Row::Control(first).key(), &[Row::CONTROLS + 1], |k, _| {
-            let index = k.get(1..).and_then(|b| <[u8; 8]>::try_from(b).ok()).map(u64::from_be_bytes);
-            // Only durable facts are shown.
-            indices.extend(index.filter(|i| *i < size));
-            indices.len() <= MAX_READ
-        })?;
+        // Only durable facts are shown.
+        let mut indices = control_facts(store, p, first..size, LOOKED_AT + 1)?;
         let more = indices.len() > MAX_READ;
         indices.truncate(MAX_READ);
         let (mut rows, mut next) = (Vec::new(), indices.last().copied().filter(|_| more));

@@ -5,7 +5,7 @@ use crate::http::error::ApiError;
 use crate::http::read::blocking;
 use crate::http::state::{Api, ApiState};
 use crate::ledger::{Partition, ReadError, Receipt, read_receipt};
-use crate::store::{Row, Store};
+use crate::store::{Row, RowKind, Store};
 use crate::writer::rows::{RunRow, decode};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -97,15 +97,10 @@ fn runs_stopped(
     before: &ControlState,
     after: &ControlState,
 ) -> Result<u64, ReadError> {
-    let first = Row::OPEN_RUNS;
-    let mut rows = Vec::new();
-    store.scan(&p.family, &[first], &[first + 1], |k, v| {
-        rows.push((k.to_vec(), v.to_vec()));
-        true
-    })?;
     let mut stopped = 0;
-    for (k, v) in rows {
-        let row: RunRow = decode(&p.open(&k, &v)?).map_err(|e| p.damaged(&k, &e))?;
+    for (row, value) in store.rows(&p.family, &Row::scan_of(RowKind::OpenRun))? {
+        let key = row.key();
+        let row: RunRow = decode(&p.open(&key, &value)?).map_err(|e| p.damaged(&key, &e))?;
         let stops =
             |s: &ControlState| s.killed(row.action.as_str(), row.workflow.as_str()).is_some_and(|k| !k.drain);
         stopped += u64::from(stops(after) && !stops(before));

@@ -5,7 +5,7 @@ use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::read::blocking;
 use crate::http::state::{Api, ApiState};
-use crate::store::Row;
+use crate::store::{Row, RowKind};
 use crate::writer::ask::Denial;
 use crate::writer::rows::{RunRow, decode};
 use crate::writer::view;
@@ -34,12 +34,10 @@ pub(crate) async fn show(
             let Some(row) = store.get(&p.family, &key)? else { continue };
             let row: RunRow = decode(&p.open(&key, &row)?).map_err(|e| p.damaged(&key, &e))?;
             let (mut open, mut all) = (0, 0);
-            for (first, is_open) in [(Row::OPEN_STEPS, true), (Row::OPEN_STEPS + 1, false)] {
-                let prefix = [&[first][..], &id.0].concat();
-                let end = [&prefix[..], &[0xff; 9]].concat();
-                store.scan(&p.family, &prefix, &end, |_, _| {
+            for kind in [RowKind::OpenStep, RowKind::EndedStep] {
+                store.scan(&p.family, &Row::scan_ids(kind, id.0, 0), |_, _| {
                     all += 1;
-                    open += u64::from(is_open);
+                    open += u64::from(kind == RowKind::OpenStep);
                     true
                 })?;
             }
