@@ -14,11 +14,11 @@ mod seal;
 
 pub use seal::{KEY_NUMBER, OVERHEAD, SealError, key_number, open, put_plain, seal, seal_in_place};
 
+use crate::platform::files::{self, FileError, io_error};
 use crate::platform::random::{Random, bytes};
 use conductor_shared::ids::{TenantUid, hex, unhex};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,17 +66,8 @@ pub enum KeyError {
         unit: u64,
     },
     /// The folder cannot be read or written.
-    #[error("{path}: {source}")]
-    Io {
-        /// File.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-}
-
-fn io(path: &Path) -> impl FnOnce(std::io::Error) -> KeyError + '_ {
-    |source| KeyError::Io { path: path.to_owned(), source }
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// 32 secret bytes. They are in memory once, however many hold the key, and are wiped when the last lets go of it.
@@ -131,18 +122,18 @@ fn private_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             return Err(KeyError::Missing(path.to_owned()));
         }
-        Err(e) => return Err(io(path)(e)),
+        Err(e) => return Err(io_error(path, "stat")(e).into()),
     };
     let mode = meta.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(KeyError::Mode { path: path.to_owned(), mode });
     }
-    std::fs::read(path).map(Zeroizing::new).map_err(io(path))
+    Ok(std::fs::read(path).map(Zeroizing::new).map_err(io_error(path, "read"))?)
 }
 
 fn append_file(path: &Path) -> Result<File, KeyError> {
     let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path);
-    file.map_err(io(path))
+    Ok(file.map_err(io_error(path, "open"))?)
 }
 
 impl KeyStore {
@@ -152,17 +143,15 @@ impl KeyStore {
         if path.exists() {
             return Err(KeyError::Exists(folder.to_owned()));
         }
-        std::fs::create_dir_all(folder.join("units")).map_err(io(folder))?;
+        std::fs::create_dir_all(folder.join("units")).map_err(io_error(folder, "create"))?;
         for d in [folder.to_owned(), folder.join("units")] {
-            std::fs::set_permissions(&d, std::fs::Permissions::from_mode(0o700)).map_err(io(&d))?;
+            let mode = std::fs::Permissions::from_mode(0o700);
+            std::fs::set_permissions(&d, mode).map_err(io_error(&d, "set the mode"))?;
         }
         let node = Key::new(bytes(random));
         let text = Zeroizing::new(format!("{NODE_HEAD}{}\n", hex(node.bytes())));
-        let mut f =
-            OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path).map_err(io(&path))?;
-        f.write_all(text.as_bytes()).and_then(|()| f.sync_all()).map_err(io(&path))?;
-        append_file(&folder.join("tenants.keys"))?.sync_all().map_err(io(folder))?;
-        sync_dir(folder)?;
+        files::create(&path, text.as_bytes(), 0o600)?;
+        files::create(&folder.join("tenants.keys"), &[], 0o600)?;
         Self::open(folder)
     }
 
@@ -246,7 +235,7 @@ impl KeyStore {
         self.tenants_file
             .write_all_at(&out, self.tenants_len)
             .and_then(|()| self.tenants_file.sync_data())
-            .map_err(io(&path))?;
+            .map_err(io_error(&path, "append"))?;
         self.tenants_len += out.len() as u64;
         self.tenants.extend(made);
         Ok(())
@@ -259,7 +248,7 @@ impl KeyStore {
             units.refill(random)?;
             self.begun.insert((*id, *epoch), units);
         }
-        sync_dir(&self.folder.join("units"))
+        Ok(files::sync_dir(&self.folder.join("units"))?)
     }
 
     /// The unit keys of a partition.
@@ -274,10 +263,6 @@ impl KeyStore {
         // What was handed out before the last stop is not known here, and a key is used for one unit only.
         Ok(Units { tenant: id, epoch, wrap: keys.tenant, path, made, next: made, pool: Vec::new() })
     }
-}
-
-fn sync_dir(path: &Path) -> Result<(), KeyError> {
-    File::open(path).and_then(|d| d.sync_all()).map_err(io(path))
 }
 
 /// Unit keys of one partition. Their number is their place in the file.
@@ -305,8 +290,8 @@ impl Units {
         if self.pool.is_empty() {
             let first = self.made == 0;
             self.refill(random)?;
-            if first && let Some(folder) = self.path.parent() {
-                sync_dir(folder)?;
+            if first {
+                files::sync_parent(&self.path)?;
             }
         }
         let at = usize::try_from(self.next - (self.made - POOL)).unwrap_or(usize::MAX);
@@ -332,7 +317,7 @@ impl Units {
         let file = append_file(&self.path)?;
         file.write_all_at(&out, self.made * UNIT_ENTRY as u64)
             .and_then(|()| file.sync_data())
-            .map_err(io(&self.path))?;
+            .map_err(io_error(&self.path, "append"))?;
         self.next = self.made;
         self.made += POOL;
         self.pool = pool;
@@ -382,7 +367,7 @@ fn read_unit(path: &Path, wrap: &Key, head: &[u8], tenant: TenantUid, unit: u64)
     let file = match File::open(path) {
         Ok(f) => f,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Err(gone),
-        Err(e) => return Err(io(path)(e)),
+        Err(e) => return Err(io_error(path, "open")(e).into()),
     };
     if file.read_exact_at(&mut entry, at).is_err() || entry.iter().all(|b| *b == 0) {
         return Err(gone);

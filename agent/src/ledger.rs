@@ -3,14 +3,16 @@
 //! Appending only stages rows in a batch; what is staged is true once the batch is durable. A log is read back row by
 //! row, and every row is checked against its own commitments as it is read.
 
+mod describe;
 mod plain_batch;
 mod read;
 #[cfg(test)]
 mod test_util;
 mod tree;
 
+pub use describe::{read_json, summary};
 pub use plain_batch::{CannotSeal, PlainBatch};
-pub use read::{ReadError, Receipt, control_facts, read_json, read_receipt, summary};
+pub use read::{ReadError, Receipt, control_facts, read_receipt};
 use tree::TILE_LEVELS;
 pub use tree::{DiskNodes, Tail};
 

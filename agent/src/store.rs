@@ -16,6 +16,7 @@ pub use options::MAX_OPEN_FILES;
 pub use raw::Family;
 pub use reading::Reading;
 
+use crate::platform::files;
 use conductor_shared::ids::{TenantUid, hex, unhex};
 use options::options;
 use parking_lot::{Mutex, RwLock};
@@ -239,8 +240,7 @@ impl Store {
             .map_err(|e| Self::classify(path, &e))?;
         made.flush_wal(true).map_err(|e| Self::classify(path, &e))?;
         drop(made);
-        std::fs::write(Self::format_path(path), format!("{FORMAT}\n"))
-            .and_then(|()| std::fs::File::open(path)?.sync_all())
+        files::replace(&Self::format_path(path), format!("{FORMAT}\n").as_bytes())
             .map_err(|e| StoreError::Write { path: path.to_owned(), detail: e.to_string() })?;
         Self::open(path, limits)
     }

@@ -2,9 +2,9 @@
 //! memory may not be used (a new start will not help: see docs/guide/signer.md).
 
 use clap::{Args, Parser, Subcommand};
+use conductor_agent::platform::files::{self, FileError, Private};
 use conductor_agent::signer::client::{self, SignerError};
 use conductor_agent::signer::engine::Engine;
-use conductor_agent::signer::files::{self, FileError, Private};
 use conductor_agent::signer::harden;
 use conductor_agent::signer::keys::{self, KeyError, KeyFile, PUBLIC, Public, SECRET};
 use conductor_agent::signer::protocol::{MAX_PASSWORD, Password, State};

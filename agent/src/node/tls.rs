@@ -1,11 +1,10 @@
 //! TLS without a CA: a self-signed certificate, whose digest consoles pin.
 
+use crate::platform::files;
 use conductor_shared::ids::Ident;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest as _, Sha256};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
@@ -16,15 +15,7 @@ pub(super) fn server(keys: &Path, name: &Ident) -> Result<(TlsAcceptor, [u8; 32]
     if !path.exists() {
         let made = rcgen::generate_simple_self_signed(vec![name.to_string()]).map_err(|e| e.to_string())?;
         let pem = zeroize::Zeroizing::new(format!("{}{}", made.cert.pem(), made.signing_key.serialize_pem()));
-        let mut f = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|e| format!("{}: {e}", path.display()))?;
-        f.write_all(pem.as_bytes())
-            .and_then(|()| f.sync_all())
-            .map_err(|e| format!("{}: {e}", path.display()))?;
+        files::create(&path, pem.as_bytes(), 0o600).map_err(|e| e.to_string())?;
     }
     let pem = zeroize::Zeroizing::new(std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?);
     let bad = |e: rustls::pki_types::pem::Error| format!("{}: {e}", path.display());

@@ -61,7 +61,7 @@ fn key() -> (SigningKey, SigningKey) {
     let dir = tempfile::tempdir().unwrap();
     let (first, text) = generate(None).unwrap();
     let path = dir.path().join("key");
-    crate::signer::files::create(&path, text.as_bytes(), 0o600).unwrap();
+    crate::platform::files::create(&path, text.as_bytes(), 0o600).unwrap();
     let again = crate::signer::keys::KeyFile::read(&path).unwrap().open(None).unwrap();
     (first, again)
 }

@@ -4,12 +4,12 @@
 //! that the memory went back.
 
 use super::decide::{Step, decide};
-use super::files::{self, FileError, Private};
 use super::keys::{Public, SigningKey};
 use super::protocol::{
     Answer, Item, ItemReason, Known, MAX_ITEMS, Nonce, PROTOCOL, Reason, Refusal, State, Status,
 };
 use super::state::{MAX_ORIGINS, SignerState, StateError};
+use crate::platform::files::{self, FileError, Private};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::ids::Origin;
 use rustc_hash::FxHashMap;

@@ -4,9 +4,9 @@
 //! takes bytes to sign. Passwords and keys are wiped as far as the `minisign` crate lets us: it keeps copies on its
 //! stack while it decrypts, so the process may neither be dumped nor swapped ([`super::harden`]).
 
-use super::files::{self, FileError, Private};
 use super::minisign_file::Pair;
 use super::protocol::{MAX_PASSWORD, Nonce, Password, probe_comment, probe_text};
+use crate::platform::files::{self, FileError, Private};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint, key_id, verify_minisign};

@@ -12,7 +12,6 @@
 pub mod client;
 pub mod decide;
 pub mod engine;
-pub mod files;
 pub mod harden;
 pub mod keys;
 mod minisign_file;

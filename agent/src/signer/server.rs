@@ -4,10 +4,10 @@
 //! it holds what the others need.
 
 use super::engine::Engine;
-use super::files::{FileError, io_error};
 use super::keys::{KeyError, KeyFile, SECRET};
 use super::protocol::{MAX_FRAME, Password, Reason, Refusal, Request, Response};
 use super::wire::{Deadline, WireError, peer_uid, read_frame, write_frame};
+use crate::platform::files::{FileError, io_error};
 use nix::sys::stat::{Mode, umask};
 use parking_lot::Mutex;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};

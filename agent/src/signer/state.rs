@@ -5,9 +5,9 @@
 //! anchor beside the key, it refuses to open, and the signer is replaced by `recover`. Format: [`super::state_format`];
 //! reasons: docs/adr/0003-signer-memory.md.
 
-use super::files::{self, FileError, Private, io_error};
 use super::protocol::{Known, MAX_ITEMS};
 use super::state_format::{Anchor, Header, SLOT, encode_entry, scan};
+use crate::platform::files::{self, FileError, Private, io_error};
 use conductor_shared::ids::{Origin, hex};
 use conductor_shared::merkle::Hash;
 use rustc_hash::{FxHashMap, FxHashSet};

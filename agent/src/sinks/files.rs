@@ -1,13 +1,14 @@
 //! Writes events to files of JSON lines: `<sink>-000001.jsonl` and so on, rotated by size.
 
 use super::Delivered;
+use crate::platform::files::sync_dir;
 use conductor_shared::ids::Ident;
 use parking_lot::Mutex;
 use serde_json::Value;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(super) struct Files(Arc<Mutex<Inner>>);
@@ -92,7 +93,7 @@ impl Inner {
         let size = whole_lines(&mut file)?;
         file.set_len(size)?;
         file.seek(SeekFrom::End(0))?;
-        sync_folder(&self.folder)?;
+        sync_dir(&self.folder).map_err(std::io::Error::other)?;
         Ok((number, file, size))
     }
 }
@@ -112,10 +113,6 @@ fn whole_lines(file: &mut File) -> std::io::Result<u64> {
         end = begin;
     }
     Ok(0)
-}
-
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ pub(crate) async fn timeline(
     let names = names(&api);
     let page = blocking(&api, &shared, move |store, p| {
         // Only durable facts are shown.
-        let mut indices = control_facts(store, p, first..size, LOOKED_AT + 1)?;
+        let mut indices = control_facts(store, p, first..size, MAX_READ + 1)?;
         let more = indices.len() > MAX_READ;
         indices.truncate(MAX_READ);
         let (mut rows, mut next) = (Vec::new(), indices.last().copied().filter(|_| more));

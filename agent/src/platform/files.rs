@@ -1,4 +1,4 @@
-//! Small durable files: read with bounds and only if private, written aside and renamed.
+//! Small durable files: read with bounds and only if private, made or replaced as a whole.
 //!
 //! It must never follow a link to a secret, read without bound, or leave half a file under its final name.
 
@@ -127,7 +127,7 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
         .map_err(io_error(path, "create"))?;
     file.write_all(bytes).map_err(io_error(path, "write"))?;
     file.sync_all().map_err(io_error(path, "sync"))?;
-    sync_dir(path)
+    sync_parent(path)
 }
 
 /// Puts a file in place of another: written aside, synced, renamed, directory synced. Old or new is there whole,
@@ -146,13 +146,17 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     file.write_all(bytes).map_err(io_error(&aside, "write"))?;
     file.sync_all().map_err(io_error(&aside, "sync"))?;
     std::fs::rename(&aside, path).map_err(io_error(path, "rename into place"))?;
-    sync_dir(path)
+    sync_parent(path)
 }
 
 /// Makes the entry of `path` in its directory durable.
-pub fn sync_dir(path: &Path) -> Result<(), FileError> {
+pub fn sync_parent(path: &Path) -> Result<(), FileError> {
     let dir = path.parent().unwrap_or(Path::new("."));
-    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    sync_dir(if dir.as_os_str().is_empty() { Path::new(".") } else { dir })
+}
+
+/// Makes the entries of a directory durable.
+pub fn sync_dir(dir: &Path) -> Result<(), FileError> {
     File::open(dir).and_then(|d| d.sync_all()).map_err(io_error(dir, "sync"))
 }
 
