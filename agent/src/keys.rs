@@ -33,7 +33,6 @@ const UNIT_ENTRY: usize = 24 + 32 + 16;
 /// What is wrong with the key store.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// Nothing there.
     #[error(
         "the key store {0} is missing; without it the database cannot be read. Bring it back; it is not in backups"
     )]
@@ -43,28 +42,13 @@ pub enum KeyError {
     Exists(PathBuf),
     /// Others may read it.
     #[error("{path} may be read by others (mode {mode:o}); run: chmod go-rwx {path}")]
-    Mode {
-        /// File.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
+    Mode { path: PathBuf, mode: u32 },
     /// Damaged, or of another node.
     #[error("{path}: {detail}")]
-    Wrong {
-        /// File.
-        path: PathBuf,
-        /// What is wrong.
-        detail: String,
-    },
+    Wrong { path: PathBuf, detail: String },
     /// A unit key that was destroyed, or never made.
     #[error("unit key {unit} of tenant {tenant} is destroyed or was never made")]
-    Gone {
-        /// Tenant.
-        tenant: TenantUid,
-        /// Number.
-        unit: u64,
-    },
+    Gone { tenant: TenantUid, unit: u64 },
     /// The folder cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -75,14 +59,12 @@ pub enum KeyError {
 pub struct Key(Arc<Zeroizing<[u8; 32]>>);
 
 impl Key {
-    /// Takes them.
     pub fn new(mut bytes: [u8; 32]) -> Self {
         let key = Self(Arc::new(Zeroizing::new(bytes)));
         bytes.zeroize();
         key
     }
 
-    /// For a cipher.
     pub fn bytes(&self) -> &[u8; 32] {
         &self.0
     }
@@ -101,7 +83,7 @@ pub struct TenantKeys {
     pub tenant: Key,
     /// Decides ramp buckets; never rotated.
     pub ramp: Key,
-    /// Hashes what would otherwise stand as text in row keys.
+    /// Hashes text that row keys must not hold.
     pub index: Key,
 }
 
@@ -201,7 +183,6 @@ impl KeyStore {
         })
     }
 
-    /// The node's key.
     pub fn node(&self) -> &Key {
         &self.node
     }
@@ -241,7 +222,7 @@ impl KeyStore {
         Ok(())
     }
 
-    /// Makes the first unit keys of new partitions: one by one, their folder would be synced for each.
+    /// Makes the first unit keys of new partitions with one sync of their folder for all.
     pub fn begin_units(&mut self, ids: &[(TenantUid, u64)], random: &dyn Random) -> Result<(), KeyError> {
         for (id, epoch) in ids {
             let mut units = self.units(*id, *epoch)?;
@@ -260,7 +241,7 @@ impl KeyStore {
         let path = self.folder.join("units").join(format!("{}-{epoch}", hex(&id.0)));
         let len = std::fs::metadata(&path).map_or(0, |m| m.len());
         let made = len / UNIT_ENTRY as u64;
-        // What was handed out before the last stop is not known here, and a key is used for one unit only.
+        // Which keys of the file were handed out before a restart is not known, so none of them is handed out again.
         Ok(Units { tenant: id, epoch, wrap: keys.tenant, path, made, next: made, pool: Vec::new() })
     }
 }
@@ -340,7 +321,6 @@ impl Units {
     }
 }
 
-/// Reads unit keys.
 #[derive(Clone, Debug)]
 pub struct UnitReader {
     tenant: TenantUid,
@@ -415,7 +395,7 @@ mod tests {
         assert!(matches!(KeyStore::open(dir.path()), Err(KeyError::Wrong { .. })));
     }
 
-    /// The same of those that are made for many partitions at a time: each is handed out once, and is there after a stop.
+    /// The same for keys made for many partitions at once.
     #[test]
     fn unit_keys_are_begun_for_many() {
         let dir = tempfile::tempdir().unwrap();

@@ -32,15 +32,11 @@ pub const TENANT_KEY: u64 = u64::MAX;
 /// What is fixed about a partition: enough to read it.
 #[derive(Clone)]
 pub struct Partition {
-    /// Which.
     pub id: FamilyId,
     /// Name of its log.
     pub origin: Origin,
-    /// Its family.
     pub family: Family,
-    /// Its keys.
     pub keys: TenantKeys,
-    /// Its unit keys.
     pub units: UnitReader,
 }
 
@@ -52,7 +48,6 @@ impl Partition {
         p
     }
 
-    /// Appends it.
     fn put_place(&self, row: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(&self.origin.to_bytes());
         out.extend_from_slice(row);
@@ -85,7 +80,6 @@ impl Partition {
 /// What appending a fact gave.
 #[derive(Debug, Clone, Copy)]
 pub struct Appended {
-    /// Its index.
     pub index: u64,
     /// Receipt time, microseconds since the Unix epoch.
     pub time_us: u64,
@@ -102,12 +96,10 @@ pub struct Log {
     policy: PolicyVersion,
     /// Newest checkpoint that was signed.
     pub checkpoint: Option<Arc<SignedCheckpoint>>,
-    /// Its size.
     pub signed: u64,
 }
 
 impl Log {
-    /// An empty log.
     pub fn new(node: NodeId, id: FamilyId, policy: PolicyVersion) -> Self {
         Self {
             origin: Origin { node, tenant: id.tenant, epoch: id.epoch },
@@ -153,12 +145,11 @@ impl Log {
         self.frontier.size()
     }
 
-    /// Root of them.
     pub fn root(&self) -> Hash {
         self.frontier.root()
     }
 
-    /// Roots of its complete subtrees: enough to tell its root.
+    /// Roots of its complete subtrees, from which its root follows.
     pub fn frontier(&self) -> &Frontier {
         &self.frontier
     }

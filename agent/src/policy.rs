@@ -1,4 +1,4 @@
-//! Policy in the agent: which bundle holds, what it said of an input before, and the workers that ask an engine.
+//! Policy in the agent: the bundle in force, a cache of verdicts, and the workers that ask an engine.
 //!
 //! The writer never waits for an engine. It looks a verdict up by the digests of bundle and input; what is not known
 //! goes to a worker and comes back as the same request, a few times at most. Everything that is not a verdict is a
@@ -31,9 +31,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// Times that one request is put before an engine; after that policy changes faster than it is decided.
+/// Times one request is queried at most; beyond that, policy changes faster than it is decided.
 pub const TRIES: u8 = 3;
-/// Bundles kept besides the loaded one: those that somebody may yet load.
+/// Bundles kept besides the loaded one, as candidates for loading.
 pub const CANDIDATES: usize = 8;
 /// The probe: an engine that answers it, whatever it answers, is there.
 const PROBE: &str = "{}";
@@ -43,7 +43,6 @@ const PROBE: &str = "{}";
 pub struct Query {
     /// Who asks: each tenant has its own share of the workers.
     pub tenant: TenantUid,
-    /// Of the input.
     pub digest: [u8; 32],
     /// The input, as engines get it.
     pub json: String,
@@ -52,13 +51,12 @@ pub struct Query {
 }
 
 impl Query {
-    /// About an input.
     pub fn of(tenant: TenantUid, input: &Input<'_>) -> Self {
         Self { tenant, digest: input.digest(), json: input.json(), admit: input.class == "admit" }
     }
 }
 
-/// What the agent goes by.
+/// The bundle in force.
 struct Loaded {
     version: PolicyVersion,
     /// Until when: on the wall clock, and on the monotonic one, whichever is over first.
@@ -82,10 +80,9 @@ impl Loaded {
     }
 }
 
-/// What people are told about it.
+/// The state of policy, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// What receipts name.
     pub version: PolicyVersion,
     /// When it is over, microseconds since the Unix epoch; never for the one built in.
     pub expires_at_us: Option<u64>,
@@ -107,7 +104,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Goes by the built-in bundle until a log says otherwise; starts the workers.
+    /// Starts the workers. The built-in bundle is in force until a log says otherwise.
     pub fn start(remote: Option<Opa>, clock: Arc<dyn Clock>, queues: &Arc<Queues>) -> Arc<Self> {
         let (workers, jobs) = workers::Workers::new();
         let policy = Arc::new(Self {
@@ -122,12 +119,10 @@ impl Policy {
         policy
     }
 
-    /// What receipts name.
     pub fn version(&self) -> PolicyVersion {
         self.loaded.load().version
     }
 
-    /// For people.
     pub fn status(&self, now: Now) -> Status {
         let loaded = self.loaded.load();
         Status {
@@ -138,7 +133,6 @@ impl Policy {
         }
     }
 
-    /// The engine answers.
     pub fn up(&self, now: Now) -> bool {
         self.why_down(&self.loaded.load(), now).is_none()
     }
@@ -175,19 +169,19 @@ impl Policy {
         look
     }
 
-    /// Has a worker ask; the request is put before the writer again when there is an answer. Gives it back when too many
-    /// of this tenant wait.
+    /// Queues a query; the request goes back to the writer with the answer. Returns the request when too many of this
+    /// tenant wait.
     #[allow(clippy::result_large_err)] // the request itself comes back
     pub fn ask(&self, query: Query, ask: Ask) -> Result<(), Ask> {
         self.workers.send_ask(query, ask)
     }
 
-    /// Has a worker ask, and waits for nothing: the answer is there when it is looked up again.
+    /// Queues a query without waiting: the answer is cached for the next lookup.
     pub fn ask_ahead(&self, query: Query) {
         self.workers.send(workers::Job { query, then: workers::Then::Nothing });
     }
 
-    /// Has a worker ask, and waits. While the engine is down nobody waits for it: the probe finds out when it is back.
+    /// Queues a query and waits for the answer. Returns at once while the engine is down: the probe notices its return.
     pub async fn prepare(&self, query: Query) {
         if !self.up(self.clock.now()) {
             return;
@@ -198,7 +192,7 @@ impl Policy {
         }
     }
 
-    /// Goes by what the node's log says. Cheap when nothing changed.
+    /// Loads the bundle that the node's log names. Cheap when nothing changed.
     pub fn follow(&self, control: &ControlState) {
         let wanted = control.policy.as_ref();
         let loaded = self.loaded.load();
@@ -226,7 +220,7 @@ impl Policy {
         }
     }
 
-    /// Keeps a bundle that may be loaded; tells which are no longer kept.
+    /// Keeps a candidate; returns the digests of those that were dropped for it.
     pub fn keep(&self, bundle: Bundle) -> Vec<[u8; 32]> {
         let mut all = self.candidates.lock();
         let (new, current) = (bundle.digest(), self.loaded.load().version.digest);
@@ -247,7 +241,7 @@ impl Policy {
         loaded.bundle.as_ref().filter(|b| b.digest() == *digest).cloned().or_else(kept)
     }
 
-    /// What stands against loading a bundle: SPEC, X1.
+    /// Why a bundle may not be loaded: SPEC, X1.
     pub fn against(
         &self,
         statement: &Statement,
@@ -286,8 +280,7 @@ pub fn unpack(bytes: &[u8]) -> Result<Bundle, BundleError> {
     Bundle::unpack(bytes)
 }
 
-/// What an engine is asked about a command that loosens. Role and approvals are facts by then: whoever lacks them was
-/// denied before.
+/// The input for a command that loosens. Role and approvals are true by then: commands without them were denied before.
 pub fn about_command<'a>(
     operation: &'a str,
     irreversible: bool,

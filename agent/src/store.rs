@@ -2,7 +2,7 @@
 //!
 //! What is written here is already sealed (see [`crate::keys`]); keys and family names hold fixed ids and numbers only.
 //! A batch is written first and made durable by [`Store::sync`]; nobody may be answered before that returned `Ok`.
-//! After any error nothing more is written: the store is closed and opened anew.
+//! After any error nothing more is written: the store is closed and reopened.
 
 mod batch;
 mod format;
@@ -56,36 +56,17 @@ impl Default for SpaceLimits {
 pub enum StoreError {
     /// Another process holds the folder.
     #[error("{path} is in use by another conductord; stop that one first ({detail})")]
-    InUse {
-        /// Data folder.
-        path: PathBuf,
-        /// What RocksDB said.
-        detail: String,
-    },
+    InUse { path: PathBuf, detail: String },
     /// Written by a newer Conductor.
     #[error(
         "{path} has format {found}, and this program knows formats up to {known}; use a newer conductord"
     )]
-    Newer {
-        /// Data folder.
-        path: PathBuf,
-        /// Its format.
-        found: u32,
-        /// Ours.
-        known: u32,
-    },
+    Newer { path: PathBuf, found: u32, known: u32 },
     /// Written by a Conductor before the first release.
     #[error(
         "{path} has format {found}, which no release wrote, and this program needs {known}; begin a new folder with `conductord init`"
     )]
-    Older {
-        /// Data folder.
-        path: PathBuf,
-        /// Its format.
-        found: u32,
-        /// Ours.
-        known: u32,
-    },
+    Older { path: PathBuf, found: u32, known: u32 },
     /// Not one of ours, or not begun.
     #[error("{0} holds no Conductor database; run `conductord init` first")]
     Missing(PathBuf),
@@ -96,39 +77,20 @@ pub enum StoreError {
     #[error(
         "the database at {path} is damaged: {detail}. Nothing was written. Restore the folder from a backup"
     )]
-    Damaged {
-        /// Data folder.
-        path: PathBuf,
-        /// What RocksDB said.
-        detail: String,
-    },
+    Damaged { path: PathBuf, detail: String },
     /// A file was removed or replaced under the running agent.
     #[error("{0} was removed or replaced under the running agent; what is written now would be lost")]
     Unlinked(PathBuf),
-    /// Writing failed.
     #[error("cannot write to {path}: {detail}")]
-    Write {
-        /// Data folder.
-        path: PathBuf,
-        /// What RocksDB said.
-        detail: String,
-    },
-    /// Reading failed.
+    Write { path: PathBuf, detail: String },
     #[error("cannot read from {path}: {detail}")]
-    Read {
-        /// Data folder.
-        path: PathBuf,
-        /// What RocksDB said.
-        detail: String,
-    },
+    Read { path: PathBuf, detail: String },
     /// A row is there that cannot be.
     #[error("row {row} of {family} is damaged: {detail}")]
     Row {
-        /// Family.
         family: String,
         /// Key in hex.
         row: String,
-        /// What is wrong.
         detail: String,
     },
     /// Acknowledged receipts are gone.
@@ -136,19 +98,12 @@ pub enum StoreError {
         "{origin} had {known} durable entries and {found} were found: files of the database were removed or replaced. \
          Nothing more is written. Bring the files back, or restore under two admins"
     )]
-    Lost {
-        /// Which log.
-        origin: String,
-        /// Durable entries before.
-        known: u64,
-        /// Entries found.
-        found: u64,
-    },
+    Lost { origin: String, known: u64, found: u64 },
     /// One tenant too many.
     #[error("a node holds at most {MAX_TENANTS} tenants; place this one on another node")]
     TooMany,
-    /// An error came before; the store only answers reads until it is opened anew.
-    #[error("the store failed before and is being opened anew")]
+    /// After an error the store only answers reads until it is reopened.
+    #[error("the store failed before and is being reopened")]
     Failed,
 }
 
@@ -174,7 +129,6 @@ impl FamilyId {
 /// How much room there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Space {
-    /// Enough.
     Ample,
     /// Evidence and exports stop.
     Low,
@@ -182,7 +136,6 @@ pub enum Space {
     Critical,
 }
 
-/// The database.
 pub struct Store {
     // Families borrow from the database: they are dropped first.
     families: RwLock<HashMap<FamilyId, Family>>,
@@ -332,7 +285,6 @@ impl Store {
         }
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -368,7 +320,7 @@ impl Store {
         Ok(made)
     }
 
-    /// Appends a batch to the WAL and the memtables, and tells its bytes there. It is not durable before
+    /// Appends a batch to the WAL and the memtables; returns its bytes there. It is not durable before
     /// [`Store::sync`].
     pub fn write(&self, batch: Batch) -> Result<u64, StoreError> {
         if self.failed.load(Ordering::Acquire) {
@@ -435,7 +387,7 @@ impl Store {
         })
     }
 
-    /// True after an error: nothing more is written until the store is opened anew.
+    /// True after an error: nothing more is written until the store is reopened.
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
     }
@@ -445,7 +397,6 @@ impl Store {
         self.failed.store(true, Ordering::Release);
     }
 
-    /// One row.
     pub fn get(&self, family: &Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let found = self.db.get_pinned_cf(family, key).map_err(|e| read_error(&self.path, &e))?;
         found.map(|value| without_version(family.name(), key, &value)).transpose()
@@ -504,7 +455,7 @@ impl Store {
         }
     }
 
-    /// Sets the reserve aside, when there is room. It is given up by [`Store::release_reserve`].
+    /// Creates the reserve file, when there is room. It is given up by [`Store::release_reserve`].
     fn fill_reserve(&self) {
         let path = self.path.join(RESERVE);
         if path.exists()
@@ -521,7 +472,7 @@ impl Store {
         }
     }
 
-    /// Gives the reserve up, so that what must still be written can be. True when there was one.
+    /// Deletes the reserve file, to make room for what must still be written. True when there was one.
     pub fn release_reserve(&self) -> bool {
         give_up_reserve(&self.path)
     }

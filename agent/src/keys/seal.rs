@@ -2,8 +2,8 @@
 //! kind) is associated data, so that no sealed value can be moved to another place.
 //!
 //! The first 16 bytes of a nonce derive a key for this one value (`HChaCha20`), the other 8 are the nonce under it. The
-//! cipher itself is ring's, which TLS uses as well: ours are short texts, and it takes half the time for them that
-//! portable code does (docs/adr/0018).
+//! cipher itself is ring's, which TLS uses as well: for 40 to
+//! 200 bytes it takes 270 to 310 ns, and portable code 310 to 570 (docs/adr/0018, 2).
 
 use super::Key;
 use crate::platform::random::Random;

@@ -1,5 +1,5 @@
-//! Rows of a batch as the writer leaves them, before they are sealed: each value stands where its sealed form will, with
-//! room around it. The committer seals them, beside the writer that decides the next batch.
+//! A batch in plaintext, laid out with headroom so that it can be encrypted in place. The sealer encrypts it while the
+//! writer decides the next batch (docs/adr/0018, 5).
 
 use super::{Partition, TENANT_KEY};
 use crate::keys::{self, KEY_NUMBER, Key, OVERHEAD};
@@ -45,7 +45,6 @@ impl PlainBatch {
         self.batch.put(family, row, 0);
     }
 
-    /// Removes a row.
     pub fn delete(&mut self, family: &Family, row: &[u8]) {
         self.batch.delete(family, row);
     }
@@ -111,7 +110,6 @@ impl PlainBatch {
         self.values.push(Value { room, place, key });
     }
 
-    /// Seals every value.
     pub fn seal(mut self, random: &dyn Random) -> Result<Batch, CannotSeal> {
         for v in &self.values {
             let k = &self.keys[v.key];

@@ -11,10 +11,8 @@ use std::ops::Range;
 /// Why something cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The key store.
     #[error(transparent)]
     Keys(#[from] KeyError),
 }
@@ -22,7 +20,6 @@ pub enum ReadError {
 /// A receipt as stored.
 #[derive(Debug, Clone)]
 pub struct Receipt {
-    /// Header and digests.
     pub sealed: Sealed,
     /// Seed and values; `None` when its unit key was destroyed.
     pub body: Option<Body>,

@@ -15,9 +15,7 @@ pub enum FileError {
     /// The system says no.
     #[error("{path}: cannot {doing}: {source}")]
     Io {
-        /// Which file.
         path: PathBuf,
-        /// What was tried.
         doing: &'static str,
         /// What the system said.
         source: io::Error,
@@ -28,23 +26,13 @@ pub enum FileError {
     /// Others may read or change it.
     #[error("{path}: mode {mode:04o} lets others at it; run: chmod {want} {path}")]
     Open {
-        /// Which file.
         path: PathBuf,
-        /// Its permission bits.
         mode: u32,
         /// What they should be.
         want: &'static str,
     },
-    /// Somebody else's.
     #[error("{path}: owned by uid {owner}, and this program runs as uid {own}; run: chown {own} {path}")]
-    Owner {
-        /// Which file.
-        path: PathBuf,
-        /// Whose it is.
-        owner: u32,
-        /// Who we are.
-        own: u32,
-    },
+    Owner { path: PathBuf, owner: u32, own: u32 },
     /// Too long to be what it should be.
     #[error("{0}: longer than {1} bytes")]
     TooLong(PathBuf, u64),
@@ -63,7 +51,6 @@ pub enum Private {
     Owner,
     /// No check of the group: a systemd credential shows its access list there.
     NotOthers,
-    /// Anybody.
     Public,
 }
 
@@ -165,7 +152,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
-    /// SPEC, Bad input: a secret that others may read is refused, and the message tells how to mend it.
+    /// SPEC, Bad input: a secret that others may read is refused, and the message says how to fix it.
     #[test]
     fn secrets_are_private() {
         let dir = tempfile::tempdir().unwrap();

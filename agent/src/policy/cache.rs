@@ -1,22 +1,20 @@
-//! What an engine said, by digest of the input. Each tenant has its own room, so that one that makes up inputs forgets
-//! only its own. In memory only; a new bundle begins with an empty one.
+//! Verdicts by digest of the input. Each tenant has a quota of entries, so that one that makes up inputs evicts only its
+//! own. In memory only; a new bundle starts with an empty cache.
 
 use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::ids::TenantUid;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-/// A verdict this old is asked for again in the background.
+/// A verdict this old is refreshed in the background.
 pub const FRESH_US: Micros = 10 * SECOND;
 /// An engine that erred on an input is asked about it again after this.
 const RETRY_US: Micros = SECOND;
 /// Verdicts kept for one tenant.
 const EACH: usize = 1_024;
 
-/// What is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookup {
-    /// Go ahead.
     Allow,
     /// Go ahead, and ask again.
     Aging,
@@ -134,7 +132,7 @@ mod tests {
         assert_eq!(last(2, 101, Some(60 * SECOND)), Lookup::Down);
         assert_eq!(last(3, 101, Some(60 * SECOND)), Lookup::Down);
         assert_eq!(m.last_known(TenantUid([2; 16]), &[1; 32], 101, Some(60 * SECOND)), Lookup::Down);
-        // What is looked up is not thereby asked: the age goes on from the last real answer.
+        // A lookup is not an answer: the age counts from the last real one.
         assert_eq!(m.lookup(T, &[1; 32], 50 * SECOND, None), Lookup::Aging);
         assert_eq!(last(1, 101 + 60 * SECOND, Some(60 * SECOND)), Lookup::Down);
     }

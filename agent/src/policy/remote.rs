@@ -25,7 +25,6 @@ const MAX_ANSWER: usize = 64 << 10;
 /// Connections kept.
 const POOL: usize = 4;
 
-/// Where OPA listens.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpaConfig {
@@ -66,7 +65,6 @@ struct Listed {
     id: String,
 }
 
-/// The client.
 pub struct Opa {
     config: OpaConfig,
     runtime: Handle,
@@ -89,7 +87,7 @@ impl Opa {
         if let Some(verdict) = self.question(bundle, input)? {
             return Ok(verdict);
         }
-        // It was started anew, and has forgotten.
+        // It was restarted and lost the bundle.
         self.feed(bundle)?;
         let undefined = || self.wrong("the answer is undefined");
         self.question(bundle, input)?.ok_or_else(undefined)
@@ -105,7 +103,7 @@ impl Opa {
         read_answer(&answer, &hex(&nonce), &hex(&bundle.digest())).map_err(|e| self.wrong(&e))
     }
 
-    /// Gives it the files, and last the rule that names them.
+    /// Uploads the files, and last the rule that names them.
     fn feed(&self, bundle: &Bundle) -> Result<(), OpaError> {
         let mut fed = self.fed.lock();
         *fed = None;

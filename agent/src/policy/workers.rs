@@ -1,4 +1,4 @@
-//! The workers: threads that ask the engines, each with an engine of its own. What waits is bounded, for each tenant too.
+//! Worker threads, each with an engine of its own. The queue is bounded, in all and for each tenant.
 
 use super::{PROBE, Policy, Query};
 use crate::writer::ask::Ask;
@@ -30,7 +30,6 @@ const PROBE_DOWN_US: u64 = SECOND;
 pub(super) enum Then {
     /// Put this before the writer again.
     Again(Box<Ask>),
-    /// Tell whoever waits.
     Tell(oneshot::Sender<()>),
     Nothing,
 }
@@ -98,7 +97,7 @@ impl Workers {
     }
 }
 
-/// The engine of one thread, made anew when the bundle changes.
+/// The engine of one thread, replaced when the bundle changes.
 struct Own {
     version: Option<PolicyVersion>,
     engine: Result<Engine, String>,
@@ -178,7 +177,6 @@ impl Policy {
         self.loaded.load().cache.is_fresh(q.tenant, &q.digest, self.clock.now().mono_us)
     }
 
-    /// Asks, and remembers.
     fn answer(&self, own: &mut Own, q: &Query) {
         let loaded = self.loaded.load_full();
         if own.version != Some(loaded.version) {

@@ -46,14 +46,8 @@ pub enum SignerError {
     /// What it said is not what was asked for, or not signed by the pinned key.
     #[error("the signer's answer cannot be believed: {0}")]
     Lies(String),
-    /// It will not.
     #[error("the signer refuses ({reason:?}): {detail}")]
-    Refused {
-        /// The code.
-        reason: Reason,
-        /// Its words.
-        detail: String,
-    },
+    Refused { reason: Reason, detail: String },
 }
 
 impl From<&SignerError> for SignerState {
@@ -96,7 +90,6 @@ impl SignerClient {
         public_key.trim().clone_into(&mut self.public_key);
     }
 
-    /// With another timeout.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -285,7 +278,7 @@ fn shown_path(p: &Path) -> String {
 }
 
 /// Connects within the deadline. The socket is made non-blocking first: a connect to a stopped process whose queue is
-/// full would otherwise wait for ever.
+/// full would otherwise never return.
 fn dial(path: &Path, deadline: Deadline) -> Result<UnixStream, SignerError> {
     let down = |e: Errno| SignerError::Down(format!("{}: {}", shown_path(path), e.desc()));
     let address = UnixAddr::new(path).map_err(down)?;

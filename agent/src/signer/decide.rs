@@ -14,7 +14,6 @@ pub enum Step {
     Grow,
 }
 
-/// The rule.
 pub fn decide(known: Option<&Known>, item: &Item) -> Result<Step, ItemReason> {
     if item.size == 0 && item.root != empty_root() {
         return Err(ItemReason::Inconsistent);

@@ -18,7 +18,6 @@ use std::path::{Path, PathBuf};
 /// File that keeps the evidence of a memory that went back, so that a new start refuses too.
 pub const EVIDENCE: &str = "signer.refuses";
 
-/// The signer's state.
 #[derive(Debug)]
 pub struct Engine {
     dir: PathBuf,
@@ -76,7 +75,7 @@ impl Engine {
         self.key.is_some()
     }
 
-    /// Counts a wrong password and tells how many there were.
+    /// Counts a wrong password; returns how many there were.
     pub fn wrong_password(&mut self) -> u32 {
         self.wrong_passwords = self.wrong_passwords.saturating_add(1);
         self.wrong_passwords
@@ -87,7 +86,6 @@ impl Engine {
         &self.public
     }
 
-    /// How it is.
     pub fn status(&self) -> Status {
         let (state, detail) = match self.refusal() {
             Some(r) => (State::Refuses, r.detail),
@@ -125,7 +123,6 @@ impl Engine {
         self.key.as_ref().ok_or_else(locked)
     }
 
-    /// Signs a probe.
     pub fn probe(&self, nonce: &Nonce) -> Result<String, Refusal> {
         self.ready()?.probe(nonce).map_err(|e| Refusal::new(Reason::Internal, e.to_string()))
     }

@@ -27,10 +27,8 @@ const MAX_KEY_FILE: u64 = 4096;
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file.
     #[error(transparent)]
     File(#[from] FileError),
-    /// Not a key.
     #[error("{0}: not a minisign {1} key")]
     Format(PathBuf, &'static str),
     /// The password does not decrypt it.
@@ -39,9 +37,8 @@ pub enum KeyError {
     /// Encrypted and no password was given, or the other way round.
     #[error("{path}: {what}")]
     Password {
-        /// The key file.
         path: PathBuf,
-        /// What is wrong and how to mend it.
+        /// What is wrong and how to fix it.
         what: &'static str,
     },
     /// The secret key is not the one of the public key.
@@ -50,7 +47,6 @@ pub enum KeyError {
     /// A key could not be made.
     #[error("minisign: {0}")]
     Minisign(String),
-    /// Signing failed.
     #[error("cannot sign: {0}")]
     Signing(String),
 }
@@ -75,7 +71,6 @@ impl Public {
         Self { base64, key_id }
     }
 
-    /// Reads `signer.pub`.
     pub fn read(dir: &Path) -> Result<Self, KeyError> {
         let path = dir.join(PUBLIC);
         let bytes = files::read(&path, MAX_KEY_FILE, Private::Public)?;
@@ -96,7 +91,6 @@ impl Public {
 /// The decrypted key. Wiped when dropped, never shown.
 pub struct SigningKey {
     pair: Pair,
-    /// Its public half.
     pub public: Public,
 }
 
@@ -127,7 +121,6 @@ impl SigningKey {
         Some(it)
     }
 
-    /// Signs a checkpoint.
     pub fn checkpoint(&self, c: &Checkpoint) -> Result<SignedCheckpoint, KeyError> {
         let text = c.text();
         // To verify takes longer than to sign, and the agent does it before it believes anything.

@@ -23,7 +23,7 @@ use minisign::SecretKey;
 use sha2::{Digest as _, Sha512};
 use zeroize::Zeroizing;
 
-/// Where the key's number, its seed and its public half stand among the bytes of minisign's secret key.
+/// Offsets of the key's number and of its seed and public half in minisign's secret key.
 const NUMBER: std::ops::Range<usize> = 54..62;
 const PAIR: std::ops::Range<usize> = 62..126;
 

@@ -21,7 +21,6 @@ pub const MAX_PROOF: usize = 128;
 /// Longest password, bytes.
 pub const MAX_PASSWORD: usize = 1024;
 
-/// A request.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
@@ -38,21 +37,16 @@ pub enum Request {
         items: Vec<Item>,
     },
     /// Decrypt the key.
-    Unlock {
-        /// Its password.
-        password: Password,
-    },
+    Unlock { password: Password },
 }
 
 /// One log's state that the agent wants signed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Item {
-    /// Whose log.
     pub origin: Origin,
     /// Its number of entries.
     pub size: u64,
-    /// Its root.
     #[serde(with = "hash_hex")]
     pub root: Hash,
     /// Size that `proof` starts from: the size that the signer signed last. 0 when there is none.
@@ -77,7 +71,6 @@ impl Item {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Known {
-    /// Number of entries.
     pub size: u64,
     /// RFC 6962 root of them.
     #[serde(with = "hash_hex")]
@@ -88,16 +81,13 @@ pub struct Known {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Response {
-    /// To `Status`.
     Status(Status),
     /// To `Probe`: the minisign file for [`probe_text`].
     Probed {
-        /// Its four lines.
         signature: String,
     },
     /// To `Checkpoints`: one answer an item, in its order.
     Checkpoints {
-        /// The answers.
         answers: Vec<Answer>,
     },
     /// To `Unlock`: ready to sign.
@@ -111,13 +101,8 @@ pub enum Response {
 #[serde(tag = "is", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Answer {
     /// Signed, and remembered on the disk before.
-    Signed {
-        /// Text and signature.
-        checkpoint: SignedCheckpoint,
-    },
-    /// Not signed.
+    Signed { checkpoint: SignedCheckpoint },
     Refused {
-        /// Why.
         reason: ItemReason,
         /// What the signer remembers of this log.
         last: Option<Known>,
@@ -152,9 +137,8 @@ pub enum ItemReason {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Refusal {
-    /// The code.
     pub reason: Reason,
-    /// What happened and how to mend it, in words.
+    /// What happened and how to fix it.
     pub detail: String,
 }
 
@@ -185,9 +169,7 @@ pub enum Reason {
     KeyUnusable,
     /// All connections, or the one unlocking, are taken.
     Busy,
-    /// Stops now.
     Stopping,
-    /// Signing failed.
     Internal,
 }
 
@@ -207,11 +189,9 @@ pub struct Status {
     pub key_id: String,
     /// Version of the program.
     pub version: String,
-    /// [`PROTOCOL`].
     pub protocol: u32,
     /// Random id of its memory, hex.
     pub memory_id: String,
-    /// Logs it remembers.
     pub origins: u64,
     /// Entries its memory ever wrote.
     pub entries: u64,
@@ -225,7 +205,6 @@ pub struct Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
-    /// Signs.
     Ready,
     /// Waits for its password.
     Locked,
@@ -253,7 +232,6 @@ impl<'de> Deserialize<'de> for Nonce {
 pub struct Password(Zeroizing<String>);
 
 impl Password {
-    /// Takes it.
     pub fn new(text: Zeroizing<String>) -> Self {
         Self(text)
     }

@@ -19,19 +19,16 @@ use std::time::Duration;
 
 /// Most connections at once.
 pub const MAX_CONNECTIONS: usize = 8;
-/// Time to bring a request, and then to take its answer.
+/// Time limit for receiving a request, and for sending its answer.
 const EXCHANGE: Duration = Duration::from_secs(5);
 /// Longest delay after a wrong password.
 const MAX_DELAY_S: u64 = 30;
 /// Connections need little stack, and locked pages are scarce.
 const STACK: usize = 512 << 10;
 
-/// How to serve.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The signer's directory.
     pub dir: PathBuf,
-    /// Where to listen.
     pub socket: PathBuf,
     /// The agent's user: the only one that may have something signed.
     pub agent_uid: u32,
@@ -39,7 +36,6 @@ pub struct Options {
     pub socket_gid: Option<u32>,
 }
 
-/// The running server.
 #[derive(Debug)]
 pub struct Server {
     /// Not poisoned by a thread that dies: the order of its steps keeps the engine sound at every point.
@@ -51,7 +47,6 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves this engine.
     pub fn new(engine: Engine, options: Options) -> Arc<Self> {
         Arc::new(Self {
             engine: Mutex::new(engine),
@@ -79,7 +74,7 @@ impl Server {
         Ok(())
     }
 
-    /// Stops: what is being answered is finished, nothing new is taken, the anchor is brought forward.
+    /// Stops: what is being answered is finished, nothing new is taken, the anchor is advanced.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         for _ in 0..100 {
@@ -149,7 +144,7 @@ impl Server {
                 return;
             }
         };
-        // serde_json tells the place and the kind of an error; of the content, only names of fields.
+        // A message of serde_json names the place, the kind and at most a field: never a value.
         let response = match serde_json::from_slice::<Request>(&frame) {
             Ok(request) => self.handle(request, uid, own),
             Err(e) => Err(Refusal::new(
@@ -230,7 +225,6 @@ fn answer(stream: &mut UnixStream, response: &Response, by: Deadline) -> Result<
 /// Why the socket cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// Somebody listens there.
     #[error("{0}: another process listens there; stop it or choose another --socket")]
     Taken(PathBuf),
     /// Something else is there.

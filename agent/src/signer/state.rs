@@ -1,4 +1,4 @@
-//! The signer's own memory: of each log, the size and root that were signed last.
+//! The signer's state: of each log, the size and root that were signed last. Operators know it as the signer's memory.
 //!
 //! It belongs to the key and is made together with it. What it is told is on the disk when [`SignerState::remember`]
 //! returns; nothing may be signed before. It must never be reset: missing, damaged, of another key, or older than the
@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 
 /// Most logs that are remembered.
 pub const MAX_ORIGINS: usize = 100_000;
-/// The anchor is brought forward at least every so many entries.
+/// The anchor is advanced at least every so many entries.
 const ANCHOR_EVERY: u64 = 4096;
-/// The file is made anew when it holds so many entries more than four times the logs.
+/// The file is compacted when it holds so many entries more than four times the logs.
 const SLACK: u64 = 65_536;
 /// No memory is longer: [`SLACK`], four times [`MAX_ORIGINS`], one write, and then some.
 const MAX_BYTES: u64 = 64 << 20;
@@ -33,45 +33,35 @@ pub const ANCHOR_FILE: &str = "signer.anchor";
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// One of its files is not there.
-    #[error("{0} is missing. {MEND}")]
+    #[error("{0} is missing. {REMEDY}")]
     Missing(PathBuf),
     /// Not what was once written.
-    #[error("{path} is damaged at {place}. {MEND}")]
-    Damaged {
-        /// Which file.
-        path: PathBuf,
-        /// Where in it.
-        place: String,
-    },
+    #[error("{path} is damaged at {place}. {REMEDY}")]
+    Damaged { path: PathBuf, place: String },
     /// Made for another key.
-    #[error("{0} belongs to another key. {MEND}")]
+    #[error("{0} belongs to another key. {REMEDY}")]
     OtherKey(PathBuf),
     /// The memory and the anchor are not of one another.
-    #[error("{0} and its anchor are of two different memories. {MEND}")]
+    #[error("{0} and its anchor are of two different memories. {REMEDY}")]
     OtherMemory(PathBuf),
-    /// An older copy.
-    #[error("{path} is older than it should be: it has {has} entries, {should} were written. {MEND}")]
+    #[error("{path} is older than it should be: it has {has} entries, {should} were written. {REMEDY}")]
     RolledBack {
-        /// Which file.
         path: PathBuf,
-        /// Entries it has.
         has: u64,
         /// Entries the anchor saw.
         should: u64,
     },
     /// The disk failed under it.
-    #[error("the signer's memory could not be written: {0}. Mend the disk, then start the signer again")]
+    #[error("the signer's memory could not be written: {0}. Fix the disk, then start the signer again")]
     Unwritable(String),
-    /// A file.
     #[error(transparent)]
     File(#[from] FileError),
 }
 
-/// How a memory that cannot be trusted is mended.
-const MEND: &str = "A signer that forgot what it signed must not sign: do not restore, edit or delete its files; \
+/// What to do when the state cannot be trusted.
+const REMEDY: &str = "A signer that forgot what it signed must not sign: do not restore, edit or delete its files; \
                     replace the signer by `recover` (docs/guide/signer.md)";
 
-/// The open memory.
 #[derive(Debug)]
 pub struct SignerState {
     dir: PathBuf,
@@ -95,7 +85,7 @@ impl SignerState {
         Ok(())
     }
 
-    /// Opens the memory of a key, cuts what a crash left torn, and makes its file anew. Tells how many bytes were cut.
+    /// Opens the memory of a key, cuts a torn tail, and compacts its file. Returns how many bytes were cut.
     pub fn open(dir: &Path, key: Hash) -> Result<(Self, usize), StateError> {
         let path = dir.join(STATE_FILE);
         let anchor_path = dir.join(ANCHOR_FILE);
@@ -135,12 +125,10 @@ impl SignerState {
         self.known.get(origin)
     }
 
-    /// Logs remembered.
     pub fn origins(&self) -> usize {
         self.known.len()
     }
 
-    /// Entries ever written.
     pub fn entries(&self) -> u64 {
         self.header.before + self.in_file
     }
@@ -201,7 +189,7 @@ impl SignerState {
         }
     }
 
-    /// Writes the file anew with one entry a log, then brings the anchor forward. The entries get new numbers: so each
+    /// Rewrites the file with one entry a log, then advances the anchor. The entries get new numbers: so each
     /// start raises the count, and a copy from before it is known as old.
     fn compact(&mut self) -> Result<(), StateError> {
         let path = self.dir.join(STATE_FILE);
@@ -219,7 +207,7 @@ impl SignerState {
         self.anchor()
     }
 
-    /// Brings the anchor forward to what is durable.
+    /// Advances the anchor to what is durable.
     pub fn anchor(&mut self) -> Result<(), StateError> {
         let entries = self.entries();
         let anchor = Anchor { id: self.header.id, key: self.header.key, entries };

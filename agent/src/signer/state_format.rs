@@ -2,7 +2,7 @@
 //!
 //! State: a header of [`SLOT`] bytes, then entries of [`SLOT`] bytes, numbered without a gap. Each carries its place
 //! within the write that brought it (one write, one sync, at most [`MAX_ITEMS`] entries), so that a torn last write can
-//! be told from damage to what was once whole. It must never take the second for the first when it can be known.
+//! be distinguished from damage to earlier entries, which is never cut when it can be recognised.
 //!
 //! Header: magic 8, memory id 16, key digest 32, entries written before this file 8, entries it was made with 8,
 //! zeros 20, sum 12. Entry: origin 40, size 8, root 32, number 8, place 4, sum 12. Integers are big-endian. A sum is
@@ -65,7 +65,6 @@ impl Header {
         out
     }
 
-    /// Reads them.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let b = bytes.get(..SLOT)?;
         let id = take(b, 8);
@@ -94,7 +93,6 @@ pub fn encode_entry(id: &[u8; 16], origin: &Origin, known: &Known, number: u64, 
 struct Entry {
     origin: Origin,
     known: Known,
-    /// Its number.
     number: u64,
     /// Number of the first entry of the write that brought it.
     first: u64,
@@ -112,7 +110,7 @@ fn decode_entry(id: &[u8; 16], b: &[u8]) -> Option<Entry> {
     (epoch > 0).then_some(Entry { origin, known, number, first })
 }
 
-/// What stands in a memory file.
+/// The contents of a state file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Scan {
     /// Its entries, in the order they were written.
@@ -149,10 +147,9 @@ pub fn scan(header: &Header, bytes: &[u8]) -> Result<Scan, u64> {
     Ok(Scan { entries, torn: 0 })
 }
 
-/// Kept beside the key: how far the memory had come, so that an older copy of it is known as such.
+/// Kept beside the key: how many entries there were, so that an older copy of the state is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Anchor {
-    /// Of which memory.
     pub id: [u8; 16],
     /// SHA-256 of the public key.
     pub key: Hash,
@@ -161,7 +158,6 @@ pub struct Anchor {
 }
 
 impl Anchor {
-    /// Its text.
     pub fn encode(&self) -> String {
         let (id, key) = (hex(&self.id), hex(&self.key));
         let body =

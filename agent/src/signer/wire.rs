@@ -47,7 +47,6 @@ pub enum WireError {
     /// It announced more than is allowed.
     #[error("a frame of {0} bytes was announced, at most {1} are allowed")]
     TooLong(usize, usize),
-    /// Anything else.
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -106,7 +105,6 @@ fn fill(stream: &mut UnixStream, buf: &mut [u8], deadline: Deadline) -> Result<u
     Ok(at)
 }
 
-/// Writes one frame.
 pub fn write_frame(
     stream: &mut UnixStream,
     body: &[u8],

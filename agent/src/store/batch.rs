@@ -33,7 +33,7 @@ impl Batch {
             self.families.push(family.clone());
         }
         if self.rows.is_empty() {
-            // Room for most batches at once: growing into it would copy what is there time and again.
+            // Room for most batches at once: growing would copy the rows repeatedly.
             self.rows.reserve(ROWS);
             self.bytes.reserve(BYTES);
         }
@@ -54,7 +54,7 @@ impl Batch {
         room
     }
 
-    /// Sets a row to a value of so many bytes, and tells where [`Batch::value`] finds room for them: zeros until then.
+    /// Sets a row to a value of `len` zero bytes; returns their place, for [`Batch::value`].
     pub fn put(&mut self, family: &Family, key: &[u8], len: usize) -> Range<usize> {
         self.stage(family, key, Some(len))
     }
@@ -62,7 +62,6 @@ impl Batch {
     pub fn value(&mut self, room: Range<usize>) -> &mut [u8] {
         &mut self.bytes[room]
     }
-    /// Removes a row.
     pub fn delete(&mut self, family: &Family, key: &[u8]) {
         self.stage(family, key, None);
     }
@@ -119,7 +118,7 @@ mod tests {
         b.delete(&f[0], b"gone");
         b.delete(&f[1], b"back");
         put(&mut b, 1, b"back", b"2");
-        // Alike as far as numbers tell them apart, and one the beginning of another.
+        // Alike in the bytes that are compared as numbers, and one a prefix of another.
         let long = |last: u8| [&[7; 20][..], &[last]].concat();
         put(&mut b, 0, &long(1), b"one, first");
         put(&mut b, 0, &long(2), b"two");
@@ -137,7 +136,7 @@ mod tests {
     }
 
     /// DESIGN, RocksDB keys: each stored value begins with its version, also one that says nothing else, and one of
-    /// another version is told from damage and not read.
+    /// another version is refused.
     #[test]
     fn each_value_begins_with_its_version() {
         let dir = tempfile::tempdir().unwrap();

@@ -126,7 +126,6 @@ impl AsRef<[u8]> for RowKey {
 }
 
 impl Row {
-    /// The key.
     pub fn key(self) -> RowKey {
         let k = |parts: &[&[u8]]| RowKey::of(self.into(), parts);
         match self {
@@ -264,7 +263,7 @@ mod tests {
         RowKind::VARIANTS.iter().map(|kind| sample(*kind))
     }
 
-    /// DESIGN, RocksDB keys: a byte means one thing for ever, and no key holds text.
+    /// DESIGN, RocksDB keys: a byte never changes its meaning, and no key holds text.
     #[test]
     fn key_bytes_are_public() {
         let text: Vec<String> = samples().map(|r| format!("{r:?} {}", hex(&r.key()))).collect();

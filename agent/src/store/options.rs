@@ -1,4 +1,4 @@
-//! How RocksDB is set up, and why. What was measured for it stands in docs/adr (17 to 20).
+//! How RocksDB is set up, and why. Measurements: docs/adr 17 to 20.
 
 use rocksdb::{BlockBasedOptions, Cache, DBRecoveryMode, Options, WriteBufferManager};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -96,7 +96,7 @@ fn memtable_budget() -> usize {
         .map_or(MEMTABLE_BUDGET_BYTES, |part| part.clamp(WRITE_BUFFER_BYTES, MEMTABLE_BUDGET_BYTES))
 }
 
-/// Bytes that the log may have before what is in it goes to files: idle families would pin it for ever otherwise. As long
+/// Bytes that the log may have before what is in it goes to files: idle families would pin it otherwise. As long
 /// as that comes before the budget is used up, all families are written at once, with one new log for all. Past the budget
 /// each is by itself, with a new log each: with thousands of busy families, hundreds of logs a second to make and remove.
 fn log_limit(budget: usize) -> u64 {

@@ -19,7 +19,6 @@ impl<'a> Reading<'a> {
         self.snapshot.raw_iterator_cf_opt(family, bounds(scan))
     }
 
-    /// One row.
     pub fn get(&self, family: &Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let found = self.snapshot.get_pinned_cf(family, key).map_err(|e| read_error(self.path, &e))?;
         found.map(|value| without_version(family.name(), key, &value)).transpose()
@@ -96,7 +95,6 @@ fn checked<'v>(family: &str, key: &[u8], value: &'v [u8]) -> Result<&'v [u8], St
     }
 }
 
-/// The same, copied.
 pub(super) fn without_version(family: &str, key: &[u8], value: &[u8]) -> Result<Vec<u8>, StoreError> {
     checked(family, key, value).map(<[u8]>::to_vec)
 }
