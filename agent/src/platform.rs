@@ -1,5 +1,5 @@
-//! Services of the machine that are passed in, so that tests and simulations can replace them, small durable
-//! files, and the signal that the agent stops.
+//! Services of the machine that are passed in, so that tests and simulations can replace them, small
+//! durable files, and the signal that the agent stops.
 
 pub mod clock;
 pub mod files;
