@@ -1,9 +1,10 @@
 //! The one fold: control state is what the control facts of a log, in order, make of it.
 //!
 //! Agent, restart, restore and console all run this and nothing else. It never reads a clock: what time changes becomes
-//! a fact before it takes effect. Every map is ordered, so that the same facts give the same digest everywhere.
+//! a fact before it takes effect. Every map is ordered; the digest is over the encoding in `control/canonical.rs`.
 
 mod apply;
+mod canonical;
 mod effect;
 mod object;
 
@@ -19,7 +20,6 @@ use crate::ramp::{Kill, Ramp, Selector, effective};
 use crate::slo::{Plan, Thresholds};
 use crate::untrusted::UntrustedText;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A workload's token.
@@ -296,16 +296,6 @@ impl ControlState {
                 then >= *bad && then > effective(&self.ramps, a, w)
             })
         })
-    }
-
-    /// Digest of the whole state. The same facts give the same digest, in every release.
-    pub fn digest(&self) -> [u8; 32] {
-        // Ordered maps and a fixed field order make this text canonical; serialising these types cannot fail.
-        let text = serde_json::to_vec(self).unwrap_or_default();
-        let mut h = Sha256::new();
-        h.update(b"conductor/control-state/v1\0");
-        h.update(text);
-        h.finalize().into()
     }
 
     /// The strictest kill switch that covers a request: `None`, drain, or full.
