@@ -21,7 +21,7 @@ use conductor_policies::{Bundle, BundleError, Engine};
 use conductor_shared::checkpoint::verify_minisign;
 use conductor_shared::clock::{Clock, Micros, Now};
 use conductor_shared::control::ControlState;
-use conductor_shared::ids::{TenantUid, unhex};
+use conductor_shared::ids::TenantUid;
 use conductor_shared::policy::{Approvals, Role};
 use conductor_shared::policy::{Freeze, Input, LoadedBundle, Scope, Statement};
 use conductor_shared::reason::Reason;
@@ -196,7 +196,7 @@ impl Policy {
     pub fn follow(&self, control: &ControlState) {
         let wanted = control.policy.as_ref();
         let loaded = self.loaded.load();
-        let (revision, digest) = wanted.map_or((0, None), |w| (w.revision, unhex::<32>(&w.digest)));
+        let (revision, digest) = wanted.map_or((0, None), |w| (w.revision, Some(w.digest.0)));
         let same = loaded.version.revision == revision && digest.is_none_or(|d| d == loaded.version.digest);
         if !same {
             self.loaded.store(Arc::new(wanted.map_or_else(Loaded::built_in, |w| self.load(w))));
@@ -204,7 +204,7 @@ impl Policy {
     }
 
     fn load(&self, wanted: &LoadedBundle) -> Loaded {
-        let digest = unhex(&wanted.digest).unwrap_or_default();
+        let digest = wanted.digest.0;
         let bundle = self.candidates.lock().get(&digest).cloned();
         let now = self.clock.now();
         let left = wanted.expires_at_us.saturating_sub(now.wall_us);

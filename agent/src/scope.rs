@@ -8,7 +8,7 @@ mod sessions;
 pub use sessions::{MAX_SESSIONS, SESSION_US, SessionError, Sessions};
 
 use conductor_shared::control::ControlState;
-use conductor_shared::ids::{Ident, PersonId, TenantUid, TokenId, unhex};
+use conductor_shared::ids::{Ident, KeyId, PersonId, TenantUid, TokenId, unhex};
 use conductor_shared::routes::WORKLOAD_TOKEN;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -41,7 +41,7 @@ impl TenantScope {
 pub struct OperatorScope {
     person: PersonId,
     name: Ident,
-    key_id: String,
+    key_id: KeyId,
 }
 
 impl OperatorScope {
@@ -54,8 +54,8 @@ impl OperatorScope {
         &self.name
     }
     /// The key they opened the session with.
-    pub fn key_id(&self) -> &str {
-        &self.key_id
+    pub fn key_id(&self) -> KeyId {
+        self.key_id
     }
 }
 
@@ -82,8 +82,7 @@ impl TokenParts {
     pub fn prove(&self, control: &ControlState) -> Option<TenantScope> {
         let known = control.live_token(self.token)?;
         let digest: [u8; 32] = Sha256::digest(self.secret.as_slice()).into();
-        let expected = unhex::<32>(&known.secret_sha256)?;
-        bool::from(digest.ct_eq(&expected))
+        bool::from(digest.ct_eq(&known.secret_sha256.0))
             .then(|| TenantScope { tenant: self.tenant, principal: format!("token:{}", self.token) })
     }
 }

@@ -195,8 +195,7 @@ impl Writer {
         };
         let node = load(FamilyId { tenant: TenantUid::NODE, epoch: 1 }, None)?;
         let mut partitions = FxHashMap::default();
-        for (uid, entry) in &node.control.tenants {
-            let Ok(tenant) = uid.parse() else { continue };
+        for (&tenant, entry) in &node.control.tenants {
             let id = FamilyId { tenant, epoch: entry.epoch };
             // A family is made before the receipt that creates its tenant; never the other way round.
             partitions.insert(tenant, load(id, Some(&entry.name))?);
@@ -260,11 +259,9 @@ impl Writer {
         let mut runs = 0;
         for live in open.partitions.values_mut() {
             runs += live.gate.open_runs;
-            let pending: Vec<_> = live.control.pending.iter().map(|(id, p)| (id.clone(), p.index)).collect();
+            let pending: Vec<_> = live.control.pending.iter().map(|(id, p)| (*id, p.index)).collect();
             for (id, index) in pending {
-                if let Ok(id) = id.parse() {
-                    command::abandon(live, &mut st, id, index, Reason::CheckpointTimeout.into())?;
-                }
+                command::abandon(live, &mut st, id, index, Reason::CheckpointTimeout.into())?;
             }
         }
         if let Some(node) = open.partitions.get_mut(&TenantUid::NODE) {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)] // only tests are here
 
 use conductor_agent::writer::gate::{Gate, RunRequest, start_run, start_step};
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::Ident;
@@ -16,8 +17,14 @@ fn an_allow_allocates_nothing() {
     let ops = [
         Operation::WorkflowRegister(ops::WorkflowRegister { workflow: etl.clone() }),
         Operation::QuotaSet(ops::QuotaSet { kind: QuotaKind::StepRate, limit: 1_000 }),
-        Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 10_000 }),
-        Operation::RampSet(ops::RampSet { selector: "*/ml".parse().unwrap(), hundredths: 500 }),
+        Operation::RampSet(ops::RampSet {
+            selector: "run/etl".parse().unwrap(),
+            hundredths: BasisPoints::saturating(10_000),
+        }),
+        Operation::RampSet(ops::RampSet {
+            selector: "*/ml".parse().unwrap(),
+            hundredths: BasisPoints::saturating(500),
+        }),
     ];
     let control = ops.iter().fold(ControlState::default(), |s, op| s.after(op));
     let mut gate = Gate::default();
@@ -27,7 +34,7 @@ fn an_allow_allocates_nothing() {
         let (step, _) = start_step(&mut gate, &control, 10, ("run", "etl"), 3, 1_000_000);
         (run.is_empty() && step.is_empty(), ramped.hundredths)
     };
-    assert_eq!(decide(), (true, 10_000));
+    assert_eq!(decide(), (true, BasisPoints::FULL));
     let count = allocation_counter::measure(|| {
         black_box(decide());
     });

@@ -3,9 +3,10 @@
 
 use crate::command::Operation;
 use crate::control::ControlState;
+use crate::control::profiles;
 use crate::fact::ChangeClass;
 use crate::fail_closed::Class;
-use crate::profile::{self, ALONE_A_DAY, Profile};
+use crate::profile::{ALONE_A_DAY, Profile};
 use crate::quota::QuotaKind;
 use crate::ramp::{Selector, effective};
 use std::collections::BTreeSet;
@@ -48,8 +49,8 @@ const PARTS: [Part; 23] = [
     part(Class::Recover, Approvals::One, |b, a| a.signer_key != b.signer_key),
     part(Class::Recover, Approvals::One, |b, a| b.clock_doubted() && !a.clock_doubted()),
     part(Class::Loosen, Approvals::One, |b, a| a.policy_key != b.policy_key || a.policy != b.policy),
-    part(Class::Loosen, Approvals::One, profiles),
-    part(Class::Loosen, Approvals::One, |b, a| profile::name_of(a) != profile::name_of(b)),
+    part(Class::Loosen, Approvals::One, profiles_looser),
+    part(Class::Loosen, Approvals::One, |b, a| profiles::name_of(a) != profiles::name_of(b)),
     part(Class::Loosen, Approvals::One, freezes),
     part(Class::Loosen, Approvals::OneUnlessAlone, break_glass),
     // What is billed has no order.
@@ -59,7 +60,7 @@ const PARTS: [Part; 23] = [
     }),
     part(Class::Loosen, Approvals::None, |b, a| a.rate_cards != b.rate_cards),
     part(Class::Loosen, Approvals::None, |b, a| b.bootstrap_closed && !a.bootstrap_closed),
-    // A plan authorises raising: a new or another one loosens, whatever its first step is.
+    // A plan authorises later raises, so a new or changed plan loosens, whatever its first step is.
     part(Class::Loosen, Approvals::None, |b, a| a.plans.iter().any(|(s, p)| b.plans.get(s) != Some(p))),
     part(Class::Loosen, Approvals::None, slos),
     part(Class::Loosen, Approvals::None, |b, a| {
@@ -93,7 +94,7 @@ pub fn class_of(before: &ControlState, op: &Operation) -> Class {
 /// Approvals that an operation takes on a log, by the profile that governs it: of each of its steps likewise, the most.
 pub fn approvals_of(log: &ControlState, node: &ControlState, op: &Operation, alone_today: u64) -> u64 {
     let each = steps(log, op).map(|(b, a)| {
-        let profile = profile::profile(node, profile::name_of(&b)).unwrap_or_default();
+        let profile = profiles::profile(node, profiles::name_of(&b)).unwrap_or_default();
         approvals(&b, &a, &profile, alone_today)
     });
     each.max().unwrap_or(0)
@@ -125,12 +126,12 @@ fn quotas(before: &ControlState, after: &ControlState) -> bool {
     })
 }
 
-/// Compared at every point that any rule tells apart, and at one that none names.
+/// Compares every action and workflow that a rule names, and one that none names.
 fn ramps_and_kills(before: &ControlState, after: &ControlState) -> bool {
     let selectors =
         || before.ramps.keys().chain(after.ramps.keys()).chain(before.kills.keys()).chain(after.kills.keys());
     let axis = |part: fn(&Selector) -> Option<&str>| -> BTreeSet<&str> {
-        // "*" is no identifier, so it stands for what no rule names.
+        // "*" is not a valid identifier, so it can stand for everything that no rule names.
         selectors().filter_map(part).chain(["*"]).collect()
     };
     let workflows = axis(|s| s.workflow.as_ref().map(crate::ids::Ident::as_str));
@@ -153,14 +154,14 @@ fn prompts(before: &ControlState, after: &ControlState) -> bool {
 fn tokens(before: &ControlState, after: &ControlState) -> bool {
     let live = |s: &ControlState| -> BTreeSet<_> {
         let each = s.tokens.iter().filter(|(_, t)| !t.revoked);
-        each.map(|(id, t)| (id.clone(), t.secret_sha256.clone())).collect()
+        each.map(|(id, t)| (*id, t.secret_sha256)).collect()
     };
     !live(after).is_subset(&live(before))
 }
 
 fn tenants(before: &ControlState, after: &ControlState) -> bool {
     let named = |s: &ControlState| -> BTreeSet<_> {
-        s.tenants.iter().map(|(u, t)| (u.clone(), t.name.to_string())).collect()
+        s.tenants.iter().map(|(u, t)| (*u, t.name.to_string())).collect()
     };
     !named(after).is_subset(&named(before))
 }
@@ -169,18 +170,17 @@ fn tenants(before: &ControlState, after: &ControlState) -> bool {
 fn operators(before: &ControlState, after: &ControlState) -> bool {
     let able = |s: &ControlState| -> BTreeSet<_> {
         let live = s.operators.iter().filter(|(_, k)| k.live());
-        live.map(|(id, k)| (id.clone(), k.public_key.clone())).collect()
+        live.map(|(id, k)| (*id, k.public_key.clone())).collect()
     };
     let powers = |s: &ControlState| -> BTreeSet<_> {
         let live = s.operators.iter().filter(|(_, k)| k.live());
-        live.flat_map(|(id, k)| k.roles.iter().map(move |r| (id.clone(), k.public_key.clone(), r.clone())))
-            .collect()
+        live.flat_map(|(id, k)| k.roles.iter().map(move |r| (*id, k.public_key.clone(), r.clone()))).collect()
     };
     !able(after).is_subset(&able(before)) || !powers(after).is_subset(&powers(before))
 }
 
 /// A profile that was not there before is compared with one as it is created.
-fn profiles(before: &ControlState, after: &ControlState) -> bool {
+fn profiles_looser(before: &ControlState, after: &ControlState) -> bool {
     let created = Profile::default();
     let open = |s: &ControlState| -> BTreeSet<_> {
         let each = s.active_windows.iter();
@@ -189,7 +189,7 @@ fn profiles(before: &ControlState, after: &ControlState) -> bool {
     let mut names = before.profiles.keys().chain(after.profiles.keys());
     names.any(|name| {
         let was = before.profiles.get(name).unwrap_or(&created);
-        // One that is gone leaves nothing that is known to be as strict.
+        // A removed profile counts as looser: nothing that remains is known to be as strict.
         after.profiles.get(name).is_none_or(|is| !is.no_looser_than(was))
     }) || !open(before).is_subset(&open(after))
 }
@@ -211,9 +211,11 @@ fn slos(before: &ControlState, after: &ControlState) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::basis_points::BasisPoints;
+    use crate::cause::IncidentCause;
     use crate::command::ops;
     use crate::command::strategies::{configurations, operations};
-    use crate::control::{At, CLOCK};
+    use crate::control::At;
     use crate::fact::{ControlFact, IncidentOpened};
     use crate::ids::Ident;
     use crate::untrusted::UntrustedText;
@@ -222,10 +224,10 @@ mod tests {
     /// What operations make, and what facts of the agent alone bring: a rollback, and a clock that was stepped.
     fn state(start: &[Operation]) -> ControlState {
         let mut s = start.iter().fold(ControlState::default(), |s, op| s.after(op));
-        s.bad.insert("*/etl".parse().unwrap(), 2_500);
+        s.bad.insert("*/etl".parse().unwrap(), BasisPoints::saturating(2_500));
         let stepped = IncidentOpened {
             incident: [1; 16],
-            cause: Ident::new(CLOCK).unwrap(),
+            cause: IncidentCause::Clock.into(),
             detail: UntrustedText::new("stepped"),
         };
         s.apply(At { index: 9, time_us: 9 }, &ControlFact::IncidentOpened(stepped));
@@ -268,7 +270,7 @@ mod tests {
                 let strength = |s: &ControlState| s.killed(a, w).map_or(0, |k| if k.drain { 1 } else { 2 });
                 prop_assert!(strength(&s) >= strength(&first));
             }
-            for k in QuotaKind::ALL { prop_assert!(s.quotas.get(k).granted <= first.quotas.get(k).granted); }
+            for &k in QuotaKind::ALL { prop_assert!(s.quotas.get(k).granted <= first.quotas.get(k).granted); }
             prop_assert!(s.workflows.is_subset(&first.workflows));
             for w in &s.workflows {
                 for declared in [None, Some(&[0; 32]), Some(&[1; 32]), Some(&[2; 32])] {
@@ -299,7 +301,7 @@ mod tests {
             for (name, is) in s.profiles.iter().filter(|(n, _)| !first.profiles.contains_key(*n)) {
                 prop_assert!(is.no_looser_than(&Profile::default()), "{}", name);
             }
-            prop_assert_eq!(profile::name_of(&s), profile::name_of(&first));
+            prop_assert_eq!(profiles::name_of(&s), profiles::name_of(&first));
             for (name, was) in &first.freezes {
                 prop_assert!(s.freezes[name].until_us.is_none_or(|u| was.until_us.is_some_and(|w| u >= w)));
             }
@@ -313,10 +315,10 @@ mod tests {
         #[test]
         fn two_persons_agree_on_what_the_spec_lists(start in any_start(), op in operations(), alone: bool, times in 0u64..4) {
             let mut s = state(&start);
-            s.profiles.entry(Ident::new(profile::DEFAULT).unwrap()).or_default().break_glass_alone = alone;
+            s.profiles.entry(Ident::new(crate::profile::DEFAULT).unwrap()).or_default().break_glass_alone = alone;
             let node = s.clone();
             let takes = |s: &ControlState, op: &Operation| {
-                let profile = profile::profile(&node, profile::name_of(s)).unwrap_or_default();
+                let profile = profiles::profile(&node, profiles::name_of(s)).unwrap_or_default();
                 let glass = op.name() == "breakglass.open" && profile.break_glass_alone && times < ALONE_A_DAY;
                 let clock = op.name() == "incident.close" && s.clock_doubted() && !s.after(op).clock_doubted();
                 let listed = (TWO_PERSONS.contains(&op.name()) && !glass) || clock;
@@ -375,7 +377,7 @@ mod tests {
         fn caps_commute(start in any_start(), h1 in 0u16..=10_000, h2 in 0u16..=10_000, rule in "(run|test|\\*)/(etl|ml|\\*)") {
             let s = state(&start);
             let selector: Selector = rule.parse().unwrap();
-            let cap = |hundredths| Operation::from(ops::RampCap { selector: selector.clone(), hundredths });
+            let cap = |hundredths| Operation::from(ops::RampCap { selector: selector.clone(), hundredths: BasisPoints::saturating(hundredths) });
             let (ab, ba) = (s.after(&cap(h1)).after(&cap(h2)), s.after(&cap(h2)).after(&cap(h1)));
             prop_assert_eq!(ab.ramps[&selector].hundredths, ba.ramps[&selector].hundredths);
         }
@@ -384,7 +386,12 @@ mod tests {
     /// SPEC invariant 3: a more exact rule can loosen without touching the one above it.
     #[test]
     fn a_more_exact_rule_may_loosen() {
-        let cap = |s: &str, h| Operation::from(ops::RampCap { selector: s.parse().unwrap(), hundredths: h });
+        let cap = |s: &str, h| {
+            Operation::from(ops::RampCap {
+                selector: s.parse().unwrap(),
+                hundredths: BasisPoints::saturating(h),
+            })
+        };
         let s = ControlState::default().after(&cap("*/etl", 100));
         assert_eq!(class_of(&s, &cap("run/etl", 200)), Class::Loosen);
         assert_eq!(class_of(&s, &cap("run/etl", 50)), Class::Tighten);

@@ -3,7 +3,7 @@
 //! The text has the three lines of a C2SP tlog-checkpoint (origin, decimal size, base64 of the RFC 6962 root); the
 //! signature is a detached minisign file whose trusted comment repeats them, so that stock `minisign -V` verifies it.
 
-use crate::ids::{Origin, parse_decimal};
+use crate::ids::{KeyId, Origin, parse_decimal};
 use crate::merkle::Hash;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -40,7 +40,7 @@ pub enum CheckpointError {
     /// Not four lines of minisign.
     #[error("not a minisign signature file")]
     Signature,
-    /// The signature is somebody else's or the text was altered.
+    /// The signature is by another key, or the text was altered.
     #[error("the signature does not verify under the trusted key")]
     Refuted,
     /// The signature was made for another purpose.
@@ -95,16 +95,24 @@ pub fn verify_minisign(public_key: &str, bytes: &[u8], signature: &str) -> Resul
     Ok(sig.trusted_comment().to_owned())
 }
 
-/// The key id of a minisign public key, as minisign prints it: 16 upper-case hex digits.
-pub fn key_id(public_key: &str) -> Option<String> {
-    let raw = STANDARD.decode(public_key.trim()).ok()?;
-    (raw.len() == 42).then(|| raw[2..10].iter().rev().map(|b| format!("{b:02X}")).collect())
+/// The key id of a minisign public key.
+pub fn key_id(public_key: &str) -> Option<KeyId> {
+    let raw: [u8; 42] = STANDARD.decode(public_key.trim()).ok()?.try_into().ok()?;
+    Some(key_id_in(&raw))
 }
 
-/// Id of the key that a minisign signature file says made it, as [`key_id`] gives it. Nothing is proved by that.
-pub fn signature_key_id(signature: &str) -> Option<String> {
-    let raw = STANDARD.decode(signature.lines().nth(1)?).ok()?;
-    (raw.len() == 74).then(|| raw[2..10].iter().rev().map(|b| format!("{b:02X}")).collect())
+/// Key id that a minisign signature file claims, in the form of [`key_id`]. This verifies nothing.
+pub fn signature_key_id(signature: &str) -> Option<KeyId> {
+    let raw: [u8; 74] = STANDARD.decode(signature.lines().nth(1)?).ok()?.try_into().ok()?;
+    Some(key_id_in(&raw))
+}
+
+/// Keys and signatures begin with the algorithm (2 bytes) and the key id, little-endian.
+fn key_id_in<const N: usize>(raw: &[u8; N]) -> KeyId {
+    let mut id = [0; 8];
+    id.copy_from_slice(&raw[2..10]);
+    id.reverse();
+    KeyId(id)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Time is passed in, so that rules run the same in a test, a restart and a simulation.
+//! Time is passed in, so that rules behave the same in tests, after a restart and in simulation.
 
 /// Microseconds.
 pub type Micros = u64;
@@ -21,26 +21,25 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Now;
 }
 
-/// A wall clock may run this much faster or slower than the monotonic one, in millionths, without having stepped: the
-/// most that the kernel slews by (adjtimex(2), 500 ppm).
+/// Largest rate, in parts per million, at which the kernel slews the wall clock (adjtimex(2)). A faster drift is a step.
 const SLEW_PPM: u64 = 500;
 
-/// Tells a wall clock that was stepped from one that is slewed: SPEC, Time.
+/// Detects steps of the wall clock, and ignores slewing. See SPEC, Time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drift {
-    /// What the wall clock is held against: wall minus monotonic, microseconds.
+    /// Expected wall time minus monotonic time, microseconds.
     offset_us: i128,
     looked_us: Micros,
 }
 
 impl Drift {
-    /// From here on.
+    /// Starts to watch.
     pub fn begin(now: Now) -> Self {
         Self { offset_us: offset(now), looked_us: now.mono_us }
     }
 
-    /// How far the wall clock was stepped since it was held against the monotonic one, in microseconds, when that is
-    /// further than the tolerance. A step is told once: from then on the clock is held against where it stands now.
+    /// The size of a step beyond the tolerance since the last call, in microseconds. Each step is reported once; the
+    /// stepped time is the new reference.
     pub fn look(&mut self, now: Now, tolerance_us: Micros) -> Option<i128> {
         let elapsed = now.mono_us.saturating_sub(self.looked_us);
         let off = offset(now) - self.offset_us;

@@ -251,7 +251,7 @@ impl Plain<'_> {
     }
 }
 
-/// Appends a list of `count` items, which `items` appends: what [`Value::put`] does, without making the list.
+/// Appends a list of `count` items, written by `items`: as [`Value::put`] does, without building the list.
 pub fn put_list(out: &mut Vec<u8>, count: usize, items: impl FnOnce(&mut Vec<u8>)) {
     out.push(5);
     let at = out.len();
@@ -266,7 +266,7 @@ pub fn put_list(out: &mut Vec<u8>, count: usize, items: impl FnOnce(&mut Vec<u8>
 pub trait Canon: Sized {
     /// To the canonical value.
     fn to_value(&self) -> Value;
-    /// Appends what the value's [`Value::put`] would, without making the value.
+    /// Appends the same bytes as [`Value::put`], without building the value.
     fn put(&self, out: &mut Vec<u8>);
     /// From it.
     fn from_value(v: &Value) -> Result<Self, CodecError>;
@@ -309,6 +309,15 @@ canon!(crate::untrusted::UntrustedText, "text", |t| Plain::Text(t.raw()), Value:
 canon!(crate::ids::Ident, "an identifier", |t| Plain::Text(t.as_str()),
     Value::Text(t) => Self::new(t).map_err(|_| CodecError::Expected("an identifier")));
 
+macro_rules! canon_cause {
+    ($($t:ident),*) => { $(
+        canon!(crate::cause::Cause<crate::cause::$t>, "an identifier", |c| Plain::Text(c.as_str()),
+            Value::Text(t) => crate::ids::Ident::new(t).map(crate::cause::Cause::read)
+                .map_err(|_| CodecError::Expected("an identifier")));
+    )* };
+}
+canon_cause!(IncidentCause, RollbackCause);
+
 macro_rules! canon_id {
     ($($t:ident),*) => { $(
         impl Canon for crate::ids::$t {
@@ -318,7 +327,9 @@ macro_rules! canon_id {
         }
     )* };
 }
-canon_id!(NodeId, TenantUid, RunId, CommandId, PersonId, TokenId, GrantId);
+canon_id!(NodeId, TenantUid, RunId, CommandId, PersonId, TokenId, GrantId, IncidentId);
+canon!(crate::ids::Digest, "32 bytes", |d| Plain::Bytes(&d.0), Value::Bytes(b) => b.as_slice().try_into().map(crate::ids::Digest)
+        .map_err(|_| CodecError::Expected("32 bytes")));
 
 /// A list. `Vec<u8>` is bytes, so lists are wrapped.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -369,7 +380,7 @@ impl<T: Canon> Canon for Option<T> {
 }
 
 impl fmt::Display for Value {
-    /// For people: outside text is shown safely and capped.
+    /// For people: text from outside is escaped and cut.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Value::U64(n) => write!(f, "{n}"),

@@ -16,8 +16,8 @@
 //! nonce: 32 hex digits
 //! ```
 //!
-//! Each command has exactly one text, and the reader refuses every other: other order, other spelling, a line twice, a
-//! line too many. So what a person confirms, read back from the bytes to be signed, is what the agent will read.
+//! Each command has exactly one text; any other order, spelling, repeated or extra line is refused. So what a person
+//! confirms, parsed from the bytes to be signed, is exactly what the agent parses.
 
 mod codec;
 pub mod ops;
@@ -219,6 +219,7 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::basis_points::BasisPoints;
     use proptest::prelude::*;
 
     fn command() -> Command {
@@ -229,7 +230,7 @@ mod tests {
             base: Some([4; 32]),
             operation: Operation::RampSet(ops::RampSet {
                 selector: "run/etl".parse().unwrap(),
-                hundredths: 1000,
+                hundredths: BasisPoints::saturating(1000),
             }),
             reason: UntrustedText::new("rollout, ticket 7"),
             issued_at_us: 1_700_000_000_000_000,

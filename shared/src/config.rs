@@ -1,16 +1,16 @@
-//! A tenant's configuration: the part of its control state that people set, that is compared between two revisions, and
-//! that can be taken back to an earlier one (SPEC 4.1). Tokens, peers, plans, freezes and incidents are no part of it.
+//! A tenant's configuration: the part of its control state that can be compared between revisions and rolled back
+//! (SPEC 4.1). Tokens, peers, plans, freezes and incidents are not part of it.
 
+use crate::basis_points::percent;
 use crate::command::{Operation, ops};
 use crate::control::ControlState;
-use crate::profile;
+use crate::control::profiles;
 use crate::quota::QuotaKind;
-use crate::ramp::percent;
 use crate::slo::Thresholds;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Each thing that is set, in words, by its name. What is as it was at the tenant's creation need not stand here.
+/// Settings in words, by name. A setting that was never changed may be absent.
 pub type Config = BTreeMap<String, String>;
 
 /// One thing that differs.
@@ -28,8 +28,8 @@ pub struct Difference {
 pub fn config(s: &ControlState) -> Config {
     let mut c = Config::new();
     let mut put = |name: String, value: String| drop(c.insert(name, value));
-    for kind in QuotaKind::ALL {
-        put(format!("quota {}", kind.name()), s.quotas.get(kind).limit.to_string());
+    for &kind in QuotaKind::ALL {
+        put(format!("quota {}", kind.as_str()), s.quotas.get(kind).limit.to_string());
     }
     for (rule, r) in &s.ramps {
         put(format!("ramp {rule}"), percent(r.hundredths));
@@ -41,7 +41,7 @@ pub fn config(s: &ControlState) -> Config {
         put(format!("workflow {w}"), "registered".into());
     }
     for (w, p) in &s.prompts {
-        put(format!("prompt {w}"), p.clone());
+        put(format!("prompt {w}"), p.to_string());
     }
     for (rule, t) in s.slos.iter().filter(|(_, t)| **t != Thresholds::default()) {
         let words = format!(
@@ -53,7 +53,7 @@ pub fn config(s: &ControlState) -> Config {
         );
         put(format!("slo {rule}"), words);
     }
-    put("profile".into(), profile::name_of(s).to_owned());
+    put("profile".into(), profiles::name_of(s).to_owned());
     c
 }
 
@@ -66,8 +66,8 @@ pub fn differences(before: &Config, after: &Config) -> Vec<Difference> {
         .collect()
 }
 
-/// The changes that take the configuration of `now` to that of `then`. Empty when there is no difference. Things are made
-/// before what needs them.
+/// The operations that turn the configuration of `now` into that of `then`, in an order that can be applied. Empty when
+/// they are the same.
 pub fn way_back(now: &ControlState, then: &ControlState) -> Vec<Operation> {
     let mut ops = Vec::new();
     let retire = now.workflows.difference(&then.workflows).cloned();
@@ -77,13 +77,12 @@ pub fn way_back(now: &ControlState, then: &ControlState) -> Vec<Operation> {
     for (workflow, prompt) in &then.prompts {
         // To retire a workflow type takes its prompt with it.
         let retired = now.workflows.contains(workflow) && !then.workflows.contains(workflow);
-        if (retired || now.prompts.get(workflow) != Some(prompt))
-            && let Some(prompt_sha256) = crate::ids::unhex(prompt)
-        {
+        if retired || now.prompts.get(workflow) != Some(prompt) {
+            let prompt_sha256 = prompt.0;
             ops.push(Operation::WorkflowPin(ops::WorkflowPin { workflow: workflow.clone(), prompt_sha256 }));
         }
     }
-    for kind in QuotaKind::ALL {
+    for &kind in QuotaKind::ALL {
         let (n, t) = (now.quotas.get(kind), then.quotas.get(kind));
         if n != t {
             ops.push(Operation::QuotaSet(ops::QuotaSet { kind, limit: t.limit }));
@@ -118,8 +117,8 @@ pub fn way_back(now: &ControlState, then: &ControlState) -> Vec<Operation> {
     for workflow in now.prompts.keys().filter(|w| !then.prompts.contains_key(*w)) {
         ops.push(Operation::WorkflowUnpin(ops::WorkflowUnpin { workflow: workflow.clone() }));
     }
-    if profile::name_of(now) != profile::name_of(then)
-        && let Ok(profile) = crate::ids::Ident::new(profile::name_of(then))
+    if profiles::name_of(now) != profiles::name_of(then)
+        && let Ok(profile) = crate::ids::Ident::new(profiles::name_of(then))
     {
         ops.push(Operation::ProfileAssign(ops::ProfileAssign { profile }));
     }
@@ -129,6 +128,7 @@ pub fn way_back(now: &ControlState, then: &ControlState) -> Vec<Operation> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::basis_points::BasisPoints;
     use crate::change_class::class_of;
     use crate::command::strategies::configurations;
     use crate::fail_closed::Class;
@@ -166,11 +166,15 @@ mod tests {
         let mut then = ControlState::default();
         then.peers.insert(7);
         let mut now = then.after(&Operation::PeerDeny(ops::PeerDeny { uid: 7 }));
-        now.bad.insert("run/etl".parse().unwrap(), 500);
+        now.bad.insert("run/etl".parse().unwrap(), BasisPoints::saturating(500));
         assert!(way_back(&now, &then).is_empty());
         let rule: crate::ramp::Selector = "run/etl".parse().unwrap();
-        let high = then.after(&Operation::RampSet(ops::RampSet { selector: rule.clone(), hundredths: 900 }));
-        let low = Operation::RampSet(ops::RampSet { selector: rule, hundredths: 100 });
+        let high = then.after(&Operation::RampSet(ops::RampSet {
+            selector: rule.clone(),
+            hundredths: BasisPoints::saturating(900),
+        }));
+        let low =
+            Operation::RampSet(ops::RampSet { selector: rule, hundredths: BasisPoints::saturating(100) });
         let now = now.after(&low);
         let op =
             Operation::ConfigRollback(ops::ConfigRollback { revision: 1, changes: way_back(&now, &high) });

@@ -1,18 +1,21 @@
-//! The one fold: control state is what the control facts of a log, in order, make of it.
+//! Control state, folded from the control facts of a log in order.
 //!
-//! Agent, restart, restore and console all run this and nothing else. It never reads a clock: what time changes becomes
-//! a fact before it takes effect. Every map is ordered; the digest is over the encoding in `control/canonical.rs`.
+//! The agent (also at restart and restore) and the console all use this one fold. It never reads a clock: anything that
+//! time changes becomes a fact first. Every map is ordered; the digest is over the encoding in `control/canonical.rs`.
 
 mod apply;
 mod canonical;
 mod effect;
 mod object;
+pub mod profiles;
 
+use crate::basis_points::BasisPoints;
+use crate::cause::{Cause, IncidentCause};
 use crate::command::{Operation, ops};
 use crate::cost::{RateCard, Reconciled};
 use crate::fact::ChangeClass;
-use crate::ids::{CommandId, Ident, PersonId, TenantUid, TokenId, unhex};
-use crate::operator::OperatorKey;
+use crate::ids::{CommandId, Digest, Ident, IncidentId, KeyId, PersonId, TenantUid, TokenId};
+use crate::operator::{OperatorKey, Role};
 use crate::policy::LoadedBundle;
 use crate::profile::{BreakGlass, Freeze, Profile};
 use crate::quota::Quotas;
@@ -25,15 +28,15 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A workload's token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
-    /// What it is for.
+    /// Name that an operator gave it.
     pub name: Ident,
-    /// SHA-256 of its secret, in hex.
-    pub secret_sha256: String,
-    /// Shut out.
+    /// SHA-256 of its secret.
+    pub secret_sha256: Digest,
+    /// It no longer proves anything, and never will again.
     pub revoked: bool,
 }
 
-/// A change that waits for other persons.
+/// A change that waits for approvals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// Index of the receipt that put it on record.
@@ -44,16 +47,16 @@ pub struct Request {
     pub class: ChangeClass,
     /// Who asked.
     pub person: PersonId,
-    /// SHA-256 of the command's exact text, hex.
-    pub digest: String,
-    /// Size of the node's log then: keys and roles that are younger cannot approve it.
+    /// SHA-256 of the command's exact text.
+    pub digest: Digest,
+    /// Size of the node's log at that time. Keys and roles granted later cannot approve it.
     pub node_size: u64,
-    /// Approvals by others that it takes.
+    /// Number of approvals by other persons that it needs.
     pub needed: u64,
     /// When it ends, microseconds since the Unix epoch.
     pub expires_at_us: u64,
     /// Who approved, with which key.
-    pub approvals: BTreeMap<PersonId, String>,
+    pub approvals: BTreeMap<PersonId, KeyId>,
 }
 
 /// A change that waits for its checkpoint.
@@ -73,8 +76,8 @@ pub struct Pending {
 /// An incident that is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Incident {
-    /// A word.
-    pub cause: Ident,
+    /// Why it was opened.
+    pub cause: Cause<IncidentCause>,
     /// Index of the receipt that opened it.
     pub index: u64,
     /// Receipt time, microseconds since the Unix epoch.
@@ -88,23 +91,23 @@ pub struct Incident {
     /// Indices of the receipts that prove it, in its log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<u64>,
-    /// Who looks after it.
+    /// Who acknowledged it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<Acknowledged>,
 }
 
-/// Somebody looks after an incident.
+/// An acknowledgement of an incident.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Acknowledged {
-    /// Who, last.
+    /// Who acknowledged it last.
     pub person: PersonId,
     /// Receipt time, microseconds since the Unix epoch.
     pub at_us: u64,
-    /// What they said.
+    /// Their comment.
     pub comment: UntrustedText,
 }
 
-/// Two persons said what the time is.
+/// A time that two persons confirmed after the clock was stepped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TimeConfirmed {
     /// Receipt time: it may be ahead, since receipt times never go back.
@@ -113,12 +116,12 @@ pub struct TimeConfirmed {
     pub said_us: u64,
 }
 
-/// A plan that is carried on.
+/// A staged plan in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanState {
     /// Its one text; see [`Plan`].
     pub steps: String,
-    /// Number of the step where it stands, from 0.
+    /// Index of the current step, from 0.
     pub at: u64,
     /// Revision of the control state that set it.
     pub revision: u64,
@@ -131,7 +134,7 @@ impl PlanState {
     }
 }
 
-/// Where a fact stands.
+/// Position of a fact in its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct At {
     /// Index in its log.
@@ -149,7 +152,7 @@ pub struct ControlState {
     pub revision: u64,
     /// Index of the last fact folded, if any.
     pub last: Option<u64>,
-    /// A kind or operation occurred that this program does not know: what it shows may be incomplete.
+    /// The log holds a fact or an operation that this program does not know, so this state may be incomplete.
     pub newer: bool,
     /// Quotas.
     pub quotas: Quotas,
@@ -159,33 +162,33 @@ pub struct ControlState {
     pub kills: BTreeMap<Selector, Kill>,
     /// The catalog.
     pub workflows: BTreeSet<Ident>,
-    /// Pinned prompts of workflow types, SHA-256 in hex.
+    /// Pinned prompts of workflow types, SHA-256.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub prompts: BTreeMap<Ident, String>,
-    /// Tokens, by id in hex.
-    pub tokens: BTreeMap<String, Token>,
+    pub prompts: BTreeMap<Ident, Digest>,
+    /// Tokens.
+    pub tokens: BTreeMap<TokenId, Token>,
     /// Local users let in.
     pub peers: BTreeSet<u32>,
-    /// Proposals without effect yet, by command id in hex.
-    pub pending: BTreeMap<String, Pending>,
-    /// Changes that wait for other persons, by command id in hex.
+    /// Proposals without effect yet.
+    pub pending: BTreeMap<CommandId, Pending>,
+    /// Changes that wait for other persons.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub requests: BTreeMap<String, Request>,
-    /// Commands carried out, by person and command id, with the time they expire. Forgotten after that.
-    pub commands: BTreeMap<String, u64>,
-    /// Open incidents, by id in hex.
-    pub incidents: BTreeMap<String, Incident>,
-    /// Staged plans that are carried on.
+    pub requests: BTreeMap<CommandId, Request>,
+    /// Commands carried out, with the time they expire. Forgotten after that.
+    pub commands: BTreeMap<CommandKey, u64>,
+    /// Open incidents.
+    pub incidents: BTreeMap<IncidentId, Incident>,
+    /// Staged plans in progress.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub plans: BTreeMap<Selector, PlanState>,
-    /// What ramps are held to, where it is not the default.
+    /// SLO thresholds that were set, by rule.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub slos: BTreeMap<Selector, Thresholds>,
-    /// The lowest value a rule was rolled back from: it goes there or above by an override only.
+    /// The lowest value each rule was rolled back from. Only an override lets it reach that value again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub bad: BTreeMap<Selector, u16>,
-    /// Node log only: operators' keys, by minisign key id.
-    pub operators: BTreeMap<String, OperatorKey>,
+    pub bad: BTreeMap<Selector, BasisPoints>,
+    /// Node log only: operators' keys.
+    pub operators: BTreeMap<KeyId, OperatorKey>,
     /// Node log only: bootstrap is over.
     pub bootstrap_closed: bool,
     /// Node log only: the signer's public key.
@@ -193,24 +196,24 @@ pub struct ControlState {
     /// Node log only: the last time that two persons confirmed the clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_confirmed: Option<TimeConfirmed>,
-    /// Node log only: the key whose bundles are believed.
+    /// Node log only: the public key that policy bundles must be signed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_key: Option<String>,
     /// Node log only: the bundle that was loaded last; the one built in when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<LoadedBundle>,
-    /// Node log only: tenants, by uid in hex.
-    pub tenants: BTreeMap<String, TenantEntry>,
-    /// Node log only: policy profiles. `default` exists without standing here.
+    /// Node log only: tenants.
+    pub tenants: BTreeMap<TenantUid, TenantEntry>,
+    /// Node log only: policy profiles. `default` exists even if it is not listed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub profiles: BTreeMap<Ident, Profile>,
-    /// Node log only: windows that are open, by profile and name, with the end that was foreseen.
+    /// Node log only: open freeze windows by profile and name, with their expected end.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub active_windows: BTreeMap<Ident, BTreeMap<Ident, Option<u64>>>,
     /// The profile that governs this log; `default` when none was assigned.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<Ident>,
-    /// Freezes that were set on the spot, by name.
+    /// Ad hoc freezes, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub freezes: BTreeMap<Ident, Freeze>,
     /// Break-glass, while it is open.
@@ -225,10 +228,10 @@ pub struct ControlState {
     /// Months whose cost was compared with an invoice, as `2026-10`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reconciled: BTreeMap<String, Reconciled>,
-    /// How often each sink was told to deliver its dead letters again.
+    /// Number of replays of dead letters that were asked for, by sink.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sink_replays: BTreeMap<Ident, u64>,
-    /// Node log only: the key whose rate cards are believed.
+    /// Node log only: the public key that rate cards must be signed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub billing_key: Option<String>,
     /// Node log only: rate cards, oldest first.
@@ -250,28 +253,43 @@ pub struct TenantEntry {
     pub epoch: u64,
 }
 
-/// Cause of the incident that a step of the wall clock opens in the node's log.
-pub const CLOCK: &str = "clock";
-/// The cause of a rollback that says nothing about the revision.
-pub const PLATFORM: &str = "platform";
+/// A command of a person, which counts once. Written `<person>/<command>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CommandKey {
+    /// Who signed it.
+    pub person: PersonId,
+    /// Its id.
+    pub command: CommandId,
+}
 
-/// The key of [`ControlState::commands`].
-pub fn command_key(person: PersonId, command: CommandId) -> String {
-    format!("{person}/{command}")
+impl Serialize for CommandKey {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(&format_args!("{}/{}", self.person, self.command))
+    }
+}
+impl<'de> Deserialize<'de> for CommandKey {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(d)?;
+        let key = || {
+            let (person, command) = text.split_once('/')?;
+            Some(Self { person: person.parse().ok()?, command: command.parse().ok()? })
+        };
+        key().ok_or_else(|| serde::de::Error::custom("expected <person>/<command>"))
+    }
 }
 
 impl ControlState {
-    /// The wall clock was stepped, and nobody has confirmed the time since: SPEC, Time. Asked of the node's state.
+    /// True on the node log while the wall clock was stepped and nobody has confirmed the time (SPEC, Time).
     pub fn clock_doubted(&self) -> bool {
-        self.incidents.values().any(|i| i.cause.as_str() == CLOCK)
+        self.incidents.values().any(|i| i.cause == IncidentCause::Clock)
     }
 
-    /// What a rule is held to.
+    /// SLO thresholds of a rule.
     pub fn thresholds(&self, selector: &Selector) -> Thresholds {
         self.slos.get(selector).copied().unwrap_or_default()
     }
 
-    /// True when this operation would take something to where it was rolled back from, or above, or plans to.
+    /// True when this operation, or the plan it sets, would raise a ramp to a value it was rolled back from.
     pub fn raises_bad(&self, op: &Operation) -> bool {
         if self.bad.is_empty() || matches!(op, Operation::RampOverride(_)) {
             return false;
@@ -283,7 +301,7 @@ impl ControlState {
             after.set_ramp(selector.clone(), last.hundredths);
         }
         let keys = || self.ramps.keys().chain(after.ramps.keys()).chain(self.bad.keys());
-        // "*" is no identifier, so it stands for what no rule names.
+        // "*" is not a valid identifier, so it can stand for everything that no rule names.
         let axis = |part: fn(&Selector) -> Option<&str>| -> BTreeSet<&str> {
             keys().filter_map(part).chain(["*"]).collect()
         };
@@ -314,12 +332,12 @@ impl ControlState {
 
     /// Whether a run of a workflow type may declare this prompt, or none.
     pub fn prompt_fits(&self, workflow: &Ident, declared: Option<&[u8; 32]>) -> bool {
-        self.prompts.get(workflow).is_none_or(|pinned| declared == unhex::<32>(pinned).as_ref())
+        self.prompts.get(workflow).is_none_or(|pinned| declared == Some(&pinned.0))
     }
 
     /// A tenant of this node by its display id. Node log only.
     pub fn tenant_named(&self, name: &Ident) -> Option<TenantUid> {
-        self.tenants.iter().find(|(_, t)| t.name == *name).and_then(|(uid, _)| uid.parse().ok())
+        self.tenants.iter().find(|(_, t)| t.name == *name).map(|(uid, _)| *uid)
     }
 
     /// All keys of a person, revoked ones too. Node log only.
@@ -328,19 +346,19 @@ impl ControlState {
     }
 
     /// An operator's key that may sign now, by its minisign key id. Node log only.
-    pub fn operator(&self, key_id: &str) -> Option<&OperatorKey> {
-        self.operators.get(key_id).filter(|k| k.live())
+    pub fn operator(&self, key: KeyId) -> Option<&OperatorKey> {
+        self.operators.get(&key).filter(|k| k.live())
     }
 
     /// Persons who have a role on the whole node and a key that may sign. Node log only.
-    pub fn persons_with(&self, role: &str) -> BTreeSet<PersonId> {
+    pub fn persons_with(&self, role: Role) -> BTreeSet<PersonId> {
         let live = self.operators.values().filter(|k| k.live() && k.has_role(role, TenantUid::NODE));
         live.map(|k| k.person).collect()
     }
 
     /// A token that is valid now.
     pub fn live_token(&self, id: TokenId) -> Option<&Token> {
-        self.tokens.get(&id.to_string()).filter(|t| !t.revoked)
+        self.tokens.get(&id).filter(|t| !t.revoked)
     }
 }
 
@@ -386,7 +404,10 @@ mod tests {
         })
     }
     fn set(h: u16) -> Operation {
-        Operation::RampSet(ops::RampSet { selector: "*/etl".parse().unwrap(), hundredths: h })
+        Operation::RampSet(ops::RampSet {
+            selector: "*/etl".parse().unwrap(),
+            hundredths: BasisPoints::saturating(h),
+        })
     }
     fn golden() -> Vec<ControlFact> {
         let tenant = Ident::new("acme").unwrap();
@@ -452,7 +473,9 @@ mod tests {
     #[test]
     fn commands_are_remembered_until_they_expire() {
         let mut s = fold(&golden());
-        assert!(s.commands.contains_key(&command_key(PersonId([1; 16]), CommandId([2; 16]))));
+        assert!(
+            s.commands.contains_key(&CommandKey { person: PersonId([1; 16]), command: CommandId([2; 16]) })
+        );
         s.apply(At { index: 9, time_us: 51 }, &changed(9, &set(10)));
         assert_eq!(s.commands.len(), 1);
     }
@@ -496,8 +519,8 @@ mod tests {
             profile: ident("default"),
             window: ident("w"),
         });
-        assert!(!crate::profile::forbids(&s, &s, &unwindow), "a freeze does not keep itself");
-        assert!(crate::profile::forbids(&s, &s, &set(None)), "whatever else loosens");
+        assert!(!crate::control::profiles::forbids(&s, &s, &unwindow), "a freeze does not keep itself");
+        assert!(crate::control::profiles::forbids(&s, &s, &set(None)), "whatever else loosens");
         assert!(s.after(&unwindow).active_windows.is_empty());
     }
 

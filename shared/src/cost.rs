@@ -29,6 +29,7 @@ use crate::ids::{Ident, TenantUid};
 use crate::meter::{HOUR_US, SLOT_US};
 use crate::time_range::{Period, from_rfc3339};
 use crate::usage::{Group, RangeShown, Usage};
+use crate::words::words;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -42,8 +43,23 @@ pub const MAX_PRICE: u64 = 1 << 50;
 pub const MAX_CARDS: usize = 200;
 
 /// What is paid for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::VariantArray,
+    strum::IntoStaticStr,
+    strum::EnumString,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", parse_err_ty = String, parse_err_fn = Self::unknown)]
 pub enum Bucket {
     /// Step time.
     Compute,
@@ -53,24 +69,9 @@ pub enum Bucket {
     Signing,
 }
 
+words!(Bucket);
+
 impl Bucket {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Compute, Self::Storage, Self::Signing];
-
-    /// The public word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Compute => "compute",
-            Self::Storage => "storage",
-            Self::Signing => "signing",
-        }
-    }
-
-    /// From the public word.
-    pub fn from_word(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|b| b.as_str() == text)
-    }
-
     /// Unit of quantities.
     pub fn unit(self) -> &'static str {
         match self {
@@ -89,7 +90,7 @@ impl Bucket {
         }
     }
 
-    /// So many of the unit of quantities make one of the unit of prices.
+    /// Units of quantity in one unit of price.
     pub fn divisor(self) -> i128 {
         match self {
             Self::Compute => i128::from(HOUR_US),
@@ -118,7 +119,7 @@ pub struct RateCard {
     pub currency: String,
     /// Amounts are integers of 10^-decimals of the currency.
     pub decimals: u8,
-    /// From when on it holds, RFC 3339.
+    /// Start of validity, RFC 3339.
     pub effective_from: String,
     /// Price of an hour of step time.
     pub compute_hour: u64,
@@ -165,7 +166,7 @@ impl RateCard {
         Self::parse(text)
     }
 
-    /// From when on it holds, microseconds since the Unix epoch.
+    /// Start of validity, microseconds since the Unix epoch.
     pub fn effective_us(&self) -> u64 {
         from_rfc3339(&self.effective_from).unwrap_or(u64::MAX)
     }
@@ -185,12 +186,12 @@ impl RateCard {
     }
 }
 
-/// The card that holds at a moment.
+/// The card in effect at a moment.
 pub fn card_at(cards: &[RateCard], us: u64) -> Option<&RateCard> {
     cards.iter().filter(|c| c.effective_us() <= us).max_by_key(|c| c.version)
 }
 
-/// What stands in an answer, before it is rounded.
+/// Key of a row before rounding.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     /// What is paid for.
@@ -257,7 +258,7 @@ pub fn apportion(products: &[i128], d: i128) -> Vec<i128> {
 impl Ledger {
     /// Adds the usage of a group in a segment that one card covers. `step`: number of the step that it lies in.
     pub fn add(&mut self, group: &Group, card: Option<&RateCard>, reconciled: bool, step: usize, u: &Usage) {
-        for bucket in Bucket::ALL {
+        for &bucket in Bucket::ALL {
             let quantity = bucket.quantity(u);
             if quantity == 0 {
                 continue;
@@ -278,14 +279,15 @@ impl Ledger {
 
     /// All of it.
     pub fn amounts(&self) -> Amounts {
-        let [compute, storage, signing] = Bucket::ALL.map(|b| clamp(self.total(b)));
+        let [compute, storage, signing] =
+            [Bucket::Compute, Bucket::Storage, Bucket::Signing].map(|b| clamp(self.total(b)));
         Amounts { compute, storage, signing, total: compute + storage + signing }
     }
 
     /// Rows with their amounts, which add up to those of [`Ledger::amounts`].
     pub fn rows(&self) -> Vec<CostRow> {
         let mut out = Vec::with_capacity(self.rows.len());
-        for bucket in Bucket::ALL {
+        for &bucket in Bucket::ALL {
             let of: Vec<_> = self.rows.iter().filter(|(k, _)| k.bucket == bucket).collect();
             let products: Vec<i128> = of.iter().map(|(_, e)| e.product).collect();
             for ((k, e), amount) in of.into_iter().zip(apportion(&products, bucket.divisor())) {
@@ -309,7 +311,7 @@ impl Ledger {
             .iter()
             .map(|p| CostStep { from_us: p.from_us, to_us: p.to_us, amounts: Amounts::default() })
             .collect();
-        for bucket in Bucket::ALL {
+        for &bucket in Bucket::ALL {
             let of = |i: usize| self.steps.get(&(bucket, i)).copied().unwrap_or(0);
             let products: Vec<i128> = (0..periods.len()).map(of).collect();
             for (step, amount) in out.iter_mut().zip(apportion(&products, bucket.divisor())) {
@@ -501,8 +503,8 @@ pub struct Rates {
 pub struct Reconciled {
     /// Amounts that were confirmed.
     pub amounts: Amounts,
-    /// SHA-256 of the invoice, hex.
-    pub invoice_sha256: String,
+    /// SHA-256 of the invoice.
+    pub invoice_sha256: crate::ids::Digest,
     /// Index of the receipt that put it into effect.
     pub index: u64,
 }

@@ -1,12 +1,17 @@
-//! Kinds of facts: what a receipt says. One table; a kind never changes meaning, a new meaning is a new kind.
+//! Kinds of facts that a receipt can hold, as one table. A kind never changes its meaning; a new meaning is a new kind.
 //!
 //! Control kinds (0x0001 to 0x0fff) commit to each field and are folded into [`crate::control::ControlState`]. Traffic
 //! kinds (0x1000 and up) commit to three groups, `who`, `what` and `measure`, each a list of values in the order of
 //! the table, and are not folded.
 
+use crate::cause::{Cause, IncidentCause, RollbackCause};
 use crate::codec::{Canon, CodecError, Listed, Value, put_list};
 use crate::ids::{CommandId, GrantId, Ident, PersonId, RunId, TenantUid};
 use crate::untrusted::UntrustedText;
+
+mod words;
+
+pub use words::{ActorType, ChangeClass, Env, Outcome, Verdict};
 
 /// First kind of traffic.
 pub const FIRST_TRAFFIC: u16 = 0x1000;
@@ -161,75 +166,6 @@ pub fn schema(kind: u16) -> Option<&'static Schema> {
     SCHEMAS.iter().find(|s| s.kind == kind)
 }
 
-macro_rules! closed_list {
-    ($(#[$doc:meta])* $name:ident { $( $(#[$vdoc:meta])* $v:ident = $text:literal ),* $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-        pub enum $name { $( $(#[$vdoc])* #[serde(rename = $text)] $v, )* }
-        impl $name {
-            /// All of them.
-            pub const ALL: &'static [$name] = &[$( $name::$v ),*];
-            /// The public word.
-            pub fn as_str(self) -> &'static str { match self { $( Self::$v => $text, )* } }
-            /// From the public word.
-            pub fn from_word(s: &str) -> Option<Self> { match s { $( $text => Some(Self::$v), )* _ => None } }
-        }
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.pad(self.as_str()) }
-        }
-        impl std::str::FromStr for $name {
-            type Err = String;
-            fn from_str(s: &str) -> Result<Self, String> {
-                Self::from_word(s).ok_or_else(|| concat!("expected one of:", $( " ", $text ),*).to_owned())
-            }
-        }
-        impl Canon for $name {
-            fn to_value(&self) -> Value { Value::Text(self.as_str().to_owned()) }
-            fn put(&self, out: &mut Vec<u8>) { crate::codec::Plain::Text(self.as_str()).put(out); }
-            fn from_value(v: &Value) -> Result<Self, CodecError> {
-                match v { Value::Text(t) => Self::from_word(t), _ => None }.ok_or(CodecError::Expected(stringify!($name)))
-            }
-        }
-    };
-}
-
-closed_list!(
-    /// Environment of a piece of work.
-    Env { /// Real.
-        Production = "production", /// Before real.
-        Staging = "staging", /// In the making.
-        Development = "development", /// A drill.
-        Rehearsal = "rehearsal" }
-);
-closed_list!(
-    /// Who or what set a run off.
-    ActorType { /// A person.
-        Person = "person", /// Another program.
-        Service = "service", /// A timer.
-        Schedule = "schedule", /// An agent that plans for itself.
-        Agent = "agent" }
-);
-closed_list!(
-    /// How a run or step ended.
-    Outcome { /// As it should.
-        Succeeded = "succeeded", /// With an error.
-        Failed = "failed", /// Called off.
-        Cancelled = "cancelled", /// Its lease ran out.
-        Lost = "lost" }
-);
-closed_list!(
-    /// The answer of a decision.
-    Verdict { /// Go ahead.
-        Allow = "allow", /// Do not.
-        Deny = "deny" }
-);
-closed_list!(
-    /// Class of a privileged change as it was computed from the state before and after.
-    ChangeClass { /// Nothing is looser than before.
-        Tighten = "tighten", /// Something is looser, unordered or unknown.
-        Loosen = "loosen" }
-);
-
 facts! {
     control {
         /// The first entry of a log: how it came to be.
@@ -342,7 +278,7 @@ facts! {
             /// Random.
             incident: [u8; 16],
             /// Cause, a word.
-            cause: Ident,
+            cause: Cause<IncidentCause>,
             /// What happened.
             detail: UntrustedText,
         }
@@ -445,7 +381,7 @@ facts! {
             /// Value now, likewise.
             to: u64,
             /// `errors`, `latency`, or `platform`, which says nothing about the revision.
-            cause: Ident,
+            cause: Cause<RollbackCause>,
             /// Revision of the ramp that was judged.
             revision: u64,
             /// Runs that had settled under it.
@@ -609,102 +545,4 @@ pub fn is_control(kind: u16) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::NodeId;
-    use crate::record::{Body, Encoded, Header, PolicyVersion, Sealed};
-
-    /// DESIGN, Record: kinds are unique and stay what they are; the table is a public name.
-    #[test]
-    fn the_table_of_kinds() {
-        let mut seen = std::collections::BTreeSet::new();
-        for s in SCHEMAS {
-            assert!(seen.insert(s.kind), "{} twice", s.kind);
-            assert_eq!(s.groups.is_some(), s.kind >= FIRST_TRAFFIC);
-        }
-        insta::assert_snapshot!(
-            SCHEMAS
-                .iter()
-                .map(|s| format!(
-                    "{:#06x} {} {:?} {:?}\n",
-                    s.kind,
-                    s.name,
-                    s.fields,
-                    s.groups.unwrap_or_default()
-                ))
-                .collect::<String>()
-        );
-    }
-
-    fn sample() -> Fact {
-        RunDecided {
-            principal: "token:00".into(),
-            run: RunId([1; 16]),
-            workflow: Ident::new("etl").unwrap(),
-            env: Env::Production,
-            actor: ActorType::Service,
-            action: Ident::new("run").unwrap(),
-            subject: UntrustedText::new("customer-1"),
-            verdict: Verdict::Allow,
-            reasons: Listed(vec![]),
-            rule: "*/etl".into(),
-            bucket: 77,
-            ramp: 1000,
-            lease_us: 60_000_000,
-        }
-        .into()
-    }
-
-    /// DESIGN, Record: published vectors of one traffic and one control record, from values to leaf.
-    #[test]
-    fn published_record_vectors() {
-        let control: Fact =
-            LogOpened { reason: "created".into(), name: Ident::new("acme").unwrap(), cites: None }.into();
-        for (name, fact) in [("traffic", sample()), ("control", control)] {
-            let body = Body { seed: [9; 32], values: fact.values() };
-            let digests = body.digests(schema(fact.kind()).unwrap().fields);
-            let header = Header {
-                origin: crate::ids::Origin { node: NodeId([1; 16]), tenant: TenantUid([2; 16]), epoch: 1 },
-                index: 5,
-                time_us: 1_700_000_000_000_000,
-                kind: fact.kind(),
-                policy: PolicyVersion::built_in(),
-                commitments: u16::try_from(digests.len()).unwrap(),
-            };
-            let sealed = Sealed { header, digests };
-            assert_eq!(Sealed::from_bytes(&sealed.to_bytes()).unwrap(), sealed);
-            assert_eq!(Body::from_bytes(&body.to_bytes(), header.commitments).unwrap(), body);
-            let written = Encoded::new(&body.seed, |out| fact.put_values(out));
-            let names = schema(fact.kind()).unwrap().fields;
-            assert_eq!(written.sealed(&header, names), sealed.to_bytes());
-            assert_eq!(
-                (written.as_bytes(), written.digests(names)),
-                (&body.to_bytes()[..], sealed.digests.clone())
-            );
-            assert_eq!(Fact::from_values(fact.kind(), &body.values).unwrap(), Some(fact.clone()));
-            let hexed = |b: &[u8]| crate::ids::hex(b);
-            insta::assert_snapshot!(
-                format!("record-vector-{name}"),
-                format!(
-                    "body   {}\nheader {}\n{}leaf   {}\n",
-                    hexed(&body.to_bytes()),
-                    hexed(&header.to_bytes()),
-                    sealed.digests.iter().map(|d| format!("digest {}\n", hexed(d))).collect::<String>(),
-                    hexed(&sealed.leaf())
-                )
-            );
-        }
-    }
-
-    /// DESIGN, One idea: a kind from a newer program is told apart from a damaged record.
-    #[test]
-    fn unknown_is_not_damaged() {
-        assert_eq!(Fact::from_values(0x0fff, &[]).unwrap(), None);
-        assert_eq!(Fact::from_values(0x7000, &[]).unwrap(), None);
-        assert!(Fact::from_values(0x1001, &[]).is_err());
-        let mut v = sample().values();
-        let Value::List(what) = &mut v[1] else { unreachable!() };
-        what.push(Value::U64(1));
-        assert!(Fact::from_values(0x1001, &v).is_err());
-    }
-}
+mod tests;

@@ -1,4 +1,4 @@
-//! The fail-closed law: what each class of operation answers in each outage. One table, all of it.
+//! The fail-closed rule: what each class of operation does in each outage, as one table.
 
 use crate::reason::Reason;
 
@@ -15,7 +15,7 @@ pub enum Class {
     Loosen,
     /// Cannot be taken back.
     Irreversible,
-    /// The way out of a lost signer or a broken bundle.
+    /// Recovery from a lost signer or a broken bundle.
     Recover,
     /// Looks.
     Read,

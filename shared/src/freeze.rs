@@ -1,5 +1,5 @@
-//! Freeze windows: when they are open, and when that changes next. Pure: the time is passed in, and time zones come from
-//! the database that is compiled in, never from the machine, so that agent, console and restore agree everywhere.
+//! Freeze windows: when they are open, and when that changes next. The time is passed in. Time zones come from the
+//! compiled-in database, never from the machine, so that agent and console agree everywhere.
 //!
 //! ```text
 //! once 2026-12-19T00:00:00Z to 2027-01-04T06:00:00Z
@@ -7,11 +7,11 @@
 //! weekly mon,tue,wed,thu 22:00 for 8h00m America/New_York
 //! ```
 //!
-//! Each window has exactly one text, and the reader refuses every other. A window holds from its start on and no longer
-//! at its end. A weekly one begins on the named days at the local time, and ends when the clocks there would show that
-//! time plus the length. Where clocks are changed the longer reading counts: a start that is skipped is the first
-//! instant after the gap, an end that is skipped is as late as if the clocks had not been put forward yet, and of a time
-//! that comes twice a window begins at the first and ends at the second.
+//! Each window has exactly one text; every other is refused. A window includes its start and excludes its end. A weekly
+//! window begins on the named days at a local time and ends when local clocks show that time plus the length. Around a
+//! clock change the longer interpretation counts: a skipped start is the first instant after the gap; a skipped end is
+//! taken as if the clocks had not been put forward; where a local time occurs twice, a window begins at the first
+//! occurrence and ends at the second.
 
 use crate::clock::Micros;
 use crate::ids::parse_decimal;
@@ -28,10 +28,10 @@ pub const MAX_TEXT: usize = 128;
 /// No weekly window is longer: seven days, in minutes.
 pub const MAX_MINUTES: u16 = 7 * 24 * 60;
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-/// A window of seven days that began on the eighth day back, and a day of time zone, may still be open.
+/// A window of seven days that began eight days ago may still be open; one more day for time zones.
 const DAYS_BACK: i64 = 9;
-/// A window that is open without a hole for longer than this is open for ever: the week repeats, and only changes of
-/// the clocks close a hole, a few times a year.
+/// A weekly window that is open without a gap for longer than this counts as always open: only clock changes, a few times
+/// a year, could open a gap.
 const DAYS_AHEAD: i64 = 50;
 
 /// Why a text is not a window.
@@ -95,15 +95,14 @@ pub struct Weekly {
     zone_name: String,
 }
 
-/// The database that is compiled in: the same on every machine, whatever is installed there.
-/// The time zones that are built in: sites without the internet agree on them.
+/// The compiled-in time zone database: the same on every machine, also without internet access.
 pub(crate) fn zones() -> &'static TimeZoneDatabase {
     static ZONES: OnceLock<TimeZoneDatabase> = OnceLock::new();
     ZONES.get_or_init(TimeZoneDatabase::bundled)
 }
 
 fn micros(t: Timestamp) -> Micros {
-    // Before 1970 is as good as 1970 to every question asked here.
+    // Times before 1970 count as 1970; no caller can tell.
     u64::try_from(t.as_microsecond()).unwrap_or(0)
 }
 
@@ -115,7 +114,7 @@ fn show(us: Micros) -> String {
     moment(us).map_or_else(|| format!("{us} us"), |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
-/// At most so much of what was given stands in an error.
+/// Cuts the input that an error quotes.
 fn cut(text: &str) -> String {
     crate::untrusted::escape(text, 40)
 }

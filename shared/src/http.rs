@@ -44,7 +44,7 @@ pub struct Problem {
     pub title: String,
     /// HTTP status.
     pub status: u16,
-    /// What happened here, and how to mend it.
+    /// What happened here, and how to fix it.
     pub detail: String,
     /// `deny` for a decision; absent for a request that could not be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,5 @@
 //! Identities. Random ones are 16 bytes, written as 32 lower-case hex digits, and are never reused; display ids are
-//! short identifiers that people choose and that never stand in a database key.
+//! short identifiers that people choose and that are never part of a database key.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -12,6 +12,12 @@ pub enum IdError {
     /// Not 32 lower-case hex digits.
     #[error("expected 32 lower-case hex digits")]
     Hex,
+    /// Not 16 upper-case hex digits.
+    #[error("expected 16 upper-case hex digits, as minisign shows them")]
+    KeyId,
+    /// Not 64 lower-case hex digits.
+    #[error("expected 64 lower-case hex digits")]
+    HexDigest,
     /// Not an identifier.
     #[error("expected an identifier: 1 to 63 of a-z 0-9 . _ -, beginning with a letter or digit")]
     Ident,
@@ -22,67 +28,24 @@ pub enum IdError {
 
 /// Lower-case hex of bytes.
 pub fn hex(bytes: &[u8]) -> String {
-    let mut out = vec![0; bytes.len() * 2];
-    put_hex(bytes, &mut out);
-    String::from_utf8(out).unwrap_or_default()
+    base16ct::lower::encode_string(bytes)
 }
 
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
-/// In place of the value of a byte that is no digit.
-const NONE: u8 = 0xff;
-/// The value of each digit. A table, not comparisons: how long a text takes tells nothing about what it says, and some
-/// are secrets.
-const VALUES: [u8; 256] = {
-    let mut values = [NONE; 256];
-    let mut i = 0;
-    while i < DIGITS.len() {
-        #[allow(clippy::cast_possible_truncation)] // under 16
-        {
-            values[DIGITS[i] as usize] = i as u8;
-        }
-        i += 1;
-    }
-    values
-};
-
-fn put_hex(bytes: &[u8], out: &mut [u8]) {
-    for (b, o) in bytes.iter().zip(out.chunks_exact_mut(2)) {
-        o[0] = DIGITS[usize::from(b >> 4)];
-        o[1] = DIGITS[usize::from(b & 15)];
-    }
-}
-
-/// Gives the hex of an id to `then`, without a place in memory of its own.
-fn with_hex<T>(id: &[u8; 16], then: impl FnOnce(&str) -> T) -> T {
-    let mut out = [0; 32];
-    put_hex(id, &mut out);
-    then(std::str::from_utf8(&out).unwrap_or_default())
-}
-
-/// Bytes of a lower-case hex text of exactly `2 * N` digits.
+/// Bytes of a lower-case hex text of exactly `2 * N` digits. Takes the same time whatever it says: some are secrets.
 pub fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let t = text.as_bytes();
-    if t.len() != N * 2 {
-        return None;
-    }
-    let (mut out, mut all) = ([0u8; N], 0);
-    for (o, pair) in out.iter_mut().zip(t.chunks_exact(2)) {
-        let (high, low) = (VALUES[usize::from(pair[0])], VALUES[usize::from(pair[1])]);
-        *o = (high << 4) | (low & 15);
-        all |= high | low;
-    }
-    (all & 0xf0 == 0).then_some(out)
+    let mut out = [0; N];
+    (text.len() == N * 2 && base16ct::lower::decode(text, &mut out).is_ok()).then_some(out)
 }
 
-macro_rules! random_id {
-    ($(#[$doc:meta])* $name:ident) => {
+macro_rules! hex_id {
+    ($(#[$doc:meta])* $name:ident, $len:literal, $error:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-        pub struct $name(pub [u8; 16]);
+        pub struct $name(pub [u8; $len]);
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                with_hex(&self.0, |text| f.write_str(text))
+                f.write_str(base16ct::lower::encode_str(&self.0, &mut [0; 2 * $len]).unwrap_or_default())
             }
         }
         impl fmt::Debug for $name {
@@ -93,12 +56,12 @@ macro_rules! random_id {
         impl FromStr for $name {
             type Err = IdError;
             fn from_str(s: &str) -> Result<Self, IdError> {
-                unhex(s).map(Self).ok_or(IdError::Hex)
+                unhex(s).map(Self).ok_or(IdError::$error)
             }
         }
         impl Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-                with_hex(&self.0, |text| s.serialize_str(text))
+                s.serialize_str(base16ct::lower::encode_str(&self.0, &mut [0; 2 * $len]).unwrap_or_default())
             }
         }
         impl<'de> Deserialize<'de> for $name {
@@ -110,34 +73,95 @@ macro_rules! random_id {
     };
 }
 
-random_id!(
+hex_id!(
     /// One agent's installation.
-    NodeId
+    NodeId,
+    16,
+    Hex
 );
-random_id!(
+hex_id!(
     /// One tenant: the isolation boundary. Never reused, apart from its display id.
-    TenantUid
+    TenantUid,
+    16,
+    Hex
 );
-random_id!(
+hex_id!(
     /// One run of a workflow.
-    RunId
+    RunId,
+    16,
+    Hex
 );
-random_id!(
+hex_id!(
     /// One command of an operator, chosen by the console.
-    CommandId
+    CommandId,
+    16,
+    Hex
 );
-random_id!(
+hex_id!(
     /// One person. Keys belong to persons.
-    PersonId
+    PersonId,
+    16,
+    Hex
 );
-random_id!(
+hex_id!(
     /// One token of a workload.
-    TokenId
+    TokenId,
+    16,
+    Hex
 );
-random_id!(
+hex_id!(
     /// One opening of break-glass.
-    GrantId
+    GrantId,
+    16,
+    Hex
 );
+
+hex_id!(
+    /// One incident.
+    IncidentId,
+    16,
+    Hex
+);
+hex_id!(
+    /// A SHA-256 digest, written as 64 hex digits.
+    Digest,
+    32,
+    HexDigest
+);
+
+/// The id of a minisign key, written as minisign shows it: 16 upper-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(pub [u8; 8]);
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(base16ct::upper::encode_str(&self.0, &mut [0; 16]).unwrap_or_default())
+    }
+}
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyId({self})")
+    }
+}
+impl FromStr for KeyId {
+    type Err = IdError;
+    fn from_str(s: &str) -> Result<Self, IdError> {
+        let mut id = [0; 8];
+        let good = s.len() == 16 && base16ct::upper::decode(s, &mut id).is_ok();
+        if good { Ok(Self(id)) } else { Err(IdError::KeyId) }
+    }
+}
+impl Serialize for KeyId {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+impl<'de> Deserialize<'de> for KeyId {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let s = std::borrow::Cow::<'de, str>::deserialize(d)?;
+        s.parse().map_err(serde::de::Error::custom)
+    }
+}
 
 impl TenantUid {
     /// The reserved partition of the node's own log. All zeros, which no random uid ever is.

@@ -4,6 +4,8 @@
 //! from receipts, and the rules (quota, ramp, class). Nothing in this crate reads a clock, a file, a socket or a
 //! database; whoever calls passes in what time it is and what was stored.
 
+pub mod basis_points;
+pub mod cause;
 pub mod change_class;
 pub mod checkpoint;
 pub mod clock;
@@ -13,6 +15,7 @@ pub mod command;
 pub mod config;
 pub mod control;
 pub mod cost;
+mod csv_text;
 pub mod fact;
 pub mod fail_closed;
 pub mod freeze;
@@ -37,3 +40,4 @@ pub mod toml_error;
 pub mod untrusted;
 pub mod usage;
 pub mod verify;
+mod words;

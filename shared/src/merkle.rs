@@ -36,7 +36,7 @@ impl Frontier {
         self.size
     }
 
-    /// Adds a leaf hash. Each complete subtree that this closes is told to `closed(level, index, hash)`, from level 1
+    /// Adds a leaf hash. Calls `closed(level, index, hash)` for each subtree that this completes, from level 1
     /// up; the leaf itself is level 0.
     pub fn push(&mut self, leaf: Hash, mut closed: impl FnMut(u8, u64, &Hash)) {
         let mut hash = leaf;

@@ -1,11 +1,12 @@
 //! Metered events, derived from receipts, and sums of them.
 //!
 //! An event is a pure function of its receipt (and, where a receipt names a run only, of the receipt that began the
-//! run), so it is as durable, as provable and as exact as the receipt is, and needs no row of its own. Its id is
-//! (origin, index, ordinal). What is kept beside the receipts are sums: see [`crate::usage`].
+//! run). It is as durable and provable as the receipt and needs no row of its own. Its id is (origin, index, ordinal).
+//! Only sums are stored beside the receipts: see [`crate::usage`].
 
 use crate::fact::{ActorType, Env, Fact, TrafficFact, Verdict};
 use crate::ids::{Ident, Origin, RunId, parse_decimal};
+use crate::words::words;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -22,15 +23,15 @@ pub struct Labels {
 }
 
 macro_rules! event_types {
-    ($( $(#[doc = $doc:literal])+ $name:ident = $text:literal $unit:literal ),* $(,)?) => {
+    ($( $(#[doc = $doc:literal])+ $name:ident $unit:literal ),* $(,)?) => {
         /// The six event types.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        pub enum EventType { $( $(#[doc = $doc])+ #[serde(rename = $text)] $name, )* }
+        #[derive(strum::VariantArray, strum::IntoStaticStr, strum::EnumString, strum::Display)]
+        #[serde(rename_all = "snake_case")]
+        #[strum(serialize_all = "snake_case", parse_err_ty = String, parse_err_fn = Self::unknown)]
+        pub enum EventType { $( $(#[doc = $doc])+ $name, )* }
+        words!(EventType);
         impl EventType {
-            /// All of them.
-            pub const ALL: [Self; 6] = [$( Self::$name ),*];
-            /// The public word.
-            pub fn as_str(self) -> &'static str { match self { $( Self::$name => $text, )* } }
             /// Unit of its quantity.
             pub fn unit(self) -> &'static str { match self { $( Self::$name => $unit, )* } }
             /// What it says.
@@ -41,26 +42,20 @@ macro_rules! event_types {
 
 event_types! {
     /// A run was admitted.
-    RunStarted = "run_started" "runs",
+    RunStarted "runs",
     /// A step ended. The quantity is the workload's claim of its time.
-    StepExecuted = "step_executed" "microseconds",
+    StepExecuted "microseconds",
     /// An approval or rejection inside a workflow.
-    ApprovalDecision = "approval_decision" "decisions",
+    ApprovalDecision "decisions",
     /// A receipt was written.
-    ReceiptEmitted = "receipt_emitted" "receipts",
+    ReceiptEmitted "receipts",
     /// Evidence left the partition.
-    EvidenceExported = "evidence_exported" "bytes",
+    EvidenceExported "bytes",
     /// Sealed bytes were stored. Negative when they were deleted.
-    StorageBytesWritten = "storage_bytes_written" "bytes",
+    StorageBytesWritten "bytes",
 }
 
-impl fmt::Display for EventType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-/// What an event says of how much. `count` is how many there were, -1 in a correction that takes one back.
+/// How much an event counts. `count` is -1 in a correction that takes one back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Amount {
     /// Which.
@@ -196,31 +191,57 @@ pub const MAX_CLAIM_US: u64 = 366 * 24 * HOUR_US;
 /// No step can claim more bytes in or out: 1 PiB.
 pub const MAX_CLAIM_BYTES: u64 = 1 << 50;
 
-/// Sums of events. Signed, since corrections take back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Sums {
-    /// Runs admitted.
-    pub runs_started: i64,
-    /// Steps ended.
-    pub steps_executed: i64,
-    /// Their time as claimed, microseconds.
-    pub step_us: i64,
-    /// Bytes read, as claimed.
-    pub bytes_in: i64,
-    /// Bytes written, as claimed.
-    pub bytes_out: i64,
-    /// Approvals and rejections.
-    pub approval_decisions: i64,
-    /// Receipts.
-    pub receipts_emitted: i64,
-    /// Bytes of evidence that left.
-    pub evidence_exported_bytes: i64,
-    /// Sealed bytes stored, less those deleted.
-    pub storage_bytes: i64,
-    /// Each change of the stored bytes times its time, summed: bytes x microseconds since the Unix epoch. What was kept
-    /// until T, in byte-microseconds, is `storage_bytes * T - storage_moment`.
-    #[serde(with = "decimal")]
-    pub storage_moment: i128,
+/// A struct of 64-bit counters and one 128-bit sum, with the list of the counters: spelled once.
+macro_rules! counters {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])+ $counter:ident),+; $(#[$wide_doc:meta])+ $wide:ident }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+        pub struct $name {
+            $($(#[$doc])+ pub $counter: i64,)+
+            $(#[$wide_doc])+
+            #[serde(with = "crate::meter::decimal")]
+            pub $wide: i128,
+        }
+        impl $name {
+            /// Names of the 64-bit counters, in order.
+            pub const COUNTERS: &'static [&'static str] = &[$(stringify!($counter)),+];
+            /// Values of the 64-bit counters, in order.
+            pub fn counters(&self) -> impl Iterator<Item = i64> {
+                [$(self.$counter),+].into_iter()
+            }
+            fn counters_mut(&mut self) -> impl Iterator<Item = &mut i64> {
+                [$(&mut self.$counter),+].into_iter()
+            }
+        }
+    };
+}
+pub(crate) use counters;
+
+counters! {
+    /// Sums of events. Signed, since corrections subtract. Rows store the fields in this order.
+    Sums {
+        /// Runs admitted.
+        runs_started,
+        /// Steps ended.
+        steps_executed,
+        /// Their time as claimed, microseconds.
+        step_us,
+        /// Bytes read, as claimed.
+        bytes_in,
+        /// Bytes written, as claimed.
+        bytes_out,
+        /// Approvals and rejections.
+        approval_decisions,
+        /// Receipts.
+        receipts_emitted,
+        /// Bytes of evidence that left.
+        evidence_exported_bytes,
+        /// Sealed bytes stored, less those deleted.
+        storage_bytes;
+        /// Each change of the stored bytes times its time, summed: bytes x microseconds since the Unix epoch. What was
+        /// kept until T, in byte-microseconds, is `storage_bytes * T - storage_moment`.
+        storage_moment
+    }
 }
 
 /// 128 bits: text where people and programs read it, since most of them lose digits beyond 53 bits; bytes in rows.
@@ -290,42 +311,14 @@ impl Sums {
 
     /// Adds other sums.
     pub fn merge(&mut self, o: &Sums) {
-        for (mine, theirs) in self.fields_mut().into_iter().zip(o.fields()) {
+        for (mine, theirs) in self.counters_mut().zip(o.counters()) {
             *mine = mine.saturating_add(theirs);
         }
         self.storage_moment += o.storage_moment;
     }
-
-    fn fields(&self) -> [i64; 9] {
-        [
-            self.runs_started,
-            self.steps_executed,
-            self.step_us,
-            self.bytes_in,
-            self.bytes_out,
-            self.approval_decisions,
-            self.receipts_emitted,
-            self.evidence_exported_bytes,
-            self.storage_bytes,
-        ]
-    }
-
-    fn fields_mut(&mut self) -> [&mut i64; 9] {
-        [
-            &mut self.runs_started,
-            &mut self.steps_executed,
-            &mut self.step_us,
-            &mut self.bytes_in,
-            &mut self.bytes_out,
-            &mut self.approval_decisions,
-            &mut self.receipts_emitted,
-            &mut self.evidence_exported_bytes,
-            &mut self.storage_bytes,
-        ]
-    }
 }
 
-/// What sets a period right that is over: a compensating event, which counts at the period it corrects. Its one text is
+/// A correction of a past period: a compensating event, which counts in the period it corrects. Its text is
 /// `<event> <us since the epoch> <env> <actor type> <workflow type> <count> <quantity>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adjustment {
@@ -341,7 +334,7 @@ pub struct Adjustment {
     pub quantity: i64,
 }
 
-/// No adjustment is larger, either way: sums of many then still fit.
+/// Largest absolute value of an adjustment, so that sums of many still fit 64 bits.
 pub const MAX_ADJUSTMENT: i64 = 1 << 53;
 
 impl Adjustment {
@@ -381,7 +374,6 @@ impl FromStr for Adjustment {
         let [event, at, env, actor, workflow, count, quantity] = parts.as_slice() else {
             return Err(what.to_owned());
         };
-        let event = EventType::ALL.into_iter().find(|e| e.as_str() == *event);
         let number = |t: &str| t.parse::<i64>().map_err(|e| format!("{t:?}: {e}"));
         let a = Self {
             at_us: parse_decimal(at).ok_or_else(|| format!("{at:?}: expected microseconds"))?,
@@ -390,9 +382,7 @@ impl FromStr for Adjustment {
                 actor_type: actor.parse()?,
                 workflow_type: Ident::new(workflow).map_err(|e| e.to_string())?,
             },
-            event: event.ok_or_else(|| {
-                format!("expected one of: {}", EventType::ALL.map(EventType::as_str).join(" "))
-            })?,
+            event: event.parse()?,
             count: number(count)?,
             quantity: number(quantity)?,
         };

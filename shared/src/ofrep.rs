@@ -3,16 +3,17 @@
 //!
 //! A flag is `action/workflow`, as a rule is, or a workflow alone for the action `run`. It is on for a subject exactly
 //! when the ramp gate would let a run with that subject in: the same bucket, the same rule, the same kill switch.
-//! Quotas, prompts and policy are no matter of a flag. To evaluate is to read: it starts nothing and leaves no receipt.
+//! Quotas, prompts and policy do not matter. Evaluating a flag only reads: it starts no run and writes no receipt.
 
+use crate::basis_points::BasisPoints;
 use crate::control::ControlState;
 use crate::ids::Ident;
-use crate::ramp::{self, FULL};
+use crate::ramp;
 use serde::Serialize;
 
 /// The action of a flag that names none.
 const ACTION: &str = "run";
-/// Flags that are evaluated at once.
+/// Flags of one bulk evaluation at most.
 pub const MAX_FLAGS: usize = 4_096;
 
 /// What is asked about.
@@ -44,8 +45,8 @@ impl std::fmt::Display for Flag {
 pub struct Metadata {
     /// The rule that decided, empty where none does.
     pub rule: String,
-    /// Share of subjects it includes, in hundredths of a percent.
-    pub ramp_hundredths: u16,
+    /// Share of subjects it includes.
+    pub ramp_hundredths: BasisPoints,
     /// Revision of that rule, 0 where there is none.
     pub revision: u64,
 }
@@ -98,14 +99,16 @@ pub fn evaluate(
     }
     let (action, workflow) = (flag.action.as_str(), flag.workflow.as_str());
     let rule = ramp::deciding(&control.ramps, action, workflow);
-    let share = rule.map_or(FULL, |(_, r)| r.hundredths);
+    let share = rule.map_or(BasisPoints::FULL, |(_, r)| r.hundredths);
     let subject = subject.filter(|s| !s.is_empty());
     let (value, reason) = match (control.killed(action, workflow), share, subject) {
         (Some(_), _, _) => (false, "DISABLED"),
-        (None, 0, _) => (false, "STATIC"),
-        (None, FULL, _) => (true, "STATIC"),
+        (None, BasisPoints::ZERO, _) => (false, "STATIC"),
+        (None, BasisPoints::FULL, _) => (true, "STATIC"),
         (None, _, None) => return Err(FlagError::TargetingKeyMissing),
-        (None, _, Some(s)) => (ramp::bucket(ramp_key, action, workflow, s.as_bytes()) < share, "SPLIT"),
+        (None, _, Some(s)) => {
+            (share.includes(ramp::bucket(ramp_key, action, workflow, s.as_bytes())), "SPLIT")
+        }
     };
     Ok(Evaluation {
         key: flag.to_string(),
@@ -144,7 +147,10 @@ mod tests {
         std::iter::once(&etl).chain(ops).fold(ControlState::default(), |s, op| s.after(op))
     }
     fn ramp(rule: &str, hundredths: u16) -> Operation {
-        Operation::RampSet(ops::RampSet { selector: rule.parse().unwrap(), hundredths })
+        Operation::RampSet(ops::RampSet {
+            selector: rule.parse().unwrap(),
+            hundredths: BasisPoints::saturating(hundredths),
+        })
     }
     fn ask(s: &ControlState, key: &str, subject: Option<&str>) -> Result<(bool, &'static str), FlagError> {
         evaluate(s, &[7; 32], &Flag::parse(key).unwrap(), subject).map(|e| (e.value, e.reason))

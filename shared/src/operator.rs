@@ -15,11 +15,10 @@
 //! Each has exactly one text. What distinguishes people is the person, never the key: one person with two keys is one.
 
 use crate::ids::{CommandId, Ident, NodeId, PersonId, TenantUid, hex, parse_decimal, unhex};
+use crate::untrusted::UntrustedText;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
-/// Roles there are.
-pub const ROLES: [&str; 6] = ["viewer", "operator", "approver", "admin", "break-glass", "auditor"];
 /// First line of what a new key signs.
 pub const KEYS_LINE: &str = "conductor/keys/v1";
 /// First line of an approval.
@@ -27,23 +26,116 @@ pub const APPROVAL_LINE: &str = "conductor/approval/v1";
 /// A person has at most this many roles, counted with the tenants they are limited to.
 pub const MAX_ROLES: usize = 64;
 
-/// Reads roles as they stand in commands: words in order, each once, separated by one space. A role holds on the whole
-/// node, or with `@` and a tenant's uid for that tenant alone.
-pub fn parse_roles(text: &str) -> Option<BTreeSet<String>> {
-    let known = |word: &str| match word.split_once('@') {
-        Some((role, tenant)) => {
-            ROLES.contains(&role) && tenant.parse::<TenantUid>().is_ok_and(|t| !t.is_node())
+/// A role of a person. The list is closed for what Conductor issues.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    strum::VariantArray,
+    strum::IntoStaticStr,
+    strum::EnumString,
+    strum::Display,
+)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Role {
+    /// Reads.
+    Viewer,
+    /// Changes a tenant's configuration.
+    Operator,
+    /// Approves what others asked for.
+    Approver,
+    /// Changes persons, policy, profiles and the node.
+    Admin,
+    /// Opens break-glass, and closes it.
+    BreakGlass,
+    /// Reads, for audits.
+    Auditor,
+}
+
+/// A role as it was granted to a person. Written as one word: `operator`, or `operator@` and a tenant's uid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GrantedRole {
+    /// On the whole node.
+    Node(Role),
+    /// On one tenant.
+    Tenant(Role, TenantUid),
+    /// A word that this program does not know, from a newer one. It grants nothing.
+    Other(UntrustedText),
+}
+
+impl GrantedRole {
+    /// Reads a word of a log or an answer.
+    pub fn read(word: &str) -> Self {
+        let granted = || match word.split_once('@') {
+            Some((role, tenant)) => {
+                let tenant = tenant.parse::<TenantUid>().ok().filter(|t| !t.is_node())?;
+                Some(Self::Tenant(role.parse().ok()?, tenant))
+            }
+            None => Some(Self::Node(word.parse().ok()?)),
+        };
+        granted().unwrap_or_else(|| Self::Other(UntrustedText::new(word)))
+    }
+
+    /// The one spelling, as in signed texts and receipts.
+    pub fn word(&self) -> String {
+        match self {
+            Self::Node(role) => role.to_string(),
+            Self::Tenant(role, tenant) => format!("{role}@{tenant}"),
+            Self::Other(word) => word.raw().to_owned(),
         }
-        None => ROLES.contains(&word),
-    };
-    let roles: BTreeSet<String> = text.split(' ').map(str::to_owned).collect();
-    let good = roles.len() <= MAX_ROLES && roles.iter().all(|r| known(r)) && roles_text(&roles) == text;
-    good.then_some(roles)
+    }
+
+    /// For people: a word from a newer program is marked as such.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Other(word) => format!("{} (newer)", word.escaped(80)),
+            known => known.word(),
+        }
+    }
+}
+
+/// In the order of the words, which is that of signed texts.
+impl Ord for GrantedRole {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.word().cmp(&other.word())
+    }
+}
+impl PartialOrd for GrantedRole {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Serialize for GrantedRole {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(&self.word())
+    }
+}
+impl<'de> Deserialize<'de> for GrantedRole {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        Ok(Self::read(&std::borrow::Cow::<'de, str>::deserialize(d)?))
+    }
+}
+
+/// The roles of a person, in order of their words.
+pub type Roles = BTreeSet<GrantedRole>;
+
+/// Reads roles as written in commands: words in order, each once, separated by one space, and all of them known.
+pub fn parse_roles(text: &str) -> Option<Roles> {
+    let roles: Roles = text.split(' ').map(GrantedRole::read).collect();
+    let known = roles.iter().all(|r| !matches!(r, GrantedRole::Other(_)));
+    (roles.len() <= MAX_ROLES && known && roles_text(&roles) == text).then_some(roles)
 }
 
 /// The one spelling of roles.
-pub fn roles_text(roles: &BTreeSet<String>) -> String {
-    roles.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
+pub fn roles_text(roles: &Roles) -> String {
+    roles.iter().map(GrantedRole::word).collect::<Vec<_>>().join(" ")
+}
+
+/// Roles for people.
+pub fn roles_shown(roles: &Roles) -> String {
+    roles.iter().map(GrantedRole::shown).collect::<Vec<_>>().join(" ")
 }
 
 /// An operator's key.
@@ -55,8 +147,8 @@ pub struct OperatorKey {
     pub name: Ident,
     /// Minisign public key, base64.
     pub public_key: String,
-    /// Roles on this node, or with `@` on one tenant.
-    pub roles: BTreeSet<String>,
+    /// Roles on this node, or on one tenant.
+    pub roles: Roles,
     /// Index of the receipt that enrolled it: what it signed counts from there on.
     pub since: u64,
     /// Index of the receipt that gave it its present roles, when that is another.
@@ -76,8 +168,12 @@ impl OperatorKey {
         !self.suspended && self.revoked.is_none()
     }
     /// Has a role for a tenant, or for the node with [`TenantUid::NODE`].
-    pub fn has_role(&self, role: &str, tenant: TenantUid) -> bool {
-        self.roles.contains(role) || (!tenant.is_node() && self.roles.contains(&format!("{role}@{tenant}")))
+    pub fn has_role(&self, role: Role, tenant: TenantUid) -> bool {
+        self.roles.iter().any(|granted| match granted {
+            GrantedRole::Node(r) => *r == role,
+            GrantedRole::Tenant(r, t) => (*r, *t) == (role, tenant),
+            GrantedRole::Other(_) => false,
+        })
     }
     /// Key and roles are older than the entry of the node's log at this index.
     pub fn older_than(&self, node_index: u64) -> bool {
@@ -220,12 +316,35 @@ mod tests {
             suspended: false,
             revoked: None,
         };
-        assert!(key.has_role("admin", t) && key.has_role("admin", TenantUid::NODE));
-        assert!(key.has_role("operator", t));
-        assert!(!key.has_role("operator", TenantUid([6; 16])) && !key.has_role("operator", TenantUid::NODE));
+        assert!(key.has_role(Role::Admin, t) && key.has_role(Role::Admin, TenantUid::NODE));
+        assert!(key.has_role(Role::Operator, t));
+        assert!(!key.has_role(Role::Operator, TenantUid([6; 16])));
+        assert!(!key.has_role(Role::Operator, TenantUid::NODE));
         assert!(key.older_than(4) && !key.older_than(3));
         for bad in ["", "root", "operator admin", "admin admin", "admin  operator", "admin@x", "admin "] {
             assert_eq!(parse_roles(bad), None, "{bad:?}");
         }
+    }
+
+    /// DESIGN, What can never change later: a role from a newer program survives, grants nothing, and is shown as newer.
+    #[test]
+    fn a_newer_role_grants_nothing() {
+        let roles: Roles = serde_json::from_str(r#"["admin@nobody", "auditor", "release-manager"]"#).unwrap();
+        assert_eq!(roles_text(&roles), "admin@nobody auditor release-manager");
+        assert_eq!(roles_shown(&roles), "admin@nobody (newer) auditor release-manager (newer)");
+        let key = OperatorKey {
+            person: PersonId([1; 16]),
+            name: Ident::new("ana").unwrap(),
+            public_key: String::new(),
+            roles,
+            since: 3,
+            roles_since: None,
+            suspended: false,
+            revoked: None,
+        };
+        use strum::VariantArray as _;
+        let held: Vec<_> = Role::VARIANTS.iter().filter(|r| key.has_role(**r, TenantUid::NODE)).collect();
+        assert_eq!(held, [&Role::Auditor]);
+        assert_eq!(parse_roles("release-manager"), None, "nobody grants what this program does not know");
     }
 }

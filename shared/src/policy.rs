@@ -69,13 +69,13 @@ impl Statement {
     }
 }
 
-/// The bundle that a node goes by, as its log has it.
+/// The bundle that a node uses, according to its log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoadedBundle {
     /// Its revision.
     pub revision: u64,
-    /// SHA-256 of its files, hex.
-    pub digest: String,
+    /// SHA-256 of its files.
+    pub digest: crate::ids::Digest,
     /// From then on it is not valid, microseconds since the Unix epoch.
     pub expires_at_us: u64,
 }
@@ -125,7 +125,7 @@ macro_rules! facts_of {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
         pub struct $name { $($(#[doc = $fdoc])+ pub $field: bool),* }
         impl $name {
-            // It says first whether it is there, so that none can stand for another.
+            // Begins with its presence, so that no group can be mistaken for another.
             fn hash(this: Option<Self>, h: &mut Pieces) {
                 match this {
                     Some(g) => h.add(&[1, $(u8::from(g.$field)),*]),

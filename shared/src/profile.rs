@@ -1,8 +1,5 @@
-//! Policy profiles, what freezes a log now, and break-glass. Pure, and without a clock: which windows are open is folded
-//! from facts, never asked of the time.
+//! Policy profiles, freezes and break-glass, as they are set. What of them governs a log is in `control::profiles`.
 
-use crate::command::{Operation, ops};
-use crate::control::ControlState;
 use crate::freeze::Window;
 use crate::ids::{GrantId, Ident, PersonId, parse_decimal};
 use serde::{Deserialize, Serialize};
@@ -108,7 +105,7 @@ impl Setting {
         }
     }
 
-    /// The value as it stands in commands.
+    /// The value as written in commands.
     pub fn value(self) -> String {
         match self {
             Self::BreakGlassAlone(on) => on.to_string(),
@@ -133,7 +130,7 @@ impl Setting {
     }
 }
 
-/// A freeze that somebody set on the spot.
+/// An ad hoc freeze.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Freeze {
     /// When it ends by itself, microseconds since the Unix epoch; `None` when somebody has to clear it.
@@ -177,63 +174,4 @@ pub fn is_ticket(text: &str) -> bool {
         && text
             .bytes()
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'_' | b'-' | b'/' | b':' | b'#'))
-}
-
-/// The profile that governs a log.
-pub fn name_of(log: &ControlState) -> &str {
-    // The node's own log is given none, so `default` governs it.
-    log.profile.as_ref().map_or(DEFAULT, Ident::as_str)
-}
-
-/// A profile of a node, with what stands where nothing was set.
-pub fn profile<'a>(node: &'a ControlState, name: &str) -> Option<std::borrow::Cow<'a, Profile>> {
-    let found = node.profiles.iter().find(|(n, _)| n.as_str() == name).map(|(_, p)| p);
-    match found {
-        Some(p) => Some(std::borrow::Cow::Borrowed(p)),
-        None => (name == DEFAULT).then(|| std::borrow::Cow::Owned(Profile::default())),
-    }
-}
-
-/// What freezes a log now: windows of its profile that are open, and its own freezes.
-pub fn frozen_by<'a>(log: &'a ControlState, node: &'a ControlState) -> impl Iterator<Item = Frozen<'a>> {
-    let name = name_of(log);
-    let windows = node.active_windows.iter().filter(move |(p, _)| p.as_str() == name);
-    let windows = windows.flat_map(|(p, ws)| ws.keys().map(move |w| Frozen::Window(p, w)));
-    windows.chain(log.freezes.keys().map(Frozen::Freeze))
-}
-
-/// One thing that freezes a log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Frozen<'a> {
-    /// A window of a profile.
-    Window(&'a Ident, &'a Ident),
-    /// A freeze of the tenant.
-    Freeze(&'a Ident),
-}
-
-impl Frozen<'_> {
-    /// The operation takes this very thing away.
-    fn lifted_by(self, op: &Operation) -> bool {
-        match (self, op) {
-            (
-                Self::Window(p, w),
-                Operation::ProfileUnwindow(ops::ProfileUnwindow { profile, window })
-                | Operation::ProfileWindow(ops::ProfileWindow { profile, window, .. }),
-            ) => (p, w) == (profile, window),
-            (Self::Freeze(f), Operation::FreezeClear(ops::FreezeClear { freeze })) => f == freeze,
-            _ => false,
-        }
-    }
-}
-
-/// Whether a freeze forbids an operation that loosens. A freeze does not keep itself: taking it away is forbidden by the
-/// others only; and opening break-glass is not forbidden, for that is what lifts it.
-pub fn forbids(log: &ControlState, node: &ControlState, op: &Operation) -> bool {
-    !matches!(op, Operation::BreakGlassOpen(_)) && frozen_by(log, node).any(|f| !f.lifted_by(op))
-}
-
-/// How often a person opened break-glass alone in a log on the day of a receipt time.
-pub fn alone_on_day(log: &ControlState, person: PersonId, time_us: u64) -> u64 {
-    let today = |t: &&u64| **t / DAY_US == time_us / DAY_US;
-    log.opened_alone.get(&person).map_or(0, |times| times.iter().filter(today).count() as u64)
 }

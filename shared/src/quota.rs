@@ -1,6 +1,7 @@
 //! Quotas of a tenant. The gate reads only what was granted to this node.
 
 use crate::clock::Micros;
+use crate::words::words;
 use serde::{Deserialize, Serialize};
 
 /// A limit and the part of it that this node may spend. On a single node both are the same.
@@ -20,8 +21,23 @@ impl Grant {
 }
 
 /// What is limited.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::VariantArray,
+    strum::IntoStaticStr,
+    strum::EnumString,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case", parse_err_ty = String, parse_err_fn = Self::unknown)]
 pub enum QuotaKind {
     /// Open runs.
     ConcurrentRuns,
@@ -36,26 +52,6 @@ pub enum QuotaKind {
 }
 
 impl QuotaKind {
-    /// All kinds, in display order.
-    pub const ALL: [QuotaKind; 5] =
-        [Self::ConcurrentRuns, Self::StepRate, Self::StepBurst, Self::ReceiptBacklog, Self::EvidenceBytes];
-
-    /// The public name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::ConcurrentRuns => "concurrent_runs",
-            Self::StepRate => "step_rate",
-            Self::StepBurst => "step_burst",
-            Self::ReceiptBacklog => "receipt_backlog",
-            Self::EvidenceBytes => "evidence_bytes",
-        }
-    }
-
-    /// From the public name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|k| k.name() == name)
-    }
-
     /// The greatest limit that can be set. Rates are bounded so that the interval between steps stays at least 1 us.
     pub fn max(self) -> u64 {
         match self {
@@ -66,6 +62,8 @@ impl QuotaKind {
         }
     }
 }
+
+words!(QuotaKind);
 
 /// All quotas of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

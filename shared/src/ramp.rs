@@ -1,10 +1,11 @@
 //! Ramps and kill switches: which share of subjects a workflow is open to.
 //!
 //! bucket = first 8 bytes, big-endian, of HMAC-SHA256(ramp key, len4(action) action len4(workflow) workflow
-//! len4(subject) subject), modulo 10,000. A subject is included when its bucket is below the ramp, in hundredths of a
-//! percent. The bucket depends on the request alone, so raising a ramp only adds subjects, and ramping down and up
-//! again brings back the same ones. Test vectors: docs/reference/ramp-vectors.md.
+//! len4(subject) subject), modulo 10,000. A subject is included when its bucket is below the ramp, in basis points. The
+//! bucket depends on the request alone, so raising a ramp only adds subjects, and ramping down and up again brings back
+//! the same ones. Test vectors: docs/reference/ramp-vectors.md.
 
+use crate::basis_points::BasisPoints;
 use crate::ids::Ident;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
@@ -13,8 +14,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-/// All subjects, in hundredths of a percent.
-pub const FULL: u16 = 10_000;
+/// Buckets that subjects fall into.
+const BUCKETS: u16 = 10_000;
 /// How many earlier values a ramp remembers.
 pub const HISTORY: usize = 16;
 
@@ -34,7 +35,7 @@ impl Selector {
             && self.workflow.as_ref().is_none_or(|w| w.as_str() == workflow)
     }
 
-    /// Most exact fields win; ties in the order workflow, action.
+    /// More exact fields win; on a tie, workflow before action.
     fn rank(&self) -> (u8, bool, bool) {
         let (w, a) = (self.workflow.is_some(), self.action.is_some());
         (u8::from(w) + u8::from(a), w, a)
@@ -80,19 +81,19 @@ impl<'de> Deserialize<'de> for Selector {
 /// One ramp.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ramp {
-    /// Share of subjects, in hundredths of a percent, 0 to 10,000.
-    pub hundredths: u16,
+    /// Share of subjects.
+    pub hundredths: BasisPoints,
     /// Counts the changes of this ramp.
     pub revision: u64,
     /// Earlier values, newest last, at most [`HISTORY`].
-    pub history: Vec<u16>,
+    pub history: Vec<BasisPoints>,
 }
 
 impl Ramp {
     /// What a rollback goes to: the newest earlier value that is lower than the present one, else 0. So a rollback
     /// never raises.
-    pub fn rollback_to(&self) -> u16 {
-        self.history.iter().rev().copied().find(|h| *h < self.hundredths).unwrap_or(0)
+    pub fn rollback_to(&self) -> BasisPoints {
+        self.history.iter().rev().copied().find(|h| *h < self.hundredths).unwrap_or_default()
     }
 }
 
@@ -113,13 +114,13 @@ pub fn deciding<'a, T>(
 }
 
 /// The share of subjects a request's kind is open to. Without a rule: all.
-pub fn effective(ramps: &BTreeMap<Selector, Ramp>, action: &str, workflow: &str) -> u16 {
-    deciding(ramps, action, workflow).map_or(FULL, |(_, r)| r.hundredths)
+pub fn effective(ramps: &BTreeMap<Selector, Ramp>, action: &str, workflow: &str) -> BasisPoints {
+    deciding(ramps, action, workflow).map_or(BasisPoints::FULL, |(_, r)| r.hundredths)
 }
 
 /// The bucket of a request, 0 to 9,999.
 pub fn bucket(key: &[u8; 32], action: &str, workflow: &str, subject: &[u8]) -> u16 {
-    let Ok(mut m) = Hmac::<Sha256>::new_from_slice(key) else { return FULL - 1 };
+    let Ok(mut m) = Hmac::<Sha256>::new_from_slice(key) else { return BUCKETS - 1 };
     for part in [action.as_bytes(), workflow.as_bytes(), subject] {
         m.update(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
         m.update(part);
@@ -127,33 +128,7 @@ pub fn bucket(key: &[u8; 32], action: &str, workflow: &str, subject: &[u8]) -> u
     let out = m.finalize().into_bytes();
     let mut first = [0u8; 8];
     first.copy_from_slice(&out[..8]);
-    u16::try_from(u64::from_be_bytes(first) % u64::from(FULL)).unwrap_or(FULL - 1)
-}
-
-/// Shows hundredths of a percent: `12.5 %`.
-pub fn percent(hundredths: u16) -> String {
-    let (whole, part) = (hundredths / 100, hundredths % 100);
-    match part {
-        0 => format!("{whole} %"),
-        p if p % 10 == 0 => format!("{whole}.{} %", p / 10),
-        p => format!("{whole}.{p:02} %"),
-    }
-}
-
-/// Reads a percentage such as `10`, `12.5` or `0.25 %` into hundredths, exactly.
-pub fn parse_percent(text: &str) -> Option<u16> {
-    let t = text.trim().trim_end_matches('%').trim_end();
-    let (whole, part) = t.split_once('.').unwrap_or((t, ""));
-    let digits = |s: &str| s.bytes().all(|c| c.is_ascii_digit());
-    if whole.is_empty() || whole.len() > 3 || part.len() > 2 || !digits(whole) || !digits(part) {
-        return None;
-    }
-    if t.contains('.') && part.is_empty() {
-        return None;
-    }
-    let cents: u16 = format!("{part:0<2}").parse().ok()?;
-    let h = whole.parse::<u16>().ok()?.checked_mul(100)?.checked_add(cents)?;
-    (h <= FULL).then_some(h)
+    u16::try_from(u64::from_be_bytes(first) % u64::from(BUCKETS)).unwrap_or(BUCKETS - 1)
 }
 
 #[cfg(test)]
@@ -162,7 +137,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn ramp(h: u16) -> Ramp {
-        Ramp { hundredths: h, revision: 1, history: vec![] }
+        Ramp { hundredths: BasisPoints::saturating(h), revision: 1, history: vec![] }
     }
 
     /// SPEC 3.1: published vectors; whoever reimplements the bucket must get these.
@@ -189,52 +164,33 @@ mod tests {
         for (s, h) in [("*/*", 1), ("run/*", 2), ("*/etl", 3), ("run/etl", 4)] {
             rules.insert(s.parse().unwrap(), ramp(h));
         }
-        assert_eq!(effective(&rules, "run", "etl"), 4);
-        assert_eq!(effective(&rules, "x", "etl"), 3);
-        assert_eq!(effective(&rules, "run", "x"), 2);
-        assert_eq!(effective(&rules, "x", "x"), 1);
+        assert_eq!(effective(&rules, "run", "etl").get(), 4);
+        assert_eq!(effective(&rules, "x", "etl").get(), 3);
+        assert_eq!(effective(&rules, "run", "x").get(), 2);
+        assert_eq!(effective(&rules, "x", "x").get(), 1);
         rules.remove(&"run/etl".parse::<Selector>().unwrap());
-        assert_eq!(effective(&rules, "run", "etl"), 3, "workflow before action");
-        assert_eq!(effective(&BTreeMap::new(), "run", "etl"), FULL);
-    }
-
-    /// SPEC 3.1: percentages are exact.
-    #[test]
-    fn percentages_are_exact() {
-        for (t, h) in
-            [("10", 1000), ("12.5", 1250), ("0.25 %", 25), ("100%", 10_000), ("0", 0), ("99.99", 9999)]
-        {
-            assert_eq!(parse_percent(t), Some(h), "{t}");
-        }
-        for t in
-            ["", "-1", "100.01", "1e2", "12.345", "12.", ".5", "１", "1 0", "nan", "1000", "700", "999.99"]
-        {
-            assert_eq!(parse_percent(t), None, "{t}");
-        }
+        assert_eq!(effective(&rules, "run", "etl").get(), 3, "workflow before action");
+        assert_eq!(effective(&BTreeMap::new(), "run", "etl"), BasisPoints::FULL);
     }
 
     proptest! {
         /// SPEC 3.1: raising only adds subjects, re-ramping brings back the same ones.
         #[test]
-        fn raising_only_adds(key: [u8; 32], subject in ".{0,40}", low in 0u16..=FULL, high in 0u16..=FULL) {
+        fn raising_only_adds(key: [u8; 32], subject in ".{0,40}", low in 0u16..=BUCKETS, high in 0u16..=BUCKETS) {
             let (low, high) = (low.min(high), low.max(high));
             let b = bucket(&key, "run", "etl", subject.as_bytes());
-            prop_assert!(b < FULL);
+            prop_assert!(b < BUCKETS);
             prop_assert!(b >= low || b < high);
             prop_assert_eq!(b, bucket(&key, "run", "etl", subject.as_bytes()));
         }
 
-        /// SPEC 3.1: a percentage shown reads back as itself.
-        #[test]
-        fn percent_round_trip(h in 0u16..=FULL) {
-            prop_assert_eq!(parse_percent(&percent(h)), Some(h));
-        }
-
         /// SPEC invariant 3: a rollback never raises.
         #[test]
-        fn rollback_never_raises(h in 0u16..=FULL, history in proptest::collection::vec(0u16..=FULL, 0..16)) {
+        fn rollback_never_raises(h in 0u16..=BUCKETS, history in proptest::collection::vec(0u16..=BUCKETS, 0..16)) {
+            let history = history.into_iter().map(BasisPoints::saturating).collect();
+            let h = BasisPoints::saturating(h);
             let r = Ramp { hundredths: h, revision: 3, history };
-            prop_assert!(r.rollback_to() < h || h == 0);
+            prop_assert!(r.rollback_to() < h || h == BasisPoints::ZERO);
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 macro_rules! reasons {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal, $status:literal, $mend:literal;)*) => {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal, $status:literal, $remedy:literal;)*) => {
         /// Why a request was denied. The code is public and never changes meaning.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Reason {
@@ -18,8 +18,8 @@ macro_rules! reasons {
             pub fn status(self) -> u16 { match self { $(Reason::$variant => $status),* } }
             /// What happened, in a sentence.
             pub fn description(self) -> &'static str { match self { $(Reason::$variant => concat!($($doc),+)),* } }
-            /// How to mend it.
-            pub fn remedy(self) -> &'static str { match self { $(Reason::$variant => $mend),* } }
+            /// How to fix it.
+            pub fn remedy(self) -> &'static str { match self { $(Reason::$variant => $remedy),* } }
             /// From the public code.
             pub fn from_code(code: &str) -> Option<Self> { match code { $($code => Some(Reason::$variant),)* _ => None } }
         }
@@ -154,7 +154,7 @@ impl Reasons {
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
-    /// True when it is there.
+    /// True when the set holds this reason.
     pub fn has(self, r: Reason) -> bool {
         self.0 & 1 << r as u32 != 0
     }

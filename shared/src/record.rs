@@ -141,8 +141,8 @@ pub fn field_digest(name: &str, code: u8, salt: &Hash, content: &[u8]) -> Hash {
     digest_in(&mut Vec::new(), name, salt, &value)
 }
 
-/// The same of a value with its type code and length. `room` is emptied, and takes what is hashed: in one piece, for a
-/// hash that is given many small ones spends most of its time on putting them together.
+/// The same for a value with its type code and length. `room` is a scratch buffer: hashing one piece is much faster than
+/// many small ones.
 fn digest_in(room: &mut Vec<u8>, name: &str, salt: &Hash, value: &[u8]) -> Hash {
     room.clear();
     room.extend_from_slice(FIELD_TAG);
@@ -233,7 +233,7 @@ impl Body {
     }
 }
 
-/// A body as it is written: encoded once, and hashed where it stands.
+/// A body encoded once and hashed in place.
 pub struct Encoded(Vec<u8>);
 
 impl Encoded {

@@ -1,11 +1,11 @@
-//! SLO watch: mergeable counts of what ran under one revision of a ramp, the verdict on them, and staged plans.
+//! SLO watch: mergeable counts of runs under one revision of a ramp, the verdict on them, and staged plans.
 //!
-//! The error rate is judged by the lower end of the one-sided 99 % Wilson interval: it lies over a threshold exactly
-//! when the rate does and (errors - n t)^2 > z^2 n t (1 - t), which is decided in integers. Counts only add up, so that
-//! those of several nodes can be merged. Nothing here reads a clock or keeps a fraction.
+//! The error rate is judged by the lower bound of the one-sided 99 % Wilson interval. It exceeds a threshold t exactly
+//! when the rate does and (errors - n t)^2 > z^2 n t (1 - t), which is decided in integers. Counts are sums, so counts of
+//! several nodes can be merged. Nothing here reads a clock or uses floating point.
 
+use crate::basis_points::{BasisPoints, parse_percent, percent};
 use crate::clock::{Micros, SECOND};
-use crate::ramp::{FULL, parse_percent, percent};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -47,26 +47,28 @@ impl Tally {
             errors: self.errors.saturating_add(other.errors),
         }
     }
-    /// The rate of errors is at most this many hundredths of a percent.
-    pub fn within(self, hundredths: u16) -> bool {
-        u128::from(self.errors) * u128::from(FULL) <= u128::from(self.settled) * u128::from(hundredths)
+    /// The rate of errors is at most this.
+    pub fn within(self, rate: BasisPoints) -> bool {
+        u128::from(self.errors) * u128::from(BasisPoints::FULL.get())
+            <= u128::from(self.settled) * u128::from(rate.get())
     }
-    /// The lower bound of the rate of errors is over this many hundredths of a percent, and errors are enough.
-    fn over(self, hundredths: u16, z2: u128) -> bool {
-        if self.errors < MIN_ERRORS || self.within(hundredths) {
+    /// The lower bound of the rate of errors is over this, and errors are enough.
+    fn over(self, rate: BasisPoints, z2: u128) -> bool {
+        if self.errors < MIN_ERRORS || self.within(rate) {
             return false;
         }
         let (mut n, mut e) = (self.settled, self.errors);
         while n > MOST {
             (n, e) = (n / 2, e / 2);
         }
-        let (n, e, t, full) = (u128::from(n), u128::from(e), u128::from(hundredths), u128::from(FULL));
+        let (n, e, t, full) =
+            (u128::from(n), u128::from(e), u128::from(rate.get()), u128::from(BasisPoints::FULL.get()));
         let above = (e * full).saturating_sub(n * t);
         above.pow(2) * 1_000_000 > z2 * n * t * (full - t)
     }
-    /// The one-sided 99 % Wilson lower bound of the rate of errors is over this many hundredths of a percent.
-    pub fn breaches(self, hundredths: u16) -> bool {
-        self.over(hundredths, Z2_99)
+    /// The one-sided 99 % Wilson lower bound of the rate of errors is over this.
+    pub fn breaches(self, rate: BasisPoints) -> bool {
+        self.over(rate, Z2_99)
     }
 }
 
@@ -106,7 +108,7 @@ impl Histogram {
     pub fn count(&self) -> u64 {
         self.0.values().sum()
     }
-    /// 99 % of the durations are at most in this bucket, whose least duration is told: never more than the real p99.
+    /// The lower edge of the bucket that holds the 99th percentile: never more than the real p99.
     pub fn p99(&self) -> Option<Micros> {
         let total = self.count();
         let rank = total - total / 100;
@@ -138,7 +140,7 @@ impl Counts {
         }
         self.recent[1].add(error);
     }
-    /// Adds what was seen elsewhere under the same revision.
+    /// Adds counts of another node for the same revision.
     pub fn merge(&mut self, other: &Self) {
         self.all = self.all.merged(other.all);
         for (mine, theirs) in self.recent.iter_mut().zip(other.recent) {
@@ -151,8 +153,8 @@ impl Counts {
 /// What a ramp is held to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thresholds {
-    /// Rate of errors, hundredths of a percent.
-    pub errors_hundredths: u16,
+    /// Rate of errors.
+    pub errors_hundredths: BasisPoints,
     /// Step latency that 99 % stay within, microseconds; 0: not watched.
     pub p99_us: Micros,
     /// Receipts not covered by a signed checkpoint.
@@ -163,12 +165,12 @@ pub struct Thresholds {
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { errors_hundredths: 50, p99_us: 0, backlog: 50_000, min_settled: 200 }
+        Self { errors_hundredths: BasisPoints::saturating(50), p99_us: 0, backlog: 50_000, min_settled: 200 }
     }
 }
 
 impl Thresholds {
-    /// Something that this lets pass is caught by `other`.
+    /// True when `other` catches something that this lets pass.
     pub fn looser_than(&self, other: &Self) -> bool {
         let p99 = |t: &Self| if t.p99_us == 0 { u64::MAX } else { t.p99_us };
         self.errors_hundredths > other.errors_hundredths
@@ -240,8 +242,8 @@ pub fn verdict(seen: &Counts, backlog: u64, t: &Thresholds, bake_over: bool) -> 
 /// One step of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PlanStep {
-    /// Share of subjects, hundredths of a percent.
-    pub hundredths: u16,
+    /// Share of subjects.
+    pub hundredths: BasisPoints,
     /// Observed uptime that it must bake, seconds; 0 for the last step.
     pub bake_s: u64,
 }
@@ -303,7 +305,7 @@ impl FromStr for Plan {
                 None => 0,
                 Some(b) => crate::ids::parse_decimal(b.strip_suffix('s')?).filter(|s| *s > 0)?,
             };
-            let hundredths = parse_percent(share).filter(|h| *h > 0)?;
+            let hundredths = parse_percent(share).filter(|h| *h > BasisPoints::ZERO)?;
             (bake_s <= MAX_BAKE_S).then_some(PlanStep { hundredths, bake_s })
         };
         if text.len() > 40 * MAX_STEPS {

@@ -6,6 +6,7 @@
 //! facts of the partitions one opens come in commit order with their `node_seq`; between two of them of one partition
 //! there may be others. Traffic is read by query.
 
+use crate::basis_points::BasisPoints;
 use crate::codec::{CodecError, Reader};
 use crate::control::ControlState;
 use crate::http::{NodeInfo, ReceiptJson};
@@ -65,7 +66,7 @@ pub enum ToConsole {
         /// The receipt. Fold it with [`ControlState::apply_receipt`].
         receipt: Box<ReceiptJson>,
     },
-    /// The console fell behind or asked for what is no longer kept: the partition's state will be sent anew.
+    /// The console fell behind or asked for what is no longer kept: the partition's state will be sent again.
     Resync {
         /// Which; all that are open when `None`.
         tenant: Option<TenantUid>,
@@ -142,11 +143,11 @@ pub struct NodeHealth {
     pub node_seq: u64,
     /// The signer.
     pub signer: SignerState,
-    /// What is the matter with it, shown safely; empty when up.
+    /// What is wrong with it, escaped for display; empty when up.
     pub signer_detail: String,
-    /// The store: empty when it writes, else what is the matter, shown safely.
+    /// What is wrong with the store, escaped for display; empty when it writes.
     pub store_error: String,
-    /// Policy: empty when it answers, else what is the matter, shown safely.
+    /// What is wrong with policy, escaped for display; empty when it answers.
     #[serde(default)]
     pub policy_error: String,
     /// Unsigned receipts of all partitions.
@@ -180,7 +181,7 @@ pub struct Summary {
     /// Flags: see the constants.
     pub flags: u16,
     /// Lowest ramp of any rule, hundredths of a percent; 10,000 without rules.
-    pub ramp: u16,
+    pub ramp: BasisPoints,
     /// Durable entries of its log.
     pub size: u64,
     /// Root of those, unsigned.
@@ -253,7 +254,7 @@ impl Summary {
         ] {
             out.extend_from_slice(&n.to_be_bytes());
         }
-        for n in [self.flags, self.ramp, self.incidents] {
+        for n in [self.flags, self.ramp.get(), self.incidents] {
             out.extend_from_slice(&n.to_be_bytes());
         }
         out.resize(start + Self::LEN, 0);
@@ -290,7 +291,7 @@ impl Summary {
             backlog_quota: r.u32()?,
             epoch: r.u32()?,
             flags: r.u16()?,
-            ramp: r.u16()?,
+            ramp: r.u16()?.try_into().map_err(|_| CodecError::Expected("at most 10,000"))?,
             incidents: r.u16()?,
         })
     }
@@ -312,7 +313,7 @@ mod tests {
             tenant: TenantUid([1; 16]),
             name: Ident::new(&"n".repeat(63)).unwrap(),
             flags: FLAG_KILLED,
-            ramp: 2,
+            ramp: BasisPoints::saturating(2),
             size: 3,
             root: [4; 32],
             signed: 1,

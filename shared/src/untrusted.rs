@@ -1,13 +1,13 @@
-//! Outside text and the one way out of it.
+//! Text from outside, and the only way to show it.
 //!
 //! A tenant must not be able to write escape sequences into an operator's terminal, formulas into a CSV or markup into
-//! a report. So text that came from outside is a [`UntrustedText`], which has no `Display`; [`UntrustedText::escaped`] is the only way to
-//! put it before a person.
+//! a report. So such text is an [`UntrustedText`], which has no `Display`; [`UntrustedText::escaped`] is the only way to
+//! show it to a person.
 
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
-/// UntrustedText from outside, as it came. It cannot be printed; see [`UntrustedText::escaped`].
+/// Text from outside, unchanged. It has no `Display`; see [`UntrustedText::escaped`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UntrustedText(String);
@@ -66,7 +66,7 @@ pub fn escape(text: &str, max: usize) -> String {
     out
 }
 
-/// UntrustedText that was made safe by [`shown`], for a report in Markdown: no mark in it is markup, a link or a cell's border.
+/// Escapes text that [`escape`] made safe for a report in Markdown: nothing in it becomes markup, a link or a table cell.
 pub fn markdown(safe: &str) -> String {
     let mut out = String::with_capacity(safe.len() * 2);
     for c in safe.chars() {

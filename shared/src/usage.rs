@@ -1,75 +1,62 @@
 //! Usage: sums of metered events over periods, by labels.
 //!
 //! The store keeps sums of slots, hours and days for each series (one combination of labels). An answer cuts time into
-//! segments, each made of whole bits, and folds the bits in order of time. Stored bytes are a level that lasts: what was
-//! kept in a segment is its level at the begin over all of it, and each change from its moment on. All of it is integers
-//! and exact.
+//! segments of whole slots and folds them in order of time. Stored bytes are a level: a segment counts the level at its
+//! begin for its whole length, and each change from its moment on. All arithmetic is in integers and exact.
 
 use crate::fact::{ActorType, Env};
 use crate::ids::{Ident, TenantUid};
-use crate::meter::{Labels, Sums, decimal};
+use crate::meter::{Labels, Sums, counters};
 use crate::time_range::{Period, RangeError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A series: the number that stands for one combination of labels in a partition.
+/// A series: the number of one combination of labels in a partition.
 pub type Series = u32;
 
-/// What was used in a period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Usage {
-    /// Runs admitted.
-    pub runs_started: i64,
-    /// Steps ended.
-    pub steps_executed: i64,
-    /// Their time as claimed, microseconds.
-    pub step_us: i64,
-    /// Bytes read, as claimed.
-    pub bytes_in: i64,
-    /// Bytes written, as claimed.
-    pub bytes_out: i64,
-    /// Approvals and rejections.
-    pub approval_decisions: i64,
-    /// Receipts.
-    pub receipts_emitted: i64,
-    /// Of these, covered by a signed checkpoint.
-    pub receipts_signed: i64,
-    /// Bytes of evidence that left.
-    pub evidence_exported_bytes: i64,
-    /// Sealed bytes stored, less those deleted.
-    pub storage_bytes_written: i64,
-    /// Sealed bytes kept at the end of the period.
-    pub storage_bytes: i64,
-    /// Sealed bytes kept, over time: byte-microseconds, as a decimal text.
-    #[serde(with = "decimal")]
-    pub storage_byte_us: i128,
+counters! {
+    /// What was used in a period.
+    Usage {
+        /// Runs admitted.
+        runs_started,
+        /// Steps ended.
+        steps_executed,
+        /// Their time as claimed, microseconds.
+        step_us,
+        /// Bytes read, as claimed.
+        bytes_in,
+        /// Bytes written, as claimed.
+        bytes_out,
+        /// Approvals and rejections.
+        approval_decisions,
+        /// Receipts.
+        receipts_emitted,
+        /// Of these, covered by a signed checkpoint.
+        receipts_signed,
+        /// Bytes of evidence that left.
+        evidence_exported_bytes,
+        /// Sealed bytes stored, less those deleted.
+        storage_bytes_written,
+        /// Sealed bytes kept at the end of the period.
+        storage_bytes;
+        /// Sealed bytes kept, over time: byte-microseconds, as a decimal text.
+        storage_byte_us
+    }
 }
 
 impl Usage {
     /// Adds what was used under other labels in the same period.
     pub fn beside(&mut self, o: &Usage) {
-        self.count(o);
-        self.storage_bytes += o.storage_bytes;
-    }
-
-    /// Adds what was used in the period that follows, under the same labels.
-    pub fn then(&mut self, o: &Usage) {
-        self.count(o);
-        self.storage_bytes = o.storage_bytes;
-    }
-
-    fn count(&mut self, o: &Usage) {
-        self.runs_started += o.runs_started;
-        self.steps_executed += o.steps_executed;
-        self.step_us = self.step_us.saturating_add(o.step_us);
-        self.bytes_in = self.bytes_in.saturating_add(o.bytes_in);
-        self.bytes_out = self.bytes_out.saturating_add(o.bytes_out);
-        self.approval_decisions += o.approval_decisions;
-        self.receipts_emitted += o.receipts_emitted;
-        self.receipts_signed += o.receipts_signed;
-        self.evidence_exported_bytes = self.evidence_exported_bytes.saturating_add(o.evidence_exported_bytes);
-        self.storage_bytes_written = self.storage_bytes_written.saturating_add(o.storage_bytes_written);
+        for (mine, theirs) in self.counters_mut().zip(o.counters()) {
+            *mine = mine.saturating_add(theirs);
+        }
         self.storage_byte_us += o.storage_byte_us;
+    }
+
+    /// Adds what was used in the period that follows, under the same labels: what is kept at its end replaces what was.
+    pub fn then(&mut self, o: &Usage) {
+        self.beside(o);
+        self.storage_bytes = o.storage_bytes;
     }
 
     /// Nothing was used and nothing kept.
@@ -106,18 +93,17 @@ impl Folder {
         (&mut self.levels[i], &mut self.sums[i], &mut self.unsigned[i])
     }
 
-    /// Adds a bit of the present segment.
+    /// Adds a slot, an hour or a day of the current segment.
     pub fn add(&mut self, series: Series, bit: &Sums) {
         self.at(series).1.merge(bit);
     }
 
-    /// So many receipts of the present segment are not covered by a signed checkpoint.
+    /// Counts receipts of the current segment that no signed checkpoint covers.
     pub fn unsigned(&mut self, series: Series, n: u64) {
         *self.at(series).2 += i64::try_from(n).unwrap_or(i64::MAX);
     }
 
-    /// Ends the present segment and tells the usage of each series that used or kept anything. What is kept counts until
-    /// now at most.
+    /// Ends the current segment and calls `each` for every series with usage. Stored bytes count until `now_us` at most.
     pub fn end(&mut self, segment: Period, now_us: u64, mut each: impl FnMut(Series, Usage)) {
         let to = segment.to_us.min(now_us.max(segment.from_us));
         let length = i128::from(to - segment.from_us);
@@ -297,51 +283,34 @@ pub struct UsageAnswer {
     pub steps: Vec<UsageStep>,
 }
 
-/// Rows as CSV (RFC 4180), by step where there are steps. No value needs quoting: labels are identifiers.
+/// Rows as CSV, by step where there are steps.
 pub fn csv(a: &UsageAnswer) -> String {
-    let mut out = String::from(
-        "tenant_id,from,to,workflow_type,env,actor_type,runs_started,steps_executed,step_us,bytes_in,bytes_out,approval_decisions,receipts_emitted,receipts_signed,evidence_exported_bytes,storage_bytes_written,storage_bytes,storage_byte_us\r\n",
-    );
-    let mut line = |from: &str, to: &str, row: &UsageRow| {
-        let (g, u) = (&row.group, &row.usage);
+    let labels = ["tenant_id", "from", "to", "workflow_type", "env", "actor_type"];
+    let header = labels.iter().chain(Usage::COUNTERS).chain(&["storage_byte_us"]);
+    let row = |from: &str, to: &str, g: &Group, u: &Usage| -> Vec<String> {
         let labels = [
+            a.tenant_id.as_str(),
+            from,
+            to,
             g.workflow_type.as_ref().map_or("", Ident::as_str),
             g.env.map_or("", Env::as_str),
             g.actor_type.map_or("", ActorType::as_str),
         ];
-        let numbers = [
-            u.runs_started,
-            u.steps_executed,
-            u.step_us,
-            u.bytes_in,
-            u.bytes_out,
-            u.approval_decisions,
-            u.receipts_emitted,
-            u.receipts_signed,
-            u.evidence_exported_bytes,
-            u.storage_bytes_written,
-            u.storage_bytes,
-        ];
-        let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
-        out += &format!(
-            "{},{from},{to},{},{},{}\r\n",
-            a.tenant_id,
-            labels.join(","),
-            numbers.join(","),
-            u.storage_byte_us
-        );
+        let numbers = u.counters().map(|n| n.to_string());
+        labels.map(str::to_owned).into_iter().chain(numbers).chain([u.storage_byte_us.to_string()]).collect()
     };
+    let mut rows = Vec::new();
     if a.steps.is_empty() {
-        a.breakdown.iter().for_each(|r| line(&a.range.from, &a.range.to, r));
+        rows.extend(a.breakdown.iter().map(|r| row(&a.range.from, &a.range.to, &r.group, &r.usage)));
     }
     for (i, s) in a.steps.iter().enumerate() {
         let to = a.steps.get(i + 1).map_or(&a.range.to, |next| &next.from);
         if s.breakdown.is_empty() {
-            line(&s.from, to, &UsageRow { group: Group::default(), usage: s.totals });
+            rows.push(row(&s.from, to, &Group::default(), &s.totals));
         }
-        s.breakdown.iter().for_each(|r| line(&s.from, to, r));
+        rows.extend(s.breakdown.iter().map(|r| row(&s.from, to, &r.group, &r.usage)));
     }
-    out
+    crate::csv_text::write(header, rows)
 }
 
 /// No answer has more rows in its steps.
@@ -362,7 +331,7 @@ impl Gathered {
     /// Adds another segment that follows.
     pub fn then(&mut self, later: &Gathered) {
         for row in self.rows.values_mut() {
-            // What is not told of any more is not kept any more.
+            // A group absent from the later segment stores nothing.
             row.storage_bytes = 0;
         }
         for (group, usage) in &later.rows {

@@ -66,7 +66,7 @@ pub enum Verdict {
 pub struct Report {
     /// Does a trusted key sign the checkpoint?
     pub signature: Verdict,
-    /// Does each entry, with what it discloses, stand in the log that the checkpoint speaks of?
+    /// Is each entry, with what it discloses, in the log of the checkpoint?
     pub inclusion: Verdict,
     /// Is nothing between the first and the last entry left out?
     pub completeness: Verdict,

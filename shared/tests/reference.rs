@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::checkpoint::Checkpoint;
 use conductor_shared::command::{Audience, Command, Operation, Scope, ops};
 use conductor_shared::fact::{Fact, LogOpened, schema};
@@ -52,8 +53,8 @@ fn operations() {
                 Scope::Tenant => "tenant",
                 Scope::AnyLog => "tenant or node",
             };
-            let roles =
-                if kind.roles.is_empty() { "those of its changes".into() } else { kind.roles.join(", ") };
+            let words: Vec<String> = kind.roles.iter().map(ToString::to_string).collect();
+            let roles = if kind.roles.is_empty() { "those of its changes".into() } else { words.join(", ") };
             let base = if op.is_absolute() { "none" } else { "where it loosens" };
             let config = if kind.config { "yes" } else { "no" };
             let short = |v: &str| if v.len() > 40 { format!("{}...", &v[..32]) } else { v.to_owned() };
@@ -187,7 +188,7 @@ fn vectors() {
         base: Some([4; 32]),
         operation: Operation::RampSet(ops::RampSet {
             selector: "run/etl".parse().unwrap(),
-            hundredths: 1000,
+            hundredths: BasisPoints::saturating(1000),
         }),
         reason: UntrustedText::new("rollout, ticket 7"),
         issued_at_us: 1_700_000_000_000_000,
@@ -211,7 +212,7 @@ fn schemas_of_events() {
     use conductor_shared::cloudevents::schema;
     use conductor_shared::meter::EventType;
     let dir = format!("{}/../docs/reference/events", env!("CARGO_MANIFEST_DIR"));
-    for e in EventType::ALL {
+    for &e in EventType::ALL {
         let (path, text) =
             (format!("{dir}/{e}.schema.json"), serde_json::to_string_pretty(&schema(e)).unwrap() + "\n");
         if std::env::var_os("UPDATE_REFERENCE").is_some() {

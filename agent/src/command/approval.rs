@@ -16,12 +16,12 @@ use crate::writer::ask::{CommandReply, Signed, SignedApproval};
 use crate::writer::live::{Live, Stage};
 use conductor_shared::checkpoint::signature_key_id;
 use conductor_shared::command::{Command, MAX_LIFE_US};
-use conductor_shared::control::{Request, command_key};
+use conductor_shared::control::{CommandKey, Request};
 use conductor_shared::fact::{Approved, ControlFact, Fact, RequestClosed};
 use conductor_shared::fail_closed::Class;
 use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef};
-use conductor_shared::ids::{CommandId, PersonId, TenantUid, hex};
-use conductor_shared::operator::Answer;
+use conductor_shared::ids::{CommandId, KeyId, PersonId, TenantUid};
+use conductor_shared::operator::{Answer, Role};
 use conductor_shared::reason::{Reason, Reasons};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
@@ -65,9 +65,9 @@ fn command_of(store: &Store, live: &Live, index: u64, local: bool) -> Result<Opt
 fn against(a: &SignedApproval, r: &Request, tenant: TenantUid, ctx: &EvalCtx<'_>) -> Reasons {
     let (text, mut reasons) = (&a.content, Reasons::default());
     let withdraws = text.verdict == Answer::Refuse && a.person == r.person;
-    match ctx.node.operator(&a.key_id).filter(|k| k.person == a.person) {
+    match ctx.node.operator(a.key_id).filter(|k| k.person == a.person) {
         None => reasons.add(Reason::SignatureInvalid),
-        Some(k) if !withdraws && !k.has_role("approver", tenant) => reasons.add(Reason::RoleMissing),
+        Some(k) if !withdraws && !k.has_role(Role::Approver, tenant) => reasons.add(Reason::RoleMissing),
         Some(k) if text.verdict == Answer::Approve && !k.older_than(r.node_size) => {
             reasons.add(Reason::ApproverTooNew);
         }
@@ -84,7 +84,7 @@ fn against(a: &SignedApproval, r: &Request, tenant: TenantUid, ctx: &EvalCtx<'_>
     if text.node != ctx.here || text.tenant != tenant {
         reasons.add(Reason::CommandAudience);
     }
-    if hex(&text.command_digest) != r.digest {
+    if text.command_digest != r.digest.0 {
         reasons.add(Reason::BaseStale);
     }
     let early = text.issued_at_us > ctx.now_us.saturating_add(SKEW_US);
@@ -124,7 +124,7 @@ impl Proposals {
         let denied = |live: &mut Live, st: &mut Stage, reasons: Reasons| {
             deny(live, st, (id, a.person, Sha256::digest(&a.text).into()), reasons)
         };
-        let Some(r) = live.control.requests.get(&id.to_string()).cloned() else {
+        let Some(r) = live.control.requests.get(&id).cloned() else {
             let denial = denied(live, st, Reason::ObjectUnknown.into())?;
             return Ok(Some((reply, Err(denial))));
         };
@@ -164,13 +164,13 @@ impl Proposals {
             command_id: id,
             request: r.index,
             person: a.person,
-            key_id: a.key_id.clone(),
+            key_id: a.key_id.to_string(),
             text: a.text.clone(),
             signature: a.signature.clone(),
         };
         let on_record = live.control_fact(st, fact)?.index;
-        let mut given: Vec<(PersonId, String)> = r.approvals.iter().map(|(p, k)| (*p, k.clone())).collect();
-        given.push((a.person, a.key_id.clone()));
+        let mut given: Vec<(PersonId, KeyId)> = r.approvals.iter().map(|(p, k)| (*p, *k)).collect();
+        given.push((a.person, a.key_id));
         if (given.len() as u64) < r.needed {
             let waits = (CommandStatus::Requested, on_record);
             return Ok(Some((reply, Ok(outcome(live, id, r, waits, Reasons::default())))));
@@ -178,7 +178,7 @@ impl Proposals {
         let approvers = Approvers { given, node_size: r.node_size, needed: r.needed };
         // Its own request remembered the command; that is no replay.
         let mut again = live.control.as_ref().clone();
-        again.commands.remove(&command_key(signed.person, id));
+        again.commands.remove(&CommandKey { person: signed.person, command: id });
         let mut violations = violations(&signed, ctx, (tenant, &again));
         violations.extend(approvers.violations(signed.person, tenant, ctx.node).iter());
         let candidate = Candidate { signed, violations, approved: Some(approvers), reply };

@@ -1,7 +1,8 @@
 //! Who approved a change, and whether they may.
 
 use conductor_shared::control::ControlState;
-use conductor_shared::ids::{PersonId, TenantUid};
+use conductor_shared::ids::{KeyId, PersonId, TenantUid};
+use conductor_shared::operator::Role;
 use conductor_shared::reason::{Reason, Reasons};
 use std::collections::BTreeSet;
 
@@ -9,7 +10,7 @@ use std::collections::BTreeSet;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Approvers {
     /// Person and key.
-    pub(super) given: Vec<(PersonId, String)>,
+    pub(super) given: Vec<(PersonId, KeyId)>,
     /// Size of the node's log when it was asked for.
     pub(super) node_size: u64,
     /// How many it takes.
@@ -25,8 +26,8 @@ impl Approvers {
             if *person == requester {
                 reasons.add(Reason::SelfApproval);
             }
-            match node.operator(key).filter(|k| k.person == *person) {
-                Some(k) if !k.has_role("approver", tenant) => reasons.add(Reason::RoleMissing),
+            match node.operator(*key).filter(|k| k.person == *person) {
+                Some(k) if !k.has_role(Role::Approver, tenant) => reasons.add(Reason::RoleMissing),
                 Some(k) if !k.older_than(self.node_size) => reasons.add(Reason::ApproverTooNew),
                 Some(_) => drop(persons.insert(*person)),
                 None => reasons.add(Reason::SignatureInvalid),

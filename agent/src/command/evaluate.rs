@@ -16,6 +16,7 @@ use conductor_shared::command::Execution;
 use conductor_shared::control::ControlState;
 use conductor_shared::fail_closed::Class;
 use conductor_shared::http::CommandOutcome;
+use conductor_shared::operator::Role;
 use conductor_shared::reason::{Reason, Reasons};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
@@ -172,7 +173,7 @@ impl Proposals {
     fn violations(&self, live: &Live, ctx: &EvalCtx<'_>, c: &Candidate, effect: &Effect) -> Reasons {
         let (mut reasons, command) = (c.violations, &c.signed.content);
         let (op, recovers) = (&command.operation, effect.class == Class::Recover);
-        let admins = |s: &ControlState| s.persons_with("admin").len();
+        let admins = |s: &ControlState| s.persons_with(Role::Admin).len();
         if op.in_node_log() && admins(&effect.after) == 0 && admins(&live.control) > 0 {
             reasons.add(Reason::LastAdmin);
         }

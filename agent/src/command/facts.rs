@@ -3,13 +3,14 @@
 use crate::keys::KeyError;
 use crate::writer::ask::{CommandReply, Denial, Signed};
 use crate::writer::live::{Live, Stage};
+use conductor_shared::cause::IncidentCause;
 use conductor_shared::codec::Listed;
 use conductor_shared::fact::{
     Abandoned, ChangeClass, Changed, CommandDenied, Fact, IncidentOpened, Proposed, Requested,
 };
 use conductor_shared::fail_closed::Class;
 use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef};
-use conductor_shared::ids::{CommandId, Ident, PersonId};
+use conductor_shared::ids::{CommandId, PersonId};
 use conductor_shared::reason::Reasons;
 use conductor_shared::untrusted::UntrustedText;
 use tokio::sync::oneshot;
@@ -127,9 +128,13 @@ pub(super) fn deny(
 }
 
 /// Opens an incident.
-pub(super) fn incident(live: &mut Live, st: &mut Stage, cause: &str, detail: &str) -> Result<(), KeyError> {
-    let Ok(cause) = Ident::new(cause) else { return Ok(()) };
+pub(super) fn incident(
+    live: &mut Live,
+    st: &mut Stage,
+    cause: IncidentCause,
+    detail: &str,
+) -> Result<(), KeyError> {
     let incident = crate::platform::random::bytes(&*st.random);
-    let fact = IncidentOpened { incident, cause, detail: UntrustedText::new(detail) };
+    let fact = IncidentOpened { incident, cause: cause.into(), detail: UntrustedText::new(detail) };
     live.control_fact(st, Fact::from(fact)).map(drop)
 }

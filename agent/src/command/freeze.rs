@@ -3,11 +3,12 @@
 use super::facts::incident;
 use crate::keys::KeyError;
 use crate::writer::live::{Live, Stage};
+use conductor_shared::cause::IncidentCause;
 use conductor_shared::command::Operation;
 use conductor_shared::control::ControlState;
+use conductor_shared::control::profiles;
 use conductor_shared::fact::{BreakGlassUsed, Fact};
 use conductor_shared::ids::{CommandId, GrantId, PersonId};
-use conductor_shared::profile;
 
 /// What a freeze says to a change that loosens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +24,7 @@ pub(super) enum FreezeCheck {
 impl FreezeCheck {
     /// Of a change that does not tighten. What tightens always passes: a freeze never makes a site less safe.
     pub(super) fn of(op: &Operation, log: &ControlState, node: &ControlState) -> Self {
-        if !profile::forbids(log, node, op) {
+        if !profiles::forbids(log, node, op) {
             return Self::Free;
         }
         log.break_glass.as_ref().map_or(Self::Frozen, |g| Self::UnderGrant(g.grant))
@@ -56,5 +57,5 @@ pub(super) fn open_incident(live: &mut Live, st: &mut Stage, person: PersonId) -
         "break-glass {} opened by {person} alone for {} minutes, ticket {}: to be reviewed",
         g.grant, g.minutes, g.ticket
     );
-    incident(live, st, "break-glass", &detail)
+    incident(live, st, IncidentCause::BreakGlass, &detail)
 }

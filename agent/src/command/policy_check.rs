@@ -8,9 +8,9 @@ use conductor_shared::change_class::class_of;
 use conductor_shared::clock::Now;
 use conductor_shared::command::Operation;
 use conductor_shared::control::ControlState;
+use conductor_shared::control::profiles;
 use conductor_shared::fail_closed::{self, Class, OutageRule};
 use conductor_shared::policy::{Freeze, Input};
-use conductor_shared::profile;
 use conductor_shared::reason::Reason;
 
 /// What policy is asked about a change.
@@ -26,7 +26,7 @@ pub fn policy_input<'a>(
         FreezeCheck::UnderGrant(_) => Freeze { active: true, break_glass: true },
         FreezeCheck::Frozen => Freeze { active: true, break_glass: false },
     };
-    about_command(op.name(), class == Class::Irreversible, (tenant, profile::name_of(log)), freeze)
+    about_command(op.name(), class == Class::Irreversible, (tenant, profiles::name_of(log)), freeze)
 }
 
 /// Policy's word on a step that a plan takes by itself. What it has not said yet it is asked, for the next time.

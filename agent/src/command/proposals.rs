@@ -12,7 +12,7 @@ use crate::writer::live::{Live, Stage};
 use conductor_shared::change_class::approvals_of;
 use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::command::Operation;
-use conductor_shared::control::command_key;
+use conductor_shared::control::CommandKey;
 use conductor_shared::fact::{Effective, Fact};
 use conductor_shared::fail_closed::Class;
 use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef};
@@ -107,7 +107,7 @@ impl Pending {
         let (signed, c) = (&self.signed, &self.signed.content);
         let mut again = live.control.as_ref().clone();
         // Its own proposal remembered the command; that is no replay.
-        again.commands.remove(&command_key(signed.person, c.command_id));
+        again.commands.remove(&CommandKey { person: signed.person, command: c.command_id });
         let mut reasons = violations(signed, ctx, (self.tenant, &again));
         if c.base != Some(live.control.object_digest(&c.operation)) {
             reasons.add(Reason::BaseStale);

@@ -49,7 +49,7 @@ fn verified<T>(
     }
     let key_id = key_id(&signed.public_key).ok_or(VerifyError::Signature)?;
     // The key that comes with the text only tells which enrolled one to try.
-    let key = node.operator(&key_id).ok_or(VerifyError::Signature)?;
+    let key = node.operator(key_id).ok_or(VerifyError::Signature)?;
     verify_minisign(&key.public_key, signed.text.as_bytes(), &signed.signature)
         .map_err(|_| VerifyError::Signature)?;
     Ok(Verified {

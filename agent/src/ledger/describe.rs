@@ -8,7 +8,7 @@ use conductor_shared::fact::{
     ControlFact, Fact, RampRolledBack, RunDecided, StepDecided, TrafficFact, Verdict, schema,
 };
 use conductor_shared::http::{FieldJson, ReceiptJson};
-use conductor_shared::ramp::percent;
+use conductor_shared::basis_points::{BasisPoints, percent};
 use conductor_shared::record::{Disclosed, salt};
 use conductor_shared::untrusted::escape;
 
@@ -184,7 +184,7 @@ fn rolled_back(f: &RampRolledBack) -> String {
 }
 
 fn basis_points(n: u64) -> String {
-    percent(u16::try_from(n).unwrap_or(0))
+    percent(BasisPoints::try_from(n).unwrap_or_default())
 }
 
 fn change(list: &[String]) -> String {

@@ -74,7 +74,7 @@ impl Sessions {
         random: &dyn Random,
     ) -> Result<(String, OperatorScope, u64), SessionError> {
         let id = key_id(&signed.public_key).ok_or(SessionError::Signature)?;
-        let key = control.operator(&id).ok_or(SessionError::Signature)?;
+        let key = control.operator(id).ok_or(SessionError::Signature)?;
         verify_minisign(&key.public_key, signed.text.as_bytes(), &signed.signature)
             .map_err(|_| SessionError::Signature)?;
         let text = Session::parse(signed.text.as_bytes()).ok_or(SessionError::Signature)?;
@@ -113,7 +113,7 @@ impl Sessions {
         let o = open.get(&digest)?;
         let good = o.until_us > now.mono_us
             && o.transport == transport
-            && control.operator(&o.scope.key_id).is_some_and(|k| k.person == o.scope.person);
+            && control.operator(o.scope.key_id).is_some_and(|k| k.person == o.scope.person);
         good.then(|| (o.scope.clone(), o.until_us))
     }
 }

@@ -67,7 +67,7 @@ pub struct Public {
 impl Public {
     fn of(key: &PublicKey) -> Self {
         let base64 = key.to_base64();
-        let key_id = key_id(&base64).unwrap_or_default();
+        let key_id = key_id(&base64).map_or_else(String::new, |id| id.to_string());
         Self { base64, key_id }
     }
 

@@ -6,7 +6,7 @@ use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::command::Command;
 use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::http::{CommandOutcome, Decided, ReceiptRef};
-use conductor_shared::ids::{Ident, PersonId, RunId, TenantUid};
+use conductor_shared::ids::{Ident, KeyId, PersonId, RunId, TenantUid};
 use conductor_shared::operator::Approval;
 use conductor_shared::reason::{Reason, Reasons};
 use conductor_shared::untrusted::UntrustedText;
@@ -123,7 +123,7 @@ pub struct Verified<T> {
     /// Who signed.
     pub person: PersonId,
     /// With which key.
-    pub key_id: String,
+    pub key_id: KeyId,
     /// It came over the agent's own unix socket.
     pub local: bool,
 }

@@ -6,10 +6,10 @@
 use super::live::Stage;
 use super::{Open, Writer, slo};
 use crate::keys::KeyError;
+use conductor_shared::cause::IncidentCause;
 use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::command::Operation;
-use conductor_shared::control::CLOCK;
-use conductor_shared::ids::{Ident, TenantUid};
+use conductor_shared::ids::TenantUid;
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::UntrustedText;
 
@@ -30,12 +30,21 @@ fn doubt(open: &mut Open, st: &mut Stage, detail: &str) -> Result<(), KeyError> 
     node.log.not_before(newest);
     // Whoever asked to confirm the time before this step looked at another clock.
     let asked = node.control.requests.iter().filter(|(_, r)| is_confirmation(&r.change));
-    let asked: Vec<_> = asked.filter_map(|(id, r)| Some((id.parse().ok()?, r.index))).collect();
+    let asked: Vec<_> = asked.map(|(id, r)| (*id, r.index)).collect();
     for (id, index) in asked {
         crate::command::close(node, st, id, index, Reason::ClockUntrusted.into(), None)?;
     }
-    let (Ok(cause), false) = (Ident::new(CLOCK), node.control.clock_doubted()) else { return Ok(()) };
-    slo::open_incident(node, st, cause, UntrustedText::new(detail), (st.now.wall_us, st.now.wall_us), vec![])
+    if node.control.clock_doubted() {
+        return Ok(());
+    }
+    slo::open_incident(
+        node,
+        st,
+        IncidentCause::Clock,
+        UntrustedText::new(detail),
+        (st.now.wall_us, st.now.wall_us),
+        vec![],
+    )
 }
 
 fn is_confirmation(change: &[String]) -> bool {

@@ -6,9 +6,10 @@ use super::live::{Live, Stage};
 use crate::keys::KeyError;
 use conductor_shared::clock::{Micros, Now, SECOND};
 use conductor_shared::control::ControlState;
+use conductor_shared::control::profiles;
 use conductor_shared::fact::{BreakGlassOver, Fact, FreezeBegan, FreezeEnded, FreezeOver};
 use conductor_shared::ids::{GrantId, PersonId, TenantUid};
-use conductor_shared::profile::{self, BreakGlass};
+use conductor_shared::profile::BreakGlass;
 use std::sync::Arc;
 
 /// When the node's windows were looked at, and when they must be again.
@@ -131,7 +132,7 @@ fn over(live: &mut Live, st: &mut Stage, seen_us: Micros, doubted: bool) -> Resu
 /// How often a person opened break-glass alone today, in all logs of the node.
 pub(super) fn alone_today(open: &Open, person: PersonId, now_us: Micros) -> u64 {
     let each = open.partitions.values();
-    each.map(|l| profile::alone_on_day(&l.control, person, now_us.max(l.log.last_us()))).sum()
+    each.map(|l| profiles::alone_on_day(&l.control, person, now_us.max(l.log.last_us()))).sum()
 }
 
 /// Marks the partitions that became frozen or free, so that they are published.
@@ -147,7 +148,7 @@ pub(super) fn mark(open: &mut Open, st: &mut Stage) {
     };
     for tenant in who {
         let Some(live) = open.partitions.get_mut(&tenant) else { continue };
-        let frozen = profile::frozen_by(&live.control, &control).next().is_some();
+        let frozen = profiles::frozen_by(&live.control, &control).next().is_some();
         if std::mem::replace(&mut live.frozen, frozen) != frozen {
             live.touch(st);
         }

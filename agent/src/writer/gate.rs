@@ -1,10 +1,11 @@
 //! The hot decision: all quotas, kill switches and the ramp, in one pass that collects every reason and allocates
 //! nothing. Pure: state in, reasons out.
 
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::clock::Micros;
 use conductor_shared::control::ControlState;
 use conductor_shared::quota::RateBucket;
-use conductor_shared::ramp::{self, FULL};
+use conductor_shared::ramp::{self};
 use conductor_shared::reason::{Reason, Reasons};
 
 /// Open steps that one run may have.
@@ -25,7 +26,7 @@ pub struct Ramped<'a> {
     /// The rule that decided; `None` without rules.
     pub rule: Option<&'a ramp::Selector>,
     /// Its value.
-    pub hundredths: u16,
+    pub hundredths: BasisPoints,
     /// The bucket of the subject.
     pub bucket: u16,
 }
@@ -76,8 +77,8 @@ pub fn start_run<'a>(
     }
     let bucket = ramp::bucket(ramp_key, request.action, workflow, request.subject);
     let rule = ramp::deciding(&control.ramps, request.action, workflow);
-    let hundredths = rule.map_or(FULL, |(_, r)| r.hundredths);
-    if bucket >= hundredths {
+    let hundredths = rule.map_or(BasisPoints::FULL, |(_, r)| r.hundredths);
+    if !hundredths.includes(bucket) {
         reasons.add(Reason::RampExcluded);
     }
     if reasons.is_empty() {
@@ -137,7 +138,7 @@ mod tests {
             Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 0 }),
             Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::ReceiptBacklog, limit: 5 }),
             Operation::KillSet(ops::KillSet { selector: sel(), drain: false }),
-            Operation::RampCap(ops::RampCap { selector: sel(), hundredths: 0 }),
+            Operation::RampCap(ops::RampCap { selector: sel(), hundredths: BasisPoints::saturating(0) }),
         ]);
         let mut gate = Gate::default();
         let workflow = Ident::new("etl").unwrap();
@@ -148,7 +149,7 @@ mod tests {
             codes,
             ["quota_concurrent_runs", "quota_receipt_backlog", "ramp_excluded", "killed", "workflow_unknown"]
         );
-        assert_eq!((gate.open_runs, ramped.hundredths), (0, 0));
+        assert_eq!((gate.open_runs, ramped.hundredths), (0, BasisPoints::ZERO));
         let before = gate.bucket;
         let (reasons, _) = start_step(&mut gate, &control, 5, ("run", "etl"), MAX_OPEN_STEPS, 1_000);
         assert!(reasons.has(Reason::Killed) && reasons.has(Reason::StepsTooMany));

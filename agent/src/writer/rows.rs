@@ -1,6 +1,7 @@
 //! Rows kept beside the receipts: open and ended runs and steps, requests carried out, counters. Each is written in the
 //! batch of the receipt that changed it, and `conductord check` recomputes them all from receipts.
 
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::http::Decided;
 use conductor_shared::ids::Ident;
@@ -123,8 +124,8 @@ pub struct SloRow {
 pub struct WatchRow {
     /// The revision.
     pub revision: u64,
-    /// Its value, hundredths of a percent.
-    pub hundredths: u16,
+    /// Its value.
+    pub hundredths: BasisPoints,
     /// Index of the receipt that began it: only runs that started after it count.
     pub since: u64,
     /// Counts.
@@ -134,7 +135,7 @@ pub struct WatchRow {
     /// It was judged healthy.
     pub healthy: bool,
     /// Earlier values that were, newest last.
-    pub good: Vec<u16>,
+    pub good: Vec<BasisPoints>,
     /// Receipt time of the first error.
     pub first_error_us: u64,
     /// Receipts of the newest errors.

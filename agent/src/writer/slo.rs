@@ -11,18 +11,20 @@ use crate::command::policy_lets;
 use crate::keys::KeyError;
 use crate::ledger::Appended;
 use crate::policy::Policy;
+use conductor_shared::basis_points::{BasisPoints, percent};
+use conductor_shared::cause::{IncidentCause, RollbackCause};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::clock::{Micros, Now, SECOND};
 use conductor_shared::codec::Listed;
 use conductor_shared::command::{Operation, ops};
-use conductor_shared::control::{ControlState, PLATFORM};
+use conductor_shared::control::ControlState;
 use conductor_shared::fact::{
     Fact, IncidentClosed, IncidentEvidence, IncidentOpened, Outcome, RampAdvanced, RampRolledBack,
 };
 use conductor_shared::fail_closed::{self, Class, Outage, OutageRule};
 use conductor_shared::http::SloStatus;
-use conductor_shared::ids::{Ident, TenantUid, unhex};
-use conductor_shared::ramp::{HISTORY, Selector, deciding, percent};
+use conductor_shared::ids::TenantUid;
+use conductor_shared::ramp::{HISTORY, Selector, deciding};
 use conductor_shared::slo::{self, Verdict, Why};
 use conductor_shared::untrusted::UntrustedText;
 use std::collections::BTreeMap;
@@ -38,9 +40,6 @@ const FLOOD_WINDOW_US: Micros = 10 * SECOND;
 /// A flood is over when there was none for so long.
 const FLOOD_QUIET_US: Micros = 60 * SECOND;
 /// Words of incidents.
-const AUTO_ROLLBACK: &str = "auto-rollback";
-const SIGNER_OUTAGE: &str = "signer-outage";
-const QUOTA_FLOOD: &str = "quota-flood";
 
 /// How often ramps are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,33 +218,29 @@ impl Flood {
     }
 }
 
-fn word(text: &str) -> Result<Ident, String> {
-    Ident::new(text).map_err(|e| e.to_string())
-}
-
 /// Opens an incident with what proves it.
 pub(super) fn open_incident(
     live: &mut Live,
     st: &mut Stage,
-    cause: Ident,
+    cause: IncidentCause,
     detail: UntrustedText,
     (began_us, detected_us): (Micros, Micros),
     receipts: Vec<u64>,
 ) -> Result<(), KeyError> {
     let incident = crate::platform::random::bytes(&*st.random);
-    live.control_fact(st, Fact::from(IncidentOpened { incident, cause, detail }))?;
+    live.control_fact(st, Fact::from(IncidentOpened { incident, cause: cause.into(), detail }))?;
     let evidence = IncidentEvidence { incident, began_us, detected_us, receipts: Listed(receipts) };
     live.control_fact(st, Fact::from(evidence))?;
     Ok(())
 }
 
 /// Open incidents of this cause, as ids.
-fn open_by(live: &Live, cause: &str) -> Vec<[u8; 16]> {
-    let of = live.control.incidents.iter().filter(|(_, i)| i.cause.as_str() == cause);
-    of.filter_map(|(id, _)| unhex(id)).collect()
+fn open_by(live: &Live, cause: IncidentCause) -> Vec<[u8; 16]> {
+    let of = live.control.incidents.iter().filter(|(_, i)| i.cause == cause);
+    of.map(|(id, _)| id.0).collect()
 }
 
-fn close_incidents(live: &mut Live, st: &mut Stage, cause: &str, how: &str) -> Result<(), KeyError> {
+fn close_incidents(live: &mut Live, st: &mut Stage, cause: IncidentCause, how: &str) -> Result<(), KeyError> {
     for incident in open_by(live, cause) {
         live.control_fact(st, Fact::from(IncidentClosed { incident, detail: UntrustedText::new(how) }))?;
     }
@@ -300,15 +295,18 @@ fn signer_incident(
 ) -> Result<(), String> {
     if !outage.signer {
         *down = None;
-        return close_incidents(node, st, SIGNER_OUTAGE, "the signer signs again").map_err(|e| e.to_string());
+        return close_incidents(node, st, IncidentCause::SignerOutage, "the signer signs again")
+            .map_err(|e| e.to_string());
     }
     let since = *down.get_or_insert(st.now);
-    if st.now.mono_us > since.mono_us + SIGNER_OUT_US && open_by(node, SIGNER_OUTAGE).is_empty() {
+    if st.now.mono_us > since.mono_us + SIGNER_OUT_US && open_by(node, IncidentCause::SignerOutage).is_empty()
+    {
         let detail = UntrustedText::new(
             "the signer does not sign: nothing can be loosened, and receipts wait unsigned",
         );
         let times = (since.wall_us, st.now.wall_us);
-        open_incident(node, st, word(SIGNER_OUTAGE)?, detail, times, vec![]).map_err(|e| e.to_string())?;
+        open_incident(node, st, IncidentCause::SignerOutage, detail, times, vec![])
+            .map_err(|e| e.to_string())?;
     }
     Ok(())
 }
@@ -319,18 +317,18 @@ fn flood_incident(live: &mut Live, st: &mut Stage) -> Result<(), String> {
     if !loud && live.control.incidents.is_empty() {
         return Ok(());
     }
-    let open = !open_by(live, QUOTA_FLOOD).is_empty();
+    let open = !open_by(live, IncidentCause::QuotaFlood).is_empty();
     if loud && !open {
         let detail = UntrustedText::new(format!("at least {FLOOD} denials by quota within 10 s"));
         let (times, first) = ((live.flood.from_wall, st.now.wall_us), live.flood.first);
-        return open_incident(live, st, word(QUOTA_FLOOD)?, detail, times, vec![first])
+        return open_incident(live, st, IncidentCause::QuotaFlood, detail, times, vec![first])
             .map_err(|e| e.to_string());
     }
     if open && live.flood.last.is_none() {
         // Found open at start: it is over when it stays quiet from here on.
         live.flood.last = Some(mono);
     } else if open && !loud {
-        close_incidents(live, st, QUOTA_FLOOD, "quiet for 60 s").map_err(|e| e.to_string())?;
+        close_incidents(live, st, IncidentCause::QuotaFlood, "quiet for 60 s").map_err(|e| e.to_string())?;
     }
     Ok(())
 }
@@ -373,7 +371,7 @@ fn judge(live: &mut Live, st: &mut Stage, over: &Over<'_>) -> Result<(), String>
         let revision = w.row.revision;
         let next = plan.filter(|_| w.row.healthy).and_then(|p| place(p.at + 1));
         match (verdict, next) {
-            (Verdict::Breached(why), _) if w.row.hundredths > 0 => {
+            (Verdict::Breached(why), _) if w.row.hundredths > BasisPoints::ZERO => {
                 roll_back(live, st, &s, why, over.platform)?;
             }
             (Verdict::Healthy, Some(next)) => {
@@ -429,7 +427,13 @@ fn status(live: &Live, s: &Selector, judged: u64, verdict: Verdict, bake_us: Mic
     })
 }
 
-fn advance(live: &mut Live, st: &mut Stage, s: &Selector, to: u16, proof: &Proof) -> Result<(), String> {
+fn advance(
+    live: &mut Live,
+    st: &mut Stage,
+    s: &Selector,
+    to: BasisPoints,
+    proof: &Proof,
+) -> Result<(), String> {
     let (cp, signed) = proof;
     let (Some(w), Some(plan)) = (live.watches.ramps.get(s), live.control.plans.get(s)) else { return Ok(()) };
     let fact = RampAdvanced {
@@ -455,12 +459,12 @@ fn roll_back(live: &mut Live, st: &mut Stage, s: &Selector, why: Why, platform: 
     let from = w.row.hundredths;
     w.row.healthy = false;
     w.row.good.retain(|h| *h < from);
-    let to = w.row.good.last().copied().unwrap_or(0);
+    let to = w.row.good.last().copied().unwrap_or_default();
     let cause = match why {
-        _ if platform => PLATFORM,
-        Why::Backlog => PLATFORM,
-        Why::Errors => "errors",
-        Why::Latency => "latency",
+        _ if platform => RollbackCause::Platform,
+        Why::Backlog => RollbackCause::Platform,
+        Why::Errors => RollbackCause::Errors,
+        Why::Latency => RollbackCause::Latency,
     };
     let c = &w.row.counts;
     let p99_us = c.steps.p99().unwrap_or(0);
@@ -468,7 +472,7 @@ fn roll_back(live: &mut Live, st: &mut Stage, s: &Selector, why: Why, platform: 
         selector: s.to_string(),
         from: u64::from(from),
         to: u64::from(to),
-        cause: word(cause)?,
+        cause: cause.into(),
         revision: w.row.revision,
         settled: c.all.settled,
         failed: c.all.errors,
@@ -482,13 +486,14 @@ fn roll_back(live: &mut Live, st: &mut Stage, s: &Selector, why: Why, platform: 
         Why::Latency => format!("99 % of {} steps take up to {p99_us} us or more", c.steps.count()),
         Why::Backlog => format!("{backlog} receipts wait for a signature"),
     };
+    let cause: &str = cause.into();
     let detail = format!("{s} fell from {} to {} ({cause}): {what}", percent(from), percent(to));
     tracing::warn!("{}: {detail}", live.p.origin);
     let a = live.control_fact(st, Fact::from(fact)).map_err(|e| e.to_string())?;
     receipts.insert(0, a.index);
     let began = if why == Why::Errors && first > 0 { first } else { st.now.wall_us };
     let times = (began, st.now.wall_us.max(began));
-    open_incident(live, st, word(AUTO_ROLLBACK)?, UntrustedText::new(detail), times, receipts)
+    open_incident(live, st, IncidentCause::AutoRollback, UntrustedText::new(detail), times, receipts)
         .map_err(|e| e.to_string())
 }
 
@@ -496,10 +501,14 @@ fn roll_back(live: &mut Live, st: &mut Stage, s: &Selector, why: Why, platform: 
 mod tests {
     use super::*;
     use conductor_shared::fact::{ActorType, Env};
+    use conductor_shared::ids::Ident;
 
     fn control(ops: &[(&str, u16)]) -> ControlState {
         ops.iter().fold(ControlState::default(), |s, (rule, h)| {
-            s.after(&Operation::RampSet(ops::RampSet { selector: rule.parse().unwrap(), hundredths: *h }))
+            s.after(&Operation::RampSet(ops::RampSet {
+                selector: rule.parse().unwrap(),
+                hundredths: BasisPoints::saturating(*h),
+            }))
         })
     }
     fn run(started_at: u64) -> RunRow {
@@ -535,13 +544,13 @@ mod tests {
         assert_eq!(Watches::restored(row, &c, 20).ramps[&"*/etl".parse().unwrap()].row.counts.all.errors, 2);
         c = c.after(&Operation::RampSet(ops::RampSet {
             selector: "*/etl".parse().unwrap(),
-            hundredths: 2_000,
+            hundredths: BasisPoints::saturating(2_000),
         }));
         w.follow(&c, 20);
         assert_eq!(settle(&mut w, &c, 15, Outcome::Failed), 0, "a new revision begins at nothing");
         c = c.after(&Operation::RampSet(ops::RampSet {
             selector: "run/etl".parse().unwrap(),
-            hundredths: 500,
+            hundredths: BasisPoints::saturating(500),
         }));
         w.follow(&c, 30);
         assert_eq!(settle(&mut w, &c, 31, Outcome::Failed), 0, "a more exact rule decides");

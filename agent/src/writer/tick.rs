@@ -9,12 +9,13 @@ use crate::command::{EvalCtx, Outgoing, Proposals};
 use crate::policy::Policy;
 use crate::scope::TenantScope;
 use crate::store::FamilyId;
+use conductor_shared::cause::IncidentCause;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::fact::{Fact, Outcome};
 use conductor_shared::http::CommandStatus;
-use conductor_shared::ids::{Ident, TenantUid};
+use conductor_shared::ids::TenantUid;
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::UntrustedText;
 use std::sync::Arc;
@@ -106,9 +107,8 @@ impl Writer {
                 }
             }
             let now_us = st.now.wall_us;
-            let over: Vec<_> =
-                live.control.requests.iter().filter(|(_, r)| r.expires_at_us <= now_us).collect();
-            let over: Vec<_> = over.iter().filter_map(|(id, r)| Some((id.parse().ok()?, r.index))).collect();
+            let over = live.control.requests.iter().filter(|(_, r)| r.expires_at_us <= now_us);
+            let over: Vec<_> = over.map(|(id, r)| (*id, r.index)).collect();
             for (id, index) in over {
                 crate::command::close(live, st, id, index, Reason::CommandExpired.into(), None)
                     .map_err(|e| e.to_string())?;
@@ -290,14 +290,20 @@ impl Writer {
         if id.tenant.is_node() {
             return Ok(());
         }
-        if let (Some(node), Ok(cause)) =
-            (open.partitions.get_mut(&TenantUid::NODE), Ident::new("log-rolled-back"))
+        if let Some(node) = open.partitions.get_mut(&TenantUid::NODE)
             && !node.rolled_back
         {
             let detail = UntrustedText::new(format!("{origin}: {detail}"));
             let now_us = st.now.wall_us;
-            super::slo::open_incident(node, st, cause, detail, (now_us, now_us), vec![])
-                .map_err(|e| e.to_string())?;
+            super::slo::open_incident(
+                node,
+                st,
+                IncidentCause::LogRolledBack,
+                detail,
+                (now_us, now_us),
+                vec![],
+            )
+            .map_err(|e| e.to_string())?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use crate::ledger::Partition;
 use crate::metering::OpenHour;
 use crate::store::{FamilyId, Store};
 use arc_swap::{ArcSwap, ArcSwapOption};
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::checkpoint::SignedCheckpoint;
 use conductor_shared::clock::Micros;
 use conductor_shared::control::ControlState;
@@ -12,7 +13,6 @@ use conductor_shared::ids::{Ident, NodeId, TenantUid};
 use conductor_shared::merkle::Frontier;
 use conductor_shared::meter::Labels;
 use conductor_shared::quota::RateBucket;
-use conductor_shared::ramp::FULL;
 use conductor_shared::stream::{self, SignerState, Summary};
 use conductor_shared::usage::Series;
 use parking_lot::{Mutex, RwLock};
@@ -100,7 +100,7 @@ impl Shared {
         let v = self.view.load();
         let c = &v.control;
         let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-        let lowest = c.ramps.values().map(|r| r.hundredths).min().unwrap_or(FULL);
+        let lowest = c.ramps.values().map(|r| r.hundredths).min().unwrap_or(BasisPoints::FULL);
         let mut flags = 0;
         let mut set = |on: bool, flag: u16| {
             if on {
@@ -109,7 +109,7 @@ impl Shared {
         };
         set(c.kills.values().any(|k| !k.drain), stream::FLAG_KILLED);
         set(c.kills.values().any(|k| k.drain), stream::FLAG_DRAINING);
-        set(lowest < FULL, stream::FLAG_RAMPED);
+        set(lowest < BasisPoints::FULL, stream::FLAG_RAMPED);
         set(c.newer, stream::FLAG_NEWER);
         set(v.frozen, stream::FLAG_FROZEN);
         set(!c.pending.is_empty(), stream::FLAG_PENDING);

@@ -8,9 +8,11 @@ use super::rows::{Answered, RequestRow, RunRow, StepRow, decode, encode};
 use crate::ledger::ReadError;
 use crate::policy::{Lookup, Policy, Query, TRIES};
 use crate::store::{Row, Space, Store};
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::codec::Listed;
 use conductor_shared::control::ControlState;
+use conductor_shared::control::profiles;
 use conductor_shared::fact::{
     ActorType, ApprovalDecided, Env, Fact, LateSettle, LeaseRenewed, Outcome, RequestDenied, RunDecided,
     RunFinished, StepDecided, StepFinished, Verdict,
@@ -19,8 +21,7 @@ use conductor_shared::http::{Decided, ReceiptRef};
 use conductor_shared::ids::{Ident, RunId};
 use conductor_shared::meter::HOUR_US;
 use conductor_shared::policy;
-use conductor_shared::profile;
-use conductor_shared::ramp::FULL;
+use conductor_shared::profile::PolicyOutage;
 use conductor_shared::reason::{Reason, Reasons};
 use conductor_shared::untrusted::UntrustedText;
 use std::sync::Arc;
@@ -142,8 +143,8 @@ impl Work<'_> {
 
     /// How old an allow may be that stands in for an engine that is down: SPEC, invariant 3, by profile.
     fn last_known_us(&self, log: &ControlState) -> Option<Micros> {
-        let profile = profile::profile(self.node, profile::name_of(log))?;
-        let lasts = profile.policy_outage == profile::PolicyOutage::LastKnown;
+        let profile = profiles::profile(self.node, profiles::name_of(log))?;
+        let lasts = profile.policy_outage == PolicyOutage::LastKnown;
         lasts.then_some(profile.last_known_s * SECOND)
     }
 
@@ -164,7 +165,7 @@ impl Work<'_> {
             class: "admit",
             operation,
             tenant: name.name.as_str(),
-            profile: profile::name_of(&control),
+            profile: profiles::name_of(&control),
             principal: "workload",
             scope: policy::Scope { proven: true },
             work: Some(work),
@@ -244,7 +245,8 @@ impl Work<'_> {
         };
         if !allowed {
             // Where a ramp decides, each bucket is a denial of its own, so that a blast radius can be told exactly.
-            let bucket = if ramped.hundredths < FULL { ramped.bucket } else { FULL };
+            let bucket =
+                if ramped.hundredths < BasisPoints::FULL { ramped.bucket } else { BasisPoints::FULL.get() };
             let about = format!("run_start {action} {workflow} {env} {actor} {bucket}");
             return Ok(Err(self.fold(live, st, &about, reasons, None, || fact(reasons).into())?));
         }

@@ -3,6 +3,7 @@
 
 use super::values::Values;
 use crate::fail_closed::Class;
+use crate::operator::Role;
 
 /// Argument names with their values, in order.
 pub type Args = Vec<(&'static str, String)>;
@@ -61,7 +62,7 @@ pub trait OperationSpec: Sized {
     /// Which log it belongs to.
     const SCOPE: Scope;
     /// Roles of which one is enough. None for an operation that consists of others and takes theirs.
-    const ROLES: &'static [&'static str];
+    const ROLES: &'static [Role];
     /// It sets a part of a tenant's configuration, and may stand in a rollback. Who is let in, with which token, is no
     /// configuration: nobody who was shut out comes back that way.
     const CONFIG: bool = false;
@@ -102,7 +103,7 @@ pub struct Kind<O: 'static> {
     /// See [`OperationSpec::SCOPE`].
     pub scope: Scope,
     /// See [`OperationSpec::ROLES`].
-    pub roles: &'static [&'static str],
+    pub roles: &'static [Role],
     /// See [`OperationSpec::CONFIG`].
     pub config: bool,
     /// See [`OperationSpec::LIMITED`].

@@ -48,7 +48,7 @@ fn values(argument: &str, sample: String) -> BoxedStrategy<String> {
         "selector" => words(&["*/*", "run/*", "*/etl", "run/etl", "run/ml", "*/ml", "test/*"]),
         "hundredths" => number(0..=10_000),
         "drain" => words(&["true", "false"]),
-        "quota" => texts(QuotaKind::ALL.iter().map(|k| k.name().to_owned()).collect()),
+        "quota" => texts(QuotaKind::ALL.iter().map(|k| k.as_str().to_owned()).collect()),
         "limit" => number(0..=1_000),
         "workflow" => words(&["etl", "ml", "x"]),
         "token" | "person" | "incident" | "tenant_uid" | "grant" => {
@@ -57,7 +57,7 @@ fn values(argument: &str, sample: String) -> BoxedStrategy<String> {
         "prompt_sha256" | "digest" => texts((0..3).map(|n| hex(&[n; 32])).collect()),
         "uid" => number(0..=2),
         "public_key" => texts((0..4).map(public_key).collect()),
-        "key" => texts((0..4).filter_map(|n| key_id(&public_key(n))).collect()),
+        "key" => texts((0..4).filter_map(|n| key_id(&public_key(n))).map(|id| id.to_string()).collect()),
         "roles" => words(&["none", "admin", "admin operator", "approver", "operator viewer", "viewer"]),
         "revision" => number(1..=3),
         "errors_hundredths" => number(1..=100),

@@ -1,9 +1,9 @@
 //! Reads the values of an operation's arguments. One spelling each: what reads back as another text is refused later.
 
 use super::MAX_REASON;
+use crate::basis_points::BasisPoints;
 use crate::checkpoint::key_id;
 use crate::ids::{Ident, parse_decimal, unhex};
-use crate::ramp::FULL;
 use crate::untrusted::{UntrustedText, is_unshowable};
 use std::str::FromStr;
 
@@ -45,8 +45,8 @@ impl<'a> Values<'a> {
     }
 
     /// Hundredths of a percent, at most 100 %.
-    pub fn hundredths(&self, i: usize) -> Option<u16> {
-        u16::try_from(self.number(i)?).ok().filter(|h| *h <= FULL)
+    pub fn hundredths(&self, i: usize) -> Option<BasisPoints> {
+        self.number(i)?.try_into().ok()
     }
 
     /// An identifier.

@@ -1,16 +1,18 @@
 //! What each fact makes of the state; what each operation that takes effect makes of it stands in `effect`.
 
 use super::{
-    Acknowledged, At, ControlState, Incident, PLATFORM, Pending, PlanState, Request, TenantEntry,
-    TimeConfirmed, command_key,
+    Acknowledged, At, CommandKey, ControlState, Incident, Pending, PlanState, Request, TenantEntry,
+    TimeConfirmed,
 };
+use crate::basis_points::BasisPoints;
+use crate::cause::RollbackCause;
 use crate::command::{Operation, ops};
 use crate::fact::{ControlFact, Fact};
-use crate::ids::{CommandId, Ident, PersonId, hex};
-use crate::operator::OperatorKey;
+use crate::ids::{CommandId, Digest, Ident, IncidentId, PersonId};
+use crate::operator::{GrantedRole, OperatorKey};
 use crate::profile::DAY_US;
 use crate::ramp::{HISTORY, Ramp, Selector};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 impl ControlState {
@@ -29,7 +31,7 @@ impl ControlState {
                     person: f.person,
                     name: f.name.clone(),
                     public_key: f.public_key.clone(),
-                    roles: f.roles.0.iter().cloned().collect(),
+                    roles: f.roles.0.iter().map(|r| GrantedRole::read(r)).collect(),
                     since: at.index,
                     roles_since: None,
                     suspended: false,
@@ -41,19 +43,16 @@ impl ControlState {
             ControlFact::BootstrapClosed(_) => self.bootstrap_closed = true,
             ControlFact::SignerPinned(f) => self.signer_key = Some(f.public_key.clone()),
             ControlFact::TenantCreated(f) => {
-                self.tenants.insert(
-                    f.tenant_uid.to_string(),
-                    TenantEntry { name: f.tenant_id.clone(), epoch: f.epoch },
-                );
+                self.tenants.insert(f.tenant_uid, TenantEntry { name: f.tenant_id.clone(), epoch: f.epoch });
                 self.revision += 1;
             }
             ControlFact::Changed(f) => {
                 self.note_command(at, f.person, f.command_id, f.expires_at_us);
-                self.requests.remove(&f.command_id.to_string());
+                self.requests.remove(&f.command_id);
                 self.take_effect(at.index, &f.change.0);
                 if let Some(Operation::IncidentAck(ops::IncidentAck { incident, comment })) =
                     Operation::from_list(&f.change.0)
-                    && let Some(i) = self.incidents.get_mut(&hex(&incident))
+                    && let Some(i) = self.incidents.get_mut(&IncidentId(incident))
                 {
                     i.acknowledged = Some(Acknowledged { person: f.person, at_us: at.time_us, comment });
                 }
@@ -70,31 +69,31 @@ impl ControlState {
                     change: f.change.0.clone(),
                     class: f.class,
                     person: f.person,
-                    digest: hex(&Sha256::digest(&f.text)),
+                    digest: Digest(Sha256::digest(&f.text).into()),
                     node_size: f.node_size,
                     needed: f.needed,
                     expires_at_us: f.expires_at_us,
                     approvals: BTreeMap::new(),
                 };
-                self.requests.insert(f.command_id.to_string(), r);
+                self.requests.insert(f.command_id, r);
             }
-            ControlFact::Approved(f) => {
-                if let Some(r) = self.requests.get_mut(&f.command_id.to_string()) {
-                    r.approvals.insert(f.person, f.key_id.clone());
-                }
-            }
+            ControlFact::Approved(f) => match (self.requests.get_mut(&f.command_id), f.key_id.parse()) {
+                (Some(r), Ok(key)) => drop(r.approvals.insert(f.person, key)),
+                (Some(_), Err(_)) => self.newer = true,
+                (None, _) => {}
+            },
             ControlFact::RequestClosed(f) => {
-                self.requests.remove(&f.command_id.to_string());
+                self.requests.remove(&f.command_id);
             }
             ControlFact::Proposed(f) => {
                 self.note_command(at, f.person, f.command_id, f.expires_at_us);
-                let request = self.requests.remove(&f.command_id.to_string());
+                let request = self.requests.remove(&f.command_id);
                 let approved = request.map_or(vec![], |r| r.approvals.into_keys().collect());
                 let p = Pending { index: at.index, change: f.change.0.clone(), person: f.person, approved };
-                self.pending.insert(f.command_id.to_string(), p);
+                self.pending.insert(f.command_id, p);
             }
             ControlFact::Effective(f) => {
-                if let Some(p) = self.pending.remove(&f.command_id.to_string()) {
+                if let Some(p) = self.pending.remove(&f.command_id) {
                     let before = self.break_glass.as_ref().map(|g| g.grant);
                     self.take_effect(at.index, &p.change);
                     self.note_break_glass(at, before, &p);
@@ -119,7 +118,7 @@ impl ControlState {
                 self.break_glass.take_if(|g| g.grant == f.grant);
             }
             ControlFact::Abandoned(f) => {
-                self.pending.remove(&f.command_id.to_string());
+                self.pending.remove(&f.command_id);
             }
             ControlFact::IncidentOpened(f) => {
                 let i = Incident {
@@ -131,28 +130,32 @@ impl ControlState {
                     receipts: vec![],
                     acknowledged: None,
                 };
-                self.incidents.insert(hex(&f.incident), i);
+                self.incidents.insert(IncidentId(f.incident), i);
             }
             ControlFact::IncidentClosed(f) => {
-                self.incidents.remove(&hex(&f.incident));
+                self.incidents.remove(&IncidentId(f.incident));
             }
             ControlFact::IncidentEvidence(f) => {
-                if let Some(i) = self.incidents.get_mut(&hex(&f.incident)) {
+                if let Some(i) = self.incidents.get_mut(&IncidentId(f.incident)) {
                     i.began_us = Some(f.began_us);
                     i.detected_us = Some(f.detected_us);
                     i.receipts.clone_from(&f.receipts.0);
                 }
             }
             ControlFact::RampAdvanced(f) => {
-                match (f.selector.parse::<Selector>(), u16::try_from(f.hundredths)) {
+                match (f.selector.parse::<Selector>(), BasisPoints::try_from(f.hundredths)) {
                     (Ok(selector), Ok(hundredths)) => self.ramp_advanced(selector, hundredths),
                     _ => self.newer = true,
                 }
             }
             ControlFact::RampRolledBack(f) => {
-                match (f.selector.parse::<Selector>(), u16::try_from(f.from), u16::try_from(f.to)) {
+                match (
+                    f.selector.parse::<Selector>(),
+                    BasisPoints::try_from(f.from),
+                    BasisPoints::try_from(f.to),
+                ) {
                     (Ok(s), Ok(from), Ok(to)) => {
-                        self.ramp_rolled_back(s, from, to, f.cause.as_str() == PLATFORM);
+                        self.ramp_rolled_back(s, from, to, f.cause == RollbackCause::Platform);
                     }
                     _ => self.newer = true,
                 }
@@ -184,7 +187,7 @@ impl ControlState {
 
     fn note_command(&mut self, at: At, person: PersonId, command: CommandId, expires: u64) {
         self.commands.retain(|_, e| *e >= at.time_us);
-        self.commands.insert(command_key(person, command), expires);
+        self.commands.insert(CommandKey { person, command }, expires);
     }
 
     fn take_effect(&mut self, index: u64, change: &[String]) {
@@ -218,7 +221,7 @@ impl ControlState {
         }
     }
 
-    fn ramp_advanced(&mut self, selector: Selector, hundredths: u16) {
+    fn ramp_advanced(&mut self, selector: Selector, hundredths: BasisPoints) {
         self.revision += 1;
         if let Some(p) = self.plans.get_mut(&selector) {
             p.at += 1;
@@ -232,7 +235,7 @@ impl ControlState {
 
     /// A fault of the platform says nothing about the revision: its plan bakes again where it was healthy last. All
     /// others end the plan, and the value is remembered.
-    fn ramp_rolled_back(&mut self, selector: Selector, from: u16, to: u16, platform: bool) {
+    fn ramp_rolled_back(&mut self, selector: Selector, from: BasisPoints, to: BasisPoints, platform: bool) {
         self.revision += 1;
         let step = |p: &PlanState| p.plan()?.steps().iter().position(|s| s.hundredths == to);
         match self.plans.get(&selector).and_then(step).filter(|_| platform) {
@@ -246,7 +249,7 @@ impl ControlState {
         self.set_ramp(selector, to);
     }
 
-    pub(super) fn set_ramp(&mut self, selector: Selector, hundredths: u16) {
+    pub(super) fn set_ramp(&mut self, selector: Selector, hundredths: BasisPoints) {
         let ramp = self.ramps.entry(selector).or_insert(Ramp { hundredths, revision: 0, history: vec![] });
         if ramp.revision > 0 {
             ramp.history.push(ramp.hundredths);

@@ -8,16 +8,19 @@
 //!   empty list, no value, or the default that is named here (quotas, thresholds, profiles). So a new field changes no
 //!   digest of a log that does not use it. An optional field that is set is written, even if its value is zero.
 //! - A map is a list of keys and values in turn, in rising order of the keys. A set is a list of its items in order.
+//! - An id, a key id and a SHA-256 digest are bytes. A command is a list of its person and its id.
 //! - A word of a closed list, a selector, a plan and a freeze window are their one public text.
 //!
 //! A number that a field had is never used for another. Each function takes its type apart without `..`, so that a new
 //! field does not compile until it is written here. The defaults are part of the version: to change one is a break.
 
 use super::{
-    Acknowledged, ControlState, Incident, Pending, PlanState, Request, TenantEntry, TimeConfirmed, Token,
+    Acknowledged, CommandKey, ControlState, Incident, Pending, PlanState, Request, TenantEntry,
+    TimeConfirmed, Token,
 };
 use crate::codec::{Canon, Value};
 use crate::cost::{Amounts, RateCard, Reconciled};
+use crate::ids::KeyId;
 use crate::operator::OperatorKey;
 use crate::policy::LoadedBundle;
 use crate::profile::{BreakGlass, Freeze, PolicyOutage, Profile};
@@ -160,12 +163,12 @@ fn state(s: &ControlState) -> Value {
         .put(11, list(peers, |p| small(*p)))
         .put(12, map(pending, Canon::to_value, self::pending))
         .put(13, map(requests, Canon::to_value, request))
-        .put(14, map(commands, Canon::to_value, Canon::to_value))
+        .put(14, map(commands, command_key, Canon::to_value))
         .put(15, map(incidents, Canon::to_value, incident))
         .put(16, map(plans, shown, plan))
         .put(17, map(slos, shown, thresholds))
-        .put(18, map(bad, shown, |h| small(*h)))
-        .put(19, map(operators, Canon::to_value, operator))
+        .put(18, map(bad, shown, |h| small(h.get())))
+        .put(19, map(operators, key_id, operator))
         .put(20, bootstrap_closed.to_value())
         .some(21, signer_key.as_ref().map(Canon::to_value))
         .some(22, time_confirmed.as_ref().map(self::time_confirmed))
@@ -206,15 +209,24 @@ fn grant(g: &Grant) -> Value {
 fn ramp(r: &Ramp) -> Value {
     let Ramp { hundredths, revision, history } = r;
     Fields::default()
-        .put(1, small(*hundredths))
+        .put(1, small(hundredths.get()))
         .put(2, small(*revision))
-        .put(3, list(history, |h| small(*h)))
+        .put(3, list(history, |h| small(h.get())))
         .end()
 }
 
 fn kill(k: &Kill) -> Value {
     let Kill { drain } = k;
     Fields::default().put(1, drain.to_value()).end()
+}
+
+fn key_id(k: &KeyId) -> Value {
+    Value::Bytes(k.0.to_vec())
+}
+
+fn command_key(k: &CommandKey) -> Value {
+    let CommandKey { person, command } = k;
+    list([person.to_value(), command.to_value()], |id| id)
 }
 
 fn token(t: &Token) -> Value {
@@ -247,14 +259,14 @@ fn request(r: &Request) -> Value {
         .put(6, small(*node_size))
         .put(7, small(*needed))
         .put(8, small(*expires_at_us))
-        .put(9, map(approvals, Canon::to_value, Canon::to_value))
+        .put(9, map(approvals, Canon::to_value, key_id))
         .end()
 }
 
 fn incident(i: &Incident) -> Value {
     let Incident { cause, index, since_us, began_us, detected_us, receipts, acknowledged } = i;
     Fields::default()
-        .put(1, cause.to_value())
+        .put(1, shown(cause))
         .put(2, small(*index))
         .put(3, small(*since_us))
         .some(4, began_us.map(Value::U64))
@@ -278,7 +290,7 @@ fn thresholds(t: &Thresholds) -> Value {
     let Thresholds { errors_hundredths, p99_us, backlog, min_settled } = t;
     let default = Thresholds::default();
     Fields::default()
-        .unless(1, small(*errors_hundredths), small(default.errors_hundredths))
+        .unless(1, small(errors_hundredths.get()), small(default.errors_hundredths.get()))
         .unless(2, small(*p99_us), small(default.p99_us))
         .unless(3, small(*backlog), small(default.backlog))
         .unless(4, small(*min_settled), small(default.min_settled))
@@ -291,7 +303,7 @@ fn operator(k: &OperatorKey) -> Value {
         .put(1, person.to_value())
         .put(2, name.to_value())
         .put(3, public_key.to_value())
-        .put(4, list(roles, Canon::to_value))
+        .put(4, list(roles, |r| Value::Text(r.word())))
         .put(5, small(*since))
         .some(6, roles_since.map(Value::U64))
         .put(7, suspended.to_value())

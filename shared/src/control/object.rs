@@ -1,11 +1,11 @@
 //! What an operation changes, as it stands: for receipts, and for the base of a command.
 
-use super::ControlState;
+use super::{ControlState, profiles};
 use crate::checkpoint::key_id;
 use crate::command::Operation;
-use crate::ids::{GrantId, Ident, PersonId, TenantUid, TokenId, hex};
+use crate::ids::{GrantId, Ident, IncidentId, KeyId, PersonId, TenantUid, TokenId};
 use crate::operator::roles_text;
-use crate::profile::{self, Setting};
+use crate::profile::Setting;
 use crate::quota::QuotaKind;
 use crate::ramp::Selector;
 use sha2::{Digest, Sha256};
@@ -23,7 +23,7 @@ fn pair(name: &str, value: Option<String>) -> Object {
 }
 
 impl ControlState {
-    /// The state of one object, as it stands in receipts under `before` and `after`. Empty when it does not exist.
+    /// The state of one object, as receipts show it under `before` and `after`. Empty when it does not exist.
     pub fn object(&self, op: &Operation) -> Object {
         match op {
             Operation::ConfigRollback(op) => self.config_object(&op.changes),
@@ -46,8 +46,8 @@ impl ControlState {
             Operation::TokenRevoke(op) => self.token_object(op.token),
             Operation::PeerAllow(op) => self.peer_object(op.uid),
             Operation::PeerDeny(op) => self.peer_object(op.uid),
-            Operation::OperatorEnrol(op) => self.key_object(&key_id(&op.public_key).unwrap_or_default()),
-            Operation::OperatorRevoke(op) => self.key_object(&op.key),
+            Operation::OperatorEnrol(op) => key_id(&op.public_key).map_or(vec![], |id| self.key_object(id)),
+            Operation::OperatorRevoke(op) => self.key_object(op.key),
             Operation::OperatorRoles(op) => self.person_object(op.person),
             Operation::OperatorSuspend(op) => self.person_object(op.person),
             Operation::OperatorResume(op) => self.person_object(op.person),
@@ -63,7 +63,7 @@ impl ControlState {
             Operation::ProfileSet(op) => self.profile_object(&op.profile),
             Operation::ProfileWindow(op) => self.window_object(&op.profile, &op.window),
             Operation::ProfileUnwindow(op) => self.window_object(&op.profile, &op.window),
-            Operation::ProfileAssign(_) => pairs([("profile", profile::name_of(self).to_owned())]),
+            Operation::ProfileAssign(_) => pairs([("profile", profiles::name_of(self).to_owned())]),
             Operation::FreezeSet(op) => self.freeze_object(&op.freeze),
             Operation::FreezeClear(op) => self.freeze_object(&op.freeze),
             Operation::BreakGlassOpen(op) => self.break_glass_object(op.grant),
@@ -95,18 +95,18 @@ impl ControlState {
 
     fn ramp_object(&self, selector: &Selector) -> Object {
         self.ramps.get(selector).map_or(vec![], |r| {
-            pairs([("hundredths", r.hundredths.to_string()), ("revision", r.revision.to_string())])
+            pairs([("hundredths", r.hundredths.get().to_string()), ("revision", r.revision.to_string())])
         })
     }
 
     fn bad_object(&self, selector: &Selector) -> Object {
-        pair("rolled_back_from", self.bad.get(selector).map(ToString::to_string))
+        pair("rolled_back_from", self.bad.get(selector).map(|h| h.get().to_string()))
     }
 
     fn slo_object(&self, selector: &Selector) -> Object {
         let t = self.thresholds(selector);
         pairs([
-            ("errors_hundredths", t.errors_hundredths.to_string()),
+            ("errors_hundredths", t.errors_hundredths.get().to_string()),
             ("p99_us", t.p99_us.to_string()),
             ("backlog", t.backlog.to_string()),
             ("min_settled", t.min_settled.to_string()),
@@ -114,7 +114,7 @@ impl ControlState {
     }
 
     fn plan_object(&self, selector: &Selector) -> Object {
-        let mut out = pair("hundredths", self.ramps.get(selector).map(|r| r.hundredths.to_string()));
+        let mut out = pair("hundredths", self.ramps.get(selector).map(|r| r.hundredths.get().to_string()));
         if let Some(p) = self.plans.get(selector) {
             out.extend(pairs([("steps", p.steps.clone()), ("at", p.at.to_string())]));
         }
@@ -135,12 +135,12 @@ impl ControlState {
     }
 
     fn prompt_object(&self, workflow: &Ident) -> Object {
-        pair("prompt_sha256", self.prompts.get(workflow).cloned())
+        pair("prompt_sha256", self.prompts.get(workflow).map(ToString::to_string))
     }
 
     fn token_object(&self, token: TokenId) -> Object {
         self.tokens
-            .get(&token.to_string())
+            .get(&token)
             .map_or(vec![], |t| pairs([("name", t.name.to_string()), ("revoked", t.revoked.to_string())]))
     }
 
@@ -148,8 +148,8 @@ impl ControlState {
         pair("allowed", self.peers.contains(&uid).then(|| "true".to_owned()))
     }
 
-    fn key_object(&self, id: &str) -> Object {
-        self.operators.get(id).map_or(vec![], |k| {
+    fn key_object(&self, id: KeyId) -> Object {
+        self.operators.get(&id).map_or(vec![], |k| {
             let state = if k.revoked.is_some() { "revoked" } else { "enrolled" };
             pairs([
                 ("name", k.name.to_string()),
@@ -173,24 +173,24 @@ impl ControlState {
         self.policy.as_ref().map_or(vec![], |p| {
             pairs([
                 ("revision", p.revision.to_string()),
-                ("digest", p.digest.clone()),
+                ("digest", p.digest.to_string()),
                 ("expires_at_us", p.expires_at_us.to_string()),
             ])
         })
     }
 
     fn incident_object(&self, incident: &[u8; 16]) -> Object {
-        pair("cause", self.incidents.get(&hex(incident)).map(|i| i.cause.to_string()))
+        pair("cause", self.incidents.get(&IncidentId(*incident)).map(|i| i.cause.to_string()))
     }
 
     fn tenant_object(&self, uid: TenantUid) -> Object {
         self.tenants
-            .get(&uid.to_string())
+            .get(&uid)
             .map_or(vec![], |t| pairs([("name", t.name.to_string()), ("epoch", t.epoch.to_string())]))
     }
 
     fn profile_object(&self, profile: &Ident) -> Object {
-        profile::profile(self, profile.as_str()).map_or(vec![], |p| {
+        profiles::profile(self, profile.as_str()).map_or(vec![], |p| {
             let settings = [
                 Setting::BreakGlassAlone(p.break_glass_alone),
                 Setting::PolicyOutage(p.policy_outage),
@@ -219,7 +219,7 @@ impl ControlState {
 
     fn cost_object(&self, month: &str) -> Object {
         self.reconciled.get(month).map_or(vec![], |r| {
-            pairs([("total", r.amounts.total.to_string()), ("invoice_sha256", r.invoice_sha256.clone())])
+            pairs([("total", r.amounts.total.to_string()), ("invoice_sha256", r.invoice_sha256.to_string())])
         })
     }
 }

@@ -23,34 +23,49 @@ pub struct InvoiceLine {
 /// The first line of an invoice.
 pub const INVOICE_HEADER: &str = "bucket,workflow_type,env,amount";
 
-/// Reads an invoice: CSV with the columns of [`INVOICE_HEADER`], amounts as integers of the rate card's unit. None of the
-/// values may be quoted.
+/// Reads an invoice: CSV (RFC 4180) with the columns of [`INVOICE_HEADER`], amounts as integers of the rate card's unit.
 pub fn read_invoice(text: &str) -> Result<Vec<InvoiceLine>, String> {
-    let mut lines = text.lines().enumerate().map(|(i, l)| (i + 1, l.trim_end_matches('\r')));
-    match lines.next() {
-        Some((_, l)) if l.trim_start_matches('\u{feff}') == INVOICE_HEADER => {}
+    let text = text.trim_start_matches('\u{feff}');
+    let mut reader =
+        ::csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
+    let mut records = reader.records().map_while(Result::ok);
+    match records.next() {
+        Some(first) if first.iter().eq(INVOICE_HEADER.split(',')) => {}
         _ => return Err(format!("line 1: expected {INVOICE_HEADER}")),
     }
     let mut out = Vec::new();
-    for (line, text) in lines.filter(|(_, l)| !l.is_empty()) {
-        let parts: Vec<&str> = text.split(',').collect();
-        let read = || {
-            let [bucket, workflow, env, amount] = parts.as_slice() else { return None };
-            Some(InvoiceLine {
-                line,
-                bucket: Bucket::from_word(bucket)?,
-                workflow_type: Ident::new(workflow).ok()?,
-                env: crate::fact::Env::from_word(env)?.as_str().to_owned(),
-                amount: amount.parse().ok()?,
-            })
-        };
+    for record in records {
+        let line = line_of(text, record.position());
         let example = "for instance compute,etl,production,1250000";
-        out.push(read().ok_or_else(|| format!("line {line}: expected {INVOICE_HEADER}, {example}"))?);
+        let read = read_line(line, &record);
+        out.push(read.ok_or_else(|| format!("line {line}: expected {INVOICE_HEADER}, {example}"))?);
         if out.len() > 100_000 {
             return Err("an invoice has at most 100000 lines".into());
         }
     }
     Ok(out)
+}
+
+fn read_line(line: usize, record: &::csv::StringRecord) -> Option<InvoiceLine> {
+    let mut values = record.iter();
+    let mut next = || values.next();
+    let (bucket, workflow, env, amount) = (next()?, next()?, next()?, next()?);
+    (record.len() == 4).then_some(InvoiceLine {
+        line,
+        bucket: Bucket::from_word(bucket)?,
+        workflow_type: Ident::new(workflow).ok()?,
+        env: crate::fact::Env::from_word(env)?.as_str().to_owned(),
+        amount: amount.parse().ok()?,
+    })
+}
+
+/// Where a record begins. The reader's position may be that of empty lines before it.
+fn line_of(text: &str, position: Option<&::csv::Position>) -> usize {
+    let Some(p) = position else { return 0 };
+    let from = usize::try_from(p.byte()).unwrap_or(usize::MAX);
+    let rest = text.as_bytes().get(from..).unwrap_or_default();
+    let empty = rest.iter().take_while(|b| matches!(b, b'\r' | b'\n')).filter(|b| **b == b'\n').count();
+    usize::try_from(p.line()).unwrap_or(usize::MAX).saturating_add(empty)
 }
 
 /// Invoiced and metered.
@@ -130,5 +145,16 @@ mod tests {
             assert!(read(bad).unwrap_err().starts_with("line 2"), "{bad}");
         }
         assert!(read_invoice("a,b\n").is_err());
+        assert!(read("\n\ncpu,etl,production,7").unwrap_err().starts_with("line 4"));
+    }
+
+    /// SPEC 2.3: spreadsheets quote what they write; such an invoice says the same.
+    #[test]
+    fn a_quoted_invoice_reads_the_same() {
+        let plain = format!("{INVOICE_HEADER}\ncompute,etl,production,7\nsigning,etl,test,-2\n");
+        let quoted = "\u{feff}\"bucket\",\"workflow_type\",\"env\",\"amount\"\r\n\"compute\",\"etl\",\"production\",\"7\"\r\nsigning,etl,\"test\",-2";
+        let read = read_invoice(&plain);
+        assert_eq!(read.as_ref().map(Vec::len), Ok(2));
+        assert_eq!(read_invoice(quoted), read);
     }
 }

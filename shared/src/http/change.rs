@@ -111,7 +111,7 @@ pub struct ConfigRow {
     pub person: Option<Ident>,
     /// Why.
     pub why: Option<UntrustedText>,
-    /// The receipt in words, shown safely.
+    /// The receipt in words, escaped for display.
     pub words: String,
     /// What differs in the configuration; empty where it was something else, a token for instance.
     pub differences: Vec<Difference>,

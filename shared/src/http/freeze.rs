@@ -1,4 +1,4 @@
-//! Freeze windows, freezes set on the spot, and the profiles they belong to.
+//! Freeze windows, ad hoc freezes, and the profiles they belong to.
 
 use crate::freeze::Window;
 use crate::ids::{Ident, TenantUid};
@@ -60,7 +60,7 @@ pub struct FreezeRow {
     pub profile: Ident,
     /// A freeze is on.
     pub frozen: bool,
-    /// Freezes that were set on the spot.
+    /// Ad hoc freezes.
     pub freezes: BTreeMap<Ident, Freeze>,
     /// Break-glass, while it is open.
     pub break_glass: Option<BreakGlass>,

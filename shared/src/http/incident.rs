@@ -1,6 +1,7 @@
 //! What ramps are held to and how they stand, incidents, and what happened when.
 
 use super::ReceiptRef;
+use crate::cause::{Cause, IncidentCause};
 use crate::ids::{Ident, Origin, TenantUid};
 use crate::untrusted::UntrustedText;
 use serde::{Deserialize, Serialize};
@@ -19,8 +20,8 @@ pub struct SloList {
 pub struct SloStatus {
     /// The rule.
     pub selector: crate::ramp::Selector,
-    /// Its value, hundredths of a percent.
-    pub hundredths: u16,
+    /// Its value.
+    pub hundredths: crate::basis_points::BasisPoints,
     /// Its revision.
     pub revision: u64,
     /// `breached`, `healthy`, `no_data` or `error`.
@@ -37,14 +38,14 @@ pub struct SloStatus {
     pub up_us: u64,
     /// What it must bake, likewise.
     pub bake_us: u64,
-    /// What it is held to.
+    /// Its SLO thresholds.
     pub thresholds: crate::slo::Thresholds,
-    /// Its plan, if one is carried on.
+    /// Its plan, if one is in progress.
     pub plan: Option<String>,
     /// Number of the plan's step, from 0.
     pub step: Option<u64>,
     /// The lowest value that it was rolled back from, unless overridden.
-    pub rolled_back_from: Option<u16>,
+    pub rolled_back_from: Option<crate::basis_points::BasisPoints>,
 }
 
 /// `GET /v1/incidents` and `GET /v1/tenants/{uid}/incidents`: what is open.
@@ -64,7 +65,7 @@ pub struct IncidentRow {
     /// Its id, hex.
     pub incident: String,
     /// A word.
-    pub cause: Ident,
+    pub cause: Cause<IncidentCause>,
     /// What happened.
     pub detail: UntrustedText,
     /// The receipt that opened it.
@@ -77,7 +78,7 @@ pub struct IncidentRow {
     pub detected_us: Option<u64>,
     /// Indices of the receipts that prove it, in the same log.
     pub receipts: Vec<u64>,
-    /// Who looks after it.
+    /// Who acknowledged it.
     pub acknowledged_by: Option<Ident>,
     /// When they said so.
     pub acknowledged_us: Option<u64>,

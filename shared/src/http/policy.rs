@@ -13,7 +13,7 @@ pub struct PolicyShown {
     pub expires_at_us: Option<u64>,
     /// Who evaluates: `embedded` or `opa`.
     pub engine: String,
-    /// Why it does not answer, shown safely; empty when it does.
+    /// Why it does not answer, escaped for display; empty when it does.
     pub trouble: String,
     /// The key whose bundles are believed, base64.
     pub trusted_key: Option<String>,
@@ -47,7 +47,7 @@ pub struct ExplainRequest {
 pub struct Explanation {
     /// Go ahead.
     pub allow: bool,
-    /// Why not, in words, shown safely.
+    /// Why not, in words, escaped for display.
     pub reasons: Vec<String>,
     /// By which bundle.
     pub revision: u64,

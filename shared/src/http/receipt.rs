@@ -12,7 +12,7 @@ pub struct FieldJson {
     pub name: String,
     /// Canonical bytes of [`crate::record::Disclosed`], base64: what a verifier checks.
     pub disclosure: String,
-    /// The same for people, shown safely: names and values, nested for groups. Not proof of anything.
+    /// The same for people, escaped for display: names and values, nested for groups. Proves nothing.
     pub shown: String,
 }
 
@@ -31,7 +31,7 @@ pub struct ReceiptJson {
     pub sealed: String,
     /// Disclosed fields; fewer than there are digests when some were erased or withheld.
     pub fields: Vec<FieldJson>,
-    /// One line that says what happened, shown safely.
+    /// What happened, in one line, escaped for display.
     pub summary: String,
     /// For work: the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,6 @@
 //! Tenants and what is known of each.
 
+use crate::basis_points::BasisPoints;
 use crate::checkpoint::SignedCheckpoint;
 use crate::control::ControlState;
 use crate::ids::{Ident, TenantUid};
@@ -29,11 +30,11 @@ pub struct RampRow {
     /// The rule.
     pub selector: Selector,
     /// Its value.
-    pub hundredths: u16,
+    pub hundredths: BasisPoints,
     /// Its revision.
     pub revision: u64,
     /// What a rollback would set.
-    pub rollback_to: u16,
+    pub rollback_to: BasisPoints,
 }
 
 /// `GET /v1/tenants`

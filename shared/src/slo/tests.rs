@@ -1,4 +1,5 @@
 use super::*;
+use crate::basis_points::BasisPoints;
 use proptest::prelude::*;
 
 fn seen(settled: u64, errors: u64) -> Counts {
@@ -105,7 +106,7 @@ proptest! {
         let e = ((n as f64 * share) as u64).min(n);
         let (low, t_) = (wilson(n as f64, e as f64), f64::from(t) / 10_000.0);
         prop_assume!((low - t_).abs() > 1e-9);
-        prop_assert_eq!(Tally { settled: n, errors: e }.breaches(t), e >= MIN_ERRORS && low > t_);
+        prop_assert_eq!(Tally { settled: n, errors: e }.breaches(BasisPoints::saturating(t)), e >= MIN_ERRORS && low > t_);
     }
 
     /// SPEC 3.2: one more error never mends a breach, one more success never makes one.
@@ -113,6 +114,7 @@ proptest! {
     fn errors_only_make_it_worse(n in 0u64..100_000, e in 0u64..2_000, t in 1u16..5_000) {
         let x = Tally { settled: n.max(e), errors: e };
         let (mut worse, mut better) = (x, x);
+        let t = BasisPoints::saturating(t);
         worse.add(true);
         better.add(false);
         prop_assert!(!x.breaches(t) || worse.breaches(t));

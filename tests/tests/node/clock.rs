@@ -2,6 +2,7 @@
 //! kernel's wall clock and leaves the monotonic one alone, as a step by hand or by NTP would.
 
 use super::persons::approve;
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::ids::{TenantUid, unhex};
 use conductor_tests::{Node, Tenant, wait_for};
@@ -56,7 +57,10 @@ fn wait_until_doubted(node: &Node) -> String {
 }
 
 fn raise(tenant: &Tenant, node: &Node, hundredths: u16) -> Vec<String> {
-    let op = Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths });
+    let op = Operation::RampSet(ops::RampSet {
+        selector: "run/other".parse().unwrap(),
+        hundredths: BasisPoints::saturating(hundredths),
+    });
     node.send(&node.compose(tenant.uid, op)).reasons()
 }
 
@@ -70,7 +74,10 @@ fn only_safer(node: &Node, a: &Tenant) {
     assert_eq!(c.post(&format!("/v1/runs/{run}/finish"), &done).status, 200, "settle goes on");
     node.command(
         a.uid,
-        Operation::RampCap(ops::RampCap { selector: "run/other".parse().unwrap(), hundredths: 100 }),
+        Operation::RampCap(ops::RampCap {
+            selector: "run/other".parse().unwrap(),
+            hundredths: BasisPoints::saturating(100),
+        }),
     );
     for n in 0..30 {
         assert_eq!(raise(a, node, 200), ["clock_untrusted"], "{n}");
@@ -93,7 +100,10 @@ fn a_step_of_the_clock_stops_what_loosens() {
     let a = node.tenant("acme");
     node.command(
         a.uid,
-        Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: 5_000 }),
+        Operation::RampSet(ops::RampSet {
+            selector: "run/other".parse().unwrap(),
+            hundredths: BasisPoints::saturating(5_000),
+        }),
     );
     assert_eq!(doubted(&node), None);
     for seconds in [3_600, -3_600] {
@@ -141,7 +151,10 @@ fn a_step_of_the_clock_stops_what_loosens() {
         node.all_signed(NODE);
         node.command(
             a.uid,
-            Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: 300 }),
+            Operation::RampSet(ops::RampSet {
+                selector: "run/other".parse().unwrap(),
+                hundredths: BasisPoints::saturating(300),
+            }),
         );
         // The next round begins where a restart would.
         node.stop_agent();

@@ -1,6 +1,7 @@
 //! The real console before a real agent, in a real terminal: tmux.
 
 use super::persons::approve;
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::Ident;
 use conductor_tests::{Node, bin, wait_for};
@@ -80,7 +81,10 @@ fn screens_and_answers_before_a_real_agent() {
     // A breach, so that there is an incident.
     node.command(
         a.uid,
-        Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 9_000 }),
+        Operation::RampSet(ops::RampSet {
+            selector: "run/etl".parse().unwrap(),
+            hundredths: BasisPoints::saturating(9_000),
+        }),
     );
     let mut c = node.client(&a.token);
     for n in 0..20 {

@@ -1,5 +1,6 @@
 //! Scope, quotas, idempotency, leases, ramps: what is decided, and that it is decided exactly.
 
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::TenantUid;
 use conductor_shared::quota::QuotaKind;
@@ -297,19 +298,28 @@ fn ramps_are_sticky() {
             })
             .collect()
     };
-    let down = node.command(a.uid, Operation::RampCap(ops::RampCap { selector: sel(), hundredths: 3000 }));
+    let down = node.command(
+        a.uid,
+        Operation::RampCap(ops::RampCap { selector: sel(), hundredths: BasisPoints::saturating(3000) }),
+    );
     assert_eq!((&down["class"], &down["proposal"]), (&json!("tighten"), &json!(null)));
     let third = admitted();
     assert!((5..35).contains(&third.len()), "{third:?}");
-    let up = node.command(a.uid, Operation::RampSet(ops::RampSet { selector: sel(), hundredths: 7000 }));
+    let up = node.command(
+        a.uid,
+        Operation::RampSet(ops::RampSet { selector: sel(), hundredths: BasisPoints::saturating(7000) }),
+    );
     assert_eq!(up["class"], "loosen");
     assert!(up["proposal"]["index"].as_u64() < up["receipt"]["index"].as_u64());
     let more = admitted();
     assert!(third.iter().all(|s| more.contains(s)), "raising only adds");
-    node.command(a.uid, Operation::RampCap(ops::RampCap { selector: sel(), hundredths: 3000 }));
+    node.command(
+        a.uid,
+        Operation::RampCap(ops::RampCap { selector: sel(), hundredths: BasisPoints::saturating(3000) }),
+    );
     assert_eq!(admitted(), third, "the same subjects as before");
     // The exact blast radius: as many as would really be let in.
-    let op = Operation::RampSet(ops::RampSet { selector: sel(), hundredths: 7000 });
+    let op = Operation::RampSet(ops::RampSet { selector: sel(), hundredths: BasisPoints::saturating(7000) });
     let path = format!("/v1/tenants/{}/preview", a.uid);
     let p = node.operator().post(&path, &json!({"operation": op.to_list()})).json();
     let newly = (more.len() - third.len()) as u64;

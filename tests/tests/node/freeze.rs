@@ -1,5 +1,6 @@
 //! Freezes and break-glass with real processes: what they stop, what they never stop, and how they end.
 
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::freeze::Window;
 use conductor_shared::ids::{GrantId, Ident, TenantUid};
@@ -18,7 +19,10 @@ fn ident(text: &str) -> Ident {
     Ident::new(text).unwrap()
 }
 fn ramp(hundredths: u16) -> Operation {
-    Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths })
+    Operation::RampSet(ops::RampSet {
+        selector: "run/etl".parse().unwrap(),
+        hundredths: BasisPoints::saturating(hundredths),
+    })
 }
 fn freeze(name: &str) -> Operation {
     Operation::FreezeSet(ops::FreezeSet { freeze: ident(name), until_us: None })
@@ -108,7 +112,10 @@ fn node_and_tenant() -> (Node, Tenant) {
     let a = node.tenant("acme");
     node.command(
         a.uid,
-        Operation::RampCap(ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: 5000 }),
+        Operation::RampCap(ops::RampCap {
+            selector: "run/etl".parse().unwrap(),
+            hundredths: BasisPoints::saturating(5000),
+        }),
     );
     (node, a)
 }
@@ -123,7 +130,10 @@ fn a_freeze_and_the_glass() {
     assert_eq!(set["class"], "tighten");
     assert_eq!(node.send(&node.compose(a.uid, ramp(9000))).reasons(), ["frozen"]);
     node.command(b.uid, ramp(9000));
-    let lower = Operation::RampCap(ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: 4000 });
+    let lower = Operation::RampCap(ops::RampCap {
+        selector: "run/etl".parse().unwrap(),
+        hundredths: BasisPoints::saturating(4000),
+    });
     assert_eq!(node.command(a.uid, lower)["class"], "tighten");
     let mut c = node.client(&a.token);
     let started = (0..20).any(|n| node.start_run(&mut c, &a, Some(&n.to_string())).status == 200);

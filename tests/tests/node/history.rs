@@ -1,16 +1,20 @@
 //! Configuration over time, and the way back (SPEC 4.1), with real processes and the plain commands.
 
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::config::way_back;
 use conductor_shared::control::ControlState;
-use conductor_shared::ids::{Ident, TokenId};
+use conductor_shared::ids::Ident;
 use conductor_shared::quota::QuotaKind;
 use conductor_tests::{Node, Tenant, bin, wait_for};
 use serde_json::{Value, json};
 use std::process::Command;
 
 fn ramp(hundredths: u16) -> Operation {
-    Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths })
+    Operation::RampSet(ops::RampSet {
+        selector: "run/etl".parse().unwrap(),
+        hundredths: BasisPoints::saturating(hundredths),
+    })
 }
 
 fn kill() -> Operation {
@@ -65,7 +69,7 @@ fn any_revision_can_be_gone_back_to() {
         a.uid,
         Operation::WorkflowRegister(ops::WorkflowRegister { workflow: Ident::new("ml").unwrap() }),
     );
-    let token: TokenId = then.tokens.keys().next().unwrap().parse().unwrap();
+    let token = *then.tokens.keys().next().unwrap();
     node.command(a.uid, Operation::TokenRevoke(ops::TokenRevoke { token }));
     assert_eq!(revision(&node, &a, n), then, "as it was");
     // Who, why and what: newest first, by pages.
@@ -89,7 +93,7 @@ fn any_revision_can_be_gone_back_to() {
     let now = control(&node, &a);
     assert_eq!(conductor_shared::config::config(&now), conductor_shared::config::config(&then));
     assert_eq!(now.revision, n + 5, "one receipt, one revision");
-    assert!(now.tokens[&token.to_string()].revoked, "who was shut out stays out");
+    assert!(now.tokens[&token].revoked, "who was shut out stays out");
     node.stop_agent();
     node.start_agent();
     assert_eq!(control(&node, &a), now);
@@ -129,7 +133,7 @@ fn a_rollback_has_the_class_of_what_it_changes() {
     });
     let done = node.command(a.uid, back_to(&node, &a, low));
     assert_eq!(
-        (&done["class"], control(&node, &a).ramps.values().next().unwrap().hundredths),
+        (&done["class"], control(&node, &a).ramps.values().next().unwrap().hundredths.get()),
         (&json!("tighten"), 500)
     );
     let raise = node.compose(a.uid, back_to(&node, &a, high));
@@ -156,7 +160,7 @@ fn the_plain_commands() {
     assert_eq!(control(&node, &a).revision, n + 2, "a look changes nothing");
     let (ok, done, said) = conductor(&node, &[&back[..], &["--yes"]].concat());
     assert!(ok && done["status"] == "effective", "{said}");
-    assert_eq!(control(&node, &a).ramps.values().next().unwrap().hundredths, 1_000);
+    assert_eq!(control(&node, &a).ramps.values().next().unwrap().hundredths.get(), 1_000);
     let (ok, again, said) = conductor(&node, &[&back[..], &["--yes"]].concat());
     assert!(ok && again["changes"] == 0, "{said}");
     let (ok, _, said) = conductor(&node, &["tenant", "rollback", "acme", "999", "--reason", "x", "--yes"]);

@@ -5,6 +5,7 @@ use super::outage::{Place, Standin};
 use super::persons::approve;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Audience, Command, Operation, ops};
 use conductor_shared::fail_closed::{Class, Outage, OutageRule, rule};
 use conductor_shared::ids::{CommandId, Ident, PersonId, TenantUid};
@@ -54,7 +55,7 @@ impl Site {
     fn loosening(&self) -> Command {
         let op = Operation::RampSet(ops::RampSet {
             selector: "run/other".parse().unwrap(),
-            hundredths: self.ramp + 1,
+            hundredths: BasisPoints::saturating(self.ramp + 1),
         });
         self.node.compose(self.tenant.uid, op)
     }
@@ -106,7 +107,7 @@ impl Site {
                 self.ramp -= 1;
                 let op = Operation::RampCap(ops::RampCap {
                     selector: "run/other".parse().unwrap(),
-                    hundredths: self.ramp,
+                    hundredths: BasisPoints::saturating(self.ramp),
                 });
                 // As a console without a preview does it: absolute, so it needs none.
                 let now =

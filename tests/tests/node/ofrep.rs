@@ -1,5 +1,6 @@
 //! Ramps as feature flags, asked for by an existing `OpenFeature` client: the Python SDK with its OFREP provider.
 
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::Ident;
 use conductor_tests::{Node, Tenant};
@@ -54,7 +55,10 @@ fn an_openfeature_client_sees_what_the_gate_does() {
     let b = node.tenant("globex");
     node.command(
         a.uid,
-        Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 4_000 }),
+        Operation::RampSet(ops::RampSet {
+            selector: "run/etl".parse().unwrap(),
+            hundredths: BasisPoints::saturating(4_000),
+        }),
     );
     node.command(
         a.uid,
@@ -130,7 +134,10 @@ fn all_flags_at_once() {
     let a = node.tenant("acme");
     node.command(
         a.uid,
-        Operation::RampSet(ops::RampSet { selector: "canary/*".parse().unwrap(), hundredths: 0 }),
+        Operation::RampSet(ops::RampSet {
+            selector: "canary/*".parse().unwrap(),
+            hundredths: BasisPoints::saturating(0),
+        }),
     );
     let mut c = node.client(&a.token);
     let path = "/ofrep/v1/evaluate/flags";
@@ -147,7 +154,10 @@ fn all_flags_at_once() {
     assert_eq!(again(&mut c).status, 304);
     node.command(
         a.uid,
-        Operation::RampSet(ops::RampSet { selector: "canary/*".parse().unwrap(), hundredths: 10_000 }),
+        Operation::RampSet(ops::RampSet {
+            selector: "canary/*".parse().unwrap(),
+            hundredths: BasisPoints::saturating(10_000),
+        }),
     );
     assert_eq!(again(&mut c).status, 200);
     for (body, code) in [

@@ -3,6 +3,7 @@
 
 use super::policy::{rules, shown, trust_and_load};
 use conductor_policies::{Bundle, Engine};
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::reason::Reason;
 use conductor_tests::{Client, Node, Tenant, wait_for};
@@ -194,13 +195,19 @@ fn start(node: &Node, tenant: &Tenant) -> Vec<String> {
 }
 
 fn raise(node: &Node, tenant: &Tenant, hundredths: u16) -> Vec<String> {
-    let op = Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths });
+    let op = Operation::RampSet(ops::RampSet {
+        selector: "run/other".parse().unwrap(),
+        hundredths: BasisPoints::saturating(hundredths),
+    });
     let r = node.send(&node.compose(tenant.uid, op));
     if r.status == 200 { vec![r.json()["status"].as_str().unwrap().to_owned()] } else { r.reasons() }
 }
 
 fn lower(node: &Node, tenant: &Tenant, hundredths: u16) {
-    let op = Operation::RampCap(ops::RampCap { selector: "run/other".parse().unwrap(), hundredths });
+    let op = Operation::RampCap(ops::RampCap {
+        selector: "run/other".parse().unwrap(),
+        hundredths: BasisPoints::saturating(hundredths),
+    });
     assert_eq!(node.command(tenant.uid, op)["class"], "tighten");
 }
 

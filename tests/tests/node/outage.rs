@@ -1,5 +1,6 @@
 //! Signers that die, stop, lie, forget: what the fail-closed table says, with real processes.
 
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::quota::QuotaKind;
 use conductor_tests::{Node, bin, wait_for};
@@ -17,10 +18,16 @@ fn signer_state(node: &Node) -> bool {
 }
 
 fn raise() -> Operation {
-    Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 9000 })
+    Operation::RampSet(ops::RampSet {
+        selector: "run/etl".parse().unwrap(),
+        hundredths: BasisPoints::saturating(9000),
+    })
 }
 fn lower(h: u16) -> Operation {
-    Operation::RampCap(ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: h })
+    Operation::RampCap(ops::RampCap {
+        selector: "run/etl".parse().unwrap(),
+        hundredths: BasisPoints::saturating(h),
+    })
 }
 
 /// SPEC invariant 3, column "signer down", and issue 2, Signer: admissions go on within the backlog quota and stop at it,
@@ -258,7 +265,10 @@ fn a_log_that_was_rolled_back_is_read_only() {
     node.start_agent();
     let cap = node.compose(
         a.uid,
-        Operation::RampCap(ops::RampCap { selector: "run/other".parse().unwrap(), hundredths: 100 }),
+        Operation::RampCap(ops::RampCap {
+            selector: "run/other".parse().unwrap(),
+            hundredths: BasisPoints::saturating(100),
+        }),
     );
     assert_eq!(node.send(&cap).json()["status"], "effective");
     let mut c = node.client(&a.token);

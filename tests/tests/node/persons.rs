@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::checkpoint::key_id;
 use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::ids::{Ident, PersonId, TenantUid};
@@ -170,7 +171,10 @@ fn shutting_out_is_quick_and_coming_back_is_not() {
     assert_eq!(done["class"], "tighten");
     assert_eq!(node.client(&session).get("/v1/tenants").status, 401, "the session ends with the right");
     assert_eq!(node.session_of("ben").status, 401);
-    let lower = Operation::RampCap(ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: 1 });
+    let lower = Operation::RampCap(ops::RampCap {
+        selector: "run/etl".parse().unwrap(),
+        hundredths: BasisPoints::saturating(1),
+    });
     let c = node.compose(a.uid, lower.clone());
     assert_eq!(by(&node, "ben", &c).reasons(), ["signature_invalid"]);
     let back = requested(&node, Operation::OperatorResume(ops::OperatorResume { person: ben }));
@@ -179,13 +183,13 @@ fn shutting_out_is_quick_and_coming_back_is_not() {
     assert_eq!(by(&node, "ben", &node.compose(a.uid, lower.clone())).json()["status"], "effective");
     // A key that was lost: its person shuts it out alone, without any role for it.
     let key = key_id(node.signed_by("cleo", "x")["public_key"].as_str().unwrap()).unwrap();
-    let c = node.compose(NODE, Operation::OperatorRevoke(ops::OperatorRevoke { key: key.clone() }));
+    let c = node.compose(NODE, Operation::OperatorRevoke(ops::OperatorRevoke { key }));
     assert_eq!(by(&node, "cleo", &c).json()["status"], "effective");
     assert_eq!(by(&node, "cleo", &node.compose(a.uid, lower)).reasons(), ["signature_invalid"]);
     let public = node.signed_by("cleo", "x")["public_key"].as_str().unwrap().to_owned();
     let again = enrol(&node, person(&node, "cleo"), "cleo", "cleo", &public, "viewer");
     assert_eq!(node.send(&node.compose(NODE, again)).reasons(), ["object_exists"]);
-    let cleo = operators(&node)[&key].clone();
+    let cleo = operators(&node)[key.to_string()].clone();
     assert!(cleo["revoked"].is_u64(), "it stays on record: {cleo}");
     node.command(NODE, Operation::OperatorSuspend(ops::OperatorSuspend { person: ben }));
     let me =

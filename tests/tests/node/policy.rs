@@ -5,6 +5,7 @@ use super::persons::{approve, by};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_policies::Bundle;
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::ids::TenantUid;
 use conductor_shared::policy::Statement;
@@ -83,14 +84,20 @@ fn start(node: &Node, tenant: &Tenant, workflow: &str) -> conductor_tests::Answe
 fn raise(node: &Node, tenant: &Tenant, hundredths: u16) -> Command {
     node.compose(
         tenant.uid,
-        Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths }),
+        Operation::RampSet(ops::RampSet {
+            selector: "run/other".parse().unwrap(),
+            hundredths: BasisPoints::saturating(hundredths),
+        }),
     )
 }
 
 fn lower(node: &Node, tenant: &Tenant, hundredths: u16) {
     node.command(
         tenant.uid,
-        Operation::RampCap(ops::RampCap { selector: "run/other".parse().unwrap(), hundredths }),
+        Operation::RampCap(ops::RampCap {
+            selector: "run/other".parse().unwrap(),
+            hundredths: BasisPoints::saturating(hundredths),
+        }),
     );
 }
 
@@ -258,7 +265,10 @@ fn expired_and_deny_all_bundles_have_a_way_out() {
     assert_eq!(r.status, 200);
     node.command(
         a.uid,
-        Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: 9000 }),
+        Operation::RampSet(ops::RampSet {
+            selector: "run/other".parse().unwrap(),
+            hundredths: BasisPoints::saturating(9000),
+        }),
     );
     node.stop_agent();
     node.check();

@@ -1,5 +1,6 @@
 //! Proofs: stock minisign verifies checkpoints, logs only grow, commands happen once.
 
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::{CommandId, NodeId, TenantUid};
 use conductor_shared::merkle;
@@ -89,10 +90,18 @@ fn commands_happen_once_and_as_signed() {
     let state = |node: &Node| {
         node.operator().get(&format!("/v1/tenants/{}", a.uid)).json()["control"]["ramps"].clone()
     };
-    let set = |h| Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: h });
+    let set = |h| {
+        Operation::RampSet(ops::RampSet {
+            selector: "run/etl".parse().unwrap(),
+            hundredths: BasisPoints::saturating(h),
+        })
+    };
     node.command(
         a.uid,
-        Operation::RampCap(ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: 100 }),
+        Operation::RampCap(ops::RampCap {
+            selector: "run/etl".parse().unwrap(),
+            hundredths: BasisPoints::saturating(100),
+        }),
     );
     let up = node.compose(a.uid, set(500));
     assert_eq!(node.send(&up).json()["status"], "effective");

@@ -1,6 +1,7 @@
 //! The way out of a lost signer: SPEC, invariant 3, class recover.
 
 use super::persons::approve;
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::TenantUid;
 use conductor_tests::{Node, bin, wait_for};
@@ -33,7 +34,10 @@ fn a_lost_signer_is_replaced() {
     let a = node.tenant("acme");
     node.command(
         a.uid,
-        Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: 5_000 }),
+        Operation::RampSet(ops::RampSet {
+            selector: "run/other".parse().unwrap(),
+            hundredths: BasisPoints::saturating(5_000),
+        }),
     );
     node.all_signed(a.uid);
     node.all_signed(NODE);
@@ -63,7 +67,10 @@ fn a_lost_signer_is_replaced() {
     let new_key = node.signer_key();
     assert_ne!(old_key, new_key);
     let raise = |node: &Node, h: u16| {
-        let op = Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: h });
+        let op = Operation::RampSet(ops::RampSet {
+            selector: "run/other".parse().unwrap(),
+            hundredths: BasisPoints::saturating(h),
+        });
         node.send(&node.compose(a.uid, op))
     };
     assert_eq!(node.start_run(&mut node.client(&a.token), &a, None).status, 200, "admit goes on");

@@ -96,7 +96,7 @@ fn nothing_is_lost_on_the_way_out() {
     wait_for("all events are on tape", 20, || (by_id(&on_tape(&node)) == all).then_some(()));
     assert!(std::fs::read_dir(node.path("tape")).unwrap().count() > 2, "rotated");
     // Each event is what its schema says, and the schema refuses one without a label.
-    for e in EventType::ALL {
+    for &e in EventType::ALL {
         let validator = jsonschema::validator_for(&schema(e)).unwrap();
         let of: Vec<_> = all.values().filter(|v| v["type"] == format!("conductor.{e}.v1")).collect();
         assert_eq!(of.is_empty(), e == EventType::EvidenceExported, "{e}");

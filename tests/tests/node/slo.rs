@@ -1,5 +1,6 @@
 //! The watch over ramps, plans and incidents, with real processes and the real API.
 
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::TenantUid;
 use conductor_shared::quota::QuotaKind;
@@ -24,7 +25,7 @@ fn rule() -> Selector {
 }
 
 fn ramp(hundredths: u16) -> Operation {
-    Operation::RampSet(ops::RampSet { selector: rule(), hundredths })
+    Operation::RampSet(ops::RampSet { selector: rule(), hundredths: BasisPoints::saturating(hundredths) })
 }
 
 /// Starts and ends so many runs that the ramp lets in, the first `failed` of them badly; fewer when it lets none in.
@@ -239,7 +240,7 @@ fn in_an_outage_nothing_goes_on_and_nothing_is_blamed() {
 #[test]
 fn a_kill_loses_no_counts() {
     let (mut node, a) = node();
-    let strict = Thresholds { errors_hundredths: 5_000, ..Thresholds::default() };
+    let strict = Thresholds { errors_hundredths: BasisPoints::saturating(5_000), ..Thresholds::default() };
     node.command(a.uid, Operation::SloSet(ops::SloSet { selector: rule(), thresholds: strict }));
     node.command(a.uid, ramp(5_000));
     for n in 1..=3u64 {

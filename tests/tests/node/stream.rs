@@ -1,5 +1,6 @@
 //! The stream: overview, facts in commit order, resume and resync, garbage.
 
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::stream::{Summary, ToConsole};
 use conductor_tests::Node;
@@ -73,7 +74,12 @@ async fn overview_facts_resume_and_resync() {
     })
     .await;
     assert_eq!(ramps, 0);
-    let cap = |h| Operation::RampCap(ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: h });
+    let cap = |h| {
+        Operation::RampCap(ops::RampCap {
+            selector: "run/etl".parse().unwrap(),
+            hundredths: BasisPoints::saturating(h),
+        })
+    };
     tokio::task::block_in_place(|| {
         node.command(b.uid, cap(100));
         node.command(a.uid, cap(200));
@@ -145,8 +151,10 @@ async fn a_slow_reader_catches_up() {
         let mut last = 0;
         for i in 0..300u16 {
             let selector = "run/etl".parse().unwrap();
-            let done =
-                node.command(a.uid, Operation::RampCap(ops::RampCap { selector, hundredths: 9_000 - i }));
+            let done = node.command(
+                a.uid,
+                Operation::RampCap(ops::RampCap { selector, hundredths: BasisPoints::saturating(9_000 - i) }),
+            );
             last = done["receipt"]["index"].as_u64().unwrap();
             assert!(last > 0);
         }

@@ -5,6 +5,7 @@
 
 use super::tenants::RowKey;
 use crate::client::commands::REQUEST_LIFE_US;
+use conductor_shared::basis_points::{BasisPoints, percent};
 use conductor_shared::change_class::class_of;
 use conductor_shared::command::{Audience, Command, MAX_AUDIENCE, MAX_REASON, Operation, ops};
 use conductor_shared::control::ControlState;
@@ -156,9 +157,11 @@ pub(crate) fn object_words(list: &[String]) -> String {
         return "not there".into();
     }
     let pairs = list.chunks(2).map(|p| match p {
-        [k, v] if k == "hundredths" => {
-            v.parse::<u16>().map_or_else(|_| v.clone(), conductor_shared::ramp::percent)
-        }
+        [k, v] if k == "hundredths" => v
+            .parse::<u64>()
+            .ok()
+            .and_then(|n| BasisPoints::try_from(n).ok())
+            .map_or_else(|| v.clone(), percent),
         [k, v] => format!("{k} {v}"),
         other => other.join(" "),
     });
@@ -192,8 +195,12 @@ mod tests {
     #[test]
     fn direction_is_computed() {
         let s = sample::control("acme", 5_000);
-        let set =
-            |h| Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: h });
+        let set = |h| {
+            Operation::RampSet(ops::RampSet {
+                selector: "run/etl".parse().unwrap(),
+                hundredths: BasisPoints::saturating(h),
+            })
+        };
         assert_eq!(direction(Some(&s), &set(4_000)), ChangeClass::Tighten);
         assert_eq!(direction(Some(&s), &set(6_000)), ChangeClass::Loosen);
         assert_eq!(direction(None, &set(0)), ChangeClass::Loosen);

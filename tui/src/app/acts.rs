@@ -6,10 +6,11 @@ use super::input::Input;
 use super::keys::Act;
 use super::model::{Key, Model, Screen};
 use super::tenants::RowKey;
+use conductor_shared::basis_points::{BasisPoints, parse_percent, percent};
 use conductor_shared::command::{MAX_REASON, Operation, ops};
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::ids::{Ident, unhex};
-use conductor_shared::ramp::{FULL, Selector, parse_percent, percent};
+use conductor_shared::ramp::Selector;
 use conductor_shared::untrusted::UntrustedText;
 use crossterm::event::KeyEvent;
 
@@ -75,10 +76,10 @@ fn rollback(m: &mut Model, target: &Target) {
         return;
     };
     // The rule that was changed most often lately is most likely the one; the lowest revision last.
-    let mut rules: Vec<(Selector, u16, u64)> = state
+    let mut rules: Vec<(Selector, BasisPoints, u64)> = state
         .ramps
         .iter()
-        .filter(|(_, r)| r.hundredths > 0)
+        .filter(|(_, r)| r.hundredths > BasisPoints::ZERO)
         .map(|(s, r)| (s.clone(), r.rollback_to(), r.revision))
         .collect();
     rules.sort_by_key(|(_, _, revision)| std::cmp::Reverse(*revision));
@@ -176,7 +177,7 @@ fn ramp_form(m: &mut Model, target: Target) {
         m.say(format!("The ramps of {} are not here yet.", target.name));
         return;
     };
-    let mut rules: Vec<(Selector, Option<u16>)> =
+    let mut rules: Vec<(Selector, Option<BasisPoints>)> =
         state.ramps.iter().map(|(s, r)| (s.clone(), Some(r.hundredths))).collect();
     for w in &state.workflows {
         let s = Selector { action: None, workflow: Some(w.clone()) };
@@ -208,9 +209,9 @@ pub(crate) fn ramp_key(m: &mut Model, mut f: RampForm, key: KeyEvent, act: Optio
     m.layers.push(Layer::Ramp(f));
 }
 
-fn set_ramp(m: &mut Model, mut f: RampForm, hundredths: u16) {
+fn set_ramp(m: &mut Model, mut f: RampForm, hundredths: BasisPoints) {
     let (selector, now) = f.rules[f.chosen].clone();
-    if now.unwrap_or(FULL) == hundredths && now.is_some() {
+    if now.unwrap_or(BasisPoints::FULL) == hundredths && now.is_some() {
         f.error = Some(format!("it is {} already", percent(hundredths)));
         return m.layers.push(Layer::Ramp(f));
     }

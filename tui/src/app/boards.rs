@@ -7,9 +7,10 @@ use super::metered;
 use super::model::{Model, Screen};
 use super::msg::Effect;
 use super::tenants::RowKey;
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::http::{FreezeList, IncidentRow, ProfileRow, SloStatus, TimelineRow, WindowRow};
-use conductor_shared::ids::TenantUid;
-use conductor_shared::operator::OperatorKey;
+use conductor_shared::ids::{KeyId, TenantUid};
+use conductor_shared::operator::{OperatorKey, roles_text};
 use conductor_shared::ramp::Selector;
 use std::collections::BTreeMap;
 
@@ -153,7 +154,7 @@ impl Boards {
 }
 
 /// Rules of the tenant that is shown, with what is seen under each, where that is known.
-pub(crate) fn ramps(m: &Model) -> Vec<(Selector, u16, Option<&SloStatus>)> {
+pub(crate) fn ramps(m: &Model) -> Vec<(Selector, BasisPoints, Option<&SloStatus>)> {
     let Some(key) = m.subject() else { return vec![] };
     let seen =
         m.boards.slo.as_ref().filter(|(k, _)| *k == key).map(|(_, s)| s.as_slice()).unwrap_or_default();
@@ -174,15 +175,15 @@ pub(crate) fn timeline(m: &Model) -> Option<Vec<&TimelineRow>> {
 }
 
 /// Keys of persons on the selected node, by name.
-pub(crate) fn persons(m: &Model) -> Vec<(&String, &OperatorKey)> {
+pub(crate) fn persons(m: &Model) -> Vec<(KeyId, &OperatorKey)> {
     let state = m.agents.get(m.agent).and_then(|a| a.states.get(&TenantUid::NODE));
-    let mut all: Vec<_> = state.map(|s| s.operators.iter().collect()).unwrap_or_default();
-    all.retain(|(id, k): &(&String, &OperatorKey)| {
+    let mut all: Vec<_> =
+        state.map(|s| s.operators.iter().map(|(id, k)| (*id, k)).collect()).unwrap_or_default();
+    all.retain(|(id, k): &(KeyId, &OperatorKey)| {
         let state = if k.live() { "live" } else { "out" };
-        let roles: Vec<&str> = k.roles.iter().map(String::as_str).collect();
-        m.boards.hit(Screen::Admin, &[k.name.as_str(), id, &roles.join(" "), state])
+        m.boards.hit(Screen::Admin, &[k.name.as_str(), &id.to_string(), &roles_text(&k.roles), state])
     });
-    all.sort_by_key(|(id, k): &(&String, &OperatorKey)| (k.name.clone(), k.revoked.is_some(), (*id).clone()));
+    all.sort_by_key(|(id, k): &(KeyId, &OperatorKey)| (k.name.clone(), k.revoked.is_some(), *id));
     all
 }
 

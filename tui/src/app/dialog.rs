@@ -3,6 +3,7 @@
 use super::action::{ConfirmAction, Target};
 use super::input::Input;
 use super::palette::Palette;
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::Operation;
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::http::Preview;
@@ -58,7 +59,7 @@ pub(crate) struct RampForm {
     /// Whose.
     pub(crate) target: Target,
     /// Rules there are, with their values; the last is a new rule for everything when none is there.
-    pub(crate) rules: Vec<(Selector, Option<u16>)>,
+    pub(crate) rules: Vec<(Selector, Option<BasisPoints>)>,
     /// Which is chosen.
     pub(crate) chosen: usize,
     /// The percentage.

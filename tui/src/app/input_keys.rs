@@ -447,7 +447,7 @@ fn copy(m: &mut Model, out: &mut Vec<Effect>) {
         Screen::Incidents => boards::incident(m).map(|(_, r)| r.incident.clone()),
         Screen::Timeline => m.boards.timeline.as_ref().map(|t| t.0.tenant.to_string()),
         Screen::Freezes => None,
-        Screen::Admin => boards::persons(m).get(m.boards.place).map(|(id, _)| (*id).clone()),
+        Screen::Admin => boards::persons(m).get(m.boards.place).map(|(id, _)| id.to_string()),
         Screen::Tenants | Screen::Tenant | Screen::Ramps | Screen::Usage | Screen::Cost => {
             m.tenants.selected.map(|k| k.tenant.to_string())
         }

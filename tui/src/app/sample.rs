@@ -7,6 +7,7 @@ use super::msg::{AgentMsg, KeyInfo, Msg};
 use super::tenants::RowKey;
 use super::update::update;
 use crate::view::theme::{Look, ThemeName};
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::clock::Now;
 use conductor_shared::control::ControlState;
 #[cfg(test)]
@@ -48,7 +49,7 @@ pub(crate) fn summary(name: &str) -> Summary {
         tenant: TenantUid(id),
         name: ident(name),
         flags: 0,
-        ramp: 10_000,
+        ramp: BasisPoints::FULL,
         size: 1_000 + n * 37,
         root: [id[1]; 32],
         signed: 1_000 + n * 37 - n % 5,
@@ -86,16 +87,24 @@ fn node_id(n: u8) -> NodeId {
 
 /// Control state with one ramp at this value, which came from a tenth of it.
 pub(crate) fn control(name: &str, hundredths: u16) -> ControlState {
+    let share = BasisPoints::saturating;
     let mut s =
         ControlState { name: Some(ident(name)), last: Some(40), revision: 7, ..ControlState::default() };
     for w in ["etl", "settle-invoices", "train"] {
         s.workflows.insert(ident(w));
     }
     if let Ok(sel) = "run/etl".parse() {
-        s.ramps.insert(sel, Ramp { hundredths, revision: 3, history: vec![100, hundredths / 10] });
+        s.ramps.insert(
+            sel,
+            Ramp {
+                hundredths: share(hundredths),
+                revision: 3,
+                history: vec![share(100), share(hundredths / 10)],
+            },
+        );
     }
     if let Ok(sel) = "*/train".parse() {
-        s.ramps.insert(sel, Ramp { hundredths: 10_000, revision: 2, history: vec![5_000] });
+        s.ramps.insert(sel, Ramp { hundredths: BasisPoints::FULL, revision: 2, history: vec![share(5_000)] });
     }
     s
 }
@@ -222,7 +231,7 @@ pub(crate) fn demo(look: Look, theme: ThemeName) -> Model {
                 s.size = before.size;
                 match *n.as_str().as_bytes() {
                     [b'a', b'c', ..] => {
-                        (s.flags, s.ramp) = (FLAG_RAMPED | FLAG_PENDING, 1_000);
+                        (s.flags, s.ramp) = (FLAG_RAMPED | FLAG_PENDING, BasisPoints::saturating(1_000));
                         s.denied += 3 + slot % 4;
                     }
                     [b'k', ..] => s.flags = FLAG_FROZEN,
@@ -236,7 +245,7 @@ pub(crate) fn demo(look: Look, theme: ThemeName) -> Model {
                         s.denied += u64::from(slot > 15) * (slot % 5);
                     }
                     [b'h', ..] => s.incidents = 1,
-                    [b'i', ..] => (s.flags, s.ramp) = (FLAG_RAMPED, 2_550),
+                    [b'i', ..] => (s.flags, s.ramp) = (FLAG_RAMPED, BasisPoints::saturating(2_550)),
                     _ => {}
                 }
                 s

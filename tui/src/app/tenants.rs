@@ -190,7 +190,7 @@ impl Tenants {
                 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
                 Sort::Denied => (high((r.spark.deny_rate(mono_us) * 10.0) as u64), high(r.summary.denied)),
                 Sort::Runs => (high(u64::from(r.summary.open_runs)), 0),
-                Sort::Ramp => (u64::from(r.summary.ramp), 0),
+                Sort::Ramp => (r.summary.ramp.into(), 0),
             }
         };
         let mut keyed: Vec<((u64, u64), usize)> = order.iter().map(|i| (by(i), *i)).collect();

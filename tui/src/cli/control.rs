@@ -7,10 +7,11 @@ use super::output::{CliError, Output, table};
 use crate::client::error::ClientError;
 use crate::client::resolve::{self, Found, TenantName};
 use crate::client::session::ReadSession;
+use conductor_shared::basis_points::{BasisPoints, percent};
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::http::{RampRow, TenantDetail};
 use conductor_shared::quota::QuotaKind;
-use conductor_shared::ramp::{Selector, percent};
+use conductor_shared::ramp::Selector;
 use serde_json::json;
 
 /// Control state of a tenant, by name.
@@ -90,7 +91,7 @@ pub async fn ramp(context: &Context, command: RampCommand) -> Result<Output, Cli
 
 /// The operation that sets a ramp, and whether it can only tighten: lowering an existing rule, or leaving it as it is, is
 /// a cap. A new rule may loosen, where a broader one is lower.
-pub fn ramp_set(now: Option<u16>, selector: Selector, hundredths: u16) -> (Operation, bool) {
+pub fn ramp_set(now: Option<BasisPoints>, selector: Selector, hundredths: BasisPoints) -> (Operation, bool) {
     if now.is_some_and(|n| hundredths <= n) {
         (Operation::RampCap(ops::RampCap { selector, hundredths }), true)
     } else {
@@ -197,7 +198,8 @@ pub async fn quota(context: &Context, command: QuotaCommand) -> Result<Output, C
         QuotaCommand::Show(t) => {
             let session = context.session().await?;
             let (tenant, detail) = detail(&session, &t.tenant).await?;
-            let all = QuotaKind::ALL.map(|k| (k.name(), detail.control.quotas.get(k)));
+            let all = QuotaKind::ALL.iter().map(|k| (k.as_str(), detail.control.quotas.get(*k)));
+            let all: Vec<_> = all.collect();
             let cells: Vec<Vec<String>> = all
                 .iter()
                 .map(|(n, g)| vec![(*n).to_owned(), g.limit.to_string(), g.granted.to_string()])
@@ -212,7 +214,7 @@ pub async fn quota(context: &Context, command: QuotaCommand) -> Result<Output, C
         QuotaCommand::Set { tenant, quota, limit, change: args } => {
             context.may_change()?;
             if limit > quota.max() {
-                let (name, max) = (quota.name(), quota.max());
+                let (name, max) = (quota.as_str(), quota.max());
                 return Err(CliError::Input(format!("{name} is at most {max}, and {limit} was asked for")));
             }
             let session = context.session().await?;
@@ -242,7 +244,8 @@ mod tests {
             (None, 0, false),
             (None, 1000, false),
         ] {
-            let (op, tightens) = ramp_set(now, s.clone(), want);
+            let (op, tightens) =
+                ramp_set(now.map(BasisPoints::saturating), s.clone(), BasisPoints::saturating(want));
             assert_eq!(tightens, cap, "{now:?} -> {want}");
             assert_eq!(op.name(), if cap { "ramp.cap" } else { "ramp.set" });
         }

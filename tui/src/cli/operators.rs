@@ -15,7 +15,7 @@ use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::http::{CommandStatus, RequestRow};
 use conductor_shared::ids::{CommandId, Ident, PersonId, TenantUid};
-use conductor_shared::operator::{APPROVAL_LINE, Answer, Approval, KEYS_LINE, key_statement, roles_text};
+use conductor_shared::operator::{APPROVAL_LINE, Answer, Approval, KEYS_LINE, key_statement, roles_shown};
 use conductor_shared::untrusted::escape;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -80,7 +80,7 @@ pub async fn operator(context: &Context, command: OperatorCommand) -> Result<Out
             (Operation::OperatorResume(ops::OperatorResume { person }), change, name, false)
         }
         OperatorCommand::Revoke { key, change } => {
-            let confirm = key.clone();
+            let confirm = key.to_string();
             (Operation::OperatorRevoke(ops::OperatorRevoke { key }), change, confirm, true)
         }
     };
@@ -119,7 +119,7 @@ async fn list(context: &Context) -> Result<Output, CliError> {
         .operators
         .iter()
         .map(|(id, k)| {
-            vec![k.name.to_string(), k.person.to_string(), escape(id, 16), word(k), roles_text(&k.roles)]
+            vec![k.name.to_string(), k.person.to_string(), id.to_string(), word(k), roles_shown(&k.roles)]
         })
         .collect();
     let json = json!({ "operators": control.operators });

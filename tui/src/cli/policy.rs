@@ -16,11 +16,11 @@ use conductor_policies::{Bundle, MAX_ARCHIVE, TestOutcome, revision, run_tests};
 use conductor_shared::checkpoint::{key_id, verify_minisign};
 use conductor_shared::clock::Clock as _;
 use conductor_shared::command::{Operation, ops};
+use conductor_shared::control::profiles::name_of;
 use conductor_shared::fact::{Fact, TrafficFact};
 use conductor_shared::http::{BundleFiles, ExplainRequest};
 use conductor_shared::ids::{TenantUid, hex};
 use conductor_shared::policy::{BUNDLE_LINE, Freeze, Input, Ramp, Scope, Statement, Within, Work, Workflow};
-use conductor_shared::profile::name_of;
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::escape;
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ pub async fn policy(context: &Context, command: PolicyCommand) -> Result<Output,
             context.may_change()?;
             let session = context.session().await?;
             let public_key = public_key_of(&public_key)?;
-            let confirm = key_id(&public_key).unwrap_or_default();
+            let confirm = key_id(&public_key).map_or_else(String::new, |id| id.to_string());
             let operation = Operation::PolicyTrust(ops::PolicyTrust { public_key });
             carry_out(
                 context,
@@ -117,7 +117,8 @@ async fn show(context: &Context) -> Result<Output, CliError> {
         format!("DOWN: {}", escape(&p.trouble, 300))
     };
     let _ = writeln!(text, "state      {state}");
-    let key = p.trusted_key.as_deref().and_then(key_id).unwrap_or_else(|| "no key yet".into());
+    let key =
+        p.trusted_key.as_deref().and_then(key_id).map_or_else(|| "no key yet".into(), |id| id.to_string());
     let _ = writeln!(text, "trusts     {key}");
     Ok(Output::ok(text, json!(p)))
 }

@@ -8,9 +8,9 @@ use super::output::{CliError, Output, time};
 use super::policy::public_key_of;
 use crate::client::clock::SystemClock;
 use crate::client::resolve::Found;
+use conductor_shared::cause::IncidentCause;
 use conductor_shared::clock::Clock as _;
 use conductor_shared::command::{Operation, ops};
-use conductor_shared::control::CLOCK;
 use conductor_shared::ids::{TenantUid, unhex};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -28,7 +28,7 @@ pub async fn recover(context: &Context, command: RecoverCommand) -> Result<Outpu
         RecoverCommand::Time { change } => {
             let bearer = session.bearer().await?;
             let open = session.agent().incidents(&bearer, Some(TenantUid::NODE)).await?.incidents;
-            let doubted = open.iter().find(|i| i.cause.as_str() == CLOCK);
+            let doubted = open.iter().find(|i| i.cause == IncidentCause::Clock);
             let incident = doubted.and_then(|i| unhex(&i.incident)).ok_or_else(|| {
                 CliError::Input("the node's clock is not in doubt: there is nothing to confirm".into())
             })?;

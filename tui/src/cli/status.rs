@@ -97,7 +97,7 @@ pub async fn key_show(context: &Context, file: Option<PathBuf>) -> Result<Output
         Some(k) if encrypted => k,
         _ => key.unlock_at_terminal().await?.public_key().to_owned(),
     };
-    let id = key_id(&public).unwrap_or_default();
+    let id = key_id(&public).map_or_else(String::new, |id| id.to_string());
     let text = format!(
         "key id      {id}\npublic key  {public}\nencrypted   {}",
         if encrypted { "yes" } else { "no" }

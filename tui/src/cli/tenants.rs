@@ -10,10 +10,10 @@ use super::output::{CliError, Output, table};
 use crate::client::commands::random;
 use crate::client::keys::write_new;
 use crate::client::resolve::{self, Found, NODE_WORD};
+use conductor_shared::basis_points::percent;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::{Ident, TenantUid, TokenId, hex};
-use conductor_shared::ramp::percent;
 use conductor_shared::routes::WORKLOAD_TOKEN;
 use conductor_shared::untrusted::escape;
 use serde_json::json;
@@ -115,7 +115,7 @@ fn control(out: &mut String, c: &ControlState) {
         let _ = writeln!(out, "incident   {} since {}", i.cause, super::output::time(i.since_us));
     }
     for (id, p) in &c.pending {
-        let _ = writeln!(out, "pending    {} (command {})", super::change::state(&p.change), escape(id, 32));
+        let _ = writeln!(out, "pending    {} (command {})", super::change::state(&p.change), id);
     }
 }
 
@@ -154,7 +154,7 @@ pub async fn workflow(context: &Context, command: WorkflowCommand) -> Result<Out
                 let (list, prompts) = (&detail.control.workflows, &detail.control.prompts);
                 let mut text = String::new();
                 for w in list {
-                    let pin = prompts.get(w).map_or(String::new(), |p| format!("  prompt {}", escape(p, 64)));
+                    let pin = prompts.get(w).map_or(String::new(), |p| format!("  prompt {p}"));
                     let _ = writeln!(text, "{w}{pin}");
                 }
                 if list.is_empty() {
@@ -233,7 +233,7 @@ pub async fn token(context: &Context, command: TokenCommand) -> Result<Output, C
             let word = |revoked: bool| if revoked { "revoked" } else { "live" };
             let cells: Vec<Vec<String>> = tokens
                 .iter()
-                .map(|(id, t)| vec![escape(id, 32), t.name.to_string(), word(t.revoked).to_owned()])
+                .map(|(id, t)| vec![id.to_string(), t.name.to_string(), word(t.revoked).to_owned()])
                 .collect();
             let list: Vec<_> = tokens
                 .iter()
@@ -285,10 +285,10 @@ fn issued(
 }
 
 fn by_name(c: &ControlState, name: &str) -> Result<TokenId, String> {
-    let live: Vec<&String> =
+    let live: Vec<&TokenId> =
         c.tokens.iter().filter(|(_, t)| !t.revoked && t.name.as_str() == name).map(|(id, _)| id).collect();
     match live.as_slice() {
-        [one] => one.parse().map_err(|e| format!("token {}: {e}", escape(one, 40))),
+        [one] => Ok(**one),
         [] => Err(format!("no live token is named \"{}\" (conductor token list)", escape(name, 80))),
         many => Err(format!(
             "{} live tokens are named {}: give the id (conductor token list)",

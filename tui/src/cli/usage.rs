@@ -414,7 +414,11 @@ pub async fn rate(context: &Context, command: RateCommand) -> Result<Output, Cli
         RateCommand::List => {
             let session = context.session().await?;
             let r = session.agent().rates(&session.bearer().await?).await?;
-            let key = r.billing_key.as_deref().and_then(key_id).unwrap_or_else(|| "no key yet".into());
+            let key = r
+                .billing_key
+                .as_deref()
+                .and_then(key_id)
+                .map_or_else(|| "no key yet".into(), |id| id.to_string());
             let mut text = format!("trusts          {key}\n");
             for c in &r.cards {
                 text.push('\n');
@@ -444,7 +448,7 @@ pub async fn rate(context: &Context, command: RateCommand) -> Result<Output, Cli
             context.may_change()?;
             let session = context.session().await?;
             let public_key = public_key_of(&public_key)?;
-            let confirm = key_id(&public_key).unwrap_or_default();
+            let confirm = key_id(&public_key).map_or_else(String::new, |id| id.to_string());
             let operation = Operation::RateTrust(ops::RateTrust { public_key });
             let c = Change { tenant: node(), confirm, operation, tightens: false };
             carry_out(context, &session, c, &change).await

@@ -245,7 +245,7 @@ impl OperatorKey {
         let secret = Box::new(secret);
         let public = PublicKey::from_secret_key(&secret).map_err(|e| KeyError::Crypto(e.to_string()))?;
         let public_text = public.to_base64();
-        let id = key_id(&public_text).ok_or_else(|| KeyError::Crypto("it has no key id".into()))?;
+        let id = key_id(&public_text).ok_or_else(|| KeyError::Crypto("it has no key id".into()))?.to_string();
         Ok(Self { secret, public, public_text, id })
     }
 
@@ -324,7 +324,7 @@ pub fn create(path: &Path, password: Option<Zeroizing<String>>) -> Result<Create
     write_new(path, 0o600, text.as_bytes())?;
     write_new(&public_path, 0o644, public_text.as_bytes())?;
     let public_key = pk.to_base64();
-    let key_id = key_id(&public_key).unwrap_or_default();
+    let key_id = key_id(&public_key).map_or_else(String::new, |id| id.to_string());
     Ok(Created { secret_file: path.to_owned(), public_file: public_path, public_key, key_id, encrypted })
 }
 

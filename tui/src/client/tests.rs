@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::checkpoint::verify_minisign;
 use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::fact::ChangeClass;
@@ -193,7 +194,10 @@ fn start(dir: &Path) -> (Shared, ReadSession) {
 }
 
 fn cap() -> Operation {
-    Operation::RampCap(ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: 100 })
+    Operation::RampCap(ops::RampCap {
+        selector: "run/etl".parse().unwrap(),
+        hundredths: BasisPoints::saturating(100),
+    })
 }
 
 /// DESIGN, Signed texts: a session is opened once, shared, and renewed before it ends.
@@ -241,7 +245,10 @@ async fn commands_carry_what_their_class_needs() {
         let mut s = seen.lock().unwrap();
         (s.preview_down, s.class) = (false, Some(ChangeClass::Loosen));
     }
-    let op = Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: 5000 });
+    let op = Operation::RampSet(ops::RampSet {
+        selector: "run/etl".parse().unwrap(),
+        hundredths: BasisPoints::saturating(5000),
+    });
     let plan = commands::plan(&session, TENANT, op.clone(), why(), false).await.unwrap();
     assert!(plan.needs_confirmation());
     assert_eq!(plan.prepared.parsed().unwrap().operation, op);

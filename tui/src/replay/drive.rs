@@ -8,6 +8,7 @@ use super::plan::Plan;
 use super::wfformat::Workflow;
 use crate::client::error::ClientError;
 use crate::client::work::Workload;
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::http::{Decided, FinishRun, FinishStep, ReceiptRef, StartRun, StartStep};
 use conductor_shared::ids::{Ident, RunId};
@@ -57,8 +58,8 @@ pub struct Options {
     pub prompt_sha256: Option<String>,
     /// How fast.
     pub speed: Speed,
-    /// Share of runs, in hundredths of a percent, that are finished as failed whatever became of their steps.
-    pub fail_hundredths: u16,
+    /// Share of runs that are finished as failed whatever became of their steps.
+    pub fail_hundredths: BasisPoints,
     /// Steps of one run that may be open at a time.
     pub parallel: usize,
     /// Runs that may be open at a time.
@@ -297,7 +298,7 @@ impl Run {
     /// Evenly spread: of any so many runs in a row that share fails.
     fn made_to_fail(&self) -> bool {
         let (n, share) = (self.number as u64, u64::from(self.options.fail_hundredths));
-        let so_far = |runs: u64| runs * share / u64::from(conductor_shared::ramp::FULL);
+        let so_far = |runs: u64| runs * share / u64::from(BasisPoints::FULL);
         so_far(n + 1) > so_far(n)
     }
 

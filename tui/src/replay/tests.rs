@@ -5,6 +5,7 @@ use super::fake_agent::{Shared, problem, start};
 use super::plan::Plan;
 use super::wfformat::{MAX_TASKS, ReadError, Workflow, read, read_file};
 use crate::client::work::Workload;
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::ids::Ident;
 use conductor_shared::reason::Reason;
@@ -157,7 +158,7 @@ fn options() -> Options {
         subject_prefix: None,
         prompt_sha256: None,
         speed: Speed::Max,
-        fail_hundredths: 0,
+        fail_hundredths: BasisPoints::ZERO,
         parallel: 3,
         runs: 1,
         max_wait: Duration::from_secs(2),
@@ -245,7 +246,8 @@ async fn a_long_wait_is_not_begun() {
 async fn a_share_is_made_to_fail() {
     let (_dir, seen, workload) = agent();
     let jobs = (0..10).map(|_| job(diamond())).collect();
-    let reports = play(&workload, jobs, Options { fail_hundredths: 3_000, ..options() }).await;
+    let reports =
+        play(&workload, jobs, Options { fail_hundredths: BasisPoints::saturating(3_000), ..options() }).await;
     let failed: Vec<bool> = reports.iter().map(|r| r.ended == Ended::Failed).collect();
     let (f, t) = (true, false);
     assert_eq!(failed, [t, t, t, f, t, t, f, t, t, f]);

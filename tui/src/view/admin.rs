@@ -7,8 +7,8 @@ use super::theme::Tone;
 use crate::app::boards;
 use crate::app::layout;
 use crate::app::model::{Agent, Model};
-use conductor_shared::operator::{OperatorKey, roles_text};
-use conductor_shared::profile;
+use conductor_shared::control::profiles;
+use conductor_shared::operator::{OperatorKey, roles_shown};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -41,10 +41,10 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
         let cells = vec![
             cell(if here { look.pointer() } else { " " }, look.style(Tone::Accent)),
             cell(k.name.to_string(), base),
-            cell(safe(id, 16), base),
+            cell(id.to_string(), base),
             cell(word, if fresh { look.style(tone) } else { base }),
             cell(k.since.to_string(), base),
-            cell(safe(&roles_text(&k.roles), 300), base),
+            cell(safe(&roles_shown(&k.roles), 300), base),
         ];
         let line = columns(look, cells, &widths);
         lines.push(if here { line.patch_style(look.style(Tone::Selected)) } else { line });
@@ -68,7 +68,7 @@ fn under(m: &Model) -> Vec<Line<'static>> {
     if let Some((row, s)) = tenant {
         let name = row.summary.name.to_string();
         lines.push(Line::styled(format!("  The selected tenant, {name}"), look.style(Tone::Title)));
-        lines.push(line("profile", profile::name_of(s).to_owned()));
+        lines.push(line("profile", profiles::name_of(s).to_owned()));
         let tokens: Vec<String> = s
             .tokens
             .values()

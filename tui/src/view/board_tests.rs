@@ -8,6 +8,7 @@ use crate::app::msg::{AgentMsg, Effect, Msg};
 use crate::app::sample;
 use crate::app::tenants::RowKey;
 use crate::app::testing::{keys, send, tick};
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::freeze::Window;
 use conductor_shared::http::{
@@ -36,7 +37,7 @@ fn incident(n: u8, tenant: TenantUid, name: &str, cause: &str, detail: &str) -> 
         tenant_uid: tenant,
         tenant_id: ident(name),
         incident: format!("{n:02x}").repeat(16),
-        cause: ident(cause),
+        cause: conductor_shared::cause::Cause::read(ident(cause)),
         detail: UntrustedText::new(detail),
         receipt: ReceiptRef { origin: sample::origin(), index: u64::from(n) * 7 },
         since_us: began + 900_000,
@@ -141,7 +142,7 @@ fn incidents() {
 fn status(rule: &str, verdict: &str) -> SloStatus {
     SloStatus {
         selector: rule.parse().unwrap(),
-        hundredths: 1_000,
+        hundredths: BasisPoints::saturating(1_000),
         revision: 3,
         verdict: verdict.into(),
         settled: 1_240,
@@ -153,7 +154,7 @@ fn status(rule: &str, verdict: &str) -> SloStatus {
         thresholds: Thresholds::default(),
         plan: Some("1%@3600s 10%@3600s 100%".into()),
         step: Some(1),
-        rolled_back_from: Some(5_000),
+        rolled_back_from: Some(BasisPoints::saturating(5_000)),
     }
 }
 
@@ -283,7 +284,7 @@ fn with_persons(m: &mut Model) {
         (2, "ben", "approver"),
         (3, "ana", "admin approver operator viewer"),
     ] {
-        node.operators.insert(format!("{n:016X}"), key(n, name, roles));
+        node.operators.insert(conductor_shared::ids::KeyId(u64::from(n).to_be_bytes()), key(n, name, roles));
     }
     send(m, Msg::Agent(0, AgentMsg::State { tenant: TenantUid::NODE, state: Box::new(node) }));
 }

@@ -9,10 +9,10 @@ use crate::app::dialog::{Confirm, Field, Layer, Loosen, Notice, Radius, RampForm
 use crate::app::input::Input;
 use crate::app::keys::{Scope, bindings};
 use crate::app::model::Model;
+use conductor_shared::basis_points::percent;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::operator::Answer;
-use conductor_shared::ramp::percent;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;

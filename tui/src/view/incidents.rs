@@ -92,7 +92,7 @@ fn detail(m: &Model, r: &IncidentRow, width: usize) -> Vec<Line<'static>> {
         _ => "by nobody yet: press c".into(),
     };
     lines.push(line("looked at", looked));
-    if r.cause.as_str() == conductor_shared::control::CLOCK {
+    if r.cause == conductor_shared::cause::IncidentCause::Clock {
         lines.push(line("way out", "conductor recover time, by two admins on the node".into()));
     }
     lines

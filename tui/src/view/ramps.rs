@@ -6,8 +6,9 @@ use super::theme::Tone;
 use crate::app::boards;
 use crate::app::layout;
 use crate::app::model::Model;
+use conductor_shared::basis_points::{BasisPoints, percent};
 use conductor_shared::http::SloStatus;
-use conductor_shared::ramp::{Selector, percent};
+use conductor_shared::ramp::Selector;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -78,11 +79,16 @@ fn verdict(m: &Model, word: &str) -> (&'static str, Tone) {
     }
 }
 
-fn row(m: &Model, (s, h, seen): (&Selector, u16, Option<&SloStatus>), here: bool, fresh: bool) -> Vec<Cell> {
+fn row(
+    m: &Model,
+    (s, h, seen): (&Selector, BasisPoints, Option<&SloStatus>),
+    here: bool,
+    fresh: bool,
+) -> Vec<Cell> {
     let look = m.look;
     let base = look.style(if fresh { Tone::Text } else { Tone::Stale });
     let (full, empty) = look.gauge();
-    let n = usize::from(h).div_ceil(1_000).min(10);
+    let n = usize::from(h.get()).div_ceil(1_000).min(10);
     let gauge = full.to_string().repeat(n) + &empty.to_string().repeat(10 - n);
     let word = seen.map_or("-", |x| x.verdict.as_str());
     let (mark, tone) = verdict(m, word);
@@ -103,7 +109,7 @@ fn row(m: &Model, (s, h, seen): (&Selector, u16, Option<&SloStatus>), here: bool
     ]
 }
 
-fn detail(m: &Model, s: &Selector, h: u16, seen: Option<&SloStatus>) -> Vec<Line<'static>> {
+fn detail(m: &Model, s: &Selector, h: BasisPoints, seen: Option<&SloStatus>) -> Vec<Line<'static>> {
     let look = m.look;
     let line = |name: &str, text: String| {
         Line::from(vec![Span::styled(format!("  {name:<12}"), look.style(Tone::Dim)), Span::raw(text)])

@@ -5,9 +5,9 @@ use super::parts::{gauge, gauge_tone, spark, state};
 use super::theme::Tone;
 use crate::app::model::Model;
 use crate::app::tenants::Row;
+use conductor_shared::basis_points::percent;
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::Origin;
-use conductor_shared::ramp::percent;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -124,10 +124,14 @@ fn rules(m: &Model, s: Option<&ControlState>) -> Vec<Line<'static>> {
     };
     let name = |sel: &dyn std::fmt::Display| format!("{:<22}", sel.to_string());
     for (sel, ramp) in s.ramps.iter().take(12) {
-        let tone = if ramp.hundredths < conductor_shared::ramp::FULL { Tone::Accent } else { Tone::Text };
+        let tone = if ramp.hundredths < conductor_shared::basis_points::BasisPoints::FULL {
+            Tone::Accent
+        } else {
+            Tone::Text
+        };
         let mut spans = vec![Span::styled(format!("  {}", name(sel)), look.style(Tone::Text))];
         let (full, empty) = look.gauge();
-        let n = usize::from(ramp.hundredths).div_ceil(1_000).min(10);
+        let n = usize::from(ramp.hundredths.get()).div_ceil(1_000).min(10);
         spans.push(Span::styled(full.to_string().repeat(n), look.style(tone)));
         spans.push(Span::styled(empty.to_string().repeat(10 - n), look.style(Tone::Dim)));
         spans.push(Span::styled(format!(" {:>7}", percent(ramp.hundredths)), look.style(tone)));

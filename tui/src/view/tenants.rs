@@ -6,7 +6,7 @@ use super::theme::Tone;
 use crate::app::layout;
 use crate::app::model::Model;
 use crate::app::tenants::Row;
-use conductor_shared::ramp::{FULL, percent};
+use conductor_shared::basis_points::{BasisPoints, percent};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
@@ -110,8 +110,8 @@ fn row(m: &Model, r: &Row, selected: bool) -> Vec<Cell> {
     };
     let backlog = gauge_tone(s.backlog(), u64::from(s.backlog_quota));
     let ramp = match s.ramp {
-        FULL => number("100 %", tint(Tone::Dim)),
-        n => number(percent(n.min(FULL)), tint(Tone::Accent)),
+        BasisPoints::FULL => number("100 %", tint(Tone::Dim)),
+        n => number(percent(n), tint(Tone::Accent)),
     };
     let last = agent.map_or(0, |a| a.time_us(m.now).saturating_sub(s.last_us));
     vec![

@@ -1,6 +1,7 @@
 //! A made-up agent on a unix socket: enough HTTP and WebSocket for the console, over a link as slow as asked for.
 #![allow(clippy::unwrap_used)] // only tests use it
 
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::Command;
 use conductor_shared::control::ControlState;
 use conductor_shared::fact::{ChangeClass, Verdict};
@@ -76,7 +77,7 @@ fn summary(n: u32, beat: u64) -> Summary {
         tenant: uid(n),
         name: Ident::new(&format!("tenant-{n:05}")).unwrap(),
         flags: if n % 50 == 7 { 4 } else { 0 },
-        ramp: if n % 50 == 7 { 1_000 } else { 10_000 },
+        ramp: BasisPoints::saturating(if n % 50 == 7 { 1_000 } else { 10_000 }),
         size: 100 + u64::from(n % 900),
         root: [7; 32],
         signed: 98 + u64::from(n % 900),
@@ -292,7 +293,7 @@ async fn stream(mut ws: WebSocketStream<UnixStream>, fake: Fake) {
                     if let Ok(FromConsole::Open { tenant }) = serde_json::from_str(&t) {
                         let mut state = ControlState { last: Some(40), ..ControlState::default() };
                         state.workflows.insert(Ident::new("etl").unwrap());
-                        state.ramps.insert("run/etl".parse().unwrap(), Ramp { hundredths: 1_000, revision: 2, history: vec![100] });
+                        state.ramps.insert("run/etl".parse().unwrap(), Ramp { hundredths: BasisPoints::saturating(1_000), revision: 2, history: vec![BasisPoints::saturating(100)] });
                         let state = ToConsole::State { tenant, node_seq: 9, state: Box::new(state) };
                         if ws.send(text(&state)).await.is_err() { return; }
                     }

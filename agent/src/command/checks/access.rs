@@ -6,15 +6,15 @@ use conductor_shared::control::ControlState;
 use conductor_shared::reason::{Reason, Reasons};
 
 pub(super) fn token_issue(op: &ops::TokenIssue, log: &ControlState) -> Reasons {
-    when(log.tokens.contains_key(&op.token.to_string()), Reason::ObjectExists)
+    when(log.tokens.contains_key(&op.token), Reason::ObjectExists)
 }
 
 pub(super) fn token_revoke(op: &ops::TokenRevoke, log: &ControlState) -> Reasons {
-    when(!log.tokens.contains_key(&op.token.to_string()), Reason::ObjectUnknown)
+    when(!log.tokens.contains_key(&op.token), Reason::ObjectUnknown)
 }
 
 pub(super) fn tenant_create(op: &ops::TenantCreate, log: &ControlState) -> Reasons {
-    let taken = log.tenants.contains_key(&op.tenant_uid.to_string())
+    let taken = log.tenants.contains_key(&op.tenant_uid)
         || log.tenant_named(&op.tenant_id).is_some()
         || op.tenant_uid.is_node();
     when(taken, Reason::ObjectExists)

@@ -4,7 +4,7 @@ use super::when;
 use crate::command::context::{EvalCtx, SKEW_US};
 use crate::writer::ask::Signed;
 use conductor_shared::command::{Audience, MAX_LIFE_US};
-use conductor_shared::control::{ControlState, command_key};
+use conductor_shared::control::{CommandKey, ControlState};
 use conductor_shared::reason::{Reason, Reasons};
 
 pub(super) fn violations(s: &Signed, ctx: &EvalCtx<'_>, log: &ControlState) -> Reasons {
@@ -16,7 +16,7 @@ pub(super) fn violations(s: &Signed, ctx: &EvalCtx<'_>, log: &ControlState) -> R
     if early || c.expires_at_us <= now_us || c.expires_at_us <= c.issued_at_us || life > MAX_LIFE_US {
         reasons.add(Reason::CommandExpired);
     }
-    if log.commands.contains_key(&command_key(s.person, c.command_id)) {
+    if log.commands.contains_key(&CommandKey { person: s.person, command: c.command_id }) {
         reasons.add(Reason::CommandReplayed);
     }
     reasons

@@ -3,12 +3,13 @@
 use super::when;
 use conductor_shared::command::ops;
 use conductor_shared::control::ControlState;
+use conductor_shared::control::profiles;
 use conductor_shared::ids::Ident;
-use conductor_shared::profile::{self, DEFAULT, MAX_FREEZES, MAX_PROFILES, MAX_WINDOWS};
+use conductor_shared::profile::{DEFAULT, MAX_FREEZES, MAX_PROFILES, MAX_WINDOWS};
 use conductor_shared::reason::{Reason, Reasons};
 
 pub(super) fn profile(name: &Ident, node: &ControlState) -> Reasons {
-    when(profile::profile(node, name.as_str()).is_none(), Reason::ObjectUnknown)
+    when(profiles::profile(node, name.as_str()).is_none(), Reason::ObjectUnknown)
 }
 
 pub(super) fn profile_create(op: &ops::ProfileCreate, log: &ControlState) -> Reasons {

@@ -2,13 +2,14 @@
 
 use super::when;
 use crate::command::context::SKEW_US;
+use conductor_shared::cause::IncidentCause;
 use conductor_shared::command::ops;
-use conductor_shared::control::{CLOCK, ControlState};
-use conductor_shared::ids::hex;
+use conductor_shared::control::ControlState;
+use conductor_shared::ids::IncidentId;
 use conductor_shared::reason::{Reason, Reasons};
 
 fn is_clock(incident: &[u8; 16], log: &ControlState) -> bool {
-    log.incidents.get(&hex(incident)).is_some_and(|i| i.cause.as_str() == CLOCK)
+    log.incidents.get(&IncidentId(*incident)).is_some_and(|i| i.cause == IncidentCause::Clock)
 }
 
 pub(super) fn time_confirm(op: &ops::TimeConfirm, issued_at_us: u64, log: &ControlState) -> Reasons {
@@ -20,12 +21,12 @@ pub(super) fn time_confirm(op: &ops::TimeConfirm, issued_at_us: u64, log: &Contr
 }
 
 pub(super) fn incident_ack(op: &ops::IncidentAck, log: &ControlState) -> Reasons {
-    when(!log.incidents.contains_key(&hex(&op.incident)), Reason::ObjectUnknown)
+    when(!log.incidents.contains_key(&IncidentId(op.incident)), Reason::ObjectUnknown)
 }
 
 pub(super) fn incident_close(op: &ops::IncidentClose, log: &ControlState) -> Reasons {
     // The doubt of the clock ends when the time is confirmed, and by nothing else.
     let mut reasons = when(is_clock(&op.incident, log), Reason::ClockUntrusted);
-    reasons.extend(when(!log.incidents.contains_key(&hex(&op.incident)), Reason::ObjectUnknown).iter());
+    reasons.extend(when(!log.incidents.contains_key(&IncidentId(op.incident)), Reason::ObjectUnknown).iter());
     reasons
 }

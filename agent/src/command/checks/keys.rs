@@ -4,13 +4,14 @@ use super::when;
 use conductor_shared::checkpoint::key_id;
 use conductor_shared::command::{KeyPurpose, Operation};
 use conductor_shared::control::ControlState;
+use conductor_shared::ids::KeyId;
 use conductor_shared::reason::{Reason, Reasons};
 
 /// What keys with an id are for on this node.
-fn purposes(id: &str, node: &ControlState) -> impl Iterator<Item = KeyPurpose> {
+fn purposes(id: KeyId, node: &ControlState) -> impl Iterator<Item = KeyPurpose> {
     let is = |key: &Option<String>| key.as_deref().and_then(key_id).is_some_and(|k| k == id);
     [
-        (node.operators.contains_key(id), KeyPurpose::Operator),
+        (node.operators.contains_key(&id), KeyPurpose::Operator),
         (is(&node.signer_key), KeyPurpose::Signer),
         (is(&node.policy_key), KeyPurpose::Policy),
         (is(&node.billing_key), KeyPurpose::Billing),
@@ -25,5 +26,5 @@ pub(super) fn one_purpose(op: &Operation, node: &ControlState) -> Reasons {
     let Some((purpose, key)) = op.introduces() else { return Reasons::default() };
     let Some(id) = key_id(key) else { return Reason::ObjectExists.into() };
     let again = matches!(purpose, KeyPurpose::Policy | KeyPurpose::Billing);
-    when(purposes(&id, node).any(|other| other != purpose || !again), Reason::ObjectExists)
+    when(purposes(id, node).any(|other| other != purpose || !again), Reason::ObjectExists)
 }

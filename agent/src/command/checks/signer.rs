@@ -8,11 +8,11 @@ use conductor_shared::ids::PersonId;
 use conductor_shared::reason::{Reason, Reasons};
 
 pub(super) fn violations(s: &Signed, node: &ControlState) -> Reasons {
-    let Some(key) = node.operator(&s.key_id).filter(|k| k.person == s.person) else {
+    let Some(key) = node.operator(s.key_id).filter(|k| k.person == s.person) else {
         return Reason::SignatureInvalid.into();
     };
     let may = |op: &Operation| {
-        op.kind().roles.iter().any(|role| key.has_role(role, s.content.tenant))
+        op.kind().roles.iter().any(|role| key.has_role(*role, s.content.tenant))
             || shuts_out_self(op, s.person, node)
     };
     when(!s.content.operation.steps().iter().all(may), Reason::RoleMissing)

@@ -1,10 +1,12 @@
 use super::*;
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::checkpoint::key_id;
 use conductor_shared::command::Audience;
 use conductor_shared::command::{KeyPurpose, Scope, ops};
-use conductor_shared::ids::{CommandId, Ident, NodeId, PersonId};
-use conductor_shared::operator::OperatorKey;
+use conductor_shared::ids::{CommandId, Ident, KeyId, NodeId, PersonId};
+use conductor_shared::operator::{GrantedRole, OperatorKey, Role};
 use conductor_shared::untrusted::UntrustedText;
+use strum::VariantArray as _;
 
 const NOW_US: u64 = 1_800_000_000_000_000;
 
@@ -66,19 +68,25 @@ fn a_rollback_is_checked_in_order() {
 fn no_step_of_a_rollback_raises_to_what_was_bad() {
     let mut log = ControlState::default();
     let rule = || "run/etl".parse().unwrap();
-    log = log.after(&ops::RampSet { selector: rule(), hundredths: 100 }.into());
-    log.bad.insert(rule(), 500);
-    let set = |hundredths| Operation::from(ops::RampSet { selector: rule(), hundredths });
+    log = log.after(&ops::RampSet { selector: rule(), hundredths: BasisPoints::saturating(100) }.into());
+    log.bad.insert(rule(), BasisPoints::saturating(500));
+    let set = |hundredths| {
+        Operation::from(ops::RampSet { selector: rule(), hundredths: BasisPoints::saturating(hundredths) })
+    };
     assert!(objections(rollback(vec![set(600), set(100)]), &log).has(Reason::RevisionBad));
     assert!(objections(rollback(vec![set(200), set(100)]), &log).is_empty());
 }
 
-fn key_of(person: u8, public_key: &str, roles: &[&str]) -> OperatorKey {
+/// A key in these tests.
+const KEY: KeyId = KeyId([1; 8]);
+
+fn key_of(person: u8, public_key: &str, roles: &[Role]) -> OperatorKey {
+    let roles = roles.iter().map(|r| GrantedRole::Node(*r));
     OperatorKey {
         person: PersonId([person; 16]),
         name: Ident::new("ana").unwrap(),
         public_key: public_key.to_owned(),
-        roles: roles.iter().map(|r| (*r).to_owned()).collect(),
+        roles: roles.collect(),
         since: 0,
         roles_since: None,
         suspended: false,
@@ -99,7 +107,7 @@ fn a_key_has_one_purpose() {
             let mut s = ControlState::default();
             let place = match other {
                 KeyPurpose::Operator => {
-                    s.operators.insert(id.clone(), key_of(9, key, &[]));
+                    s.operators.insert(id, key_of(9, key, &[]));
                     return s;
                 }
                 KeyPurpose::Signer => &mut s.signer_key,
@@ -128,7 +136,7 @@ fn signed(operation: Operation) -> Signed {
         text: vec![],
         signature: String::new(),
         person: PersonId([1; 16]),
-        key_id: "K".into(),
+        key_id: KEY,
         local: false,
     }
 }
@@ -136,23 +144,22 @@ fn signed(operation: Operation) -> Signed {
 /// SPEC, Roles: every operation takes one of the roles of its row, a rollback one for each of its changes.
 #[test]
 fn every_operation_takes_its_role() {
-    let node = |roles: &[&str]| {
+    let node = |roles: &[Role]| {
         let mut s = ControlState::default();
-        s.operators.insert("K".into(), key_of(1, "", roles));
+        s.operators.insert(KEY, key_of(1, "", roles));
         s
     };
-    let lacks = |op: &Operation, roles: &[&str]| {
+    let lacks = |op: &Operation, roles: &[Role]| {
         signer::violations(&signed(op.clone()), &node(roles)).has(Reason::RoleMissing)
     };
-    let all = conductor_shared::operator::ROLES;
     for op in Operation::ALL.iter().flat_map(|k| k.samples()).filter(|op| op.steps().len() == 1) {
-        for role in all {
+        for &role in Role::VARIANTS {
             assert_eq!(lacks(&op, &[role]), !op.kind().roles.contains(&role), "{} as {role}", op.name());
         }
     }
     for (a, b) in configurations().zip(configurations().skip(1)) {
         let both = rollback(vec![a.clone(), b.clone()]);
-        for roles in [&["operator"][..], &["admin"], &["admin", "operator"]] {
+        for roles in [&[Role::Operator][..], &[Role::Admin], &[Role::Admin, Role::Operator]] {
             assert_eq!(lacks(&both, roles), lacks(&a, roles) || lacks(&b, roles), "{both:?} as {roles:?}");
         }
     }

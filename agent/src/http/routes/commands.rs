@@ -94,7 +94,7 @@ pub(crate) async fn approvals(
     for shared in api.board.all() {
         let control = Arc::clone(&shared.view.load().control);
         for (id, r) in &control.requests {
-            let (Ok(command_id), index) = (id.parse(), r.index) else { continue };
+            let (command_id, index) = (*id, r.index);
             let read = blocking(&api, &shared, move |store, p| read_receipt(store, p, index));
             let Some(Fact::Control(ControlFact::Requested(f))) = read.await?.fact else { continue };
             requests.push(RequestRow {

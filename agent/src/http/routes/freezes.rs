@@ -8,9 +8,10 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
 use conductor_shared::control::ControlState;
+use conductor_shared::control::profiles;
 use conductor_shared::http::{FreezeList, FreezeRow, ProfileRow, WindowRow};
 use conductor_shared::ids::Ident;
-use conductor_shared::profile::{self, DEFAULT, Profile};
+use conductor_shared::profile::{DEFAULT, Profile};
 use conductor_shared::reason::Reason;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,9 +29,9 @@ pub(crate) async fn freezes(
     let mut tenants = Vec::new();
     for shared in api.board.all() {
         let control = Arc::clone(&shared.view.load().control);
-        let name = profile::name_of(&control);
+        let name = profiles::name_of(&control);
         *governs.entry(name.to_owned()).or_default() += 1;
-        let frozen = profile::frozen_by(&control, &node).next().is_some();
+        let frozen = profiles::frozen_by(&control, &node).next().is_some();
         let told = shared.id.tenant.is_node() || frozen || name != DEFAULT || control.break_glass.is_some();
         let Some(profile) = Ident::new(name).ok().filter(|_| told) else { continue };
         tenants.push(FreezeRow {

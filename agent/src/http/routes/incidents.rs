@@ -56,7 +56,7 @@ async fn of_log(api: &ApiState, shared: &Arc<view::Shared>) -> Result<Vec<Incide
         rows.push(IncidentRow {
             tenant_uid: shared.id.tenant,
             tenant_id: shared.name.clone(),
-            incident: id.clone(),
+            incident: id.to_string(),
             cause: i.cause.clone(),
             detail,
             receipt: ReceiptRef { origin, index: i.index },

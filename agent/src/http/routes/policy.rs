@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use conductor_shared::command::Operation;
 use conductor_shared::http::{BundleFiles, BundleKept, ExplainRequest, Explanation, PolicyShown};
 use conductor_shared::ids::{CommandId, TenantUid, hex, unhex};
+use conductor_shared::operator::Role;
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::escape;
 use tokio::sync::oneshot;
@@ -31,7 +32,7 @@ pub(crate) async fn prepare(api: &ApiState, tenant: TenantUid, op: &Operation) {
 /// Like [`prepare`], for a command that waits for an approval.
 pub(crate) async fn prepare_request(api: &ApiState, tenant: TenantUid, id: CommandId) {
     let control = api.board.get(tenant).map(|s| s.view.load().control.clone());
-    let request = control.as_ref().and_then(|c| c.requests.get(&id.to_string()));
+    let request = control.as_ref().and_then(|c| c.requests.get(&id));
     if let Some(op) = request.and_then(|r| Operation::from_list(&r.change)) {
         prepare(api, tenant, &op).await;
     }
@@ -66,7 +67,7 @@ pub(crate) async fn upload(
     let admin = node
         .as_ref()
         .and_then(|n| n.operator(scope.key_id()))
-        .is_some_and(|k| k.has_role("admin", TenantUid::NODE));
+        .is_some_and(|k| k.has_role(Role::Admin, TenantUid::NODE));
     if !admin {
         return Err(auth::denied(&api, &peer, "policy_upload", None, "", Reason::RoleMissing).await);
     }

@@ -14,11 +14,11 @@ use axum::{Extension, Json};
 use conductor_shared::change_class;
 use conductor_shared::command::Operation;
 use conductor_shared::control::ControlState;
+use conductor_shared::control::profiles;
 use conductor_shared::fact::{ChangeClass, Fact, RunDecided, TrafficFact};
 use conductor_shared::http::{Preview, PreviewRequest, PreviewRow};
 use conductor_shared::ids::{Ident, PersonId, hex};
 use conductor_shared::meter::HOUR_US;
-use conductor_shared::profile;
 use conductor_shared::ramp::effective;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -75,7 +75,7 @@ pub(crate) async fn preview(
         },
         frozen: class == ChangeClass::Loosen
             && before.break_glass.is_none()
-            && profile::forbids(&before, &node, &op),
+            && profiles::forbids(&before, &node, &op),
     }))
 }
 
@@ -85,7 +85,7 @@ fn approvals(api: &Api, person: PersonId, op: &Operation, before: &ControlState,
     let all = api.board.all();
     let alone = all.iter().map(|s| {
         let v = s.view.load();
-        profile::alone_on_day(&v.control, person, now_us.max(v.last_us))
+        profiles::alone_on_day(&v.control, person, now_us.max(v.last_us))
     });
     change_class::approvals_of(before, node, op, alone.sum())
 }

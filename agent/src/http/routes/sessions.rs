@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use axum::{Extension, Json};
 use conductor_shared::http::{Challenge, SessionOpened, SignedText};
 use conductor_shared::ids::hex;
+use conductor_shared::operator::GrantedRole;
 use conductor_shared::reason::Reason;
 use std::sync::Arc;
 
@@ -32,7 +33,10 @@ pub(crate) async fn open(
     let now = api.clock.now();
     match api.sessions.open(&signed, api.node_id, peer.transport, &control, now, &*api.random) {
         Ok((token, scope, _)) => {
-            let roles = control.operators.get(scope.key_id()).map(|k| k.roles.iter().cloned().collect());
+            let roles = control
+                .operators
+                .get(&scope.key_id())
+                .map(|k| k.roles.iter().map(GrantedRole::word).collect());
             Ok(Json(SessionOpened {
                 token,
                 expires_at_us: now.wall_us + SESSION_US,

@@ -3,18 +3,18 @@
 use crate::checkpoint::key_id;
 use crate::command::ops;
 use crate::control::{ControlState, Token};
-use crate::ids::{PersonId, hex};
+use crate::ids::{Digest, PersonId};
 use crate::operator::OperatorKey;
 
 impl ControlState {
     pub(super) fn token_issue(&mut self, op: ops::TokenIssue) {
-        let t = Token { name: op.name, secret_sha256: hex(&op.secret_sha256), revoked: false };
+        let t = Token { name: op.name, secret_sha256: Digest(op.secret_sha256), revoked: false };
         // A token id is used once: issuing it again must not revive a revoked one.
-        self.tokens.entry(op.token.to_string()).or_insert(t);
+        self.tokens.entry(op.token).or_insert(t);
     }
 
     pub(super) fn token_revoke(&mut self, op: &ops::TokenRevoke) {
-        if let Some(t) = self.tokens.get_mut(&op.token.to_string()) {
+        if let Some(t) = self.tokens.get_mut(&op.token) {
             t.revoked = true;
         }
     }

@@ -3,7 +3,7 @@
 use crate::command::ops;
 use crate::control::ControlState;
 use crate::cost::{Amounts, MAX_CARDS, Reconciled};
-use crate::ids::hex;
+use crate::ids::Digest;
 
 impl ControlState {
     pub(super) fn usage_correct(&mut self, op: &ops::UsageCorrect) {
@@ -15,7 +15,7 @@ impl ControlState {
     }
 
     pub(super) fn rate_load(&mut self, op: &ops::RateLoad) {
-        // Versions only rise, whatever stands in a log.
+        // Versions only rise, whatever a log says.
         let newest = self.rate_cards.last().map_or(0, |c| c.version);
         let room = self.rate_cards.len() < MAX_CARDS;
         self.rate_cards.extend(op.rate_card().filter(|c| c.version > newest && room));
@@ -25,7 +25,7 @@ impl ControlState {
         let [compute, storage, signing] = op.amounts;
         let total = compute.saturating_add(storage).saturating_add(signing);
         let amounts = Amounts { compute, storage, signing, total };
-        let invoice_sha256 = hex(&op.invoice_sha256);
+        let invoice_sha256 = Digest(op.invoice_sha256);
         self.reconciled.insert(op.month, Reconciled { amounts, invoice_sha256, index });
     }
 

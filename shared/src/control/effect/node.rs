@@ -2,13 +2,13 @@
 
 use crate::command::ops;
 use crate::control::{ControlState, TenantEntry};
-use crate::ids::hex;
+use crate::ids::{Digest, IncidentId};
 use crate::policy::LoadedBundle;
 
 impl ControlState {
     pub(super) fn tenant_create(&mut self, op: ops::TenantCreate) {
         let entry = TenantEntry { name: op.tenant_id, epoch: 1 };
-        self.tenants.entry(op.tenant_uid.to_string()).or_insert(entry);
+        self.tenants.entry(op.tenant_uid).or_insert(entry);
     }
 
     pub(super) fn policy_trust(&mut self, op: ops::PolicyTrust) {
@@ -17,11 +17,11 @@ impl ControlState {
 
     pub(super) fn policy_load(&mut self, op: &ops::PolicyLoad) {
         let statement = &op.statement;
-        // Revisions only rise, whatever stands in a log.
+        // Revisions only rise, whatever a log says.
         if self.policy.as_ref().is_none_or(|p| p.revision < statement.revision) {
             self.policy = Some(LoadedBundle {
                 revision: statement.revision,
-                digest: hex(&statement.digest),
+                digest: Digest(statement.digest),
                 expires_at_us: statement.expires_at_us,
             });
         }
@@ -32,10 +32,10 @@ impl ControlState {
     }
 
     pub(super) fn time_confirm(&mut self, op: &ops::TimeConfirm) {
-        self.incidents.remove(&hex(&op.incident));
+        self.incidents.remove(&IncidentId(op.incident));
     }
 
     pub(super) fn incident_close(&mut self, op: &ops::IncidentClose) {
-        self.incidents.remove(&hex(&op.incident));
+        self.incidents.remove(&IncidentId(op.incident));
     }
 }

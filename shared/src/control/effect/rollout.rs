@@ -1,5 +1,6 @@
 //! Ramps, what they are held to, and their plans.
 
+use crate::basis_points::BasisPoints;
 use crate::command::ops;
 use crate::control::{ControlState, PlanState};
 
@@ -33,7 +34,7 @@ impl ControlState {
     }
 
     pub(super) fn plan_set(&mut self, ops::PlanSet { selector, plan }: ops::PlanSet) {
-        let first = plan.steps().first().map_or(0, |s| s.hundredths);
+        let first = plan.steps().first().map_or(BasisPoints::ZERO, |s| s.hundredths);
         self.plans.remove(&selector);
         if plan.steps().len() > 1 {
             let p = PlanState { steps: plan.to_string(), at: 0, revision: self.revision };

@@ -2,7 +2,7 @@
 
 use crate::command::ops;
 use crate::control::ControlState;
-use crate::ids::hex;
+use crate::ids::Digest;
 use crate::quota::Grant;
 use crate::ramp::Kill;
 
@@ -34,7 +34,7 @@ impl ControlState {
     }
 
     pub(super) fn workflow_pin(&mut self, op: ops::WorkflowPin) {
-        self.prompts.insert(op.workflow, hex(&op.prompt_sha256));
+        self.prompts.insert(op.workflow, Digest(op.prompt_sha256));
     }
 
     pub(super) fn workflow_unpin(&mut self, op: &ops::WorkflowUnpin) {

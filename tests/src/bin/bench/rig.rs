@@ -161,7 +161,7 @@ impl Core {
         let (key_id, key) = {
             let v = node.view.load();
             let (id, k) = v.control.operators.iter().next().expect("an operator");
-            (id.clone(), k.clone())
+            (*id, k.clone())
         };
         let ops = || {
             let set = |kind: QuotaKind| Operation::QuotaSet(ops::QuotaSet { kind, limit: kind.max() });
@@ -208,7 +208,7 @@ impl Core {
                         text,
                         signature: String::new(),
                         person: key.person,
-                        key_id: key_id.clone(),
+                        key_id,
                         local: true,
                     };
                     let (tx, rx) = oneshot::channel();

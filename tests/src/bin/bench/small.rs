@@ -2,6 +2,7 @@
 
 use crate::{Report, median};
 use conductor_agent::writer::gate::{Gate, RunRequest, start_run, start_step};
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::Ident;
@@ -34,9 +35,12 @@ pub(crate) fn gate(report: &mut Report) {
         }),
         Operation::RampSet(ops::RampSet {
             selector: "run/etl".parse().expect("a selector"),
-            hundredths: 10_000,
+            hundredths: BasisPoints::saturating(10_000),
         }),
-        Operation::RampSet(ops::RampSet { selector: "*/ml".parse().expect("a selector"), hundredths: 500 }),
+        Operation::RampSet(ops::RampSet {
+            selector: "*/ml".parse().expect("a selector"),
+            hundredths: BasisPoints::saturating(500),
+        }),
     ];
     let control = ops.iter().fold(ControlState::default(), |s, op| s.after(op));
     let million = NonZeroU32::new(1_000_000).expect("not zero");

@@ -5,9 +5,10 @@
 
 use super::ChangeArgs;
 use clap::Subcommand;
-use conductor_shared::ids::{CommandId, Ident, PersonId};
-use conductor_shared::operator::{ROLES, parse_roles, roles_text};
+use conductor_shared::ids::{CommandId, Ident, KeyId, PersonId};
+use conductor_shared::operator::{GrantedRole, Role, Roles, parse_roles, roles_text};
 use std::path::PathBuf;
+use strum::VariantArray as _;
 
 /// `conductor command`
 #[derive(Debug, Subcommand)]
@@ -88,7 +89,7 @@ pub enum OperatorCommand {
     Revoke {
         /// Minisign key id, 16 hex digits
         #[arg(value_parser = key_id)]
-        key: String,
+        key: KeyId,
         /// How.
         #[command(flatten)]
         change: ChangeArgs,
@@ -96,12 +97,13 @@ pub enum OperatorCommand {
 }
 
 /// Roles of a person.
-pub type RoleSet = std::collections::BTreeSet<String>;
+pub type RoleSet = Roles;
 
 fn roles(text: &str) -> Result<RoleSet, String> {
-    let words: RoleSet = text.split([' ', ',']).filter(|w| !w.is_empty()).map(str::to_owned).collect();
+    let words: RoleSet = text.split([' ', ',']).filter(|w| !w.is_empty()).map(GrantedRole::read).collect();
     parse_roles(&roles_text(&words)).ok_or_else(|| {
-        format!("expected words of: {}; each alone or with @ and a tenant's uid", ROLES.join(", "))
+        let known: Vec<&str> = Role::VARIANTS.iter().map(Into::into).collect();
+        format!("expected words of: {}; each alone or with @ and a tenant's uid", known.join(", "))
     })
 }
 
@@ -109,13 +111,9 @@ pub(super) fn person(text: &str) -> Result<PersonId, String> {
     text.parse().map_err(|_| "expected 32 hex digits".into())
 }
 
-fn key_id(text: &str) -> Result<String, String> {
-    let hex = text.len() == 16 && text.bytes().all(|c| c.is_ascii_hexdigit());
-    if hex {
-        Ok(text.to_ascii_uppercase())
-    } else {
-        Err("expected 16 hex digits, as minisign shows them".into())
-    }
+fn key_id(text: &str) -> Result<KeyId, String> {
+    let upper = text.to_ascii_uppercase();
+    upper.parse().map_err(|_| "expected 16 hex digits, as minisign shows them".into())
 }
 
 /// `conductor approval`

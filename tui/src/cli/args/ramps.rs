@@ -6,8 +6,9 @@
 use super::{ChangeArgs, TenantArg};
 use crate::client::resolve::TenantName;
 use clap::{Args, Subcommand};
+use conductor_shared::basis_points::{BasisPoints, parse_percent};
 use conductor_shared::quota::QuotaKind;
-use conductor_shared::ramp::{Selector, parse_percent};
+use conductor_shared::ramp::Selector;
 use conductor_shared::slo::Plan;
 
 /// A rule of a tenant, to change.
@@ -45,7 +46,7 @@ pub enum RampCommand {
         rule: RuleArgs,
         /// 0 to 100, with up to two decimals
         #[arg(value_parser = percent)]
-        percent: u16,
+        percent: BasisPoints,
     },
     /// Lower a rule, never raise it; on all agents that are named, also later on those that cannot be reached now
     Cap {
@@ -54,7 +55,7 @@ pub enum RampCommand {
         rule: RuleArgs,
         /// 0 to 100, with up to two decimals
         #[arg(value_parser = percent)]
-        percent: u16,
+        percent: BasisPoints,
     },
     /// Lower a rule to its last lower value, else to 0 %
     Rollback(RuleArgs),
@@ -98,7 +99,7 @@ pub enum SloCommand {
         rule: RuleArgs,
         /// Rate of errors in percent, above 0 and below 100; 0.5 at first
         #[arg(long, value_name = "PERCENT", value_parser = error_rate)]
-        errors: Option<u16>,
+        errors: Option<BasisPoints>,
         /// Step latency that 99 % stay within, milliseconds; 0: not watched, as at first
         #[arg(long, value_name = "MS")]
         p99_ms: Option<u64>,
@@ -111,8 +112,8 @@ pub enum SloCommand {
     },
 }
 
-fn error_rate(text: &str) -> Result<u16, String> {
-    let good = parse_percent(text).filter(|h| *h > 0 && *h < conductor_shared::ramp::FULL);
+fn error_rate(text: &str) -> Result<BasisPoints, String> {
+    let good = parse_percent(text).filter(|h| *h > BasisPoints::ZERO && *h < BasisPoints::FULL);
     good.ok_or_else(|| "expected a percentage above 0 and below 100, such as 0.5".into())
 }
 
@@ -147,11 +148,13 @@ pub enum QuotaCommand {
     },
 }
 
-pub(super) fn percent(text: &str) -> Result<u16, String> {
+pub(super) fn percent(text: &str) -> Result<BasisPoints, String> {
     parse_percent(text).ok_or_else(|| "expected 0 to 100 with up to two decimals, such as 10 or 12.5".into())
 }
 
 fn quota(text: &str) -> Result<QuotaKind, String> {
-    QuotaKind::from_name(text)
-        .ok_or_else(|| format!("expected one of {}", QuotaKind::ALL.map(QuotaKind::name).join(", ")))
+    QuotaKind::from_word(text).ok_or_else(|| {
+        let known: Vec<&str> = QuotaKind::ALL.iter().map(|k| k.as_str()).collect();
+        format!("expected one of {}", known.join(", "))
+    })
 }

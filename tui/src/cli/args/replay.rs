@@ -5,6 +5,7 @@
 
 use super::{Digest32, digest, percent};
 use clap::Args;
+use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::fact::{ActorType, Env};
 use conductor_shared::ids::Ident;
 use std::path::PathBuf;
@@ -44,7 +45,7 @@ pub struct ReplayArgs {
     pub prompt: Option<Digest32>,
     /// Make this share of the runs fail, spread evenly, to rehearse a breach: 0 to 100
     #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
-    pub fail: u16,
+    pub fail: BasisPoints,
     /// Steps of one run that may be open at a time
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub parallel: u16,

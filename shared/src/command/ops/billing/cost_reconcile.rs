@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::hex;
+use crate::operator::Role;
 
 /// Says that the cost of a month was compared with an invoice, and that they agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct CostReconcile {
 impl OperationSpec for CostReconcile {
     const NAME: &'static str = "cost.reconcile";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const SAMPLES: &'static [&'static [&'static str]] =
         &[&["2026-10", "1", "-2", "3", "0707070707070707070707070707070707070707070707070707070707070707"]];
 

@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::cost::RateCard;
+use crate::operator::Role;
 
 /// A small card.
 const CARD: &str = "\
@@ -20,7 +21,7 @@ pub struct RateLoad {
 impl OperationSpec for RateLoad {
     const NAME: &'static str = "rate.load";
     const SCOPE: Scope = Scope::Node;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const SAMPLES: &'static [&'static [&'static str]] = &[&[CARD, "eA=="]];
 
     fn args(&self) -> Args {

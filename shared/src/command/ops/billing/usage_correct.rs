@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::meter::Adjustment;
+use crate::operator::Role;
 
 /// Sets metered usage right by compensating events that count in the periods they correct, backfill included.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct UsageCorrect {
 impl OperationSpec for UsageCorrect {
     const NAME: &'static str = "usage.correct";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const SAMPLES: &'static [&'static [&'static str]] = &[&[
         "step_executed 900000000 production service etl -1 -7",
         "run_started 900000000 production service etl 2 2",

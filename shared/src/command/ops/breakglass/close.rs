@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::GrantId;
+use crate::operator::Role;
 
 /// Closes break-glass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct BreakGlassClose {
 impl OperationSpec for BreakGlassClose {
     const NAME: &'static str = "breakglass.close";
     const SCOPE: Scope = Scope::AnyLog;
-    const ROLES: &'static [&'static str] = &["operator", "break-glass"];
+    const ROLES: &'static [Role] = &[Role::Operator, Role::BreakGlass];
     const LIMITED: bool = false;
     const SAMPLES: &'static [&'static [&'static str]] = &[&["01010101010101010101010101010101"]];
 

@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::GrantId;
+use crate::operator::Role;
 use crate::profile::{MAX_MINUTES, is_ticket};
 
 /// Opens break-glass, for a tenant or for the node: it lifts freezes there, and nothing else.
@@ -17,7 +18,7 @@ pub struct BreakGlassOpen {
 impl OperationSpec for BreakGlassOpen {
     const NAME: &'static str = "breakglass.open";
     const SCOPE: Scope = Scope::AnyLog;
-    const ROLES: &'static [&'static str] = &["break-glass"];
+    const ROLES: &'static [Role] = &[Role::BreakGlass];
     const LIMITED: bool = false;
     const SAMPLES: &'static [&'static [&'static str]] =
         &[&["01010101010101010101010101010101", "INC-7", "60"]];

@@ -1,6 +1,7 @@
 use crate::command::ops::Operation;
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
+use crate::operator::Role;
 
 /// Takes a tenant's configuration back to what it was: several changes in one, which take effect together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub struct ConfigRollback {
 impl OperationSpec for ConfigRollback {
     const NAME: &'static str = "config.rollback";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &[];
+    const ROLES: &'static [Role] = &[];
     const SAMPLES: &'static [&'static [&'static str]] =
         &[&["3", "workflow.register etl", "ramp.set run/etl 7", "kill.clear */*", "profile.assign strict"]];
 

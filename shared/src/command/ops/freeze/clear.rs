@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::Ident;
+use crate::operator::Role;
 
 /// Lifts a freeze.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct FreezeClear {
 impl OperationSpec for FreezeClear {
     const NAME: &'static str = "freeze.clear";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["operator"];
+    const ROLES: &'static [Role] = &[Role::Operator];
     const SAMPLES: &'static [&'static [&'static str]] = &[&["now"]];
 
     fn args(&self) -> Args {

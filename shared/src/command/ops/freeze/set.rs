@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::{Ident, parse_decimal};
+use crate::operator::Role;
 use crate::time_range::rfc3339;
 
 /// How no end is written.
@@ -18,7 +19,7 @@ pub struct FreezeSet {
 impl OperationSpec for FreezeSet {
     const NAME: &'static str = "freeze.set";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["operator"];
+    const ROLES: &'static [Role] = &[Role::Operator];
     const SAMPLES: &'static [&'static [&'static str]] = &[&["now", "none"], &["now", "1793182800000000"]];
 
     fn args(&self) -> Args {

@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::hex;
+use crate::operator::Role;
 use crate::untrusted::UntrustedText;
 
 /// Says that somebody looks after an incident.
@@ -15,7 +16,7 @@ pub struct IncidentAck {
 impl OperationSpec for IncidentAck {
     const NAME: &'static str = "incident.ack";
     const SCOPE: Scope = Scope::AnyLog;
-    const ROLES: &'static [&'static str] = &["operator"];
+    const ROLES: &'static [Role] = &[Role::Operator];
     const LIMITED: bool = false;
     const SAMPLES: &'static [&'static [&'static str]] = &[&["01010101010101010101010101010101", "over"]];
 

@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::hex;
+use crate::operator::Role;
 use crate::untrusted::UntrustedText;
 
 /// Says that an incident is over.
@@ -15,7 +16,7 @@ pub struct IncidentClose {
 impl OperationSpec for IncidentClose {
     const NAME: &'static str = "incident.close";
     const SCOPE: Scope = Scope::AnyLog;
-    const ROLES: &'static [&'static str] = &["operator"];
+    const ROLES: &'static [Role] = &[Role::Operator];
     const LIMITED: bool = false;
     const SAMPLES: &'static [&'static [&'static str]] = &[&["01010101010101010101010101010101", "over"]];
 

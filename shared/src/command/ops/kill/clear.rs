@@ -1,5 +1,6 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
+use crate::operator::Role;
 use crate::ramp::Selector;
 
 /// Lifts a kill switch.
@@ -12,7 +13,7 @@ pub struct KillClear {
 impl OperationSpec for KillClear {
     const NAME: &'static str = "kill.clear";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["operator"];
+    const ROLES: &'static [Role] = &[Role::Operator];
     const CONFIG: bool = true;
     const SAMPLES: &'static [&'static [&'static str]] = &[&["run/etl"]];
 

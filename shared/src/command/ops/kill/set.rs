@@ -1,5 +1,6 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
+use crate::operator::Role;
 use crate::ramp::Selector;
 
 /// Sets a kill switch.
@@ -14,7 +15,7 @@ pub struct KillSet {
 impl OperationSpec for KillSet {
     const NAME: &'static str = "kill.set";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["operator"];
+    const ROLES: &'static [Role] = &[Role::Operator];
     const CONFIG: bool = true;
     const SAMPLES: &'static [&'static [&'static str]] = &[&["run/etl", "false"], &["*/*", "true"]];
 

@@ -2,8 +2,7 @@ use crate::checkpoint::key_id;
 use crate::command::spec::{Args, KeyPurpose, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::{Ident, PersonId};
-use crate::operator::{parse_roles, roles_text};
-use std::collections::BTreeSet;
+use crate::operator::{Role, Roles, parse_roles, roles_text};
 
 /// Enrols a key: of a new person, or another one of a person who has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +14,7 @@ pub struct OperatorEnrol {
     /// Minisign public key, base64.
     pub public_key: String,
     /// Roles; see [`crate::operator::parse_roles`].
-    pub roles: BTreeSet<String>,
+    pub roles: Roles,
     /// The minisign file over [`crate::operator::key_statement`] by this very key, base64.
     pub proof: String,
 }
@@ -23,7 +22,7 @@ pub struct OperatorEnrol {
 impl OperationSpec for OperatorEnrol {
     const NAME: &'static str = "operator.enrol";
     const SCOPE: Scope = Scope::Node;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const SAMPLES: &'static [&'static [&'static str]] = &[&[
         "01010101010101010101010101010101",
         "dan",
@@ -53,11 +52,11 @@ impl OperationSpec for OperatorEnrol {
     }
 
     fn object(&self) -> String {
-        format!("key {}", key_id(&self.public_key).unwrap_or_default())
+        format!("key {}", key_id(&self.public_key).map_or_else(String::new, |id| id.to_string()))
     }
 
     fn sentence(&self) -> String {
-        let id = key_id(&self.public_key).unwrap_or_default();
+        let id = key_id(&self.public_key).map_or_else(String::new, |id| id.to_string());
         format!("Enrol key {id} of {} as {}", self.name, roles_text(&self.roles))
     }
 

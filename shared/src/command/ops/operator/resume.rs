@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::PersonId;
+use crate::operator::Role;
 
 /// Lets a suspended person in again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct OperatorResume {
 impl OperationSpec for OperatorResume {
     const NAME: &'static str = "operator.resume";
     const SCOPE: Scope = Scope::Node;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const SAMPLES: &'static [&'static [&'static str]] = &[&["01010101010101010101010101010101"]];
 
     fn args(&self) -> Args {

@@ -1,7 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::PersonId;
-use crate::operator::{parse_roles, roles_text};
+use crate::operator::{Role, Roles, parse_roles, roles_text};
 use std::collections::BTreeSet;
 
 /// How no roles are written.
@@ -13,13 +13,13 @@ pub struct OperatorRoles {
     /// Who.
     pub person: PersonId,
     /// Roles; may be none.
-    pub roles: BTreeSet<String>,
+    pub roles: Roles,
 }
 
 impl OperationSpec for OperatorRoles {
     const NAME: &'static str = "operator.roles";
     const SCOPE: Scope = Scope::Node;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const SAMPLES: &'static [&'static [&'static str]] = &[
         &["01010101010101010101010101010101", "operator viewer"],
         &["01010101010101010101010101010101", "none"],

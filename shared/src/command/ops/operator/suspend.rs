@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::PersonId;
+use crate::operator::Role;
 
 /// Shuts a person out for now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct OperatorSuspend {
 impl OperationSpec for OperatorSuspend {
     const NAME: &'static str = "operator.suspend";
     const SCOPE: Scope = Scope::Node;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const SAMPLES: &'static [&'static [&'static str]] = &[&["01010101010101010101010101010101"]];
 
     fn args(&self) -> Args {

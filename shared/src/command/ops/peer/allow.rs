@@ -1,5 +1,6 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
+use crate::operator::Role;
 
 /// Lets a local user in on the tenant's own socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub struct PeerAllow {
 impl OperationSpec for PeerAllow {
     const NAME: &'static str = "peer.allow";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const SAMPLES: &'static [&'static [&'static str]] = &[&["1000"]];
 
     fn args(&self) -> Args {

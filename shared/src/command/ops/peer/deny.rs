@@ -1,5 +1,6 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
+use crate::operator::Role;
 
 /// Shuts a local user out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub struct PeerDeny {
 impl OperationSpec for PeerDeny {
     const NAME: &'static str = "peer.deny";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["operator"];
+    const ROLES: &'static [Role] = &[Role::Operator];
     const SAMPLES: &'static [&'static [&'static str]] = &[&["1000"]];
 
     fn args(&self) -> Args {

@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::hex;
+use crate::operator::Role;
 use crate::policy::Statement;
 
 /// Goes by another bundle, whose files the agent was given before.
@@ -15,7 +16,7 @@ pub struct PolicyLoad {
 impl OperationSpec for PolicyLoad {
     const NAME: &'static str = "policy.load";
     const SCOPE: Scope = Scope::Node;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const SAMPLES: &'static [&'static [&'static str]] =
         &[&["2", "0202020202020202020202020202020202020202020202020202020202020202", "1", "2", "eA=="]];
 

@@ -1,6 +1,7 @@
 use crate::checkpoint::key_id;
 use crate::command::spec::{Args, KeyPurpose, OperationSpec, Scope};
 use crate::command::values::Values;
+use crate::operator::Role;
 
 /// Says whose policy bundles are believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct PolicyTrust {
 impl OperationSpec for PolicyTrust {
     const NAME: &'static str = "policy.trust";
     const SCOPE: Scope = Scope::Node;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const SAMPLES: &'static [&'static [&'static str]] =
         &[&["RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"]];
 
@@ -29,7 +30,7 @@ impl OperationSpec for PolicyTrust {
     }
 
     fn sentence(&self) -> String {
-        format!("Trust policy key {}", key_id(&self.public_key).unwrap_or_default())
+        format!("Trust policy key {}", key_id(&self.public_key).map_or_else(String::new, |id| id.to_string()))
     }
 
     fn introduces(&self) -> Option<(KeyPurpose, &str)> {

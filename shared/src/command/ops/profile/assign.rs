@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::Ident;
+use crate::operator::Role;
 
 /// Puts a tenant under another profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct ProfileAssign {
 impl OperationSpec for ProfileAssign {
     const NAME: &'static str = "profile.assign";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const CONFIG: bool = true;
     const SAMPLES: &'static [&'static [&'static str]] = &[&["strict"]];
 

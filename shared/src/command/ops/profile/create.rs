@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::Ident;
+use crate::operator::Role;
 
 /// Creates a policy profile, with the defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct ProfileCreate {
 impl OperationSpec for ProfileCreate {
     const NAME: &'static str = "profile.create";
     const SCOPE: Scope = Scope::Node;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const SAMPLES: &'static [&'static [&'static str]] = &[&["strict"]];
 
     fn args(&self) -> Args {

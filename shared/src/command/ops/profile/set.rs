@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::Ident;
+use crate::operator::Role;
 use crate::profile::Setting;
 
 /// Sets one setting of a profile.
@@ -15,7 +16,7 @@ pub struct ProfileSet {
 impl OperationSpec for ProfileSet {
     const NAME: &'static str = "profile.set";
     const SCOPE: Scope = Scope::Node;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const SAMPLES: &'static [&'static [&'static str]] = &[
         &["strict", "break_glass_alone", "true"],
         &["strict", "policy_outage", "last_known"],

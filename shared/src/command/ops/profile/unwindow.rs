@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::Ident;
+use crate::operator::Role;
 
 /// Removes a freeze window of a profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub struct ProfileUnwindow {
 impl OperationSpec for ProfileUnwindow {
     const NAME: &'static str = "profile.unwindow";
     const SCOPE: Scope = Scope::Node;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const SAMPLES: &'static [&'static [&'static str]] = &[&["strict", "weekend"]];
 
     fn args(&self) -> Args {

@@ -2,6 +2,7 @@ use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::freeze::Window;
 use crate::ids::Ident;
+use crate::operator::Role;
 
 /// Adds or replaces a freeze window of a profile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct ProfileWindow {
 impl OperationSpec for ProfileWindow {
     const NAME: &'static str = "profile.window";
     const SCOPE: Scope = Scope::Node;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const SAMPLES: &'static [&'static [&'static str]] =
         &[&["strict", "weekend", "weekly fri 18:00 for 62h00m Europe/Berlin"]];
 

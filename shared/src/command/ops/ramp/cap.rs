@@ -1,6 +1,8 @@
+use crate::basis_points::{BasisPoints, percent};
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
-use crate::ramp::{Selector, percent};
+use crate::operator::Role;
+use crate::ramp::Selector;
 
 /// `ramp <= x`: lowers what is above, changes nothing else. Absolute, so it needs no base.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,17 +10,17 @@ pub struct RampCap {
     /// Which rule.
     pub selector: Selector,
     /// Upper bound.
-    pub hundredths: u16,
+    pub hundredths: BasisPoints,
 }
 
 impl OperationSpec for RampCap {
     const NAME: &'static str = "ramp.cap";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["operator"];
+    const ROLES: &'static [Role] = &[Role::Operator];
     const SAMPLES: &'static [&'static [&'static str]] = &[&["run/etl", "1000"], &["*/*", "10000"]];
 
     fn args(&self) -> Args {
-        vec![("selector", self.selector.to_string()), ("hundredths", self.hundredths.to_string())]
+        vec![("selector", self.selector.to_string()), ("hundredths", self.hundredths.get().to_string())]
     }
 
     fn parse(v: &Values<'_>) -> Option<Self> {

@@ -1,5 +1,6 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
+use crate::operator::Role;
 use crate::ramp::Selector;
 
 /// Removes a ramp rule.
@@ -12,7 +13,7 @@ pub struct RampClear {
 impl OperationSpec for RampClear {
     const NAME: &'static str = "ramp.clear";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["operator"];
+    const ROLES: &'static [Role] = &[Role::Operator];
     const CONFIG: bool = true;
     const SAMPLES: &'static [&'static [&'static str]] = &[&["run/etl"]];
 

@@ -1,5 +1,6 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
+use crate::operator::Role;
 use crate::ramp::Selector;
 
 /// Lets a ramp go again to where it was rolled back from.
@@ -12,7 +13,7 @@ pub struct RampOverride {
 impl OperationSpec for RampOverride {
     const NAME: &'static str = "ramp.override";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["operator"];
+    const ROLES: &'static [Role] = &[Role::Operator];
     const SAMPLES: &'static [&'static [&'static str]] = &[&["*/etl"]];
 
     fn args(&self) -> Args {

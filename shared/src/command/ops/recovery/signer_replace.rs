@@ -1,6 +1,7 @@
 use crate::checkpoint::key_id;
 use crate::command::spec::{Args, KeyPurpose, OperationSpec, Scope};
 use crate::command::values::Values;
+use crate::operator::Role;
 
 /// Goes by another signer, whose predecessor is lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct SignerReplace {
 impl OperationSpec for SignerReplace {
     const NAME: &'static str = "signer.replace";
     const SCOPE: Scope = Scope::Node;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const SAMPLES: &'static [&'static [&'static str]] =
         &[&["RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"]];
 
@@ -29,7 +30,10 @@ impl OperationSpec for SignerReplace {
     }
 
     fn sentence(&self) -> String {
-        format!("Replace the signer by key {}", key_id(&self.public_key).unwrap_or_default())
+        format!(
+            "Replace the signer by key {}",
+            key_id(&self.public_key).map_or_else(String::new, |id| id.to_string())
+        )
     }
 
     fn introduces(&self) -> Option<(KeyPurpose, &str)> {

@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::hex;
+use crate::operator::Role;
 use crate::time_range::rfc3339;
 
 /// Says that the node's clock is right, after it was stepped.
@@ -15,7 +16,7 @@ pub struct TimeConfirm {
 impl OperationSpec for TimeConfirm {
     const NAME: &'static str = "time.confirm";
     const SCOPE: Scope = Scope::Node;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const SAMPLES: &'static [&'static [&'static str]] =
         &[&["01010101010101010101010101010101", "1793182800000000"]];
 

@@ -1,5 +1,6 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
+use crate::operator::Role;
 use crate::ramp::Selector;
 use crate::slo::Plan;
 
@@ -15,7 +16,7 @@ pub struct PlanSet {
 impl OperationSpec for PlanSet {
     const NAME: &'static str = "plan.set";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["operator"];
+    const ROLES: &'static [Role] = &[Role::Operator];
     const SAMPLES: &'static [&'static [&'static str]] = &[&["run/etl", "1%@60s 100%"]];
 
     fn args(&self) -> Args {

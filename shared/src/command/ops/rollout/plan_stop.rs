@@ -1,5 +1,6 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
+use crate::operator::Role;
 use crate::ramp::Selector;
 
 /// Ends a plan where it stands.
@@ -12,7 +13,7 @@ pub struct PlanStop {
 impl OperationSpec for PlanStop {
     const NAME: &'static str = "plan.stop";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["operator"];
+    const ROLES: &'static [Role] = &[Role::Operator];
     const SAMPLES: &'static [&'static [&'static str]] = &[&["run/etl"]];
 
     fn args(&self) -> Args {

@@ -1,6 +1,8 @@
+use crate::basis_points::{BasisPoints, percent};
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
-use crate::ramp::{FULL, Selector, percent};
+use crate::operator::Role;
+use crate::ramp::Selector;
 use crate::slo::Thresholds;
 
 /// Sets what a ramp is held to.
@@ -15,14 +17,14 @@ pub struct SloSet {
 impl OperationSpec for SloSet {
     const NAME: &'static str = "slo.set";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["operator"];
+    const ROLES: &'static [Role] = &[Role::Operator];
     const CONFIG: bool = true;
     const SAMPLES: &'static [&'static [&'static str]] = &[&["run/etl", "50", "2000000", "1000", "100"]];
 
     fn args(&self) -> Args {
         vec![
             ("selector", self.selector.to_string()),
-            ("errors_hundredths", self.thresholds.errors_hundredths.to_string()),
+            ("errors_hundredths", self.thresholds.errors_hundredths.get().to_string()),
             ("p99_us", self.thresholds.p99_us.to_string()),
             ("backlog", self.thresholds.backlog.to_string()),
             ("min_settled", self.thresholds.min_settled.to_string()),
@@ -31,7 +33,9 @@ impl OperationSpec for SloSet {
 
     fn parse(v: &Values<'_>) -> Option<Self> {
         let thresholds = Thresholds {
-            errors_hundredths: v.hundredths(1).filter(|h| *h > 0 && *h < FULL)?,
+            errors_hundredths: v
+                .hundredths(1)
+                .filter(|h| *h > BasisPoints::ZERO && *h < BasisPoints::FULL)?,
             p99_us: v.number(2)?,
             backlog: v.number(3)?,
             min_settled: v.number(4).filter(|n| *n > 0)?,

@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::Ident;
+use crate::operator::Role;
 
 /// Has a sink deliver again what its receiver would not take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct SinkReplay {
 impl OperationSpec for SinkReplay {
     const NAME: &'static str = "sink.replay";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["operator"];
+    const ROLES: &'static [Role] = &[Role::Operator];
     const LIMITED: bool = false;
     const SAMPLES: &'static [&'static [&'static str]] = &[&["billing"]];
 

@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::{Ident, TenantUid};
+use crate::operator::Role;
 
 /// Creates a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub struct TenantCreate {
 impl OperationSpec for TenantCreate {
     const NAME: &'static str = "tenant.create";
     const SCOPE: Scope = Scope::Node;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const SAMPLES: &'static [&'static [&'static str]] = &[&["01010101010101010101010101010101", "acme"]];
 
     fn args(&self) -> Args {

@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::{Ident, TokenId, hex};
+use crate::operator::Role;
 
 /// Lets a token in. The secret was made by the operator's console and is never sent; this is its SHA-256.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct TokenIssue {
 impl OperationSpec for TokenIssue {
     const NAME: &'static str = "token.issue";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const SAMPLES: &'static [&'static [&'static str]] = &[&[
         "01010101010101010101010101010101",
         "ci",

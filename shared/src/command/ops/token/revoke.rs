@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::TokenId;
+use crate::operator::Role;
 
 /// Shuts a token out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct TokenRevoke {
 impl OperationSpec for TokenRevoke {
     const NAME: &'static str = "token.revoke";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["operator"];
+    const ROLES: &'static [Role] = &[Role::Operator];
     const SAMPLES: &'static [&'static [&'static str]] = &[&["01010101010101010101010101010101"]];
 
     fn args(&self) -> Args {

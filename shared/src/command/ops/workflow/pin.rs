@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::{Ident, hex};
+use crate::operator::Role;
 
 /// Pins the prompt of a workflow type: a run that declares another, or none, is denied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub struct WorkflowPin {
 impl OperationSpec for WorkflowPin {
     const NAME: &'static str = "workflow.pin";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const CONFIG: bool = true;
     const SAMPLES: &'static [&'static [&'static str]] =
         &[&["etl", "0202020202020202020202020202020202020202020202020202020202020202"]];

@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::Ident;
+use crate::operator::Role;
 
 /// Takes a workflow type out of the catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct WorkflowRetire {
 impl OperationSpec for WorkflowRetire {
     const NAME: &'static str = "workflow.retire";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const CONFIG: bool = true;
     const SAMPLES: &'static [&'static [&'static str]] = &[&["etl"]];
 

@@ -1,6 +1,7 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::Ident;
+use crate::operator::Role;
 
 /// Lifts the pin of a workflow type's prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +13,7 @@ pub struct WorkflowUnpin {
 impl OperationSpec for WorkflowUnpin {
     const NAME: &'static str = "workflow.unpin";
     const SCOPE: Scope = Scope::Tenant;
-    const ROLES: &'static [&'static str] = &["admin"];
+    const ROLES: &'static [Role] = &[Role::Admin];
     const CONFIG: bool = true;
     const SAMPLES: &'static [&'static [&'static str]] = &[&["etl"]];
 
