@@ -10,15 +10,17 @@
 //! `rows` encodes them. `rollups` is the writer's side and publishes the current hour with the view. `query` reads usage
 //! back, with a cache. `recount` computes the sums again from the receipts.
 
+mod labels;
 mod query;
 mod recount;
 mod rollups;
 mod rows;
 
-pub use query::{Cache, FoldQuery, all, fold, series};
+pub use labels::{labels_of, series};
+pub use query::{Cache, FoldQuery, all, fold};
 pub(crate) use recount::EventsOf;
 pub use recount::{Recounted, recount};
-pub use rollups::{Meters, OpenHour, labels_of};
+pub use rollups::{Meters, OpenHour};
 pub use rows::{DayRow, HourSlots};
 
 use conductor_shared::clock::Micros;

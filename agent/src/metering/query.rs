@@ -1,29 +1,19 @@
 //! Reads usage of segments from day rows, hour rows and the current hour.
 
-use super::rollups::{OpenHour, Slotted};
-use super::rows::{number_of, open_day, open_hour_slots, open_list, open_slot};
+use super::rollups::OpenHour;
+use super::rows::{Slotted, number_of, open_day, open_hour_slots, open_list, open_slot};
 use super::{HOURS_PER_DAY, hour_of};
 use crate::ledger::{Partition, ReadError};
-use crate::store::{Reading, Row, RowKind, Store};
-use crate::writer::rows::decode;
+use crate::store::{Reading, Row, RowKind};
 use conductor_shared::clock::Micros;
 use conductor_shared::ids::TenantUid;
-use conductor_shared::meter::{DAY_US, HOUR_US, Labels, SLOT_US, Sums};
+use conductor_shared::meter::{DAY_US, HOUR_US, SLOT_US, Sums};
 use conductor_shared::time_range::Period;
 use conductor_shared::usage::{Folder, Series, Usage};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// Labels of the series of a partition, by number.
-pub fn series(store: &Store, p: &Partition) -> Result<Vec<Labels>, ReadError> {
-    let open = |(row, value): (Row, Vec<u8>)| {
-        let key = row.key();
-        decode(&p.open(&key, &value)?).map_err(|e| p.damaged(&key, &e))
-    };
-    store.rows(&p.family, &Row::scan_of(RowKind::Series))?.into_iter().map(open).collect()
-}
 
 pub struct FoldQuery<'a> {
     /// In order and without gaps; their edges are slot boundaries.

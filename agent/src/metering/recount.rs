@@ -1,7 +1,8 @@
 //! The recount: sums of events computed from all receipts and compared with the rows. Invariant 5.
 
+use super::labels::{labels_of, series};
 use super::rows::{number_of, open_day, open_hour_slots, open_slot};
-use super::{HOURS_PER_DAY, SLOTS_PER_HOUR, labels_of, series, slot_of};
+use super::{HOURS_PER_DAY, SLOTS_PER_HOUR, slot_of};
 use crate::ledger::{Partition, ReadError, read_receipt};
 use crate::store::{Row, RowKind, Store};
 use conductor_shared::command::{Operation, ops};

@@ -1,6 +1,7 @@
 //! The writer's side: sums that still change, and packing them into hours and days.
 
-use super::rows::{DayRow, HourSlots, number_of, open_day, open_hour_slots, open_slot};
+use super::labels::{labels_of, series};
+use super::rows::{DayRow, HourSlots, Slotted, number_of, open_day, open_hour_slots, open_slot};
 use super::{HOURS_PER_DAY, SLOTS_PER_HOUR, hour_of, slot_of};
 use crate::ledger::{Appended, Partition, ReadError, read_receipt};
 use crate::store::{Row, RowKey, RowKind, Store};
@@ -8,7 +9,7 @@ use crate::writer::live::Stage;
 use crate::writer::rows::encode;
 use conductor_shared::clock::Micros;
 use conductor_shared::fact::Fact;
-use conductor_shared::meter::{Adjustment, Labels, Metered, Sums, metered};
+use conductor_shared::meter::{Adjustment, Labels, Sums};
 use conductor_shared::usage::Series;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, VecDeque};
@@ -24,8 +25,6 @@ struct OpenSlot {
 
 /// Counts of receipts that no signed checkpoint covers, by slot and series.
 type Unsigned = Vec<(u32, Series, u64)>;
-
-pub(super) type Slotted = (u32, Series, Sums);
 
 /// The current hour as of a commit: all sums that are not packed.
 #[derive(Debug, Clone, Default)]
@@ -74,7 +73,7 @@ impl Meters {
         last_us: Micros,
         (signed, size): (u64, u64),
     ) -> Result<Self, ReadError> {
-        let labels = super::series(store, p)?;
+        let labels = series(store, p)?;
         let mut m = Self {
             numbers: labels.iter().cloned().zip(0..).collect(),
             stored: labels.len(),
@@ -353,22 +352,4 @@ fn all_days(store: &Store, p: &Partition, st: &Stage) -> Result<Days, ReadError>
         }
     }
     Ok(out)
-}
-
-/// The labels that a receipt is metered under. If it names only a run, those of the run.
-pub fn labels_of(store: &Store, p: &Partition, fact: &Fact) -> Result<Option<Labels>, ReadError> {
-    match metered(fact) {
-        None => Ok(None),
-        Some(Metered::As(labels)) => Ok(Some(labels)),
-        Some(Metered::AsRun(run)) => {
-            for key in [Row::OpenRun(run.0).key(), Row::EndedRun(run.0).key()] {
-                if let Some(row) = store.get(&p.family, &key)? {
-                    let run: crate::writer::rows::RunRow =
-                        crate::writer::rows::decode(&p.open(&key, &row)?).map_err(|e| p.damaged(&key, &e))?;
-                    return Ok(Some(run.labels()));
-                }
-            }
-            Ok(None)
-        }
-    }
 }

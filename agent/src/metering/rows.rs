@@ -1,7 +1,6 @@
 //! Encoding of the rows of sums.
 
 use super::SLOTS_PER_HOUR;
-use super::rollups::Slotted;
 use crate::ledger::{Partition, ReadError};
 use crate::store::Row;
 use crate::writer::rows::{decode, encode};
@@ -9,6 +8,9 @@ use conductor_shared::meter::Sums;
 use conductor_shared::usage::Series;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// Number of a slot since the epoch, series, and sums.
+pub(super) type Slotted = (u32, Series, Sums);
 
 /// The slots of an hour: sums by slot of the hour (0 to 3) and series.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
