@@ -5,19 +5,27 @@
     reason = "documents only what the name does not say; public types of the API are in shared"
 )]
 
-pub mod checkpoints;
+pub mod checkpoint;
+pub mod clock_guard;
 pub mod command;
+pub mod freeze;
 pub mod http;
+pub mod incident;
+pub mod intake;
 pub mod keys;
 pub mod ledger;
 pub mod metering;
 pub mod node;
+pub mod partition;
 pub mod platform;
 pub mod policy;
+pub mod rollout;
 pub mod scope;
 pub mod signer;
 pub mod sinks;
+pub mod staging;
 pub mod store;
+pub mod workload;
 pub mod writer;
 
 /// Names the present thread, for those who look at a process with `top -H` or `perf`.

@@ -11,8 +11,8 @@ mod workers;
 pub use cache::{FRESH_US, Lookup};
 pub use remote::{Opa, OpaConfig};
 
-use crate::writer::ask::Ask;
-use crate::writer::queue::Queues;
+use crate::intake::queue::Queues;
+use crate::intake::request::WriterRequest;
 use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -172,7 +172,7 @@ impl Policy {
     /// Queues a query; the request goes back to the writer with the answer. Returns the request when too many of this
     /// tenant wait.
     #[allow(clippy::result_large_err)] // the request itself comes back
-    pub fn ask(&self, query: Query, ask: Ask) -> Result<(), Ask> {
+    pub fn ask(&self, query: Query, ask: WriterRequest) -> Result<(), WriterRequest> {
         self.workers.send_ask(query, ask)
     }
 

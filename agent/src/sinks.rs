@@ -13,9 +13,9 @@ mod http;
 pub use config::SinkConfig;
 pub use cursor::{Letter, letters};
 
+use crate::intake::queue::Queues;
+use crate::partition::published::{PartitionCell, Registry};
 use crate::platform::random::{Random, bytes};
-use crate::writer::queue::Queues;
-use crate::writer::view::{Board, Shared};
 use conductor_shared::clock::Clock;
 use conductor_shared::http::SinkStatus;
 use conductor_shared::ids::TenantUid;
@@ -113,7 +113,7 @@ impl Sink {
 
 /// The services that a sink uses.
 pub struct SinkCtx {
-    pub board: Arc<Board>,
+    pub board: Arc<Registry>,
     pub queues: Arc<Queues>,
     pub random: Arc<dyn Random>,
     pub clock: Arc<dyn Clock>,
@@ -176,7 +176,7 @@ fn backoff(failures: u32, random: &dyn Random) -> Duration {
     whole / 2 + whole / 2 * u32::from(b) / 255
 }
 
-fn measure(sink: &Sink, tenants: &[Arc<Shared>], cursors: &HashMap<TenantUid, Cursor>, now_us: u64) {
+fn measure(sink: &Sink, tenants: &[Arc<PartitionCell>], cursors: &HashMap<TenantUid, Cursor>, now_us: u64) {
     let mut waiting = 0;
     for s in tenants {
         let next = cursors.get(&s.id.tenant).map_or(0, |p| p.row.next);
@@ -201,7 +201,7 @@ async fn round(
     sink: &Sink,
     target: &mut Target,
     ctx: &SinkCtx,
-    shared: &Arc<Shared>,
+    shared: &Arc<PartitionCell>,
     cursors: &mut HashMap<TenantUid, Cursor>,
 ) -> Result<bool, Wait> {
     let tenant = shared.id.tenant;
@@ -281,7 +281,7 @@ async fn replay(
     sink: &Sink,
     target: &mut Target,
     ctx: &SinkCtx,
-    shared: &Arc<Shared>,
+    shared: &Arc<PartitionCell>,
     cursor: &Cursor,
     wanted: u64,
 ) -> Result<Cursor, Wait> {

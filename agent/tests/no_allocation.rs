@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // only tests are here
 
-use conductor_agent::writer::gate::{Gate, RunRequest, start_run, start_step};
+use conductor_agent::partition::admission::{AdmissionState, RunRequest, start_run, start_step};
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::control::ControlState;
@@ -27,7 +27,7 @@ fn an_allow_allocates_nothing() {
         }),
     ];
     let control = ops.iter().fold(ControlState::default(), |s, op| s.after(op));
-    let mut gate = Gate::default();
+    let mut gate = AdmissionState::default();
     let request = RunRequest { action: "run", workflow: &etl, subject: b"customer-0001", prompt: None };
     let mut decide = || {
         let (run, ramped) = start_run(&mut gate, &control, &[3; 32], 10, black_box(request));

@@ -4,9 +4,10 @@
 use conductor_agent::keys::{Key, KeyStore};
 use conductor_agent::ledger::Appended;
 use conductor_agent::metering::DayRow;
+use conductor_agent::partition::state::PartitionState;
 use conductor_agent::platform::random::{OsRandom, Random};
+use conductor_agent::staging::BatchBuilder;
 use conductor_agent::store::{FamilyId, Row, RowKind, SpaceLimits, Store};
-use conductor_agent::writer::live::{Live, Stage};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::clock::Now;
 use conductor_shared::codec::Listed;
@@ -26,10 +27,10 @@ pub struct Past {
     /// Its database.
     pub store: Store,
     /// It.
-    pub live: Live,
+    pub live: PartitionState,
     keys: PathBuf,
     node: NodeId,
-    stage: Option<Stage>,
+    stage: Option<BatchBuilder>,
     random: Arc<dyn Random>,
     unit: (u64, Key),
     now_us: u64,
@@ -59,10 +60,11 @@ impl Past {
         self.turn_to(tenant);
     }
 
-    fn stage(&mut self, at_us: u64) -> &mut Stage {
+    fn stage(&mut self, at_us: u64) -> &mut BatchBuilder {
         self.now_us = at_us;
         let (random, now) = (Arc::clone(&self.random), Now { wall_us: at_us, mono_us: at_us });
-        let st = self.stage.get_or_insert_with(|| Stage::new(0, now, random, PolicyVersion::built_in()));
+        let st =
+            self.stage.get_or_insert_with(|| BatchBuilder::new(0, now, random, PolicyVersion::built_in()));
         st.now = now;
         st
     }
@@ -192,9 +194,9 @@ impl Past {
     }
 }
 
-fn load(store: &Store, keys: &Path, node: NodeId, tenant: TenantUid) -> Live {
+fn load(store: &Store, keys: &Path, node: NodeId, tenant: TenantUid) -> PartitionState {
     let mut keys = KeyStore::open(keys).expect("a key store");
     let now = Now { wall_us: 0, mono_us: 0 };
-    Live::load(store, &mut keys, node, FamilyId { tenant, epoch: 1 }, None, now, 60_000_000)
+    PartitionState::load(store, &mut keys, node, FamilyId { tenant, epoch: 1 }, None, now, 60_000_000)
         .expect("a partition")
 }

@@ -9,11 +9,12 @@ use super::facts::{Outgoing, deny};
 use super::freeze::FreezeCheck;
 use super::policy_check::{self, outage_denies};
 use super::proposals::Proposals;
+use crate::intake::request::{CommandReply, Signed, SignedApproval};
 use crate::keys::KeyError;
 use crate::ledger::{ReadError, read_receipt};
+use crate::partition::state::PartitionState;
+use crate::staging::BatchBuilder;
 use crate::store::Store;
-use crate::writer::ask::{CommandReply, Signed, SignedApproval};
-use crate::writer::live::{Live, Stage};
 use conductor_shared::checkpoint::signature_key_id;
 use conductor_shared::command::{Command, MAX_LIFE_US};
 use conductor_shared::control::{CommandKey, Request};
@@ -28,8 +29,8 @@ use tokio::sync::oneshot;
 
 /// Closes a request that will never take effect.
 pub fn close(
-    live: &mut Live,
-    st: &mut Stage,
+    live: &mut PartitionState,
+    st: &mut BatchBuilder,
     command_id: CommandId,
     request: u64,
     why: Reasons,
@@ -47,7 +48,12 @@ pub fn close(
 }
 
 /// The command that waits, read back from its receipt.
-fn command_of(store: &Store, live: &Live, index: u64, local: bool) -> Result<Option<Signed>, ReadError> {
+fn command_of(
+    store: &Store,
+    live: &PartitionState,
+    index: u64,
+    local: bool,
+) -> Result<Option<Signed>, ReadError> {
     let receipt = read_receipt(store, &live.p, index)?;
     let Some(Fact::Control(ControlFact::Requested(f))) = receipt.fact else { return Ok(None) };
     let command = Command::parse(&f.text).ok();
@@ -98,7 +104,7 @@ fn against(a: &SignedApproval, r: &Request, tenant: TenantUid, ctx: &EvalCtx<'_>
 
 /// What stands against a command now, before the approval is put on record: while the signer or policy is out, or a
 /// freeze is on, the request goes on waiting.
-fn held_back(live: &Live, st: &Stage, ctx: &EvalCtx<'_>, signed: &Signed) -> Option<Reason> {
+fn held_back(live: &PartitionState, st: &BatchBuilder, ctx: &EvalCtx<'_>, signed: &Signed) -> Option<Reason> {
     let op = &signed.content.operation;
     let class = policy_check::class(live, st, ctx, op);
     if matches!(class, Class::Tighten | Class::Recover) {
@@ -113,15 +119,15 @@ impl Proposals {
     /// effect.
     pub fn approve(
         &mut self,
-        live: &mut Live,
-        st: &mut Stage,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
         store: &Store,
         ctx: &EvalCtx<'_>,
         a: &SignedApproval,
         reply: oneshot::Sender<CommandReply>,
     ) -> Result<Option<Outgoing>, ReadError> {
         let (id, tenant) = (a.content.command_id, live.p.id.tenant);
-        let denied = |live: &mut Live, st: &mut Stage, reasons: Reasons| {
+        let denied = |live: &mut PartitionState, st: &mut BatchBuilder, reasons: Reasons| {
             deny(live, st, (id, a.person, Sha256::digest(&a.text).into()), reasons)
         };
         let Some(r) = live.control.requests.get(&id).cloned() else {
@@ -152,8 +158,8 @@ impl Proposals {
     /// Puts the approval on record; with the last one the command goes ahead.
     fn approved(
         &mut self,
-        live: &mut Live,
-        st: &mut Stage,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
         ctx: &EvalCtx<'_>,
         (a, r): (&SignedApproval, &Request),
         signed: Box<Signed>,
@@ -195,7 +201,7 @@ impl Proposals {
 }
 
 fn outcome(
-    live: &Live,
+    live: &PartitionState,
     command_id: CommandId,
     r: &Request,
     (status, index): (CommandStatus, u64),

@@ -11,7 +11,7 @@ mod rollout;
 mod signer;
 
 use super::context::EvalCtx;
-use crate::writer::ask::Signed;
+use crate::intake::request::Signed;
 use conductor_shared::command::{Command, Operation};
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::TenantUid;

@@ -8,9 +8,10 @@ use super::freeze::{self, FreezeCheck};
 use super::policy_check::{self, outage_denies, policy_denies};
 use super::proposals::{MAX_PENDING, Pending, Proposals, TAKE_EFFECT_US};
 use super::recover;
+use crate::intake::request::{CommandReply, Signed};
 use crate::keys::KeyError;
-use crate::writer::ask::{CommandReply, Signed};
-use crate::writer::live::{Live, Stage};
+use crate::partition::state::PartitionState;
+use crate::staging::BatchBuilder;
 use conductor_shared::change_class::approvals_of;
 use conductor_shared::command::Execution;
 use conductor_shared::control::ControlState;
@@ -54,7 +55,7 @@ struct Effect {
 }
 
 impl Effect {
-    fn of(live: &Live, st: &Stage, ctx: &EvalCtx<'_>, signed: &Signed) -> Self {
+    fn of(live: &PartitionState, st: &BatchBuilder, ctx: &EvalCtx<'_>, signed: &Signed) -> Self {
         let op = &signed.content.operation;
         let class = policy_check::class(live, st, ctx, op);
         let (freeze, needed) = match class {
@@ -67,7 +68,7 @@ impl Effect {
         Self { class, after: live.control.after(op), freeze, needed }
     }
 
-    fn objects(&self, live: &Live, signed: &Signed) -> Objects {
+    fn objects(&self, live: &PartitionState, signed: &Signed) -> Objects {
         let op = &signed.content.operation;
         Objects { before: live.control.object(op), after: self.after.object(op) }
     }
@@ -81,8 +82,8 @@ impl Proposals {
     /// Evaluates a command: it takes effect, is proposed, or is denied, each with a receipt.
     pub fn command(
         &mut self,
-        live: &mut Live,
-        st: &mut Stage,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
         ctx: &EvalCtx<'_>,
         signed: Box<Signed>,
         reply: oneshot::Sender<CommandReply>,
@@ -103,8 +104,8 @@ impl Proposals {
     /// One way, in order: what stands against it, who is asked, what is put on record.
     pub(super) fn evaluate(
         &mut self,
-        live: &mut Live,
-        st: &mut Stage,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
         ctx: &EvalCtx<'_>,
         c: Candidate,
     ) -> Result<Outcome, KeyError> {
@@ -144,8 +145,8 @@ impl Proposals {
 
     fn propose(
         &mut self,
-        live: &mut Live,
-        st: &mut Stage,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
         c: Candidate,
         effect: &Effect,
         objects: Objects,
@@ -170,7 +171,13 @@ impl Proposals {
     }
 
     /// What stands against a command by its class, and by what waits already.
-    fn violations(&self, live: &Live, ctx: &EvalCtx<'_>, c: &Candidate, effect: &Effect) -> Reasons {
+    fn violations(
+        &self,
+        live: &PartitionState,
+        ctx: &EvalCtx<'_>,
+        c: &Candidate,
+        effect: &Effect,
+    ) -> Reasons {
         let (mut reasons, command) = (c.violations, &c.signed.content);
         let (op, recovers) = (&command.operation, effect.class == Class::Recover);
         let admins = |s: &ControlState| s.persons_with(Role::Admin).len();
@@ -206,7 +213,13 @@ impl Proposals {
 
 /// Who is asked once nothing else stands against it: admins on the node itself for a recovery, policy for whatever else
 /// does not tighten. A request has no effect: policy is asked when it would have one.
-fn asked(live: &Live, st: &Stage, ctx: &EvalCtx<'_>, c: &Candidate, effect: &Effect) -> Option<Reason> {
+fn asked(
+    live: &PartitionState,
+    st: &BatchBuilder,
+    ctx: &EvalCtx<'_>,
+    c: &Candidate,
+    effect: &Effect,
+) -> Option<Reason> {
     let op = &c.signed.content.operation;
     match effect.class {
         Class::Tighten => None,

@@ -1,8 +1,9 @@
 //! Facts about a command, put on record, and the answers that go with them.
 
+use crate::intake::request::{CommandReply, Denial, Signed};
 use crate::keys::KeyError;
-use crate::writer::ask::{CommandReply, Denial, Signed};
-use crate::writer::live::{Live, Stage};
+use crate::partition::state::PartitionState;
+use crate::staging::BatchBuilder;
 use conductor_shared::cause::IncidentCause;
 use conductor_shared::codec::Listed;
 use conductor_shared::fact::{
@@ -46,8 +47,8 @@ macro_rules! change {
 
 /// Puts a change on record that takes effect with its receipt.
 pub(super) fn changed(
-    live: &mut Live,
-    st: &mut Stage,
+    live: &mut PartitionState,
+    st: &mut BatchBuilder,
     signed: &Signed,
     class: Class,
     objects: Objects,
@@ -58,8 +59,8 @@ pub(super) fn changed(
 
 /// Puts a change on record that waits for `needed` other persons.
 pub(super) fn requested(
-    live: &mut Live,
-    st: &mut Stage,
+    live: &mut PartitionState,
+    st: &mut BatchBuilder,
     signed: &Signed,
     class: Class,
     objects: Objects,
@@ -72,8 +73,8 @@ pub(super) fn requested(
 
 /// Puts a change on record that waits for its checkpoint: the index of its receipt.
 pub(super) fn proposed(
-    live: &mut Live,
-    st: &mut Stage,
+    live: &mut PartitionState,
+    st: &mut BatchBuilder,
     signed: &Signed,
     class: Class,
     objects: &Objects,
@@ -82,7 +83,7 @@ pub(super) fn proposed(
 }
 
 fn outcome(
-    live: &Live,
+    live: &PartitionState,
     signed: &Signed,
     class: Class,
     objects: Objects,
@@ -102,8 +103,8 @@ fn outcome(
 
 /// Stages the end of a proposal without effect.
 pub fn abandon(
-    live: &mut Live,
-    st: &mut Stage,
+    live: &mut PartitionState,
+    st: &mut BatchBuilder,
     command_id: CommandId,
     proposal: u64,
     reasons: Reasons,
@@ -114,8 +115,8 @@ pub fn abandon(
 
 /// Stages the denial of a command or an approval: which command, who signed, and the digest of what they signed.
 pub(super) fn deny(
-    live: &mut Live,
-    st: &mut Stage,
+    live: &mut PartitionState,
+    st: &mut BatchBuilder,
     (command_id, person, text_digest): (CommandId, PersonId, [u8; 32]),
     reasons: Reasons,
 ) -> Result<Denial, KeyError> {
@@ -129,8 +130,8 @@ pub(super) fn deny(
 
 /// Opens an incident.
 pub(super) fn incident(
-    live: &mut Live,
-    st: &mut Stage,
+    live: &mut PartitionState,
+    st: &mut BatchBuilder,
     cause: IncidentCause,
     detail: &str,
 ) -> Result<(), KeyError> {

@@ -2,7 +2,8 @@
 
 use super::facts::incident;
 use crate::keys::KeyError;
-use crate::writer::live::{Live, Stage};
+use crate::partition::state::PartitionState;
+use crate::staging::BatchBuilder;
 use conductor_shared::cause::IncidentCause;
 use conductor_shared::command::Operation;
 use conductor_shared::control::ControlState;
@@ -40,8 +41,8 @@ impl FreezeCheck {
 
 /// Puts on record that the command whose receipt follows passes under break-glass.
 pub(super) fn cite(
-    live: &mut Live,
-    st: &mut Stage,
+    live: &mut PartitionState,
+    st: &mut BatchBuilder,
     grant: GrantId,
     command_id: CommandId,
 ) -> Result<(), KeyError> {
@@ -49,7 +50,11 @@ pub(super) fn cite(
 }
 
 /// Somebody opened break-glass alone: others are to look at it.
-pub(super) fn open_incident(live: &mut Live, st: &mut Stage, person: PersonId) -> Result<(), KeyError> {
+pub(super) fn open_incident(
+    live: &mut PartitionState,
+    st: &mut BatchBuilder,
+    person: PersonId,
+) -> Result<(), KeyError> {
     let Some(g) = live.control.break_glass.clone().filter(|g| g.alone && g.person == Some(person)) else {
         return Ok(());
     };

@@ -2,8 +2,9 @@
 
 use super::context::EvalCtx;
 use super::freeze::FreezeCheck;
+use crate::partition::state::PartitionState;
 use crate::policy::{Lookup, Policy, Query, about_command};
-use crate::writer::live::{Live, Stage};
+use crate::staging::BatchBuilder;
 use conductor_shared::change_class::class_of;
 use conductor_shared::clock::Now;
 use conductor_shared::command::Operation;
@@ -30,7 +31,13 @@ pub fn policy_input<'a>(
 }
 
 /// Policy's word on a step that a plan takes by itself. What it has not said yet it is asked, for the next time.
-pub fn policy_lets(policy: &Policy, live: &Live, node: &ControlState, now: Now, op: &Operation) -> bool {
+pub fn policy_lets(
+    policy: &Policy,
+    live: &PartitionState,
+    node: &ControlState,
+    now: Now,
+    op: &Operation,
+) -> bool {
     let input = policy_input(op, Class::Loosen, live.shared.name.as_str(), &live.control, node);
     match policy.lookup(live.p.id.tenant, &input, now, None) {
         Lookup::Allow | Lookup::Aging => true,
@@ -44,8 +51,8 @@ pub fn policy_lets(policy: &Policy, live: &Live, node: &ControlState, now: Now, 
 
 /// Policy's word on a change, asked for beforehand by whoever took the command in.
 pub(super) fn policy_denies(
-    live: &Live,
-    st: &Stage,
+    live: &PartitionState,
+    st: &BatchBuilder,
     ctx: &EvalCtx<'_>,
     op: &Operation,
     class: Class,
@@ -61,7 +68,7 @@ pub(super) fn policy_denies(
 
 /// The class of a command on the staged state. Loading a bundle is the way out of a policy that is gone or that denies
 /// its own replacement (SPEC, invariant 3); signer and clock have theirs by what they change.
-pub(super) fn class(live: &Live, st: &Stage, ctx: &EvalCtx<'_>, op: &Operation) -> Class {
+pub(super) fn class(live: &PartitionState, st: &BatchBuilder, ctx: &EvalCtx<'_>, op: &Operation) -> Class {
     match class_of(&live.control, op) {
         class @ Class::Loosen if matches!(op, Operation::PolicyLoad(_)) => {
             match policy_denies(live, st, ctx, op, class) {
@@ -85,7 +92,7 @@ pub(super) fn outage_denies(class: Class, ctx: &EvalCtx<'_>) -> Option<Reason> {
 }
 
 /// What stands against a bundle: its files, signature and age.
-pub(super) fn bundle(live: &Live, ctx: &EvalCtx<'_>, op: &Operation) -> Option<Reason> {
+pub(super) fn bundle(live: &PartitionState, ctx: &EvalCtx<'_>, op: &Operation) -> Option<Reason> {
     let Operation::PolicyLoad(load) = op else { return None };
     ctx.policy.against(&load.statement, &load.signature, &live.control, ctx.now_us)
 }

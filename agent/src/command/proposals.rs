@@ -6,9 +6,10 @@ use super::context::EvalCtx;
 use super::facts::{Objects, Outgoing, abandon};
 use super::freeze::{self, FreezeCheck};
 use super::policy_check::{bundle, outage_denies, policy_denies};
+use crate::intake::request::{CommandReply, Denial, Signed};
 use crate::keys::KeyError;
-use crate::writer::ask::{CommandReply, Denial, Signed};
-use crate::writer::live::{Live, Stage};
+use crate::partition::state::PartitionState;
+use crate::staging::BatchBuilder;
 use conductor_shared::change_class::approvals_of;
 use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::command::Operation;
@@ -75,8 +76,8 @@ impl Pending {
     /// Its checkpoint is there: everything is checked again, and it takes effect or never will.
     pub fn take_effect(
         self,
-        live: &mut Live,
-        st: &mut Stage,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
         ctx: &EvalCtx<'_>,
         (size, root): (u64, [u8; 32]),
     ) -> Result<Outgoing, KeyError> {
@@ -103,7 +104,13 @@ impl Pending {
         Ok(self.outcome(live, CommandStatus::Effective, a.index, Reasons::default()))
     }
 
-    fn violations(&self, live: &Live, st: &Stage, ctx: &EvalCtx<'_>, freeze: FreezeCheck) -> Reasons {
+    fn violations(
+        &self,
+        live: &PartitionState,
+        st: &BatchBuilder,
+        ctx: &EvalCtx<'_>,
+        freeze: FreezeCheck,
+    ) -> Reasons {
         let (signed, c) = (&self.signed, &self.signed.content);
         let mut again = live.control.as_ref().clone();
         // Its own proposal remembered the command; that is no replay.
@@ -138,12 +145,17 @@ impl Pending {
     }
 
     /// It never takes effect.
-    pub fn abandon(self, live: &mut Live, st: &mut Stage, reasons: Reasons) -> Result<Outgoing, KeyError> {
+    pub fn abandon(
+        self,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
+        reasons: Reasons,
+    ) -> Result<Outgoing, KeyError> {
         let a = abandon(live, st, self.signed.content.command_id, self.proposal, reasons)?;
         Ok(self.outcome(live, CommandStatus::Abandoned, a, reasons))
     }
 
-    fn outcome(self, live: &Live, status: CommandStatus, index: u64, reasons: Reasons) -> Outgoing {
+    fn outcome(self, live: &PartitionState, status: CommandStatus, index: u64, reasons: Reasons) -> Outgoing {
         let origin = live.p.origin;
         let outcome = CommandOutcome {
             command_id: self.signed.content.command_id,

@@ -2,9 +2,10 @@
 
 use super::approvers::Approvers;
 use super::facts::incident;
+use crate::intake::request::Signed;
 use crate::keys::KeyError;
-use crate::writer::ask::Signed;
-use crate::writer::live::{Live, Stage};
+use crate::partition::state::PartitionState;
+use crate::staging::BatchBuilder;
 use conductor_shared::cause::IncidentCause;
 use conductor_shared::checkpoint::key_id;
 use conductor_shared::command::Operation;
@@ -21,8 +22,8 @@ pub(super) fn allowed(signed: &Signed, approved: Option<&Approvers>, node: &Cont
 
 /// Others are to look at it.
 pub(super) fn open_incident(
-    live: &mut Live,
-    st: &mut Stage,
+    live: &mut PartitionState,
+    st: &mut BatchBuilder,
     op: &Operation,
     node: &ControlState,
 ) -> Result<(), KeyError> {

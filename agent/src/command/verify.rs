@@ -1,6 +1,6 @@
 //! Verifies exact bytes under an enrolled key, off the writer, before anything in them is parsed.
 
-use crate::writer::ask::{Signed, SignedApproval, Verified};
+use crate::intake::request::{Signed, SignedApproval, Verified};
 use conductor_shared::checkpoint::{key_id, verify_minisign};
 use conductor_shared::command::{Command, CommandError, MAX_TEXT};
 use conductor_shared::control::ControlState;

@@ -3,10 +3,10 @@
 
 use super::error::ApiError;
 use super::state::ApiState;
+use crate::intake::queue::Full;
+use crate::intake::request::{Denial, Unscoped, WriterRequest};
+use crate::partition::published::PartitionCell;
 use crate::scope::{OperatorScope, TenantScope, TokenParts, prove_peer};
-use crate::writer::ask::{Ask, Denial, Unscoped};
-use crate::writer::queue::Full;
-use crate::writer::view;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use conductor_shared::ids::{Ident, TenantUid};
@@ -65,7 +65,7 @@ pub(super) async fn denied(
     reason: Reason,
 ) -> ApiError {
     let (tx, rx) = oneshot::channel();
-    let ask = Ask::Unscoped(
+    let ask = WriterRequest::Unscoped(
         Unscoped {
             log: scope.map_or(TenantUid::NODE, TenantScope::tenant),
             principal: scope.map_or_else(|| "unknown".to_owned(), |s| s.principal().to_owned()),
@@ -102,7 +102,7 @@ pub(super) fn prove(
     api: &ApiState,
     peer: &Peer,
     headers: &HeaderMap,
-) -> Option<(TenantScope, Arc<view::Shared>)> {
+) -> Option<(TenantScope, Arc<PartitionCell>)> {
     let proved = match bearer(headers) {
         Some(text) => TokenParts::parse(text).and_then(|parts| {
             let shared = api.board.get(parts.tenant).filter(|s| !s.id.tenant.is_node())?;
@@ -124,7 +124,7 @@ pub(super) async fn workload(
     peer: &Peer,
     headers: &HeaderMap,
     operation: &'static str,
-) -> Result<(TenantScope, Arc<view::Shared>), ApiError> {
+) -> Result<(TenantScope, Arc<PartitionCell>), ApiError> {
     match prove(api, peer, headers) {
         Some(p) => Ok(p),
         None => Err(denied(api, peer, operation, None, "", Reason::Unauthenticated).await),
@@ -158,7 +158,7 @@ pub(super) async fn reader(
     headers: &HeaderMap,
     operation: &'static str,
     tenant: &str,
-) -> Result<Arc<view::Shared>, ApiError> {
+) -> Result<Arc<PartitionCell>, ApiError> {
     // The path names a tenant by uid or by display id, which is unique on a node.
     let named =
         || Ident::new(tenant).ok().and_then(|n| api.board.node()?.view.load().control.tenant_named(&n));

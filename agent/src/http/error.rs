@@ -1,7 +1,7 @@
 //! Errors of the API as RFC 9457 problem documents.
 
+use crate::intake::request::Denial;
 use crate::ledger::ReadError;
-use crate::writer::ask::Denial;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

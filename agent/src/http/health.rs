@@ -1,7 +1,7 @@
 //! Health of the node for consoles and metrics: sums over the published views, and rates over the last ten seconds.
 
+use crate::partition::published::Registry;
 use crate::policy::Policy;
-use crate::writer::view::Board;
 use conductor_shared::clock::{Micros, Now, SECOND};
 use conductor_shared::http::NodeInfo;
 use conductor_shared::stream::NodeHealth;
@@ -40,7 +40,7 @@ impl Rates {
 }
 
 pub(super) fn node_health(
-    board: &Board,
+    board: &Registry,
     policy: &Policy,
     info: &NodeInfo,
     now: Now,

@@ -2,10 +2,10 @@
 
 use super::error::ApiError;
 use super::state::Api;
+use crate::intake::request::Denial;
 use crate::ledger::{Partition, ReadError};
+use crate::partition::published::PartitionCell;
 use crate::store::Store;
-use crate::writer::ask::Denial;
-use crate::writer::view;
 use axum::extract::Query;
 use axum::http::StatusCode;
 use conductor_shared::ids::parse_decimal;
@@ -18,7 +18,7 @@ pub(super) type Params = Query<HashMap<String, String>>;
 /// Reads from the store on a blocking thread. The store is released when the read ends.
 pub(super) async fn blocking<T: Send + 'static>(
     api: &Api,
-    shared: &Arc<view::Shared>,
+    shared: &Arc<PartitionCell>,
     read: impl FnOnce(&Store, &Partition) -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let closed = || ApiError::from(Denial::bare(Reason::StoreUnavailable));

@@ -1,13 +1,13 @@
 //! What every handler shares.
 
 use crate::http::health::Rates;
+use crate::intake::queue::Queues;
 use crate::metering::Cache;
+use crate::partition::published::Registry;
 use crate::platform::random::Random;
 use crate::policy::Policy;
 use crate::scope::Sessions;
 use crate::sinks::Sink;
-use crate::writer::queue::Queues;
-use crate::writer::view::Board;
 use conductor_shared::clock::Clock;
 use conductor_shared::http::NodeInfo;
 use conductor_shared::ids::{Ident, NodeId, hex};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, watch};
 
 pub struct Api {
-    pub board: Arc<Board>,
+    pub board: Arc<Registry>,
     pub queues: Arc<Queues>,
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,

@@ -3,12 +3,12 @@
 use super::Receipt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use conductor_shared::basis_points::{BasisPoints, percent};
 use conductor_shared::codec::Value;
 use conductor_shared::fact::{
     ControlFact, Fact, RampRolledBack, RunDecided, StepDecided, TrafficFact, Verdict, schema,
 };
 use conductor_shared::http::{FieldJson, ReceiptJson};
-use conductor_shared::basis_points::{BasisPoints, percent};
 use conductor_shared::record::{Disclosed, salt};
 use conductor_shared::untrusted::escape;
 

@@ -4,9 +4,9 @@ use super::labels::{labels_of, series};
 use super::rows::{DayRow, HourSlots, Slotted, number_of, open_day, open_hour_slots, open_slot};
 use super::{HOURS_PER_DAY, SLOTS_PER_HOUR, hour_of, slot_of};
 use crate::ledger::{Appended, Partition, ReadError, read_receipt};
+use crate::partition::rows::encode;
+use crate::staging::BatchBuilder;
 use crate::store::{Row, RowKey, RowKind, Store};
-use crate::writer::live::Stage;
-use crate::writer::rows::encode;
 use conductor_shared::clock::Micros;
 use conductor_shared::fact::Fact;
 use conductor_shared::meter::{Adjustment, Labels, Sums};
@@ -169,7 +169,7 @@ impl Meters {
         &mut self,
         store: &Store,
         p: &Partition,
-        st: &mut Stage,
+        st: &mut BatchBuilder,
         adjustments: &[Adjustment],
     ) -> Result<(), ReadError> {
         self.corrections += 1;
@@ -209,7 +209,7 @@ impl Meters {
     }
 
     /// Stages the rows that changed, and packs finished hours and days.
-    pub fn stage(&mut self, p: &Partition, st: &mut Stage, last_us: Micros, signed: u64) {
+    pub fn stage(&mut self, p: &Partition, st: &mut BatchBuilder, last_us: Micros, signed: u64) {
         while self.tail.front().is_some_and(|(index, ..)| *index < signed) {
             let Some((_, slot, series)) = self.tail.pop_front() else { break };
             if let Some(n) = self.unsigned.get_mut(&(slot, series)) {
@@ -254,7 +254,7 @@ impl Meters {
     }
 
     /// Moves slots before `slot` to the finished slots of the current hour. True if there were any.
-    fn finish_slots_before(&mut self, p: &Partition, st: &mut Stage, slot: u32) -> bool {
+    fn finish_slots_before(&mut self, p: &Partition, st: &mut BatchBuilder, slot: u32) -> bool {
         let later = self.slots.split_off(&(slot, 0));
         let finished = std::mem::replace(&mut self.slots, later);
         let any = !finished.is_empty();
@@ -273,7 +273,7 @@ impl Meters {
     }
 
     /// Packs the current day if `hour` is after it.
-    fn pack_day_before(&mut self, p: &Partition, st: &mut Stage, hour: u32) {
+    fn pack_day_before(&mut self, p: &Partition, st: &mut BatchBuilder, hour: u32) {
         let day = self.hour / HOURS_PER_DAY;
         if hour / HOURS_PER_DAY <= day || self.today.is_empty() {
             return;
@@ -290,7 +290,7 @@ impl Meters {
     }
 }
 
-fn put(st: &mut Stage, p: &Partition, key: RowKey, plain: Vec<u8>) {
+fn put(st: &mut BatchBuilder, p: &Partition, key: RowKey, plain: Vec<u8>) {
     st.rows.put(p, &key, &plain);
     st.remember(p, key, plain);
 }
@@ -299,7 +299,7 @@ fn put(st: &mut Stage, p: &Partition, key: RowKey, plain: Vec<u8>) {
 fn correct_hour(
     store: &Store,
     p: &Partition,
-    st: &mut Stage,
+    st: &mut BatchBuilder,
     (slot, series): (u32, Series),
     a: &Adjustment,
 ) -> Result<(), ReadError> {
@@ -340,7 +340,7 @@ fn correct_days(days: &mut Days, day: u32, series: Series, sums: &Sums) {
 type Days = BTreeMap<u32, (DayRow, bool)>;
 
 /// All packed days, from the batch or else from the store.
-fn all_days(store: &Store, p: &Partition, st: &Stage) -> Result<Days, ReadError> {
+fn all_days(store: &Store, p: &Partition, st: &BatchBuilder) -> Result<Days, ReadError> {
     let mut out = BTreeMap::new();
     for (row, value) in store.rows(&p.family, &Row::scan_of(RowKind::Day))? {
         out.insert(number_of(p, row)?, (open_day(p, &row.key(), &value)?, false));

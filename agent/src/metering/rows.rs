@@ -2,8 +2,8 @@
 
 use super::SLOTS_PER_HOUR;
 use crate::ledger::{Partition, ReadError};
+use crate::partition::rows::{decode, encode};
 use crate::store::Row;
-use crate::writer::rows::{decode, encode};
 use conductor_shared::meter::Sums;
 use conductor_shared::usage::Series;
 use serde::{Deserialize, Serialize};

@@ -4,8 +4,8 @@
 use crate::keys::KeyStore;
 use crate::ledger::{DiskNodes, read_receipt};
 use crate::node::init::{InitError, node_id};
+use crate::partition::state::PartitionState;
 use crate::store::{Row, RowKind, SpaceLimits, Store};
-use crate::writer::live::Live;
 use conductor_shared::clock::{Clock as _, Micros};
 use conductor_shared::control::{At, ControlState};
 use conductor_shared::fact::{ControlFact, Fact, TrafficFact, Verdict};
@@ -78,7 +78,7 @@ pub fn check(data: &Path, keys: &Path, limits: SpaceLimits) -> Result<Vec<String
     let mut wrong = Vec::new();
     for id in store.family_ids() {
         // A crash may leave the family of a tenant that was never created; it is empty.
-        let Ok(live) = Live::load(&store, &mut keys, node, id, None, now, 0) else {
+        let Ok(live) = PartitionState::load(&store, &mut keys, node, id, None, now, 0) else {
             wrong.push(format!("partition {} cannot be read back", id.tenant));
             continue;
         };
@@ -87,7 +87,7 @@ pub fn check(data: &Path, keys: &Path, limits: SpaceLimits) -> Result<Vec<String
     Ok(wrong)
 }
 
-fn check_partition(store: &Store, live: &Live, wrong: &mut Vec<String>) -> Result<(), InitError> {
+fn check_partition(store: &Store, live: &PartitionState, wrong: &mut Vec<String>) -> Result<(), InitError> {
     let p = &live.p;
     let mut r = Recount::default();
     for index in 0..live.log.size() {

@@ -2,9 +2,10 @@
 
 use crate::keys::{KeyError, KeyStore};
 use crate::ledger::TENANT_KEY;
+use crate::partition::state::PartitionState;
 use crate::platform::random::{Random, bytes};
+use crate::staging::BatchBuilder;
 use crate::store::{FamilyId, Row, SpaceLimits, Store, StoreError, VALUE_VERSION};
-use crate::writer::live::{Live, Stage};
 use conductor_shared::checkpoint::key_id;
 use conductor_shared::clock::Clock;
 use conductor_shared::codec::Listed;
@@ -75,8 +76,8 @@ pub fn init(b: Bootstrap<'_>, clock: &dyn Clock, random: &Arc<dyn Random>) -> Re
     let id = FamilyId { tenant: TenantUid::NODE, epoch: 1 };
     store.create_families(&[id])?;
     let now = clock.now();
-    let mut live = Live::load(&store, &mut keys, node_id, id, Some(&b.name), now, 0)?;
-    let mut st = Stage::new(0, now, Arc::clone(random), crate::policy::built_in_version());
+    let mut live = PartitionState::load(&store, &mut keys, node_id, id, Some(&b.name), now, 0)?;
+    let mut st = BatchBuilder::new(0, now, Arc::clone(random), crate::policy::built_in_version());
     live.control_fact(&mut st, LogOpened { reason: "init".into(), name: b.name.clone(), cites: None })?;
     live.control_fact(&mut st, SignerPinned { public_key: b.signer_key.trim().to_owned() })?;
     let persons = b.operators.len() as u64;

@@ -2,17 +2,17 @@
 //! an order that loses no accepted request.
 
 use crate::http::{Api, ApiState, App, ConnLimiter, Listener, Rates, bind_unix, connections_that_fit, serve};
+use crate::intake::queue::Queues;
 use crate::node::config::{Config, Listen};
 use crate::node::init::node_id;
 use crate::node::tenant_sockets::TenantSockets;
+use crate::partition::published::Registry;
 use crate::platform::clock::RealClock;
 use crate::platform::random::{OsRandom, Random, bytes};
 use crate::policy::{Opa, Policy};
 use crate::scope::Sessions;
 use crate::signer::client::SignerClient;
 use crate::sinks::{Sink, SinkCtx};
-use crate::writer::queue::Queues;
-use crate::writer::view::Board;
 use crate::writer::{Parts, Writer};
 use conductor_shared::clock::{Clock, SECOND};
 use conductor_shared::ids::NodeId;
@@ -70,7 +70,7 @@ struct Core {
     node: NodeId,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
-    board: Arc<Board>,
+    board: Arc<Registry>,
     queues: Arc<Queues>,
     policy: Arc<Policy>,
     writer: JoinHandle<()>,
@@ -82,7 +82,7 @@ impl Core {
         let clock: Arc<dyn Clock> = Arc::new(RealClock::default());
         let random: Arc<dyn Random> = Arc::new(OsRandom::default());
         let node = node_id(&config.data, &config.keys, config.space).map_err(StartError::of)?;
-        let board = Arc::new(Board::new(node, bytes(&*random)));
+        let board = Arc::new(Registry::new(node, bytes(&*random)));
         let queues = Arc::new(Queues::default());
         let opa = config.policy.opa.clone().map(|c| Opa::new(c, tokio::runtime::Handle::current()));
         let policy = Policy::start(opa, Arc::clone(&clock), &queues);
@@ -94,7 +94,7 @@ impl Core {
             limits: config.space,
             lease_us: config.lease_seconds * SECOND,
             tighten: config.tighten.limit(),
-            slo: crate::writer::slo::Pace {
+            slo: crate::rollout::controller::Pace {
                 every_us: config.slo.evaluate_ms * 1_000,
                 bake_us: config.slo.bake_seconds * SECOND,
             },
@@ -116,7 +116,7 @@ impl Core {
         let client = SignerClient::new(&config.signer.socket, pinned, config.signer.uid);
         let signing = {
             let (queues, board) = (Arc::clone(&queues), Arc::clone(&board));
-            std::thread::spawn(move || crate::checkpoints::run(client, &jobs, &queues, &board))
+            std::thread::spawn(move || crate::checkpoint::sign::run(client, &jobs, &queues, &board))
         };
         Ok(Self { node, clock, random, board, queues, policy, writer, signing })
     }
@@ -204,7 +204,7 @@ async fn bind(config: &Config) -> Result<Vec<Listener>, StartError> {
 }
 
 /// Reports to the service manager as long as the writer's loop makes progress. A mere timer would prove nothing.
-async fn feed_watchdog(board: Arc<Board>) {
+async fn feed_watchdog(board: Arc<Registry>) {
     let Some(every) = sd_notify::watchdog_enabled() else { return };
     let mut last = 0;
     loop {

@@ -1,8 +1,8 @@
 //! Tenants' own unix sockets, where workloads are authenticated by their unix user instead of a token.
 
 use crate::http::{App, ConnLimiter, Listener, bind_unix, serve};
+use crate::partition::published::{PartitionCell, Registry};
 use crate::platform::stopped;
-use crate::writer::view::{Board, Shared};
 use conductor_shared::ids::TenantUid;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -33,7 +33,7 @@ impl TenantSockets {
     }
 
     /// Keeps a socket `<folder>/<tenant id>.sock` for each tenant that admits local users, until the agent stops.
-    pub(super) async fn run(mut self, board: Arc<Board>) {
+    pub(super) async fn run(mut self, board: Arc<Registry>) {
         let mut stopping = self.stopping.clone();
         loop {
             for s in board.all() {
@@ -54,7 +54,7 @@ impl TenantSockets {
         }
     }
 
-    fn open(&mut self, s: &Shared) {
+    fn open(&mut self, s: &PartitionCell) {
         let path = self.folder.join(format!("{}.sock", s.name));
         // Anybody may connect: authorisation goes by the peer's user id, not by the mode of the socket.
         let listener = match bind_unix(&path, 0o666) {

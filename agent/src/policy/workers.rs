@@ -1,9 +1,9 @@
 //! Worker threads, each with an engine of its own. The queue is bounded, in all and for each tenant.
 
 use super::{PROBE, Policy, Query};
-use crate::writer::ask::Ask;
-use crate::writer::queue::{Full, Queues};
-use crate::writer::refuse;
+use crate::intake::queue::{Full, Queues};
+use crate::intake::refuse;
+use crate::intake::request::WriterRequest;
 use conductor_policies::Engine;
 use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::ids::TenantUid;
@@ -22,14 +22,14 @@ const THREADS: usize = 2;
 const QUEUE: usize = 32_768;
 /// Questions of one tenant that may wait: as many as requests before the writer. When a bundle is new all ask the same,
 /// and the first answer serves them all.
-const EACH: usize = crate::writer::queue::QUEUE;
+const EACH: usize = crate::intake::queue::QUEUE;
 /// The engine is probed this often, and this often while it does not answer, microseconds.
 const PROBE_UP_US: u64 = 10 * SECOND;
 const PROBE_DOWN_US: u64 = SECOND;
 
 pub(super) enum Then {
     /// Put this before the writer again.
-    Again(Box<Ask>),
+    Again(Box<WriterRequest>),
     Tell(oneshot::Sender<()>),
     Nothing,
 }
@@ -81,7 +81,7 @@ impl Workers {
     }
 
     #[allow(clippy::result_large_err)] // the request itself comes back
-    pub(super) fn send_ask(&self, query: Query, ask: Ask) -> Result<(), Ask> {
+    pub(super) fn send_ask(&self, query: Query, ask: WriterRequest) -> Result<(), WriterRequest> {
         let tenant = query.tenant;
         if !self.take_place(tenant) {
             return Err(ask);

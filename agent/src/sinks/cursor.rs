@@ -1,13 +1,13 @@
 //! A sink's cursor in a tenant's log, and its dead letters.
 
 use super::{MAX_LETTERS, SinkCtx};
+use crate::intake::request::{SinkMoved, WriterRequest};
 use crate::ledger::{Partition, ReadError, read_receipt};
 use crate::metering::EventsOf;
+use crate::partition::published::{PartitionCell, Registry};
+use crate::partition::rows::{decode, encode};
+use crate::partition::state::index_hash;
 use crate::store::{Row, RowKey, RowKind, Store};
-use crate::writer::ask::{Ask, SinkMoved};
-use crate::writer::live::index_hash;
-use crate::writer::rows::{decode, encode};
-use crate::writer::view::{Board, Shared};
 use conductor_shared::cloudevents::cloud_event;
 use conductor_shared::ids::Ident;
 use serde::{Deserialize, Serialize};
@@ -71,8 +71,8 @@ pub(super) struct Update {
 }
 
 async fn blocking<T: Send + 'static>(
-    board: &Board,
-    shared: &Shared,
+    board: &Registry,
+    shared: &PartitionCell,
     read: impl FnOnce(&Store, &Partition) -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, String> {
     let closed = || "the store is closed".to_owned();
@@ -112,8 +112,8 @@ pub fn letters(
 }
 
 pub(super) async fn page(
-    board: &Board,
-    shared: &Shared,
+    board: &Registry,
+    shared: &PartitionCell,
     sink: &Ident,
     from: u64,
 ) -> Result<Vec<Letter>, String> {
@@ -122,7 +122,7 @@ pub(super) async fn page(
 }
 
 impl Cursor {
-    pub(super) async fn read(board: &Board, shared: &Shared, sink: &Ident) -> Result<Self, String> {
+    pub(super) async fn read(board: &Registry, shared: &PartitionCell, sink: &Ident) -> Result<Self, String> {
         let sink = sink.clone();
         blocking(board, shared, move |store, p| {
             let hash = hash(p, &sink);
@@ -139,8 +139,8 @@ impl Cursor {
     /// The events of the next receipts. `size` bounds them to durable ones.
     pub(super) async fn batch(
         &self,
-        board: &Board,
-        shared: &Arc<Shared>,
+        board: &Registry,
+        shared: &Arc<PartitionCell>,
         size: u64,
         most: usize,
     ) -> Result<Batch, String> {
@@ -192,10 +192,10 @@ impl Update {
     }
 
     /// Queues it for the writer and waits until it is durable.
-    pub(super) async fn write(self, ctx: &SinkCtx, shared: &Shared) -> Result<(), String> {
+    pub(super) async fn write(self, ctx: &SinkCtx, shared: &PartitionCell) -> Result<(), String> {
         let (tx, rx) = oneshot::channel();
         let update = SinkMoved { tenant: shared.id.tenant, rows: self.rows };
-        if ctx.queues.push(Ask::Sink(Box::new(update), tx)).is_err() {
+        if ctx.queues.push(WriterRequest::Sink(Box::new(update), tx)).is_err() {
             return Err(
                 "the queue of the tenant is full, or the agent stops; what was delivered is sent again"
                     .into(),

@@ -2,7 +2,7 @@
 
 use super::when;
 use crate::command::context::{EvalCtx, SKEW_US};
-use crate::writer::ask::Signed;
+use crate::intake::request::Signed;
 use conductor_shared::command::{Audience, MAX_LIFE_US};
 use conductor_shared::control::{CommandKey, ControlState};
 use conductor_shared::reason::{Reason, Reasons};

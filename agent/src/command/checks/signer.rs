@@ -1,7 +1,7 @@
 //! Who signed, and whether they may.
 
 use super::when;
-use crate::writer::ask::Signed;
+use crate::intake::request::Signed;
 use conductor_shared::command::Operation;
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::PersonId;

@@ -6,9 +6,9 @@ use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::read::blocking;
 use crate::http::state::ApiState;
+use crate::intake::queue::Full;
+use crate::intake::request::{CommandReply, Denial, WriterRequest};
 use crate::ledger::read_receipt;
-use crate::writer::ask::{Ask, CommandReply, Denial};
-use crate::writer::queue::Full;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -34,12 +34,12 @@ pub(crate) async fn command(
     };
     policy::prepare(&api, verified.content.tenant, &verified.content.operation).await;
     let (tx, rx) = oneshot::channel();
-    answered(&api, Ask::Command(Box::new(verified), tx), rx).await
+    answered(&api, WriterRequest::Command(Box::new(verified), tx), rx).await
 }
 
 async fn answered(
     api: &ApiState,
-    ask: Ask,
+    ask: WriterRequest,
     rx: oneshot::Receiver<CommandReply>,
 ) -> Result<Json<CommandOutcome>, ApiError> {
     match api.queues.push(ask) {
@@ -75,7 +75,7 @@ pub(crate) async fn approval(
         Ok(a) => {
             policy::prepare_request(&api, a.content.tenant, a.content.command_id).await;
             let (tx, rx) = oneshot::channel();
-            answered(&api, Ask::Approval(Box::new(a), tx), rx).await
+            answered(&api, WriterRequest::Approval(Box::new(a), tx), rx).await
         }
         Err(e) => Err(not_verified(&api, &peer, "approval", e).await),
     }

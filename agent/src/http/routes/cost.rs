@@ -7,7 +7,7 @@ use crate::http::read::{Params, blocking};
 use crate::http::state::Api;
 use crate::http::state::ApiState;
 use crate::ledger::ReadError;
-use crate::writer::view::{self, View};
+use crate::partition::published::{PartitionCell, PartitionView};
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
@@ -58,7 +58,7 @@ pub(super) fn priced(
 /// The exact cost of each group in each segment.
 fn ledger(
     at: RollupSource<'_>,
-    view: &View,
+    view: &PartitionView,
     (segments, now_us): (&[Priced], u64),
     group_by: GroupBy,
     agreed: &BTreeMap<String, bool>,
@@ -84,7 +84,7 @@ fn ledger(
 /// The reconciled months of a range, and whether the confirmed amounts still match the cost.
 fn agreed(
     at: RollupSource<'_>,
-    view: &View,
+    view: &PartitionView,
     (segments, now_us): (&[Priced], u64),
     cards: &[RateCard],
 ) -> Result<BTreeMap<String, bool>, ReadError> {
@@ -137,8 +137,8 @@ pub(crate) async fn cost(
 
 async fn costs(
     api: &Api,
-    shared: &Arc<view::Shared>,
-    view: Arc<View>,
+    shared: &Arc<PartitionCell>,
+    view: Arc<PartitionView>,
     q: &UsageQuery,
 ) -> Result<CostAnswer, ApiError> {
     let cards = cards(api);

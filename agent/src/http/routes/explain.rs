@@ -8,8 +8,8 @@ use crate::http::read::{Params, blocking, number};
 use crate::http::state::ApiState;
 use crate::ledger::{Partition, ReadError, control_facts, read_receipt};
 use crate::metering::EventsOf;
+use crate::partition::published::PartitionView;
 use crate::store::Store;
-use crate::writer::view::View;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
@@ -109,7 +109,7 @@ impl Question {
 /// The amount's parts by rate card, and for storage the byte-time of what was stored before the period began.
 fn parts(
     at: RollupSource<'_>,
-    view: &View,
+    view: &PartitionView,
     segments: &[Priced],
     q: &Question,
 ) -> Result<(Vec<Part>, i128), ReadError> {
@@ -153,7 +153,7 @@ fn parts(
 /// period, which may be recorded before or after it. Also returns the index of the next page.
 fn events(
     (store, p): (&Store, &Partition),
-    view: &View,
+    view: &PartitionView,
     tenant_id: &Ident,
     q: &Question,
 ) -> Result<(Vec<ExplainedEvent>, Option<u64>), ReadError> {

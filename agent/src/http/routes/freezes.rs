@@ -3,7 +3,7 @@
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::state::ApiState;
-use crate::writer::ask::Denial;
+use crate::intake::request::Denial;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::{Extension, Json};

@@ -5,7 +5,7 @@ use crate::http::error::ApiError;
 use crate::http::read::{Params, blocking, number};
 use crate::http::state::ApiState;
 use crate::ledger::{Receipt, control_facts, read_json, read_receipt};
-use crate::writer::view;
+use crate::partition::published::PartitionCell;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
@@ -32,7 +32,7 @@ fn name_of(names: &ControlState, person: PersonId) -> Option<Ident> {
     names.keys_of(person).next().map(|k| k.name.clone())
 }
 
-async fn of_log(api: &ApiState, shared: &Arc<view::Shared>) -> Result<Vec<IncidentRow>, ApiError> {
+async fn of_log(api: &ApiState, shared: &Arc<PartitionCell>) -> Result<Vec<IncidentRow>, ApiError> {
     let control = Arc::clone(&shared.view.load().control);
     let names = names(api);
     let origin = Origin { node: api.node_id, tenant: shared.id.tenant, epoch: shared.id.epoch };

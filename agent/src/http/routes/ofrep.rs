@@ -115,5 +115,5 @@ pub(crate) async fn all(
 
 /// The store is closed: the ramp key is not available, and nothing would be admitted either.
 fn closed() -> ApiError {
-    crate::writer::ask::Denial::bare(Reason::StoreUnavailable).into()
+    crate::intake::request::Denial::bare(Reason::StoreUnavailable).into()
 }

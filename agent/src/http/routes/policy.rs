@@ -3,8 +3,8 @@
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::state::ApiState;
+use crate::intake::request::{Denial, WriterRequest};
 use crate::policy::{Query, unpack};
-use crate::writer::ask::{Ask, Denial};
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -79,7 +79,7 @@ pub(crate) async fn upload(
     let bundle = unpacked.map_err(|e| bad(e.to_string()))?.map_err(|e| bad(e.to_string()))?;
     let digest = hex(&bundle.digest());
     let (tx, rx) = oneshot::channel();
-    if api.queues.push(Ask::Bundle(Box::new(bundle), tx)).is_err() {
+    if api.queues.push(WriterRequest::Bundle(Box::new(bundle), tx)).is_err() {
         return Err(Denial::bare(Reason::QueueFull).into());
     }
     match rx.await {

@@ -5,7 +5,7 @@ use crate::http::error::ApiError;
 use crate::http::read::{Params, blocking, number};
 use crate::http::state::ApiState;
 use crate::ledger::{DiskNodes, ReadError, read_json, read_receipt};
-use crate::writer::view;
+use crate::partition::published::PartitionCell;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -161,7 +161,7 @@ pub(crate) async fn export(
 /// The head, then one page at a time, at the client's pace.
 fn pages(
     api: ApiState,
-    shared: Arc<view::Shared>,
+    shared: Arc<PartitionCell>,
     head: RangeBundle,
     range: Range<u64>,
 ) -> impl Stream<Item = Result<Bytes, std::io::Error>> {

@@ -12,8 +12,8 @@ use crate::http::auth::{self, Peer};
 use crate::http::connection::{Answer, IdleTracker};
 use crate::http::error::{self, ApiError};
 use crate::http::state::ApiState;
-use crate::writer::ask::{Ask, Denial, Reply};
-use crate::writer::queue::Full;
+use crate::intake::queue::Full;
+use crate::intake::request::{Denial, Reply, WriterRequest};
 use axum::body::Bytes;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -88,7 +88,7 @@ fn enqueue(
     let r = Request::prove(api, peer, &parts.headers, call, body)?;
     let op = r.op(call, body)?;
     let (tx, rx) = oneshot::channel();
-    match api.queues.push(Ask::work(r.scope, op, r.once, tx)) {
+    match api.queues.push(WriterRequest::work(r.scope, op, r.once, tx)) {
         Ok(()) => Ok(rx),
         Err(Full::Queue(_)) => Err(Refusal::Bare(Denial::bare(Reason::QueueFull))),
         Err(Full::Closed(_)) => Err(Refusal::Bare(Denial::bare(Reason::Stopping))),
@@ -102,9 +102,9 @@ mod tests {
     /// SPEC X1, bounded everything: a request that waits for the writer takes at most 1 KiB.
     #[test]
     fn a_request_that_waits_is_small() {
-        type Ask<F> =
+        type WriterRequest<F> =
             fn(&'static ApiState, &'static Peer, Parts, &'static str, Incoming, &'static IdleTracker) -> F;
-        fn size<F>(_: Ask<F>) -> usize {
+        fn size<F>(_: WriterRequest<F>) -> usize {
             size_of::<F>()
         }
         assert!(size(answer) <= 1_024, "{} bytes", size(answer));

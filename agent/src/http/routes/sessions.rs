@@ -3,8 +3,8 @@
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::state::ApiState;
+use crate::intake::request::Denial;
 use crate::scope::{SESSION_US, SessionError};
-use crate::writer::ask::Denial;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;

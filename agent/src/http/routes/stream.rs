@@ -7,7 +7,7 @@ use crate::http::read::blocking;
 use crate::http::state::{Api, ApiState};
 use crate::ledger::{read_json, read_receipt};
 use crate::platform::stopped;
-use crate::writer::view::Event;
+use crate::staging::Event;
 use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};

@@ -7,7 +7,7 @@ use crate::http::read::{Params, blocking};
 use crate::http::state::Api;
 use crate::http::state::ApiState;
 use crate::metering;
-use crate::writer::view::{self, View};
+use crate::partition::published::{PartitionCell, PartitionView};
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
@@ -38,8 +38,8 @@ pub(crate) async fn usage(
 
 async fn used(
     api: &Api,
-    shared: &Arc<view::Shared>,
-    view: Arc<View>,
+    shared: &Arc<PartitionCell>,
+    view: Arc<PartitionView>,
     q: &UsageQuery,
 ) -> Result<UsageAnswer, ApiError> {
     let (group_by, now_us) = (q.group_by, q.now_us);

@@ -4,8 +4,8 @@ use crate::http::error::ApiError;
 use crate::http::state::Api;
 use crate::ledger::{Partition, ReadError};
 use crate::metering::{self, Cache, FoldQuery};
+use crate::partition::published::{PartitionCell, PartitionView};
 use crate::store::Store;
-use crate::writer::view::{self, View};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use conductor_shared::meter::Labels;
@@ -37,7 +37,7 @@ pub(super) struct UsageQuery {
 
 pub(super) fn parse(
     api: &Api,
-    view: &View,
+    view: &PartitionView,
     params: &HashMap<String, String>,
 ) -> Result<UsageQuery, ApiError> {
     let text = |name: &str| params.get(name).map(String::as_str);
@@ -58,7 +58,12 @@ pub(super) fn parse(
 }
 
 /// Labels by series number. The store may have more series than the published view.
-fn labels(store: &Store, p: &Partition, view: &View, series: u32) -> Result<Arc<Vec<Labels>>, ReadError> {
+fn labels(
+    store: &Store,
+    p: &Partition,
+    view: &PartitionView,
+    series: u32,
+) -> Result<Arc<Vec<Labels>>, ReadError> {
     if (series as usize) < view.series.len() {
         return Ok(Arc::clone(&view.series));
     }
@@ -69,14 +74,14 @@ fn labels(store: &Store, p: &Partition, view: &View, series: u32) -> Result<Arc<
 pub(super) struct RollupSource<'a> {
     pub(super) store: &'a Store,
     pub(super) p: &'a Partition,
-    pub(super) shared: &'a view::Shared,
+    pub(super) shared: &'a PartitionCell,
     pub(super) cache: &'a Cache,
 }
 
 /// Calls `each` with the usage of each series in each segment.
 pub(super) fn gather(
     RollupSource { store, p, shared, cache }: RollupSource<'_>,
-    view: &View,
+    view: &PartitionView,
     (segments, now_us): (&[Period], u64),
     mut each: impl FnMut(usize, &Labels, Usage),
 ) -> Result<(), ReadError> {

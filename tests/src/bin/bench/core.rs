@@ -2,9 +2,9 @@
 
 use crate::rig::{Core, ident, reopen, resident, thread_cpu_micros};
 use crate::{Report, median, p99};
+use conductor_agent::intake::request::{Reply, WorkloadOp, WriterRequest};
 use conductor_agent::scope::TenantScope;
 use conductor_agent::store::{FamilyId, SpaceLimits, Store};
-use conductor_agent::writer::ask::{Ask, Op, Reply};
 use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::ids::{RunId, TenantUid};
 use conductor_shared::untrusted::UntrustedText;
@@ -70,7 +70,7 @@ impl Lane {
             return false;
         }
         let op = match end {
-            Some(step) => Op::FinishStep {
+            Some(step) => WorkloadOp::FinishStep {
                 run: self.run,
                 step,
                 outcome: Outcome::Succeeded,
@@ -78,12 +78,14 @@ impl Lane {
                 bytes_in: 4096,
                 bytes_out: 1024,
             },
-            None => Op::StartStep { run: self.run, name: UntrustedText::new("individuals_ID0000004") },
+            None => {
+                WorkloadOp::StartStep { run: self.run, name: UntrustedText::new("individuals_ID0000004") }
+            }
         };
         let starts = end.is_none();
         self.starting += usize::from(starts);
         let (tx, reply) = oneshot::channel();
-        core.queues.push(Ask::work(self.scope.clone(), op, None, tx)).expect("room");
+        core.queues.push(WriterRequest::work(self.scope.clone(), op, None, tx)).expect("room");
         self.waiting.push_back(Asked { starts, at: Instant::now(), reply });
         true
     }
@@ -138,7 +140,7 @@ fn lanes(core: &Core) -> Vec<Lane> {
     let runs = 16usize.div_ceil(core.tenants.len());
     let all = core.tenants.iter().flat_map(|t| std::iter::repeat_n(*t, runs));
     let open = |tenant| {
-        let op = Op::StartRun {
+        let op = WorkloadOp::StartRun {
             workflow: ident("etl"),
             env: Env::Production,
             actor: ActorType::Service,

@@ -2,9 +2,9 @@
 
 use crate::core_bench::admissions;
 use crate::{Report, median};
+use conductor_agent::intake::queue::Queues;
 use conductor_agent::platform::clock::RealClock;
 use conductor_agent::policy::{Lookup, Policy, Query};
-use conductor_agent::writer::queue::Queues;
 use conductor_policies::{Bundle, Engine};
 use conductor_shared::clock::Clock;
 use conductor_shared::ids::TenantUid;

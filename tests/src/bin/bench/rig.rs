@@ -1,16 +1,16 @@
 //! The core without HTTP: writer, store and a signer in the same process, driven through the writer's own queues.
 
+use conductor_agent::checkpoint::job::CheckpointJob;
+use conductor_agent::intake::queue::Queues;
+use conductor_agent::intake::request::{Signed, WorkloadOp, WriterRequest};
 use conductor_agent::node::init::{Bootstrap, init};
+use conductor_agent::partition::published::Registry;
 use conductor_agent::platform::clock::RealClock;
 use conductor_agent::platform::random::OsRandom;
 use conductor_agent::policy::{Policy, Query, about_command};
 use conductor_agent::scope::{TenantScope, TokenParts};
 use conductor_agent::signer::keys::{self, SigningKey};
 use conductor_agent::store::SpaceLimits;
-use conductor_agent::writer::ask::{Ask, Op, Signed};
-use conductor_agent::writer::commit::CheckpointJob;
-use conductor_agent::writer::queue::Queues;
-use conductor_agent::writer::view::Board;
 use conductor_agent::writer::{Parts, TightenLimit, Writer};
 use conductor_shared::checkpoint::Checkpoint;
 use conductor_shared::clock::Clock;
@@ -34,7 +34,7 @@ const SECRET: [u8; 32] = [6; 32];
 /// The core, running.
 pub(crate) struct Core {
     pub queues: Arc<Queues>,
-    pub board: Arc<Board>,
+    pub board: Arc<Registry>,
     pub tenants: Vec<TenantUid>,
     pub signing: Arc<Signing>,
     clock: Arc<RealClock>,
@@ -63,7 +63,7 @@ pub(crate) fn ident(text: &str) -> Ident {
 
 fn parts(
     dir: &Path,
-    board: &Arc<Board>,
+    board: &Arc<Registry>,
     queues: &Arc<Queues>,
     clock: &Arc<RealClock>,
 ) -> (Parts, crossbeam_channel::Receiver<CheckpointJob>) {
@@ -75,7 +75,7 @@ fn parts(
         limits: SpaceLimits::default(),
         lease_us: 3_600_000_000,
         tighten: TightenLimit { tenants: usize::MAX, window_us: 0 },
-        slo: conductor_agent::writer::slo::Pace { every_us: 10_000_000, bake_us: 3_600_000_000 },
+        slo: conductor_agent::rollout::controller::Pace { every_us: 10_000_000, bake_us: 3_600_000_000 },
         clock_tolerance_us: 2_000_000,
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         random: Arc::new(OsRandom::default()),
@@ -108,12 +108,12 @@ impl Core {
             &(Arc::new(OsRandom::default()) as Arc<dyn conductor_agent::platform::random::Random>),
         )
         .expect("a node");
-        let mut core = Self::open(dir, Arc::new(Board::new(node, [1; 16])), clock, signer);
+        let mut core = Self::open(dir, Arc::new(Registry::new(node, [1; 16])), clock, signer);
         core.create(tenants);
         core
     }
 
-    fn open(dir: &Path, board: Arc<Board>, clock: Arc<RealClock>, signer: SigningKey) -> Self {
+    fn open(dir: &Path, board: Arc<Registry>, clock: Arc<RealClock>, signer: SigningKey) -> Self {
         let queues = Arc::new(Queues::default());
         let (parts, jobs) = parts(dir, &board, &queues, &clock);
         let policy = Arc::clone(&parts.policy);
@@ -134,7 +134,7 @@ impl Core {
                     spent.micros.fetch_add(thread_cpu_micros() - begun, Ordering::Relaxed);
                     spent.count.fetch_add(list.len() as u64, Ordering::Relaxed);
                     drop(job);
-                    let _ = told.push(Ask::Signed(signer.public.base64.clone(), list));
+                    let _ = told.push(WriterRequest::Signed(signer.public.base64.clone(), list));
                 }
             }),
         ];
@@ -151,7 +151,7 @@ impl Core {
             .collect();
         self.tenants = list.iter().map(|(t, _)| *t).collect();
         let (tx, rx) = oneshot::channel();
-        self.queues.push(Ask::CreateTenants(list, tx)).expect("taken");
+        self.queues.push(WriterRequest::CreateTenants(list, tx)).expect("taken");
         rx.blocking_recv().expect("answered").expect("created");
     }
 
@@ -212,7 +212,7 @@ impl Core {
                         local: true,
                     };
                     let (tx, rx) = oneshot::channel();
-                    self.queues.push(Ask::Command(Box::new(signed), tx)).expect("taken");
+                    self.queues.push(WriterRequest::Command(Box::new(signed), tx)).expect("taken");
                     waiting.push(rx);
                 }
                 for rx in waiting {
@@ -241,9 +241,9 @@ impl Core {
     }
 
     /// Asks and waits.
-    pub(crate) fn ask(&self, tenant: TenantUid, op: Op) -> conductor_shared::http::Decided {
+    pub(crate) fn ask(&self, tenant: TenantUid, op: WorkloadOp) -> conductor_shared::http::Decided {
         let (tx, rx) = oneshot::channel();
-        self.queues.push(Ask::work(self.scope(tenant), op, None, tx)).expect("taken");
+        self.queues.push(WriterRequest::work(self.scope(tenant), op, None, tx)).expect("taken");
         rx.blocking_recv().expect("answered").expect("allowed")
     }
 
@@ -284,7 +284,7 @@ pub(crate) fn settle(merging: impl Fn() -> u64) {
 /// Opens a node that is there, and tells how long it took.
 pub(crate) fn reopen(dir: &Path, node: conductor_shared::ids::NodeId) -> Duration {
     let clock = Arc::new(RealClock::default());
-    let board = Arc::new(Board::new(node, [2; 16]));
+    let board = Arc::new(Registry::new(node, [2; 16]));
     let queues = Arc::new(Queues::default());
     let (parts, _jobs) = parts(dir, &board, &queues, &clock);
     let begun = std::time::Instant::now();

@@ -1,7 +1,7 @@
 //! The hot decision, and a frame of the console.
 
 use crate::{Report, median};
-use conductor_agent::writer::gate::{Gate, RunRequest, start_run, start_step};
+use conductor_agent::partition::admission::{AdmissionState, RunRequest, start_run, start_step};
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::control::ControlState;
@@ -47,7 +47,7 @@ pub(crate) fn gate(report: &mut Report) {
     let limiters: Vec<_> =
         (0..4).map(|_| RateLimiter::keyed(Quota::per_second(million).allow_burst(million))).collect();
     let key = [7u8; 16];
-    let mut gate = Gate::default();
+    let mut gate = AdmissionState::default();
     let begun = Instant::now();
     let mut ours_of = || {
         let request = RunRequest { action: "run", workflow: &etl, subject: b"customer-0001", prompt: None };

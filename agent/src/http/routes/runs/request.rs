@@ -4,9 +4,9 @@ use super::call::Call;
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::state::ApiState;
+use crate::intake::request::{Denial, Idempotency, WorkloadOp};
+use crate::partition::published::PartitionCell;
 use crate::scope::TenantScope;
-use crate::writer::ask::{Denial, Idempotency, Op};
-use crate::writer::view;
 use axum::http::{HeaderMap, StatusCode};
 use conductor_shared::fact::Outcome;
 use conductor_shared::http::{
@@ -55,7 +55,7 @@ impl Refusal {
 /// An authenticated request with its idempotency key.
 pub(super) struct Request {
     pub(super) scope: TenantScope,
-    shared: Arc<view::Shared>,
+    shared: Arc<PartitionCell>,
     pub(super) once: Option<Idempotency>,
 }
 
@@ -112,7 +112,7 @@ impl Request {
         Err(Refusal::OnRecord { scope: Some(self.scope.clone()), named, reason: Reason::ScopeMismatch })
     }
 
-    fn run_start(&self, body: &[u8]) -> Result<Op, Refusal> {
+    fn run_start(&self, body: &[u8]) -> Result<WorkloadOp, Refusal> {
         let b: StartRun = self.body(body, |b: &StartRun| &b.tenant_id)?;
         if let Some(s) = &b.subject {
             bounded("subject", s)?;
@@ -123,10 +123,10 @@ impl Request {
             .map_err(|()| Refusal::bad("prompt_sha256: expected 64 hex digits, lower case"))?;
         let subject = b.subject.filter(|s| !s.raw().is_empty());
         let (workflow, env, actor, action) = (b.workflow_type, b.env, b.actor_type, b.action);
-        Ok(Op::StartRun { workflow, env, actor, action, subject, prompt })
+        Ok(WorkloadOp::StartRun { workflow, env, actor, action, subject, prompt })
     }
 
-    fn step_finish(&self, run: &str, step: &str, body: &[u8]) -> Result<Op, Refusal> {
+    fn step_finish(&self, run: &str, step: &str, body: &[u8]) -> Result<WorkloadOp, Refusal> {
         let b: FinishStep = self.body(body, |b: &FinishStep| &b.tenant_id)?;
         reached(b.outcome, &[Outcome::Succeeded, Outcome::Failed, Outcome::Cancelled])?;
         if b.duration_us > MAX_CLAIM_US || b.bytes_in > MAX_CLAIM_BYTES || b.bytes_out > MAX_CLAIM_BYTES {
@@ -136,7 +136,7 @@ impl Request {
         }
         let number = conductor_shared::ids::parse_decimal(step);
         let step = number.ok_or_else(|| Refusal::bad("step: expected a number"))?;
-        Ok(Op::FinishStep {
+        Ok(WorkloadOp::FinishStep {
             run: run_id(run)?,
             step,
             outcome: b.outcome,
@@ -146,33 +146,38 @@ impl Request {
         })
     }
 
-    pub(super) fn op(&self, call: Call<'_>, body: &[u8]) -> Result<Op, Refusal> {
+    pub(super) fn op(&self, call: Call<'_>, body: &[u8]) -> Result<WorkloadOp, Refusal> {
         Ok(match call {
             Call::RunStart => self.run_start(body)?,
             Call::StepStart(run) => {
                 let b: StartStep = self.body(body, |b: &StartStep| &b.tenant_id)?;
                 bounded("name", &b.name)?;
-                Op::StartStep { run: run_id(run)?, name: b.name }
+                WorkloadOp::StartStep { run: run_id(run)?, name: b.name }
             }
             Call::StepFinish(run, step) => self.step_finish(run, step, body)?,
             Call::Heartbeat(run) => {
                 let _: OfTenant = self.body(body, |b: &OfTenant| &b.tenant_id)?;
-                Op::Heartbeat { run: run_id(run)? }
+                WorkloadOp::Heartbeat { run: run_id(run)? }
             }
             Call::Approve(run) => {
                 let b: DecideApproval = self.body(body, |b: &DecideApproval| &b.tenant_id)?;
                 bounded("name", &b.name)?;
                 bounded("approver", &b.approver)?;
-                Op::Approve { run: run_id(run)?, name: b.name, approver: b.approver, approved: b.approved }
+                WorkloadOp::Approve {
+                    run: run_id(run)?,
+                    name: b.name,
+                    approver: b.approver,
+                    approved: b.approved,
+                }
             }
             Call::RunFinish(run) => {
                 let b: FinishRun = self.body(body, |b: &FinishRun| &b.tenant_id)?;
                 reached(b.outcome, &[Outcome::Succeeded, Outcome::Failed])?;
-                Op::FinishRun { run: run_id(run)?, outcome: b.outcome }
+                WorkloadOp::FinishRun { run: run_id(run)?, outcome: b.outcome }
             }
             Call::RunCancel(run) => {
                 let _: OfTenant = self.body(body, |b: &OfTenant| &b.tenant_id)?;
-                Op::CancelRun { run: run_id(run)? }
+                WorkloadOp::CancelRun { run: run_id(run)? }
             }
         })
     }

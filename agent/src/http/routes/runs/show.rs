@@ -5,10 +5,10 @@ use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::read::blocking;
 use crate::http::state::{Api, ApiState};
+use crate::intake::request::Denial;
+use crate::partition::published::PartitionCell;
+use crate::partition::rows::{RunRow, decode};
 use crate::store::{Row, RowKind};
-use crate::writer::ask::Denial;
-use crate::writer::rows::{RunRow, decode};
-use crate::writer::view;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
@@ -59,7 +59,7 @@ pub(crate) async fn show(
 }
 
 /// A row may be readable before its receipt is durable: wait until it is.
-async fn wait_durable(api: &Api, shared: &view::Shared, last: u64) {
+async fn wait_durable(api: &Api, shared: &PartitionCell, last: u64) {
     let mut commits = api.board.watch();
     while shared.view.load().size() <= last && api.board.store.load().is_some() {
         let wait = tokio::time::timeout(std::time::Duration::from_secs(5), commits.changed());

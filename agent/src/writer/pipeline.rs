@@ -2,118 +2,57 @@
 //! them; the committer makes them durable, several batches with one sync when they queue up, and only then publishes them
 //! and sends their answers. After an error everybody is denied, and nothing more is published.
 
-use super::ask::{CommandReply, Denial, Reply};
-use super::queue::Queues;
-use super::view::{Board, Event, Shared, View};
-use crate::ledger::{Partition, PlainBatch};
+use crate::checkpoint::job::CheckpointJob;
+use crate::intake::queue::Queues;
+use crate::intake::reply::Answer;
+use crate::ledger::PlainBatch;
+use crate::partition::published::{PartitionCell, PartitionView, Registry};
 use crate::platform::random::Random;
+use crate::staging::Event;
 use crate::store::{Store, StoreError};
-use conductor_shared::checkpoint::SignedCheckpoint;
-use conductor_shared::merkle::Hash;
-use conductor_shared::reason::Reason;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use tokio::sync::oneshot;
 
 /// Batches that may wait to be sealed: while one is, the next is decided.
 const UNSEALED: usize = 1;
 /// Batches that may be written and wait for a sync.
 const WRITTEN: usize = 2;
 
-/// An answer and where it goes.
-pub enum Answer {
-    /// To a workload.
-    Work(oneshot::Sender<Reply>, Reply),
-    /// To a request that had no scope.
-    Denied(oneshot::Sender<Denial>, Denial),
-    /// To an operator.
-    Command(oneshot::Sender<CommandReply>, CommandReply),
-    /// To the node itself.
-    Done(oneshot::Sender<Result<(), String>>, Result<(), String>),
-}
-
-impl Answer {
-    fn send(self) {
-        // Whoever asked may have gone; what was decided stands, and a retry with the same key will hear it.
-        match self {
-            Self::Work(to, r) => drop(to.send(r)),
-            Self::Denied(to, r) => drop(to.send(r)),
-            Self::Command(to, r) => drop(to.send(r)),
-            Self::Done(to, r) => drop(to.send(r)),
-        }
-    }
-    /// The receipt could not be made durable: whatever was decided, the answer is no.
-    pub fn deny(self) {
-        let no = || Denial::bare(Reason::StoreUnavailable);
-        match self {
-            Self::Work(to, _) => drop(to.send(Err(no()))),
-            Self::Denied(to, d) => drop(to.send(Denial { receipt: None, ..d })),
-            Self::Command(to, _) => drop(to.send(Err(no()))),
-            Self::Done(to, _) => drop(to.send(Err(Reason::StoreUnavailable.description().to_owned()))),
-        }
-    }
-}
-
-/// A log whose checkpoint is due.
-pub struct CheckpointItem {
-    /// For reading its tiles.
-    pub partition: Partition,
-    /// Size to sign.
-    pub size: u64,
-    /// Root to sign.
-    pub root: Hash,
-    /// Size of the newest signed checkpoint.
-    pub signed: u64,
-    /// It.
-    pub last: Option<Arc<SignedCheckpoint>>,
-    /// Leaves of the unfinished lowest tile at `size`.
-    pub leaves: Vec<Hash>,
-}
-
-/// Checkpoints that are due; everything they cover is durable when the job is handed on.
-pub struct CheckpointJob {
-    /// For reading tiles.
-    pub store: Arc<Store>,
-    /// Logs.
-    pub items: Vec<CheckpointItem>,
-}
-
 /// A batch with all that waits for its sync.
-pub struct Commit {
+pub(super) struct CommitBatch {
     /// Its rows. Without any it only waits for what was handed over before it.
-    pub rows: PlainBatch,
+    pub(super) rows: PlainBatch,
     /// Answers.
-    pub answers: Vec<Answer>,
+    pub(super) answers: Vec<Answer>,
     /// State to publish.
-    pub views: Vec<(Arc<Shared>, View)>,
+    pub(super) views: Vec<(Arc<PartitionCell>, PartitionView)>,
     /// Control facts.
-    pub events: Vec<Event>,
-    /// Commit sequence.
-    pub node_seq: u64,
+    pub(super) events: Vec<Event>,
+    /// CommitBatch sequence.
+    pub(super) node_seq: u64,
     /// Receipts in it.
-    pub receipts: u64,
+    pub(super) receipts: u64,
     /// Bytes that were written.
-    pub bytes: u64,
+    pub(super) bytes: u64,
     /// Checkpoints to ask for.
-    pub job: Option<CheckpointJob>,
+    pub(super) job: Option<CheckpointJob>,
 }
 
-impl Commit {
+impl CommitBatch {
     /// Nothing to do.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.answers.is_empty() && self.views.is_empty() && self.job.is_none()
     }
     /// Denies everybody in it.
-    pub fn deny(self) {
+    pub(super) fn deny(self) {
         self.answers.into_iter().for_each(Answer::deny);
     }
 }
 
 /// Batches on their way from one thread to the next. A channel would do, but those at hand spin and yield before
-/// they sleep: beside threads that merge files, a yield is given back milliseconds later, and each costs a whole sync. So do
-/// parking_lot's locks, hence those of std here and in the queues (ADR 17).
-struct Handover {
+/// they sleep: beside threads that merge files, a yield is given back milliseconds later, and each costs a whole sync.
+struct BatchQueue {
     inner: Mutex<Waiting>,
     /// So many may wait.
     most: usize,
@@ -125,7 +64,7 @@ struct Handover {
 
 #[derive(Default)]
 struct Waiting {
-    batches: Vec<Commit>,
+    batches: Vec<CommitBatch>,
     /// Some were taken and are not done with.
     taken: bool,
     /// Nothing is handed over any more.
@@ -135,19 +74,19 @@ struct Waiting {
 }
 
 /// Two ends for so many batches.
-fn handover(most: usize) -> (Giver, Taker) {
+fn batch_queue(most: usize) -> (BatchSender, BatchReceiver) {
     let (inner, more, room) = Default::default();
-    let both = Arc::new(Handover { inner, most, more, room });
-    (Giver(Arc::clone(&both)), Taker(both))
+    let both = Arc::new(BatchQueue { inner, most, more, room });
+    (BatchSender(Arc::clone(&both)), BatchReceiver(both))
 }
 
-impl Handover {
+impl BatchQueue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits while too many wait.
-    fn put(&self, commit: Commit) -> Result<(), Box<Commit>> {
+    fn put(&self, commit: CommitBatch) -> Result<(), Box<CommitBatch>> {
         let mut inner = self.lock();
         while inner.batches.len() >= self.most && !inner.gone {
             inner = self.room.wait(inner).unwrap_or_else(PoisonError::into_inner);
@@ -170,7 +109,7 @@ impl Handover {
     }
 
     /// All that wait, at least one; `None` once closed and empty. Those taken before are done with.
-    fn take(&self) -> Option<Vec<Commit>> {
+    fn take(&self) -> Option<Vec<CommitBatch>> {
         let mut inner = self.lock();
         inner.taken = false;
         self.room.notify_one();
@@ -186,9 +125,9 @@ impl Handover {
 }
 
 /// The end that gives. When it goes, what waits is still taken, and then nothing more.
-struct Giver(Arc<Handover>);
+struct BatchSender(Arc<BatchQueue>);
 
-impl Drop for Giver {
+impl Drop for BatchSender {
     fn drop(&mut self) {
         self.0.lock().closed = true;
         self.0.more.notify_one();
@@ -196,56 +135,56 @@ impl Drop for Giver {
 }
 
 /// The end that takes. When it goes, however it does, whoever gives is told.
-struct Taker(Arc<Handover>);
+struct BatchReceiver(Arc<BatchQueue>);
 
-impl Drop for Taker {
+impl Drop for BatchReceiver {
     fn drop(&mut self) {
         let mut inner = self.0.lock();
         inner.gone = true;
-        std::mem::take(&mut inner.batches).into_iter().for_each(Commit::deny);
+        std::mem::take(&mut inner.batches).into_iter().for_each(CommitBatch::deny);
         drop(inner);
         self.0.room.notify_one();
     }
 }
 
 /// Sealer and committer, and what waits for them.
-pub struct Committer {
-    queue: Giver,
+pub(super) struct Committer {
+    queue: BatchSender,
     written: Arc<AtomicU64>,
     threads: [JoinHandle<()>; 2],
 }
 
 /// What sealer and committer work on.
 #[derive(Clone)]
-pub struct Ground {
+pub(super) struct CommitCtx {
     /// Where rows go.
-    pub store: Arc<Store>,
+    pub(super) store: Arc<Store>,
     /// For nonces.
-    pub random: Arc<dyn Random>,
+    pub(super) random: Arc<dyn Random>,
     /// Where state is published.
-    pub board: Arc<Board>,
+    pub(super) board: Arc<Registry>,
     /// Told what is durable, so that the next batch may go.
-    pub queues: Arc<Queues>,
+    pub(super) queues: Arc<Queues>,
     /// Where checkpoints are asked for; `None` without a signer.
-    pub checkpoints: Option<crossbeam_channel::Sender<CheckpointJob>>,
+    pub(super) checkpoints: Option<crossbeam_channel::Sender<CheckpointJob>>,
     /// Where those who asked wait; `None` where they are threads.
-    pub runtime: Option<tokio::runtime::Handle>,
+    pub(super) runtime: Option<tokio::runtime::Handle>,
 }
 
-impl Ground {
+impl CommitCtx {
     /// A batch, or several, did not reach the disk.
-    fn failed(&self, why: &str, group: Vec<Commit>) {
+    fn failed(&self, why: &str, group: Vec<CommitBatch>) {
         tracing::error!("{why}");
         self.board.set_store_error(why);
         self.settled(&group);
-        group.into_iter().for_each(Commit::deny);
+        group.into_iter().for_each(CommitBatch::deny);
     }
 
-    fn settled(&self, group: &[Commit]) {
+    fn settled(&self, group: &[CommitBatch]) {
         self.queues.settled(group.iter().map(|c| c.answers.len()).sum());
     }
 
-    fn seal_and_write(&self, c: &mut Commit) -> Result<(), String> {
+    fn seal_and_write(&self, c: &mut CommitBatch) -> Result<(), String> {
         if self.store.has_failed() {
             return Err(StoreError::Failed.to_string());
         }
@@ -259,7 +198,7 @@ impl Ground {
         Ok(())
     }
 
-    fn seal_all(&self, unsealed: &Taker, to: &Giver, written: &AtomicU64) {
+    fn seal_all(&self, unsealed: &BatchReceiver, to: &BatchSender, written: &AtomicU64) {
         while let Some(group) = unsealed.0.take() {
             for mut c in group {
                 let done = self.seal_and_write(&mut c);
@@ -277,7 +216,7 @@ impl Ground {
         }
     }
 
-    fn commit_all(&self, written: &Taker) {
+    fn commit_all(&self, written: &BatchReceiver) {
         while let Some(group) = written.0.take() {
             let bytes = group.iter().map(|c| c.bytes).sum();
             // Where nothing was written, those before were durable already.
@@ -298,7 +237,7 @@ impl Ground {
         }
     }
 
-    fn publish(&self, c: Commit) {
+    fn publish(&self, c: CommitBatch) {
         for (shared, view) in c.views {
             if self.board.get(shared.id.tenant).is_none_or(|s| !Arc::ptr_eq(&s, &shared)) {
                 self.board.put(Arc::clone(&shared));
@@ -316,9 +255,9 @@ impl Ground {
 
 impl Committer {
     /// Starts both for an open store.
-    pub fn start(ground: Ground) -> Self {
-        let (queue, unsealed) = handover(UNSEALED);
-        let (to, from) = handover(WRITTEN);
+    pub(super) fn start(ground: CommitCtx) -> Self {
+        let (queue, unsealed) = batch_queue(UNSEALED);
+        let (to, from) = batch_queue(WRITTEN);
         let written = Arc::new(AtomicU64::new(0));
         let (here, count) = (ground.clone(), Arc::clone(&written));
         let sealer = std::thread::spawn(move || {
@@ -333,22 +272,22 @@ impl Committer {
     }
 
     /// So many batches of those handed over are in the store.
-    pub fn written(&self) -> u64 {
+    pub(super) fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
     }
 
     /// Waits until all that was handed over is in the store, or never will be.
-    pub fn drained(&self) {
+    pub(super) fn drained(&self) {
         self.queue.0.drained();
     }
 
     /// Hands a batch over; waits while too many wait.
-    pub fn send(&self, commit: Commit) -> Result<(), Box<Commit>> {
+    pub(super) fn send(&self, commit: CommitBatch) -> Result<(), Box<CommitBatch>> {
         self.queue.0.put(commit)
     }
 
     /// Makes what was handed over durable, and ends.
-    pub fn stop(self) {
+    pub(super) fn stop(self) {
         drop(self.queue);
         for thread in self.threads {
             if thread.join().is_err() {
@@ -370,14 +309,15 @@ fn send(runtime: Option<&tokio::runtime::Handle>, answers: Vec<Answer>) {
 mod tests {
     use super::*;
     use std::time::Duration;
+    use tokio::sync::oneshot;
 
     type Heard = oneshot::Receiver<Result<(), String>>;
 
-    fn batch() -> (Commit, Heard) {
+    fn batch() -> (CommitBatch, Heard) {
         let (to, heard) = oneshot::channel();
         let answers = vec![Answer::Done(to, Ok(()))];
         let (views, events) = (vec![], vec![]);
-        let commit = Commit {
+        let commit = CommitBatch {
             rows: PlainBatch::default(),
             answers,
             views,
@@ -394,7 +334,7 @@ mod tests {
     /// ends the rest is still taken.
     #[test]
     fn batches_are_handed_over_in_order_and_bounded() {
-        let (giver, taker) = handover(2);
+        let (giver, taker) = batch_queue(2);
         for _ in 0..2 {
             giver.0.put(batch().0).map_err(|_| "gone").unwrap();
         }
@@ -421,7 +361,7 @@ mod tests {
     /// SPEC invariant 1: when the committer ends, however it does, nobody waits for ever, and nobody hears yes.
     #[test]
     fn without_a_committer_the_answer_is_no() {
-        let (giver, taker) = handover(2);
+        let (giver, taker) = batch_queue(2);
         let (waits, mut heard) = batch();
         giver.0.put(waits).map_err(|_| "gone").unwrap();
         giver.0.put(batch().0).map_err(|_| "gone").unwrap();

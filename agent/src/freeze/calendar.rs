@@ -1,49 +1,65 @@
 //! What time does to freezes and break-glass. It counts only once it is a fact: before a command is judged, what its
 //! clock reading has changed is put on record, so that no command passes between the start of a window and the tick.
 
-use super::Open;
-use super::live::{Live, Stage};
 use crate::keys::KeyError;
-use conductor_shared::clock::{Micros, Now, SECOND};
-use conductor_shared::control::ControlState;
-use conductor_shared::control::profiles;
+use crate::partition::{BreakGlassTimer, PartitionState, Partitions};
+use crate::staging::BatchBuilder;
+use conductor_shared::clock::Micros;
+use conductor_shared::control::{ControlState, profiles};
 use conductor_shared::fact::{BreakGlassOver, Fact, FreezeBegan, FreezeEnded, FreezeOver};
-use conductor_shared::ids::{GrantId, PersonId, TenantUid};
-use conductor_shared::profile::BreakGlass;
+use conductor_shared::ids::{Ident, PersonId, TenantUid};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// When the node's windows were looked at, and when they must be again.
 #[derive(Debug, Default)]
-pub(super) struct Calendar {
+pub struct Calendar {
     revision: Option<u64>,
     looked_us: Micros,
     next_us: Micros,
+    /// Windows that were open when partitions were last marked as frozen or free.
+    marked: BTreeMap<Ident, BTreeMap<Ident, Option<u64>>>,
 }
 
 impl Calendar {
     /// Puts on record what time has changed in the node's log, and in the log `only`, or in all.
-    pub(super) fn bring_up_to_date(
+    pub fn bring_up_to_date(
         &mut self,
-        open: &mut Open,
-        st: &mut Stage,
+        partitions: &mut Partitions,
+        st: &mut BatchBuilder,
         only: Option<TenantUid>,
-    ) -> Result<(), String> {
+    ) -> Result<(), KeyError> {
         let (mut seen_us, mut doubted) = (0, false);
-        if let Some(node) = open.partitions.get_mut(&TenantUid::NODE) {
+        if let Some(node) = partitions.node_mut() {
             seen_us = node.log.last_us();
             doubted = node.control.clock_doubted();
-            self.windows(node, st).map_err(|e| e.to_string())?;
+            self.windows(node, st)?;
         }
         match only {
-            Some(tenant) => {
-                open.partitions.get_mut(&tenant).map_or(Ok(()), |l| over(l, st, seen_us, doubted))
-            }
-            None => open.partitions.values_mut().try_for_each(|l| over(l, st, seen_us, doubted)),
+            Some(tenant) => partitions.get_mut(tenant).map_or(Ok(()), |l| over(l, st, seen_us, doubted)),
+            None => partitions.iter_mut().try_for_each(|l| over(l, st, seen_us, doubted)),
         }
-        .map_err(|e| e.to_string())
     }
 
-    fn windows(&mut self, node: &mut Live, st: &mut Stage) -> Result<(), KeyError> {
+    /// Marks the partitions that became frozen or free, so that they are published.
+    pub fn mark(&mut self, partitions: &mut Partitions, st: &mut BatchBuilder) {
+        let Some(control) = partitions.node_control() else { return };
+        let who: Vec<TenantUid> = if self.marked == control.active_windows {
+            st.touched.clone()
+        } else {
+            self.marked.clone_from(&control.active_windows);
+            partitions.tenants().collect()
+        };
+        for tenant in who {
+            let Some(live) = partitions.get_mut(tenant) else { continue };
+            let frozen = profiles::frozen_by(&live.control, &control).next().is_some();
+            if std::mem::replace(&mut live.frozen, frozen) != frozen {
+                live.touch(st);
+            }
+        }
+    }
+
+    fn windows(&mut self, node: &mut PartitionState, st: &mut BatchBuilder) -> Result<(), KeyError> {
         let now = st.now.wall_us;
         // After a step back of the clock everything is looked at again.
         let known = self.revision == Some(node.control.revision);
@@ -55,7 +71,7 @@ impl Calendar {
         for fact in facts {
             node.control_fact(st, fact)?;
         }
-        *self = Self { revision: Some(control.revision), looked_us: now, next_us };
+        (self.revision, self.looked_us, self.next_us) = (Some(control.revision), now, next_us);
         Ok(())
     }
 }
@@ -80,34 +96,13 @@ fn changes(node: &ControlState, now_us: Micros) -> (Vec<Fact>, Micros) {
     (facts, next_us)
 }
 
-/// Break-glass as this run of the agent has seen it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Glass {
-    grant: GrantId,
-    /// How long it had been open when it was seen first.
-    elapsed_us: Micros,
-    /// When that was, on the monotonic clock.
-    mono_us: Micros,
-}
-
-impl Glass {
-    /// First sight of it. `seen_us` is the newest receipt time: whatever the wall clock says now, it was later than that
-    /// once.
-    fn first(g: &BreakGlass, now: Now, seen_us: Micros) -> Self {
-        let elapsed_us = now.wall_us.max(seen_us).saturating_sub(g.opened_us);
-        Self { grant: g.grant, elapsed_us, mono_us: now.mono_us }
-    }
-
-    /// Its time is over: by the wall clock or by the monotonic one, whichever shows more.
-    fn over(self, g: &BreakGlass, now: Now) -> bool {
-        let by_wall = now.wall_us.saturating_sub(g.opened_us);
-        let by_mono = self.elapsed_us + now.mono_us.saturating_sub(self.mono_us);
-        by_wall.max(by_mono) >= g.minutes.saturating_mul(60 * SECOND)
-    }
-}
-
 /// Ends the freezes and the break-glass of a log whose time is over. A clock that is `doubted` ends no freeze.
-fn over(live: &mut Live, st: &mut Stage, seen_us: Micros, doubted: bool) -> Result<(), KeyError> {
+fn over(
+    live: &mut PartitionState,
+    st: &mut BatchBuilder,
+    seen_us: Micros,
+    doubted: bool,
+) -> Result<(), KeyError> {
     if live.rolled_back || (live.control.freezes.is_empty() && live.control.break_glass.is_none()) {
         return Ok(());
     }
@@ -120,7 +115,7 @@ fn over(live: &mut Live, st: &mut Stage, seen_us: Micros, doubted: bool) -> Resu
     if let Some(g) = &control.break_glass {
         let seen_us = seen_us.max(live.log.last_us());
         let glass = live.glass.filter(|seen| seen.grant == g.grant);
-        let glass = glass.unwrap_or_else(|| Glass::first(g, st.now, seen_us));
+        let glass = glass.unwrap_or_else(|| BreakGlassTimer::first(g, st.now, seen_us));
         live.glass = Some(glass);
         if glass.over(g, st.now) {
             live.control_fact(st, BreakGlassOver { grant: g.grant })?;
@@ -130,70 +125,17 @@ fn over(live: &mut Live, st: &mut Stage, seen_us: Micros, doubted: bool) -> Resu
 }
 
 /// How often a person opened break-glass alone today, in all logs of the node.
-pub(super) fn alone_today(open: &Open, person: PersonId, now_us: Micros) -> u64 {
-    let each = open.partitions.values();
-    each.map(|l| profiles::alone_on_day(&l.control, person, now_us.max(l.log.last_us()))).sum()
-}
-
-/// Marks the partitions that became frozen or free, so that they are published.
-pub(super) fn mark(open: &mut Open, st: &mut Stage) {
-    let Some(node) = open.partitions.get(&TenantUid::NODE) else { return };
-    let control = Arc::clone(&node.control);
-    let all = open.marked != control.active_windows;
-    let who: Vec<TenantUid> = if all {
-        open.marked.clone_from(&control.active_windows);
-        open.partitions.keys().copied().collect()
-    } else {
-        st.touched.clone()
-    };
-    for tenant in who {
-        let Some(live) = open.partitions.get_mut(&tenant) else { continue };
-        let frozen = profiles::frozen_by(&live.control, &control).next().is_some();
-        if std::mem::replace(&mut live.frozen, frozen) != frozen {
-            live.touch(st);
-        }
-    }
+pub fn alone_today(partitions: &Partitions, person: PersonId, now_us: Micros) -> u64 {
+    partitions.iter().map(|l| profiles::alone_on_day(&l.control, person, now_us.max(l.log.last_us()))).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use conductor_shared::clock::SECOND;
     use conductor_shared::command::{Operation, ops};
     use conductor_shared::control::At;
     use conductor_shared::fact::ControlFact;
-    use conductor_shared::ids::Ident;
-
-    fn glass(minutes: u64) -> BreakGlass {
-        BreakGlass {
-            grant: GrantId([1; 16]),
-            ticket: "INC-1".into(),
-            minutes,
-            person: None,
-            alone: false,
-            opened_us: 1_000 * SECOND,
-            used: 0,
-        }
-    }
-    fn at(wall_s: u64, mono_s: u64) -> Now {
-        Now { wall_us: wall_s * SECOND, mono_us: mono_s * SECOND }
-    }
-
-    /// SPEC, Time, and 3.3: break-glass takes the greater elapsed time. Neither a wall clock that is put back nor one that
-    /// stands still prolongs it, and neither does a restart.
-    #[test]
-    fn no_clock_prolongs_break_glass() {
-        let g = glass(1);
-        let seen = Glass::first(&g, at(1_000, 50), 1_000 * SECOND);
-        assert!(!seen.over(&g, at(1_059, 109)));
-        assert!(seen.over(&g, at(1_060, 51)), "by the wall clock");
-        assert!(seen.over(&g, at(1_000, 110)), "by the monotonic clock, while the wall clock stands still");
-        assert!(seen.over(&g, at(10, 110)), "or was put back");
-        // A restart: the monotonic clock begins anew, and the wall clock counts.
-        assert!(Glass::first(&g, at(1_061, 0), 1_030 * SECOND).over(&g, at(1_061, 0)));
-        // A restart with the wall clock put back: the newest receipt shows how late it was already.
-        let seen = Glass::first(&g, at(10, 0), 1_030 * SECOND);
-        assert!(!seen.over(&g, at(10, 29)) && seen.over(&g, at(10, 30)));
-    }
 
     /// SPEC 3.3: what time changes is a fact once, in both directions, and the next look is at the next change.
     #[test]

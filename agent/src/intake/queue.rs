@@ -1,7 +1,7 @@
 //! What waits before the writer: one bounded queue for each partition, served round robin, settle and tighten first. A
 //! tenant that floods fills its own queue and nobody else's.
 
-use super::ask::Ask;
+use super::request::WriterRequest;
 use conductor_shared::ids::TenantUid;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
@@ -20,8 +20,8 @@ const TURN: usize = 32;
 #[derive(Default)]
 struct Lane {
     /// Settle, tighten and the agent's own.
-    urgent: VecDeque<Ask>,
-    normal: VecDeque<Ask>,
+    urgent: VecDeque<WriterRequest>,
+    normal: VecDeque<WriterRequest>,
     queued: bool,
 }
 
@@ -58,20 +58,20 @@ pub struct Queues {
 #[derive(Debug)]
 pub enum Full {
     /// The partition's queue is full.
-    Queue(Ask),
+    Queue(WriterRequest),
     /// The agent stops.
-    Closed(Ask),
+    Closed(WriterRequest),
 }
 
 impl Queues {
-    /// Not parking_lot: see `Handover`.
+    /// Not parking_lot: it yields before it sleeps, as channels do (ADR 17).
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a request into its partition's queue. Urgent ones have as much room again.
     #[allow(clippy::result_large_err)] // the request itself comes back; boxing it would cost every refusal
-    pub fn push(&self, ask: Ask) -> Result<(), Full> {
+    pub fn push(&self, ask: WriterRequest) -> Result<(), Full> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         if inner.closed {
@@ -104,7 +104,7 @@ impl Queues {
 
     /// Up to `max` requests, round robin. Waits at most `wait`: for a full batch while another is in flight, else for
     /// the first request. `None` once closed and empty.
-    pub fn take(&self, max: usize, wait: Duration) -> Option<Vec<Ask>> {
+    pub fn take(&self, max: usize, wait: Duration) -> Option<Vec<WriterRequest>> {
         let mut guard = self.lock();
         if !guard.ready() {
             guard.asleep = true;
@@ -164,20 +164,20 @@ impl Queues {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::writer::ask::{Ask, Op, Reply};
+    use crate::intake::request::{Reply, WorkloadOp, WriterRequest};
 
-    fn ask(tenant: u8, op: Op) -> Ask {
+    fn ask(tenant: u8, op: WorkloadOp) -> WriterRequest {
         let (tx, _rx) = tokio::sync::oneshot::channel::<Reply>();
-        Ask::work(crate::scope::TenantScope::of_agent(TenantUid([tenant; 16])), op, None, tx)
+        WriterRequest::work(crate::scope::TenantScope::of_agent(TenantUid([tenant; 16])), op, None, tx)
     }
-    fn start() -> Op {
-        Op::StartStep {
+    fn start() -> WorkloadOp {
+        WorkloadOp::StartStep {
             run: conductor_shared::ids::RunId([0; 16]),
             name: conductor_shared::untrusted::UntrustedText::new("s"),
         }
     }
-    fn settle() -> Op {
-        Op::Heartbeat { run: conductor_shared::ids::RunId([0; 16]) }
+    fn settle() -> WorkloadOp {
+        WorkloadOp::Heartbeat { run: conductor_shared::ids::RunId([0; 16]) }
     }
 
     /// SPEC 1.3: a flood of one tenant fills its own queue, and does not keep another from its turn.

@@ -1,26 +1,29 @@
 //! One partition as the writer holds it: control state, end of the log, open runs, gate, counters. It is changed in
 //! place as facts are staged; if the commit fails all of it is dropped and read back from the store.
 
-use super::denials::Folds;
-use super::gate::Gate;
-use super::rows::{GateRow, RunRow, StepRow, decode, encode};
-use super::slo::{Flood, Watches};
-use super::view::{Event, Shared, View};
+use super::admission::AdmissionState;
+use super::denial_dedup::Coalescer;
+use super::published::{PartitionCell, PartitionView};
+use super::ramp_stats::RampStats;
+use super::rows::{GateRow, SloRow, StepRow, decode, encode};
+use super::runs::load_runs;
+use super::{BreakGlassTimer, QuotaFlood, Run};
 use crate::keys::{Key, KeyError, KeyStore, Units};
-use crate::ledger::{self, Appended, Log, Partition, PlainBatch, ReadError};
+use crate::ledger::{self, Appended, Log, Partition, ReadError};
 use crate::metering::{Meters, OpenHour};
 use crate::platform::random::Random;
-use crate::store::{FamilyId, Row, RowKey, RowKind, Store};
+use crate::staging::{BatchBuilder, Event};
+use crate::store::{FamilyId, Row, Store};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use conductor_shared::clock::{Micros, Now};
 use conductor_shared::control::{At, ControlState};
 use conductor_shared::fact::{ChangeClass, ControlFact, Fact};
-use conductor_shared::ids::{Ident, NodeId, Origin, PersonId, RunId, TenantUid};
+use conductor_shared::ids::{Ident, NodeId, Origin, PersonId, RunId};
 use conductor_shared::meter::{self, Adjustment, HOUR_US, Labels, Metered};
 use conductor_shared::quota::RateBucket;
 use conductor_shared::record::PolicyVersion;
 use rustc_hash::FxHashMap;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,84 +36,9 @@ pub enum DayKind {
     Denial = 2,
 }
 
-/// An open run.
-pub struct Run {
-    /// Its row.
-    pub row: RunRow,
-    /// The unit key of everything about it.
-    pub unit: (u64, Key),
-    /// Open steps.
-    pub steps: BTreeMap<u64, StepRow>,
-    /// Number of the next step.
-    pub next_step: u64,
-    /// When its lease ends, on the monotonic clock.
-    pub lease_until: Micros,
-}
-
-/// What a batch gathers besides rows.
-pub struct Stage {
-    /// Rows.
-    pub rows: PlainBatch,
-    /// Control facts.
-    pub events: Vec<Event>,
-    /// Commit sequence; grows by one with each receipt of the node.
-    pub node_seq: u64,
-    /// Receipts in this batch.
-    pub receipts: u64,
-    /// Clocks at its beginning.
-    pub now: Now,
-    /// Randomness.
-    pub random: Arc<dyn Random>,
-    /// The rules that its receipts name.
-    pub policy: PolicyVersion,
-    /// Rows of this batch that later requests must see: the store has them only when the committer has written it.
-    pub staged: Remembered,
-    /// The same of batches before it that are on their way to the store, oldest first.
-    pub before: Vec<Arc<Remembered>>,
-    /// Partitions that changed, each once. A batch looks at them and not at all of thousands.
-    pub touched: Vec<TenantUid>,
-}
-
-/// Rows by partition and key, opened. No key among them is chosen by who asks.
-pub type Remembered = FxHashMap<(TenantUid, RowKey), Vec<u8>>;
-
-impl Stage {
-    /// An empty batch.
-    pub fn new(node_seq: u64, now: Now, random: Arc<dyn Random>, policy: PolicyVersion) -> Self {
-        Self {
-            rows: PlainBatch::default(),
-            events: Vec::new(),
-            node_seq,
-            receipts: 0,
-            now,
-            random,
-            policy,
-            staged: Remembered::default(),
-            before: Vec::new(),
-            touched: Vec::new(),
-        }
-    }
-
-    /// Keeps a row at hand for who asks after it before it is in the store.
-    pub fn remember(&mut self, p: &Partition, key: RowKey, plain: Vec<u8>) {
-        self.staged.insert((p.id.tenant, key), plain);
-    }
-
-    /// A row of a partition as this batch and all before it leave it, opened. Of the rows that batches on their way to
-    /// the store hold it sees those that were remembered.
-    pub fn row(&self, store: &Store, p: &Partition, key: &RowKey) -> Result<Option<Vec<u8>>, ReadError> {
-        let at = (p.id.tenant, *key);
-        let mut newest_first = std::iter::once(&self.staged).chain(self.before.iter().rev().map(|m| &**m));
-        if let Some(plain) = newest_first.find_map(|m| m.get(&at)) {
-            return Ok(Some(plain.clone()));
-        }
-        store.get(&p.family, key)?.map(|row| p.open(key, &row)).transpose()
-    }
-}
-
 /// A partition.
 #[allow(clippy::struct_excessive_bools)] // independent marks, each set and cleared on its own
-pub struct Live {
+pub struct PartitionState {
     /// What is fixed.
     pub p: Partition,
     /// End of the log.
@@ -120,13 +48,13 @@ pub struct Live {
     /// Open runs.
     pub runs: FxHashMap<RunId, Run>,
     /// Quotas' state.
-    pub gate: Gate,
+    pub gate: AdmissionState,
     /// Decisions that allowed.
     pub allowed: u64,
     /// Decisions that denied, folded ones too.
     pub denied: u64,
     /// Denials of the last second.
-    pub folds: Folds,
+    pub folds: Coalescer,
     /// The signer knows another log than this: nothing may be written.
     pub rolled_back: bool,
     /// Something was staged since the last publication: see [`Live::touch`].
@@ -140,15 +68,15 @@ pub struct Live {
     /// When a quota last denied something.
     pub quota_denied: Option<Micros>,
     /// How it is published.
-    pub shared: Arc<Shared>,
+    pub shared: Arc<PartitionCell>,
     /// What was seen under each ramp.
-    pub watches: Watches,
+    pub ramp_stats: RampStats,
     /// Denials of quotas that were folded of late.
-    pub flood: Flood,
+    pub quota_flood: QuotaFlood,
     /// A freeze is on.
     pub frozen: bool,
     /// Break-glass as this run of the agent has seen it.
-    pub glass: Option<super::freeze::Glass>,
+    pub glass: Option<BreakGlassTimer>,
     /// When each person last tightened something here alone, receipt time.
     pub tightened: HashMap<PersonId, Micros>,
     units: Units,
@@ -157,7 +85,7 @@ pub struct Live {
     pub meters: Meters,
 }
 
-impl Live {
+impl PartitionState {
     /// Reads a partition back, or begins an empty one.
     pub fn load(
         store: &Store,
@@ -188,9 +116,9 @@ impl Live {
         let key = Row::Slo.key();
         let seen = match store.get(&p.family, &key)? {
             Some(row) => decode(&p.open(&key, &row)?).map_err(|e| p.damaged(&key, &e))?,
-            None => super::rows::SloRow::default(),
+            None => SloRow::default(),
         };
-        let watches = Watches::restored(seen, &control, log.size());
+        let ramp_stats = RampStats::restored(seen, &control, log.size());
         let runs = load_runs(store, &p, now.mono_us + lease_us)?;
         let meters = Meters::load(store, &p, log.last_us(), (log.signed, log.size()))?;
         let bucket = RateBucket::from_ahead(now.mono_us, gate_row.step_ahead_us);
@@ -200,15 +128,15 @@ impl Live {
         let display = display.ok_or_else(|| p.damaged(&[], "the partition has no name"))?;
         let control = Arc::new(control);
         let live = Self {
-            gate: Gate { open_runs: runs.len() as u64, bucket },
+            gate: AdmissionState { open_runs: runs.len() as u64, bucket },
             allowed: gate_row.allowed,
             denied: gate_row.denied,
-            folds: Folds::restored(gate_row.folds),
-            shared: Arc::new(Shared {
+            folds: Coalescer::restored(gate_row.folds),
+            shared: Arc::new(PartitionCell {
                 id,
                 name: display,
                 partition: ArcSwapOption::from_pointee(p.clone()),
-                view: ArcSwap::from_pointee(View {
+                view: ArcSwap::from_pointee(PartitionView {
                     control: Arc::clone(&control),
                     frontier: conductor_shared::merkle::Frontier::default(),
                     signed: 0,
@@ -241,8 +169,8 @@ impl Live {
             signing: false,
             unsigned_since,
             quota_denied: None,
-            watches,
-            flood: Flood::default(),
+            ramp_stats,
+            quota_flood: QuotaFlood::default(),
             frozen: false,
             glass: None,
             tightened,
@@ -257,8 +185,8 @@ impl Live {
     }
 
     /// What is published of it.
-    pub fn view(&self, version: u64) -> View {
-        View {
+    pub fn view(&self, version: u64) -> PartitionView {
+        PartitionView {
             control: Arc::clone(&self.control),
             frontier: self.log.frontier().clone(),
             signed: self.log.signed,
@@ -273,7 +201,7 @@ impl Live {
             quota_denied: self.quota_denied,
             folding: self.folds.counts(),
             rolled_back: self.rolled_back,
-            slo: self.watches.published(),
+            slo: self.ramp_stats.published(),
             frozen: self.frozen,
             series: Arc::clone(self.meters.labels()),
             open_hour: self.meters.open_hour(),
@@ -282,7 +210,7 @@ impl Live {
     }
 
     /// What is published of it changes with this batch.
-    pub fn touch(&mut self, st: &mut Stage) {
+    pub fn touch(&mut self, st: &mut BatchBuilder) {
         if !std::mem::replace(&mut self.dirty, true) {
             st.touched.push(self.p.id.tenant);
         }
@@ -294,14 +222,14 @@ impl Live {
     }
 
     /// Stages one fact, and what follows from it: control state, meters, counters of the stream.
-    pub fn append(&mut self, st: &mut Stage, fact: &Fact, unit: (u64, &Key)) -> Appended {
+    pub fn append(&mut self, st: &mut BatchBuilder, fact: &Fact, unit: (u64, &Key)) -> Appended {
         self.append_for(st, fact, unit, None)
     }
 
     /// The same for a fact that names a run which may be over: `of_run` are its labels.
     pub fn append_for(
         &mut self,
-        st: &mut Stage,
+        st: &mut BatchBuilder,
         fact: &Fact,
         unit: (u64, &Key),
         of_run: Option<Labels>,
@@ -318,7 +246,7 @@ impl Live {
         if let Fact::Control(c) = fact {
             note_tightening(&mut self.tightened, c, a.time_us);
             Arc::make_mut(&mut self.control).apply(At { index: a.index, time_us: a.time_us }, c);
-            self.watches.follow(&self.control, a.index);
+            self.ramp_stats.follow(&self.control, a.index);
             st.events.push(Event { node_seq: st.node_seq, tenant: self.p.id.tenant, index: a.index });
         }
         match meter::metered(fact) {
@@ -334,7 +262,12 @@ impl Live {
     }
 
     /// Stages compensating events, in the batch of the receipt that puts them into effect.
-    pub fn correct(&mut self, store: &Store, st: &mut Stage, list: &[Adjustment]) -> Result<(), ReadError> {
+    pub fn correct(
+        &mut self,
+        store: &Store,
+        st: &mut BatchBuilder,
+        list: &[Adjustment],
+    ) -> Result<(), ReadError> {
         let done = self.meters.correct(store, &self.p, st, list);
         // Before the batch is written: whoever sees its rows sees this as well.
         self.shared.corrections.store(self.meters.corrections(), Ordering::SeqCst);
@@ -347,7 +280,7 @@ impl Live {
     }
 
     /// The unit key of today's records of a kind.
-    pub fn day_unit(&mut self, st: &mut Stage, kind: DayKind) -> Result<(u64, Key), KeyError> {
+    pub fn day_unit(&mut self, st: &mut BatchBuilder, kind: DayKind) -> Result<(u64, Key), KeyError> {
         let day = u32::try_from(st.now.wall_us / (24 * HOUR_US)).unwrap_or(u32::MAX);
         if let Some(u) = self.day_units.get(&(day, kind)) {
             return Ok(u.clone());
@@ -362,13 +295,17 @@ impl Live {
     }
 
     /// Stages a control fact.
-    pub fn control_fact(&mut self, st: &mut Stage, fact: impl Into<Fact>) -> Result<Appended, KeyError> {
+    pub fn control_fact(
+        &mut self,
+        st: &mut BatchBuilder,
+        fact: impl Into<Fact>,
+    ) -> Result<Appended, KeyError> {
         let unit = self.day_unit(st, DayKind::Control)?;
         Ok(self.append(st, &fact.into(), (unit.0, &unit.1)))
     }
 
     /// Stages the rows that change with every batch, as the last thing done to it in one.
-    pub fn stage_counters(&mut self, st: &mut Stage) {
+    pub fn stage_counters(&mut self, st: &mut BatchBuilder) {
         self.dirty = false;
         self.meters.stage(&self.p, st, self.log.last_us(), self.log.signed);
         let row = GateRow {
@@ -378,13 +315,13 @@ impl Live {
             folds: self.folds.rows(),
         };
         st.rows.put(&self.p, &Row::Gate.key(), &encode(&row));
-        if let Some(seen) = self.watches.row_if_changed() {
+        if let Some(seen) = self.ramp_stats.row_if_changed() {
             st.rows.put(&self.p, &Row::Slo.key(), &encode(&seen));
         }
     }
 
     /// Stages a run's row.
-    pub fn put_run(&self, st: &mut Stage, id: RunId, run: &Run) {
+    pub fn put_run(&self, st: &mut BatchBuilder, id: RunId, run: &Run) {
         let key = if run.row.outcome.is_some() { Row::EndedRun(id.0) } else { Row::OpenRun(id.0) }.key();
         let plain = encode(&run.row);
         st.rows.put_under(&self.p, &key, (run.unit.0, &run.unit.1), &plain);
@@ -395,7 +332,7 @@ impl Live {
     }
 
     /// Stages a step's row.
-    pub fn put_step(&self, st: &mut Stage, id: RunId, unit: &(u64, Key), number: u64, step: &StepRow) {
+    pub fn put_step(&self, st: &mut BatchBuilder, id: RunId, unit: &(u64, Key), number: u64, step: &StepRow) {
         let ended = step.outcome.is_some();
         let key = if ended { Row::EndedStep(id.0, number) } else { Row::OpenStep(id.0, number) }.key();
         let plain = encode(step);
@@ -429,7 +366,7 @@ fn note_tightening(tightened: &mut HashMap<PersonId, Micros>, fact: &ControlFact
     }
 }
 
-/// Folds the control facts of a log, and tells who tightened something when.
+/// Coalescer the control facts of a log, and tells who tightened something when.
 fn load_control(
     store: &Store,
     p: &Partition,
@@ -445,30 +382,4 @@ fn load_control(
         state.apply_receipt(At { index, time_us: h.time_us }, h.kind, r.fact.as_ref());
     }
     Ok(state)
-}
-
-fn load_runs(store: &Store, p: &Partition, lease_until: Micros) -> Result<FxHashMap<RunId, Run>, ReadError> {
-    let mut runs = FxHashMap::default();
-    for (row, value) in store.rows(&p.family, &Row::scan_of(RowKind::OpenRun))? {
-        let Row::OpenRun(id) = row else { continue };
-        let (id, key) = (RunId(id), row.key());
-        let row: RunRow = decode(&p.open(&key, &value)?).map_err(|e| p.damaged(&key, &e))?;
-        let number = crate::keys::key_number(&value).map_err(|e| p.damaged(&key, &e.to_string()))?;
-        let unit = (number, p.units.get(number)?);
-        let mut steps = BTreeMap::new();
-        let mut last = 0;
-        for (row, value) in store.rows(&p.family, &Row::scan_ids(RowKind::OpenStep, id.0, 0))? {
-            let Row::OpenStep(_, n) = row else { continue };
-            let key = row.key();
-            steps.insert(n, decode::<StepRow>(&p.open(&key, &value)?).map_err(|e| p.damaged(&key, &e))?);
-            last = last.max(n);
-        }
-        if let Some((Row::EndedStep(_, n), _)) =
-            store.last(&p.family, &Row::scan_ids(RowKind::EndedStep, id.0, 0))?
-        {
-            last = last.max(n);
-        }
-        runs.insert(id, Run { row, unit, steps, next_step: last + 1, lease_until });
-    }
-    Ok(runs)
 }

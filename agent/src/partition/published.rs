@@ -2,6 +2,7 @@
 
 use crate::ledger::Partition;
 use crate::metering::OpenHour;
+use crate::staging::Event;
 use crate::store::{FamilyId, Store};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use conductor_shared::basis_points::BasisPoints;
@@ -27,7 +28,7 @@ pub const WINDOW: usize = 10_000;
 
 /// A partition as of its last commit.
 #[derive(Debug, Clone)]
-pub struct View {
+pub struct PartitionView {
     /// Control state.
     pub control: Arc<ControlState>,
     /// Durable entries and the roots that make their root.
@@ -68,7 +69,7 @@ pub struct View {
     pub unsigned: Arc<Vec<(u32, Series, u64)>>,
 }
 
-impl View {
+impl PartitionView {
     /// Durable entries.
     pub fn size(&self) -> u64 {
         self.frontier.size()
@@ -80,7 +81,7 @@ impl View {
 }
 
 /// A partition as others see it.
-pub struct Shared {
+pub struct PartitionCell {
     /// Which.
     pub id: FamilyId,
     /// Display id.
@@ -88,13 +89,13 @@ pub struct Shared {
     /// For reading its rows; `None` while the store is closed.
     pub partition: ArcSwapOption<Partition>,
     /// Its state.
-    pub view: ArcSwap<View>,
+    pub view: ArcSwap<PartitionView>,
     /// Corrections of usage whose batch was begun. While it is ahead of what the view says, rows that were read may have
     /// one that the view does not have.
     pub corrections: AtomicU64,
 }
 
-impl Shared {
+impl PartitionCell {
     /// The fixed-size summary for consoles.
     pub fn summary(&self, mono_us: Micros) -> Summary {
         let v = self.view.load();
@@ -137,26 +138,15 @@ impl Shared {
     }
 }
 
-/// A control fact, in commit order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Event {
-    /// Place in commit order.
-    pub node_seq: u64,
-    /// Which partition.
-    pub tenant: TenantUid,
-    /// Its receipt.
-    pub index: u64,
-}
-
 /// Everything that is published.
-pub struct Board {
+pub struct Registry {
     /// This node.
     pub node_id: NodeId,
     /// Random, for this start.
     pub boot: [u8; 16],
     /// The store, while it is open.
     pub store: ArcSwapOption<Store>,
-    tenants: RwLock<FxHashMap<TenantUid, Arc<Shared>>>,
+    tenants: RwLock<FxHashMap<TenantUid, Arc<PartitionCell>>>,
     events: Mutex<VecDeque<Event>>,
     node_seq: watch::Sender<u64>,
     signer: Mutex<(SignerState, String)>,
@@ -173,7 +163,7 @@ pub struct Board {
     pub beats: AtomicU64,
 }
 
-impl Board {
+impl Registry {
     /// Empty.
     pub fn new(node_id: NodeId, boot: [u8; 16]) -> Self {
         Self {
@@ -194,21 +184,21 @@ impl Board {
     }
 
     /// A partition.
-    pub fn get(&self, tenant: TenantUid) -> Option<Arc<Shared>> {
+    pub fn get(&self, tenant: TenantUid) -> Option<Arc<PartitionCell>> {
         self.tenants.read().get(&tenant).cloned()
     }
 
     /// The node's own.
-    pub fn node(&self) -> Option<Arc<Shared>> {
+    pub fn node(&self) -> Option<Arc<PartitionCell>> {
         self.get(TenantUid::NODE)
     }
 
     /// All partitions, the node's own too.
-    pub fn all(&self) -> Vec<Arc<Shared>> {
+    pub fn all(&self) -> Vec<Arc<PartitionCell>> {
         self.tenants.read().values().cloned().collect()
     }
 
-    pub(super) fn put(&self, shared: Arc<Shared>) {
+    pub(crate) fn put(&self, shared: Arc<PartitionCell>) {
         self.tenants.write().insert(shared.id.tenant, shared);
     }
 
@@ -222,7 +212,7 @@ impl Board {
         *self.node_seq.borrow()
     }
 
-    pub(super) fn publish(&self, events: &[Event], node_seq: u64, receipts: u64) {
+    pub(crate) fn publish(&self, events: &[Event], node_seq: u64, receipts: u64) {
         {
             let mut ring = self.events.lock();
             ring.extend(events.iter().copied());
@@ -235,14 +225,14 @@ impl Board {
         self.node_seq.send_replace(node_seq);
     }
 
-    pub(super) fn note_sync(&self, bytes: u64) {
+    pub(crate) fn note_sync(&self, bytes: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if let Some(sizes) = &mut *self.sync_sizes.lock() {
             sizes.push(u32::try_from(bytes).unwrap_or(u32::MAX));
         }
     }
 
-    pub(super) fn begin(&self, node_seq: u64) {
+    pub(crate) fn begin(&self, node_seq: u64) {
         self.events.lock().clear();
         self.node_seq.send_replace(node_seq);
     }
@@ -279,7 +269,7 @@ impl Board {
     pub fn store_error(&self) -> String {
         self.store_error.lock().clone()
     }
-    pub(super) fn set_store_error(&self, what: &str) {
+    pub(crate) fn set_store_error(&self, what: &str) {
         what.clone_into(&mut self.store_error.lock());
     }
 }

@@ -1,12 +1,13 @@
 //! Operations of workloads, decided on the staged state: each request sees what the one before it left.
 
-use super::ask::{Denial, Idempotency, Op, Reply};
-use super::denials::{Folded, PATIENCE, Same};
-use super::gate::{self, Gate, RunRequest};
-use super::live::{DayKind, Live, Run, Stage, index_hash};
-use super::rows::{Answered, RequestRow, RunRow, StepRow, decode, encode};
+use crate::intake::request::{Denial, Idempotency, Reply, WorkloadOp};
 use crate::ledger::ReadError;
+use crate::partition::admission::{self, AdmissionState, RunRequest};
+use crate::partition::denial_dedup::{DenialKey, Folded, PATIENCE};
+use crate::partition::rows::{Answered, RequestRow, RunRow, StepRow, decode, encode};
+use crate::partition::{DayKind, PartitionState, Run, index_hash};
 use crate::policy::{Lookup, Policy, Query, TRIES};
+use crate::staging::BatchBuilder;
 use crate::store::{Row, Space, Store};
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::clock::{Micros, SECOND};
@@ -27,7 +28,7 @@ use conductor_shared::untrusted::UntrustedText;
 use std::sync::Arc;
 
 /// What an operation needs besides the partition.
-pub struct Work<'a> {
+pub struct WorkloadCtx<'a> {
     /// For rows that are not in memory: ended runs and steps, requests carried out.
     pub store: &'a Store,
     /// Room on disk.
@@ -46,46 +47,46 @@ pub struct Work<'a> {
 
 /// Why an operation cannot be decided now.
 #[derive(Debug)]
-pub enum Pause {
+pub enum Defer {
     /// An engine must be asked first. Nothing was staged.
     Policy(Box<Query>),
     /// The store.
     Read(ReadError),
 }
 
-impl From<ReadError> for Pause {
+impl From<ReadError> for Defer {
     fn from(e: ReadError) -> Self {
         Self::Read(e)
     }
 }
 
-impl From<crate::store::StoreError> for Pause {
+impl From<crate::store::StoreError> for Defer {
     fn from(e: crate::store::StoreError) -> Self {
         Self::Read(e.into())
     }
 }
 
-impl From<crate::keys::KeyError> for Pause {
+impl From<crate::keys::KeyError> for Defer {
     fn from(e: crate::keys::KeyError) -> Self {
         Self::Read(e.into())
     }
 }
 
 /// A run or step asked about that is not open.
-enum Gone {
+enum Missing {
     Unknown,
     Ended(Outcome),
 }
 
-impl Work<'_> {
+impl WorkloadCtx<'_> {
     /// Carries one operation out, once: a request that was carried out before gets the same answer.
     pub fn once(
         &self,
-        live: &mut Live,
-        st: &mut Stage,
-        op: &Op,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
+        op: &WorkloadOp,
         once: Option<&Idempotency>,
-    ) -> Result<Reply, Pause> {
+    ) -> Result<Reply, Defer> {
         let Some(once) = once else { return self.decide(live, st, op) };
         let day = u32::try_from(st.now.wall_us / (24 * HOUR_US)).unwrap_or(u32::MAX);
         let text =
@@ -117,26 +118,31 @@ impl Work<'_> {
         Ok(reply)
     }
 
-    fn decide(&self, live: &mut Live, st: &mut Stage, op: &Op) -> Result<Reply, Pause> {
+    fn decide(
+        &self,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
+        op: &WorkloadOp,
+    ) -> Result<Reply, Defer> {
         if live.rolled_back {
             return Ok(Err(Denial::bare(Reason::LogRolledBack)));
         }
         let settled = match op {
-            Op::StartRun { workflow, env, actor, action, subject, prompt } => {
+            WorkloadOp::StartRun { workflow, env, actor, action, subject, prompt } => {
                 let what = (workflow, action, prompt.as_ref());
                 return self.start_run(live, st, what, (*env, *actor), subject.as_ref());
             }
-            Op::StartStep { run, name } => return self.start_step(live, st, *run, name),
-            Op::FinishStep { run, step, outcome, claimed_us, bytes_in, bytes_out } => {
+            WorkloadOp::StartStep { run, name } => return self.start_step(live, st, *run, name),
+            WorkloadOp::FinishStep { run, step, outcome, claimed_us, bytes_in, bytes_out } => {
                 let claim = Claim { us: *claimed_us, bytes_in: *bytes_in, bytes_out: *bytes_out };
                 self.finish_step(live, st, (*run, *step), *outcome, claim)
             }
-            Op::Heartbeat { run } => self.heartbeat(live, st, *run),
-            Op::Approve { run, name, approver, approved } => {
+            WorkloadOp::Heartbeat { run } => self.heartbeat(live, st, *run),
+            WorkloadOp::Approve { run, name, approver, approved } => {
                 self.approve(live, st, *run, (name, approver), *approved)
             }
-            Op::FinishRun { run, outcome } => self.end_run(live, st, *run, *outcome),
-            Op::CancelRun { run } => self.end_run(live, st, *run, Outcome::Cancelled),
+            WorkloadOp::FinishRun { run, outcome } => self.end_run(live, st, *run, *outcome),
+            WorkloadOp::CancelRun { run } => self.end_run(live, st, *run, Outcome::Cancelled),
         };
         Ok(settled?)
     }
@@ -151,12 +157,12 @@ impl Work<'_> {
     /// Policy's word on what the gate let through. `before` is the gate as it was, for when policy says no.
     fn ask_policy(
         &self,
-        live: &mut Live,
-        st: &Stage,
-        before: Gate,
+        live: &mut PartitionState,
+        st: &BatchBuilder,
+        before: AdmissionState,
         operation: &str,
         work: policy::Work<'_>,
-    ) -> Result<Option<Reason>, Pause> {
+    ) -> Result<Option<Reason>, Defer> {
         let name = Arc::clone(&live.shared);
         let control = Arc::clone(&live.control);
         // What the gate did not let through is not asked about: all of these hold.
@@ -184,7 +190,7 @@ impl Work<'_> {
             Lookup::Unknown if self.tries >= TRIES => Reason::PolicyContention,
             Lookup::Unknown => {
                 live.gate = before;
-                return Err(Pause::Policy(Box::new(Query::of(tenant, &input))));
+                return Err(Defer::Policy(Box::new(Query::of(tenant, &input))));
             }
         };
         live.gate = before;
@@ -193,12 +199,12 @@ impl Work<'_> {
 
     fn start_run(
         &self,
-        live: &mut Live,
-        st: &mut Stage,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
         (workflow, action, prompt): (&Ident, &Ident, Option<&[u8; 32]>),
         (env, actor): (Env, ActorType),
         subject: Option<&UntrustedText>,
-    ) -> Result<Reply, Pause> {
+    ) -> Result<Reply, Defer> {
         let id = RunId(crate::platform::random::bytes(&*st.random));
         let by_run = id.to_string();
         let request = RunRequest {
@@ -211,7 +217,7 @@ impl Work<'_> {
         let control = Arc::clone(&live.control);
         let before = live.gate;
         let (mut reasons, ramped) =
-            gate::start_run(&mut live.gate, &control, live.p.keys.ramp.bytes(), unsigned, request);
+            admission::start_run(&mut live.gate, &control, live.p.keys.ramp.bytes(), unsigned, request);
         if self.space == Space::Critical {
             live.gate = before;
             reasons.add(Reason::StoreUnavailable);
@@ -277,15 +283,15 @@ impl Work<'_> {
 
     fn start_step(
         &self,
-        live: &mut Live,
-        st: &mut Stage,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
         id: RunId,
         name: &UntrustedText,
-    ) -> Result<Reply, Pause> {
+    ) -> Result<Reply, Defer> {
         let Some(run) = live.runs.get(&id) else {
             let reason = match self.gone(live, st, id, None)? {
-                Gone::Unknown => Reason::RunUnknown,
-                Gone::Ended(_) => Reason::RunClosed,
+                Missing::Unknown => Reason::RunUnknown,
+                Missing::Ended(_) => Reason::RunClosed,
             };
             return Ok(Err(self.deny(live, st, "step_start", "", reason.into(), None)?));
         };
@@ -296,7 +302,7 @@ impl Work<'_> {
         let which = (action.as_str(), workflow.as_str());
         let before = live.gate;
         let (mut reasons, wait) =
-            gate::start_step(&mut live.gate, &control, unsigned, which, open, st.now.mono_us);
+            admission::start_step(&mut live.gate, &control, unsigned, which, open, st.now.mono_us);
         if self.space == Space::Critical {
             live.gate = before;
             reasons.add(Reason::StoreUnavailable);
@@ -348,8 +354,8 @@ impl Work<'_> {
 
     fn finish_step(
         &self,
-        live: &mut Live,
-        st: &mut Stage,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
         (id, step): (RunId, u64),
         outcome: Outcome,
         claim: Claim,
@@ -361,13 +367,13 @@ impl Work<'_> {
         });
         let Some((unit, run, row)) = open else {
             return match self.gone(live, st, id, Some(step))? {
-                Gone::Unknown => {
+                Missing::Unknown => {
                     let known = live.runs.contains_key(&id)
-                        || matches!(self.gone(live, st, id, None)?, Gone::Ended(_));
+                        || matches!(self.gone(live, st, id, None)?, Missing::Ended(_));
                     let reason = if known { Reason::StepUnknown } else { Reason::RunUnknown };
                     self.deny(live, st, "step_finish", "", reason.into(), None).map(Err)
                 }
-                Gone::Ended(was) => self.late(live, st, (id, step), outcome, was, claim),
+                Missing::Ended(was) => self.late(live, st, (id, step), outcome, was, claim),
             };
         };
         let index = self.settle_step(live, st, (id, step), (&unit, &run, row), outcome, claim);
@@ -377,8 +383,8 @@ impl Work<'_> {
     /// Writes the end of an open step that was taken out of its run.
     fn settle_step(
         &self,
-        live: &mut Live,
-        st: &mut Stage,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
         (id, step): (RunId, u64),
         (unit, run, mut row): (&(u64, crate::keys::Key), &RunRow, StepRow),
         outcome: Outcome,
@@ -399,14 +405,19 @@ impl Work<'_> {
             bytes_out: claim.bytes_out,
         };
         let a = live.append(st, &fact.into(), (unit.0, &unit.1));
-        live.watches.step_settled(&live.control, run, outcome, observed_us);
+        live.ramp_stats.step_settled(&live.control, run, outcome, observed_us);
         row.outcome = Some(outcome);
         row.last = a.index;
         live.put_step(st, id, unit, step, &row);
         a.index
     }
 
-    fn heartbeat(&self, live: &mut Live, st: &mut Stage, id: RunId) -> Result<Reply, ReadError> {
+    fn heartbeat(
+        &self,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
+        id: RunId,
+    ) -> Result<Reply, ReadError> {
         let Some(run) = live.runs.get_mut(&id) else { return self.not_open(live, st, "run_heartbeat", id) };
         run.lease_until = st.now.mono_us + self.lease_us;
         let (unit, steps) = (run.unit.clone(), run.steps.len() as u64);
@@ -418,8 +429,8 @@ impl Work<'_> {
 
     fn approve(
         &self,
-        live: &mut Live,
-        st: &mut Stage,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
         id: RunId,
         (name, approver): (&UntrustedText, &UntrustedText),
         approved: bool,
@@ -443,14 +454,14 @@ impl Work<'_> {
 
     fn not_open(
         &self,
-        live: &mut Live,
-        st: &mut Stage,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
         op: &'static str,
         id: RunId,
     ) -> Result<Reply, ReadError> {
         let reason = match self.gone(live, st, id, None)? {
-            Gone::Unknown => Reason::RunUnknown,
-            Gone::Ended(_) => Reason::RunClosed,
+            Missing::Unknown => Reason::RunUnknown,
+            Missing::Ended(_) => Reason::RunClosed,
         };
         self.deny(live, st, op, "", reason.into(), None).map(Err)
     }
@@ -458,17 +469,17 @@ impl Work<'_> {
     /// Ends a run, and with it its open steps: finished by the workload, cancelled, or lost.
     pub fn end_run(
         &self,
-        live: &mut Live,
-        st: &mut Stage,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
         id: RunId,
         outcome: Outcome,
     ) -> Result<Reply, ReadError> {
         let Some(mut run) = live.runs.remove(&id) else {
             return match self.gone(live, st, id, None)? {
-                Gone::Unknown => {
+                Missing::Unknown => {
                     self.deny(live, st, "run_finish", "", Reason::RunUnknown.into(), None).map(Err)
                 }
-                Gone::Ended(was) => self.late(live, st, (id, 0), outcome, was, Claim::default()),
+                Missing::Ended(was) => self.late(live, st, (id, 0), outcome, was, Claim::default()),
             };
         };
         let steps = std::mem::take(&mut run.steps);
@@ -492,7 +503,7 @@ impl Work<'_> {
         run.row.outcome = Some(outcome);
         run.row.steps = run.next_step - 1;
         run.row.last = a.index;
-        live.watches.run_settled(&live.control, &run.row, outcome, a);
+        live.ramp_stats.run_settled(&live.control, &run.row, outcome, a);
         live.put_run(st, id, &run);
         live.gate.open_runs = live.gate.open_runs.saturating_sub(1);
         Ok(Ok(Self::decided(live, a.index, id)))
@@ -501,8 +512,8 @@ impl Work<'_> {
     /// A settle that came too late: recorded under the run's own key, and nothing else.
     fn late(
         &self,
-        live: &mut Live,
-        st: &mut Stage,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
         (id, step): (RunId, u64),
         outcome: Outcome,
         was: Outcome,
@@ -532,18 +543,24 @@ impl Work<'_> {
         Ok(Ok(Decided { late: Some(was), step, ..Self::decided(live, a.index, id) }))
     }
 
-    fn gone(&self, live: &Live, st: &Stage, id: RunId, step: Option<u64>) -> Result<Gone, ReadError> {
+    fn gone(
+        &self,
+        live: &PartitionState,
+        st: &BatchBuilder,
+        id: RunId,
+        step: Option<u64>,
+    ) -> Result<Missing, ReadError> {
         let key = step.map_or(Row::EndedRun(id.0), |n| Row::EndedStep(id.0, n)).key();
-        let Some(plain) = st.row(self.store, &live.p, &key)? else { return Ok(Gone::Unknown) };
+        let Some(plain) = st.row(self.store, &live.p, &key)? else { return Ok(Missing::Unknown) };
         let outcome = match step {
             None => decode::<RunRow>(&plain).map(|r| r.outcome),
             Some(_) => decode::<StepRow>(&plain).map(|r| r.outcome),
         };
         let outcome = outcome.map_err(|e| live.p.damaged(&key, &e))?;
-        outcome.map(Gone::Ended).ok_or_else(|| live.p.damaged(&key, "ended without an outcome"))
+        outcome.map(Missing::Ended).ok_or_else(|| live.p.damaged(&key, "ended without an outcome"))
     }
 
-    fn decided(live: &Live, index: u64, run: RunId) -> Decided {
+    fn decided(live: &PartitionState, index: u64, run: RunId) -> Decided {
         Decided {
             decision: Verdict::Allow,
             receipt: ReceiptRef { origin: live.p.origin, index },
@@ -558,8 +575,8 @@ impl Work<'_> {
     /// Denies with a receipt, or with that of the same denial less than a second ago.
     fn fold(
         &self,
-        live: &mut Live,
-        st: &mut Stage,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
         about: &str,
         reasons: Reasons,
         retry_after_us: Option<Micros>,
@@ -570,8 +587,8 @@ impl Work<'_> {
 
     fn deny(
         &self,
-        live: &mut Live,
-        st: &mut Stage,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
         operation: &'static str,
         peer: &str,
         reasons: Reasons,
@@ -600,8 +617,8 @@ pub struct Claim {
 
 /// Denies with a receipt in this partition, or with that of the same denial less than a second ago.
 pub fn deny_folded(
-    live: &mut Live,
-    st: &mut Stage,
+    live: &mut PartitionState,
+    st: &mut BatchBuilder,
     principal: &str,
     about: &str,
     reasons: Reasons,
@@ -618,11 +635,11 @@ pub fn deny_folded(
     if of_quota.iter().any(|q| reasons.has(*q)) {
         live.quota_denied = Some(st.now.mono_us);
     }
-    let same = Same { principal: principal.to_owned(), about: about.to_owned(), reasons };
+    let same = DenialKey { principal: principal.to_owned(), about: about.to_owned(), reasons };
     let (index, nth) = match live.folds.fold(same, st.now.mono_us) {
         Folded::Into(first, nth) => {
             if of_quota.iter().any(|q| reasons.has(*q)) {
-                live.flood.note(first, st.now);
+                live.quota_flood.note(first, st.now);
             }
             live.touch(st);
             (first, nth)

@@ -13,7 +13,7 @@ pub const MAX_OPEN_STEPS: usize = 1_000;
 
 /// What the gate keeps for a tenant.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Gate {
+pub struct AdmissionState {
     /// Open runs.
     pub open_runs: u64,
     /// Steps.
@@ -52,7 +52,7 @@ fn backlog(control: &ControlState, unsigned: u64, reasons: &mut Reasons) {
 
 /// May this run start? Takes the place of an open run when it may.
 pub fn start_run<'a>(
-    gate: &mut Gate,
+    gate: &mut AdmissionState,
     control: &'a ControlState,
     ramp_key: &[u8; 32],
     unsigned: u64,
@@ -89,7 +89,7 @@ pub fn start_run<'a>(
 
 /// May this step start? Takes one from the bucket when it may; else says after how many microseconds the rate allows it.
 pub fn start_step(
-    gate: &mut Gate,
+    gate: &mut AdmissionState,
     control: &ControlState,
     unsigned: u64,
     (action, workflow): (&str, &str),
@@ -140,7 +140,7 @@ mod tests {
             Operation::KillSet(ops::KillSet { selector: sel(), drain: false }),
             Operation::RampCap(ops::RampCap { selector: sel(), hundredths: BasisPoints::saturating(0) }),
         ]);
-        let mut gate = Gate::default();
+        let mut gate = AdmissionState::default();
         let workflow = Ident::new("etl").unwrap();
         let request = RunRequest { action: "run", workflow: &workflow, subject: b"s", prompt: None };
         let (reasons, ramped) = start_run(&mut gate, &control, &[0; 32], 5, request);
@@ -163,7 +163,7 @@ mod tests {
         let kill = |drain| Operation::KillSet(ops::KillSet { selector: "*/etl".parse().unwrap(), drain });
         for (drain, step_denied) in [(true, false), (false, true)] {
             let control = state(&[etl.clone(), kill(drain)]);
-            let mut gate = Gate::default();
+            let mut gate = AdmissionState::default();
             let workflow = Ident::new("etl").unwrap();
             let request = RunRequest { action: "run", workflow: &workflow, subject: b"s", prompt: None };
             assert!(!start_run(&mut gate, &control, &[0; 32], 0, request).0.is_empty());
@@ -184,7 +184,7 @@ mod tests {
             Operation::WorkflowPin(ops::WorkflowPin { workflow: workflow.clone(), prompt_sha256: pinned });
         let reasons = |control: &ControlState, prompt: Option<&[u8; 32]>| {
             let request = RunRequest { action: "run", workflow: &workflow, subject: b"s", prompt };
-            let (r, _) = start_run(&mut Gate::default(), control, &[0; 32], 0, request);
+            let (r, _) = start_run(&mut AdmissionState::default(), control, &[0; 32], 0, request);
             r.iter().map(Reason::code).collect::<Vec<_>>()
         };
         let control = state(&[register.clone(), pin]);

@@ -16,12 +16,12 @@ use std::collections::HashMap;
 const BUDGET: u64 = 200;
 /// After so many of the same denial within its second, whoever goes on asking waits for the answer.
 pub const PATIENCE: u64 = 64;
-/// Folds open at a time.
+/// Coalescer open at a time.
 const MAX_FOLDS: usize = 1_024;
 
 /// What makes two denials the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Same {
+pub struct DenialKey {
     /// Who; empty when the budget is spent.
     pub principal: String,
     /// Operation, and what of it matters to the reasons; empty when the budget is spent.
@@ -38,8 +38,8 @@ struct Fold {
 
 /// The folds of one partition.
 #[derive(Default)]
-pub struct Folds {
-    open: HashMap<Same, Fold>,
+pub struct Coalescer {
+    open: HashMap<DenialKey, Fold>,
     budget: RateBucket,
     /// Open at the last stop: their counts are lower bounds.
     restored: Vec<FoldRow>,
@@ -50,18 +50,18 @@ pub struct Folds {
 pub enum Folded {
     /// It was counted under the receipt with this index, as the so many-th.
     Into(u64, u64),
-    /// It is the first: write its receipt, then tell [`Folds::begin`] under this sameness.
-    First(Same),
+    /// It is the first: write its receipt, then tell [`Coalescer::begin`] under this sameness.
+    First(DenialKey),
 }
 
-impl Folds {
+impl Coalescer {
     /// With the folds that were open at the last stop.
     pub fn restored(rows: Vec<FoldRow>) -> Self {
         Self { restored: rows, ..Self::default() }
     }
 
     /// Counts a denial, or says that it needs a receipt of its own.
-    pub fn fold(&mut self, same: Same, mono_us: Micros) -> Folded {
+    pub fn fold(&mut self, same: DenialKey, mono_us: Micros) -> Folded {
         if let Some(first) = self.count(&same, mono_us) {
             return Folded::Into(first.0, first.1);
         }
@@ -69,14 +69,14 @@ impl Folds {
         if room && self.budget.take(mono_us, BUDGET, BUDGET).is_ok() {
             return Folded::First(same);
         }
-        let any = Same { principal: String::new(), about: String::new(), reasons: same.reasons };
+        let any = DenialKey { principal: String::new(), about: String::new(), reasons: same.reasons };
         match self.count(&any, mono_us) {
             Some((first, nth)) => Folded::Into(first, nth),
             None => Folded::First(any),
         }
     }
 
-    fn count(&mut self, same: &Same, mono_us: Micros) -> Option<(u64, u64)> {
+    fn count(&mut self, same: &DenialKey, mono_us: Micros) -> Option<(u64, u64)> {
         let f = self.open.get_mut(same).filter(|f| mono_us < f.until)?;
         f.count += 1;
         Some((f.first, f.count))
@@ -84,13 +84,13 @@ impl Folds {
 
     /// A first denial has its receipt.
     #[allow(clippy::needless_pass_by_value)] // it becomes the key
-    pub fn begin(&mut self, same: Same, first: u64, mono_us: Micros) -> Option<DenialsFolded> {
+    pub fn begin(&mut self, same: DenialKey, first: u64, mono_us: Micros) -> Option<DenialsFolded> {
         let fold = Fold { first, until: mono_us + SECOND, count: 0 };
         let old = self.open.insert(same.clone(), fold)?;
         closed(&same, &old)
     }
 
-    /// Folds that are over, as facts to write; those that counted nothing are dropped.
+    /// Coalescer that are over, as facts to write; those that counted nothing are dropped.
     pub fn close(&mut self, mono_us: Micros, all: bool) -> Vec<DenialsFolded> {
         let mut out: Vec<DenialsFolded> = self
             .restored
@@ -113,7 +113,7 @@ impl Folds {
         out
     }
 
-    /// True when [`Folds::close`] would have something to do.
+    /// True when [`Coalescer::close`] would have something to do.
     pub fn due(&self, mono_us: Micros) -> bool {
         !self.restored.is_empty() || self.open.values().any(|f| mono_us >= f.until)
     }
@@ -137,7 +137,7 @@ impl Folds {
     }
 }
 
-fn closed(same: &Same, f: &Fold) -> Option<DenialsFolded> {
+fn closed(same: &DenialKey, f: &Fold) -> Option<DenialsFolded> {
     (f.count > 0).then(|| DenialsFolded {
         principal: same.principal.clone(),
         first: f.first,
@@ -152,14 +152,14 @@ mod tests {
     use super::*;
     use conductor_shared::reason::Reason;
 
-    fn same(n: u32) -> Same {
-        Same { principal: "p".into(), about: n.to_string(), reasons: Reason::Killed.into() }
+    fn same(n: u32) -> DenialKey {
+        DenialKey { principal: "p".into(), about: n.to_string(), reasons: Reason::Killed.into() }
     }
 
     /// SPEC 1.3: within a second the same denial is counted, after it a new receipt begins and the count is written.
     #[test]
     fn folds_within_a_second() {
-        let mut f = Folds::default();
+        let mut f = Coalescer::default();
         let t = 10 * SECOND;
         assert_eq!(f.fold(same(1), t), Folded::First(same(1)));
         assert_eq!(f.begin(same(1), 7, t), None);
@@ -175,7 +175,7 @@ mod tests {
     /// SPEC 1.3: denials have their own bounded budget, whatever an attacker varies; and none goes uncounted.
     #[test]
     fn the_budget_is_bounded_and_counts_are_exact() {
-        let mut f = Folds::default();
+        let mut f = Coalescer::default();
         let t = 10 * SECOND;
         let (mut receipts, n) = (0u64, 100_000u32);
         for i in 0..n {
@@ -192,10 +192,10 @@ mod tests {
     /// SPEC 1.3: after a crash the count is a lower bound, and says so.
     #[test]
     fn a_crash_leaves_a_lower_bound() {
-        let mut f = Folds::default();
+        let mut f = Coalescer::default();
         f.begin(same(1), 3, SECOND);
         f.fold(same(1), SECOND + 1);
-        let mut again = Folds::restored(f.rows());
+        let mut again = Coalescer::restored(f.rows());
         assert!(again.due(0));
         let closed = again.close(0, false);
         assert_eq!((closed.len(), closed[0].first, closed[0].count), (1, 3, 1));

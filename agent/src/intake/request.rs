@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 /// An operation of a workload.
 #[derive(Debug, Clone)]
 #[allow(missing_docs)] // fields are those of the HTTP bodies
-pub enum Op {
+pub enum WorkloadOp {
     StartRun {
         workflow: Ident,
         env: Env,
@@ -54,7 +54,7 @@ pub enum Op {
     },
 }
 
-impl Op {
+impl WorkloadOp {
     /// Its name, as in the table of routes.
     pub fn name(&self) -> &'static str {
         match self {
@@ -167,13 +167,13 @@ impl std::fmt::Debug for SinkMoved {
 
 /// One thing the writer is asked.
 #[derive(Debug)]
-pub enum Ask {
+pub enum WriterRequest {
     /// An operation of a workload.
-    Work {
+    Workload {
         /// Proof of scope.
         scope: TenantScope,
         /// What.
-        op: Op,
+        op: WorkloadOp,
         /// Once.
         once: Option<Idempotency>,
         /// How often an engine was asked about it.
@@ -202,21 +202,21 @@ pub enum Ask {
     CreateTenants(Vec<(TenantUid, Ident)>, oneshot::Sender<Result<(), String>>),
 }
 
-impl Ask {
+impl WriterRequest {
     /// An operation of a workload.
     pub fn work(
         scope: TenantScope,
-        op: Op,
+        op: WorkloadOp,
         once: Option<Idempotency>,
         reply: oneshot::Sender<Reply>,
     ) -> Self {
-        Self::Work { scope, op, once, tries: 0, reply }
+        Self::Workload { scope, op, once, tries: 0, reply }
     }
 
     /// The partition whose queue it waits in.
     pub fn partition(&self) -> TenantUid {
         match self {
-            Self::Work { scope, .. } => scope.tenant(),
+            Self::Workload { scope, .. } => scope.tenant(),
             Self::Unscoped(u, _) => u.log,
             Self::Command(s, _) => s.content.tenant,
             Self::Approval(a, _) => a.content.tenant,
@@ -236,7 +236,7 @@ impl Ask {
         match self {
             Self::Command(..) | Self::Approval(..) | Self::CreateTenants(..) => true,
             Self::Signed(..) => proposals_wait,
-            Self::Work { .. }
+            Self::Workload { .. }
             | Self::Unscoped(..)
             | Self::Sink(..)
             | Self::Bundle(..)
@@ -248,7 +248,7 @@ impl Ask {
     /// True for what is served first.
     pub fn urgent(&self) -> bool {
         match self {
-            Self::Work { op, .. } => op.settles(),
+            Self::Workload { op, .. } => op.settles(),
             Self::Unscoped(..) | Self::Sink(..) => false,
             _ => true,
         }

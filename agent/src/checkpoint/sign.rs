@@ -2,14 +2,14 @@
 //! since its last checkpoint, and queues the result for the writer. Runs on its own thread, so that a slow or dead
 //! signer delays nothing else.
 
+use crate::checkpoint::job::{CheckpointItem, CheckpointJob};
+use crate::intake::queue::Queues;
+use crate::intake::request::WriterRequest;
+use crate::intake::tell;
 use crate::ledger::{DiskNodes, ReadError};
+use crate::partition::published::Registry;
 use crate::signer::client::{SignerClient, SignerError};
 use crate::signer::protocol::{Answer, Item, ItemReason};
-use crate::writer::ask::Ask;
-use crate::writer::commit::{CheckpointItem, CheckpointJob};
-use crate::writer::queue::Queues;
-use crate::writer::tell;
-use crate::writer::view::Board;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::merkle::consistency_proof;
 use conductor_shared::stream::SignerState;
@@ -29,7 +29,7 @@ pub fn run(
     mut client: SignerClient,
     jobs: &Receiver<CheckpointJob>,
     queues: &Arc<Queues>,
-    board: &Arc<Board>,
+    board: &Arc<Registry>,
 ) {
     crate::name_thread(c"checkpoints");
     probe(&client, queues, board);
@@ -48,7 +48,7 @@ pub fn run(
                     Ok((signed, refused)) => {
                         report(queues, board, SignerState::Up, "");
                         for (id, detail) in refused {
-                            tell(queues, Ask::RolledBack(id, detail));
+                            tell(queues, WriterRequest::RolledBack(id, detail));
                         }
                         signed
                     }
@@ -61,7 +61,7 @@ pub fn run(
                 if failed {
                     std::thread::sleep(PAUSE);
                 }
-                tell(queues, Ask::Signed(client.public_key().to_owned(), list));
+                tell(queues, WriterRequest::Signed(client.public_key().to_owned(), list));
             }
             Err(RecvTimeoutError::Timeout) => probe(&client, queues, board),
             Err(RecvTimeoutError::Disconnected) => return,
@@ -69,18 +69,18 @@ pub fn run(
     }
 }
 
-fn report(queues: &Queues, board: &Board, state: SignerState, detail: &str) {
+fn report(queues: &Queues, board: &Registry, state: SignerState, detail: &str) {
     if board.set_signer(state, detail) {
         if state == SignerState::Up {
             tracing::info!("the signer signs");
         } else {
             tracing::warn!("the signer does not sign: {detail}");
         }
-        tell(queues, Ask::SignerChanged);
+        tell(queues, WriterRequest::SignerChanged);
     }
 }
 
-fn probe(client: &SignerClient, queues: &Queues, board: &Board) {
+fn probe(client: &SignerClient, queues: &Queues, board: &Registry) {
     match client.probe() {
         Ok(()) => report(queues, board, SignerState::Up, ""),
         Err(e) => report(queues, board, SignerState::from(&e), &e.to_string()),

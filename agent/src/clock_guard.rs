@@ -3,13 +3,13 @@
 //!
 //! It is looked at before anything else in a batch, so that no command passes between the step and its receipt.
 
-use super::live::Stage;
-use super::{Open, Writer, slo};
+use crate::incident;
 use crate::keys::KeyError;
+use crate::partition::Partitions;
+use crate::staging::BatchBuilder;
 use conductor_shared::cause::IncidentCause;
-use conductor_shared::clock::{Micros, SECOND};
+use conductor_shared::clock::{Drift, Micros, SECOND};
 use conductor_shared::command::Operation;
-use conductor_shared::ids::TenantUid;
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::UntrustedText;
 
@@ -21,10 +21,10 @@ fn seconds(us: i128) -> String {
 
 /// Puts on record that the clock is doubted, once. The node's log takes on the latest time that any log has told, so that
 /// confirming the time later covers all of them.
-fn doubt(open: &mut Open, st: &mut Stage, detail: &str) -> Result<(), KeyError> {
+fn doubt(partitions: &mut Partitions, st: &mut BatchBuilder, detail: &str) -> Result<(), KeyError> {
     tracing::error!("{detail}");
-    let newest = open.partitions.values().map(|l| l.log.last_us()).max().unwrap_or(0);
-    let Some(node) = open.partitions.get_mut(&TenantUid::NODE).filter(|n| !n.rolled_back) else {
+    let newest = partitions.newest_us();
+    let Some(node) = partitions.node_mut().filter(|n| !n.rolled_back) else {
         return Ok(());
     };
     node.log.not_before(newest);
@@ -37,12 +37,13 @@ fn doubt(open: &mut Open, st: &mut Stage, detail: &str) -> Result<(), KeyError> 
     if node.control.clock_doubted() {
         return Ok(());
     }
-    slo::open_incident(
+    let now_us = st.now.wall_us;
+    incident::open_incident(
         node,
         st,
         IncidentCause::Clock,
         UntrustedText::new(detail),
-        (st.now.wall_us, st.now.wall_us),
+        (now_us, now_us),
         vec![],
     )
 }
@@ -53,23 +54,29 @@ fn is_confirmation(change: &[String]) -> bool {
 
 /// At the start: no receipt can be of a time that is still to come. Those that were ahead when the time was confirmed
 /// last are known to be; then it must not be before the time that was confirmed.
-pub(super) fn at_start(open: &mut Open, st: &mut Stage, tolerance_us: Micros) -> Result<(), KeyError> {
-    let newest = open.partitions.values().map(|l| l.log.last_us()).max().unwrap_or(0);
-    let node = open.partitions.get(&TenantUid::NODE);
+pub fn at_start(
+    partitions: &mut Partitions,
+    st: &mut BatchBuilder,
+    tolerance_us: Micros,
+) -> Result<(), KeyError> {
+    let newest = partitions.newest_us();
+    let node = partitions.node();
     let confirmed = node.and_then(|n| n.control.time_confirmed).filter(|c| newest <= c.logged_us);
     let ahead = confirmed.map_or(newest, |c| c.said_us).saturating_sub(st.now.wall_us);
     if ahead <= tolerance_us {
         return Ok(());
     }
     let by = seconds(-i128::from(ahead));
-    doubt(open, st, &format!("the clock was stepped {by} or more while the agent was stopped"))
+    doubt(partitions, st, &format!("the clock was stepped {by} or more while the agent was stopped"))
 }
 
-impl Writer {
-    /// Looks whether the wall clock was stepped.
-    pub(super) fn watch_clock(&mut self, st: &mut Stage) -> Result<(), String> {
-        let Some(open) = &mut self.open else { return Ok(()) };
-        let Some(by) = self.drift.look(st.now, self.parts.clock_tolerance_us) else { return Ok(()) };
-        doubt(open, st, &format!("the clock was stepped {}", seconds(by))).map_err(|e| e.to_string())
-    }
+/// Looks whether the wall clock was stepped.
+pub fn watch(
+    drift: &mut Drift,
+    partitions: &mut Partitions,
+    st: &mut BatchBuilder,
+    tolerance_us: Micros,
+) -> Result<(), KeyError> {
+    let Some(by) = drift.look(st.now, tolerance_us) else { return Ok(()) };
+    doubt(partitions, st, &format!("the clock was stepped {}", seconds(by)))
 }

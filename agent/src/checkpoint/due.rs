@@ -1,0 +1,81 @@
+//! Which logs are due for a signed checkpoint.
+
+use super::job::{CheckpointItem, CheckpointJob};
+use crate::command::Proposals;
+use crate::partition::Partitions;
+use crate::store::Store;
+use conductor_shared::clock::{Micros, SECOND};
+use conductor_shared::ids::TenantUid;
+use std::sync::Arc;
+
+/// A log is checkpointed at the earlier of this age and [`CHECKPOINT_RECEIPTS`].
+const CHECKPOINT_AGE_US: Micros = SECOND;
+const CHECKPOINT_RECEIPTS: u64 = 4_096;
+/// Logs signed in one request.
+const CHECKPOINT_BATCH: usize = 1_000;
+/// All logs are looked at this often, microseconds.
+const LOOK_US: Micros = 20_000;
+
+/// Which logs are being signed, and when all are looked at next.
+#[derive(Default)]
+pub struct Schedule {
+    signing: Vec<TenantUid>,
+    /// On the monotonic clock, microseconds.
+    look_at: Micros,
+}
+
+impl Schedule {
+    /// Logs whose checkpoint is due, as of what is staged now. Handed on only once that is durable. The logs a batch
+    /// `touched` are looked at after it; all of them, which may be thousands, every 20 ms.
+    pub fn due(
+        &mut self,
+        store: &Arc<Store>,
+        partitions: &mut Partitions,
+        proposals: &Proposals,
+        touched: &[TenantUid],
+        mono_us: Micros,
+    ) -> Option<CheckpointJob> {
+        if !self.signing.is_empty() {
+            return None;
+        }
+        let urgent = !proposals.pending.is_empty();
+        let many = |t: &TenantUid| partitions.get(*t).is_some_and(|l| l.unsigned() >= CHECKPOINT_RECEIPTS);
+        if !urgent && mono_us < self.look_at && !touched.iter().any(many) {
+            return None;
+        }
+        self.look_at = mono_us + LOOK_US;
+        let mut items = Vec::new();
+        for live in partitions.iter_mut() {
+            let (tenant, unsigned) = (live.p.id.tenant, live.unsigned());
+            // After each start the signer is asked once about every log, changed or not: it remembers what a data
+            // folder that was rolled back has forgotten.
+            let unproved = live.unproved && live.log.size() > 0;
+            if (unsigned == 0 && !unproved) || live.rolled_back || items.len() == CHECKPOINT_BATCH {
+                continue;
+            }
+            let old = live.unsigned_since.is_some_and(|t| mono_us >= t + CHECKPOINT_AGE_US);
+            if unproved || old || unsigned >= CHECKPOINT_RECEIPTS || (urgent && proposals.waits(tenant)) {
+                live.signing = true;
+                self.signing.push(tenant);
+                items.push(CheckpointItem {
+                    partition: live.p.clone(),
+                    size: live.log.size(),
+                    root: live.log.root(),
+                    signed: live.log.signed,
+                    last: live.log.checkpoint.clone(),
+                    leaves: live.log.tail().leaves().to_vec(),
+                });
+            }
+        }
+        (!items.is_empty()).then(|| CheckpointJob { store: Arc::clone(store), items })
+    }
+
+    /// The signer answered, or did not: the next logs may be asked about.
+    pub fn answered(&mut self, partitions: &mut Partitions) {
+        for tenant in std::mem::take(&mut self.signing) {
+            if let Some(live) = partitions.get_mut(tenant) {
+                live.signing = false;
+            }
+        }
+    }
+}

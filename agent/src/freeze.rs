@@ -1,0 +1,3 @@
+//! Freeze windows and break-glass, as time changes them.
+
+pub mod calendar;

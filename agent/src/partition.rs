@@ -1,0 +1,18 @@
+//! One partition as the writer holds it, the pure state it is made of, and what is published of it.
+
+pub mod admission;
+mod break_glass;
+pub mod denial_dedup;
+pub mod published;
+mod quota_flood;
+pub mod ramp_stats;
+pub mod rows;
+mod runs;
+mod set;
+pub mod state;
+
+pub use break_glass::BreakGlassTimer;
+pub use quota_flood::{FLOOD, QuotaFlood};
+pub use runs::Run;
+pub use set::Partitions;
+pub use state::{DayKind, PartitionState, index_hash};

@@ -1,0 +1,273 @@
+//! The watch over ramps: counts what settles under each revision, judges it, carries plans on and rolls ramps back. And
+//! the incidents that the agent opens and closes by itself. All of it by facts; nothing here asks anybody.
+//!
+//! Counts are kept in a row that is written in the batch of the receipts they come from, so a restart loses none. Going
+//! on with a plan loosens: it waits for a checkpoint that the signer was asked for after the counts were found healthy.
+
+use crate::command::policy_lets;
+use crate::incident::{self, open_incident};
+use crate::keys::KeyError;
+use crate::partition::ramp_stats::Proof;
+use crate::partition::{PartitionState, Partitions};
+use crate::policy::Policy;
+use crate::staging::BatchBuilder;
+use conductor_shared::basis_points::{BasisPoints, percent};
+use conductor_shared::cause::{IncidentCause, RollbackCause};
+use conductor_shared::clock::{Micros, Now, SECOND};
+use conductor_shared::command::{Operation, ops};
+use conductor_shared::control::ControlState;
+use conductor_shared::fact::{Fact, RampAdvanced, RampRolledBack};
+use conductor_shared::fail_closed::{self, Class, Outage, OutageRule};
+use conductor_shared::http::SloStatus;
+use conductor_shared::ramp::Selector;
+use conductor_shared::slo::{self, Verdict, Why};
+use conductor_shared::untrusted::UntrustedText;
+use std::sync::Arc;
+
+/// How often ramps are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// Between two judgements.
+    pub every_us: Micros,
+    /// Observed uptime after which a ramp without a plan may be healthy.
+    pub bake_us: Micros,
+}
+
+/// What the writer remembers between judgements.
+#[derive(Debug, Default)]
+pub struct EvalState {
+    last: Micros,
+    signer_was_up: bool,
+    /// Something was out since the last judgement.
+    outage_seen: bool,
+    signer_down: Option<Now>,
+}
+
+/// What is so while ramps are evaluated.
+#[derive(Clone, Copy)]
+pub struct Tick<'a> {
+    pub pace: Pace,
+    pub outage: Outage,
+    /// The disk is nearly full: workloads are denied.
+    pub disk_critical: bool,
+    /// Since the last call, microseconds.
+    pub since_us: Micros,
+    pub policy: &'a Policy,
+}
+
+impl EvalState {
+    /// Judges ramps when it is time, and opens and closes incidents of the signer and of quotas.
+    pub fn evaluate(
+        &mut self,
+        partitions: &mut Partitions,
+        st: &mut BatchBuilder,
+        tick: Tick<'_>,
+    ) -> Result<(), KeyError> {
+        let outage = tick.outage;
+        self.outage_seen |= outage.policy || (outage.signer && self.signer_was_up) || tick.disk_critical;
+        self.signer_was_up |= !outage.signer;
+        let due = st.now.mono_us >= self.last + tick.pace.every_us;
+        let platform = outage.signer || self.outage_seen;
+        if due {
+            self.last = st.now.mono_us;
+            self.outage_seen = false;
+        }
+        // Going on with a plan loosens.
+        let mut held = matches!(fail_closed::rule(Class::Loosen, outage), OutageRule::Deny(_));
+        if let Some(node) = partitions.node_mut().filter(|n| !n.rolled_back) {
+            incident::of_signer(node, st, &mut self.signer_down, outage)?;
+            held |= node.control.clock_doubted();
+        }
+        let node = partitions.node_control().unwrap_or_default();
+        let ctx = RolloutCtx { pace: tick.pace, held, platform, policy: tick.policy, node: &node };
+        for live in partitions.iter_mut().filter(|l| !l.rolled_back) {
+            incident::of_quota(live, st)?;
+            if live.ramp_stats.ramps.is_empty() {
+                continue;
+            }
+            // Only uptime that was watched counts: a stall is none.
+            live.ramp_stats.ramps.values_mut().for_each(|w| w.row.up_us += tick.since_us.min(SECOND));
+            if due {
+                judge(live, st, &ctx)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What holds for all ramps of the node while they are judged.
+struct RolloutCtx<'a> {
+    pace: Pace,
+    /// No plan goes on.
+    held: bool,
+    /// What is breached now says nothing about a revision.
+    platform: bool,
+    policy: &'a Policy,
+    node: &'a ControlState,
+}
+
+/// Judges every ramp of a tenant: rolls back what is breached, carries on what is healthy, and publishes what it saw.
+fn judge(live: &mut PartitionState, st: &mut BatchBuilder, ctx: &RolloutCtx<'_>) -> Result<(), KeyError> {
+    let selectors: Vec<Selector> = live.ramp_stats.ramps.keys().cloned().collect();
+    let mut seen = Vec::with_capacity(selectors.len());
+    for s in selectors {
+        let control = Arc::clone(&live.control);
+        let (backlog, size) = (live.unsigned(), live.log.size());
+        let Some(w) = live.ramp_stats.ramps.get_mut(&s) else { continue };
+        let t = control.thresholds(&s);
+        let plan = control.plans.get(&s);
+        let steps = plan.and_then(|p| Some((p, p.plan()?)));
+        let place =
+            |n: u64| steps.as_ref().and_then(|(_, p)| p.steps().get(usize::try_from(n).ok()?).copied());
+        let bake_us = plan.and_then(|p| place(p.at)).map_or(ctx.pace.bake_us, |x| x.bake_us());
+        w.began_over &= backlog > t.backlog;
+        let mut verdict = slo::verdict(&w.row.counts, backlog, &t, w.row.up_us >= bake_us);
+        if verdict == Verdict::Breached(Why::Backlog) && w.began_over {
+            verdict = Verdict::NoData;
+        }
+        if w.row.up_us < bake_us {
+            live.ramp_stats.changed = true;
+        }
+        live.ramp_stats.changed |= w.row.healthy != (verdict == Verdict::Healthy);
+        w.row.healthy = verdict == Verdict::Healthy;
+        let revision = w.row.revision;
+        let next = plan.filter(|_| w.row.healthy).and_then(|p| place(p.at + 1));
+        match (verdict, next) {
+            (Verdict::Breached(why), _) if w.row.hundredths > BasisPoints::ZERO => {
+                roll_back(live, st, &s, why, ctx.platform)?;
+            }
+            (Verdict::Healthy, Some(next)) => {
+                let op =
+                    Operation::RampSet(ops::RampSet { selector: s.clone(), hundredths: next.hundredths });
+                // A plan pauses in a freeze, under break-glass too: that lifts it for persons.
+                let paused = ctx.held || live.frozen || control.raises_bad(&op);
+                if paused || !policy_lets(ctx.policy, live, ctx.node, st.now, &op) {
+                    live.ramp_stats.forget_proof(&s);
+                    seen.extend(status(live, &s, revision, verdict, bake_us));
+                    continue;
+                }
+                let Some(w) = live.ramp_stats.ramps.get_mut(&s) else { continue };
+                if let Some(proof) = w.proof.take() {
+                    advance(live, st, &s, next.hundredths, &proof)?;
+                } else if w.asked.is_none() && !live.signing {
+                    // Asked after it was found healthy, whether or not anything waits to be signed.
+                    w.asked = Some(size);
+                    live.unproved = true;
+                }
+            }
+            _ => (w.asked, w.proof) = (None, None),
+        }
+        seen.extend(status(live, &s, revision, verdict, bake_us));
+    }
+    if *live.ramp_stats.published != seen {
+        live.ramp_stats.published = Arc::new(seen);
+        live.touch(st);
+    }
+    Ok(())
+}
+
+/// What people are told of a ramp after it was judged: of a revision that began just now, that nothing is known yet.
+fn status(
+    live: &PartitionState,
+    s: &Selector,
+    judged: u64,
+    verdict: Verdict,
+    bake_us: Micros,
+) -> Option<SloStatus> {
+    let (control, w) = (&live.control, live.ramp_stats.ramps.get(s)?);
+    let (c, plan) = (&w.row.counts, control.plans.get(s));
+    let verdict = if w.row.revision == judged { verdict } else { Verdict::NoData };
+    Some(SloStatus {
+        selector: s.clone(),
+        hundredths: w.row.hundredths,
+        revision: w.row.revision,
+        verdict: verdict.as_str().to_owned(),
+        settled: c.all.settled,
+        failed: c.all.errors,
+        steps: c.steps.count(),
+        p99_us: c.steps.p99(),
+        up_us: w.row.up_us.min(bake_us),
+        bake_us,
+        thresholds: control.thresholds(s),
+        plan: plan.map(|p| p.steps.clone()),
+        step: plan.map(|p| p.at),
+        rolled_back_from: control.bad.get(s).copied(),
+    })
+}
+
+fn advance(
+    live: &mut PartitionState,
+    st: &mut BatchBuilder,
+    s: &Selector,
+    to: BasisPoints,
+    proof: &Proof,
+) -> Result<(), KeyError> {
+    let (cp, signed) = proof;
+    let (Some(w), Some(plan)) = (live.ramp_stats.ramps.get(s), live.control.plans.get(s)) else {
+        return Ok(());
+    };
+    let fact = RampAdvanced {
+        selector: s.to_string(),
+        hundredths: u64::from(to),
+        plan: plan.revision,
+        settled: w.row.counts.all.settled,
+        failed: w.row.counts.all.errors,
+        checkpoint_size: cp.size,
+        checkpoint_root: cp.root,
+    };
+    live.control_fact(st, Fact::from(fact))?;
+    // What a change rests on is kept for ever.
+    let key = crate::store::Row::CitedCheckpoint(cp.size).key();
+    let plain = serde_json::to_vec(signed).unwrap_or_default();
+    st.rows.put(&live.p, &key, &plain);
+    Ok(())
+}
+
+fn roll_back(
+    live: &mut PartitionState,
+    st: &mut BatchBuilder,
+    s: &Selector,
+    why: Why,
+    platform: bool,
+) -> Result<(), KeyError> {
+    let backlog = live.unsigned();
+    let Some(w) = live.ramp_stats.ramps.get_mut(s) else { return Ok(()) };
+    let from = w.row.hundredths;
+    w.row.healthy = false;
+    w.row.good.retain(|h| *h < from);
+    let to = w.row.good.last().copied().unwrap_or_default();
+    let cause = match why {
+        _ if platform => RollbackCause::Platform,
+        Why::Backlog => RollbackCause::Platform,
+        Why::Errors => RollbackCause::Errors,
+        Why::Latency => RollbackCause::Latency,
+    };
+    let c = &w.row.counts;
+    let p99_us = c.steps.p99().unwrap_or(0);
+    let fact = RampRolledBack {
+        selector: s.to_string(),
+        from: u64::from(from),
+        to: u64::from(to),
+        cause: cause.into(),
+        revision: w.row.revision,
+        settled: c.all.settled,
+        failed: c.all.errors,
+        steps: c.steps.count(),
+        p99_us,
+        backlog,
+    };
+    let (mut receipts, first) = (w.row.errors.clone(), w.row.first_error_us);
+    let what = match why {
+        Why::Errors => format!("{} of {} runs failed", c.all.errors, c.all.settled),
+        Why::Latency => format!("99 % of {} steps take up to {p99_us} us or more", c.steps.count()),
+        Why::Backlog => format!("{backlog} receipts wait for a signature"),
+    };
+    let cause: &str = cause.into();
+    let detail = format!("{s} fell from {} to {} ({cause}): {what}", percent(from), percent(to));
+    tracing::warn!("{}: {detail}", live.p.origin);
+    let a = live.control_fact(st, Fact::from(fact))?;
+    receipts.insert(0, a.index);
+    let began = if why == Why::Errors && first > 0 { first } else { st.now.wall_us };
+    let times = (began, st.now.wall_us.max(began));
+    open_incident(live, st, IncidentCause::AutoRollback, UntrustedText::new(detail), times, receipts)
+}

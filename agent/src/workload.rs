@@ -1,0 +1,3 @@
+//! Operations of workloads, decided on the staged state of their partition.
+
+pub mod ops;

@@ -1,0 +1,178 @@
+//! Opening the store, closing it after a failure, and opening it again. What was staged and not written is forgotten;
+//! everything is read back from the store.
+
+use super::pipeline::{CommitCtx, Committer};
+use super::provision::read_bundles;
+use super::{Open, Writer};
+use crate::checkpoint::due::Schedule;
+use crate::clock_guard;
+use crate::command;
+use crate::freeze::calendar::Calendar;
+use crate::keys::KeyStore;
+use crate::ledger::ReadError;
+use crate::partition::{PartitionState, Partitions};
+use crate::store::{FamilyId, Store, StoreError};
+use conductor_shared::clock::SECOND;
+use conductor_shared::fact::AgentStarted;
+use conductor_shared::ids::{Ident, TenantUid};
+use conductor_shared::reason::Reason;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl Writer {
+    pub(super) fn reopen(&mut self) -> Result<(), ReadError> {
+        let p = &self.parts;
+        let mut keys = KeyStore::open(&p.keys)?;
+        let store = Arc::new(Store::open(&p.data.join("db"), p.limits)?);
+        let now = p.clock.now();
+        let mut load = |id: FamilyId, name: Option<&Ident>| {
+            PartitionState::load(&store, &mut keys, p.node_id, id, name, now, p.lease_us)
+        };
+        let node = load(FamilyId { tenant: TenantUid::NODE, epoch: 1 }, None)?;
+        let mut partitions = Partitions::default();
+        for (&tenant, entry) in &node.control.tenants {
+            let id = FamilyId { tenant, epoch: entry.epoch };
+            // A family is made before the receipt that creates its tenant; never the other way round.
+            partitions.insert(load(id, Some(&entry.name))?);
+        }
+        for bundle in read_bundles(&store, &node.p)? {
+            p.policy.keep(bundle);
+        }
+        p.policy.follow(&node.control);
+        let signer_key = node.control.signer_key.clone();
+        partitions.insert(node);
+        for live in partitions.iter() {
+            let (known, found) = (self.floor.get(&live.p.id.tenant).copied().unwrap_or(0), live.log.size());
+            if found < known {
+                return Err(StoreError::Lost { origin: live.p.origin.to_string(), known, found }.into());
+            }
+        }
+        let node_seq = partitions.iter().map(|l| l.log.size()).sum();
+        p.board.begin(node_seq);
+        for live in partitions.iter() {
+            p.board.put(Arc::clone(&live.shared));
+        }
+        p.board.store.store(Some(Arc::clone(&store)));
+        p.board.set_store_error("");
+        let committer = Committer::start(CommitCtx {
+            store: Arc::clone(&store),
+            random: Arc::clone(&p.random),
+            board: Arc::clone(&p.board),
+            queues: Arc::clone(&p.queues),
+            checkpoints: p.checkpoints.clone(),
+            runtime: p.runtime.clone(),
+        });
+        self.space = store.space();
+        self.calendar = Calendar::default();
+        let tighten = p.tighten;
+        let (handed, on_the_way) = (0, VecDeque::new());
+        self.open = Some(Open {
+            tighten,
+            store,
+            keys,
+            partitions,
+            checkpoints: Schedule::default(),
+            signer_key,
+            node_seq,
+            committer,
+            handed,
+            on_the_way,
+        });
+        self.after_open()
+    }
+
+    /// Proposals found open never take effect, and the start itself is a receipt.
+    fn after_open(&mut self) -> Result<(), ReadError> {
+        let boot = self.parts.board.boot;
+        let Some(mut st) = self.stage() else { return Ok(()) };
+        let Some(open) = &mut self.open else { return Ok(()) };
+        clock_guard::at_start(&mut open.partitions, &mut st, self.parts.clock_tolerance_us)?;
+        let mut answers = Vec::new();
+        let mut runs = 0;
+        for live in open.partitions.iter_mut() {
+            runs += live.gate.open_runs;
+            let pending: Vec<_> = live.control.pending.iter().map(|(id, p)| (*id, p.index)).collect();
+            for (id, index) in pending {
+                command::abandon(live, &mut st, id, index, Reason::CheckpointTimeout.into())?;
+            }
+        }
+        if let Some(node) = open.partitions.node_mut() {
+            let fact = AgentStarted { version: env!("CARGO_PKG_VERSION").to_owned(), boot, open_runs: runs };
+            node.control_fact(&mut st, fact)?;
+        }
+        self.finish(st, &mut answers);
+        Ok(())
+    }
+
+    pub(super) fn fail(&mut self, why: &str) {
+        if let Some(open) = &self.open {
+            open.store.fail();
+        }
+        self.close(why);
+    }
+
+    /// Closes the store. What was staged and not handed over is forgotten.
+    pub(super) fn close(&mut self, why: &str) {
+        let Some(open) = self.open.take() else { return };
+        let found = self.parts.board.store_error();
+        let why = if found.is_empty() { why.to_owned() } else { found };
+        tracing::error!("the store is closed: {why}");
+        self.parts.board.set_store_error(&why);
+        self.parts.board.store.store(None);
+        for live in open.partitions.iter() {
+            live.shared.partition.store(None);
+            self.floor.insert(live.p.id.tenant, live.shared.view.load().size());
+        }
+        for p in self.proposals.pending.drain(..) {
+            p.lost();
+        }
+        // Room for what must still be written, should the disk be full.
+        if open.store.release_reserve() {
+            tracing::warn!("gave up the disk reserve");
+        }
+        open.committer.stop();
+        // Nothing is on its way any more, also when a thread on it panicked and told nobody.
+        self.parts.queues.settled(usize::MAX);
+        drop(open.partitions);
+        // Readers hold the store for the time of one request.
+        let begun = self.parts.clock.now().mono_us;
+        let mut store = open.store;
+        loop {
+            match Arc::try_unwrap(store) {
+                Ok(s) => {
+                    drop(s);
+                    break;
+                }
+                Err(s) if self.parts.clock.now().mono_us < begun + 30 * SECOND => {
+                    store = s;
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(_) => break,
+            }
+        }
+        self.retry_at = self.parts.clock.now().mono_us;
+    }
+
+    pub(super) fn try_again(&mut self) -> bool {
+        let now = self.parts.clock.now().mono_us;
+        if now < self.retry_at {
+            return false;
+        }
+        match self.reopen() {
+            Ok(()) => {
+                tracing::info!("the store is open again");
+                true
+            }
+            Err(e) => {
+                let e = e.to_string();
+                if self.parts.board.store_error() != e {
+                    tracing::error!("{e}");
+                }
+                self.parts.board.set_store_error(&e);
+                self.retry_at = now + SECOND;
+                false
+            }
+        }
+    }
+}
