@@ -151,8 +151,8 @@ mod tests {
     /// SPEC 2.3: spreadsheets quote what they write; such an invoice says the same.
     #[test]
     fn a_quoted_invoice_reads_the_same() {
-        let plain = format!("{INVOICE_HEADER}\ncompute,etl,production,7\nsigning,etl,test,-2\n");
-        let quoted = "\u{feff}\"bucket\",\"workflow_type\",\"env\",\"amount\"\r\n\"compute\",\"etl\",\"production\",\"7\"\r\nsigning,etl,\"test\",-2";
+        let plain = format!("{INVOICE_HEADER}\ncompute,etl,production,7\nsigning,etl,staging,-2\n");
+        let quoted = "\u{feff}\"bucket\",\"workflow_type\",\"env\",\"amount\"\r\n\"compute\",\"etl\",\"production\",\"7\"\r\nsigning,etl,\"staging\",-2";
         let read = read_invoice(&plain);
         assert_eq!(read.as_ref().map(Vec::len), Ok(2));
         assert_eq!(read_invoice(quoted), read);
