@@ -1,5 +1,4 @@
-//! What is said of every operation. To add one: a file under `ops/`, a line in the list of `ops.rs`, and its arms in
-//! `control/apply` and `control/object`.
+//! What is said of every operation.
 
 use super::values::Values;
 use crate::fail_closed::Class;
