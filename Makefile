@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: help setup env build demo test dist bench lint fmt fmt-check deny vendor clean
+.PHONY: help setup env build demo test dist bench lint house fmt fmt-check deny vendor clean
 
 # Built things live outside the checkout: RocksDB and the tools once a machine, the rest once a clone (scripts/seed.sh
 # says why clones cannot share it, and gives a fresh one the dependencies of another).
@@ -36,6 +36,7 @@ help:
 	@echo 'make test    every test, with the real programs'
 	@echo 'make dist    the three programs for delivery: optimised as a whole, stripped, in one folder'
 	@echo 'make bench   measure, beside peers'
+	@echo 'make house   layers of the modules, sizes and figures of the code, beside peers'
 	@echo 'make lint | fmt | fmt-check | deny   the gates that .ci/run runs'
 	@echo 'make vendor  every dependency as source, for a machine without a network'
 	@echo 'make env     the environment for calling cargo by hand:  eval "$$(make -s env)"'
@@ -81,6 +82,11 @@ bench:
 lint:
 	@scripts/setup.sh
 	@$(READY) cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# The gates over the code itself run in `make test`; here they print what they measured.
+house:
+	@scripts/setup.sh
+	@scripts/seed.sh; cargo test --package conductor-house --test house --locked -- --nocapture --test-threads=1 layers_as report
 
 fmt:
 	@cargo fmt --all

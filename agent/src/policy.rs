@@ -73,7 +73,7 @@ impl Loaded {
         Self {
             version: built_in_version(),
             ends: None,
-            engine: Engine::prepare(&bundle).map_err(|e| e.to_string()),
+            engine: Engine::prepare(bundle.files()).map_err(|e| e.to_string()),
             bundle: Some(bundle),
             cache: VerdictCache::default(),
         }
@@ -212,7 +212,7 @@ impl Policy {
             version: PolicyVersion { revision: wanted.revision, digest },
             ends: Some((wanted.expires_at_us, now.mono_us.saturating_add(left))),
             engine: match &bundle {
-                Some(b) => Engine::prepare(b).map_err(|e| e.to_string()),
+                Some(b) => Engine::prepare(b.files()).map_err(|e| e.to_string()),
                 None => Err(format!("the files of bundle {} are not in the store", wanted.revision)),
             },
             bundle,

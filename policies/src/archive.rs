@@ -1,6 +1,6 @@
 //! The archive of a bundle: a gzipped tar as OPA reads it. Read with bounds: what it claims is never believed.
 
-use crate::bundle::{BundleError, MAX_CONTENT};
+use crate::error::{BundleError, MAX_CONTENT};
 use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
 use std::collections::BTreeMap;

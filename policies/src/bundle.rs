@@ -1,56 +1,18 @@
 //! A bundle: Rego files by name, checked before anything is evaluated.
 
 use crate::engine::Engine;
+use crate::error::{BundleError, MAX_CONTENT, MAX_FILES};
 use crate::{archive, scan};
 use conductor_shared::ids::hex;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
-/// Files in a bundle at most.
-const MAX_FILES: usize = 256;
-/// Bytes of all files at most.
-pub(crate) const MAX_CONTENT: usize = 4 << 20;
 /// Bytes of a name at most.
 const MAX_NAME: usize = 200;
 /// Begins what a bundle's digest hashes.
 const FILES_TAG: &[u8] = b"conductor/bundle-files/v1\0";
 /// How the files with Rego tests end; they are no part of a bundle.
 const TESTS: &str = "_test.rego";
-
-/// Why something is not a bundle that could be loaded.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BundleError {
-    /// Not a bundle's archive.
-    #[error("not a policy bundle: {0}")]
-    Archive(String),
-    /// Beyond a bound.
-    #[error("a policy bundle has at most {MAX_FILES} files and {MAX_CONTENT} bytes")]
-    Large,
-    /// A file that does not belong there.
-    #[error("{0}: a policy bundle holds .rego files, named by letters, digits, '-', '_', '.' and '/'")]
-    Name(String),
-    /// A rule calls what may differ from one time to the next.
-    #[error("{file}:{line}: `{called}` may not be used: a verdict follows from the input alone")]
-    Forbidden {
-        /// File.
-        file: String,
-        /// Line, from 1.
-        line: usize,
-        /// What is called.
-        called: String,
-    },
-    /// It is no Rego, or the wrong package.
-    #[error("{file}: {detail}")]
-    Rego {
-        /// File.
-        file: String,
-        /// What, with line and column.
-        detail: String,
-    },
-    /// It compiles, and cannot be what somebody wants.
-    #[error("{0}")]
-    Senseless(String),
-}
 
 /// Rego files, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +73,7 @@ impl Bundle {
             }
         }
         let bundle = Self::of(kept);
-        Engine::prepare(&bundle)?.can_be_asked()?;
+        Engine::prepare(&bundle.files)?.can_be_asked()?;
         Ok(bundle)
     }
 

@@ -4,10 +4,11 @@
 //! three times as fast as its interpreter. Words for people are interpreted, and so are bundles that the machine cannot
 //! hold or of which it does not say the very same as the interpreter (docs/adr/0013).
 
-use crate::bundle::{Bundle, BundleError};
+use crate::error::BundleError;
 use regorus::languages::rego::compiler::Compiler;
 use regorus::rvm::program::Program;
 use regorus::rvm::vm::RegoVM;
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,10 +57,10 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// Compiles a bundle.
-    pub fn prepare(bundle: &Bundle) -> Result<Self, BundleError> {
+    /// Compiles the files of a bundle.
+    pub fn prepare(files: &BTreeMap<String, String>) -> Result<Self, BundleError> {
         let mut engine = empty(LIMIT);
-        for (name, text) in bundle.files() {
+        for (name, text) in files {
             let wrong = |detail: String| BundleError::Rego { file: name.clone(), detail };
             let package = engine.add_policy(name.clone(), text.clone()).map_err(|e| wrong(said(&e)))?;
             if package != ROOT && !package.starts_with(&format!("{ROOT}.")) {
@@ -270,10 +271,11 @@ fn test_rules(text: &str) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Bundle;
 
     fn engine(text: &str) -> Engine {
         let files = [("a.rego".to_owned(), text.to_owned())];
-        Engine::prepare(&Bundle::from_files(files).unwrap()).unwrap()
+        Engine::prepare(Bundle::from_files(files).unwrap().files()).unwrap()
     }
 
     /// SPEC, X1: undefined is denial, and so is everything that is not true.
@@ -294,7 +296,7 @@ mod tests {
     /// SPEC, X1: the built-in rules are compiled, and what stands for a request in the comparison is answered both ways.
     #[test]
     fn the_built_in_rules_are_compiled() {
-        let mut e = Engine::prepare(&Bundle::built_in()).unwrap();
+        let mut e = Engine::prepare(Bundle::built_in().files()).unwrap();
         assert!(!e.compile(|| false), "nobody has the time");
         assert!(e.compile(|| true));
         let allowed = (0..SAMPLE).filter(|n| e.allows(&sample(*n)).unwrap()).count();

@@ -7,8 +7,10 @@
 mod archive;
 mod bundle;
 mod engine;
+mod error;
 mod scan;
 
 pub use archive::{MAX_ARCHIVE, revision};
-pub use bundle::{Bundle, BundleError};
+pub use bundle::Bundle;
 pub use engine::{Engine, EngineError, LIMIT, TestOutcome, run_tests};
+pub use error::BundleError;

@@ -1,6 +1,9 @@
 //! A small blocking HTTP/1.1 client over a unix socket, kept alive: independent of the programs under test.
 
+use conductor_shared::http::{CommandOutcome, Decided, Problem};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::fmt;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -26,6 +29,30 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Body of a success as its type; fails the test when it is none.
+    pub fn read<T: DeserializeOwned>(&self) -> T {
+        assert_eq!(self.status, 200, "{self}");
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self}"))
+    }
+    /// What a workload's request came to.
+    pub fn decided(&self) -> Decided {
+        self.read()
+    }
+    /// What a command came to.
+    pub fn outcome(&self) -> CommandOutcome {
+        self.read()
+    }
+    /// What a command came to in words: its status, or the reasons of its denial.
+    pub fn came_to(&self) -> Vec<String> {
+        match self.status {
+            200 => vec![self.json()["status"].as_str().expect("a status").to_owned()],
+            _ => self.reasons(),
+        }
+    }
+    /// Body of a denial or an error.
+    pub fn problem(&self) -> Problem {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self}"))
+    }
     /// Body as JSON; null when it is none.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
@@ -41,6 +68,12 @@ impl Answer {
     pub fn reasons(&self) -> Vec<String> {
         let list = self.json()["reasons"].as_array().cloned().unwrap_or_default();
         list.iter().filter_map(|r| r.as_str().map(str::to_owned)).collect()
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.status, String::from_utf8_lossy(&self.body))
     }
 }
 

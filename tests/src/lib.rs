@@ -1,18 +1,31 @@
 //! What the end-to-end tests share: real processes in a scratch folder, a small HTTP client that shares no code with the
-//! programs, and operators who sign.
+//! programs, operators who sign, and what stands in for other programs.
 
+#![allow(missing_docs, reason = "helpers of tests, not an interface")]
 #![allow(
     clippy::expect_used,
     clippy::panic,
+    clippy::unwrap_used,
     clippy::missing_panics_doc,
     reason = "a test that cannot go on fails"
 )]
 
-pub mod dice;
+pub mod backfill;
+pub mod billing;
+pub mod events;
+pub mod fake_signer;
+pub mod fake_sink;
 pub mod http;
 pub mod node;
-pub mod past;
-pub mod receiver;
+pub mod opa;
+pub mod policy;
+pub mod prng;
+pub mod programs;
+pub mod signer_support;
+pub mod terminal;
+pub mod workload;
 
 pub use http::{Answer, Client};
-pub use node::{Node, Tenant, bin, wait_for};
+pub use node::{Node, Tenant};
+pub use programs::{b64, bin, wait_for};
+pub use workload::run_body;

@@ -3,27 +3,27 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod node {
+    mod admission;
     mod attacks;
     mod clock;
     mod console;
-    mod decide;
+    mod dual_control;
+    mod fail_closed;
     mod freeze;
+    mod ground_truth;
     mod history;
     mod kill;
-    mod law;
-    mod months;
     mod offline;
     mod ofrep;
     mod opa;
     mod outage;
-    mod persons;
+    mod platform;
     mod policy;
-    mod prove;
     mod recover;
     mod sinks;
     mod slo;
     mod store;
     mod stream;
-    mod surroundings;
     mod usage;
+    mod verify;
 }

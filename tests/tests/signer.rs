@@ -1,12 +1,11 @@
 //! The real `conductor-signer` process: killed, locked, rolled back, and asked by the wrong people.
 
-mod signer_rig;
-
 use conductor_agent::signer::client::{SignerClient, SignerError};
 use conductor_agent::signer::protocol::{Item, ItemReason, Known, Reason, State};
 use conductor_shared::stream::SignerState;
+use conductor_tests::signer_support::{FORK, LOG, Log, SignerProcess, code, err, refused, signed, signer};
+use conductor_tests::{bin, wait_for};
 use nix::sys::signal::Signal;
-use signer_rig::{FORK, LOG, Log, Rig, bin, code, err, refused, signed, signer};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
@@ -33,17 +32,17 @@ fn stock_minisign_verifies() {
         (vec!["--key", stock.to_str().unwrap()], vec![]),
         (vec!["--password-file", password], vec!["--password-file", password]),
     ] {
-        let mut rig = Rig::new(&init);
-        rig.start(&run);
-        rig.client().probe().unwrap();
-        let cp = signed(rig.one(LOG.item(0, 7)));
-        assert_eq!(cp.verify(&rig.key()), Ok(LOG.item(0, 7).checkpoint()));
-        let (text, sig) = (rig.tmp.path().join("cp"), rig.tmp.path().join("cp.minisig"));
+        let mut process = SignerProcess::new(&init);
+        process.start(&run);
+        process.client().probe().unwrap();
+        let cp = signed(process.one(LOG.item(0, 7)));
+        assert_eq!(cp.verify(&process.key()), Ok(LOG.item(0, 7).checkpoint()));
+        let (text, sig) = (process.tmp.path().join("cp"), process.tmp.path().join("cp.minisig"));
         fs::write(&text, &cp.text).unwrap();
         fs::write(&sig, &cp.signature).unwrap();
         let verify = || {
             let mut c = Command::new("minisign");
-            c.arg("-V").arg("-p").arg(rig.file("signer.pub")).arg("-m").arg(&text).arg("-x").arg(&sig);
+            c.arg("-V").arg("-p").arg(process.file("signer.pub")).arg("-m").arg(&text).arg("-x").arg(&sig);
             c.output().unwrap()
         };
         let out = verify();
@@ -58,26 +57,26 @@ fn stock_minisign_verifies() {
 /// DESIGN, Origins: forks and shrinks are refused, also by a new process; a clean stop leaves no socket.
 #[test]
 fn forks_and_shrinks_are_refused() {
-    let mut rig = Rig::new(&["--unencrypted"]);
-    rig.start(&[]);
-    signed(rig.one(LOG.item(0, 5)));
-    signed(rig.one(LOG.item(5, 9)));
+    let mut process = SignerProcess::new(&["--unencrypted"]);
+    process.start(&[]);
+    signed(process.one(LOG.item(0, 5)));
+    signed(process.one(LOG.item(5, 9)));
     for again in 0..2 {
         let last = Some(Known { size: 9, root: LOG.item(0, 9).root });
-        assert_eq!(refused(rig.one(LOG.item(0, 8))), (ItemReason::Shorter, last));
-        assert_eq!(refused(rig.one(FORK.item(0, 9))), (ItemReason::Forked, last));
-        assert_eq!(refused(rig.one(FORK.item(9, 12))), (ItemReason::Inconsistent, last));
-        assert_eq!(refused(rig.one(LOG.item(5, 12))), (ItemReason::NeedsProof, last));
-        signed(rig.one(LOG.item(0, 9)));
+        assert_eq!(refused(process.one(LOG.item(0, 8))), (ItemReason::Shorter, last));
+        assert_eq!(refused(process.one(FORK.item(0, 9))), (ItemReason::Forked, last));
+        assert_eq!(refused(process.one(FORK.item(9, 12))), (ItemReason::Inconsistent, last));
+        assert_eq!(refused(process.one(LOG.item(5, 12))), (ItemReason::NeedsProof, last));
+        signed(process.one(LOG.item(0, 9)));
         if again == 0 {
-            assert_eq!(rig.signal(Signal::SIGTERM), 0);
-            assert!(!rig.socket().exists());
-            rig.start(&[]);
+            assert_eq!(process.signal(Signal::SIGTERM), 0);
+            assert!(!process.socket().exists());
+            process.start(&[]);
         }
     }
     let mut second = LOG.item(0, 3);
     second.origin.epoch = 2;
-    assert_eq!(refused(rig.one(second)), (ItemReason::UnknownEpoch, None));
+    assert_eq!(refused(process.one(second)), (ItemReason::UnknownEpoch, None));
 }
 
 /// DESIGN, Origins (durable before released): killed in the midst of many requests, over and over, it has forgotten
@@ -85,12 +84,12 @@ fn forks_and_shrinks_are_refused() {
 #[test]
 fn a_kill_forgets_nothing_released() {
     const LOGS: u8 = 40;
-    let mut rig = Rig::new(&["--unencrypted"]);
+    let mut process = SignerProcess::new(&["--unencrypted"]);
     let mut released = vec![0u64; usize::from(LOGS)];
     let mut total = 0;
     for round in 0..8u64 {
-        rig.start(&[]);
-        let client = rig.client();
+        process.start(&[]);
+        let client = process.client();
         let logs = || (0..LOGS).map(|n| Log { n, seed: 1 });
         // What it remembers is at least what it released; nothing else at that size is ever signed.
         let forks =
@@ -125,7 +124,7 @@ fn a_kill_forgets_nothing_released() {
             }
         });
         std::thread::sleep(Duration::from_millis(60 + 37 * round));
-        rig.signal(Signal::SIGKILL);
+        process.signal(Signal::SIGKILL);
         released = worker.join().unwrap();
         total = released.iter().sum();
     }
@@ -136,17 +135,17 @@ fn a_kill_forgets_nothing_released() {
 /// `recover`, and nothing is made anew. A key file that others may read is refused.
 #[test]
 fn what_cannot_be_trusted_does_not_start() {
-    let mut rig = Rig::new(&["--unencrypted"]);
-    let memory = rig.file("signer.memory");
-    rig.start(&[]);
-    signed(rig.one(LOG.item(0, 5)));
+    let mut process = SignerProcess::new(&["--unencrypted"]);
+    let memory = process.file("signer.memory");
+    process.start(&[]);
+    signed(process.one(LOG.item(0, 5)));
     let old = fs::read(&memory).unwrap();
-    signed(rig.one(LOG.item(5, 6)));
-    assert_eq!(rig.signal(Signal::SIGTERM), 0);
+    signed(process.one(LOG.item(5, 6)));
+    assert_eq!(process.signal(Signal::SIGTERM), 0);
     let good = fs::read(&memory).unwrap();
     let mut flipped = good.clone();
     *flipped.last_mut().unwrap() ^= 1;
-    let other = Rig::new(&["--unencrypted"]);
+    let other = SignerProcess::new(&["--unencrypted"]);
     for (name, bytes) in [
         ("older", Some(old)),
         ("damaged", Some(flipped)),
@@ -157,51 +156,51 @@ fn what_cannot_be_trusted_does_not_start() {
             Some(b) => fs::write(&memory, b).unwrap(),
             None => fs::remove_file(&memory).unwrap(),
         }
-        let out = rig.refuses_to_start(&[]);
+        let out = process.refuses_to_start(&[]);
         assert_eq!(code(&out), 3, "{name}: {}", err(&out));
         assert!(err(&out).contains("recover"), "{name}: {}", err(&out));
         assert_eq!(fs::read(&memory).ok(), bytes, "{name}");
     }
     fs::write(&memory, &good).unwrap();
     fs::set_permissions(&memory, fs::Permissions::from_mode(0o600)).unwrap();
-    let key = rig.file("signer.key");
+    let key = process.file("signer.key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-    let out = rig.refuses_to_start(&[]);
+    let out = process.refuses_to_start(&[]);
     assert_eq!(code(&out), 2);
     assert!(err(&out).contains("chmod 0600"), "{}", err(&out));
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-    rig.start(&[]);
-    signed(rig.one(LOG.item(0, 6)));
+    process.start(&[]);
+    signed(process.one(LOG.item(0, 6)));
     // A second one on the same directory.
-    assert_eq!(code(&rig.refuses_to_start(&[])), 1);
-    rig.client().probe().unwrap();
+    assert_eq!(code(&process.refuses_to_start(&[])), 1);
+    process.client().probe().unwrap();
 }
 
 /// DESIGN, Origins: a whole directory restored from a backup is found by the checkpoint that the agent holds; the
 /// signer then refuses, and goes on refusing after a new start.
 #[test]
 fn a_restored_directory_is_found() {
-    let mut rig = Rig::new(&["--unencrypted"]);
-    rig.start(&[]);
-    signed(rig.one(LOG.item(0, 5)));
-    rig.signal(Signal::SIGTERM);
-    let backup: Vec<_> = fs::read_dir(rig.dir()).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut process = SignerProcess::new(&["--unencrypted"]);
+    process.start(&[]);
+    signed(process.one(LOG.item(0, 5)));
+    process.signal(Signal::SIGTERM);
+    let backup: Vec<_> = fs::read_dir(process.dir()).unwrap().map(|e| e.unwrap().path()).collect();
     let backup: Vec<_> = backup.into_iter().map(|p| (fs::read(&p).unwrap(), p)).collect();
-    rig.start(&[]);
-    let nine = signed(rig.one(LOG.item(5, 9)));
-    rig.signal(Signal::SIGTERM);
+    process.start(&[]);
+    let nine = signed(process.one(LOG.item(5, 9)));
+    process.signal(Signal::SIGTERM);
     for (bytes, path) in backup {
         fs::write(path, bytes).unwrap();
     }
-    rig.start(&[]);
+    process.start(&[]);
     let item = Item { last: Some(nine), ..LOG.item(5, 10) };
     for _ in 0..2 {
-        let e = rig.client().checkpoints(vec![item.clone()]).unwrap_err();
+        let e = process.client().checkpoints(vec![item.clone()]).unwrap_err();
         assert!(matches!(e, SignerError::Refused { reason: Reason::MemoryRolledBack, .. }), "{e}");
         assert_eq!(SignerState::from(&e), SignerState::Refuses);
-        assert_eq!(rig.client().status().unwrap().state, State::Refuses);
-        rig.signal(Signal::SIGKILL);
-        rig.start(&[]);
+        assert_eq!(process.client().status().unwrap().state, State::Refuses);
+        process.signal(Signal::SIGKILL);
+        process.start(&[]);
     }
 }
 
@@ -216,14 +215,14 @@ fn locked_then_unlocked() {
         p.to_str().unwrap().to_owned()
     };
     let (right, wrong) = (file("right", "pass word\n"), file("wrong", "pass\n"));
-    let mut rig = Rig::new(&["--password-file", &right]);
-    rig.start(&[]);
-    let e = rig.client().checkpoints(vec![LOG.item(0, 1)]).unwrap_err();
+    let mut process = SignerProcess::new(&["--password-file", &right]);
+    process.start(&[]);
+    let e = process.client().checkpoints(vec![LOG.item(0, 1)]).unwrap_err();
     assert_eq!(SignerState::from(&e), SignerState::Locked);
-    let status = rig.client().status().unwrap();
+    let status = process.client().status().unwrap();
     assert_eq!(status.state, State::Locked);
     assert!(status.unlock_command.starts_with("conductor-signer unlock --socket /"));
-    let socket = rig.socket();
+    let socket = process.socket();
     let unlock = |f: &str| signer(&["unlock", "--socket", socket.to_str().unwrap(), "--password-file", f]);
     let out = unlock(&wrong);
     assert_eq!(code(&out), 1);
@@ -233,13 +232,13 @@ fn locked_then_unlocked() {
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!((json["state"].as_str(), json["wrong_passwords"].as_u64()), (Some("locked"), Some(1)));
     assert!(unlock(&right).status.success());
-    signed(rig.one(LOG.item(0, 1)));
+    signed(process.one(LOG.item(0, 1)));
     assert_eq!(code(&signer(&["status", "--socket", socket.to_str().unwrap()])), 0);
     fs::set_permissions(&right, fs::Permissions::from_mode(0o604)).unwrap();
     assert_eq!(code(&unlock(&right)), 2);
     // Without a terminal there is nobody to ask.
-    assert_eq!(code(&signer(&["init", "--dir", rig.file("new").to_str().unwrap()])), 2);
-    assert!(!rig.file("new").exists());
+    assert_eq!(code(&signer(&["init", "--dir", process.file("new").to_str().unwrap()])), 2);
+    assert!(!process.file("new").exists());
 }
 
 /// DESIGN, Signer client: by systemd's credential, and with nothing that others may read; core dumps are off.
@@ -252,28 +251,24 @@ fn hardened() {
     let file = secret.path().join("mine");
     fs::write(&file, "x y z").unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    let mut rig = Rig::new(&["--password-file", file.to_str().unwrap()]);
-    let mut c = rig.command(&["--credential", "signer-password"]);
-    rig.child = Some(c.env("CREDENTIALS_DIRECTORY", secret.path()).stderr(Stdio::null()).spawn().unwrap());
-    for _ in 0..1000 {
-        if rig.client().probe().is_ok() {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    rig.client().probe().unwrap();
+    let mut process = SignerProcess::new(&["--password-file", file.to_str().unwrap()]);
+    let mut c = process.command(&["--credential", "signer-password"]);
+    process.child =
+        Some(c.env("CREDENTIALS_DIRECTORY", secret.path()).stderr(Stdio::null()).spawn().unwrap());
+    wait_for("the signer has its key", 10, || process.client().probe().ok());
     let mode = |p: &Path| fs::metadata(p).unwrap().mode() & 0o777;
-    assert_eq!((mode(&rig.socket()), mode(&rig.dir())), (0o600, 0o700));
-    for e in fs::read_dir(rig.dir()).unwrap() {
+    assert_eq!((mode(&process.socket()), mode(&process.dir())), (0o600, 0o700));
+    for e in fs::read_dir(process.dir()).unwrap() {
         assert_eq!(mode(&e.unwrap().path()), 0o600);
     }
-    let limits = fs::read_to_string(format!("/proc/{}/limits", rig.child.as_ref().unwrap().id())).unwrap();
+    let limits =
+        fs::read_to_string(format!("/proc/{}/limits", process.child.as_ref().unwrap().id())).unwrap();
     let core = limits.lines().find(|l| l.starts_with("Max core file size")).unwrap();
     assert!(core.split_whitespace().filter(|w| *w == "0").count() == 2, "{core}");
     for bad in [&["--credential", "../x"][..], &["--nonsense"], &["--agent-uid", "-1"]] {
-        assert_eq!(code(&rig.refuses_to_start(bad)), 2, "{bad:?}");
+        assert_eq!(code(&process.refuses_to_start(bad)), 2, "{bad:?}");
     }
-    let again = signer(&["init", "--unencrypted", "--dir", rig.dir().to_str().unwrap()]);
+    let again = signer(&["init", "--unencrypted", "--dir", process.dir().to_str().unwrap()]);
     assert_eq!(code(&again), 2, "never over an existing key");
 }
 
@@ -282,32 +277,32 @@ fn hardened() {
 #[test]
 fn only_the_agent_is_served() {
     let own = nix::unistd::geteuid().as_raw();
-    let mut rig = Rig::new(&["--unencrypted"]);
-    rig.start(&["--agent-uid", &(own + 1).to_string()]);
-    let e = rig.client().checkpoints(vec![LOG.item(0, 1)]).unwrap_err();
+    let mut process = SignerProcess::new(&["--unencrypted"]);
+    process.start(&["--agent-uid", &(own + 1).to_string()]);
+    let e = process.client().checkpoints(vec![LOG.item(0, 1)]).unwrap_err();
     assert!(matches!(e, SignerError::Refused { reason: Reason::NotPermitted, .. }), "{e}");
-    assert!(rig.client().probe().is_err());
-    assert_eq!(rig.client().status().unwrap().origins, 0);
-    let wrong = SignerClient::new(rig.socket(), rig.key(), Some(own + 1)).status().unwrap_err();
+    assert!(process.client().probe().is_err());
+    assert_eq!(process.client().status().unwrap().origins, 0);
+    let wrong = SignerClient::new(process.socket(), process.key(), Some(own + 1)).status().unwrap_err();
     assert!(matches!(wrong, SignerError::Lies(_)), "{wrong}");
     if own != 0 {
         return; // nobody but root can be somebody else
     }
-    rig.signal(Signal::SIGTERM);
-    rig.start(&["--agent-uid", "65533", "--group", "65534"]);
-    assert_eq!(fs::metadata(rig.socket()).unwrap().mode() & 0o777, 0o660);
-    fs::set_permissions(rig.tmp.path(), fs::Permissions::from_mode(0o711)).unwrap();
-    let copy = rig.tmp.path().join("bin");
+    process.signal(Signal::SIGTERM);
+    process.start(&["--agent-uid", "65533", "--group", "65534"]);
+    assert_eq!(fs::metadata(process.socket()).unwrap().mode() & 0o777, 0o660);
+    fs::set_permissions(process.tmp.path(), fs::Permissions::from_mode(0o711)).unwrap();
+    let copy = process.tmp.path().join("bin");
     fs::copy(bin("conductor-signer"), &copy).unwrap();
     fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
-    let password = rig.tmp.path().join("password");
+    let password = process.tmp.path().join("password");
     fs::write(&password, "x").unwrap();
     fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     let run = |uid: u32, args: &[&str]| {
         std::os::unix::fs::chown(&password, Some(uid), None).unwrap();
         let mut c = Command::new("setpriv");
         c.args([&format!("--reuid={uid}"), "--regid=65534", "--clear-groups"]).arg(&copy).args(args);
-        c.arg("--socket").arg(rig.socket()).output().unwrap()
+        c.arg("--socket").arg(process.socket()).output().unwrap()
     };
     let status = run(65534, &["status"]);
     assert!(err(&status).contains("NotPermitted"), "{}", err(&status));
@@ -320,20 +315,18 @@ fn only_the_agent_is_served() {
 #[test]
 fn connections_are_bounded() {
     use std::io::{Read, Write};
-    let mut rig = Rig::new(&["--unencrypted"]);
-    rig.start(&[]);
-    let open = || UnixStream::connect(rig.socket()).unwrap();
+    let mut process = SignerProcess::new(&["--unencrypted"]);
+    process.start(&[]);
+    let open = || UnixStream::connect(process.socket()).unwrap();
     let mut held: Vec<_> = (0..8).map(|_| open()).collect();
     // One that came while the check of the start was still counted was refused itself: so one more each time.
     // A refusal may also be cut short by the hang-up that follows it: then the client only knows that nobody answers.
-    let busy = (0..200).any(|_| {
-        std::thread::sleep(Duration::from_millis(5));
+    wait_for("the ninth connection is refused", 10, || {
         held.push(open());
-        let said = rig.client().status().err();
-        assert!(said.iter().all(|e| SignerState::from(e) == SignerState::Down), "{said:?}");
-        said.is_some()
+        let said = process.client().status().err()?;
+        assert_eq!(SignerState::from(&said), SignerState::Down, "{said:?}");
+        Some(())
     });
-    assert!(busy, "the ninth connection is refused");
     // A trickle does not keep a place for longer than the time of an exchange.
     let mut slow = held.swap_remove(1);
     drop(held);
@@ -346,11 +339,8 @@ fn connections_are_bounded() {
         s.read_to_string(&mut answer).unwrap_or_default();
     }
     // Places come back when the signer notices that the others are gone.
-    assert!((0..1000).any(|_| {
-        std::thread::sleep(Duration::from_millis(10));
-        rig.client().status().is_ok()
-    }));
-    signed(rig.one(LOG.item(0, 2)));
+    wait_for("a place is free", 10, || process.client().status().ok());
+    signed(process.one(LOG.item(0, 2)));
     // It was hung up on, or is told so now, depending on how long the rest took; it never waits for the whole time limit.
     let mut answer = Vec::new();
     let told = slow.write_all(&[0, 0]).and_then(|()| slow.read_to_end(&mut answer));

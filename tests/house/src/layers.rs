@@ -32,11 +32,12 @@ pub fn arrows_up(layers: &Layers<'_>, modules: &[String], level: &Level) -> Vec<
     found
 }
 
-/// Layers as text: the highest first, as a house is drawn.
-pub fn drawn(title: &str, layers: &Layers<'_>) -> String {
+/// Layers as text, the highest first.
+pub fn drawn<Layer: AsRef<[Name]>, Name: AsRef<str>>(title: &str, layers: &[Layer]) -> String {
     let mut text = format!("{title}\n");
     for layer in layers.iter().rev() {
-        text.push_str(&format!("  {}\n", layer.join("  ")));
+        let names: Vec<&str> = layer.as_ref().iter().map(AsRef::as_ref).collect();
+        text.push_str(&format!("  {}\n", names.join("  ")));
     }
     text
 }

@@ -1,7 +1,8 @@
 //! Thefts (SPEC, Threats considered): what a stolen session and a stolen tenant token open, and what they do not.
 
 use conductor_shared::command::{Operation, ops};
-use conductor_shared::ids::{PersonId, TenantUid};
+use conductor_shared::http::SessionOpened;
+use conductor_shared::ids::TenantUid;
 use conductor_tests::{Node, wait_for};
 use serde_json::json;
 use std::io::{Read as _, Write as _};
@@ -27,8 +28,7 @@ fn a_stolen_session_reads_and_nothing_else() {
     let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
     let port = node.listen_on_tcp();
     let a = node.tenant("acme");
-    let opened = node.session_of("ben").json();
-    let stolen = opened["token"].as_str().unwrap().to_owned();
+    let stolen = node.session_of("ben").read::<SessionOpened>().token;
     let mut thief = node.client(&stolen);
     let tenant = format!("/v1/tenants/{}", a.uid);
     assert_eq!(thief.get(&tenant).status, 200, "it reads");
@@ -41,8 +41,7 @@ fn a_stolen_session_reads_and_nothing_else() {
         let r = thief.post("/v1/commands", &body);
         assert!(r.status >= 400 && r.status < 500, "{}", r.status);
     }
-    let control = node.operator().get(&tenant).json()["control"].clone();
-    assert_eq!(control["kills"], json!({}), "nothing was changed");
+    assert!(node.control(a.uid).kills.is_empty(), "nothing was changed");
     // It starts no work, and asks for no flags.
     let run =
         json!({"tenant_id": "acme", "workflow_type": "etl", "env": "rehearsal", "actor_type": "service"});
@@ -53,10 +52,7 @@ fn a_stolen_session_reads_and_nothing_else() {
     let other = Node::start();
     assert_eq!(other.client(&stolen).get("/v1/node").status, 401);
     // Its person is shut out: it ends at once.
-    let all = node.operator().get(&format!("/v1/tenants/{NODE}")).json()["control"]["operators"].clone();
-    let ben = all.as_object().unwrap().values().find(|k| k["name"] == "ben").unwrap();
-    let person: PersonId = ben["person"].as_str().unwrap().parse().unwrap();
-    node.command(NODE, Operation::OperatorSuspend(ops::OperatorSuspend { person }));
+    node.command(NODE, ops::OperatorSuspend { person: node.person("ben") });
     wait_for("the session ends", 5, || (thief.get(&tenant).status == 401).then_some(()));
 }
 
@@ -88,10 +84,10 @@ fn a_stolen_token_is_one_tenants_workload() {
     assert_eq!(node.head(b.uid).0, size, "nothing stands in the log of who was only named");
     let parts: Vec<&str> = a.token.split('_').collect();
     let token = parts[2].parse().unwrap();
-    node.command(a.uid, Operation::TokenRevoke(ops::TokenRevoke { token }));
-    assert_eq!(node.start_run(&mut thief, &a, None).status, 401);
+    node.command(a.uid, ops::TokenRevoke { token });
+    assert_eq!(thief.start_run(&a, None).status, 401);
     assert_eq!(thief.get(&format!("/v1/tenants/{}", a.uid)).status, 401);
     // The other's secret under one's own id, and one's own under the other's.
     let forged = format!("cdw_{}_{}_{}", b.uid, parts[2], parts[3]);
-    assert_eq!(node.start_run(&mut node.client(&forged), &b, None).status, 401);
+    assert_eq!(node.client(&forged).start_run(&b, None).status, 401);
 }

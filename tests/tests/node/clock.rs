@@ -1,12 +1,11 @@
 //! The wall clock of a real agent is moved under it (SPEC, Time). Debian's libfaketime stands between the agent and the
 //! kernel's wall clock and leaves the monotonic one alone, as a step by hand or by NTP would.
 
-use super::persons::approve;
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Command, Operation, ops};
+use conductor_shared::http::RequestList;
 use conductor_shared::ids::{TenantUid, unhex};
 use conductor_tests::{Node, Tenant, wait_for};
-use serde_json::{Value, json};
 
 const NODE: TenantUid = TenantUid::NODE;
 
@@ -42,14 +41,11 @@ fn step(node: &Node, seconds: i64) {
     std::fs::rename(new, file).unwrap();
 }
 
-fn incidents(node: &Node) -> Value {
-    node.operator().get(&format!("/v1/tenants/{NODE}")).json()["control"]["incidents"].clone()
-}
-
+/// The incident that says that the clock is doubted, in hex.
 fn doubted(node: &Node) -> Option<String> {
-    let all = incidents(node);
-    let found = all.as_object().unwrap().iter().find(|(_, i)| i["cause"] == "clock");
-    found.map(|(id, _)| id.clone())
+    let all = node.control(NODE).incidents;
+    let found = all.iter().find(|(_, i)| i.cause.to_string() == "clock");
+    found.map(|(id, _)| id.to_string())
 }
 
 fn wait_until_doubted(node: &Node) -> String {
@@ -57,39 +53,25 @@ fn wait_until_doubted(node: &Node) -> String {
 }
 
 fn raise(tenant: &Tenant, node: &Node, hundredths: u16) -> Vec<String> {
-    let op = Operation::RampSet(ops::RampSet {
-        selector: "run/other".parse().unwrap(),
-        hundredths: BasisPoints::saturating(hundredths),
-    });
+    let op = Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(hundredths) });
     node.send(&node.compose(tenant.uid, op)).reasons()
 }
 
 /// Admitting, settling and tightening go on; nothing is loosened, 1, 30 and 300 times in a row.
 fn only_safer(node: &Node, a: &Tenant) {
     let mut c = node.client(&a.token);
-    let started = node.start_run(&mut c, a, None);
+    let started = c.start_run(a, None);
     assert_eq!(started.status, 200, "admit goes on");
-    let run = started.json()["run_id"].as_str().unwrap().to_owned();
-    let done = json!({"tenant_id": a.name, "outcome": "succeeded"});
-    assert_eq!(c.post(&format!("/v1/runs/{run}/finish"), &done).status, 200, "settle goes on");
-    node.command(
-        a.uid,
-        Operation::RampCap(ops::RampCap {
-            selector: "run/other".parse().unwrap(),
-            hundredths: BasisPoints::saturating(100),
-        }),
-    );
+    assert_eq!(c.finish_run(a, started.decided().run_id).status, 200, "settle goes on");
+    node.command(a.uid, ops::RampCap { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(100) });
     for n in 0..30 {
         assert_eq!(raise(a, node, 200), ["clock_untrusted"], "{n}");
     }
 }
 
 fn confirm(node: &Node, incident: &str) -> Command {
-    let now_us = node.operator().get("/v1/node").json()["now_us"].as_u64().unwrap();
-    node.compose(
-        NODE,
-        Operation::TimeConfirm(ops::TimeConfirm { incident: unhex(incident).unwrap(), now_us }),
-    )
+    let now_us = node.now_us();
+    node.compose(NODE, ops::TimeConfirm { incident: unhex(incident).unwrap(), now_us })
 }
 
 /// SPEC, Time, and invariant 3: a step in either direction, while the agent runs, opens one incident and stops what
@@ -98,13 +80,7 @@ fn confirm(node: &Node, incident: &str) -> Command {
 fn a_step_of_the_clock_stops_what_loosens() {
     let mut node = node();
     let a = node.tenant("acme");
-    node.command(
-        a.uid,
-        Operation::RampSet(ops::RampSet {
-            selector: "run/other".parse().unwrap(),
-            hundredths: BasisPoints::saturating(5_000),
-        }),
-    );
+    node.command(a.uid, ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(5_000) });
     assert_eq!(doubted(&node), None);
     for seconds in [3_600, -3_600] {
         step(&node, seconds);
@@ -117,7 +93,7 @@ fn a_step_of_the_clock_stops_what_loosens() {
         assert_eq!(node.send(&node.compose(NODE, close)).reasons(), ["clock_untrusted"]);
         // The right time again: another step, the same incident.
         step(&node, 0);
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        node.wait_us(300_000);
         assert_eq!(doubted(&node).as_deref(), Some(incident.as_str()));
         only_safer(&node, &a);
         // What is confirmed is the time now: neither another one, nor one from before a further step.
@@ -127,43 +103,35 @@ fn a_step_of_the_clock_stops_what_loosens() {
         }
         assert_eq!(node.send(&wrong).reasons(), ["command_expired"]);
         let before = confirm(&node, &incident);
-        assert_eq!(node.send(&before).json()["status"], "requested");
+        assert_eq!(node.send(&before).came_to(), ["requested"]);
         step(&node, 30);
         wait_for("the request is closed", 10, || {
-            let r = node.operator().get("/v1/approvals").json()["requests"].clone();
-            r.as_array().unwrap().is_empty().then_some(())
+            node.operator().get("/v1/approvals").read::<RequestList>().requests.is_empty().then_some(())
         });
         step(&node, 0);
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        assert_eq!(approve(&node, "ben", &before), ["object_unknown"]);
+        node.wait_us(300_000);
+        assert_eq!(node.approve("ben", &before), ["object_unknown"]);
         node.kill_signer();
         let c = confirm(&node, &incident);
-        assert_eq!(node.send(&c).json()["status"], "requested");
-        assert_eq!(approve(&node, "ana", &c), ["self_approval"]);
+        assert_eq!(node.send(&c).came_to(), ["requested"]);
+        assert_eq!(node.approve("ana", &c), ["self_approval"]);
         // Somebody who is no admin ends the request, and confirms nothing.
-        assert_eq!(approve(&node, "cleo", &c), ["abandoned"]);
+        assert_eq!(node.approve("cleo", &c), ["abandoned"]);
         assert_eq!(doubted(&node).as_deref(), Some(incident.as_str()));
         let c = confirm(&node, &incident);
-        assert_eq!(node.send(&c).json()["status"], "requested");
-        assert_eq!(approve(&node, "ben", &c), ["effective"]);
+        assert_eq!(node.send(&c).came_to(), ["requested"]);
+        assert_eq!(node.approve("ben", &c), ["effective"]);
         assert_eq!(doubted(&node), None);
         node.start_signer();
         node.all_signed(NODE);
-        node.command(
-            a.uid,
-            Operation::RampSet(ops::RampSet {
-                selector: "run/other".parse().unwrap(),
-                hundredths: BasisPoints::saturating(300),
-            }),
-        );
+        node.command(a.uid, ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(300) });
         // The next round begins where a restart would.
         node.stop_agent();
         node.start_agent();
         assert_eq!(doubted(&node), None, "what was confirmed stays confirmed");
     }
-    let all = incidents(&node);
-    let of = |cause: &str| all.as_object().unwrap().values().filter(|i| i["cause"] == cause).count();
-    assert_eq!(of("time-confirmed"), 2, "{all}");
+    let all = node.control(NODE).incidents;
+    assert_eq!(all.values().filter(|i| i.cause.to_string() == "time-confirmed").count(), 2, "{all:?}");
     node.stop_agent();
     node.check();
 }
@@ -174,28 +142,25 @@ fn a_step_of_the_clock_stops_what_loosens() {
 fn a_restart_into_the_past_is_noticed_and_freezes_stay() {
     let mut node = node();
     let a = node.tenant("acme");
-    let now = node.operator().get("/v1/node").json()["now_us"].as_u64().unwrap();
+    let now = node.now_us();
     let freeze = conductor_shared::ids::Ident::new("rush").unwrap();
     let until_us = Some(now + 600_000_000);
-    node.command(a.uid, Operation::FreezeSet(ops::FreezeSet { freeze, until_us }));
-    let frozen = |node: &Node| {
-        let v = node.operator().get(&format!("/v1/tenants/{}", a.uid)).json();
-        v["control"]["freezes"].as_object().is_some_and(|f| f.contains_key("rush"))
-    };
+    node.command(a.uid, ops::FreezeSet { freeze, until_us });
+    let frozen = |node: &Node| !node.control(a.uid).freezes.is_empty();
     assert!(frozen(&node));
     step(&node, 7_200);
     let first = wait_until_doubted(&node);
-    std::thread::sleep(std::time::Duration::from_millis(600));
+    node.wait_us(600_000);
     assert!(frozen(&node), "a clock that nobody believes ends no freeze");
     // Receipts of the wrong time are written; the right time is before them.
-    assert_eq!(node.start_run(&mut node.client(&a.token), &a, None).status, 200);
+    assert_eq!(node.client(&a.token).start_run(&a, None).status, 200);
     node.stop_agent();
     step(&node, 0);
     node.start_agent();
     assert_eq!(doubted(&node).as_deref(), Some(first.as_str()));
     let c = confirm(&node, &first);
-    assert_eq!(node.send(&c).json()["status"], "requested");
-    assert_eq!(approve(&node, "ben", &c), ["effective"]);
+    assert_eq!(node.send(&c).came_to(), ["requested"]);
+    assert_eq!(node.approve("ben", &c), ["effective"]);
     assert!(frozen(&node), "by the right time it is not over");
     node.stop_agent();
     node.start_agent();

@@ -1,74 +1,34 @@
 //! The real console before a real agent, in a real terminal: tmux.
 
-use super::persons::approve;
 use conductor_shared::basis_points::BasisPoints;
-use conductor_shared::command::{Operation, ops};
+use conductor_shared::command::ops;
+use conductor_shared::http::CommandStatus;
 use conductor_shared::ids::Ident;
-use conductor_tests::{Node, bin, wait_for};
-use std::process::Command;
+use conductor_tests::terminal::Terminal;
+use conductor_tests::{Node, Tenant, wait_for};
 
-/// A terminal of its own.
-pub(super) struct Terminal {
-    socket: String,
+/// Errors enough to take a ramp down, so that there is an incident.
+fn breach(node: &Node, a: &Tenant) {
+    node.command(a.uid, ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(9_000) });
+    let mut c = node.client(&a.token);
+    for n in 0..20 {
+        let r = c.start_run(a, Some(&format!("s-{n}")));
+        if r.status == 200 {
+            let body = serde_json::json!({"tenant_id": a.name, "outcome": "failed"});
+            c.post(&format!("/v1/runs/{}/finish", r.decided().run_id), &body);
+        }
+    }
+    wait_for("the incident", 20, || (!node.control(a.uid).incidents.is_empty()).then_some(()));
 }
 
-impl Terminal {
-    fn open(node: &Node, size: (u16, u16)) -> Self {
-        let (socket, key) = (node.socket(), node.operator_key());
-        Self::run(node, size, &format!("--agent unix:{} --key {}", socket.display(), key.display()))
-    }
-
-    /// The console with these arguments; socket and state are in the node's folder.
-    pub(super) fn run(node: &Node, size: (u16, u16), args: &str) -> Self {
-        let this = Self { socket: node.path("tmux").display().to_string() };
-        let program = format!("exec {} {args}", bin("conductor").display());
-        let (w, h) = (size.0.to_string(), size.1.to_string());
-        let state = format!("XDG_STATE_HOME={}", node.path("state").display());
-        this.tmux(&[
-            "-f",
-            "/dev/null",
-            "new-session",
-            "-d",
-            "-x",
-            &w,
-            "-y",
-            &h,
-            "-e",
-            &state,
-            "-e",
-            "LC_ALL=C.UTF-8",
-            &program,
-        ]);
-        this
-    }
-
-    fn tmux(&self, args: &[&str]) -> String {
-        let out = Command::new("tmux").arg("-S").arg(&self.socket).args(args).output();
-        let out = out.expect("tmux is installed (make setup)");
-        assert!(out.status.success(), "{args:?}: {}", String::from_utf8_lossy(&out.stderr));
-        String::from_utf8_lossy(&out.stdout).into_owned()
-    }
-
-    pub(super) fn press(&self, keys: &[&str]) {
-        self.tmux(&[&["send-keys"], keys].concat());
-    }
-
-    pub(super) fn screen(&self) -> String {
-        self.tmux(&["capture-pane", "-p"])
-    }
-
-    pub(super) fn shows(&self, text: &str) -> String {
-        wait_for(&format!("{text:?} on the screen"), 20, || {
-            let s = self.screen();
-            s.contains(text).then_some(s)
-        })
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = Command::new("tmux").arg("-S").arg(&self.socket).arg("kill-server").output();
-    }
+/// A request of ben's to assign a profile.
+fn request_of_ben(node: &Node, a: &Tenant) {
+    let profile = Ident::new("careful").unwrap();
+    node.command(conductor_shared::ids::TenantUid::NODE, ops::ProfileCreate { profile: profile.clone() });
+    let request = node.compose(a.uid, ops::ProfileAssign { profile });
+    let r = node.send_as("ben", &request);
+    assert_eq!(r.outcome().status, CommandStatus::Requested);
+    assert_eq!(node.approve("ben", &request), ["self_approval"]);
 }
 
 /// Issue 3, Console: on a small terminal, before a real agent: every screen opens, an incident is looked after with two
@@ -78,34 +38,8 @@ fn screens_and_answers_before_a_real_agent() {
     let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
     node.reconfigure(|config| format!("{config}\n[slo]\nevaluate_ms = 200\nbake_seconds = 0\n"));
     let a = node.tenant("acme");
-    // A breach, so that there is an incident.
-    node.command(
-        a.uid,
-        Operation::RampSet(ops::RampSet {
-            selector: "run/etl".parse().unwrap(),
-            hundredths: BasisPoints::saturating(9_000),
-        }),
-    );
-    let mut c = node.client(&a.token);
-    for n in 0..20 {
-        let r = node.start_run(&mut c, &a, Some(&format!("s-{n}")));
-        let Some(run) = r.json()["run_id"].as_str().map(str::to_owned) else { continue };
-        let body = serde_json::json!({"tenant_id": a.name, "outcome": "failed"});
-        c.post(&format!("/v1/runs/{run}/finish"), &body);
-    }
-    let control = || node.operator().get(&format!("/v1/tenants/{}", a.uid)).json()["control"].clone();
-    wait_for("the incident", 20, || (!control()["incidents"].as_object().unwrap().is_empty()).then_some(()));
-    // And a request of ben's.
-    let profile = Ident::new("careful").unwrap();
-    node.command(
-        conductor_shared::ids::TenantUid::NODE,
-        Operation::ProfileCreate(ops::ProfileCreate { profile: profile.clone() }),
-    );
-    let request = node.compose(a.uid, Operation::ProfileAssign(ops::ProfileAssign { profile }));
-    let r = node.client("").post("/v1/commands", &node.signed_by("ben", &request.text()));
-    assert_eq!(r.json()["status"], "requested");
-    assert_eq!(approve(&node, "ben", &request), ["self_approval"]);
-
+    breach(&node, &a);
+    request_of_ben(&node, &a);
     let t = Terminal::open(&node, (80, 24));
     t.shows("live");
     t.press(&["5"]);
@@ -136,14 +70,13 @@ fn screens_and_answers_before_a_real_agent() {
     t.shows("locked: type the name");
     t.press(&["BTab", "e", "Tab", "Enter"]);
     t.shows("Done");
-    assert_eq!(control()["profile"], "careful");
-    let looked = control()["incidents"].as_object().unwrap().values().next().unwrap().clone();
-    assert!(looked["acknowledged"]["comment"].as_str().unwrap().contains("from the console"), "{looked}");
+    let control = node.control(a.uid);
+    assert_eq!(control.profile.as_ref().map(Ident::as_str), Some("careful"));
+    let incident = control.incidents.values().next().unwrap();
+    let acknowledged = incident.acknowledged.as_ref().expect("acknowledged");
+    assert!(acknowledged.comment.raw().contains("from the console"), "{incident:?}");
     t.press(&["Enter", "q"]);
-    wait_for("the console ends", 10, || {
-        let out = Command::new("tmux").arg("-S").arg(&t.socket).arg("has-session").output().unwrap();
-        (!out.status.success()).then_some(())
-    });
+    wait_for("the console ends", 10, || t.has_ended().then_some(()));
 }
 
 /// Issue 3, operators and commands: an unlocked key signs tightenings until the console is locked; then nothing is read
@@ -171,9 +104,8 @@ fn a_locked_console_signs_nothing() {
     t.shows("wrong");
     t.press(&["open sesame", "Enter"]);
     t.shows("live");
-    let kills = || node.operator().get(&format!("/v1/tenants/{}", a.uid)).json()["control"]["kills"].clone();
-    assert_eq!(kills(), serde_json::json!({}));
+    assert!(node.control(a.uid).kills.is_empty());
     t.press(&["2", "g", "!", "k", "Enter"]);
     t.shows("Done");
-    assert!(kills()["*/*"].is_object(), "{}", kills());
+    assert_eq!(node.control(a.uid).kills.len(), 1);
 }

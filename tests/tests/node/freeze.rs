@@ -2,15 +2,14 @@
 
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Command, Operation, ops};
+use conductor_shared::fact::ChangeClass;
 use conductor_shared::freeze::Window;
+use conductor_shared::http::{FreezeList, ReceiptPage};
 use conductor_shared::ids::{GrantId, Ident, TenantUid};
-use conductor_shared::operator::{Answer, Approval};
 use conductor_shared::profile::Setting;
 use conductor_tests::{Node, Tenant, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 const NODE: TenantUid = TenantUid::NODE;
 const ALL: &str = "viewer,operator,approver,admin,break-glass";
@@ -19,10 +18,7 @@ fn ident(text: &str) -> Ident {
     Ident::new(text).unwrap()
 }
 fn ramp(hundredths: u16) -> Operation {
-    Operation::RampSet(ops::RampSet {
-        selector: "run/etl".parse().unwrap(),
-        hundredths: BasisPoints::saturating(hundredths),
-    })
+    Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(hundredths) })
 }
 fn freeze(name: &str) -> Operation {
     Operation::FreezeSet(ops::FreezeSet { freeze: ident(name), until_us: None })
@@ -35,7 +31,7 @@ fn open(n: u8, minutes: u64) -> Operation {
     })
 }
 fn window(node: &Node, from_s: i64, for_s: i64) -> Operation {
-    let now = node.operator().get("/v1/node").json()["now_us"].as_u64().unwrap() / 1_000_000;
+    let now = node.now_us() / 1_000_000;
     let at = |s: i64| {
         let s = i64::try_from(now).unwrap() + s;
         let (days, rest) = (s.div_euclid(86_400), s.rem_euclid(86_400));
@@ -65,58 +61,28 @@ fn window(node: &Node, from_s: i64, for_s: i64) -> Operation {
     })
 }
 
-fn by(node: &Node, who: &str, c: &Command) -> conductor_tests::Answer {
-    node.client("").post("/v1/commands", &node.signed_by(who, &c.text()))
-}
-/// What became of a command: its status, or the reasons of its denial.
-fn said(r: &conductor_tests::Answer) -> Vec<String> {
-    if r.status == 200 { vec![r.json()["status"].as_str().unwrap().to_owned()] } else { r.reasons() }
-}
 fn asks(node: &Node, who: &str, tenant: TenantUid, op: Operation) -> (Command, Vec<String>) {
     let c = node.compose(tenant, op);
-    let r = by(node, who, &c);
-    (c, said(&r))
-}
-fn approve(node: &Node, who: &str, c: &Command) -> Vec<String> {
-    let now = node.operator().get("/v1/node").json()["now_us"].as_u64().unwrap();
-    let a = Approval {
-        command_id: c.command_id,
-        command_digest: Sha256::digest(c.text()).into(),
-        node: node.id,
-        tenant: c.tenant,
-        verdict: Answer::Approve,
-        issued_at_us: now,
-        expires_at_us: now + 60_000_000,
-        nonce: [1; 16],
-    };
-    said(&node.client("").post("/v1/approvals", &node.signed_by(who, &a.text())))
+    let r = node.send_as(who, &c);
+    (c, r.came_to())
 }
 /// Asked for by one and approved by the other.
 fn two(node: &Node, tenant: TenantUid, op: Operation) {
     let (c, asked) = asks(node, "ben", tenant, op);
     assert_eq!(asked, ["requested"]);
-    assert_eq!(approve(node, "cleo", &c), ["effective"]);
-}
-fn control(node: &Node, tenant: TenantUid) -> Value {
-    node.operator().get(&format!("/v1/tenants/{tenant}")).json()["control"].clone()
+    assert_eq!(node.approve("cleo", &c), ["effective"]);
 }
 fn kinds(node: &Node, tenant: TenantUid) -> Vec<String> {
-    let page = node.operator().get(&format!("/v1/tenants/{tenant}/receipts?from=-20&limit=20")).json();
-    let each = page["receipts"].as_array().unwrap().iter();
-    each.map(|r| r["kind_name"].as_str().unwrap().to_owned()).collect()
+    let path = format!("/v1/tenants/{tenant}/receipts?from=-20&limit=20");
+    let page: ReceiptPage = node.operator().get(&path).read();
+    page.receipts.into_iter().map(|r| r.kind_name).collect()
 }
 fn node_and_tenant() -> (Node, Tenant) {
     let persons = [format!("ben:{ALL}"), format!("cleo:{ALL}"), "dan:viewer,operator".to_owned()];
     let persons: Vec<&str> = persons.iter().map(String::as_str).collect();
     let node = Node::start_with(tempfile::tempdir().unwrap(), "", &persons);
     let a = node.tenant("acme");
-    node.command(
-        a.uid,
-        Operation::RampCap(ops::RampCap {
-            selector: "run/etl".parse().unwrap(),
-            hundredths: BasisPoints::saturating(5000),
-        }),
-    );
+    node.command(a.uid, ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(5000) });
     (node, a)
 }
 
@@ -127,42 +93,40 @@ fn a_freeze_and_the_glass() {
     let (mut node, a) = node_and_tenant();
     let b = node.tenant("other");
     let set = node.command(a.uid, freeze("now"));
-    assert_eq!(set["class"], "tighten");
+    assert_eq!(set.class, ChangeClass::Tighten);
     assert_eq!(node.send(&node.compose(a.uid, ramp(9000))).reasons(), ["frozen"]);
     node.command(b.uid, ramp(9000));
-    let lower = Operation::RampCap(ops::RampCap {
-        selector: "run/etl".parse().unwrap(),
-        hundredths: BasisPoints::saturating(4000),
-    });
-    assert_eq!(node.command(a.uid, lower)["class"], "tighten");
+    let lower = Operation::RampCap(ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(4000) });
+    assert_eq!(node.command(a.uid, lower).class, ChangeClass::Tighten);
     let mut c = node.client(&a.token);
-    let started = (0..20).any(|n| node.start_run(&mut c, &a, Some(&n.to_string())).status == 200);
+    let started = (0..20).any(|n| c.start_run(&a, Some(&n.to_string())).status == 200);
     assert!(started, "admissions go on");
     // One person alone, without the role, and for another log than the frozen one.
     assert_eq!(asks(&node, "dan", a.uid, open(1, 5)).1, ["role_missing"]);
     let (alone, asked) = asks(&node, "ben", a.uid, open(1, 5));
     assert_eq!(asked, ["requested"], "nobody opens it alone where the profile does not let them");
-    assert_eq!(approve(&node, "ben", &alone), ["self_approval"]);
+    assert_eq!(node.approve("ben", &alone), ["self_approval"]);
     two(&node, b.uid, open(9, 5));
     assert_eq!(node.send(&node.compose(a.uid, ramp(9000))).reasons(), ["frozen"], "another tenant's");
-    assert_eq!(approve(&node, "cleo", &alone), ["effective"]);
+    assert_eq!(node.approve("cleo", &alone), ["effective"]);
     assert_eq!(asks(&node, "ben", a.uid, open(2, 60)).1, ["object_exists"], "no extension");
     node.command(a.uid, ramp(6000));
     let told = kinds(&node, a.uid);
     let used = told.iter().rposition(|k| k == "BreakGlassUsed").expect("cited");
     assert_eq!(told[used + 1], "Proposed", "{told:?}");
-    assert_eq!(control(&node, a.uid)["break_glass"]["used"], 1, "once a command");
+    assert_eq!(node.control(a.uid).break_glass.expect("it is open").used, 1, "once a command");
     assert_eq!(
         asks(&node, "dan", NODE, Operation::ProfileCreate(ops::ProfileCreate { profile: ident("x") })).1,
         ["role_missing"]
     );
     node.kill_agent();
     node.start_agent();
-    assert_eq!(control(&node, a.uid)["break_glass"]["ticket"], "INC-7");
+    let ticket = node.control(a.uid).break_glass.expect("it is open").ticket;
+    assert_eq!(ticket, "INC-7");
     node.command(a.uid, ramp(6500));
-    let list = node.operator().get("/v1/freezes").json();
-    let row = list["tenants"].as_array().unwrap().iter().find(|t| t["tenant_id"] == "acme").unwrap().clone();
-    assert_eq!((&row["frozen"], &row["profile"]), (&json!(true), &json!("default")));
+    let list: FreezeList = node.operator().get("/v1/freezes").read();
+    let row = list.tenants.iter().find(|t| t.tenant_uid == a.uid).unwrap();
+    assert!(row.frozen && row.profile == ident("default"), "{row:?}");
     // Whoever may tighten closes it; the freeze is on again, and taking it away takes two.
     let close = Operation::BreakGlassClose(ops::BreakGlassClose { grant: GrantId([1; 16]) });
     assert_eq!(asks(&node, "dan", a.uid, close).1, ["effective"]);
@@ -192,12 +156,12 @@ fn a_window_begins_in_between() {
         unreachable!()
     };
     let up = node.compose(a.uid, ramp(9000));
-    assert_eq!(node.command(NODE, begins)["class"], "tighten");
+    assert_eq!(node.command(NODE, begins).class, ChangeClass::Tighten);
     node.command(a.uid, ramp(6000));
     let up = Command { base: node.compose(a.uid, ramp(9000)).base, ..up };
     // Less than the signer may take to answer, more than it takes to propose.
     wait_for("the last second before", 20, || {
-        let now = node.operator().get("/v1/node").json()["now_us"].as_u64().unwrap();
+        let now = node.now_us();
         (now + 1_000_000 > opens_us).then_some(())
     });
     // Proposed before it begins; the signer answers when it has begun.
@@ -205,25 +169,19 @@ fn a_window_begins_in_between() {
     let woken = std::thread::scope(|s| {
         let sent = s.spawn(|| node.send(&up));
         wait_for("the window opens", 20, || {
-            control(&node, NODE)["active_windows"]["default"].is_object().then_some(())
+            node.control(NODE).active_windows.contains_key(&ident("default")).then_some(())
         });
         kill(pid, Signal::SIGCONT).unwrap();
         sent.join().unwrap()
     });
-    let v = woken.json();
-    assert_eq!(
-        (&v["status"], &v["reasons"]),
-        (&json!("abandoned"), &json!(["frozen"])),
-        "{}",
-        String::from_utf8_lossy(&woken.body)
-    );
+    assert_eq!((woken.came_to(), woken.reasons()), (vec!["abandoned".to_owned()], vec!["frozen".to_owned()]));
     let create = Operation::TenantCreate(ops::TenantCreate {
         tenant_uid: TenantUid([5; 16]),
         tenant_id: ident("late"),
     });
     assert_eq!(node.send(&node.compose(NODE, create)).reasons(), ["frozen"]);
     wait_for("the window closes", 20, || {
-        control(&node, NODE)["active_windows"].get("default").is_none().then_some(())
+        (!node.control(NODE).active_windows.contains_key(&ident("default"))).then_some(())
     });
     node.command(a.uid, ramp(9000));
     let told = kinds(&node, NODE);
@@ -242,16 +200,16 @@ fn alone_at_most_twice_a_day() {
     });
     two(&node, NODE, alone);
     assert_eq!(asks(&node, "ben", a.uid, open(1, 5)).1, ["effective"]);
-    let incidents = control(&node, a.uid)["incidents"].clone();
-    assert!(incidents.as_object().unwrap().values().any(|i| i["cause"] == "break-glass"), "{incidents}");
+    let incidents = node.control(a.uid).incidents;
+    assert!(incidents.values().any(|i| i.cause.to_string() == "break-glass"), "{incidents:?}");
     assert_eq!(asks(&node, "ben", b.uid, open(2, 5)).1, ["effective"]);
     let close = Operation::BreakGlassClose(ops::BreakGlassClose { grant: GrantId([1; 16]) });
     assert_eq!(asks(&node, "ben", a.uid, close).1, ["effective"]);
     node.kill_agent();
     node.start_agent();
     assert_eq!(asks(&node, "ben", a.uid, open(3, 5)).1, ["requested"], "the third takes a second person");
-    assert!(control(&node, a.uid).get("break_glass").is_none());
-    node.command(NODE, Operation::ProfileCreate(ops::ProfileCreate { profile: ident("strict") }));
+    assert!(node.control(a.uid).break_glass.is_none());
+    node.command(NODE, ops::ProfileCreate { profile: ident("strict") });
     let assign = Operation::ProfileAssign(ops::ProfileAssign { profile: ident("strict") });
     two(&node, a.uid, assign);
     let nowhere = Operation::ProfileAssign(ops::ProfileAssign { profile: ident("nowhere") });

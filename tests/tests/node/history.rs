@@ -4,17 +4,15 @@ use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::config::way_back;
 use conductor_shared::control::ControlState;
+use conductor_shared::fact::ChangeClass;
+use conductor_shared::http::{ConfigHistory, ConfigRevision, ConfigRow};
 use conductor_shared::ids::Ident;
 use conductor_shared::quota::QuotaKind;
-use conductor_tests::{Node, Tenant, bin, wait_for};
-use serde_json::{Value, json};
-use std::process::Command;
+use conductor_tests::{Node, Tenant};
+use serde_json::json;
 
 fn ramp(hundredths: u16) -> Operation {
-    Operation::RampSet(ops::RampSet {
-        selector: "run/etl".parse().unwrap(),
-        hundredths: BasisPoints::saturating(hundredths),
-    })
+    Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(hundredths) })
 }
 
 fn kill() -> Operation {
@@ -22,14 +20,12 @@ fn kill() -> Operation {
 }
 
 fn control(node: &Node, a: &Tenant) -> ControlState {
-    let v = node.operator().get(&format!("/v1/tenants/{}", a.uid)).json();
-    serde_json::from_value(v["control"].clone()).unwrap()
+    node.control(a.uid)
 }
 
 fn revision(node: &Node, a: &Tenant, n: u64) -> ControlState {
-    let r = node.operator().get(&format!("/v1/tenants/{}/config/{n}", a.uid));
-    assert_eq!(r.status, 200, "{}", String::from_utf8_lossy(&r.body));
-    serde_json::from_value(r.json()["control"].clone()).unwrap()
+    let revision: ConfigRevision = node.operator().get(&format!("/v1/tenants/{}/config/{n}", a.uid)).read();
+    revision.control
 }
 
 fn back_to(node: &Node, a: &Tenant, n: u64) -> Operation {
@@ -39,57 +35,40 @@ fn back_to(node: &Node, a: &Tenant, n: u64) -> Operation {
     })
 }
 
-pub(super) fn conductor(node: &Node, args: &[&str]) -> (bool, Value, String) {
-    let out = Command::new(bin("conductor"))
-        .args(["--json", "--agent", &format!("unix:{}", node.socket().display())])
-        .arg("--key")
-        .arg(node.operator_key())
-        .args(args)
-        .env("XDG_STATE_HOME", node.path("state"))
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    let said = text.clone() + &String::from_utf8_lossy(&out.stderr);
-    (out.status.success(), serde_json::from_str(&text).unwrap_or_default(), said)
-}
-
 /// SPEC 4.1: every change is a revision with who, why and what differed; any of them can be gone back to in one change that
 /// is a receipt; nobody who was shut out comes back that way. It survives a restart.
 #[test]
 fn any_revision_can_be_gone_back_to() {
     let mut node = Node::start();
     let a = node.tenant("acme");
-    node.command(a.uid, Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::StepRate, limit: 50 }));
+    node.command(a.uid, ops::QuotaCap { kind: QuotaKind::StepRate, limit: 50 });
     node.command(a.uid, ramp(1_000));
     let then = control(&node, &a);
     let n = then.revision;
     node.command(a.uid, ramp(500));
     node.command(a.uid, kill());
-    node.command(
-        a.uid,
-        Operation::WorkflowRegister(ops::WorkflowRegister { workflow: Ident::new("ml").unwrap() }),
-    );
+    node.command(a.uid, ops::WorkflowRegister { workflow: Ident::new("ml").unwrap() });
     let token = *then.tokens.keys().next().unwrap();
-    node.command(a.uid, Operation::TokenRevoke(ops::TokenRevoke { token }));
+    node.command(a.uid, ops::TokenRevoke { token });
     assert_eq!(revision(&node, &a, n), then, "as it was");
     // Who, why and what: newest first, by pages.
     let path = format!("/v1/tenants/{}/config", a.uid);
-    let page = node.operator().get(&format!("{path}?limit=3")).json();
-    assert_eq!((page["revision"].as_u64(), page["next"].as_u64()), (Some(n + 4), Some(n + 2)));
-    let rows = page["rows"].as_array().unwrap();
-    assert_eq!(rows.len(), 3);
-    assert_eq!(rows[0]["differences"], json!([]), "a token is no configuration");
-    assert_eq!((&rows[1]["person"], &rows[1]["why"]), (&json!("ana"), &json!("test")));
-    assert_eq!(rows[2]["differences"], json!([{"name": "kill */etl", "before": null, "after": "drain"}]));
-    let older = node.operator().get(&format!("{path}?limit=500&before={}", n + 2)).json();
-    assert_eq!(older["rows"].as_array().unwrap().len() as u64, n + 1);
+    let page: ConfigHistory = node.operator().get(&format!("{path}?limit=3")).read();
+    assert_eq!((page.revision, page.next, page.rows.len()), (n + 4, Some(n + 2), 3));
+    let [issued, register, killed] = page.rows.as_slice() else { panic!("three rows") };
+    assert!(issued.differences.is_empty(), "a token is no configuration");
+    let words = |row: &ConfigRow| json!([row.person, row.why]);
+    assert_eq!(words(register), json!(["ana", "test"]));
+    assert_eq!(json!(killed.differences), json!([{"name": "kill */etl", "before": null, "after": "drain"}]));
+    let older: ConfigHistory = node.operator().get(&format!("{path}?limit=500&before={}", n + 2)).read();
+    assert_eq!(older.rows.len() as u64, n + 1);
     assert_eq!(
-        older["rows"][0]["differences"],
+        json!(older.rows[0].differences),
         json!([{"name": "ramp run/etl", "before": "10 %", "after": "5 %"}])
     );
     // Back, in one change.
     let done = node.command(a.uid, back_to(&node, &a, n));
-    assert_eq!(done["class"], "loosen", "it raises a ramp and lifts a kill switch");
+    assert_eq!(done.class, ChangeClass::Loosen, "it raises a ramp and lifts a kill switch");
     let now = control(&node, &a);
     assert_eq!(conductor_shared::config::config(&now), conductor_shared::config::config(&then));
     assert_eq!(now.revision, n + 5, "one receipt, one revision");
@@ -123,18 +102,15 @@ fn a_rollback_has_the_class_of_what_it_changes() {
     assert!(raise.base.is_some());
     node.command(a.uid, kill());
     assert_eq!(node.send(&raise).reasons(), ["base_stale"]);
-    node.command(a.uid, Operation::KillClear(ops::KillClear { selector: "*/etl".parse().unwrap() }));
+    node.command(a.uid, ops::KillClear { selector: "*/etl".parse().unwrap() });
     node.command(a.uid, ramp(4_000));
     node.kill_signer();
-    node.start_run(&mut node.client(&a.token), &a, None);
-    wait_for("the agent notices", 20, || {
-        let text = String::from_utf8(node.client("").get("/metrics").body).unwrap();
-        text.contains("\nconductor_signer_up 0\n").then_some(())
-    });
+    node.client(&a.token).start_run(&a, None);
+    node.wait_signer(false);
     let done = node.command(a.uid, back_to(&node, &a, low));
     assert_eq!(
-        (&done["class"], control(&node, &a).ramps.values().next().unwrap().hundredths.get()),
-        (&json!("tighten"), 500)
+        (done.class, control(&node, &a).ramps.values().next().unwrap().hundredths.get()),
+        (ChangeClass::Tighten, 500)
     );
     let raise = node.compose(a.uid, back_to(&node, &a, high));
     assert_eq!(node.send(&raise).reasons(), ["signer_unavailable"]);
@@ -149,20 +125,20 @@ fn the_plain_commands() {
     let n = control(&node, &a).revision;
     node.command(a.uid, ramp(200));
     node.command(a.uid, kill());
-    let (ok, h, said) = conductor(&node, &["tenant", "history", "acme", "--last", "2"]);
+    let (ok, h, said) = node.cli(&["tenant", "history", "acme", "--last", "2"]);
     assert!(ok && h["rows"].as_array().unwrap().len() == 2, "{said}");
-    let (ok, d, said) = conductor(&node, &["tenant", "diff", "acme", &n.to_string()]);
+    let (ok, d, said) = node.cli(&["tenant", "diff", "acme", &n.to_string()]);
     assert!(ok && d["differences"].as_array().unwrap().len() == 2, "{said}");
     let back = ["tenant", "rollback", "acme", &n.to_string(), "--reason", "it was better"];
-    let (ok, dry, said) = conductor(&node, &[&back[..], &["--dry-run"]].concat());
+    let (ok, dry, said) = node.cli(&[&back[..], &["--dry-run"]].concat());
     assert!(ok && dry["preview"]["class"] == "loosen", "{said}");
     assert!(dry["text"].as_str().unwrap().contains("arg change: ramp.set run/etl 1000\n"), "{said}");
     assert_eq!(control(&node, &a).revision, n + 2, "a look changes nothing");
-    let (ok, done, said) = conductor(&node, &[&back[..], &["--yes"]].concat());
+    let (ok, done, said) = node.cli(&[&back[..], &["--yes"]].concat());
     assert!(ok && done["status"] == "effective", "{said}");
     assert_eq!(control(&node, &a).ramps.values().next().unwrap().hundredths.get(), 1_000);
-    let (ok, again, said) = conductor(&node, &[&back[..], &["--yes"]].concat());
+    let (ok, again, said) = node.cli(&[&back[..], &["--yes"]].concat());
     assert!(ok && again["changes"] == 0, "{said}");
-    let (ok, _, said) = conductor(&node, &["tenant", "rollback", "acme", "999", "--reason", "x", "--yes"]);
+    let (ok, _, said) = node.cli(&["tenant", "rollback", "acme", "999", "--reason", "x", "--yes"]);
     assert!(!ok && said.contains("no revision 999"), "{said}");
 }

@@ -1,10 +1,11 @@
 //! kill -9 at random moments: no acknowledged receipt is lost, none cannot be verified, and rows and counts equal a
 //! recount.
 
-use conductor_shared::ids::TenantUid;
-use conductor_tests::dice::Dice;
-use conductor_tests::node::{b64, run_body};
-use conductor_tests::{Client, Node, Tenant};
+use conductor_shared::command::{Operation, ops};
+use conductor_shared::ids::{RunId, TenantUid};
+use conductor_tests::prng::Prng;
+use conductor_tests::{Client, Node, Tenant, wait_for};
+use conductor_tests::{b64, run_body};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -17,27 +18,29 @@ const KILLS: u64 = 50;
 #[derive(Default)]
 struct Acknowledged {
     /// Run starts, by tenant and index: the run.
-    runs: BTreeMap<(TenantUid, u64), String>,
+    runs: BTreeMap<(TenantUid, u64), RunId>,
     /// Everything else, by tenant and index.
     others: Vec<(TenantUid, u64)>,
 }
 
 fn work(node: &std::path::Path, t: &Tenant, stop: &AtomicBool, acks: &Mutex<Acknowledged>) {
     let mut c = Client::new(node, &t.token);
-    let index = |v: &Value| v["receipt"]["index"].as_u64();
     while !stop.load(Ordering::Relaxed) {
         let Ok(r) = c.once("POST", "/v1/runs", run_body(t, Some("s")).to_string().as_bytes(), &[]) else {
             std::thread::sleep(Duration::from_millis(2));
             continue;
         };
-        let v = r.json();
-        let (Some(run), Some(at), 200) = (v["run_id"].as_str(), index(&v), r.status) else { continue };
-        acks.lock().unwrap().runs.insert((t.uid, at), run.to_owned());
+        if r.status != 200 {
+            continue;
+        }
+        let started = r.decided();
+        let run = started.run_id;
+        acks.lock().unwrap().runs.insert((t.uid, started.receipt.index), run);
         let mut tell = |path: String, body: Value| {
             if let Ok(r) = c.once("POST", &path, body.to_string().as_bytes(), &[])
-                && let (200, Some(at)) = (r.status, index(&r.json()))
+                && r.status == 200
             {
-                acks.lock().unwrap().others.push((t.uid, at));
+                acks.lock().unwrap().others.push((t.uid, r.decided().receipt.index));
             }
         };
         tell(format!("/v1/runs/{run}/steps"), json!({"tenant_id": t.name, "name": "s"}));
@@ -57,12 +60,12 @@ fn kill_at_random_moments_loses_nothing() {
         std::env::var("CONDUCTOR_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(u64::from_le_bytes(seed))
             | 1;
     println!("CONDUCTOR_SEED={seed}");
-    let mut dice = Dice(seed);
-    let mut moment = move || Duration::from_micros(dice.roll(120_000));
+    let mut dice = Prng(seed);
+    let mut moment = move || Duration::from_micros(dice.below(120_000));
     let mut node = Node::start();
     let tenants = [node.tenant("acme"), node.tenant("bolt"), node.tenant("coil")];
     for t in &tenants {
-        let op = conductor_shared::command::Operation::QuotaSet(conductor_shared::command::ops::QuotaSet {
+        let op = Operation::QuotaSet(ops::QuotaSet {
             kind: conductor_shared::quota::QuotaKind::ConcurrentRuns,
             limit: 100_000,
         });
@@ -85,7 +88,8 @@ fn kill_at_random_moments_loses_nothing() {
             }
             node.start_agent();
         }
-        std::thread::sleep(Duration::from_millis(200));
+        let before = acks.lock().unwrap().others.len();
+        wait_for("work goes on", 20, || (acks.lock().unwrap().others.len() > before + 100).then_some(()));
         stop.store(true, Ordering::Relaxed);
     });
     let acks = acks.into_inner().unwrap();
@@ -144,7 +148,7 @@ fn verify_log(node: &Node, tenant: TenantUid, size: u64, export: &[u8], acks: &A
     assert_eq!(verdicts, (Verdict::Verified, Verdict::Verified));
     for ((t, index), run) in &acks.runs {
         assert!(
-            *t != tenant || found.get(index).is_some_and(|what| what.contains(run)),
+            *t != tenant || found.get(index).is_some_and(|what| what.contains(&run.to_string())),
             "run {run} at {index} is lost"
         );
     }

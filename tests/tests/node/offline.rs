@@ -1,6 +1,6 @@
 //! Commands for nodes that are offline: kept, delivered when they are back, and told as "2 of 3 nodes acknowledged".
 
-use super::console::Terminal;
+use conductor_tests::terminal::Terminal;
 use conductor_tests::{Node, Tenant, bin, wait_for};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -57,75 +57,101 @@ impl Fleet {
 
     fn starts_a_run(&self, at: usize) -> u16 {
         let (n, t) = &self.nodes[at];
-        n.start_run(&mut n.client(&t.token), t, None).status
+        n.client(&t.token).start_run(t, None).status
     }
 }
 
-/// Issue 3, operators and commands; DESIGN, Command: one signature serves every node of the audience, those that are
-/// offline get it when they are back, once each, and each acknowledges for itself. Only tightenings can be kept.
-#[test]
-fn nodes_that_were_away_are_killed_when_they_are_back() {
+/// A fleet in which a kill switch was set while the second node was stopped and the third killed: the command's id and
+/// the file in which it is kept.
+fn killed_while_two_were_away() -> (Fleet, String, PathBuf) {
     let mut f = Fleet::start();
     f.get_to_know();
     f.nodes[1].0.stop_agent();
     f.nodes[2].0.kill_agent();
-    let all = f.endpoints();
-    let (code, told, said) = f.conductor(&all, &["kill", "set", "acme", "*/*", "--reason", "bad release"]);
+    let args = ["kill", "set", "acme", "*/*", "--reason", "bad release"];
+    let (code, told, said) = f.conductor(&f.endpoints(), &args);
     assert_eq!(code, 5, "{said}");
+    assert_eq!(told["commands"].as_array().unwrap().len(), 1, "{said}");
     let command = &told["commands"][0];
     assert_eq!((command["acknowledged"].as_u64(), command["nodes"].as_array().unwrap().len()), (Some(1), 3));
-    assert_eq!((f.starts_a_run(0), told["commands"].as_array().unwrap().len()), (403, 1), "{said}");
+    assert_eq!(f.starts_a_run(0), 403, "{said}");
     let id = command["command_id"].as_str().unwrap().to_owned();
     let file = f.state().join(format!("conductor/outbox/{id}.json"));
-    let before = std::fs::read(&file).unwrap();
+    (f, id, file)
+}
 
-    // What loosens is not kept, for nobody can look at what it rests on.
-    for (args, why) in [
-        (&["kill", "clear", "acme", "*/*", "--reason", "over", "--yes"][..], "speaks to one agent"),
-        (&["kill", "set", "acme", "*/*", "--drain"], "speaks to one agent"),
-    ] {
-        let (code, _, said) = f.conductor(&all, args);
-        assert!(code == 2 && said.contains(why), "{code} {said}");
+impl Fleet {
+    /// Delivers what is kept: exit code, how many nodes acknowledged it, and the node at this place.
+    fn deliver(&self, more: &[&str], at: usize) -> (i32, u64, Value) {
+        let (code, told, said) = self.conductor(&self.endpoints(), &[&["command", "deliver"], more].concat());
+        let command = &told["commands"][0];
+        (code, command["acknowledged"].as_u64().expect(&said), command["nodes"][at]["state"].clone())
     }
 
+    fn end(mut self) {
+        for (n, _) in &mut self.nodes {
+            n.stop_agent();
+            n.check();
+        }
+    }
+}
+
+/// Issue 3, operators and commands; DESIGN, Command: one signature serves every node of the audience, those that are
+/// offline get it when they are back, once each, and each acknowledges for itself.
+#[test]
+fn nodes_that_were_away_are_killed_when_they_are_back() {
+    let (mut f, id, file) = killed_while_two_were_away();
+    let before = std::fs::read(&file).unwrap();
     f.nodes[1].0.start_agent();
     assert_eq!(f.starts_a_run(1), 200, "it has not heard of it");
-    let (code, told, said) = f.conductor(&all, &["command", "deliver"]);
-    assert_eq!((code, told["commands"][0]["acknowledged"].as_u64()), (0, Some(2)), "{said}");
+    let (code, acknowledged, _) = f.deliver(&[], 1);
+    assert_eq!((code, acknowledged), (0, 2));
     assert_eq!(f.starts_a_run(1), 403);
     let (n, t) = &f.nodes[1];
-    let killed = n.operator().get(&format!("/v1/tenants/{}", t.uid)).json();
-    assert!(killed["control"]["kills"]["*/*"].is_object(), "{killed}");
+    assert_eq!(n.control(t.uid).kills.len(), 1);
 
     // The answer of an earlier attempt was lost: the node takes it once, and says that it has it.
     let kept = std::fs::read(&file).unwrap();
     std::fs::write(&file, &before).unwrap();
-    let (_, told, said) = f.conductor(&all, &["command", "deliver"]);
-    let second = &told["commands"][0]["nodes"][1]["state"];
-    assert_eq!(
-        (second["state"].as_str(), &second["receipt"]),
-        (Some("acknowledged"), &Value::Null),
-        "{said}"
-    );
+    let (.., second) = f.deliver(&[], 1);
+    assert_eq!((second["state"].as_str(), &second["receipt"]), (Some("acknowledged"), &Value::Null));
     std::fs::write(&file, &kept).unwrap();
 
-    // Edited on the disk: no node takes it.
-    let edited = String::from_utf8(kept.clone()).unwrap().replace("bad release", "good release");
-    std::fs::write(&file, edited).unwrap();
     f.nodes[2].0.start_agent();
-    let (_, told, said) = f.conductor(&all, &["command", "deliver"]);
-    assert_eq!(told["commands"][0]["acknowledged"].as_u64(), Some(2), "{said}");
-    assert_eq!(f.starts_a_run(2), 200);
-    std::fs::write(&file, &kept).unwrap();
-    let (_, told, said) = f.conductor(&all, &["command", "deliver", "--wait"]);
-    assert_eq!(told["commands"][0]["acknowledged"].as_u64(), Some(3), "{said}");
+    let (code, acknowledged, _) = f.deliver(&["--wait"], 2);
+    assert_eq!((code, acknowledged), (0, 3));
     assert_eq!(f.starts_a_run(2), 403);
-    let (code, _, said) = f.conductor(&all, &["command", "drop", &id]);
+    let (code, _, said) = f.conductor(&f.endpoints(), &["command", "drop", &id]);
     assert_eq!(code, 0, "{said}");
-    for (n, _) in &mut f.nodes {
-        n.stop_agent();
-        n.check();
+    f.end();
+}
+
+/// DESIGN, Command: a command that was edited on the disk is taken by no node.
+#[test]
+fn an_edited_command_is_not_delivered() {
+    let (mut f, _, file) = killed_while_two_were_away();
+    let edited = std::fs::read_to_string(&file).unwrap().replace("bad release", "good release");
+    std::fs::write(&file, edited).unwrap();
+    f.nodes[1].0.start_agent();
+    f.nodes[2].0.start_agent();
+    assert_eq!(f.deliver(&[], 2).1, 1);
+    assert_eq!((f.starts_a_run(1), f.starts_a_run(2)), (200, 200));
+    f.end();
+}
+
+/// DESIGN, Command: what loosens is not kept for nodes that are away, for nobody can look at what it rests on.
+#[test]
+fn only_tightenings_are_kept() {
+    let f = Fleet::start();
+    f.get_to_know();
+    for (args, why) in [
+        (&["kill", "clear", "acme", "*/*", "--reason", "over", "--yes"][..], "speaks to one agent"),
+        (&["kill", "set", "acme", "*/*", "--drain"], "speaks to one agent"),
+    ] {
+        let (code, _, said) = f.conductor(&f.endpoints(), args);
+        assert!(code == 2 && said.contains(why), "{code} {said}");
     }
+    f.end();
 }
 
 /// Issue 3, operators and commands, in the console: a tenant is frozen on all nodes that hold it with one key more; a
@@ -161,8 +187,7 @@ fn the_console_delivers_when_a_node_is_back() {
     t.shows("it waits for node-2");
     let frozen = |f: &Fleet, at: usize| {
         let (n, t) = &f.nodes[at];
-        let got = n.operator().get(&format!("/v1/tenants/{}", t.uid)).json();
-        got["control"]["freezes"]["now"].is_object()
+        !n.control(t.uid).freezes.is_empty()
     };
     assert!(frozen(&f, 0) && frozen(&f, 2));
     f.nodes[1].0.start_agent();
@@ -175,8 +200,7 @@ fn the_console_delivers_when_a_node_is_back() {
     t.shows("Done");
     let killed = |at: usize| {
         let (n, t) = &f.nodes[at];
-        let got = n.operator().get(&format!("/v1/tenants/{}", t.uid)).json();
-        got["control"]["kills"].as_object().is_some_and(|k| !k.is_empty())
+        !n.control(t.uid).kills.is_empty()
     };
     assert_eq!([0, 1, 2].map(killed).iter().filter(|k| **k).count(), 1);
 }

@@ -1,7 +1,7 @@
 //! Ramps as feature flags, asked for by an existing `OpenFeature` client: the Python SDK with its OFREP provider.
 
 use conductor_shared::basis_points::BasisPoints;
-use conductor_shared::command::{Operation, ops};
+use conductor_shared::command::ops;
 use conductor_shared::ids::Ident;
 use conductor_tests::{Node, Tenant};
 use serde_json::{Value, json};
@@ -41,30 +41,25 @@ fn ask(node: &Node, url: &str, token: &str, asks: &[Value]) -> Vec<Value> {
 }
 
 fn started(node: &Node, a: &Tenant, subject: &str) -> bool {
-    let r = node.start_run(&mut node.client(&a.token), a, Some(subject));
+    let r = node.client(&a.token).start_run(a, Some(subject));
     assert!(r.status == 200 || r.reasons() == ["ramp_excluded"], "{}", r.status);
     r.status == 200
 }
 
-/// SPEC 3.1 and issue 3, Ramps: the client's answer is what the gate says of the same subject, with the rule that decided;
-/// kill switches, unknown flags, missing subjects and other tenants' tokens come as the protocol has them.
+/// A tenant with a ramp on one workflow and a kill switch on another.
+fn tenant_with_flags(node: &Node) -> Tenant {
+    let a = node.tenant("acme");
+    node.command(a.uid, ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(4_000) });
+    node.command(a.uid, ops::WorkflowRegister { workflow: Ident::new("ml").unwrap() });
+    node.command(a.uid, ops::KillSet { selector: "*/ml".parse().unwrap(), drain: true });
+    a
+}
+
+/// SPEC 3.1 and issue 3, Ramps: the client's answer is what the gate says of the same subject, with the rule that decided.
 #[test]
 fn an_openfeature_client_sees_what_the_gate_does() {
     let (node, url) = node();
-    let a = node.tenant("acme");
-    let b = node.tenant("globex");
-    node.command(
-        a.uid,
-        Operation::RampSet(ops::RampSet {
-            selector: "run/etl".parse().unwrap(),
-            hundredths: BasisPoints::saturating(4_000),
-        }),
-    );
-    node.command(
-        a.uid,
-        Operation::WorkflowRegister(ops::WorkflowRegister { workflow: Ident::new("ml").unwrap() }),
-    );
-    node.command(a.uid, Operation::KillSet(ops::KillSet { selector: "*/ml".parse().unwrap(), drain: true }));
+    let a = tenant_with_flags(&node);
     let subjects: Vec<String> = (0..40).map(|n| format!("customer-{n} \u{fc}\u{202e}")).collect();
     let gate: Vec<bool> = subjects.iter().map(|s| started(&node, &a, s)).collect();
     assert!(gate.contains(&true) && gate.contains(&false));
@@ -81,24 +76,25 @@ fn an_openfeature_client_sees_what_the_gate_does() {
         let metadata = json!({"rule": "run/etl", "rampHundredths": 4_000, "revision": 1});
         assert_eq!(got["metadata"], metadata);
     }
-    let others = ask(
-        &node,
-        &url,
-        &a.token,
-        &[
-            json!({"flag": "etl", "default": true}),
-            json!({"flag": "run/ml", "key": "x", "default": true}),
-            json!({"flag": "run/none", "key": "x", "default": true}),
-            json!({"flag": "test/etl", "default": false}),
-            json!({"flag": "run/etl", "key": "y".repeat(600), "default": true}),
-        ],
-    );
-    let short: Vec<(bool, String)> = others
+    assert_eq!(node.head(a.uid).0, size, "to ask leaves no receipt");
+}
+
+/// SPEC 3.1 and issue 3, Ramps: kill switches, unknown flags and missing subjects come as the protocol has them.
+#[test]
+fn an_openfeature_client_is_told_what_is_wrong() {
+    let (node, url) = node();
+    let a = tenant_with_flags(&node);
+    let asks = [
+        json!({"flag": "etl", "default": true}),
+        json!({"flag": "run/ml", "key": "x", "default": true}),
+        json!({"flag": "run/none", "key": "x", "default": true}),
+        json!({"flag": "test/etl", "default": false}),
+        json!({"flag": "run/etl", "key": "y".repeat(600), "default": true}),
+    ];
+    let answers = ask(&node, &url, &a.token, &asks);
+    let short: Vec<(bool, &str)> = answers
         .iter()
-        .map(|g| {
-            let word = g["error"].as_str().or(g["reason"].as_str()).unwrap();
-            (g["value"].as_bool().unwrap(), word.to_owned())
-        })
+        .map(|g| (g["value"].as_bool().unwrap(), g["error"].as_str().or(g["reason"].as_str()).unwrap()))
         .collect();
     let expected = [
         (true, "TARGETING_KEY_MISSING"),
@@ -107,22 +103,23 @@ fn an_openfeature_client_sees_what_the_gate_does() {
         (true, "STATIC"),
         (true, "INVALID_CONTEXT"),
     ];
-    assert_eq!(short, expected.map(|(v, w)| (v, w.to_owned())));
-    assert_eq!(node.head(a.uid).0, size, "to ask leaves no receipt");
-    // A token opens its own tenant's flags: globex has neither the ramp nor the workflow.
-    let of_b = ask(
-        &node,
-        &url,
-        &b.token,
-        &[
-            json!({"flag": "run/etl", "key": "x", "default": false}),
-            json!({"flag": "run/ml", "key": "x", "default": true}),
-        ],
-    );
+    assert_eq!(short, expected);
+}
+
+/// SPEC invariant 2: a token opens its own tenant's flags; without a right token the client falls back to its default.
+#[test]
+fn an_openfeature_client_sees_its_own_tenant() {
+    let (node, url) = node();
+    tenant_with_flags(&node);
+    let b = node.tenant("globex");
+    let asks = [
+        json!({"flag": "run/etl", "key": "x", "default": false}),
+        json!({"flag": "run/ml", "key": "x", "default": true}),
+    ];
+    let of_b = ask(&node, &url, &b.token, &asks);
     assert_eq!((&of_b[0]["value"], &of_b[0]["reason"]), (&json!(true), &json!("STATIC")));
     assert_eq!(of_b[1]["error"], "FLAG_NOT_FOUND");
-    // Without a right token the client falls back to its default, and the denial is on record in the node's log.
-    let none = ask(&node, &url, "cdw_wrong", &[json!({"flag": "run/etl", "key": "x", "default": false})]);
+    let none = ask(&node, &url, "cdw_wrong", &asks[..1]);
     assert_eq!((&none[0]["value"], &none[0]["error"]), (&json!(false), &json!("GENERAL")));
 }
 
@@ -132,13 +129,7 @@ fn an_openfeature_client_sees_what_the_gate_does() {
 fn all_flags_at_once() {
     let node = Node::start();
     let a = node.tenant("acme");
-    node.command(
-        a.uid,
-        Operation::RampSet(ops::RampSet {
-            selector: "canary/*".parse().unwrap(),
-            hundredths: BasisPoints::saturating(0),
-        }),
-    );
+    node.command(a.uid, ops::RampSet { selector: "canary/*".parse().unwrap(), hundredths: BasisPoints::saturating(0) });
     let mut c = node.client(&a.token);
     let path = "/ofrep/v1/evaluate/flags";
     let r = c.post(path, &json!({"context": {"targetingKey": "s", "plan": "gold"}}));
@@ -152,13 +143,7 @@ fn all_flags_at_once() {
         c.send("POST", path, body.as_bytes(), &[("If-None-Match", &tag)]).unwrap()
     };
     assert_eq!(again(&mut c).status, 304);
-    node.command(
-        a.uid,
-        Operation::RampSet(ops::RampSet {
-            selector: "canary/*".parse().unwrap(),
-            hundredths: BasisPoints::saturating(10_000),
-        }),
-    );
+    node.command(a.uid, ops::RampSet { selector: "canary/*".parse().unwrap(), hundredths: BasisPoints::saturating(10_000) });
     assert_eq!(again(&mut c).status, 200);
     for (body, code) in [
         ("{", "PARSE_ERROR"),

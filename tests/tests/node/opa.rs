@@ -1,34 +1,18 @@
 //! A real OPA server as the engine: the same answers as the built-in one, and what happens when it dies, hangs, is
 //! somebody else, or lies.
 
-use super::policy::{rules, shown, trust_and_load};
 use conductor_policies::{Bundle, Engine};
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
+use conductor_shared::fact::ChangeClass;
 use conductor_shared::reason::Reason;
+use conductor_tests::opa::{Opa, liar, opa, until};
+use conductor_tests::policy::{rules, shown, trust_and_load};
+use conductor_tests::prng::Prng;
 use conductor_tests::{Client, Node, Tenant, wait_for};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-/// A stock OPA server on a unix socket.
-pub(super) struct Opa {
-    child: Child,
-    pub(super) socket: PathBuf,
-}
-
-/// The stock program.
-fn opa() -> String {
-    let found = Command::new("bash").arg("../scripts/opa.sh").output().unwrap();
-    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
-    String::from_utf8(found.stdout).unwrap().trim().to_owned()
-}
+use std::process::Command;
 
 /// SPEC X1: the Rego tests pass under stock OPA, which finds nothing to say about the rules either.
 #[test]
@@ -46,50 +30,8 @@ fn the_rego_tests_pass_under_opa() {
     }
 }
 
-impl Opa {
-    pub(super) fn start(folder: &Path) -> Self {
-        let socket = folder.join("opa.sock");
-        let _ = std::fs::remove_file(&socket);
-        let child = Command::new(opa())
-            .args(["run", "--server", "--disable-telemetry", "--log-level", "error", "--addr"])
-            .arg(format!("unix://{}", socket.display()))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        wait_for("OPA listens", 30, || std::os::unix::net::UnixStream::connect(&socket).ok());
-        Self { child, socket }
-    }
-
-    pub(super) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
-    }
-}
-
-impl Drop for Opa {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Numbers from a seed (xorshift64*), so that a failure can be repeated.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        usize::try_from(self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33).unwrap() % n
-    }
-    fn any<T: Clone>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len())].clone()
-    }
-}
-
 /// A request that is right in most fields: each is now and then missing, of another type, or of another value.
-fn input(n: &mut Numbers) -> Value {
+fn input(n: &mut Prng) -> Value {
     let strange = [
         json!(null),
         json!(0),
@@ -103,7 +45,7 @@ fn input(n: &mut Numbers) -> Value {
     ];
     let classes = ["admit", "loosen", "irreversible"].map(|c| json!(c));
     let operations = ["run.start", "step.start", "ramp.set", "operator.enrol"].map(|o| json!(o));
-    let flag = |n: &mut Numbers, right: bool| json!(if n.below(12) == 0 { !right } else { right });
+    let flag = |n: &mut Prng, right: bool| json!(if n.below(12) == 0 { !right } else { right });
     let admits = n.below(2) == 0;
     let class = if admits { json!("admit") } else { n.any(&classes) };
     let mut v = json!({
@@ -155,18 +97,18 @@ fn both_engines_say_the_same() {
     let bundle = rules("deny contains \"ml rests\" if input.work.workflow == \"ml\"");
     for (name, text) in bundle.files() {
         let r = c.send("PUT", &format!("/v1/policies/{name}"), text.as_bytes(), &[]).unwrap();
-        assert_eq!(r.status, 200, "{name}: {}", String::from_utf8_lossy(&r.body));
+        assert_eq!(r.status, 200, "{name}: {r}");
     }
     // Each document is the input of an evaluation of its own.
     let all = "package asked\n\nanswers := [{\"allow\": a, \"reasons\": r} | some d in input.documents; a := data.conductor.allow with input as d; r := data.conductor.reasons with input as d]\n";
     assert_eq!(c.send("PUT", "/v1/policies/asked.rego", all.as_bytes(), &[]).unwrap().status, 200);
-    let mut engine = Engine::prepare(&bundle).unwrap();
+    let mut engine = Engine::prepare(bundle.files()).unwrap();
     assert!(engine.compile(|| true), "compiled, as the agent's workers ask it");
     let mut seed = [0; 8];
     getrandom::fill(&mut seed).unwrap();
     let seed = u64::from_be_bytes(seed) | 1;
     println!("seed {seed}");
-    let mut n = Numbers(seed);
+    let mut n = Prng(seed);
     let (mut allowed, mut denied) = (0, 0);
     for _ in 0..24 {
         let documents: Vec<Value> = (0..500).map(|_| input(&mut n)).collect();
@@ -190,32 +132,19 @@ fn both_engines_say_the_same() {
 }
 
 fn start(node: &Node, tenant: &Tenant) -> Vec<String> {
-    let r = node.start_run(&mut node.client(&tenant.token), tenant, None);
+    let r = node.client(&tenant.token).start_run(tenant, None);
     if r.status == 200 { vec!["allowed".into()] } else { r.reasons() }
 }
 
 fn raise(node: &Node, tenant: &Tenant, hundredths: u16) -> Vec<String> {
-    let op = Operation::RampSet(ops::RampSet {
-        selector: "run/other".parse().unwrap(),
-        hundredths: BasisPoints::saturating(hundredths),
-    });
+    let op = Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(hundredths) });
     let r = node.send(&node.compose(tenant.uid, op));
-    if r.status == 200 { vec![r.json()["status"].as_str().unwrap().to_owned()] } else { r.reasons() }
+    r.came_to()
 }
 
 fn lower(node: &Node, tenant: &Tenant, hundredths: u16) {
-    let op = Operation::RampCap(ops::RampCap {
-        selector: "run/other".parse().unwrap(),
-        hundredths: BasisPoints::saturating(hundredths),
-    });
-    assert_eq!(node.command(tenant.uid, op)["class"], "tighten");
-}
-
-pub(super) fn until(node: &Node, trouble: &str) {
-    wait_for(&format!("policy says {trouble:?}"), 30, || {
-        let found = shown(node)["trouble"].as_str().unwrap().to_owned();
-        if trouble.is_empty() { found.is_empty() } else { found.contains(trouble) }.then_some(())
-    });
+    let op = Operation::RampCap(ops::RampCap { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(hundredths) });
+    assert_eq!(node.command(tenant.uid, op).class, ChangeClass::Tighten);
 }
 
 /// SPEC invariant 3, column "policy engine down", with a real OPA: killed, stopped and started anew, it costs
@@ -227,7 +156,7 @@ fn opa_dies_hangs_and_comes_back() {
     let config = format!("policy = {{ opa = {{ socket = \"{}\" }} }}\n", opa.socket.display());
     let mut node = Node::start_with(tempfile::tempdir().unwrap(), &config, &["ben"]);
     until(&node, "");
-    assert_eq!(shown(&node)["engine"], "opa");
+    assert_eq!(shown(&node).engine, "opa");
     let a = node.tenant("acme");
     assert_eq!(start(&node, &a), ["allowed"]);
     lower(&node, &a, 1000);
@@ -269,53 +198,6 @@ fn opa_dies_hangs_and_comes_back() {
     node.check();
 }
 
-/// What answers in OPA's place. It hangs up on everybody once what comes back is set.
-pub(super) fn liar(
-    socket: &Path,
-    answer: impl Fn(&str, &str, &Value) -> String + Send + Sync + 'static,
-) -> Arc<AtomicBool> {
-    let listener = UnixListener::bind(socket).unwrap();
-    let answer = Arc::new(answer);
-    let gone = Arc::new(AtomicBool::new(false));
-    let hung_up = Arc::clone(&gone);
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (Ok(stream), answer) = (stream, Arc::clone(&answer)) else { return };
-            let gone = Arc::clone(&hung_up);
-            std::thread::spawn(move || {
-                let mut out = stream.try_clone().unwrap();
-                let mut input = BufReader::new(stream);
-                loop {
-                    let (mut first, mut line, mut length) = (String::new(), String::new(), 0);
-                    if input.read_line(&mut first).unwrap_or(0) == 0 {
-                        return;
-                    }
-                    while input.read_line(&mut line).is_ok() && line != "\r\n" {
-                        if let Some(n) = line.to_lowercase().strip_prefix("content-length:") {
-                            length = n.trim().parse().unwrap();
-                        }
-                        line.clear();
-                    }
-                    let mut body = vec![0; length];
-                    input.read_exact(&mut body).unwrap();
-                    let mut words = first.split(' ');
-                    let (method, path) = (words.next().unwrap().to_owned(), words.next().unwrap().to_owned());
-                    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-                    if gone.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let said = answer(&method, &path, &body);
-                    let said = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{said}", said.len());
-                    if out.write_all(said.as_bytes()).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    gone
-}
-
 /// Issue 3, Attacks (an OPA that lies): an answer without the nonce, with an old one, or by another bundle is none; one
 /// that is bound and false loosens nothing, because the built-in engine must allow as well; and somebody else's OPA is
 /// not asked.
@@ -349,7 +231,7 @@ fn an_opa_that_lies_loosens_nothing() {
             let name = conductor_shared::ids::Ident::new("acme").unwrap();
             let c = node.compose(
                 conductor_shared::ids::TenantUid::NODE,
-                Operation::TenantCreate(ops::TenantCreate { tenant_uid: id, tenant_id: name }),
+                ops::TenantCreate { tenant_uid: id, tenant_id: name },
             );
             assert_eq!(node.send(&c).reasons(), [Reason::PolicyUnavailable.code()], "{lie}");
             continue;

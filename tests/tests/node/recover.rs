@@ -1,141 +1,166 @@
 //! The way out of a lost signer: SPEC, invariant 3, class recover.
 
-use super::persons::approve;
 use conductor_shared::basis_points::BasisPoints;
+use conductor_shared::checkpoint::SignedCheckpoint;
 use conductor_shared::command::{Operation, ops};
+use conductor_shared::http::LogHead;
 use conductor_shared::ids::TenantUid;
-use conductor_tests::{Node, bin, wait_for};
-use serde_json::json;
+use conductor_tests::{Answer, Node, Tenant, bin, wait_for};
 use std::process::Command;
 
 const NODE: TenantUid = TenantUid::NODE;
 
-fn checkpoint(node: &Node, tenant: TenantUid) -> (String, String) {
-    let v = node.operator().get(&format!("/v1/tenants/{tenant}/checkpoint")).json();
-    let text = |k: &str| v["checkpoint"][k].as_str().unwrap().to_owned();
-    (text("text"), text("signature"))
+fn checkpoint(node: &Node, tenant: TenantUid) -> SignedCheckpoint {
+    let head: LogHead = node.operator().get(&format!("/v1/tenants/{tenant}/checkpoint")).read();
+    head.checkpoint.expect("it is signed")
 }
 
 /// Does stock minisign believe it, under this key?
-fn believed(node: &Node, (text, signature): &(String, String), key: &str) -> bool {
+fn believed(node: &Node, checkpoint: &SignedCheckpoint, key: &str) -> bool {
     let file = node.path("checkpoint");
-    std::fs::write(&file, text).unwrap();
-    std::fs::write(node.path("checkpoint.minisig"), signature).unwrap();
+    std::fs::write(&file, &checkpoint.text).unwrap();
+    std::fs::write(node.path("checkpoint.minisig"), &checkpoint.signature).unwrap();
     let out = Command::new("minisign").args(["-V", "-P", key, "-m"]).arg(&file).output();
     out.expect("minisign is installed (make setup)").status.success()
 }
 
-/// SPEC, invariant 3 (recover), and DESIGN, Origins: a signer whose memory is gone refuses to sign; two admins on the
-/// node itself replace it, with nothing but Rust rules; the same logs go on under the new key, and what the old one
-/// signs no longer counts.
+fn size(checkpoint: &SignedCheckpoint) -> u64 {
+    checkpoint.text.lines().nth(1).unwrap().parse().unwrap()
+}
+
+/// A node whose signer is lost, its memory first: a new one with a key and a memory of its own stands in its place, and
+/// somebody has a copy of the old one.
+struct Lost {
+    node: Node,
+    tenant: Tenant,
+    old: SignedCheckpoint,
+    old_key: String,
+    new_key: String,
+}
+
+impl Lost {
+    fn begin() -> Self {
+        let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben", "cleo:operator,approver"]);
+        let tenant = node.tenant("acme");
+        node.command(tenant.uid, ramp(5_000));
+        node.all_signed(tenant.uid);
+        node.all_signed(NODE);
+        let (old, old_key) = (checkpoint(&node, tenant.uid), node.signer_key());
+        assert!(believed(&node, &old, &old_key));
+        node.kill_signer();
+        let copied = Command::new("cp").arg("-a").args([node.path("signer"), node.path("stolen")]).status();
+        assert!(copied.unwrap().success());
+        std::fs::remove_file(node.path("signer/signer.memory")).unwrap();
+        let socket = node.path("signer.sock");
+        let out = signer("run", &node.path("signer")).arg("--socket").arg(socket).output().unwrap();
+        let words = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(!out.status.success() && words.contains("recover"), "{words}");
+        std::fs::rename(node.path("signer"), node.path("signer.lost")).unwrap();
+        let out = signer("init", &node.path("signer")).arg("--unencrypted").output().unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        node.start_signer();
+        let new_key = node.signer_key();
+        assert_ne!(old_key, new_key);
+        Self { node, tenant, old, old_key, new_key }
+    }
+
+    fn raise(&self, hundredths: u16) -> Answer {
+        self.node.send(&self.node.compose(self.tenant.uid, ramp(hundredths)))
+    }
+
+    fn replaced(&self) {
+        let c = self.node.request(NODE, replace(&self.new_key));
+        assert_eq!(self.node.approve("ben", &c), ["effective"]);
+        // Every log is signed again, changed or not.
+        for log in [self.tenant.uid, NODE] {
+            wait_for("the new signer signs", 30, || {
+                believed(&self.node, &checkpoint(&self.node, log), &self.new_key).then_some(())
+            });
+        }
+    }
+
+    fn end(mut self) {
+        self.node.kill_signer();
+        self.node.stop_agent();
+        self.node.check();
+    }
+}
+
+fn signer(verb: &str, folder: &std::path::Path) -> Command {
+    let mut c = Command::new(bin("conductor-signer"));
+    c.arg(verb).arg("--dir").arg(folder);
+    c
+}
+
+fn replace(key: &str) -> Operation {
+    Operation::SignerReplace(ops::SignerReplace { public_key: key.to_owned() })
+}
+
+fn ramp(hundredths: u16) -> Operation {
+    Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(hundredths) })
+}
+
+/// SPEC, invariant 3 (recover): a signer whose memory is gone refuses to sign, and another one is not believed; neither
+/// one person replaces it, nor two of whom one is no admin, nor with a key that is somebody's already.
+#[test]
+fn a_lost_signer_is_not_replaced_by_one_person() {
+    let lost = Lost::begin();
+    let node = &lost.node;
+    assert_eq!(node.client(&lost.tenant.token).start_run(&lost.tenant, None).status, 200, "admit goes on");
+    node.wait_signer(false);
+    assert_eq!(lost.raise(6_000).reasons(), ["signer_unavailable"]);
+    let bens = node.signed_by("ben", "x")["public_key"].as_str().unwrap().to_owned();
+    for key in [&bens, &lost.old_key] {
+        assert_eq!(node.send(&node.compose(NODE, replace(key))).reasons(), ["object_exists"]);
+    }
+    let c = node.request(NODE, replace(&lost.new_key));
+    assert_eq!(node.approve("ana", &c), ["self_approval"]);
+    assert_eq!(node.approve("cleo", &c), ["abandoned"]);
+    assert_eq!(lost.raise(6_000).reasons(), ["signer_unavailable"]);
+    lost.end();
+}
+
+/// SPEC, invariant 3 (recover), and DESIGN, Origins: two admins on the node itself replace a lost signer, with nothing
+/// but Rust rules; the same logs go on under the new key.
 #[test]
 fn a_lost_signer_is_replaced() {
-    let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben", "cleo:operator,approver"]);
-    let a = node.tenant("acme");
-    node.command(
-        a.uid,
-        Operation::RampSet(ops::RampSet {
-            selector: "run/other".parse().unwrap(),
-            hundredths: BasisPoints::saturating(5_000),
-        }),
-    );
-    node.all_signed(a.uid);
-    node.all_signed(NODE);
-    let (old, old_key) = (checkpoint(&node, a.uid), node.signer_key());
-    assert!(believed(&node, &old, &old_key));
-    // The memory is lost: it does not start again. Somebody has a copy.
-    node.kill_signer();
-    let copied = Command::new("cp").arg("-a").args([node.path("signer"), node.path("stolen")]).status();
-    assert!(copied.unwrap().success());
-    std::fs::remove_file(node.path("signer/signer.memory")).unwrap();
-    let out = Command::new(bin("conductor-signer"))
-        .args([std::ffi::OsStr::new("run"), std::ffi::OsStr::new("--dir"), node.path("signer").as_os_str()])
-        .args([std::ffi::OsStr::new("--socket"), node.path("signer.sock").as_os_str()])
-        .output()
-        .unwrap();
-    let words = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert!(!out.status.success() && words.contains("recover"), "{words}");
-    // A new one, with a key and a memory of its own.
-    std::fs::rename(node.path("signer"), node.path("signer.lost")).unwrap();
-    let out = Command::new(bin("conductor-signer"))
-        .args(["init", "--unencrypted", "--dir"])
-        .arg(node.path("signer"))
-        .output()
-        .unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    node.start_signer();
-    let new_key = node.signer_key();
-    assert_ne!(old_key, new_key);
-    let raise = |node: &Node, h: u16| {
-        let op = Operation::RampSet(ops::RampSet {
-            selector: "run/other".parse().unwrap(),
-            hundredths: BasisPoints::saturating(h),
-        });
-        node.send(&node.compose(a.uid, op))
-    };
-    assert_eq!(node.start_run(&mut node.client(&a.token), &a, None).status, 200, "admit goes on");
-    wait_for("the agent does not believe it", 20, || {
-        let text = String::from_utf8(node.client("").get("/metrics").body).unwrap();
-        text.contains("\nconductor_signer_up 0\n").then_some(())
-    });
-    assert_eq!(raise(&node, 6_000).reasons(), ["signer_unavailable"]);
-    // No person's key, and no key that is somebody's already.
-    let replace = |node: &Node, key: &str| {
-        node.compose(NODE, Operation::SignerReplace(ops::SignerReplace { public_key: key.to_owned() }))
-    };
-    let bens = node.signed_by("ben", "x")["public_key"].as_str().unwrap().to_owned();
-    for key in [&bens, &old_key] {
-        assert_eq!(node.send(&replace(&node, key)).reasons(), ["object_exists"]);
-    }
-    // One person does not do it, nor two of whom one is no admin.
-    let c = replace(&node, &new_key);
-    assert_eq!(node.send(&c).json()["status"], "requested");
-    assert_eq!(approve(&node, "ana", &c), ["self_approval"]);
-    assert_eq!(approve(&node, "cleo", &c), ["abandoned"]);
-    assert_eq!(raise(&node, 6_000).reasons(), ["signer_unavailable"]);
-    let c = replace(&node, &new_key);
-    assert_eq!(node.send(&c).json()["status"], "requested");
-    assert_eq!(approve(&node, "ben", &c), ["effective"]);
-    // Every log is signed anew, changed or not, and grows from where it was.
-    for log in [a.uid, NODE] {
-        wait_for("the new signer signs", 30, || {
-            let c = checkpoint(&node, log);
-            believed(&node, &c, &new_key).then_some(())
-        });
-    }
-    let new = checkpoint(&node, a.uid);
-    let size = |c: &(String, String)| c.0.lines().nth(1).unwrap().parse::<u64>().unwrap();
-    assert!(size(&new) > size(&old));
-    let proof = node.operator().get(&format!(
-        "/v1/tenants/{}/consistency?from={}&to={}",
-        a.uid,
-        size(&old),
-        size(&new)
-    ));
-    assert_eq!(proof.status, 200, "{}", String::from_utf8_lossy(&proof.body));
-    assert_eq!(raise(&node, 6_000).json()["status"], "effective");
-    let control = node.operator().get(&format!("/v1/tenants/{NODE}")).json()["control"].clone();
-    assert_eq!(control["signer_key"], json!(new_key));
-    let incidents = control["incidents"].as_object().unwrap();
-    assert!(incidents.values().any(|i| i["cause"] == "signer-replaced"), "{incidents:?}");
-    // The old one turns up again, key and memory whole: what it signs counts no more, also after a restart.
-    node.all_signed(NODE);
-    node.kill_signer();
-    std::fs::rename(node.path("signer"), node.path("signer.new")).unwrap();
-    std::fs::rename(node.path("stolen"), node.path("signer")).unwrap();
-    node.start_signer();
+    let lost = Lost::begin();
+    lost.replaced();
+    let node = &lost.node;
+    let new = checkpoint(node, lost.tenant.uid);
+    let (from, to) = (size(&lost.old), size(&new));
+    assert!(to > from, "it grows from where it was");
+    let path = format!("/v1/tenants/{}/consistency?from={from}&to={to}", lost.tenant.uid);
+    let proof = node.operator().get(&path);
+    assert_eq!(proof.status, 200, "{proof}");
+    assert_eq!(lost.raise(6_000).came_to(), ["effective"]);
+    let control = node.control(NODE);
+    assert_eq!(control.signer_key.as_deref(), Some(lost.new_key.as_str()));
+    let cause = |wanted: &str| control.incidents.values().any(|i| i.cause.to_string() == wanted);
+    assert!(cause("signer-replaced"), "{:?}", control.incidents);
+    lost.end();
+}
+
+/// SPEC, invariant 3 (recover): a signer that was replaced turns up again, key and memory whole: what it signs counts no
+/// more, also after a restart.
+#[test]
+fn a_replaced_signer_counts_no_more() {
+    let mut lost = Lost::begin();
+    lost.replaced();
+    lost.node.all_signed(NODE);
+    lost.node.kill_signer();
+    std::fs::rename(lost.node.path("signer"), lost.node.path("signer.new")).unwrap();
+    std::fs::rename(lost.node.path("stolen"), lost.node.path("signer")).unwrap();
+    lost.node.start_signer();
     for restarted in [false, true] {
         if restarted {
-            node.stop_agent();
-            node.start_agent();
+            lost.node.stop_agent();
+            lost.node.start_agent();
         }
         wait_for("the agent does not believe the old one", 20, || {
-            let r = raise(&node, 7_000).reasons();
-            (r == ["signer_unavailable"]).then_some(())
+            (lost.raise(7_000).reasons() == ["signer_unavailable"]).then_some(())
         });
-        assert!(believed(&node, &checkpoint(&node, a.uid), &new_key));
+        assert!(believed(&lost.node, &checkpoint(&lost.node, lost.tenant.uid), &lost.new_key));
     }
-    node.kill_signer();
-    node.stop_agent();
-    node.check();
+    lost.end();
 }

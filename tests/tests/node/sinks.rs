@@ -1,16 +1,16 @@
 //! Metered events on their way out (SPEC 2.1): to a real receiver that fails, hangs, answers late and restarts, and to
 //! files. Nothing is lost, and what comes twice has the same id.
 
-use super::history::conductor;
-use super::usage::work;
 use conductor_shared::cloudevents::schema;
 use conductor_shared::meter::EventType;
-use conductor_tests::receiver::{Mood, Receiver};
+use conductor_tests::events::{by_id, on_tape};
+use conductor_tests::fake_sink::{Behavior, FakeSink};
+use conductor_tests::workload::work;
 use conductor_tests::{Node, wait_for};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-fn with_sinks(r: &Receiver, dir: &std::path::Path) -> String {
+fn with_sinks(r: &FakeSink, dir: &std::path::Path) -> String {
     let folder = dir.join("tape");
     std::fs::write(dir.join("token"), "s3cret-of-the-receiver\n").unwrap();
     format!(
@@ -21,47 +21,46 @@ fn with_sinks(r: &Receiver, dir: &std::path::Path) -> String {
     )
 }
 
-/// By id; two events with one id must be the same event.
-pub(super) fn by_id(events: &[Value]) -> BTreeMap<String, Value> {
-    let mut out = BTreeMap::new();
-    for e in events {
-        let id = e["id"].as_str().unwrap().to_owned();
-        let before = out.insert(id.clone(), e.clone());
-        assert!(before.is_none_or(|b| b == *e), "{id} says two things");
-    }
-    out
-}
-
-pub(super) fn on_tape(node: &Node) -> Vec<Value> {
-    let Ok(dir) = std::fs::read_dir(node.path("tape")) else { return vec![] };
-    let mut files: Vec<_> = dir.map(|f| f.unwrap().path()).collect();
-    files.sort();
-    let text: String = files.iter().map(|f| std::fs::read_to_string(f).unwrap()).collect();
-    text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
-}
-
 /// Sums of the events of a type.
 fn total(events: &BTreeMap<String, Value>, of: &str) -> i64 {
     let each = events.values().filter(|e| e["type"] == format!("conductor.{of}.v1"));
     each.map(|e| e["data"]["quantity"].as_i64().unwrap()).sum()
 }
 
-/// SPEC 2.1, Sinks: at least once with stable ids, through every bad mood of the receiver, kills of the agent included;
+/// Each event is what its schema says, and the schema refuses one without a label.
+fn assert_schemas(all: &BTreeMap<String, Value>) {
+    for &e in EventType::ALL {
+        let validator = jsonschema::validator_for(&schema(e)).unwrap();
+        let of: Vec<_> = all.values().filter(|v| v["type"] == format!("conductor.{e}.v1")).collect();
+        assert_eq!(of.is_empty(), e == EventType::EvidenceExported, "{e}");
+        for event in of {
+            assert!(validator.is_valid(event), "{event}");
+            for label in ["tenant_id", "env", "actor_type", "workflow_type"] {
+                let mut without = event.clone();
+                without["data"].as_object_mut().unwrap().remove(label);
+                assert!(!validator.is_valid(&without), "{label}");
+            }
+        }
+    }
+}
+
+/// SPEC 2.1, Sinks: at least once with stable ids, through every bad behavior of the receiver, kills of the agent included;
 /// the events that arrived add up to what usage says, and each keeps its schema.
 #[test]
 fn nothing_is_lost_on_the_way_out() {
-    let mut r = Receiver::start(Mood::Takes);
+    let mut r = FakeSink::start(Behavior::Accept);
     let dir = tempfile::tempdir().unwrap();
     let tables = with_sinks(&r, dir.path());
     let mut node = Node::start_after(dir, &tables);
     let a = node.tenant("acme");
     work(&node, &a, 2);
-    for mood in [Mood::Fails, Mood::Hangs, Mood::Late] {
+    for behavior in [Behavior::Fail, Behavior::Hang, Behavior::AnswerLate] {
         let before = r.taken().len();
-        r.becomes(mood);
+        r.behave(behavior);
+        let tried = r.requests();
         work(&node, &a, 2);
-        std::thread::sleep(std::time::Duration::from_millis(700));
-        if mood == Mood::Late {
+        wait_for("a delivery is tried", 30, || (r.requests() > tried).then_some(()));
+        if behavior == Behavior::AnswerLate {
             // After the failures before it, the next try is a while away.
             wait_for("a delivery that is answered late", 30, || (r.taken().len() > before).then_some(()));
             node.kill_agent();
@@ -71,11 +70,8 @@ fn nothing_is_lost_on_the_way_out() {
     r.stop();
     work(&node, &a, 2);
     r.restart();
-    r.becomes(Mood::Takes);
-    let usage = |node: &Node| {
-        node.operator().get(&format!("/v1/tenants/{}/usage?range=24h", a.uid)).json()["totals"].clone()
-    };
-    let u = usage(&node);
+    r.behave(Behavior::Accept);
+    let u = node.operator().get(&format!("/v1/tenants/{}/usage?range=24h", a.uid)).json()["totals"].clone();
     let receipts = u["receipts_emitted"].as_i64().unwrap();
     assert_eq!(receipts, 110);
     wait_for("all events arrive", 60, || {
@@ -92,23 +88,10 @@ fn nothing_is_lost_on_the_way_out() {
     ] {
         assert_eq!(total(&all, kind), u[name].as_i64().unwrap(), "{kind}");
     }
+    assert_schemas(&all);
     // The files have the same events, in several of them.
     wait_for("all events are on tape", 20, || (by_id(&on_tape(&node)) == all).then_some(()));
     assert!(std::fs::read_dir(node.path("tape")).unwrap().count() > 2, "rotated");
-    // Each event is what its schema says, and the schema refuses one without a label.
-    for &e in EventType::ALL {
-        let validator = jsonschema::validator_for(&schema(e)).unwrap();
-        let of: Vec<_> = all.values().filter(|v| v["type"] == format!("conductor.{e}.v1")).collect();
-        assert_eq!(of.is_empty(), e == EventType::EvidenceExported, "{e}");
-        for event in of {
-            assert!(validator.is_valid(event), "{event}");
-            for label in ["tenant_id", "env", "actor_type", "workflow_type"] {
-                let mut without = event.clone();
-                without["data"].as_object_mut().unwrap().remove(label);
-                assert!(!validator.is_valid(&without), "{label}");
-            }
-        }
-    }
     // The token is sent, the media type is that of a batch, and neither the log nor the metrics tell the token.
     let headers: BTreeSet<String> = r.headers().iter().map(|h| h.to_lowercase()).collect();
     assert!(headers.contains("content-type: application/cloudevents-batch+json"));
@@ -119,12 +102,14 @@ fn nothing_is_lost_on_the_way_out() {
         "{metrics}"
     );
     assert!(!metrics.contains("s3cret") && !node.log().contains("s3cret"));
-    // After a clean restart nothing comes again.
+    // After a clean restart nothing comes again: what comes next is new.
     let before = r.taken().len();
     node.stop_agent();
     node.start_agent();
-    std::thread::sleep(std::time::Duration::from_secs(1));
-    assert_eq!(r.taken().len(), before);
+    work(&node, &a, 1);
+    let new = |event: &Value| !all.contains_key(event["id"].as_str().unwrap());
+    wait_for("a new event", 20, || (r.taken().len() > before).then_some(()));
+    assert!(r.taken()[before..].iter().all(new), "delivered again after a clean stop");
     // The stopped agent's rows are those of the receipts, the places of sinks beside them.
     node.stop_agent();
     node.check();
@@ -134,14 +119,14 @@ fn nothing_is_lost_on_the_way_out() {
 /// again on an operator's word.
 #[test]
 fn dead_letters_are_seen_and_replayed() {
-    let r = Receiver::start(Mood::Picky);
+    let r = FakeSink::start(Behavior::RejectSteps);
     let dir = tempfile::tempdir().unwrap();
     let tables = with_sinks(&r, dir.path());
     let node = Node::start_after(dir, &tables);
     let a = node.tenant("acme");
     work(&node, &a, 2);
     let dead = |node: &Node| -> Vec<Value> {
-        let (ok, v, said) = conductor(node, &["sink", "dead", "acme", "warehouse"]);
+        let (ok, v, said) = node.cli(&["sink", "dead", "acme", "warehouse"]);
         assert!(ok, "{said}");
         v["letters"].as_array().unwrap().clone()
     };
@@ -152,16 +137,17 @@ fn dead_letters_are_seen_and_replayed() {
     assert_eq!(total(&by_id(&r.taken()), "step_executed"), 0);
     let replay = ["sink", "replay", "acme", "warehouse"];
     // Refused again: they stay.
-    let (ok, _, said) = conductor(&node, &replay);
+    let tried = r.requests();
+    let (ok, _, said) = node.cli(&replay);
     assert!(ok, "{said}");
-    std::thread::sleep(std::time::Duration::from_secs(1));
-    assert_eq!(dead(&node).len(), 6);
-    r.becomes(Mood::Takes);
-    let (ok, _, said) = conductor(&node, &replay);
+    wait_for("it is tried again", 20, || (r.requests() > tried).then_some(()));
+    wait_for("all are set aside again", 20, || (dead(&node).len() == 6).then_some(()));
+    r.behave(Behavior::Accept);
+    let (ok, _, said) = node.cli(&replay);
     assert!(ok, "{said}");
     wait_for("they arrive", 20, || (total(&by_id(&r.taken()), "step_executed") == 9_000_000).then_some(()));
     wait_for("none is left", 20, || dead(&node).is_empty().then_some(()));
-    let (ok, list, said) = conductor(&node, &["sink", "list"]);
+    let (ok, list, said) = node.cli(&["sink", "list"]);
     assert!(ok, "{said}");
     let warehouse = list["sinks"].as_array().unwrap().iter().find(|s| s["name"] == "warehouse").unwrap();
     assert_eq!((&warehouse["dead_letters"], &warehouse["trouble"]), (&json!(0), &json!("")));

@@ -2,14 +2,18 @@
 
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
-use conductor_shared::ids::TenantUid;
+use conductor_shared::fact::ChangeClass;
+use conductor_shared::http::{
+    IncidentList, IncidentRow, ReceiptPage, SloList, SloStatus, Timeline, TimelineRow,
+};
+use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::quota::QuotaKind;
 use conductor_shared::ramp::Selector;
 use conductor_shared::slo::Thresholds;
 use conductor_shared::untrusted::UntrustedText;
-use conductor_tests::node::{Tenant, run_body};
-use conductor_tests::{Client, Node, wait_for};
-use serde_json::{Value, json};
+use conductor_tests::policy::{rules, trust_and_load};
+use conductor_tests::{Client, Node, Tenant, run_body, wait_for};
+use serde_json::json;
 
 /// Judged five times a second; a ramp without a plan needs no bake.
 const QUICK: &str = "[slo]\nevaluate_ms = 200\nbake_seconds = 0\n";
@@ -42,7 +46,7 @@ fn runs(c: &mut Client, a: &Tenant, n: usize, failed: usize) {
             excluded += 1;
             continue;
         }
-        let run = r.json()["run_id"].as_str().unwrap().to_owned();
+        let run = r.decided().run_id;
         let outcome = if done < failed { "failed" } else { "succeeded" };
         let r = c.post(&format!("/v1/runs/{run}/finish"), &json!({"tenant_id": a.name, "outcome": outcome}));
         assert_eq!(r.status, 200);
@@ -50,29 +54,35 @@ fn runs(c: &mut Client, a: &Tenant, n: usize, failed: usize) {
     }
 }
 
-fn control(node: &Node, a: &Tenant) -> Value {
-    node.operator().get(&format!("/v1/tenants/{}", a.uid)).json()["control"].clone()
-}
-
+/// The share of subjects that the ramp lets in, in hundredths of a percent.
 fn share(node: &Node, a: &Tenant) -> u64 {
-    control(node, a)["ramps"]["run/etl"]["hundredths"].as_u64().unwrap_or(10_000)
+    let ramps = node.control(a.uid).ramps;
+    ramps.values().next().map_or(10_000, |ramp| ramp.hundredths.into())
 }
 
-fn slo(node: &Node, a: &Tenant) -> Value {
-    node.operator().get(&format!("/v1/tenants/{}/slo", a.uid)).json()["ramps"][0].clone()
+fn slo(node: &Node, a: &Tenant) -> SloStatus {
+    let list: SloList = node.operator().get(&format!("/v1/tenants/{}/slo", a.uid)).read();
+    list.ramps.into_iter().next().expect("a ramp that is watched")
 }
 
-fn incidents(node: &Node, path: &str) -> Vec<Value> {
-    let list = node.operator().get(path).json();
-    list["incidents"].as_array().cloned().unwrap_or_default()
+fn wait_healthy(node: &Node, a: &Tenant) {
+    wait_for("healthy", 10, || (slo(node, a).verdict == "healthy").then_some(()));
+}
+
+fn incidents(node: &Node, path: &str) -> Vec<IncidentRow> {
+    node.operator().get(path).read::<IncidentList>().incidents
 }
 
 fn of_tenant(a: &Tenant) -> String {
     format!("/v1/tenants/{}/incidents", a.uid)
 }
 
-fn timeline(node: &Node, log: TenantUid) -> Vec<Value> {
-    node.operator().get(&format!("/v1/tenants/{log}/timeline")).json()["rows"].as_array().cloned().unwrap()
+fn timeline(node: &Node, log: TenantUid) -> Vec<TimelineRow> {
+    node.operator().get(&format!("/v1/tenants/{log}/timeline")).read::<Timeline>().rows
+}
+
+fn step_of_plan(node: &Node, a: &Tenant) -> Option<u64> {
+    node.control(a.uid).plans.values().next().map(|plan| plan.at)
 }
 
 fn reasons(node: &Node, a: &Tenant, op: Operation) -> Vec<String> {
@@ -87,7 +97,7 @@ fn a_breach_rolls_back_by_itself() {
     let mut c = node.client(&a.token);
     node.command(a.uid, ramp(2_500));
     runs(&mut c, &a, 200, 0);
-    wait_for("healthy", 10, || (slo(&node, &a)["verdict"] == "healthy").then_some(()));
+    wait_healthy(&node, &a);
     node.command(a.uid, ramp(5_000));
     assert!(incidents(&node, &of_tenant(&a)).is_empty());
     // As many errors as it takes and one more: should it fall before the last, that one is no breach of what it fell to.
@@ -96,20 +106,19 @@ fn a_breach_rolls_back_by_itself() {
     let open = incidents(&node, &of_tenant(&a));
     assert_eq!(open.len(), 1);
     let i = &open[0];
-    assert_eq!(i["cause"], "auto-rollback");
-    assert!(i["detail"].as_str().unwrap().contains("run/etl fell from 50 % to 25 % (errors)"), "{i}");
-    assert!(i["began_us"].as_u64().unwrap() <= i["detected_us"].as_u64().unwrap());
-    let cited = i["receipts"].as_array().unwrap();
-    assert_eq!(cited.len(), 6, "the rollback and five errors");
-    let log = format!("/v1/tenants/{}/receipts?limit=1&from=", a.uid);
-    let read = |index: &Value| {
-        node.operator().get(&format!("{log}{index}")).json()["receipts"][0]["summary"].to_string()
+    assert_eq!(i.cause.to_string(), "auto-rollback");
+    assert!(i.detail.raw().contains("run/etl fell from 50 % to 25 % (errors)"), "{i:?}");
+    assert!(i.began_us.unwrap() <= i.detected_us.unwrap());
+    assert_eq!(i.receipts.len(), 6, "the rollback and five errors");
+    let read = |index: u64| {
+        let path = format!("/v1/tenants/{}/receipts?limit=1&from={index}", a.uid);
+        node.operator().get(&path).read::<ReceiptPage>().receipts[0].summary.clone()
     };
-    assert!(read(&cited[0]).contains("rolled back from 50 % to 25 % (errors)"));
-    assert!(read(&cited[1]).contains("failed"));
-    let words: Vec<String> = timeline(&node, a.uid).iter().map(|r| r["words"].to_string()).collect();
-    assert!(words.iter().any(|w| w.contains("incident auto-rollback")), "{words:?}");
-    assert!(timeline(&node, a.uid).iter().any(|r| r["unnoticed_us"].is_u64()));
+    assert!(read(i.receipts[0]).contains("rolled back from 50 % to 25 % (errors)"));
+    assert!(read(i.receipts[1]).contains("failed"));
+    let rows = timeline(&node, a.uid);
+    assert!(rows.iter().any(|row| row.words.contains("incident auto-rollback")), "{rows:?}");
+    assert!(rows.iter().any(|row| row.unnoticed_us.is_some()));
     // Neither there nor above, by no way round; below is free.
     assert_eq!(reasons(&node, &a, ramp(5_000)), ["revision_bad"]);
     assert_eq!(reasons(&node, &a, ramp(10_000)), ["revision_bad"]);
@@ -127,20 +136,18 @@ fn a_breach_rolls_back_by_itself() {
     node.start_agent();
     assert_eq!(reasons(&node, &a, ramp(5_000)), ["revision_bad"]);
     let over = Operation::RampOverride(ops::RampOverride { selector: rule() });
-    assert_eq!(node.command(a.uid, over.clone())["class"], "loosen");
+    assert_eq!(node.command(a.uid, over.clone()).class, ChangeClass::Loosen);
     assert_eq!(reasons(&node, &a, over), ["object_unknown"], "once");
     node.command(a.uid, ramp(5_000));
     // Somebody looks after it, and says when it is over.
-    let id = conductor_shared::ids::unhex(i["incident"].as_str().unwrap()).unwrap();
+    let id = conductor_shared::ids::unhex(&i.incident).unwrap();
     let ack =
         Operation::IncidentAck(ops::IncidentAck { incident: id, comment: UntrustedText::new("looking") });
-    assert_eq!(node.command(a.uid, ack.clone())["class"], "tighten");
+    assert_eq!(node.command(a.uid, ack.clone()).class, ChangeClass::Tighten);
     let i = &incidents(&node, "/v1/incidents")[0];
-    assert_eq!((&i["acknowledged_by"], &i["comment"]), (&json!("ana"), &json!("looking")));
-    node.command(
-        a.uid,
-        Operation::IncidentClose(ops::IncidentClose { incident: id, comment: UntrustedText::new("mended") }),
-    );
+    assert_eq!(i.acknowledged_by.as_ref().map(Ident::as_str), Some("ana"));
+    assert_eq!(i.comment.as_ref().map(UntrustedText::raw), Some("looking"));
+    node.command(a.uid, ops::IncidentClose { incident: id, comment: UntrustedText::new("mended") });
     assert!(incidents(&node, &of_tenant(&a)).is_empty());
     assert_eq!(reasons(&node, &a, ack), ["object_unknown"]);
     node.stop_agent();
@@ -155,23 +162,23 @@ fn a_plan_goes_on_only_when_healthy() {
     let mut c = node.client(&a.token);
     let plan =
         || Operation::PlanSet(ops::PlanSet { selector: rule(), plan: "10%@1s 50%@1s 100%".parse().unwrap() });
-    assert_eq!(node.command(a.uid, plan())["class"], "loosen");
+    assert_eq!(node.command(a.uid, plan()).class, ChangeClass::Loosen);
     assert_eq!(share(&node, &a), 1_000);
     // A bake without runs is over, and nothing goes on.
-    wait_for("baked", 10, || (slo(&node, &a)["up_us"] == 1_000_000).then_some(()));
+    wait_for("baked", 10, || (slo(&node, &a).up_us == 1_000_000).then_some(()));
     runs(&mut c, &a, 199, 0);
-    wait_for("199 seen", 10, || (slo(&node, &a)["settled"] == 199).then_some(()));
-    assert_eq!((slo(&node, &a)["verdict"].as_str(), share(&node, &a)), (Some("no_data"), 1_000));
+    wait_for("199 seen", 10, || (slo(&node, &a).settled == 199).then_some(()));
+    assert_eq!((slo(&node, &a).verdict.as_str(), share(&node, &a)), ("no_data", 1_000));
     runs(&mut c, &a, 1, 0);
     wait_for("the next step", 10, || (share(&node, &a) == 5_000).then_some(()));
-    let words: Vec<String> = timeline(&node, a.uid).iter().map(|r| r["words"].to_string()).collect();
-    assert!(words.iter().any(|w| w.contains("went on to 50 %: 200 runs, 0 failed")), "{words:?}");
-    assert_eq!(control(&node, &a)["plans"]["run/etl"]["at"], 1);
+    let rows = timeline(&node, a.uid);
+    assert!(rows.iter().any(|row| row.words.contains("went on to 50 %: 200 runs, 0 failed")), "{rows:?}");
+    assert_eq!(step_of_plan(&node, &a), Some(1));
     // Stopped, nothing goes on, whatever is seen.
     let stop = Operation::PlanStop(ops::PlanStop { selector: rule() });
-    assert_eq!(node.command(a.uid, stop)["class"], "tighten");
+    assert_eq!(node.command(a.uid, stop).class, ChangeClass::Tighten);
     runs(&mut c, &a, 250, 0);
-    wait_for("healthy", 10, || (slo(&node, &a)["verdict"] == "healthy").then_some(()));
+    wait_healthy(&node, &a);
     assert_eq!(share(&node, &a), 5_000);
     // A plan again: its second step breaks, and it falls to the first and ends.
     node.command(a.uid, plan());
@@ -179,7 +186,7 @@ fn a_plan_goes_on_only_when_healthy() {
     wait_for("the next step", 10, || (share(&node, &a) == 5_000).then_some(()));
     runs(&mut c, &a, 10, 10);
     wait_for("it falls", 10, || (share(&node, &a) == 1_000).then_some(()));
-    assert!(control(&node, &a)["plans"].is_null());
+    assert_eq!(step_of_plan(&node, &a), None);
     node.stop_agent();
     node.check();
 }
@@ -192,17 +199,17 @@ fn policy_is_asked_of_each_step() {
     let a = node.tenant("acme");
     let mut c = node.client(&a.token);
     let no = "deny contains \"no raising today\" if input.operation == \"ramp.set\"";
-    super::policy::trust_and_load(&mut node, &super::policy::rules(no), 1, 3_600_000_000);
+    trust_and_load(&mut node, &rules(no), 1, 3_600_000_000);
     let plan = "10%@1s 100%".parse().unwrap();
-    node.command(a.uid, Operation::PlanSet(ops::PlanSet { selector: rule(), plan }));
+    node.command(a.uid, ops::PlanSet { selector: rule(), plan });
     runs(&mut c, &a, 250, 0);
-    wait_for("healthy", 10, || (slo(&node, &a)["verdict"] == "healthy").then_some(()));
+    wait_healthy(&node, &a);
     // Some judgements, each of which would go on.
-    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    node.wait_us(1_500_000);
     assert_eq!(share(&node, &a), 1_000);
-    assert_eq!(control(&node, &a)["plans"]["run/etl"]["at"], 0, "it pauses, and is not over");
+    assert_eq!(step_of_plan(&node, &a), Some(0), "it pauses, and is not over");
     let yes = "deny contains \"nothing\" if false";
-    super::policy::trust_and_load(&mut node, &super::policy::rules(yes), 2, 3_600_000_000);
+    trust_and_load(&mut node, &rules(yes), 2, 3_600_000_000);
     wait_for("the next step", 10, || (share(&node, &a) == 10_000).then_some(()));
 }
 
@@ -213,22 +220,21 @@ fn in_an_outage_nothing_goes_on_and_nothing_is_blamed() {
     let (mut node, a) = node();
     let mut c = node.client(&a.token);
     let plan = "10%@1s 100%".parse().unwrap();
-    node.command(a.uid, Operation::PlanSet(ops::PlanSet { selector: rule(), plan }));
+    node.command(a.uid, ops::PlanSet { selector: rule(), plan });
     node.kill_signer();
     runs(&mut c, &a, 250, 0);
     let of_node = format!("/v1/tenants/{}/incidents", TenantUid::NODE);
     let i = wait_for("the outage is noticed", 20, || incidents(&node, &of_node).pop());
-    assert_eq!(i["cause"], "signer-outage");
-    let unnoticed = i["detected_us"].as_u64().unwrap() - i["began_us"].as_u64().unwrap();
+    assert_eq!(i.cause.to_string(), "signer-outage");
+    let unnoticed = i.detected_us.unwrap() - i.began_us.unwrap();
     assert!((5_000_000..8_000_000).contains(&unnoticed), "{unnoticed}");
-    wait_for("healthy", 10, || (slo(&node, &a)["verdict"] == "healthy").then_some(()));
+    wait_healthy(&node, &a);
     assert_eq!(share(&node, &a), 1_000, "to go on is a loosening");
     runs(&mut c, &a, 40, 40);
     wait_for("it falls", 10, || (share(&node, &a) == 0).then_some(()));
-    let state = control(&node, &a);
-    assert!(state["bad"].is_null(), "{state}");
+    assert!(node.control(a.uid).bad.is_empty(), "no revision is blamed");
     let i = &incidents(&node, &of_tenant(&a))[0];
-    assert!(i["detail"].as_str().unwrap().contains("(platform)"), "{i}");
+    assert!(i.detail.raw().contains("(platform)"), "{i:?}");
     node.start_signer();
     wait_for("the outage is over", 30, || incidents(&node, &of_node).is_empty().then_some(()));
     node.command(a.uid, ramp(1_000));
@@ -241,7 +247,7 @@ fn in_an_outage_nothing_goes_on_and_nothing_is_blamed() {
 fn a_kill_loses_no_counts() {
     let (mut node, a) = node();
     let strict = Thresholds { errors_hundredths: BasisPoints::saturating(5_000), ..Thresholds::default() };
-    node.command(a.uid, Operation::SloSet(ops::SloSet { selector: rule(), thresholds: strict }));
+    node.command(a.uid, ops::SloSet { selector: rule(), thresholds: strict });
     node.command(a.uid, ramp(5_000));
     for n in 1..=3u64 {
         let mut c = node.client(&a.token);
@@ -250,25 +256,25 @@ fn a_kill_loses_no_counts() {
         node.start_agent();
         wait_for("counted", 10, || {
             let s = slo(&node, &a);
-            (s["settled"] == 20 * n && s["failed"] == 3 * n).then_some(())
+            (s.settled == 20 * n && s.failed == 3 * n).then_some(())
         });
     }
     // The backlog alone is never the revision's fault.
     let tight = Thresholds { backlog: 0, ..strict };
-    node.command(a.uid, Operation::SloSet(ops::SloSet { selector: rule(), thresholds: tight }));
+    node.command(a.uid, ops::SloSet { selector: rule(), thresholds: tight });
     let mut c = node.client(&a.token);
     wait_for("it falls", 20, || {
         runs(&mut c, &a, 1, 0);
         (share(&node, &a) == 0).then_some(())
     });
-    assert!(control(&node, &a)["bad"].is_null());
+    assert!(node.control(a.uid).bad.is_empty(), "no revision is blamed");
 }
 
 /// SPEC 1.3 and Incidents: a flood of denials by quota is an incident of the tenant that makes it.
 #[test]
 fn a_flood_is_an_incident() {
     let (node, a) = node();
-    node.command(a.uid, Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 0 }));
+    node.command(a.uid, ops::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 0 });
     assert!(incidents(&node, &of_tenant(&a)).is_empty());
     std::thread::scope(|s| {
         for _ in 0..64 {
@@ -281,6 +287,6 @@ fn a_flood_is_an_incident() {
         }
     });
     let i = wait_for("the flood is noticed", 10, || incidents(&node, &of_tenant(&a)).pop());
-    assert_eq!(i["cause"], "quota-flood");
-    assert_eq!(i["receipts"].as_array().unwrap().len(), 1);
+    assert_eq!(i.cause.to_string(), "quota-flood");
+    assert_eq!(i.receipts.len(), 1);
 }

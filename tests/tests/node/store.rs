@@ -1,7 +1,8 @@
 //! Stores that are taken away, damaged, held by another or too new: a clear error and a denial, nothing lost.
 
 use conductor_shared::command::{Operation, ops};
-use conductor_tests::{Node, bin, wait_for};
+use conductor_shared::ids::RunId;
+use conductor_tests::{Node, Tenant, bin, wait_for};
 use std::process::Command;
 
 fn refuses_to_start(node: &Node, what: &str) {
@@ -18,7 +19,7 @@ fn a_store_that_cannot_be_used_is_refused_clearly() {
     let mut node = Node::start();
     let a = node.tenant("acme");
     let mut c = node.client(&a.token);
-    node.start_run(&mut c, &a, None);
+    c.start_run(&a, None);
     let size = node.all_signed(a.uid);
     refuses_to_start(&node, "in use by another conductord");
     node.stop_agent();
@@ -33,11 +34,13 @@ fn a_store_that_cannot_be_used_is_refused_clearly() {
     refuses_to_start(&node, "of another node");
     std::fs::write(&keys, &kept).unwrap();
     let format = node.path("data/db/FORMAT.conductor");
-    std::fs::write(&format, "3\n").unwrap();
+    std::fs::write(&format, "4\n").unwrap();
     refuses_to_start(&node, "use a newer conductord");
-    std::fs::write(&format, "1\n").unwrap();
-    refuses_to_start(&node, "which no release wrote");
-    std::fs::write(&format, "2\n").unwrap();
+    for old in ["1\n", "2\n"] {
+        std::fs::write(&format, old).unwrap();
+        refuses_to_start(&node, "which no release wrote");
+    }
+    std::fs::write(&format, "3\n").unwrap();
     let current = node.path("data/db/CURRENT");
     let kept = std::fs::read(&current).unwrap();
     std::fs::remove_file(&current).unwrap();
@@ -58,7 +61,7 @@ fn unlinked_files_deny() {
         let node = Node::start();
         let a = node.tenant("acme");
         let mut c = node.client(&a.token);
-        assert_eq!(node.start_run(&mut c, &a, None).status, 200);
+        assert_eq!(c.start_run(&a, None).status, 200);
         let dir = node.path("data/db");
         for f in std::fs::read_dir(&dir).unwrap() {
             let f = f.unwrap().path();
@@ -67,9 +70,9 @@ fn unlinked_files_deny() {
                 std::fs::remove_file(f).unwrap();
             }
         }
-        let r = node.start_run(&mut c, &a, None);
+        let r = c.start_run(&a, None);
         assert_eq!((r.status, r.reasons()), (503, vec!["store_unavailable".to_owned()]), "{victim}");
-        let r = node.start_run(&mut c, &a, None);
+        let r = c.start_run(&a, None);
         assert_eq!(r.status, 503, "{victim}: and so is the next");
         assert!(node.log().contains("removed or replaced"), "{victim}: {}", node.log());
         if victim == "CURRENT" {
@@ -86,7 +89,7 @@ fn a_write_that_fails_denies_and_the_agent_recovers() {
     let mut node = Node::start();
     let a = node.tenant("acme");
     let mut c = node.client(&a.token);
-    assert_eq!(node.start_run(&mut c, &a, None).status, 200);
+    assert_eq!(c.start_run(&a, None).status, 200);
     let pid = node.agent.as_ref().unwrap().id().to_string();
     let limit = |bytes: &str| {
         let ok = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={bytes}")]).status().unwrap();
@@ -96,17 +99,17 @@ fn a_write_that_fails_denies_and_the_agent_recovers() {
     // SIGXFSZ would kill a program that does not expect it; the agent must live.
     limit("4096:unlimited");
     let r = wait_for("writing fails", 20, || {
-        let r = node.start_run(&mut c, &a, None);
+        let r = c.start_run(&a, None);
         (r.status != 200).then_some(r)
     });
     assert_eq!(r.reasons(), ["store_unavailable"]);
     limit("unlimited:unlimited");
     let r = wait_for("the agent is back", 30, || {
         let mut c = node.client(&a.token);
-        let r = node.start_run(&mut c, &a, None);
+        let r = c.start_run(&a, None);
         (r.status == 200).then_some(r)
     });
-    assert!(r.json()["receipt"]["index"].as_u64().unwrap() >= size);
+    assert!(r.decided().receipt.index >= size);
     node.stop_agent();
     node.check();
 }
@@ -165,23 +168,20 @@ impl Drop for SmallDisk {
     }
 }
 
-/// SPEC invariants 1 and 3, DESIGN, Store failure: on a disk that fills up admissions stop first; on one that is full
-/// the reserve still takes settles and tightenings; nothing that was acknowledged is lost, and with room the agent is
-/// back by itself.
-#[test]
-fn a_disk_that_fills_up() {
-    const MIB: u64 = 1 << 20;
+const MIB: u64 = 1 << 20;
+
+/// A node whose data is on a small disk.
+fn on_a_small_disk() -> (Node, Tenant, SmallDisk) {
     let mut node = Node::start();
     let a = node.tenant("acme");
     node.stop_agent();
     let disk = SmallDisk::mount(node.path("small"), 64 * MIB);
     let copied = Command::new("cp").arg("-a").arg(node.path("data")).arg(disk.path("")).status().unwrap();
     assert!(copied.success());
-    let data = node.path("small/data");
-    let (old, new) = (node.path("data").display().to_string(), data.display().to_string());
+    let line = |folder: &str| format!("data = \"{}\"", node.path(folder).display());
     let config = std::fs::read_to_string(node.path("c.toml")).unwrap();
-    assert!(config.contains(&format!("data = \"{old}\"")), "{config}");
-    let config = config.replace(&format!("data = \"{old}\""), &format!("data = \"{new}\""));
+    assert!(config.contains(&line("data")), "{config}");
+    let config = config.replace(&line("data"), &line("small/data"));
     let limits = format!(
         "\n[space]\nreserve_bytes = {}\nlow_bytes = {}\ncritical_bytes = {}\n",
         16 * MIB,
@@ -191,73 +191,84 @@ fn a_disk_that_fills_up() {
     std::fs::write(node.path("c.toml"), config + &limits).unwrap();
     node.under = disk.entering();
     node.start_agent();
-    let mut c = node.client(&a.token);
-    let run = |r: &conductor_tests::Answer| r.json()["run_id"].as_str().unwrap().to_owned();
-    let started = [0; 4].map(|_| run(&node.start_run(&mut c, &a, None)));
-    let finish = |node: &Node, run: &str| {
-        let body = serde_json::json!({"tenant_id": a.name, "outcome": "succeeded"});
-        node.client(&a.token).post(&format!("/v1/runs/{run}/finish"), &body)
-    };
-    assert!(disk.path("data/db/RESERVE.conductor").exists());
+    assert!(disk.path(RESERVE).exists());
+    (node, a, disk)
+}
 
-    // A start on a full disk, too, lives on the reserve.
+const RESERVE: &str = "data/db/RESERVE.conductor";
+
+/// DESIGN, Store failure: a start on a full disk lives on the reserve, and sets it aside again when there is room.
+#[test]
+fn a_start_on_a_full_disk() {
+    let (mut node, a, disk) = on_a_small_disk();
+    let run = node.client(&a.token).start_run(&a, None).decided().run_id;
     node.kill_agent();
     disk.fill_up_to(0);
     node.start_agent();
     assert!(node.log().contains("gave up the disk reserve to open"), "{}", node.log());
-    assert_eq!(finish(&node, &started[3]).status, 200);
+    assert_eq!(node.client(&a.token).finish_run(&a, run).status, 200);
     node.stop_agent();
     std::fs::remove_file(disk.path("filler")).unwrap();
     node.start_agent();
-    assert!(disk.path("data/db/RESERVE.conductor").exists(), "set aside again");
-    let mut c = node.client(&a.token);
+    assert!(disk.path(RESERVE).exists(), "set aside again");
+    node.stop_agent();
+    node.check();
+}
 
+/// SPEC invariants 1 and 3, DESIGN, Store failure: on a disk that fills up admissions stop first; on one that is full
+/// the reserve still takes settles and tightenings; nothing that was acknowledged is lost, and with room the agent is
+/// back by itself.
+#[test]
+fn a_disk_that_fills_up() {
+    let (mut node, a, disk) = on_a_small_disk();
+    let mut c = node.client(&a.token);
+    let started = [0; 3].map(|_| c.start_run(&a, None).decided().run_id);
     disk.fill_up_to(4 * MIB);
-    let r = wait_for("admissions stop", 20, || {
-        let r = node.start_run(&mut c, &a, None);
-        (r.status != 200).then_some(r)
-    });
-    assert_eq!(r.reasons(), ["store_unavailable"], "{:?}", r.json());
-    assert_eq!(finish(&node, &started[0]).status, 200, "a settle goes on");
+    let r = wait_for("admissions stop", 20, || Some(c.start_run(&a, None)).filter(|r| r.status != 200));
+    assert_eq!(r.reasons(), ["store_unavailable"], "{r}");
+    assert_eq!(c.finish_run(&a, started[0]).status, 200, "a settle goes on");
 
     disk.fill_up_to(0);
-    // The log that is open has room of its own set aside: it is written full first.
-    let long = "x".repeat(200);
-    let approval = serde_json::json!({"tenant_id": a.name, "name": long, "approver": long, "approved": true});
-    let mut c = node.client(&a.token);
-    let mut acknowledged = 0;
-    wait_for("the reserve is given up", 120, || {
-        for _ in 0..200 {
-            let r = c.post(&format!("/v1/runs/{}/approvals", started[1]), &approval);
-            acknowledged += u64::from(r.status == 200);
-        }
-        (!disk.path("data/db/RESERVE.conductor").exists()).then_some(())
-    });
+    let acknowledged = until_the_reserve_is_gone(&node, &a, started[1], &disk);
     let done = wait_for("a settle on the reserve", 30, || {
-        let r = finish(&node, &started[1]);
-        (r.status == 200).then_some(r)
+        Some(node.client(&a.token).finish_run(&a, started[1])).filter(|r| r.status == 200)
     });
-    let kill = Operation::KillSet(ops::KillSet { selector: "*/*".parse().unwrap(), drain: false });
-    let killed = node.command(a.uid, kill);
-    assert_eq!(killed["status"], "effective", "{killed}");
-    assert_eq!(node.start_run(&mut node.client(&a.token), &a, None).status, 403);
+    node.command(a.uid, ops::KillSet { selector: "*/*".parse().unwrap(), drain: false });
+    assert_eq!(node.client(&a.token).start_run(&a, None).status, 403);
 
     std::fs::remove_file(disk.path("filler")).unwrap();
     let clear = Operation::KillClear(ops::KillClear { selector: "*/*".parse().unwrap() });
     wait_for("there is room again", 30, || {
         let r = node.send(&node.compose(a.uid, clear.clone()));
-        (r.status == 200 && r.json()["status"] == "effective").then_some(())
+        (r.came_to() == ["effective"]).then_some(())
     });
     wait_for("admissions go on", 30, || {
-        (node.start_run(&mut node.client(&a.token), &a, None).status == 200).then_some(())
+        (node.client(&a.token).start_run(&a, None).status == 200).then_some(())
     });
-    assert_eq!(finish(&node, &started[2]).status, 200);
+    assert_eq!(node.client(&a.token).finish_run(&a, started[2]).status, 200);
     let size = node.all_signed(a.uid);
-    assert!(done.json()["receipt"]["index"].as_u64().unwrap() < size);
+    assert!(done.decided().receipt.index < size);
     assert!(
         size > acknowledged,
         "{acknowledged} approvals were acknowledged, and the log has {size} receipts"
     );
     node.stop_agent();
     node.check();
+}
+
+/// Writes until the reserve is given up: the log that is open has room of its own set aside, and is written full first.
+/// How much was acknowledged of it.
+fn until_the_reserve_is_gone(node: &Node, a: &Tenant, run: RunId, disk: &SmallDisk) -> u64 {
+    let long = "x".repeat(200);
+    let approval = serde_json::json!({"tenant_id": a.name, "name": long, "approver": long, "approved": true});
+    let mut c = node.client(&a.token);
+    let mut acknowledged = 0;
+    wait_for("the reserve is given up", 120, || {
+        for _ in 0..200 {
+            let r = c.post(&format!("/v1/runs/{run}/approvals"), &approval);
+            acknowledged += u64::from(r.status == 200);
+        }
+        (!disk.path(RESERVE).exists()).then_some(())
+    });
+    acknowledged
 }

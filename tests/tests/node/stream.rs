@@ -2,8 +2,9 @@
 
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
+use conductor_shared::ids::TenantUid;
 use conductor_shared::stream::{Summary, ToConsole};
-use conductor_tests::Node;
+use conductor_tests::{Node, Tenant};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
@@ -40,20 +41,50 @@ async fn say(s: &mut Socket, v: serde_json::Value) {
     s.send(Message::Text(v.to_string().into())).await.unwrap();
 }
 
-/// Issue 2, Stream.
-#[tokio::test(flavor = "multi_thread")]
-async fn overview_facts_resume_and_resync() {
-    let node = Node::start();
-    let (a, b) = tokio::task::block_in_place(|| (node.tenant("acme"), node.tenant("bolt")));
-    let session = tokio::task::block_in_place(|| node.operator().bearer);
-    assert!(connect(&node, &a.token).await.is_err(), "a workload has no stream");
-    let mut s = connect(&node, &session).await.unwrap();
+/// A node with the tenants acme and bolt, and an operator's session.
+async fn site() -> (Node, Tenant, Tenant, String) {
+    tokio::task::spawn_blocking(|| {
+        let node = Node::start();
+        let (a, b, session) = (node.tenant("acme"), node.tenant("bolt"), node.operator().bearer);
+        (node, a, b, session)
+    })
+    .await
+    .unwrap()
+}
+
+/// A stream that has said hello, and the boot of the agent that answered.
+async fn hello(node: &Node, session: &str) -> (Socket, String) {
+    let mut s = connect(node, session).await.unwrap();
     say(&mut s, json!({"type": "hello", "version": 1})).await;
     let boot = until(&mut s, |m| match m {
         ToConsole::Hello { node, resumed: false, .. } => Some(node.boot),
         _ => None,
     })
     .await;
+    (s, boot)
+}
+
+fn cap(node: &Node, tenant: &Tenant, hundredths: u16) {
+    let op = Operation::RampCap(ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(hundredths) });
+    tokio::task::block_in_place(|| node.command(tenant.uid, op));
+}
+
+/// The next fact: its tenant, number and words.
+async fn fact(s: &mut Socket) -> (TenantUid, u64, String) {
+    until(s, |m| match m {
+        ToConsole::Fact { tenant, node_seq, receipt } => Some((tenant, node_seq, receipt.summary)),
+        _ => None,
+    })
+    .await
+}
+
+/// Issue 2, Stream: only for operators; first the overview of all tenants, then the state and the facts of those that were
+/// opened, in commit order.
+#[tokio::test(flavor = "multi_thread")]
+async fn overview_and_facts() {
+    let (node, a, b, session) = site().await;
+    assert!(connect(&node, &a.token).await.is_err(), "a workload has no stream");
+    let (mut s, _) = hello(&node, &session).await;
     let mut names = vec![];
     loop {
         match next(&mut s).await.unwrap() {
@@ -74,49 +105,45 @@ async fn overview_facts_resume_and_resync() {
     })
     .await;
     assert_eq!(ramps, 0);
-    let cap = |h| {
-        Operation::RampCap(ops::RampCap {
-            selector: "run/etl".parse().unwrap(),
-            hundredths: BasisPoints::saturating(h),
-        })
-    };
-    tokio::task::block_in_place(|| {
-        node.command(b.uid, cap(100));
-        node.command(a.uid, cap(200));
-    });
-    let fact = until(&mut s, |m| match m {
-        ToConsole::Fact { tenant, node_seq, receipt } => {
-            assert_eq!(tenant, a.uid, "only what was opened");
-            assert!(node_seq > seq);
-            Some((node_seq, receipt.summary))
-        }
-        _ => None,
-    })
-    .await;
-    assert!(fact.1.starts_with("ramp.cap run/etl 200"), "{}", fact.1);
+    cap(&node, &b, 100);
+    cap(&node, &a, 200);
+    let (tenant, node_seq, words) = fact(&mut s).await;
+    assert_eq!(tenant, a.uid, "only what was opened");
+    assert!(node_seq > seq);
+    assert!(words.starts_with("ramp.cap run/etl 200"), "{words}");
+}
+
+/// Issue 2, Stream: a console that comes back gets what it missed; after a restart, or from the future, the stream begins
+/// again and says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_resumes_or_says_why_not() {
+    let (node, a, _, session) = site().await;
+    let (mut s, boot) = hello(&node, &session).await;
+    say(&mut s, json!({"type": "open", "tenant": a.uid})).await;
+    until(&mut s, |m| matches!(m, ToConsole::State { .. }).then_some(())).await;
+    cap(&node, &a, 200);
+    let (_, seen, _) = fact(&mut s).await;
     s.close(None).await.unwrap();
-    tokio::task::block_in_place(|| node.command(a.uid, cap(150)));
-    // It goes on where it left off.
+    cap(&node, &a, 150);
     let resume = |boot: &str, seq: u64| json!({"type": "hello", "version": 1, "resume": {"boot": boot, "node_seq": seq, "open": [a.uid]}});
     let mut s = connect(&node, &session).await.unwrap();
-    say(&mut s, resume(&boot, fact.0)).await;
+    say(&mut s, resume(&boot, seen)).await;
     until(&mut s, |m| matches!(m, ToConsole::Hello { resumed: true, .. }).then_some(())).await;
-    let again = until(&mut s, |m| match m {
-        ToConsole::Fact { receipt, .. } => Some(receipt.summary),
-        _ => None,
-    })
-    .await;
+    let (_, _, again) = fact(&mut s).await;
     assert!(again.starts_with("ramp.cap run/etl 150"), "{again}");
-    // After a restart, or from the future, it begins anew and says why.
-    for bad in [resume("another", fact.0), resume(&boot, 1 << 60)] {
+    for bad in [resume("another", seen), resume(&boot, 1 << 60)] {
         let mut s = connect(&node, &session).await.unwrap();
         say(&mut s, bad).await;
-        until(&mut s, |m| {
-            matches!(m, ToConsole::Hello { resumed: false, resync: Some(_), .. }).then_some(())
-        })
-        .await;
+        let resynced =
+            |m| matches!(m, ToConsole::Hello { resumed: false, resync: Some(_), .. }).then_some(());
+        until(&mut s, resynced).await;
     }
-    // Garbage ends the stream with a reason, and harms nobody.
+}
+
+/// SPEC, Bad input: garbage ends a stream with a reason, and harms nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_ends_a_stream() {
+    let (node, _, _, session) = site().await;
     for bad in ["", "{", "{\"type\":\"dance\"}", "{\"type\":\"hello\",\"version\":99}"] {
         let mut s = connect(&node, &session).await.unwrap();
         s.send(Message::Text(bad.into())).await.unwrap();
@@ -151,16 +178,12 @@ async fn a_slow_reader_catches_up() {
         let mut last = 0;
         for i in 0..300u16 {
             let selector = "run/etl".parse().unwrap();
-            let done = node.command(
-                a.uid,
-                Operation::RampCap(ops::RampCap { selector, hundredths: BasisPoints::saturating(9_000 - i) }),
-            );
-            last = done["receipt"]["index"].as_u64().unwrap();
-            assert!(last > 0);
+            let done = node.command(a.uid, ops::RampCap { selector, hundredths: BasisPoints::saturating(9_000 - i) });
+            last = done.receipt.index;
         }
         let mut c = node.client(&a.token);
         for i in 0..1_000 {
-            let r = node.start_run(&mut c, &a, Some(&format!("s{i}")));
+            let r = c.start_run(&a, Some(&format!("s{i}")));
             assert!(r.status == 200 || r.status == 403 || r.status == 429, "{}", r.status);
         }
         last

@@ -6,30 +6,62 @@ use conductor_house::sources::{Source, sources};
 const FILE_LINES: usize = 600;
 const FUNCTION_LINES: usize = 60;
 
+/// Files and functions above the bounds, and why each is better so. An entry that is not needed fails as well.
+const REASONS: [(&str, &str); 0] = [];
+
+/// The anchors' figures in docs of the project, measured the same way: ours stand beside them in the report.
+const ANCHORS: [[&str; 4]; 5] = [
+    ["", "linkerd2-proxy", "restate", "gitui"],
+    ["file lines, median / 90 % / longest", "141 / 419 / 1838", "139 / 647 / 5346", "221 / 642 / 1959"],
+    ["functions over 60 lines, %", "2.2", "5.1", "4.1"],
+    ["functions with 7 or more parameters, %", "0.15", "0.6", "0.3"],
+    ["doc comments of at most 3 words, %", "4", "5", "74"],
+];
+
+fn large() -> Vec<(String, usize)> {
+    let sources = sources();
+    let files = sources.iter().map(|source| (source.path.clone(), source.text.lines().count()));
+    let functions = sources.iter().flat_map(functions).map(|f| (f.name, f.lines));
+    files.filter(|(_, n)| *n > FILE_LINES).chain(functions.filter(|(_, n)| *n > FUNCTION_LINES)).collect()
+}
+
+/// A gate once the rest is split (issue 17).
+#[test]
+fn large_files_and_functions_have_a_reason() {
+    let large = large();
+    let mut found: Vec<String> = large
+        .iter()
+        .filter(|(name, _)| !REASONS.iter().any(|(known, _)| known == name))
+        .map(|(name, lines)| format!("{lines} lines: {name}"))
+        .collect();
+    let needed = |known: &str| large.iter().any(|(name, _)| name == known);
+    let stale = REASONS.iter().filter(|(known, _)| !needed(known));
+    found.extend(stale.map(|(known, _)| format!("{known}: it has a reason and needs none")));
+    println!("{}", found.join("\n"));
+}
+
+/// Reported, not gates.
 #[test]
 fn report() {
     let sources = sources();
     let mut files: Vec<usize> = sources.iter().map(|source| source.text.lines().count()).collect();
     let functions: Vec<_> = sources.iter().flat_map(functions).collect();
     let docs: Vec<usize> = sources.iter().flat_map(doc_comments).collect();
-    let share = |part: usize, all: usize| 100.0 * part as f64 / all as f64;
-    let long: Vec<_> = functions.iter().filter(|f| f.lines > FUNCTION_LINES).collect();
+    let share = |part: usize, all: usize| format!("{:.2}", 100.0 * part as f64 / all as f64);
+    let lines = [50, 90, 100].map(|n| percentile(&mut files, n).to_string()).join(" / ");
+    let long = functions.iter().filter(|f| f.lines > FUNCTION_LINES).count();
     let wide = functions.iter().filter(|f| f.parameters >= 7).count();
     let short = docs.iter().filter(|words| **words <= 3).count();
-    println!(
-        "file lines, median / 90 % / longest   {} / {} / {}",
-        percentile(&mut files, 50),
-        percentile(&mut files, 90),
-        percentile(&mut files, 100)
-    );
-    println!("functions over 60 lines               {:.1} %", share(long.len(), functions.len()));
-    println!("functions with 7 or more parameters   {:.2} %", share(wide, functions.len()));
-    println!("doc comments of at most 3 words       {:.0} %", share(short, docs.len()));
-    for source in sources.iter().filter(|source| source.text.lines().count() > FILE_LINES) {
-        println!("{} lines: {}", source.text.lines().count(), source.path);
-    }
-    for f in long {
-        println!("{} lines: {}", f.lines, f.name);
+    let ours = [
+        "ours".to_owned(),
+        lines,
+        share(long, functions.len()),
+        share(wide, functions.len()),
+        share(short, docs.len()),
+    ];
+    for (ours, [what, others @ ..]) in ours.iter().zip(ANCHORS) {
+        let columns = others.map(|other| format!("{other:18}")).concat();
+        println!("{what:40}{ours:18}{}", columns.trim_end());
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::load::{Talk, load, load_each, steps};
 use crate::rig::settle;
 use crate::{Report, median, p99};
-use conductor_shared::command::{Operation, ops};
+use conductor_shared::command::ops;
 use conductor_shared::quota::QuotaKind;
 use conductor_tests::{Node, Tenant};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -103,7 +103,7 @@ pub(crate) fn http(report: &mut Report) {
         for kind in
             [QuotaKind::StepRate, QuotaKind::StepBurst, QuotaKind::ReceiptBacklog, QuotaKind::ConcurrentRuns]
         {
-            node.command(t.uid, Operation::QuotaSet(ops::QuotaSet { kind, limit: kind.max() }));
+            node.command(t.uid, ops::QuotaSet { kind, limit: kind.max() });
         }
     }
     let dir = tempfile::tempdir().expect("a folder");
@@ -162,7 +162,7 @@ pub(crate) fn flood(report: &mut Report) {
     for kind in
         [QuotaKind::StepRate, QuotaKind::StepBurst, QuotaKind::ReceiptBacklog, QuotaKind::ConcurrentRuns]
     {
-        node.command(victim.uid, Operation::QuotaSet(ops::QuotaSet { kind, limit: kind.max() }));
+        node.command(victim.uid, ops::QuotaSet { kind, limit: kind.max() });
     }
     let socket = node.socket();
     let round = |floods: usize| {

@@ -78,7 +78,7 @@ fn http_whole(got: &[u8]) -> bool {
 /// A run whose steps start and finish in turn.
 pub(crate) fn steps(socket: &Path, t: &Tenant) -> Talk {
     let mut c = Client::new(socket, &t.token);
-    let run = c.post("/v1/runs", &conductor_tests::node::run_body(t, None)).json();
+    let run = c.post("/v1/runs", &conductor_tests::run_body(t, None)).json();
     let run = run["run_id"].as_str().expect("a run").to_owned();
     let start = json!({"tenant_id": t.name, "name": "individuals_ID0000004"}).to_string();
     let finish =
@@ -104,7 +104,7 @@ pub(crate) fn steps(socket: &Path, t: &Tenant) -> Talk {
 
 /// Nothing but starts of runs, which its quotas soon refuse.
 pub(crate) fn flood(socket: &Path, t: &Tenant) -> Talk {
-    let (body, head) = (conductor_tests::node::run_body(t, None).to_string(), head(t));
+    let (body, head) = (conductor_tests::run_body(t, None).to_string(), head(t));
     let next = move |out: &mut Vec<u8>| {
         write!(out, "POST /v1/runs {head}{}\r\n\r\n{body}", body.len()).expect("memory");
     };

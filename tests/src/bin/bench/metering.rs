@@ -9,8 +9,8 @@ use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::meter::{DAY_US, Labels};
 use conductor_shared::time_range::Period;
 use conductor_shared::usage::{Gathered, GroupBy};
-use conductor_tests::dice::Dice;
-use conductor_tests::past::Past;
+use conductor_tests::backfill::Backfill;
+use conductor_tests::prng::Prng;
 use conductor_tests::{Client, bin, wait_for};
 use serde_json::json;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -61,19 +61,20 @@ impl Stored {
         core.stop();
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time");
         let first_day = u64::try_from(now.as_micros()).expect("fits") / DAY_US + 1;
-        let (mut d, labels) = (Dice(88_172_645_463_325_252), all_labels());
-        let mut past = Past::open(&dir.path().join("data"), &dir.path().join("keys"), node, tenants[0]);
+        let (mut d, labels) = (Prng(88_172_645_463_325_252), all_labels());
+        let mut backfill =
+            Backfill::open(&dir.path().join("data"), &dir.path().join("keys"), node, tenants[0]);
         let mut raw = files
             .map(|f| std::io::BufWriter::new(std::fs::File::create(f.join("events.csv")).expect("a file")));
         let receipts = events / EVENTS;
         for (i, t) in tenants.iter().enumerate() {
-            past.turn_to(*t);
+            backfill.turn_to(*t);
             let n = if i == 0 { receipts / BIG } else { (receipts - receipts / BIG) / (TENANTS as u64 - 1) };
             for k in 0..n {
                 let at = first_day * DAY_US + k * (DAYS * DAY_US + 11 * DAY_US / 24) / n;
-                let l = &labels[usize::try_from(d.roll(300)).expect("small")];
-                let us = d.roll(60_000_000);
-                let a = past.step(at, l, us);
+                let l = &labels[usize::try_from(d.below(300)).expect("small")];
+                let us = d.below(60_000_000);
+                let a = backfill.step(at, l, us);
                 if let Some(f) = &mut raw {
                     let (w, e, c) = (&l.workflow_type, l.env, l.actor_type);
                     let at = a.time_us;
@@ -84,20 +85,25 @@ impl Stored {
                     }
                 }
                 if k % 400 == 399 {
-                    past.commit();
+                    backfill.commit();
                 }
             }
-            past.sign();
+            backfill.sign();
         }
         if let Some(f) = files {
-            days(&past, &tenants, f);
+            days(&backfill, &tenants, f);
         }
-        past.close();
+        backfill.close();
         Self { dir, node, tenants, bearers, first_day }
     }
 
-    fn past(&self) -> Past {
-        Past::open(&self.dir.path().join("data"), &self.dir.path().join("keys"), self.node, self.tenants[0])
+    fn backfill(&self) -> Backfill {
+        Backfill::open(
+            &self.dir.path().join("data"),
+            &self.dir.path().join("keys"),
+            self.node,
+            self.tenants[0],
+        )
     }
 
     fn serve(&self) -> Agent {
@@ -124,10 +130,10 @@ impl Stored {
 }
 
 /// The rollup table of days, for `SQLite`: what our own rows hold.
-fn days(past: &Past, tenants: &[TenantUid], folder: &Path) {
+fn days(backfill: &Backfill, tenants: &[TenantUid], folder: &Path) {
     let mut f = std::io::BufWriter::new(std::fs::File::create(folder.join("days.csv")).expect("a file"));
     for (i, t) in tenants.iter().enumerate() {
-        past.days(*t, |day, l, s| {
+        backfill.days(*t, |day, l, s| {
             let sums = [
                 s.runs_started,
                 s.steps_executed,
@@ -278,16 +284,16 @@ fn over_http(report: &mut Report, small: &Stored, large: &Stored) {
 fn in_process(report: &mut Report, s: &Stored, files: &Path) {
     let (first, last) = (s.first_day, s.first_day + DAYS);
     let mut peer = Peer::start(files, first, last);
-    let past = s.past();
-    let labels = past.live.meters.labels().clone();
+    let backfill = s.backfill();
+    let labels = backfill.live.meters.labels().clone();
     let segments = [Period { from_us: first * DAY_US, to_us: last * DAY_US }];
     let ours = || {
         let begun = Instant::now();
-        let reading = past.store.reading();
+        let reading = backfill.store.reading();
         let mut rows = Gathered::default();
         let q = FoldQuery { segments: &segments, unsigned: &[], now_us: u64::MAX, open: None, cache: None };
         let by = GroupBy::default();
-        metering::fold(&reading, &past.live.p, &q, |_, series, u| {
+        metering::fold(&reading, &backfill.live.p, &q, |_, series, u| {
             rows.beside(by.of(&labels[series as usize]), &u);
         })
         .expect("read");
@@ -321,22 +327,22 @@ fn in_process(report: &mut Report, s: &Stored, files: &Path) {
 /// Receipts a second with and without rollups, 128 a batch, each made durable.
 fn ingest(report: &mut Report) {
     let s = Stored::make(3 * TENANTS as u64, None);
-    let mut past = s.past();
-    let (mut d, labels) = (Dice(88_172_645_463_325_252), all_labels());
+    let mut backfill = s.backfill();
+    let (mut d, labels) = (Prng(88_172_645_463_325_252), all_labels());
     let mut at = (s.first_day + DAYS + 1) * DAY_US;
     let (mut with, mut without) = (vec![], vec![]);
     for round in 0..2 * ROUNDS {
         let off = round % 2 == 1;
-        past.live.meters.turn_off(off);
+        backfill.live.meters.turn_off(off);
         let begun = Instant::now();
         for _ in 0..100 {
             for _ in 0..128 {
                 at += 1_000;
-                let l = &labels[usize::try_from(d.roll(300)).expect("small")];
-                past.step(at, l, 1_000);
+                let l = &labels[usize::try_from(d.below(300)).expect("small")];
+                backfill.step(at, l, 1_000);
             }
-            past.commit();
-            past.store.sync().expect("durable");
+            backfill.commit();
+            backfill.store.sync().expect("durable");
         }
         let rate = 12_800.0 / begun.elapsed().as_secs_f64();
         if off {
@@ -344,7 +350,7 @@ fn ingest(report: &mut Report) {
         } else {
             with.push(rate);
         }
-        past.sign();
+        backfill.sign();
     }
     let (with, without) = (median(with), median(without));
     report.line("ingest-rollups", (with, "/s"), ("without", without), with / without, ">=0.9");

@@ -131,7 +131,7 @@ fn embedded_rate(document: &str) -> f64 {
 }
 
 fn prepared() -> Engine {
-    let mut engine = Engine::prepare(&Bundle::built_in()).expect("the built-in rules");
+    let mut engine = Engine::prepare(Bundle::built_in().files()).expect("the built-in rules");
     assert!(engine.compile(|| true), "the built-in rules are compiled, as the agent's workers do");
     engine
 }

@@ -15,6 +15,7 @@ use conductor_agent::writer::{Parts, TightenLimit, Writer};
 use conductor_shared::checkpoint::Checkpoint;
 use conductor_shared::clock::Clock;
 use conductor_shared::command::{Audience, Command, Operation, ops};
+use conductor_shared::http::CommandStatus;
 use conductor_shared::ids::{CommandId, Ident, TenantUid, TokenId, hex};
 use conductor_shared::policy::Freeze;
 use conductor_shared::quota::QuotaKind;
@@ -157,74 +158,65 @@ impl Core {
 
     /// Registers the workflow and lifts the quotas, as commands.
     pub(crate) fn lift(&self) {
-        let node = self.board.node().expect("a node log");
-        let (key_id, key) = {
-            let v = node.view.load();
-            let (id, k) = v.control.operators.iter().next().expect("an operator");
-            (*id, k.clone())
-        };
-        let ops = || {
-            let set = |kind: QuotaKind| Operation::QuotaSet(ops::QuotaSet { kind, limit: kind.max() });
-            [
-                Operation::WorkflowRegister(ops::WorkflowRegister { workflow: ident("etl") }),
-                Operation::TokenIssue(ops::TokenIssue {
-                    token: TOKEN,
-                    name: ident("bench"),
-                    secret_sha256: Sha256::digest(SECRET).into(),
-                }),
-                set(QuotaKind::StepRate),
-                set(QuotaKind::StepBurst),
-                set(QuotaKind::ReceiptBacklog),
-            ]
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let set = |kind: QuotaKind| Operation::QuotaSet(ops::QuotaSet { kind, limit: kind.max() });
+        let operations = [
+            Operation::WorkflowRegister(ops::WorkflowRegister { workflow: ident("etl") }),
+            Operation::TokenIssue(ops::TokenIssue {
+                token: TOKEN,
+                name: ident("bench"),
+                secret_sha256: Sha256::digest(SECRET).into(),
+            }),
+            set(QuotaKind::StepRate),
+            set(QuotaKind::StepBurst),
+            set(QuotaKind::ReceiptBacklog),
+        ];
         let mut number = 0u128;
         for chunk in self.tenants.chunks(60) {
-            for op in ops() {
+            for op in &operations {
                 let mut waiting = vec![];
-                for t in chunk {
-                    let shared = self.board.get(*t).expect("a tenant");
-                    // As the API does: the writer does not wait for engines.
-                    let freeze = Freeze { active: false, break_glass: false };
-                    let input = about_command(op.name(), false, (shared.name.as_str(), "default"), freeze);
-                    runtime.block_on(self.policy.prepare(Query::of(*t, &input)));
-                    let base = Some(shared.view.load().control.object_digest(&op));
-                    let now = self.clock.now().wall_us;
+                for tenant in chunk {
                     number += 1;
-                    let command = Command {
-                        command_id: CommandId(number.to_be_bytes()),
-                        audience: Audience::Nodes(vec![self.board.node_id]),
-                        tenant: *t,
-                        base,
-                        operation: op.clone(),
-                        reason: UntrustedText::new("bench"),
-                        issued_at_us: now,
-                        expires_at_us: now + 60_000_000,
-                        nonce: [0; 16],
-                    };
-                    let text = command.text().into_bytes();
-                    let signed = Signed {
-                        content: command,
-                        text,
-                        signature: String::new(),
-                        person: key.person,
-                        key_id,
-                        local: true,
-                    };
                     let (tx, rx) = oneshot::channel();
+                    let signed = self.signed(*tenant, op, number);
                     self.queues.push(WriterRequest::Command(Box::new(signed), tx)).expect("taken");
                     waiting.push(rx);
                 }
                 for rx in waiting {
                     let outcome = rx.blocking_recv().expect("answered").expect("allowed");
-                    assert_eq!(
-                        outcome.status,
-                        conductor_shared::http::CommandStatus::Effective,
-                        "{:?}",
-                        outcome.reasons
-                    );
+                    assert_eq!(outcome.status, CommandStatus::Effective, "{:?}", outcome.reasons);
                 }
             }
+        }
+    }
+
+    /// A command as the API hands it to the writer, which waits for no engine: policy is asked before.
+    fn signed(&self, tenant: TenantUid, op: &Operation, number: u128) -> Signed {
+        let shared = self.board.get(tenant).expect("a tenant");
+        let freeze = Freeze { active: false, break_glass: false };
+        let input = about_command(op.name(), false, (shared.name.as_str(), "default"), freeze);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        runtime.block_on(self.policy.prepare(Query::of(tenant, &input)));
+        let now = self.clock.now().wall_us;
+        let command = Command {
+            command_id: CommandId(number.to_be_bytes()),
+            audience: Audience::Nodes(vec![self.board.node_id]),
+            tenant,
+            base: Some(shared.view.load().control.object_digest(op)),
+            operation: op.clone(),
+            reason: UntrustedText::new("bench"),
+            issued_at_us: now,
+            expires_at_us: now + 60_000_000,
+            nonce: [0; 16],
+        };
+        let node = self.board.node().expect("a node log").view.load();
+        let (key_id, key) = node.control.operators.iter().next().expect("an operator");
+        Signed {
+            text: command.text().into_bytes(),
+            content: command,
+            signature: String::new(),
+            person: key.person,
+            key_id: *key_id,
+            local: true,
         }
     }
 

@@ -1,7 +1,6 @@
-//! A real signer process in a directory of its own, and logs for it to sign. For tests only.
-#![allow(missing_docs, unreachable_pub)] // shared by test files, not an interface
-#![allow(clippy::unwrap_used, clippy::panic)] // a test may; clippy sees only #[test] functions as such
+//! A real signer process in a folder of its own, and logs for it to sign.
 
+use crate::{bin, wait_for};
 use conductor_agent::signer::client::SignerClient;
 use conductor_agent::signer::protocol::{Answer, Item, ItemReason, Known};
 use conductor_shared::checkpoint::SignedCheckpoint;
@@ -13,17 +12,6 @@ use std::convert::Infallible;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
-
-pub fn bin(name: &str) -> PathBuf {
-    let dir = std::env::var_os("CONDUCTOR_BIN_DIR").map_or_else(
-        || std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().to_owned(),
-        PathBuf::from,
-    );
-    let path = dir.join(name);
-    assert!(path.exists(), "{} is missing; run: cargo build -p conductor-agent --bins", path.display());
-    path
-}
 
 pub fn signer(args: &[&str]) -> Output {
     Command::new(bin("conductor-signer")).args(args).stdin(Stdio::null()).output().unwrap()
@@ -36,18 +24,18 @@ pub fn err(out: &Output) -> String {
 }
 
 /// A signer in a directory of its own.
-pub struct Rig {
+pub struct SignerProcess {
     pub tmp: tempfile::TempDir,
     pub child: Option<Child>,
 }
 
-impl Rig {
+impl SignerProcess {
     pub fn new(init: &[&str]) -> Self {
-        let rig = Self { tmp: tempfile::tempdir().unwrap(), child: None };
-        let dir = rig.dir();
+        let this = Self { tmp: tempfile::tempdir().unwrap(), child: None };
+        let dir = this.dir();
         let out = signer(&[&["init", "--dir", dir.to_str().unwrap()], init].concat());
         assert!(out.status.success(), "{}", err(&out));
-        rig
+        this
     }
     pub fn dir(&self) -> PathBuf {
         self.tmp.path().join("signer")
@@ -66,13 +54,7 @@ impl Rig {
     }
     pub fn start(&mut self, extra: &[&str]) {
         self.child = Some(self.command(extra).stderr(Stdio::null()).spawn().unwrap());
-        for _ in 0..1000 {
-            if self.client().status().is_ok() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("the signer did not start");
+        wait_for("the signer answers", 10, || self.client().status().ok());
     }
     /// Runs it where it is expected to refuse.
     pub fn refuses_to_start(&self, extra: &[&str]) -> Output {
@@ -95,7 +77,7 @@ impl Rig {
         self.client().checkpoints(vec![item]).unwrap().remove(0)
     }
 }
-impl Drop for Rig {
+impl Drop for SignerProcess {
     fn drop(&mut self) {
         if let Some(mut c) = self.child.take() {
             let _ = c.kill();

@@ -1,8 +1,8 @@
 //! What is around an agent: a service manager, local users, TLS, a disk that fills up.
 
-use conductor_shared::command::{Operation, ops};
+use conductor_shared::command::ops;
 use conductor_shared::quota::QuotaKind;
-use conductor_tests::{Client, Node, bin, node::run_body, wait_for};
+use conductor_tests::{Client, Node, bin, run_body, wait_for};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
@@ -52,19 +52,19 @@ fn a_local_user_needs_no_token() {
     let uid = nix::unistd::geteuid().as_raw();
     let socket = sockets.join("acme.sock");
     assert!(!socket.exists(), "nobody is let in yet");
-    node.command(a.uid, Operation::PeerAllow(ops::PeerAllow { uid }));
+    node.command(a.uid, ops::PeerAllow { uid });
     wait_for("the tenant's socket", 10, || socket.exists().then_some(()));
     let mut c = Client::new(&socket, "");
     let r = c.post("/v1/runs", &run_body(&a, None));
-    assert_eq!(r.status, 200, "{}", String::from_utf8_lossy(&r.body));
+    assert_eq!(r.status, 200, "{r}");
     // Its own tenant and no other, whatever it names or shows.
     assert_eq!(c.post("/v1/runs", &run_body(&b, None)).reasons(), ["scope_mismatch"]);
     assert_eq!(Client::new(&socket, &b.token).post("/v1/runs", &run_body(&b, None)).status, 401);
     assert_eq!(Client::new(&node.socket(), "").post("/v1/runs", &run_body(&a, None)).status, 401);
     assert!(!sockets.join("bolt.sock").exists());
-    node.command(a.uid, Operation::PeerDeny(ops::PeerDeny { uid }));
+    node.command(a.uid, ops::PeerDeny { uid });
     assert_eq!(c.post("/v1/runs", &run_body(&a, None)).status, 401, "at once, on an open connection");
-    node.command(a.uid, Operation::PeerAllow(ops::PeerAllow { uid: uid + 1 }));
+    node.command(a.uid, ops::PeerAllow { uid: uid + 1 });
     wait_for("the socket again", 10, || socket.exists().then_some(()));
     let other = wait_for("an answer", 10, || {
         Client::new(&socket, "").send("POST", "/v1/runs", run_body(&a, None).to_string().as_bytes(), &[]).ok()
@@ -113,25 +113,25 @@ fn a_disk_that_is_nearly_full_admits_nothing() {
     let mut node = Node::start();
     let a = node.tenant("acme");
     let mut c = node.client(&a.token);
-    let run = node.start_run(&mut c, &a, None).json()["run_id"].as_str().unwrap().to_owned();
-    let step = c.post(&format!("/v1/runs/{run}/steps"), &json!({"tenant_id": "acme", "name": "one"})).json();
+    let run = c.start_run(&a, None).decided().run_id;
+    let step =
+        c.post(&format!("/v1/runs/{run}/steps"), &json!({"tenant_id": "acme", "name": "one"})).decided();
     node.stop_agent();
     let config = std::fs::read_to_string(node.path("c.toml")).unwrap();
     std::fs::write(node.path("c.toml"), format!("{config}\n[space]\ncritical_bytes = 1000000000000000\n"))
         .unwrap();
     node.start_agent();
     let mut c = node.client(&a.token);
-    let denied = node.start_run(&mut c, &a, None);
+    let denied = c.start_run(&a, None);
     assert_eq!((denied.status, denied.reasons()), (503, vec!["store_unavailable".to_owned()]));
     let more = c.post(&format!("/v1/runs/{run}/steps"), &json!({"tenant_id": "acme", "name": "two"}));
     assert_eq!(more.reasons(), ["store_unavailable"]);
     let end =
         json!({"tenant_id": "acme", "outcome": "succeeded", "duration_us": 1, "bytes_in": 0, "bytes_out": 0});
-    let path = format!("/v1/runs/{run}/steps/{}/finish", step["step"]);
+    let path = format!("/v1/runs/{run}/steps/{}/finish", step.step.expect("its number"));
     assert_eq!(c.post(&path, &end).status, 200, "settle goes on");
-    let end = json!({"tenant_id": "acme", "outcome": "succeeded"});
-    assert_eq!(c.post(&format!("/v1/runs/{run}/finish"), &end).status, 200);
-    node.command(a.uid, Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 1 }));
+    assert_eq!(c.finish_run(&a, run).status, 200);
+    node.command(a.uid, ops::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 1 });
     node.all_signed(a.uid);
     node.stop_agent();
     node.check();

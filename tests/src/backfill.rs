@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A partition that is written to.
-pub struct Past {
+pub struct Backfill {
     /// Its database.
     pub store: Store,
     /// It.
@@ -36,7 +36,7 @@ pub struct Past {
     now_us: u64,
 }
 
-impl Past {
+impl Backfill {
     /// Opens a partition of a stopped node.
     pub fn open(data: &Path, keys: &Path, node: NodeId, tenant: TenantUid) -> Self {
         let store = Store::open(&data.join("db"), SpaceLimits::default()).expect("a database");

@@ -1,66 +1,71 @@
-//! A receiver of CloudEvents over HTTP, as bad as one asks it to be.
+//! A receiver of CloudEvents over HTTP that fails in the way a test asks for.
 
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// How it behaves.
+/// What the sink does with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
-    /// Takes everything.
-    Takes,
-    /// 503.
-    Fails,
+pub enum Behavior {
+    /// Accepts everything.
+    Accept,
+    /// Answers 503.
+    Fail,
     /// Reads and never answers.
-    Hangs,
-    /// Takes it, and answers when nobody waits any more.
-    Late,
-    /// 422 for a batch in which an event is a step.
-    Picky,
+    Hang,
+    /// Accepts, and answers after the client's timeout.
+    AnswerLate,
+    /// Answers 422 to a batch that holds a step.
+    RejectSteps,
 }
 
-/// A receiver. It stops when dropped.
-pub struct Receiver {
+/// Stops when dropped.
+pub struct FakeSink {
     port: u16,
-    mood: Arc<Mutex<Mood>>,
+    behavior: Arc<Mutex<Behavior>>,
     taken: Arc<Mutex<Vec<Value>>>,
     headers: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
+    listener: Option<JoinHandle<()>>,
 }
 
-impl Receiver {
+impl FakeSink {
     /// Listens on a free port.
-    pub fn start(mood: Mood) -> Self {
+    pub fn start(behavior: Behavior) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
-        let r = Self {
+        let mut this = Self {
             port,
-            mood: Arc::new(Mutex::new(mood)),
+            behavior: Arc::new(Mutex::new(behavior)),
             taken: Arc::default(),
             headers: Arc::default(),
             stop: Arc::default(),
+            listener: None,
         };
-        r.listen(Arc::clone(&r.stop));
-        r
+        this.restart();
+        this
     }
 
-    fn listen(&self, stop: Arc<AtomicBool>) {
+    fn listen(&self) -> JoinHandle<()> {
+        let stop = Arc::clone(&self.stop);
         let listener = TcpListener::bind(("127.0.0.1", self.port)).expect("its port again");
         listener.set_nonblocking(true).expect("non-blocking");
-        let (mood, taken, headers) =
-            (Arc::clone(&self.mood), Arc::clone(&self.taken), Arc::clone(&self.headers));
+        let (behavior, taken, headers) =
+            (Arc::clone(&self.behavior), Arc::clone(&self.taken), Arc::clone(&self.headers));
         std::thread::spawn(move || {
             while !stop.load(Ordering::Relaxed) {
                 let Ok((stream, _)) = listener.accept() else {
                     std::thread::sleep(Duration::from_millis(5));
                     continue;
                 };
-                let (mood, taken, headers) = (Arc::clone(&mood), Arc::clone(&taken), Arc::clone(&headers));
-                std::thread::spawn(move || serve(stream, &mood, &taken, &headers));
+                let (behavior, taken, headers) =
+                    (Arc::clone(&behavior), Arc::clone(&taken), Arc::clone(&headers));
+                std::thread::spawn(move || serve(stream, &behavior, &taken, &headers));
             }
-        });
+        })
     }
 
     /// Where it is.
@@ -68,27 +73,34 @@ impl Receiver {
         format!("http://127.0.0.1:{}/events", self.port)
     }
 
-    /// From now on it behaves so.
-    pub fn becomes(&self, mood: Mood) {
-        *self.mood.lock().expect("a mood") = mood;
+    /// Changes what it does from the next batch on.
+    pub fn behave(&self, behavior: Behavior) {
+        *self.behavior.lock().expect("a behavior") = behavior;
     }
 
     /// Stops listening.
     pub fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        std::thread::sleep(Duration::from_millis(50));
+        if let Some(listener) = self.listener.take() {
+            listener.join().expect("it listened");
+        }
     }
 
     /// Listens again on the same port.
     pub fn restart(&mut self) {
         self.stop();
         self.stop = Arc::default();
-        self.listen(Arc::clone(&self.stop));
+        self.listener = Some(self.listen());
     }
 
     /// All events it took, repeated ones too.
     pub fn taken(&self) -> Vec<Value> {
         self.taken.lock().expect("events").clone()
+    }
+
+    /// Number of batches that were brought, taken or not.
+    pub fn requests(&self) -> usize {
+        self.headers().iter().filter(|line| line.to_lowercase().starts_with("content-length:")).count()
     }
 
     /// Header lines of all requests.
@@ -97,13 +109,18 @@ impl Receiver {
     }
 }
 
-impl Drop for Receiver {
+impl Drop for FakeSink {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
     }
 }
 
-fn serve(stream: TcpStream, mood: &Mutex<Mood>, taken: &Mutex<Vec<Value>>, headers: &Mutex<Vec<String>>) {
+fn serve(
+    stream: TcpStream,
+    behavior: &Mutex<Behavior>,
+    taken: &Mutex<Vec<Value>>,
+    headers: &Mutex<Vec<String>>,
+) {
     stream.set_nonblocking(false).expect("blocking");
     let mut reader = BufReader::new(stream.try_clone().expect("a copy"));
     let mut stream = stream;
@@ -127,23 +144,26 @@ fn serve(stream: TcpStream, mood: &Mutex<Mood>, taken: &Mutex<Vec<Value>>, heade
             return;
         }
         let events: Vec<Value> = serde_json::from_slice(&body).expect("a batch");
-        let mood = *mood.lock().expect("a mood");
-        let picked = mood == Mood::Picky && events.iter().any(|e| e["type"] == "conductor.step_executed.v1");
-        let status = match mood {
-            Mood::Fails => "503 Service Unavailable",
-            Mood::Picky if picked => "422 Unprocessable Content",
+        let behavior = *behavior.lock().expect("a behavior");
+        let picked = behavior == Behavior::RejectSteps
+            && events.iter().any(|e| e["type"] == "conductor.step_executed.v1");
+        let status = match behavior {
+            Behavior::Fail => "503 Service Unavailable",
+            Behavior::RejectSteps if picked => "422 Unprocessable Content",
             _ => "204 No Content",
         };
-        match mood {
-            Mood::Hangs => {
+        match behavior {
+            Behavior::Hang => {
                 std::thread::sleep(Duration::from_secs(5));
                 return;
             }
-            Mood::Late => {
+            Behavior::AnswerLate => {
                 taken.lock().expect("events").extend(events);
                 std::thread::sleep(Duration::from_secs(2));
             }
-            Mood::Takes | Mood::Picky if !picked => taken.lock().expect("events").extend(events),
+            Behavior::Accept | Behavior::RejectSteps if !picked => {
+                taken.lock().expect("events").extend(events)
+            }
             _ => {}
         }
         if write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").is_err() {

@@ -2,16 +2,17 @@
 //! kills and the days on which clocks change, and the recorded workflow runs. `tests/ground-truth` computes from the raw
 //! trace, in another language, what the agent's answers must be to the unit.
 
-use super::sinks::{by_id, on_tape};
-use super::usage::{card, load, trust};
 use conductor_shared::fact::{ActorType, Env};
 use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::meter::{Adjustment, EventType, Labels, SLOT_US};
 use conductor_shared::time_range::{from_rfc3339, utc_month};
-use conductor_tests::dice::Dice;
-use conductor_tests::past::Past;
+use conductor_tests::backfill::Backfill;
+use conductor_tests::billing::{card, load, trust};
+use conductor_tests::events::{by_id, on_tape};
+use conductor_tests::prng::Prng;
 use conductor_tests::{Node, bin, wait_for};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -50,11 +51,11 @@ fn ground_truth(node: &Node, trace: &str, cards: &Value, answers: &[(&str, Value
     assert!(!verify(&report), "any other file is refused");
 }
 
-fn labels(d: &mut Dice) -> Labels {
-    let workflow = ["etl", "ml", "report", "mail"][usize::try_from(d.roll(4)).unwrap()];
+fn labels(d: &mut Prng) -> Labels {
+    let workflow = ["etl", "ml", "report", "mail"][usize::try_from(d.below(4)).unwrap()];
     Labels {
-        env: [Env::Production, Env::Staging][usize::try_from(d.roll(2)).unwrap()],
-        actor_type: [ActorType::Service, ActorType::Person][usize::try_from(d.roll(2)).unwrap()],
+        env: [Env::Production, Env::Staging][usize::try_from(d.below(2)).unwrap()],
+        actor_type: [ActorType::Service, ActorType::Person][usize::try_from(d.below(2)).unwrap()],
         workflow_type: Ident::new(workflow).unwrap(),
     }
 }
@@ -65,15 +66,15 @@ fn raw(at_us: u64, fact: &str, l: &Labels, claimed_us: u64, stored: u64) -> Stri
 }
 
 /// One correction of a slot that is over, in the trace and in the log.
-fn correct(past: &mut Past, d: &mut Dice, at: u64, since: u64, trace: &mut String) {
-    let slot = since / SLOT_US + d.roll((at - since) / SLOT_US);
-    let (event, count, quantity) = match d.roll(3) {
+fn correct(backfill: &mut Backfill, d: &mut Prng, at: u64, since: u64, trace: &mut String) {
+    let slot = since / SLOT_US + d.below((at - since) / SLOT_US);
+    let (event, count, quantity) = match d.below(3) {
         0 => (EventType::StepExecuted, -1, -500_000),
         1 => (EventType::StorageBytesWritten, 1, 70_000),
         _ => (EventType::RunStarted, 2, 2),
     };
     let a = Adjustment { at_us: slot * SLOT_US, labels: labels(d), event, count, quantity };
-    past.correct(at, std::slice::from_ref(&a));
+    backfill.correct(at, std::slice::from_ref(&a));
     let l = &a.labels;
     let line = json!({"t": a.at_us, "event": event.as_str(), "count": count, "quantity": quantity, "workflow": l.workflow_type, "env": l.env, "actor": l.actor_type});
     let _ = writeln!(trace, "{line}");
@@ -81,11 +82,11 @@ fn correct(past: &mut Past, d: &mut Dice, at: u64, since: u64, trace: &mut Strin
 
 /// A month of traffic: busy days, quiet ones, some without anything. What was staged and lost in a crash is not in the
 /// trace.
-fn month(past: &mut Past, d: &mut Dice, from: u64, to: u64, trace: &mut String) {
+fn month(backfill: &mut Backfill, d: &mut Prng, from: u64, to: u64, trace: &mut String) {
     let day = 24 * 4 * SLOT_US;
     let mut begin = from;
     while begin < to {
-        let receipts = match d.roll(5) {
+        let receipts = match d.below(5) {
             0 => 0,
             1 => 3,
             _ => BUSY,
@@ -93,40 +94,42 @@ fn month(past: &mut Past, d: &mut Dice, from: u64, to: u64, trace: &mut String) 
         let mut at = begin;
         let mut staged = String::new();
         for _ in 0..receipts {
-            at += d.roll(2 * (day / (receipts + 1)));
+            at += d.below(2 * (day / (receipts + 1)));
             if at >= (begin + day).min(to) {
                 break;
             }
             let l = labels(d);
-            match d.roll(8) {
+            match d.below(8) {
                 0 => {
-                    let a = past.run(at, &l);
+                    let a = backfill.run(at, &l);
                     let _ = writeln!(staged, "{}", raw(a.time_us, "run_allowed", &l, 0, a.stored));
                 }
                 1 => {
-                    let a = past.approval(at, &l);
+                    let a = backfill.approval(at, &l);
                     let _ = writeln!(staged, "{}", raw(a.time_us, "approval", &l, 0, a.stored));
                 }
-                2 if at > from + 8 * SLOT_US && d.roll(4) == 0 => correct(past, d, at, from, &mut staged),
+                2 if at > from + 8 * SLOT_US && d.below(4) == 0 => {
+                    correct(backfill, d, at, from, &mut staged)
+                }
                 _ => {
-                    let us = d.roll(90_000_000);
-                    let a = past.step(at, &l, us);
+                    let us = d.below(90_000_000);
+                    let a = backfill.step(at, &l, us);
                     let _ = writeln!(staged, "{}", raw(a.time_us, "step_finished", &l, us, a.stored));
                 }
             }
-            match d.roll(40) {
+            match d.below(40) {
                 0 => {
-                    past.crash();
+                    backfill.crash();
                     staged.clear();
                 }
                 1..6 => {
-                    past.commit();
+                    backfill.commit();
                     *trace += &std::mem::take(&mut staged);
                 }
                 _ => {}
             }
         }
-        past.commit();
+        backfill.commit();
         *trace += &staged;
         begin += day;
     }
@@ -139,11 +142,11 @@ fn generated_months_agree_with_the_ground_truth() {
     let seed = std::env::var("CONDUCTOR_SEED").ok().and_then(|s| s.parse().ok());
     let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) * 7_919 + 1);
     println!("CONDUCTOR_SEED={seed}");
-    let mut d = Dice(seed);
+    let mut d = Prng(seed);
     let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
     let a = node.tenant("acme");
     // Receipt times never go back: the months lie in the next year.
-    let now = node.operator().get("/v1/node").json()["now_us"].as_u64().unwrap();
+    let now = node.now_us();
     let year: u64 = utc_month(now).unwrap().0[..4].parse().unwrap();
     let y = year + 1;
     trust(&mut node);
@@ -156,18 +159,18 @@ fn generated_months_agree_with_the_ground_truth() {
         node.command(TenantUid::NODE, load(&node, text, "billing"));
     }
     node.stop_agent();
-    let mut past = Past::open(&node.path("data"), &node.path("keys"), node.id, a.uid);
+    let mut backfill = Backfill::open(&node.path("data"), &node.path("keys"), node.id, a.uid);
     let mut trace = String::new();
     for m in ["03", "10"] {
         let (_, p) = utc_month(from_rfc3339(&format!("{y}-{m}-15T00:00:00Z")).unwrap()).unwrap();
-        month(&mut past, &mut d, p.from_us, p.to_us, &mut trace);
+        month(&mut backfill, &mut d, p.from_us, p.to_us, &mut trace);
     }
-    past.close();
+    backfill.close();
     node.start_agent();
     node.all_signed(a.uid);
     let get = |path: String| -> Value {
         let r = node.operator().get(&format!("/v1/tenants/{}/{path}", a.uid));
-        assert_eq!(r.status, 200, "{path}: {}", String::from_utf8_lossy(&r.body));
+        assert_eq!(r.status, 200, "{path}: {r}");
         r.json()
     };
     let answers = [
@@ -199,6 +202,44 @@ fn records() -> Vec<PathBuf> {
     files
 }
 
+fn is(event: &Value, of: EventType) -> bool {
+    event["type"] == format!("conductor.{of}.v1")
+}
+
+/// What the metered steps say: time and bytes, sorted.
+fn steps_of(events: &BTreeMap<String, Value>) -> Vec<String> {
+    let steps = events.values().filter(|e| is(e, EventType::StepExecuted)).map(|e| &e["data"]);
+    let mut words: Vec<String> =
+        steps.map(|d| format!("{} {} {}", d["quantity"], d["bytes_in"], d["bytes_out"])).collect();
+    words.sort();
+    words
+}
+
+/// The same as an independent script reads it, task by task, in the files.
+fn recorded_steps(files: &[PathBuf]) -> Vec<String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/wf_sums.py");
+    let out = Command::new("python3").arg(script).arg("--tasks").args(files).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let mut words: Vec<String> = String::from_utf8(out.stdout).unwrap().lines().map(str::to_owned).collect();
+    words.sort();
+    words
+}
+
+/// The events as the ground truth reads them.
+fn trace_of(events: &BTreeMap<String, Value>) -> String {
+    let mut trace = String::new();
+    for e in events.values() {
+        let d = &e["data"];
+        let t = from_rfc3339(d["counts_at"].as_str().unwrap()).unwrap();
+        let kind = e["type"].as_str().unwrap().trim_start_matches("conductor.").trim_end_matches(".v1");
+        let zero = json!(0);
+        let bytes = |name: &str| d.get(name).unwrap_or(&zero).clone();
+        let line = json!({"t": t, "event": kind, "count": d["count"], "quantity": d["quantity"], "workflow": d["workflow_type"], "env": d["env"], "actor": d["actor_type"], "bytes_in": bytes("bytes_in"), "bytes_out": bytes("bytes_out")});
+        let _ = writeln!(trace, "{line}");
+    }
+    trace
+}
+
 /// SPEC 2.3, invariant 5: recorded workflow runs, played as real clients; each step that was metered is one of the
 /// records, to the microsecond and byte, and usage and cost equal the ground truth of the events that left.
 #[test]
@@ -224,36 +265,13 @@ fn recorded_runs_agree_with_the_ground_truth() {
     };
     let metered = total();
     assert!(metered < receipts, "what is no work is not metered");
-    let of = |e: &Value, what: EventType| e["type"] == format!("conductor.{what}.v1");
     let events = wait_for("all events are on tape", 20, || {
         let all = by_id(&on_tape(&node));
-        let emitted = all.values().filter(|e| of(e, EventType::ReceiptEmitted)).count();
+        let emitted = all.values().filter(|e| is(e, EventType::ReceiptEmitted)).count();
         (emitted as u64 == metered).then_some(all)
     });
-    // Task by task what an independent script reads in the files.
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/wf_sums.py");
-    let out = Command::new("python3").arg(script).arg("--tasks").args(&files).output().unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    let mut recorded: Vec<String> =
-        String::from_utf8(out.stdout).unwrap().lines().map(str::to_owned).collect();
-    let mut steps: Vec<String> = events
-        .values()
-        .filter(|e| of(e, EventType::StepExecuted))
-        .map(|e| format!("{} {} {}", e["data"]["quantity"], e["data"]["bytes_in"], e["data"]["bytes_out"]))
-        .collect();
-    recorded.sort();
-    steps.sort();
-    assert_eq!(steps, recorded);
-    let mut trace = String::new();
-    for e in events.values() {
-        let d = &e["data"];
-        let t = from_rfc3339(d["counts_at"].as_str().unwrap()).unwrap();
-        let kind = e["type"].as_str().unwrap().trim_start_matches("conductor.").trim_end_matches(".v1");
-        let zero = json!(0);
-        let bytes = |name: &str| d.get(name).unwrap_or(&zero).clone();
-        let line = json!({"t": t, "event": kind, "count": d["count"], "quantity": d["quantity"], "workflow": d["workflow_type"], "env": d["env"], "actor": d["actor_type"], "bytes_in": bytes("bytes_in"), "bytes_out": bytes("bytes_out")});
-        let _ = writeln!(trace, "{line}");
-    }
+    assert_eq!(steps_of(&events), recorded_steps(&files));
+    let trace = trace_of(&events);
     let get = |path: &str| node.operator().get(&format!("/v1/tenants/{}/{path}", a.uid)).json();
     let answers = [
         ("usage", get("usage?range=24h")),

@@ -1,17 +1,20 @@
 //! Proofs: stock minisign verifies checkpoints, logs only grow, commands happen once.
 
 use conductor_shared::basis_points::BasisPoints;
-use conductor_shared::command::{Operation, ops};
+use conductor_shared::checkpoint::SignedCheckpoint;
+use conductor_shared::command::{Audience, Command, Operation, ops};
+use conductor_shared::http::{Consistency, LogHead, ReceiptBundle};
 use conductor_shared::ids::{CommandId, NodeId, TenantUid};
-use conductor_shared::merkle;
-use conductor_shared::verify;
-use conductor_tests::Node;
-use conductor_tests::node::b64;
+use conductor_shared::{merkle, verify};
+use conductor_tests::{Node, Tenant, b64};
 use serde_json::json;
-use std::process::Command;
 
-fn hash(v: &serde_json::Value) -> [u8; 32] {
-    b64(v.as_str().unwrap()).try_into().unwrap()
+fn hash(text: &str) -> [u8; 32] {
+    b64(text).try_into().unwrap()
+}
+
+fn head(node: &Node, tenant: &Tenant) -> LogHead {
+    node.operator().get(&format!("/v1/tenants/{}/checkpoint", tenant.uid)).read()
 }
 
 /// Issue 2, Ledger: stock `minisign -V` verifies a checkpoint file, and refuses an altered one.
@@ -20,12 +23,11 @@ fn stock_minisign_verifies_checkpoints() {
     let node = Node::start();
     let a = node.tenant("acme");
     node.all_signed(a.uid);
-    let head = node.operator().get(&format!("/v1/tenants/{}/checkpoint", a.uid)).json();
-    let text = head["checkpoint"]["text"].as_str().unwrap();
-    std::fs::write(node.path("cp"), text).unwrap();
-    std::fs::write(node.path("cp.minisig"), head["checkpoint"]["signature"].as_str().unwrap()).unwrap();
+    let SignedCheckpoint { text, signature } = head(&node, &a).checkpoint.unwrap();
+    std::fs::write(node.path("cp"), &text).unwrap();
+    std::fs::write(node.path("cp.minisig"), signature).unwrap();
     let verify = || {
-        let out = Command::new("minisign")
+        let out = std::process::Command::new("minisign")
             .args(["-V", "-P", &node.signer_key(), "-m"])
             .arg(node.path("cp"))
             .output()
@@ -46,20 +48,20 @@ fn stock_minisign_verifies_checkpoints() {
 fn proofs_over_http() {
     let node = Node::start();
     let a = node.tenant("acme");
-    let old = node.operator().get(&format!("/v1/tenants/{}/checkpoint", a.uid)).json();
+    let old = head(&node, &a);
     let mut c = node.client(&a.token);
     for _ in 0..150 {
-        let run = node.start_run(&mut c, &a, None).json()["run_id"].as_str().unwrap().to_owned();
+        let run = c.start_run(&a, None).decided().run_id;
         c.post(&format!("/v1/runs/{run}/finish"), &json!({"tenant_id": "acme", "outcome": "failed"}));
     }
     let size = node.all_signed(a.uid);
     assert!(size > 256, "over the first tile: {size}");
-    let new = node.operator().get(&format!("/v1/tenants/{}/checkpoint", a.uid)).json();
-    let (from, old_root) = (old["size"].as_u64().unwrap(), hash(&old["root"]));
+    let new = head(&node, &a);
+    let (from, old_root) = (old.size, hash(&old.root));
     let path = format!("/v1/tenants/{}/consistency?from={from}&to={size}", a.uid);
-    let proof = node.operator().get(&path).json();
-    let hashes: Vec<[u8; 32]> = proof["proof"].as_array().unwrap().iter().map(hash).collect();
-    let root = hash(&new["root"]);
+    let proof: Consistency = node.operator().get(&path).read();
+    let hashes: Vec<[u8; 32]> = proof.proof.iter().map(|h| hash(h)).collect();
+    let root = hash(&new.root);
     assert!(merkle::verify_consistency(from, &old_root, size, &root, &hashes));
     assert!(!merkle::verify_consistency(from, &root, size, &old_root, &hashes));
     let trust = verify::Trust {
@@ -71,8 +73,8 @@ fn proofs_over_http() {
         }],
     };
     for i in [0, 1, 100, 254, 255, 256, 257, size - 1] {
-        let bundle = node.operator().get(&format!("/v1/tenants/{}/receipts/{i}/proof", a.uid));
-        let b: conductor_shared::http::ReceiptBundle = serde_json::from_slice(&bundle.body).unwrap();
+        let b: ReceiptBundle =
+            node.operator().get(&format!("/v1/tenants/{}/receipts/{i}/proof", a.uid)).read();
         let report = verify::one(&b.receipt, &b.proof, b.checkpoint.as_ref(), &trust);
         assert_eq!(report.exit_code(), verify::EXIT_VERIFIED, "{i}: {report:?}");
         let nobody = verify::Trust { keys: vec![] };
@@ -87,31 +89,18 @@ fn proofs_over_http() {
 fn commands_happen_once_and_as_signed() {
     let mut node = Node::start();
     let a = node.tenant("acme");
-    let state = |node: &Node| {
-        node.operator().get(&format!("/v1/tenants/{}", a.uid)).json()["control"]["ramps"].clone()
-    };
-    let set = |h| {
-        Operation::RampSet(ops::RampSet {
-            selector: "run/etl".parse().unwrap(),
-            hundredths: BasisPoints::saturating(h),
-        })
-    };
-    node.command(
-        a.uid,
-        Operation::RampCap(ops::RampCap {
-            selector: "run/etl".parse().unwrap(),
-            hundredths: BasisPoints::saturating(100),
-        }),
-    );
+    let state = |node: &Node| node.control(a.uid).ramps;
+    let set = |h| Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(h) });
+    node.command(a.uid, ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(100) });
     let up = node.compose(a.uid, set(500));
-    assert_eq!(node.send(&up).json()["status"], "effective");
+    assert_eq!(node.send(&up).came_to(), ["effective"]);
     let after = state(&node);
-    let reasons = |node: &Node, c: &conductor_shared::command::Command| {
+    let reasons = |node: &Node, c: &Command| {
         let r = node.send(c);
-        assert!(r.json()["receipt"]["index"].is_u64(), "{}", String::from_utf8_lossy(&r.body));
+        assert!(r.problem().receipt.is_some(), "{r}");
         r.reasons()
     };
-    let fresh = |mut c: conductor_shared::command::Command, n: u8| {
+    let fresh = |mut c: Command, n: u8| {
         c.command_id = CommandId([n; 16]);
         c
     };
@@ -121,7 +110,7 @@ fn commands_happen_once_and_as_signed() {
     stale.operation = set(700);
     assert_eq!(reasons(&node, &stale), ["base_stale"]);
     let mut c = node.compose(a.uid, set(600));
-    c.audience = conductor_shared::command::Audience::Nodes(vec![NodeId([9; 16])]);
+    c.audience = Audience::Nodes(vec![NodeId([9; 16])]);
     assert_eq!(reasons(&node, &c), ["command_audience"]);
     let mut c = node.compose(a.uid, set(600));
     (c.issued_at_us, c.expires_at_us) = (1, 2);

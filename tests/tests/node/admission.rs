@@ -2,12 +2,14 @@
 
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
-use conductor_shared::ids::TenantUid;
+use conductor_shared::fact::{ChangeClass, Outcome};
+use conductor_shared::http::{Preview, ReceiptPage, RunView, Totals};
+use conductor_shared::ids::{RunId, TenantUid};
 use conductor_shared::quota::QuotaKind;
-use conductor_tests::node::run_body;
-use conductor_tests::{Node, wait_for};
+use conductor_tests::{Answer, Client, Node, Tenant, run_body, wait_for};
 use serde_json::json;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// SPEC invariant 2 and 1.1: no token opens another tenant, and every crossing leaves a receipt in the log of whoever
 /// was proved, never in that of a tenant that was only named.
@@ -17,12 +19,12 @@ fn no_tenant_reaches_another() {
     let (a, b) = (node.tenant("acme"), node.tenant("bolt"));
     let mut ca = node.client(&a.token);
     let mut cb = node.client(&b.token);
-    let run = node.start_run(&mut cb, &b, None).json()["run_id"].as_str().unwrap().to_owned();
+    let run = cb.start_run(&b, None).decided().run_id;
     let before = node.head(b.uid).0;
     // Own token, other tenant's name.
     let r = ca.post("/v1/runs", &run_body(&b, None));
     assert_eq!((r.status, r.reasons()), (403, vec!["scope_mismatch".to_owned()]));
-    assert!(r.json()["receipt"]["origin"].as_str().unwrap().contains(&a.uid.to_string()));
+    assert!(r.problem().receipt.is_some_and(|receipt| receipt.origin.tenant == a.uid));
     for bad in [json!({}), json!({"tenant_id": ""}), json!({"tenant_id": 7}), json!({"tenant_id": "nobody"})]
     {
         let r = ca.post("/v1/runs", &bad);
@@ -55,63 +57,87 @@ fn no_tenant_reaches_another() {
     let forged = a.token.replace(&a.uid.to_string(), &b.uid.to_string());
     let r = node.client(&forged).post("/v1/runs", &run_body(&b, None));
     assert_eq!((r.status, r.reasons()), (401, vec!["unauthenticated".to_owned()]));
-    assert!(r.json()["receipt"]["origin"].as_str().unwrap().contains(&TenantUid::NODE.to_string()));
+    assert!(r.problem().receipt.is_some_and(|receipt| receipt.origin.tenant == TenantUid::NODE));
     assert_eq!(node.head(b.uid).0, before);
 }
 
 /// SPEC 1.3: under 64 racing clients exactly as many runs are admitted as the quota grants, not one more; and another
 /// tenant's answers do not change.
 #[test]
-fn quotas_are_exact_under_racing_clients() {
+fn the_quota_of_runs_is_exact_under_racing_clients() {
     let mut node = Node::start();
     let (a, b) = (node.tenant("acme"), node.tenant("bolt"));
     let limit = 37;
-    node.command(a.uid, Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit }));
-    node.command(a.uid, Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::StepRate, limit: 1 }));
-    node.command(a.uid, Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::StepBurst, limit: 11 }));
-    let admitted = AtomicU64::new(0);
-    let denied = AtomicU64::new(0);
-    let node_ref = &node;
+    node.command(a.uid, ops::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit });
+    let (admitted, denied) = std::thread::scope(|s| {
+        s.spawn(|| {
+            let mut c = node.client(&b.token);
+            for _ in 0..20 {
+                c.start_run(&b, None).decided();
+            }
+        });
+        race(&node, &a, 10, |c| c.start_run(&a, None), "quota_concurrent_runs")
+    });
+    assert_eq!((admitted, denied), (limit, RACERS * 10 - limit));
+    assert_eq!(node.client(&a.token).start_run(&a, None).status, 429);
+    node.stop_agent();
+    node.check();
+}
+
+/// SPEC 1.3: under 64 racing clients exactly the burst of steps is admitted, and then as many as the rate lets in while
+/// time passes, whoever asks.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "the rate is one of real time")]
+fn the_burst_of_steps_is_exact_under_racing_clients() {
+    let mut node = Node::start();
+    let a = node.tenant("acme");
+    let burst = 11;
+    node.command(a.uid, ops::QuotaCap { kind: QuotaKind::StepRate, limit: 1 });
+    node.command(a.uid, ops::QuotaCap { kind: QuotaKind::StepBurst, limit: burst });
+    let run = node.client(&a.token).start_run(&a, None).decided().run_id;
+    let path = format!("/v1/runs/{run}/steps");
+    let step = json!({"tenant_id": a.name, "name": "s"});
+    let begun = Instant::now();
+    let (admitted, denied) = race(&node, &a, 2, |c| c.post(&path, &step), "quota_step_rate");
+    let in_time = begun.elapsed().as_secs();
+    assert!((burst..=burst + in_time).contains(&admitted), "{admitted} admitted within {in_time} s");
+    assert_eq!(denied, RACERS * 2 - admitted);
+    let wait = node.client(&a.token).post(&path, &step).problem().retry_after_us;
+    assert!(wait.is_some_and(|us| (1..=1_000_000).contains(&us)), "one a second comes in: {wait:?}");
+    node.stop_agent();
+    node.check();
+}
+
+const RACERS: u64 = 64;
+
+/// Each racer asks so many times at once: how many were admitted, and how many denied for this reason.
+fn race(
+    node: &Node,
+    tenant: &Tenant,
+    times: u64,
+    ask: impl Fn(&mut Client) -> Answer + Sync,
+    reason: &str,
+) -> (u64, u64) {
+    let (admitted, denied) = (AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|s| {
-        for _ in 0..64 {
+        for _ in 0..RACERS {
             s.spawn(|| {
-                let mut c = node_ref.client(&a.token);
-                for _ in 0..10 {
-                    let r = c.post("/v1/runs", &run_body(&a, None));
-                    match r.status {
-                        200 => admitted.fetch_add(1, Ordering::Relaxed),
-                        429 => {
-                            assert_eq!(r.reasons(), ["quota_concurrent_runs"]);
-                            assert!(r.head.to_ascii_lowercase().contains("retry-after: "), "{}", r.head);
-                            assert!(r.json()["receipt"]["index"].is_u64());
-                            denied.fetch_add(1, Ordering::Relaxed)
-                        }
-                        other => panic!("{other}: {}", String::from_utf8_lossy(&r.body)),
-                    };
+                let mut c = node.client(&tenant.token);
+                for _ in 0..times {
+                    let r = ask(&mut c);
+                    if r.status == 200 {
+                        admitted.fetch_add(1, Ordering::Relaxed);
+                        continue;
+                    }
+                    assert_eq!((r.status, r.reasons()), (429, vec![reason.to_owned()]), "{r}");
+                    assert!(r.header("retry-after").is_some(), "{}", r.head);
+                    assert!(r.problem().receipt.is_some(), "{r}");
+                    denied.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
-        s.spawn(|| {
-            let mut c = node_ref.client(&b.token);
-            for _ in 0..20 {
-                assert_eq!(c.post("/v1/runs", &run_body(&b, None)).status, 200);
-            }
-        });
     });
-    assert_eq!(admitted.load(Ordering::Relaxed), limit);
-    assert_eq!(denied.load(Ordering::Relaxed), 640 - limit);
-    // Steps: the burst and not one more, whoever asks. The second of the rate may let a few more in as time passes.
-    let mut c = node.client(&a.token);
-    let run =
-        node.operator().get(&format!("/v1/tenants/{}/receipts?from=0&limit=500", a.uid)).json()["receipts"]
-            .as_array()
-            .unwrap()
-            .len();
-    assert!(run > 0);
-    let r = c.post("/v1/runs", &run_body(&a, None));
-    assert_eq!(r.status, 429);
-    node.stop_agent();
-    node.check();
+    (admitted.into_inner(), denied.into_inner())
 }
 
 /// SPEC 1.3: the same denial within a second is folded, and its count is written when the fold closes.
@@ -119,19 +145,18 @@ fn quotas_are_exact_under_racing_clients() {
 fn denials_fold_and_their_count_is_kept() {
     let mut node = Node::start();
     let a = node.tenant("acme");
-    node.command(a.uid, Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 0 }));
+    node.command(a.uid, ops::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 0 });
     let mut c = node.client(&a.token);
-    let first = node.start_run(&mut c, &a, Some("s")).json();
-    assert_ne!(first["folded"], true);
+    let first = c.start_run(&a, Some("s")).problem();
+    assert!(!first.folded);
     for _ in 0..5 {
-        let again = node.start_run(&mut c, &a, Some("s")).json();
-        assert_eq!((&again["folded"], &again["receipt"]), (&json!(true), &first["receipt"]));
+        let again = c.start_run(&a, Some("s")).problem();
+        assert_eq!((again.folded, again.receipt), (true, first.receipt));
     }
     let count = wait_for("the fold closes", 10, || {
-        let page = node.operator().get(&format!("/v1/tenants/{}/receipts?from=-3", a.uid)).json();
-        let list = page["receipts"].as_array()?.clone();
-        let fold = list.iter().find(|r| r["kind_name"] == "DenialsFolded")?;
-        Some(fold["summary"].as_str()?.to_owned())
+        let page: ReceiptPage =
+            node.operator().get(&format!("/v1/tenants/{}/receipts?from=-3", a.uid)).read();
+        page.receipts.into_iter().find(|r| r.kind_name == "DenialsFolded").map(|r| r.summary)
     });
     assert!(count.ends_with("came 5 more times"), "{count}");
     node.stop_agent();
@@ -154,17 +179,16 @@ fn idempotency_keys_hold() {
     assert_eq!(send("k1", &body).body, first.body);
     let other = run_body(&a, Some("x")).to_string();
     assert_eq!(send("k1", &other).reasons(), ["idempotency_conflict"]);
-    assert_ne!(send("k2", &body).json()["run_id"], first.json()["run_id"]);
-    let answers: Vec<String> = std::thread::scope(|s| {
-        let all: Vec<_> =
-            (0..16).map(|_| s.spawn(|| send("k3", &body).json()["run_id"].to_string())).collect();
+    assert_ne!(send("k2", &body).decided().run_id, first.decided().run_id);
+    let runs: Vec<RunId> = std::thread::scope(|s| {
+        let all: Vec<_> = (0..16).map(|_| s.spawn(|| send("k3", &body).decided().run_id)).collect();
         all.into_iter().map(|t| t.join().unwrap()).collect()
     });
-    assert!(answers.iter().all(|r| *r == answers[0] && r.len() > 30), "{answers:?}");
+    assert!(runs.iter().all(|run| *run == runs[0]), "{runs:?}");
     // Only what was carried out is remembered: a denial may become an allow.
-    node.command(a.uid, Operation::KillSet(ops::KillSet { selector: "*/*".parse().unwrap(), drain: false }));
+    node.command(a.uid, ops::KillSet { selector: "*/*".parse().unwrap(), drain: false });
     assert_eq!(send("k4", &body).reasons(), ["killed"]);
-    node.command(a.uid, Operation::KillClear(ops::KillClear { selector: "*/*".parse().unwrap() }));
+    node.command(a.uid, ops::KillClear { selector: "*/*".parse().unwrap() });
     assert_eq!(send("k4", &body).status, 200);
     for bad in ["", "a b", &"x".repeat(129), "é"] {
         assert_eq!(send(bad, &body).status, 400, "{bad:?}");
@@ -190,22 +214,20 @@ fn what_is_on_its_way_to_the_disk_is_known() {
     let node = Node::start();
     let a = node.tenant("acme");
     for kind in [QuotaKind::StepRate, QuotaKind::StepBurst, QuotaKind::ConcurrentRuns] {
-        node.command(a.uid, Operation::QuotaSet(ops::QuotaSet { kind, limit: kind.max() }));
+        node.command(a.uid, ops::QuotaSet { kind, limit: kind.max() });
     }
     std::thread::scope(|s| {
         for lane in 0..LANES {
             let (node, a) = (&node, &a);
             s.spawn(move || {
                 let (mut one, mut two) = (node.client(&a.token), node.client(&a.token));
-                let run = node.start_run(&mut one, a, None).json()["run_id"].as_str().unwrap().to_owned();
+                let run = one.start_run(a, None).decided().run_id;
                 let steps = format!("/v1/runs/{run}/steps");
                 let mut both = |path: &str, body: serde_json::Value, key: Option<String>| {
                     let key: Vec<_> = key.iter().map(|k| ("Idempotency-Key", k.as_str())).collect();
                     let body = body.to_string();
                     let ask = |c: &mut conductor_tests::Client| {
-                        let r = c.send("POST", path, body.as_bytes(), &key).unwrap();
-                        assert_eq!(r.status, 200, "{}", String::from_utf8_lossy(&r.body));
-                        r.json()
+                        c.send("POST", path, body.as_bytes(), &key).unwrap().decided()
                     };
                     std::thread::scope(|s| {
                         let other = s.spawn(|| ask(&mut two));
@@ -219,15 +241,15 @@ fn what_is_on_its_way_to_the_disk_is_known() {
                     assert_eq!(x, y, "one step was started");
                     let end = json!({"tenant_id": "acme", "outcome": "succeeded", "duration_us": 1,
                         "bytes_in": 0, "bytes_out": 0});
-                    let ends = both(&format!("{steps}/{}/finish", x["step"]), end, None);
-                    assert_eq!(ends.iter().filter(|e| e["late"].is_null()).count(), 1, "{ends:?}");
+                    let ends = both(&format!("{steps}/{}/finish", x.step.expect("its number")), end, None);
+                    assert_eq!(ends.iter().filter(|e| e.late.is_none()).count(), 1, "{ends:?}");
                 }
                 let ends = both(
                     &format!("/v1/runs/{run}/finish"),
                     json!({"tenant_id": "acme", "outcome": "failed"}),
                     None,
                 );
-                assert_eq!(ends.iter().filter(|e| e["late"].is_null()).count(), 1, "{ends:?}");
+                assert_eq!(ends.iter().filter(|e| e.late.is_none()).count(), 1, "{ends:?}");
             });
         }
     });
@@ -239,36 +261,34 @@ fn what_is_on_its_way_to_the_disk_is_known() {
 fn leases_run_out_and_come_back() {
     let mut node = Node::start_in(tempfile::tempdir().unwrap(), "lease_seconds = 3\n");
     let a = node.tenant("acme");
-    node.command(a.uid, Operation::QuotaCap(ops::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 1 }));
+    node.command(a.uid, ops::QuotaCap { kind: QuotaKind::ConcurrentRuns, limit: 1 });
     let mut c = node.client(&a.token);
-    let run = node.start_run(&mut c, &a, None).json()["run_id"].as_str().unwrap().to_owned();
-    let step = c.post(&format!("/v1/runs/{run}/steps"), &json!({"tenant_id": "acme", "name": "one"})).json();
-    assert_eq!(step["step"], 1);
-    assert_eq!(node.start_run(&mut c, &a, None).reasons(), ["quota_concurrent_runs"]);
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    let run = c.start_run(&a, None).decided().run_id;
+    let step =
+        c.post(&format!("/v1/runs/{run}/steps"), &json!({"tenant_id": "acme", "name": "one"})).decided();
+    assert_eq!(step.step, Some(1));
+    assert_eq!(c.start_run(&a, None).reasons(), ["quota_concurrent_runs"]);
+    node.wait_us(2_000_000);
     node.kill_agent();
     node.start_agent();
     // Two of its three seconds were over before the restart; they do not count.
-    std::thread::sleep(std::time::Duration::from_millis(1_500));
+    node.wait_us(1_500_000);
     let mut c = node.client(&a.token);
-    let show = format!("/v1/runs/{run}?tenant_id=acme");
-    assert_eq!(c.get(&show).json()["outcome"], json!(null));
-    let lost = wait_for("the lease runs out", 10, || {
-        let v = c.get(&show).json();
-        (v["outcome"] != json!(null)).then_some(v)
-    });
-    assert_eq!((&lost["outcome"], &lost["open_steps"]), (&json!("lost"), &json!(0)));
+    let path = format!("/v1/runs/{run}?tenant_id=acme");
+    let mut show = || c.get(&path).read::<RunView>();
+    assert_eq!(show().outcome, None);
+    let lost = wait_for("the lease runs out", 10, || Some(show()).filter(|run| run.outcome.is_some()));
+    assert_eq!((lost.outcome, lost.open_steps), (Some(Outcome::Lost), 0));
+    let mut c = node.client(&a.token);
     let done =
         json!({"tenant_id": "acme", "outcome": "succeeded", "duration_us": 5, "bytes_in": 1, "bytes_out": 2});
     let late = c.post(&format!("/v1/runs/{run}/steps/1/finish"), &done);
-    assert_eq!((late.status, &late.json()["late"]), (200, &json!("lost")));
-    let late =
-        c.post(&format!("/v1/runs/{run}/finish"), &json!({"tenant_id": "acme", "outcome": "succeeded"}));
-    assert_eq!(late.json()["late"], "lost");
-    assert_eq!(c.get(&show).json()["outcome"], "lost");
-    let totals = c.get(&format!("/v1/tenants/{}/totals", a.uid)).json();
-    assert_eq!(totals["total"]["step_us"], 0, "a late claim is recorded, and not billed");
-    assert_eq!(node.start_run(&mut c, &a, None).status, 200, "its place came back");
+    assert_eq!(late.decided().late, Some(Outcome::Lost));
+    assert_eq!(c.finish_run(&a, run).decided().late, Some(Outcome::Lost));
+    assert_eq!(c.get(&path).read::<RunView>().outcome, Some(Outcome::Lost));
+    let totals: Totals = c.get(&format!("/v1/tenants/{}/totals", a.uid)).read();
+    assert_eq!(totals.total.step_us, 0, "a late claim is recorded, and not billed");
+    assert_eq!(c.start_run(&a, None).status, 200, "its place came back");
     node.stop_agent();
     node.check();
 }
@@ -284,13 +304,9 @@ fn ramps_are_sticky() {
         let mut c = node.client(&a.token);
         (0..60)
             .filter(|i| {
-                let r = node.start_run(&mut c, &a, Some(&format!("subject-{i}")));
+                let r = c.start_run(&a, Some(&format!("subject-{i}")));
                 if r.status == 200 {
-                    let run = r.json()["run_id"].as_str().unwrap().to_owned();
-                    c.post(
-                        &format!("/v1/runs/{run}/finish"),
-                        &json!({"tenant_id": "acme", "outcome": "succeeded"}),
-                    );
+                    c.finish_run(&a, r.decided().run_id);
                 } else {
                     assert_eq!(r.reasons(), ["ramp_excluded"]);
                 }
@@ -298,35 +314,23 @@ fn ramps_are_sticky() {
             })
             .collect()
     };
-    let down = node.command(
-        a.uid,
-        Operation::RampCap(ops::RampCap { selector: sel(), hundredths: BasisPoints::saturating(3000) }),
-    );
-    assert_eq!((&down["class"], &down["proposal"]), (&json!("tighten"), &json!(null)));
+    let down = node.command(a.uid, ops::RampCap { selector: sel(), hundredths: BasisPoints::saturating(3000) });
+    assert_eq!((down.class, down.proposal), (ChangeClass::Tighten, None));
     let third = admitted();
     assert!((5..35).contains(&third.len()), "{third:?}");
-    let up = node.command(
-        a.uid,
-        Operation::RampSet(ops::RampSet { selector: sel(), hundredths: BasisPoints::saturating(7000) }),
-    );
-    assert_eq!(up["class"], "loosen");
-    assert!(up["proposal"]["index"].as_u64() < up["receipt"]["index"].as_u64());
+    let up = node.command(a.uid, ops::RampSet { selector: sel(), hundredths: BasisPoints::saturating(7000) });
+    assert_eq!(up.class, ChangeClass::Loosen);
+    assert!(up.proposal.is_some_and(|proposal| proposal.index < up.receipt.index));
     let more = admitted();
     assert!(third.iter().all(|s| more.contains(s)), "raising only adds");
-    node.command(
-        a.uid,
-        Operation::RampCap(ops::RampCap { selector: sel(), hundredths: BasisPoints::saturating(3000) }),
-    );
+    node.command(a.uid, ops::RampCap { selector: sel(), hundredths: BasisPoints::saturating(3000) });
     assert_eq!(admitted(), third, "the same subjects as before");
     // The exact blast radius: as many as would really be let in.
     let op = Operation::RampSet(ops::RampSet { selector: sel(), hundredths: BasisPoints::saturating(7000) });
     let path = format!("/v1/tenants/{}/preview", a.uid);
-    let p = node.operator().post(&path, &json!({"operation": op.to_list()})).json();
+    let p: Preview = node.operator().post(&path, &json!({"operation": op.to_list()})).read();
     let newly = (more.len() - third.len()) as u64;
-    assert_eq!(
-        (&p["requests"], &p["newly_allowed"], &p["newly_denied"]),
-        (&json!(180), &json!(3 * newly), &json!(0))
-    );
+    assert_eq!((p.requests, p.newly_allowed, p.newly_denied), (180, 3 * newly, 0));
 }
 
 /// Issue 2, bad input: clear problem documents, no crash, nothing raw.
@@ -364,7 +368,7 @@ fn bad_input_is_refused_clearly() {
     );
     let lost = json!({"tenant_id": "acme", "outcome": "lost"});
     assert_eq!(c.post(&format!("/v1/runs/{}/finish", "0".repeat(32)), &lost).status, 400);
-    assert_eq!(node.start_run(&mut c, &a, Some("\u{202e}\x1b[31m")).status, 200);
+    assert_eq!(c.start_run(&a, Some("\u{202e}\x1b[31m")).status, 200);
     let page = c.get(&format!("/v1/tenants/{}/receipts?from=-1", a.uid));
     assert!(!String::from_utf8(page.body).unwrap().contains(['\x1b', '\u{202e}']));
 }
@@ -387,16 +391,16 @@ fn a_pinned_prompt_is_kept() {
     };
     let (one, two) = (conductor_shared::ids::hex(&[1; 32]), conductor_shared::ids::hex(&[2; 32]));
     assert_eq!(start(Some(&one)).status, 200, "nothing is pinned");
-    assert_eq!(node.command(a.uid, pin(1))["class"], "tighten");
+    assert_eq!(node.command(a.uid, pin(1)).class, ChangeClass::Tighten);
     assert_eq!(start(Some(&one)).status, 200);
     for wrong in [Some(two.as_str()), None] {
         let r = start(wrong);
         assert_eq!((r.status, r.reasons()), (403, vec!["prompt_mismatch".to_owned()]));
-        assert!(r.json()["receipt"]["index"].is_u64());
+        assert!(r.problem().receipt.is_some());
     }
     assert_eq!(start(Some("abc")).status, 400);
     assert_eq!(start(Some(&one.to_uppercase().replace('1', "A"))).status, 400);
-    assert_eq!(node.command(a.uid, pin(2))["class"], "loosen");
+    assert_eq!(node.command(a.uid, pin(2)).class, ChangeClass::Loosen);
     assert_eq!(start(Some(&one)).reasons(), ["prompt_mismatch"]);
     assert_eq!(start(Some(&two)).status, 200);
     let gone = Operation::WorkflowPin(ops::WorkflowPin {

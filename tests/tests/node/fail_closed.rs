@@ -1,18 +1,16 @@
 //! The fail-closed law with real processes: operation x outage, what the table says and what was seen, printed.
 
-use super::opa::{Opa, liar, until};
-use super::outage::{Place, Standin};
-use super::persons::approve;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::basis_points::BasisPoints;
-use conductor_shared::command::{Audience, Command, Operation, ops};
+use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::fail_closed::{Class, Outage, OutageRule, rule};
-use conductor_shared::ids::{CommandId, Ident, PersonId, TenantUid};
+use conductor_shared::ids::{Ident, PersonId, RunId, TenantUid};
 use conductor_shared::operator::{key_statement, parse_roles};
 use conductor_shared::reason::Reason;
-use conductor_shared::untrusted::UntrustedText;
-use conductor_tests::{Node, Tenant, wait_for};
+use conductor_tests::fake_signer::{FakeSigner, Standin};
+use conductor_tests::opa::{Opa, liar, until};
+use conductor_tests::{Node, Tenant, run_body, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -22,6 +20,26 @@ use std::time::Duration;
 
 /// How many times in a row each denial is tried: a breaker must never turn a deny into an allow.
 const IN_A_ROW: [usize; 3] = [1, 30, 300];
+
+const CLASSES: [Class; 6] =
+    [Class::Admit, Class::Settle, Class::Tighten, Class::Loosen, Class::Irreversible, Class::Read];
+
+const OUTAGES: [&str; 14] = [
+    "none",
+    "signer killed",
+    "signer stopped",
+    "signer garbage",
+    "signer slow",
+    "signer locked",
+    "signer with other key",
+    "signer that lies",
+    "policy killed",
+    "policy stopped",
+    "policy garbage",
+    "policy slow",
+    "both",
+    "store",
+];
 
 struct Site {
     node: Node,
@@ -35,21 +53,20 @@ struct Site {
 
 /// What one try came to: `allow`, or the reason of the denial that a person reads first.
 fn seen(a: &conductor_tests::Answer) -> String {
+    let reason = a.reasons().first().cloned();
     match a.status {
-        200 if a.json()["status"] == "abandoned" => a.json()["reasons"][0].as_str().unwrap().to_owned(),
-        200 => "allow".to_owned(),
-        _ => a.reasons().first().cloned().unwrap_or_else(|| format!("status {}", a.status)),
+        200 => reason.unwrap_or_else(|| "allow".to_owned()),
+        _ => reason.unwrap_or_else(|| format!("status {}", a.status)),
     }
 }
 
 impl Site {
     fn metric(&self, line: &str) -> bool {
-        let text = self.node.client("").get("/metrics");
-        String::from_utf8(text.body).unwrap().contains(&format!("\n{line}\n"))
+        self.node.metrics().contains(&format!("\n{line}\n"))
     }
 
     fn send(&self, c: &Command) -> String {
-        seen(&self.node.client("").post("/v1/commands", &self.node.signed(&c.text())))
+        seen(&self.node.send(c))
     }
 
     fn loosening(&self) -> Command {
@@ -77,27 +94,13 @@ impl Site {
     }
 
     /// Tries an operation of a class, and when it is denied tries it again so many times in a row.
-    fn try_it(&mut self, class: Class, again: &[usize], open: &mut Vec<String>) -> String {
-        let mut worker = self.node.client(&self.tenant.token);
+    fn try_it(&mut self, class: Class, again: &[usize], open: &mut Vec<RunId>) -> String {
+        let times = again.iter().sum::<usize>().max(1);
         match class {
-            Class::Admit => {
-                let mut answers = vec![];
-                for n in 0..again.iter().sum::<usize>().max(1) {
-                    let mut body = conductor_tests::node::run_body(&self.tenant, None);
-                    // Each another request: the same one over and over is answered later and later.
-                    body["action"] = json!(format!("run-{n}"));
-                    let r = worker.post("/v1/runs", &body);
-                    if r.status == 200 {
-                        open.push(r.json()["run_id"].as_str().unwrap().to_owned());
-                    }
-                    answers.push(seen(&r));
-                }
-                one_of(answers)
-            }
+            Class::Admit => self.admit(times, open),
             Class::Settle => {
                 let run = open.pop().expect("an open run");
-                let done = json!({"tenant_id": self.tenant.name, "outcome": "succeeded"});
-                let r = worker.post(&format!("/v1/runs/{run}/finish"), &done);
+                let r = self.node.client(&self.tenant.token).finish_run(&self.tenant, run);
                 if r.status != 200 {
                     open.push(run);
                 }
@@ -110,43 +113,57 @@ impl Site {
                     hundredths: BasisPoints::saturating(self.ramp),
                 });
                 // As a console without a preview does it: absolute, so it needs none.
-                let now =
-                    self.node.client(&self.tenant.token).get("/v1/node").json()["now_us"].as_u64().unwrap();
-                let mut id = [0; 16];
-                getrandom::fill(&mut id).unwrap();
-                let c = Command {
-                    command_id: CommandId(id),
-                    audience: Audience::Nodes(vec![self.node.id]),
-                    tenant: self.tenant.uid,
-                    base: None,
-                    operation: op,
-                    reason: UntrustedText::new("test"),
-                    issued_at_us: now,
-                    expires_at_us: now + 60_000_000,
-                    nonce: id,
-                };
-                seen(&self.node.client("").post("/v1/commands", &self.node.signed(&c.text())))
+                self.send(&self.node.absolute(self.tenant.uid, op))
             }
             Class::Loosen => {
                 let c = self.prepared.as_ref().map_or_else(|| self.loosening(), |p| p.0.clone());
-                one_of((0..again.iter().sum::<usize>().max(1)).map(|_| self.send(&c)).collect())
+                one_of((0..times).map(|_| self.send(&c)).collect())
             }
             Class::Irreversible => {
                 let prepared = self.prepared.as_ref().map(|p| p.1.clone());
                 let c = prepared.unwrap_or_else(|| self.irreversible());
-                let answers: Vec<String> =
-                    (0..again.iter().sum::<usize>().max(1)).map(|_| self.send(&c)).collect();
-                let answer = one_of(answers);
+                let answer = one_of((0..times).map(|_| self.send(&c)).collect());
                 if answer != "allow" {
                     return answer;
                 }
-                match &approve(&self.node, "ben", &c)[..] {
+                match &self.node.approve("ben", &c)[..] {
                     [word] if word == "effective" => "allow".into(),
                     other => other.join(" "),
                 }
             }
             Class::Read => seen(&self.node.operator().get(&format!("/v1/tenants/{}", self.tenant.uid))),
             Class::Recover => unreachable!("tried in policy.rs: it has a rule of its own"),
+        }
+    }
+
+    fn admit(&self, times: usize, open: &mut Vec<RunId>) -> String {
+        let mut worker = self.node.client(&self.tenant.token);
+        let mut answers = vec![];
+        for n in 0..times {
+            let mut body = run_body(&self.tenant, None);
+            // Each another request: the same one over and over is answered later and later.
+            body["action"] = json!(format!("run-{n}"));
+            let r = worker.post("/v1/runs", &body);
+            if r.status == 200 {
+                open.push(r.decided().run_id);
+            }
+            answers.push(seen(&r));
+        }
+        one_of(answers)
+    }
+
+    /// What begins an outage is denied by what it meets; the law speaks of what is known to be out.
+    fn until_noticed(&mut self, out: Outage, open: &mut Vec<RunId>) {
+        for (is_out, class, part) in [
+            (out.signer, Class::Tighten, "signer"),
+            (out.policy, Class::Loosen, "policy"),
+            (out.store, Class::Tighten, "store"),
+        ] {
+            if is_out {
+                self.try_it(class, &[], open);
+                let line = format!("conductor_{part}_up 0");
+                wait_for(&format!("the agent misses the {part}"), 30, || self.metric(&line).then_some(()));
+            }
         }
     }
 }
@@ -199,7 +216,7 @@ struct Fault {
     outage: &'static str,
     out: Outage,
     signer: Pid,
-    place: Option<Place>,
+    place: Option<FakeSigner>,
     liar: Option<Arc<AtomicBool>>,
 }
 
@@ -272,25 +289,8 @@ fn the_law_holds_in_every_outage() {
     let mut site = Site { node, opa, tenant, persons: 10, ramp: 9_000, prepared: None };
     let mut open = vec![];
     site.try_it(Class::Tighten, &[], &mut open);
-    let classes =
-        [Class::Admit, Class::Settle, Class::Tighten, Class::Loosen, Class::Irreversible, Class::Read];
     let mut matrix = format!("{:14}{:22}{:22}{}\n", "operation", "outage", "the law", "seen");
-    for outage in [
-        "none",
-        "signer killed",
-        "signer stopped",
-        "signer garbage",
-        "signer slow",
-        "signer locked",
-        "signer with other key",
-        "signer that lies",
-        "policy killed",
-        "policy stopped",
-        "policy garbage",
-        "policy slow",
-        "both",
-        "store",
-    ] {
+    for outage in OUTAGES {
         let out = Outage {
             signer: outage.starts_with("signer") || outage == "both",
             policy: outage.starts_with("policy") || outage == "both",
@@ -300,22 +300,8 @@ fn the_law_holds_in_every_outage() {
             assert_eq!(site.try_it(Class::Admit, &[], &mut open), "allow", "before {outage}");
         }
         let fault = Fault::begin(outage, out, &mut site);
-        // What begins an outage is denied by what it meets; the law speaks of what is known to be out.
-        if out.signer {
-            site.try_it(Class::Tighten, &[], &mut open);
-            wait_for("the agent misses the signer", 30, || {
-                site.metric("conductor_signer_up 0").then_some(())
-            });
-        }
-        if out.policy {
-            site.try_it(Class::Loosen, &[], &mut open);
-            wait_for("the agent misses OPA", 30, || site.metric("conductor_policy_up 0").then_some(()));
-        }
-        if out.store {
-            site.try_it(Class::Tighten, &[], &mut open);
-            wait_for("the agent misses the store", 30, || site.metric("conductor_store_up 0").then_some(()));
-        }
-        for class in classes {
+        site.until_noticed(out, &mut open);
+        for class in CLASSES {
             let wanted = expected(class, out);
             let again: &[usize] = if wanted == "allow" { &[] } else { &IN_A_ROW };
             let got = site.try_it(class, again, &mut open);
@@ -332,9 +318,9 @@ fn the_law_holds_in_every_outage() {
         });
     }
     println!("{matrix}");
-    let ramps = site.node.operator().get(&format!("/v1/tenants/{}", site.tenant.uid)).json();
-    let now = ramps["control"]["ramps"]["run/other"]["hundredths"].as_u64().unwrap();
-    assert!(now <= u64::from(site.ramp) + 1, "nothing was loosened that the matrix does not show");
+    let ramps = site.node.control(site.tenant.uid).ramps;
+    let now = ramps.values().next().expect("the ramp of run/other").hundredths.get();
+    assert!(now <= site.ramp + 1, "nothing was loosened that the matrix does not show");
     site.node.stop_agent();
     site.node.check();
 }

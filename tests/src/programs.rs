@@ -1,0 +1,51 @@
+//! The programs of this build, and waiting for what they do.
+
+use base64::Engine as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// A program of this build.
+pub fn bin(name: &str) -> PathBuf {
+    if let Ok(dir) = std::env::var("CONDUCTOR_BIN_DIR") {
+        return Path::new(&dir).join(name);
+    }
+    let me = std::env::current_exe().expect("our own path");
+    let mut dir = me.parent().expect("a folder").to_owned();
+    while !dir.join(name).exists() {
+        dir = dir.parent().unwrap_or_else(|| panic!("{name} is not built; run make test")).to_owned();
+    }
+    dir.join(name)
+}
+
+/// Waits until something holds; fails after `seconds`.
+#[allow(clippy::disallowed_methods)] // tests measure real time
+pub fn wait_for<T>(what: &str, seconds: u64, mut f: impl FnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(t) = f() {
+            return t;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(seconds), "{what}: not within {seconds} s");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Random bytes.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut b = [0; N];
+    getrandom::fill(&mut b).expect("randomness");
+    b
+}
+
+/// A file that only its owner reads.
+pub fn write_secret(path: &Path, text: &str) {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let file = std::fs::File::options().create(true).truncate(true).write(true).mode(0o600).open(path);
+    file.expect("a file").write_all(text.as_bytes()).expect("written");
+}
+
+/// Bytes of base64.
+pub fn b64(text: &str) -> Vec<u8> {
+    base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
+}
