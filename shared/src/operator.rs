@@ -12,7 +12,7 @@
 //!                                        nonce: 32 hex digits
 //! ```
 //!
-//! Each has exactly one text. What distinguishes people is the person, never the key: one person with two keys is one.
+//! Each has exactly one text. Approvals count persons, not keys: one person with two keys is one person.
 
 use crate::ids::{CommandId, Ident, NodeId, PersonId, TenantUid, hex, parse_decimal, unhex};
 use crate::untrusted::UntrustedText;

@@ -1,7 +1,7 @@
 //! Policy: what a rule engine is asked, and the signed statement by which a bundle of rules is known.
 //!
-//! Policy sees facts, never numbers, so that few inputs differ and a memo can answer the hot path; and it can only deny
-//! more than the rules in this crate do.
+//! Policy sees facts, never numbers: there are few distinct inputs, so a cache can answer the hot path. Policy can only deny
+//! more than the rules in this crate.
 //!
 //! ```text
 //! conductor/bundle/v1
@@ -199,8 +199,7 @@ pub struct Work<'a> {
     pub actor: &'a str,
 }
 
-/// SHA-256 over small pieces. They are put together before they are hashed: a hash that is given each by itself spends
-/// most of its time on that.
+/// SHA-256 over small pieces, collected in a buffer first: hashing each by itself takes several times as long.
 struct Pieces {
     hash: Sha256,
     room: [u8; 512],
@@ -235,7 +234,7 @@ impl Pieces {
 }
 
 impl Input<'_> {
-    /// SHA-256 over every field with its length: what a verdict is remembered by. Allocates nothing.
+    /// SHA-256 over every field with its length: the cache key of a verdict. Allocates nothing.
     pub fn digest(&self) -> [u8; 32] {
         let mut h = Pieces::new();
         h.add(INPUT_TAG);

@@ -5,7 +5,7 @@ use crate::ids::{GrantId, Ident, PersonId, parse_decimal};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The profile of every log that was given no other, and of the node's own.
+/// The profile of every log without another one, and of the node's own log.
 pub const DEFAULT: &str = "default";
 /// Profiles of a node at most.
 pub const MAX_PROFILES: usize = 64;
@@ -15,22 +15,22 @@ pub const MAX_WINDOWS: usize = 32;
 pub const MAX_FREEZES: usize = 32;
 /// How long a memoised allow may be used at most, seconds.
 pub const MAX_LAST_KNOWN_S: u64 = 300;
-/// Break-glass is open no longer, minutes.
+/// Longest time that break-glass stays open, minutes.
 pub const MAX_MINUTES: u64 = 60;
-/// One person opens break-glass alone at most so often a day, where the profile lets them.
+/// How often a day one person may open break-glass alone, where the profile allows it.
 pub const ALONE_A_DAY: u64 = 2;
 /// A day of receipt times, microseconds.
 pub const DAY_US: u64 = 86_400 * crate::clock::SECOND;
 const MAX_TICKET: usize = 64;
 
-/// What a profile answers admissions while the policy engine is out.
+/// How admissions are decided while the policy engine is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PolicyOutage {
     /// No.
     #[default]
     Deny,
-    /// What the same input was answered a moment ago.
+    /// As the same input was decided shortly before.
     LastKnown,
 }
 
@@ -59,7 +59,7 @@ impl Default for Profile {
 }
 
 impl Profile {
-    /// Nothing about it is looser than about another.
+    /// True when no setting is looser than in `before`.
     pub fn no_looser_than(&self, before: &Self) -> bool {
         before.windows.iter().all(|(name, w)| self.windows.get(name) == Some(w))
             && self.break_glass_alone <= before.break_glass_alone
@@ -148,7 +148,7 @@ impl Freeze {
     }
 }
 
-/// Break-glass as it is open.
+/// Break-glass, while it is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BreakGlass {
     /// Its id, chosen by the console.

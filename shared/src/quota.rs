@@ -150,7 +150,7 @@ impl RateBucket {
         ahead.div_ceil((1_000_000_000 / rate.max(1)).max(1))
     }
 
-    /// Stored form: microseconds ahead of now; what counts after a restart is how full the bucket was.
+    /// Stored form: microseconds ahead of now, so that the bucket is as full after a restart as before.
     pub fn ahead_us(&self, now_us: Micros) -> u64 {
         self.tat_ns.saturating_sub(now_us.saturating_mul(1_000)).div_ceil(1_000)
     }

@@ -1,6 +1,6 @@
 //! Periods as people ask for them: `30d`, `2026-10`, ISO 8601 intervals; days of a time zone; steps.
 //!
-//! Everything is cut at slots of a quarter of an hour ([`SLOT_US`]): the days of every time zone in use begin at one.
+//! All edges are multiples of a quarter of an hour ([`SLOT_US`]): the days of every time zone in use begin at one.
 
 use crate::clock::Micros;
 use crate::freeze::zones;
@@ -9,7 +9,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan as _, Zoned};
 
-/// No range is longer: 400 days, which holds a year and a month to compare it with.
+/// Longest range: 400 days, enough for a year and a month to compare it with.
 pub const MAX_RANGE_US: u64 = 400 * DAY_US;
 /// No range has more steps.
 pub const MAX_STEPS: usize = 3_000;

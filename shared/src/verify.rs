@@ -1,8 +1,8 @@
 //! Offline verification: of a receipt, a range or a whole log, with nothing but its proof, a checkpoint and a trust
 //! file that the verifier already had. A key that comes with the proof is never trusted.
 //!
-//! One verdict for each question, because they have different answers: is the checkpoint's signature good, is each
-//! entry in the log the checkpoint speaks of, and is nothing left out?
+//! Three questions, each with its own verdict: is the checkpoint signed by a trusted key, is each entry in the log of the
+//! checkpoint, and is nothing left out?
 
 use crate::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 use crate::http::ReceiptJson;
@@ -55,9 +55,9 @@ impl Trust {
 pub enum Verdict {
     /// Proved.
     Verified,
-    /// Disproved: what was shown contradicts itself or the trusted key.
+    /// Disproved: the proof contradicts itself or the trusted key.
     Refuted(String),
-    /// Neither: what would be needed is not there.
+    /// Neither: the proof lacks something.
     Unconfirmed(String),
 }
 
@@ -166,7 +166,7 @@ pub fn receipt(r: &ReceiptJson) -> Result<Sealed, String> {
     Ok(sealed)
 }
 
-/// Checks a run of entries `from..` against a checkpoint as they come, without holding them.
+/// Checks consecutive entries from `from` on against a checkpoint, one at a time, without keeping them.
 ///
 /// A range is proved whole by the audit paths of its first and its last entry: the left siblings of the first fix all
 /// before it, the right siblings of the last all after it, and the entries between are hashed here.

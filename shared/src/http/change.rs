@@ -1,4 +1,4 @@
-//! Changes: what became of a command, what it would do, what waits for others, and what the configuration was.
+//! Changes: the outcome of commands, previews, pending approvals, and past configurations.
 
 use super::ReceiptRef;
 use crate::config::Difference;
@@ -9,7 +9,7 @@ use crate::reason::Reason;
 use crate::untrusted::UntrustedText;
 use serde::{Deserialize, Serialize};
 
-/// What became of a command on this node.
+/// Outcome of a command on this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CommandStatus {
@@ -28,7 +28,7 @@ pub enum CommandStatus {
 pub struct CommandOutcome {
     /// The command.
     pub command_id: CommandId,
-    /// What became of it.
+    /// Its outcome.
     pub status: CommandStatus,
     /// Class as computed by the agent.
     pub class: ChangeClass,

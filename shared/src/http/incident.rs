@@ -1,4 +1,4 @@
-//! What ramps are held to and how they stand, incidents, and what happened when.
+//! SLO status of ramps, incidents, and timelines.
 
 use super::ReceiptRef;
 use crate::cause::{Cause, IncidentCause};
