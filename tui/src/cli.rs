@@ -7,14 +7,16 @@
 pub mod args;
 pub mod change;
 pub mod context;
-pub mod control;
-pub mod everywhere;
+pub mod fanout;
 pub mod freezes;
 pub mod history;
 pub mod incidents;
+mod lookup;
 pub mod operators;
 pub mod output;
 pub mod policy;
+pub mod ramps;
+mod rate_card;
 pub mod receipts;
 pub mod recover;
 pub mod replay;
@@ -32,7 +34,7 @@ use output::{CliError, Output};
 #[derive(Debug)]
 pub enum Parsed {
     /// Open the console.
-    Console(context::ConsoleConfig),
+    Console(context::ConsoleArgs),
     /// Run a plain command.
     Plain(Box<Context>, Command),
 }
@@ -49,15 +51,15 @@ pub fn parsed(cli: Cli) -> Result<Parsed, CliError> {
 /// Runs a plain command.
 pub async fn run(context: &Context, command: Command) -> Result<Output, CliError> {
     match command {
-        Command::Ramp(RampCommand::Kill(k)) => control::kill_set(context, k).await,
+        Command::Ramp(RampCommand::Kill(k)) => ramps::kill_set(context, k).await,
         Command::Ramp(RampCommand::Plan(c)) => incidents::plan(context, c).await,
         Command::Ramp(RampCommand::Override(c)) => incidents::ramp_override(context, c).await,
         Command::Slo(c) => incidents::slo(context, c).await,
         Command::Incident(c) => incidents::incident(context, c).await,
         Command::Timeline(c) => incidents::timeline(context, c).await,
-        Command::Ramp(c) => control::ramp(context, c).await,
-        Command::Kill(c) => control::kill(context, c).await,
-        Command::Quota(c) => control::quota(context, c).await,
+        Command::Ramp(c) => ramps::ramp(context, c).await,
+        Command::Kill(c) => ramps::kill(context, c).await,
+        Command::Quota(c) => ramps::quota(context, c).await,
         Command::Tenant(c) => tenants::tenant(context, c).await,
         Command::Workflow(c) => tenants::workflow(context, c).await,
         Command::Token(c) => tenants::token(context, c).await,
@@ -81,7 +83,7 @@ pub async fn run(context: &Context, command: Command) -> Result<Output, CliError
         Command::Verify(c) => verify::verify(&c),
         Command::Key(KeyCommand::New { out, unencrypted }) => status::key_new(out, unencrypted).await,
         Command::Key(KeyCommand::Show { file }) => status::key_show(context, file).await,
-        Command::Command(c) => everywhere::outgoing(context, c).await,
+        Command::Command(c) => fanout::outgoing(context, c).await,
         Command::Replay(c) => replay::replay(context, c).await,
     }
 }

@@ -7,20 +7,21 @@ pub mod clock;
 pub mod commands;
 pub mod endpoint;
 pub mod error;
+pub mod event;
 pub mod export;
 pub mod http;
 pub mod keys;
 pub mod resolve;
 pub mod session;
 pub mod tls;
-pub mod work;
+pub mod workload;
 pub mod ws;
 
-pub(crate) mod facts;
-pub(crate) mod known;
+pub(crate) mod decode;
+pub(crate) mod node_cache;
 pub(crate) mod outbox;
 pub(crate) mod pins;
-pub(crate) mod state;
+pub(crate) mod state_dir;
 pub(crate) mod stream;
 pub(crate) mod witness;
 

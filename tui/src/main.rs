@@ -1,12 +1,12 @@
 //! `conductor`: the console, and the same actions as plain commands.
 
 use clap::Parser;
-use conductor_tui::app::{self, ConsoleError};
 use conductor_tui::cli::args::LookArgs;
-use conductor_tui::cli::context::ConsoleConfig;
+use conductor_tui::cli::context::ConsoleArgs;
 use conductor_tui::cli::output::{self, CliError, Output};
 use conductor_tui::cli::{self, Parsed};
 use conductor_tui::client::keys::KeyError;
+use conductor_tui::console::{self, ConsoleError};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -26,16 +26,16 @@ fn work(args: cli::args::Cli) -> Result<Output, CliError> {
 }
 
 /// The seam between plain commands and the console: the one place where the console is opened.
-async fn open_console(config: ConsoleConfig, look: LookArgs) -> Result<Output, CliError> {
-    let config = app::ConsoleConfig {
+async fn open_console(config: ConsoleArgs, look: LookArgs) -> Result<Output, CliError> {
+    let config = console::ConsoleConfig {
         agents: config.agents,
         key_file: config.key.ok_or(KeyError::Missing)?,
         read_only: config.read_only,
         theme: look.theme,
         no_color: std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty()),
-        ascii: look.ascii || app::locale_is_ascii(),
+        ascii: look.ascii || console::locale_is_ascii(),
     };
-    app::run(config).await.map_err(|e| match e {
+    console::run(config).await.map_err(|e| match e {
         ConsoleError::Client(e) => CliError::Client(e),
         ConsoleError::Key(e) => e.into(),
         e => CliError::Failed(e.to_string()),

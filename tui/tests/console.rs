@@ -219,7 +219,7 @@ fn suspended_and_continued() {
 /// Issue, Console: a frame of 10,000 tenants costs as much as one of 100, since only what is on the screen is made.
 #[test]
 fn ten_thousand_rows_cost_as_a_hundred() {
-    use conductor_tui::app::{bench_model, draw_frame};
+    use conductor_tui::{bench_model, draw_frame};
     let cost = |tenants| {
         let m = bench_model(tenants);
         let mut t = ratatui::Terminal::new(ratatui::backend::TestBackend::new(120, 40)).unwrap();

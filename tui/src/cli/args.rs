@@ -21,9 +21,9 @@ pub use replay::*;
 pub use tenants::*;
 pub use usage::*;
 
-use crate::app::ThemeName;
 use crate::client::endpoint::Endpoint;
 use crate::client::resolve::TenantName;
+use crate::style::ThemeName;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 

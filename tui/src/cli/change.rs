@@ -6,6 +6,7 @@
 use super::args::ChangeArgs;
 use super::context::Context;
 use super::output::{CliError, EXIT_FAILED, Output};
+use super::rate_card::card_text;
 use crate::client::commands::{self, Plan};
 use crate::client::error::ClientError;
 use crate::client::resolve::Found;
@@ -68,7 +69,7 @@ pub async fn carry_out(
         }
     }
     let outcome = plan.prepared.sign_and_send(session).await?;
-    Ok(told(&outcome, &command, &change.tenant.name))
+    Ok(report(&outcome, &command, &change.tenant.name))
 }
 
 /// Asks at the terminal. Only the exact name goes on.
@@ -104,7 +105,7 @@ pub fn describe(c: &Command, tenant: &str, plan: &Plan) -> String {
         _ => None,
     };
     if let Some(card) = &card {
-        for line in super::usage::card_text(card).lines() {
+        for line in card_text(card).lines() {
             let _ = writeln!(out, "           {line}");
         }
     }
@@ -155,7 +156,7 @@ pub fn state(pairs: &[String]) -> String {
 }
 
 /// What became of a command.
-fn told(o: &CommandOutcome, c: &Command, tenant: &str) -> Output {
+fn report(o: &CommandOutcome, c: &Command, tenant: &str) -> Output {
     let done = matches!(o.status, CommandStatus::Effective | CommandStatus::Requested);
     let mut text = String::new();
     let word = match o.status {

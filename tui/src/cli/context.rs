@@ -17,7 +17,7 @@ pub const DEFAULT_AGENT: &str = "unix:/run/conductor/agent.sock";
 
 /// What the console needs to open.
 #[derive(Debug, Clone)]
-pub struct ConsoleConfig {
+pub struct ConsoleArgs {
     /// Agents, at least one.
     pub agents: Vec<Endpoint>,
     /// The operator's key file, if one was named.
@@ -72,8 +72,8 @@ impl Context {
     }
 
     /// For the console.
-    pub fn console(&self) -> ConsoleConfig {
-        ConsoleConfig { agents: self.agents.clone(), key: self.key.clone(), read_only: self.read_only }
+    pub fn console(&self) -> ConsoleArgs {
+        ConsoleArgs { agents: self.agents.clone(), key: self.key.clone(), read_only: self.read_only }
     }
 
     /// The one agent that a plain command speaks to.

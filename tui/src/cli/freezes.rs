@@ -3,7 +3,7 @@
 use super::args::{BreakGlassCommand, ChangeArgs, FreezeCommand, ProfileCommand};
 use super::change::{Change, carry_out, uid_is_enough};
 use super::context::Context;
-use super::everywhere::everywhere;
+use super::fanout::everywhere;
 use super::output::{CliError, Output, table, time};
 use crate::client::commands::random;
 use crate::client::error::ClientError;
@@ -12,7 +12,7 @@ use conductor_shared::clock::SECOND;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::freeze::Window;
 use conductor_shared::http::{FreezeList, FreezeRow, ProfileRow};
-use conductor_shared::ids::{GrantId, Ident, TenantUid};
+use conductor_shared::ids::{GrantId, TenantUid};
 use conductor_shared::profile::{Setting, is_ticket};
 use conductor_shared::untrusted::escape;
 use serde_json::json;
@@ -245,14 +245,10 @@ async fn open_grant(context: &Context, tenant: &TenantName) -> Result<GrantId, C
     })
 }
 
-/// The freeze that is meant where none is named.
-pub fn now() -> Ident {
-    Ident::new("now").unwrap_or_else(|_| unreachable!("an identifier"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use conductor_shared::ids::Ident;
     use conductor_shared::profile::{BreakGlass, Freeze, PolicyOutage};
 
     /// SPEC 3.3: what is frozen, by what and until when, and the next change of each window, in words.

@@ -3,7 +3,7 @@
 use super::args::{ChangeArgs, TenantArg};
 use super::change::{Change, carry_out};
 use super::context::Context;
-use super::control::detail;
+use super::lookup::tenant_detail;
 use super::output::{CliError, Output, time};
 use crate::client::resolve::{self, Found};
 use crate::client::session::ReadSession;
@@ -72,7 +72,7 @@ pub async fn diff(
     to: Option<u64>,
 ) -> Result<Output, CliError> {
     let session = context.session().await?;
-    let (found, now) = detail(&session, &tenant.tenant).await?;
+    let (found, now) = tenant_detail(&session, &tenant.tenant).await?;
     let before = at(&session, &found, from).await?;
     let after = match to {
         Some(to) => at(&session, &found, to).await?,
@@ -97,7 +97,7 @@ pub async fn rollback(
 ) -> Result<Output, CliError> {
     context.may_change()?;
     let session = context.session().await?;
-    let (found, now) = detail(&session, &tenant.tenant).await?;
+    let (found, now) = tenant_detail(&session, &tenant.tenant).await?;
     let then = at(&session, &found, revision).await?;
     let changes = way_back(&now.control, &then);
     if changes.is_empty() {

@@ -3,6 +3,7 @@
 use super::args::{IncidentCommand, PlanCommand, RuleArgs, SloCommand, TenantArg, TimelineArgs};
 use super::change::{Change, carry_out, uid_is_enough};
 use super::context::Context;
+use super::lookup::tenant_detail;
 use super::output::{CliError, Output, table, time};
 use crate::client::resolve;
 use crate::client::session::ReadSession;
@@ -292,7 +293,7 @@ pub async fn slo(context: &Context, command: SloCommand) -> Result<Output, CliEr
         SloCommand::Set { rule, errors, p99_ms, backlog, min_settled } => {
             context.may_change()?;
             let session = context.session().await?;
-            let (tenant, detail) = super::control::detail(&session, &rule.tenant).await?;
+            let (tenant, detail) = tenant_detail(&session, &rule.tenant).await?;
             let mut t = detail.control.thresholds(&rule.rule);
             let before = t;
             t.errors_hundredths = errors.unwrap_or(t.errors_hundredths);

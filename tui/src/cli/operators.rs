@@ -3,7 +3,7 @@
 use super::args::{ApprovalCommand, OperatorCommand, PeerCommand};
 use super::change::{Change, carry_out, state};
 use super::context::Context;
-use super::control::detail;
+use super::lookup::tenant_detail;
 use super::output::{CliError, EXIT_FAILED, Output, table, time};
 use crate::client::commands::random;
 use crate::client::keys::{KeyError, KeyFile, write_new};
@@ -90,7 +90,7 @@ pub async fn operator(context: &Context, command: OperatorCommand) -> Result<Out
 }
 
 async fn control_of_node(session: &ReadSession) -> Result<ControlState, CliError> {
-    Ok(detail(session, &TenantName::Node).await?.1.control)
+    Ok(tenant_detail(session, &TenantName::Node).await?.1.control)
 }
 
 /// Finds a person by name or id.
@@ -186,7 +186,7 @@ pub async fn peer(context: &Context, command: PeerCommand) -> Result<Output, Cli
         PeerCommand::Deny(a) => (a, true),
         PeerCommand::List(t) => {
             let session = context.session().await?;
-            let (found, detail) = detail(&session, &t.tenant).await?;
+            let (found, detail) = tenant_detail(&session, &t.tenant).await?;
             let peers = &detail.control.peers;
             let text: String = peers.iter().map(|uid| format!("{uid}\n")).collect();
             let json = json!({ "tenant_uid": found.uid, "tenant_id": found.name, "peers": peers });

@@ -5,7 +5,7 @@ use super::change::{Change, carry_out};
 use super::context::Context;
 use super::output::{CliError, EXIT_FAILED, Output, time};
 use crate::client::clock::SystemClock;
-use crate::client::facts;
+use crate::client::decode;
 use crate::client::http::From;
 use crate::client::keys::{KeyError, KeyFile, write_new};
 use crate::client::resolve::{self, Found, NODE_WORD};
@@ -296,7 +296,7 @@ async fn explain(context: &Context, args: ExplainArgs) -> Result<Output, CliErro
                     page.origin, page.size
                 ))
             })?;
-            let fact = facts::read(receipt);
+            let fact = decode::fact(receipt);
             let profile = profile_at(&session, found.uid, index).await?;
             let (about, input) = of_receipt(fact.as_ref(), &found.name, &profile).ok_or_else(|| {
                 CliError::Input(format!(

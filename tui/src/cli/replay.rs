@@ -6,7 +6,7 @@ use super::output::{CliError, EXIT_FAILED, EXIT_OK, Output};
 use crate::client::commands::random;
 use crate::client::http::Bearer;
 use crate::client::keys::read_private;
-use crate::client::work::Workload;
+use crate::client::workload::Workload;
 use crate::replay::drive::{Options, Speed};
 use crate::replay::run::{Source, jobs, run};
 use conductor_shared::http::MAX_NAME;

@@ -6,6 +6,7 @@ use super::context::Context;
 use super::output::{CliError, Output, table};
 use crate::client::resolve;
 use conductor_shared::command::{Operation, ops};
+use conductor_shared::http::SinkStatus;
 use conductor_shared::untrusted::escape;
 use serde_json::json;
 
@@ -20,24 +21,7 @@ pub async fn sink(context: &Context, command: SinkCommand) -> Result<Output, Cli
     match command {
         SinkCommand::List => {
             let list = session.agent().sinks(&session.bearer().await?).await?;
-            let rows: Vec<Vec<String>> = list
-                .sinks
-                .iter()
-                .map(|s| {
-                    let lag = s.lag_us / 1_000_000;
-                    let trouble =
-                        if s.trouble.is_empty() { "delivers".into() } else { escape(&s.trouble, 200) };
-                    vec![
-                        s.name.to_string(),
-                        escape(&s.target, 80),
-                        s.delivered.to_string(),
-                        s.waiting_receipts.to_string(),
-                        format!("{lag} s"),
-                        s.dead_letters.to_string(),
-                        trouble,
-                    ]
-                })
-                .collect();
+            let rows: Vec<_> = list.sinks.iter().map(row).collect();
             if rows.is_empty() {
                 let text = "no sink is configured ([[sink]] in the agent's configuration)";
                 return Ok(Output::ok(text, json!(list)));
@@ -75,4 +59,17 @@ pub async fn sink(context: &Context, command: SinkCommand) -> Result<Output, Cli
             carry_out(context, &session, c, &change).await
         }
     }
+}
+
+fn row(s: &SinkStatus) -> Vec<String> {
+    let trouble = if s.trouble.is_empty() { "delivers".into() } else { escape(&s.trouble, 200) };
+    vec![
+        s.name.to_string(),
+        escape(&s.target, 80),
+        s.delivered.to_string(),
+        s.waiting_receipts.to_string(),
+        format!("{} s", s.lag_us / 1_000_000),
+        s.dead_letters.to_string(),
+        trouble,
+    ]
 }

@@ -2,10 +2,10 @@
 //!
 //! The secret of a token is made here and never sent: the command carries its SHA-256.
 
-use super::args::{TenantCommand, TokenCommand, WorkflowArgs, WorkflowCommand};
+use super::args::{TenantArg, TenantCommand, TokenCommand, WorkflowArgs, WorkflowCommand};
 use super::change::{Change, carry_out, uid_is_enough};
 use super::context::Context;
-use super::control::detail;
+use super::lookup::tenant_detail;
 use super::output::{CliError, Output, table};
 use crate::client::commands::random;
 use crate::client::keys::write_new;
@@ -67,26 +67,7 @@ pub async fn tenant(context: &Context, command: TenantCommand) -> Result<Output,
             let text = table(&["TENANT", "UID", "RECEIPTS", "UNSIGNED", "OPEN RUNS"], &cells);
             Ok(Output::ok(text, json!(list)))
         }
-        TenantCommand::Show(t) => {
-            let session = context.session().await?;
-            let (found, detail) = detail(&session, &t.tenant).await?;
-            let mut text = format!("{} ({})\n", found.name, found.uid);
-            let _ = writeln!(
-                text,
-                "log        {} receipts, root {} (unsigned)",
-                detail.size,
-                escape(&detail.root, 64)
-            );
-            let signed = detail.checkpoint.as_ref().and_then(|c| c.text.lines().nth(1));
-            let _ = writeln!(
-                text,
-                "signed     {}",
-                signed.map_or("no checkpoint yet".into(), |s| format!("up to {}", escape(s, 20)))
-            );
-            let _ = writeln!(text, "open runs  {}", detail.open_runs);
-            control(&mut text, &detail.control);
-            Ok(Output::ok(text, json!(detail)))
-        }
+        TenantCommand::Show(t) => show(context, &t).await,
         TenantCommand::History { tenant, last, before } => {
             super::history::history(context, &tenant, u64::from(last), before).await
         }
@@ -95,6 +76,23 @@ pub async fn tenant(context: &Context, command: TenantCommand) -> Result<Output,
             super::history::rollback(context, &tenant, revision, &change).await
         }
     }
+}
+
+async fn show(context: &Context, t: &TenantArg) -> Result<Output, CliError> {
+    let session = context.session().await?;
+    let (found, detail) = tenant_detail(&session, &t.tenant).await?;
+    let mut text = format!("{} ({})\n", found.name, found.uid);
+    let _ =
+        writeln!(text, "log        {} receipts, root {} (unsigned)", detail.size, escape(&detail.root, 64));
+    let signed = detail.checkpoint.as_ref().and_then(|c| c.text.lines().nth(1));
+    let _ = writeln!(
+        text,
+        "signed     {}",
+        signed.map_or("no checkpoint yet".into(), |s| format!("up to {}", escape(s, 20)))
+    );
+    let _ = writeln!(text, "open runs  {}", detail.open_runs);
+    control(&mut text, &detail.control);
+    Ok(Output::ok(text, json!(detail)))
 }
 
 fn control(out: &mut String, c: &ControlState) {
@@ -150,7 +148,7 @@ pub async fn workflow(context: &Context, command: WorkflowCommand) -> Result<Out
             }
             WorkflowCommand::List(t) => {
                 let session = context.session().await?;
-                let (found, detail) = detail(&session, &t.tenant).await?;
+                let (found, detail) = tenant_detail(&session, &t.tenant).await?;
                 let (list, prompts) = (&detail.control.workflows, &detail.control.prompts);
                 let mut text = String::new();
                 for w in list {
@@ -213,7 +211,7 @@ pub async fn token(context: &Context, command: TokenCommand) -> Result<Output, C
             let (found, token) = if let Ok(id) = token.parse::<TokenId>() {
                 (uid_is_enough(resolve::tenant(&session, &tenant).await, &tenant)?, id)
             } else {
-                let (found, detail) = detail(&session, &tenant).await?;
+                let (found, detail) = tenant_detail(&session, &tenant).await?;
                 let id = by_name(&detail.control, &token)
                     .map_err(|why| CliError::Input(format!("{}: {why}", found.name)))?;
                 (found, id)
@@ -228,7 +226,7 @@ pub async fn token(context: &Context, command: TokenCommand) -> Result<Output, C
         }
         TokenCommand::List(t) => {
             let session = context.session().await?;
-            let (found, detail) = detail(&session, &t.tenant).await?;
+            let (found, detail) = tenant_detail(&session, &t.tenant).await?;
             let tokens = &detail.control.tokens;
             let word = |revoked: bool| if revoked { "revoked" } else { "live" };
             let cells: Vec<Vec<String>> = tokens

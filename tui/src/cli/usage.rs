@@ -7,10 +7,11 @@ use super::change::{Change, carry_out};
 use super::context::Context;
 use super::output::{CliError, EXIT_FAILED, Output, in_file, table, time};
 use super::policy::{public_key_of, read_file};
+use super::rate_card::card_text;
 use crate::client::keys::{KeyError, KeyFile, write_new};
 use crate::client::resolve::{self, Found, NODE_WORD, TenantName};
 use crate::client::session::ReadSession;
-use crate::view::format::{gb_hours, hours};
+use crate::text::format::{gb_hours, hours};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::checkpoint::key_id;
@@ -374,25 +375,6 @@ pub async fn export(context: &Context, args: ExportArgs) -> Result<Output, CliEr
             Ok(Output::ok(said, json!({ "file": place, "format": format, "bytes": text.len() })))
         }
     }
-}
-
-pub(super) fn card_text(c: &RateCard) -> String {
-    let unit = c.unit();
-    format!(
-        "version         {}\neffective from  {}\namounts are     integers of {unit}\nstep time       {} an hour ({})\nstorage         {} a GB-month ({})\nsigning         {} a million receipts ({})\n",
-        c.version,
-        escape(&c.effective_from, 40),
-        c.compute_hour,
-        price(c, c.compute_hour),
-        c.storage_gb_month,
-        price(c, c.storage_gb_month),
-        c.signing_million,
-        price(c, c.signing_million),
-    )
-}
-
-fn price(c: &RateCard, n: u64) -> String {
-    money(i64::try_from(n).unwrap_or(i64::MAX), c.decimals, &c.currency)
 }
 
 fn card_file(path: &Path) -> Result<(String, RateCard), CliError> {

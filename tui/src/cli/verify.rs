@@ -34,7 +34,7 @@ pub fn verify(args: &VerifyArgs) -> Result<Output, CliError> {
     }
     if let Some(head) = range_head(&first) {
         let report = range(path, &head, &mut input, &trust)?;
-        return Ok(told(&report, "export"));
+        return Ok(verdict(&report, "export"));
     }
     let text = small(path)?;
     let bundle: ReceiptBundle = serde_json::from_str(&text).map_err(|e| {
@@ -42,7 +42,7 @@ pub fn verify(args: &VerifyArgs) -> Result<Output, CliError> {
         in_file(path, format!("line {}, column {}: {what}: {}", e.line(), e.column().max(1), reason(&e)))
     })?;
     known_type(path, &bundle.kind)?;
-    Ok(told(&verify::one(&bundle.receipt, &bundle.proof, bundle.checkpoint.as_ref(), &trust), "receipt"))
+    Ok(verdict(&verify::one(&bundle.receipt, &bundle.proof, bundle.checkpoint.as_ref(), &trust), "receipt"))
 }
 
 fn open(path: &Path) -> Result<File, CliError> {
@@ -195,7 +195,7 @@ fn said(v: &Verdict) -> String {
     }
 }
 
-fn told(r: &Report, file: &str) -> Output {
+fn verdict(r: &Report, file: &str) -> Output {
     let code = r.exit_code();
     let mut text = format!("{}\n", word(code));
     let _ = writeln!(text, "signature     {}", said(&r.signature));

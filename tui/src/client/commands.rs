@@ -36,6 +36,42 @@ pub fn reason(text: &str) -> Result<UntrustedText, ClientError> {
     Err(ClientError::Usage(why))
 }
 
+/// What a command is to say, before it has an id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// Nodes that it is for: one signature serves them all.
+    pub nodes: Vec<NodeId>,
+    /// Whose log it is for.
+    pub tenant: TenantUid,
+    /// What it does.
+    pub operation: Operation,
+    /// Digest of the state that was shown, for a loosening only.
+    pub base: Option<[u8; 32]>,
+    /// Why.
+    pub reason: UntrustedText,
+    /// The nodes' time, microseconds since the Unix epoch.
+    pub now_us: u64,
+    /// How long it lives, microseconds.
+    pub life_us: u64,
+}
+
+impl Draft {
+    /// The command with this id and nonce.
+    pub fn command(self, id: [u8; 16], nonce: [u8; 16]) -> Command {
+        Command {
+            command_id: CommandId(id),
+            audience: Audience::Nodes(self.nodes),
+            tenant: self.tenant,
+            base: self.base,
+            operation: self.operation,
+            reason: self.reason,
+            issued_at_us: self.now_us,
+            expires_at_us: self.now_us.saturating_add(self.life_us),
+            nonce,
+        }
+    }
+}
+
 /// A command as exact bytes, not signed yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prepared {
@@ -43,42 +79,10 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Composes a command for one node, at the agent's time `now_us`. `base` for a loosening only.
-    pub fn compose(
-        node: NodeId,
-        now_us: u64,
-        tenant: TenantUid,
-        operation: Operation,
-        base: Option<[u8; 32]>,
-        why: UntrustedText,
-        life_us: u64,
-    ) -> Result<Self, ClientError> {
-        Self::for_nodes(vec![node], now_us, tenant, operation, base, why, life_us)
-    }
-
-    /// The same for several: one signature serves them all.
-    pub fn for_nodes(
-        nodes: Vec<NodeId>,
-        now_us: u64,
-        tenant: TenantUid,
-        operation: Operation,
-        base: Option<[u8; 32]>,
-        why: UntrustedText,
-        life_us: u64,
-    ) -> Result<Self, ClientError> {
-        let command = Command {
-            command_id: CommandId(random()?),
-            audience: Audience::Nodes(nodes),
-            tenant,
-            base,
-            operation,
-            reason: why,
-            issued_at_us: now_us,
-            expires_at_us: now_us.saturating_add(life_us),
-            nonce: random()?,
-        };
-        let this = Self { bytes: command.text() };
-        this.parsed()?; // what the agent would refuse is refused here
+    /// Composes a command. What the agent would refuse is refused here.
+    pub fn compose(draft: Draft) -> Result<Self, ClientError> {
+        let this = Self { bytes: draft.command(random()?, random()?).text() };
+        this.parsed()?;
         Ok(this)
     }
 
@@ -152,6 +156,8 @@ pub async fn plan(
     };
     let waits = preview.as_ref().is_some_and(|p| p.approvals > 0);
     let life_us = if waits { REQUEST_LIFE_US } else { LIFE_US };
-    let prepared = Prepared::compose(node.node_id, node.now_us, tenant, operation, base, why, life_us)?;
+    let nodes = vec![node.node_id];
+    let draft = Draft { nodes, tenant, operation, base, reason: why, now_us: node.now_us, life_us };
+    let prepared = Prepared::compose(draft)?;
     Ok(Plan { prepared, preview, node })
 }

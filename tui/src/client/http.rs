@@ -1,4 +1,4 @@
-//! A client of one agent: every route for operators, typed. Routes for workloads are in [`super::work`].
+//! A client of one agent: every route for operators, typed. Routes for workloads are in [`super::workload`].
 //!
 //! Bodies are bounded in both directions, and times too: 3 s to connect, 15 s for an answer. It must never follow a
 //! redirect or use a proxy: both would hand a bearer token to somebody else.

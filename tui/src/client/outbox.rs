@@ -7,7 +7,7 @@
 use super::endpoint::Endpoint;
 use super::error::ClientError;
 use super::http::Agent;
-use super::state;
+use super::state_dir;
 use conductor_shared::command::{Audience, Command};
 use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef, SignedText};
 use conductor_shared::ids::{CommandId, Ident, NodeId};
@@ -101,7 +101,7 @@ impl Kept {
     }
 
     /// `3 of 5 nodes acknowledged`
-    pub(crate) fn told(&self) -> String {
+    pub(crate) fn status_line(&self) -> String {
         format!("{} of {} nodes acknowledged", self.acknowledged(), self.nodes.len())
     }
 
@@ -185,7 +185,7 @@ pub(crate) struct Outbox {
 impl Outbox {
     /// Where it is by default.
     pub(crate) fn find() -> Option<Self> {
-        Some(Self::at(state::folder()?.join("outbox")))
+        Some(Self::at(state_dir::folder()?.join("outbox")))
     }
 
     /// In a folder.
@@ -208,7 +208,7 @@ impl Outbox {
             return Err(io::Error::other(why));
         }
         let text = serde_json::to_string_pretty(kept).map_err(io::Error::other)?;
-        state::replace(&path, &text)
+        state_dir::replace(&path, &text)
     }
 
     fn files(&self) -> io::Result<Vec<PathBuf>> {
@@ -278,7 +278,7 @@ impl Outbox {
 }
 
 fn read(path: &Path) -> Result<Option<(Command, Kept)>, String> {
-    let Some(text) = state::read(path, MAX_FILE).map_err(|e| e.to_string())? else { return Ok(None) };
+    let Some(text) = state_dir::read(path, MAX_FILE).map_err(|e| e.to_string())? else { return Ok(None) };
     let kept: Kept = serde_json::from_str(&text).map_err(|e| e.to_string())?;
     let command = kept.command()?;
     if path.file_stem().is_none_or(|s| s.to_str() != Some(&command.command_id.to_string())) {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::client::commands::Prepared;
+use crate::client::commands::{Draft, Prepared};
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::TenantUid;
 use conductor_shared::untrusted::UntrustedText;
@@ -7,15 +7,15 @@ use std::os::unix::fs::PermissionsExt as _;
 
 fn kept(issued_us: u64, operation: Operation, base: Option<[u8; 32]>) -> (CommandId, Kept) {
     let ids = [1, 2].map(|n| NodeId([n; 16]));
-    let p = Prepared::for_nodes(
-        ids.to_vec(),
-        issued_us,
-        TenantUid([9; 16]),
+    let p = Prepared::compose(Draft {
+        nodes: ids.to_vec(),
+        tenant: TenantUid([9; 16]),
         operation,
         base,
-        UntrustedText::new("why"),
-        1_000,
-    )
+        reason: UntrustedText::new("why"),
+        now_us: issued_us,
+        life_us: 1_000,
+    })
     .unwrap();
     let id = p.parsed().unwrap().command_id;
     let signed = SignedText { text: p.text().to_owned(), signature: "s".into(), public_key: "k".into() };
@@ -89,7 +89,7 @@ async fn what_cannot_be_reached_waits_until_it_expires() {
         index: 4,
     };
     k.nodes[0].state = State::Acknowledged { status: CommandStatus::Effective, receipt: Some(receipt) };
-    assert_eq!((k.told().as_str(), k.waiting()), ("1 of 2 nodes acknowledged", 1));
+    assert_eq!((k.status_line().as_str(), k.waiting()), ("1 of 2 nodes acknowledged", 1));
     assert_eq!(k.deliver(500, |n| n == NodeId([1; 16])).await, Ok(false), "that one has it");
     assert_eq!(k.deliver(500, |_| true).await, Ok(true));
     let State::Waiting { last } = &k.nodes[1].state else { panic!("{k:?}") };

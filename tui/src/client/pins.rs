@@ -5,7 +5,7 @@
 //! whose proof does not hold, has forked. A new epoch is `restored` when its first entry cites the old one, else a fork.
 //! This module decides and keeps; it asks nobody. The file is bounded, for its owner only, and replaced in one step.
 
-use super::state;
+use super::state_dir;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -249,12 +249,12 @@ pub(crate) fn judge_epoch(
 
 /// Where pins are kept.
 pub(crate) fn path() -> Option<PathBuf> {
-    Some(state::folder()?.join("pins"))
+    Some(state_dir::folder()?.join("pins"))
 }
 
 /// Reads the pins. A file that is not there gives none.
 pub(crate) fn load(path: &Path) -> io::Result<Pins> {
-    match state::read(path, MAX_FILE)? {
+    match state_dir::read(path, MAX_FILE)? {
         None => Ok(Pins::default()),
         Some(text) => Pins::parse(&text).map_err(io::Error::other),
     }

@@ -77,7 +77,7 @@ fn saved_for_the_owner_only() {
     pins.put(origin(1), Pin { signed: Some(signed), ..pin(&log(3, 0), 3) });
     pins.put(origin(2), pin(&log(4, 0), 4));
     assert!(pins.signer(NodeId([1; 16]), "RWQkey") && !pins.signer(NodeId([1; 16]), "RWQother"));
-    crate::client::state::replace(&path, &pins.text()).unwrap();
+    crate::client::state_dir::replace(&path, &pins.text()).unwrap();
     pins.changed = false;
     assert_eq!(load(&path).unwrap(), pins);
     let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;

@@ -1,7 +1,7 @@
 //! From the name a person types to the uid that commands carry.
 
 use super::error::ClientError;
-use super::known::{Known, KnownNode};
+use super::node_cache::{CachedNode, NodeCache};
 use super::session::ReadSession;
 use conductor_shared::http::TenantRow;
 use conductor_shared::ids::{Ident, TenantUid};
@@ -52,8 +52,8 @@ pub async fn tenant(session: &ReadSession, name: &TenantName) -> Result<Found, C
     }
     let bearer = session.bearer().await?;
     let list = session.agent().tenants(&bearer).await?;
-    let node = KnownNode::of(&session.get().await?.node, &list);
-    Known::remember(vec![(session.agent().endpoint().clone(), node)]);
+    let node = CachedNode::of(&session.get().await?.node, &list);
+    NodeCache::remember(vec![(session.agent().endpoint().clone(), node)]);
     let list = list.tenants;
     let row = match name {
         TenantName::Node => None,

@@ -4,10 +4,10 @@
 //! else waits the socket is simply not read. It retries with a capped, jittered back-off that no key press restarts.
 
 use super::error::ClientError;
+use super::event::AgentEvent;
 use super::session::ReadSession;
-use super::ws::{Stream, StreamMessage, connect_ws};
-use crate::app::msg::{AgentMsg, Msg};
-use crate::view::format::safe;
+use super::ws::{Stream, StreamError, StreamMessage, connect_ws};
+use crate::text::wrap::safe;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::stream::{FromConsole, Resume, Summary, ToConsole, VERSION};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -36,20 +36,20 @@ pub(crate) enum Order {
 /// What goes to the screen, in order; summaries that were not taken yet are merged.
 #[derive(Default)]
 struct Outbox {
-    queue: VecDeque<AgentMsg>,
+    queue: VecDeque<AgentEvent>,
     merged: HashMap<TenantUid, Summary>,
 }
 
 impl Outbox {
-    fn push(&mut self, msg: AgentMsg) {
-        if let AgentMsg::Health(h) = msg {
+    fn push(&mut self, msg: AgentEvent) {
+        if let AgentEvent::Health(h) = msg {
             let old = self.queue.iter_mut().find_map(|m| match m {
-                AgentMsg::Health(o) => Some(o),
+                AgentEvent::Health(o) => Some(o),
                 _ => None,
             });
             match old {
                 Some(o) => *o = h,
-                None => self.queue.push_back(AgentMsg::Health(h)),
+                None => self.queue.push_back(AgentEvent::Health(h)),
             }
             return;
         }
@@ -64,7 +64,7 @@ impl Outbox {
     fn flush(&mut self) {
         if !self.merged.is_empty() {
             let batch = std::mem::take(&mut self.merged).into_values().collect();
-            self.queue.push_back(AgentMsg::Summaries(batch));
+            self.queue.push_back(AgentEvent::Summaries(batch));
         }
     }
 
@@ -72,7 +72,7 @@ impl Outbox {
         self.queue.is_empty() && self.merged.is_empty()
     }
 
-    fn pop(&mut self) -> Option<AgentMsg> {
+    fn pop(&mut self) -> Option<AgentEvent> {
         if self.queue.is_empty() {
             self.flush();
         }
@@ -104,19 +104,19 @@ pub(crate) async fn keep(
     agent: usize,
     session: ReadSession,
     mut orders: mpsc::Receiver<Order>,
-    out: mpsc::Sender<Msg>,
+    out: mpsc::Sender<(usize, AgentEvent)>,
 ) {
     let mut kept = Kept::default();
     let mut attempt = 0u32;
     loop {
-        if out.send(Msg::Agent(agent, AgentMsg::Connecting)).await.is_err() {
+        if out.send((agent, AgentEvent::Connecting)).await.is_err() {
             return;
         }
         kept.complete = false;
         let Some(why) = once(agent, &session, &mut kept, &mut orders, &out).await else { return };
         attempt = if kept.complete { 0 } else { attempt.saturating_add(1) };
         let retry_us = backoff(attempt);
-        if out.send(Msg::Agent(agent, AgentMsg::Lost { why, retry_us })).await.is_err() {
+        if out.send((agent, AgentEvent::Lost { why, retry_us })).await.is_err() {
             return;
         }
         let pause = tokio::time::sleep(Duration::from_micros(retry_us));
@@ -149,58 +149,60 @@ async fn once(
     session: &ReadSession,
     kept: &mut Kept,
     orders: &mut mpsc::Receiver<Order>,
-    out: &mpsc::Sender<Msg>,
+    out: &mpsc::Sender<(usize, AgentEvent)>,
 ) -> Option<String> {
-    let mut box_ = Outbox::default();
-    let mut ws = match connect(session, kept, &mut box_).await {
+    let mut waiting = Outbox::default();
+    let mut ws = match connect(session, kept, &mut waiting).await {
         Ok(ws) => ws,
         Err(e) => return Some(e),
     };
     let mut quiet = 0u32;
     loop {
-        tokio::select! {
-            frame = tokio::time::timeout(PING, ws.next()), if box_.queue.len() < QUEUE => match frame {
+        let went = tokio::select! {
+            frame = tokio::time::timeout(PING, ws.next()), if waiting.queue.len() < QUEUE => match frame {
                 Err(_) => {
                     quiet += 1;
-                    if PING * quiet >= SILENCE {
-                        return Some(format!("nothing came for {} s", SILENCE.as_secs()));
-                    }
-                    if let Err(e) = ws.send(StreamMessage::Ping(vec![].into())).await {
-                        return Some(e.to_string());
-                    }
+                    ping(&mut ws, quiet).await
                 }
-                Ok(None) => return Some("the agent closed the stream".into()),
-                Ok(Some(Err(e))) => return Some(safe(&e.to_string(), 120)),
-                Ok(Some(Ok(f))) => {
+                Ok(frame) => {
                     quiet = 0;
-                    if let Err(why) = take(f, kept, &mut box_, &mut ws).await {
-                        // What came before the end is still shown.
-                        while let Some(m) = box_.pop() {
-                            out.send(Msg::Agent(agent, m)).await.ok()?;
-                        }
-                        return Some(why);
-                    }
+                    take(frame, kept, &mut waiting, &mut ws).await
                 }
             },
-            o = orders.recv() => {
-                let o = o?;
-                kept.order(o);
-                let text = match o {
-                    Order::Open(tenant) => FromConsole::Open { tenant },
-                    Order::Close(tenant) => FromConsole::Close { tenant },
-                };
-                if let Err(e) = say(&mut ws, &text).await {
-                    return Some(e);
-                }
-            }
-            room = out.reserve(), if !box_.is_empty() => {
+            order = orders.recv() => send_order(order?, kept, &mut ws).await,
+            room = out.reserve(), if !waiting.is_empty() => {
                 let room = room.ok()?;
-                if let Some(m) = box_.pop() {
-                    room.send(Msg::Agent(agent, m));
+                if let Some(event) = waiting.pop() {
+                    room.send((agent, event));
                 }
+                Ok(())
             }
+        };
+        if let Err(why) = went {
+            // What came before the end is still shown.
+            while let Some(event) = waiting.pop() {
+                out.send((agent, event)).await.ok()?;
+            }
+            return Some(why);
         }
     }
+}
+
+/// Nothing came for so many times [`PING`].
+async fn ping(ws: &mut Stream, quiet: u32) -> Result<(), String> {
+    if PING * quiet >= SILENCE {
+        return Err(format!("nothing came for {} s", SILENCE.as_secs()));
+    }
+    ws.send(StreamMessage::Ping(vec![].into())).await.map_err(|e| e.to_string())
+}
+
+async fn send_order(order: Order, kept: &mut Kept, ws: &mut Stream) -> Result<(), String> {
+    kept.order(order);
+    let msg = match order {
+        Order::Open(tenant) => FromConsole::Open { tenant },
+        Order::Close(tenant) => FromConsole::Close { tenant },
+    };
+    say(ws, &msg).await
 }
 
 async fn say(ws: &mut Stream, msg: &FromConsole) -> Result<(), String> {
@@ -220,7 +222,7 @@ async fn connect(session: &ReadSession, kept: &Kept, out: &mut Outbox) -> Result
         }
     };
     let roles = opened.roles.iter().map(|r| safe(r, 30)).collect();
-    out.push(AgentMsg::Session { person: opened.person.to_string(), roles });
+    out.push(AgentEvent::Session { person: opened.person.to_string(), roles });
     let resume = (!kept.boot.is_empty()).then(|| Resume {
         boot: kept.boot.clone(),
         node_seq: kept.node_seq,
@@ -230,17 +232,23 @@ async fn connect(session: &ReadSession, kept: &Kept, out: &mut Outbox) -> Result
     Ok(ws)
 }
 
-/// Takes one frame. An error ends the connection.
-async fn take(f: StreamMessage, kept: &mut Kept, out: &mut Outbox, ws: &mut Stream) -> Result<(), String> {
-    let text = match f {
-        StreamMessage::Binary(b) => {
+/// Takes one frame, or the end of the stream. An error ends the connection.
+async fn take(
+    frame: Option<Result<StreamMessage, StreamError>>,
+    kept: &mut Kept,
+    out: &mut Outbox,
+    ws: &mut Stream,
+) -> Result<(), String> {
+    let text = match frame {
+        None | Some(Ok(StreamMessage::Close(_))) => return Err("the agent closed the stream".into()),
+        Some(Err(e)) => return Err(safe(&e.to_string(), 120)),
+        Some(Ok(StreamMessage::Binary(b))) => {
             let batch = Summary::read_all(&b).map_err(|e| format!("summaries that cannot be read: {e}"))?;
             out.merge(batch);
             return Ok(());
         }
-        StreamMessage::Text(t) => t,
-        StreamMessage::Close(_) => return Err("the agent closed the stream".into()),
-        _ => return Ok(()),
+        Some(Ok(StreamMessage::Text(t))) => t,
+        Some(Ok(_)) => return Ok(()),
     };
     let msg = serde_json::from_str::<ToConsole>(&text)
         .map_err(|e| format!("a message that cannot be read: {}", safe(&e.to_string(), 100)))?;
@@ -248,28 +256,28 @@ async fn take(f: StreamMessage, kept: &mut Kept, out: &mut Outbox, ws: &mut Stre
         ToConsole::Hello { version, node, node_seq, resumed, resync: _ } => {
             kept.boot.clone_from(&node.boot);
             kept.node_seq = node_seq;
-            out.push(AgentMsg::Hello { info: node, version, resumed });
+            out.push(AgentEvent::Hello { info: node, version, resumed });
             if !resumed {
                 for tenant in kept.open.clone() {
                     say(ws, &FromConsole::Open { tenant }).await?;
                 }
             }
         }
-        ToConsole::OverviewBegin { tenants } => out.push(AgentMsg::OverviewBegin(tenants)),
+        ToConsole::OverviewBegin { tenants } => out.push(AgentEvent::OverviewBegin(tenants)),
         ToConsole::OverviewEnd => {
             kept.complete = true;
-            out.push(AgentMsg::OverviewEnd);
+            out.push(AgentEvent::OverviewEnd);
         }
-        ToConsole::Node(h) => out.push(AgentMsg::Health(h)),
+        ToConsole::Node(h) => out.push(AgentEvent::Health(h)),
         ToConsole::State { tenant, node_seq, state } => {
             kept.node_seq = kept.node_seq.max(node_seq);
-            out.push(AgentMsg::State { tenant, state });
+            out.push(AgentEvent::State { tenant, state });
         }
         ToConsole::Fact { tenant, node_seq, receipt } => {
             kept.node_seq = kept.node_seq.max(node_seq);
-            out.push(AgentMsg::Fact { tenant, receipt });
+            out.push(AgentEvent::Fact { tenant, receipt });
         }
-        ToConsole::Resync { tenant, why: _ } => out.push(AgentMsg::Resync { tenant }),
+        ToConsole::Resync { tenant, why: _ } => out.push(AgentEvent::Resync { tenant }),
         ToConsole::End { why } => return Err(format!("the agent ended the stream: {}", safe(&why, 60))),
     }
     Ok(())
@@ -278,29 +286,29 @@ async fn take(f: StreamMessage, kept: &mut Kept, out: &mut Outbox, ws: &mut Stre
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::sample;
+    use crate::sample;
 
     /// Issue, Console: a slow screen gets the newest of each, in bounded room, and never an end before its rows.
     #[test]
     fn newest_wins_and_order_holds() {
         let mut o = Outbox::default();
-        o.push(AgentMsg::OverviewBegin(1));
+        o.push(AgentEvent::OverviewBegin(1));
         for n in 0..10_000u64 {
             o.merge(vec![Summary { allowed: n, ..sample::summary("acme") }]);
-            o.push(AgentMsg::Health(Box::new(sample::health(0, "node-a"))));
+            o.push(AgentEvent::Health(Box::new(sample::health(0, "node-a"))));
         }
-        o.push(AgentMsg::OverviewEnd);
+        o.push(AgentEvent::OverviewEnd);
         assert!(o.queue.len() <= 4);
-        assert!(matches!(o.pop(), Some(AgentMsg::OverviewBegin(1))));
+        assert!(matches!(o.pop(), Some(AgentEvent::OverviewBegin(1))));
         let mut rest = vec![];
         while let Some(m) = o.pop() {
             rest.push(m);
         }
-        let at = |f: fn(&AgentMsg) -> bool| rest.iter().position(f).unwrap();
+        let at = |f: fn(&AgentEvent) -> bool| rest.iter().position(f).unwrap();
         assert!(
-            matches!(&rest[at(|m| matches!(m, AgentMsg::Summaries(_)))], AgentMsg::Summaries(s) if s[0].allowed == 9_999)
+            matches!(&rest[at(|m| matches!(m, AgentEvent::Summaries(_)))], AgentEvent::Summaries(s) if s[0].allowed == 9_999)
         );
-        assert!(at(|m| matches!(m, AgentMsg::Summaries(_))) < at(|m| matches!(m, AgentMsg::OverviewEnd)));
+        assert!(at(|m| matches!(m, AgentEvent::Summaries(_))) < at(|m| matches!(m, AgentEvent::OverviewEnd)));
         assert!(o.is_empty());
     }
 

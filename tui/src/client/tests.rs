@@ -1,7 +1,7 @@
 //! Sessions, commands and transports, against a small agent that checks what a real one would.
 
 use super::clock::SystemClock;
-use super::commands::{self, Prepared};
+use super::commands::{self, Draft, Prepared};
 use super::endpoint::Endpoint;
 use super::error::ClientError;
 use super::export::MAX_LINE;
@@ -272,8 +272,15 @@ fn reasons_are_checked_before_signing() {
     for bad in ["", "  ", "a\nb", "a\u{202e}b", &"x".repeat(201)] {
         assert!(commands::reason(bad).is_err(), "{bad:?}");
     }
-    let bad =
-        Prepared::compose(NodeId([1; 16]), 1, TENANT, cap(), None, UntrustedText::new("a\nnonce: 1"), 1);
+    let bad = Prepared::compose(Draft {
+        nodes: vec![NodeId([1; 16])],
+        tenant: TENANT,
+        operation: cap(),
+        base: None,
+        reason: UntrustedText::new("a\nnonce: 1"),
+        now_us: 1,
+        life_us: 1,
+    });
     assert!(matches!(bad, Err(ClientError::Usage(_))));
 }
 

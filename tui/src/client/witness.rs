@@ -1,8 +1,8 @@
 //! Compares a log with its pin: asks the agent for head, proofs and, after an epoch change, for the first entry; judges
 //! with [`super::pins`]. What could not be asked is an error, never a verdict.
 
+use super::decode;
 use super::error::ClientError;
-use super::facts;
 use super::pins::{Checked, Pin, judge, judge_checkpoint, judge_epoch};
 use super::session::ReadSession;
 use base64::Engine as _;
@@ -95,7 +95,7 @@ pub(crate) async fn check(
 fn cites(first: &ReceiptBundle, origin: Origin) -> Option<(Origin, u64, Hash)> {
     let sealed = verify::receipt(&first.receipt).ok()?;
     (sealed.header.origin == origin && sealed.header.index == 0).then_some(())?;
-    let Some(Fact::Control(ControlFact::LogOpened(f))) = facts::read(&first.receipt) else { return None };
+    let Some(Fact::Control(ControlFact::LogOpened(f))) = decode::fact(&first.receipt) else { return None };
     let cites = f.cites?;
     let [Value::Text(o), Value::U64(size), Value::Bytes(root)] = cites.0.as_slice() else { return None };
     Some((o.parse().ok()?, *size, root.as_slice().try_into().ok()?))

@@ -27,6 +27,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 /// The stream of one agent.
 pub type Stream = WebSocketStream<Box<dyn Io>>;
+/// What breaks it.
+pub type StreamError = WsError;
 /// One message of it.
 pub type StreamMessage = Message;
 

@@ -7,7 +7,7 @@
 use super::plan::Plan;
 use super::wfformat::Workflow;
 use crate::client::error::ClientError;
-use crate::client::work::Workload;
+use crate::client::workload::Workload;
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::http::{Decided, FinishRun, FinishStep, ReceiptRef, StartRun, StartStep};
@@ -95,17 +95,9 @@ pub enum Ended {
     Cancelled,
 }
 
-/// What became of one run.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct RunReport {
-    /// From the job.
-    pub label: String,
-    /// The agent's id of it.
-    pub run_id: Option<RunId>,
-    /// How it ended.
-    pub ended: Ended,
-    /// Receipt of its start or of its denial.
-    pub receipt: Option<ReceiptRef>,
+/// What was done, by one run or by all.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Totals {
     /// Steps that ended.
     pub steps: u64,
     /// Their recorded time, microseconds.
@@ -120,6 +112,37 @@ pub struct RunReport {
     pub retries: u64,
     /// Steps that ended too late to count.
     pub late: u64,
+}
+
+impl Totals {
+    /// Adds what another one did.
+    pub fn add(&mut self, other: &Self) {
+        self.steps += other.steps;
+        self.step_us = self.step_us.saturating_add(other.step_us);
+        self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
+        self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
+        for (reason, n) in &other.denials {
+            *self.denials.entry(reason.clone()).or_insert(0) += n;
+        }
+        self.retries += other.retries;
+        self.late += other.late;
+    }
+}
+
+/// What became of one run.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct RunReport {
+    /// From the job.
+    pub label: String,
+    /// The agent's id of it.
+    pub run_id: Option<RunId>,
+    /// How it ended.
+    pub ended: Ended,
+    /// Receipt of its start or of its denial.
+    pub receipt: Option<ReceiptRef>,
+    /// What it did.
+    #[serde(flatten)]
+    pub totals: Totals,
     /// Why it did not succeed, shown safely.
     pub why: Option<String>,
 }
@@ -202,13 +225,7 @@ fn blank(label: &str) -> RunReport {
         run_id: None,
         ended: Ended::Failed,
         receipt: None,
-        steps: 0,
-        step_us: 0,
-        bytes_in: 0,
-        bytes_out: 0,
-        denials: BTreeMap::new(),
-        retries: 0,
-        late: 0,
+        totals: Totals::default(),
         why: None,
     }
 }
@@ -375,7 +392,8 @@ impl Run {
         let finished =
             self.ask(Patience::Settle, || self.workload.finish_step(id, number, &finish, &key)).await;
         let finished = finished.map_err(|e| e.to_string())?;
-        let mut t = self.tally();
+        let mut report = self.tally();
+        let t = &mut report.totals;
         if finished.late.is_some() {
             t.late += 1;
             return Err("it ended after its lease: the agent had given it up".into());
@@ -401,7 +419,7 @@ impl Run {
             if let Some(p) = e.problem() {
                 let mut t = self.tally();
                 for r in &p.reasons {
-                    *t.denials.entry(r.code().to_owned()).or_insert(0) += 1;
+                    *t.totals.denials.entry(r.code().to_owned()).or_insert(0) += 1;
                 }
             }
             let Some(wait) = again(&e, attempt) else { return Err(e) };
@@ -413,7 +431,7 @@ impl Run {
                 () = tokio::time::sleep(wait) => {}
                 () = stopped(&mut stop), if patience == Patience::Admit => return Err(e),
             }
-            self.tally().retries += 1;
+            self.tally().totals.retries += 1;
             waited += wait;
         }
         Err(ClientError::Usage("gave up".into())) // not reached: attempts end by time

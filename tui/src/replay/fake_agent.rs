@@ -3,7 +3,7 @@
 
 use crate::client::endpoint::Endpoint;
 use crate::client::http::{Agent, Bearer};
-use crate::client::work::Workload;
+use crate::client::workload::Workload;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};

@@ -1,10 +1,10 @@
 //! `conductor replay`: from files or made-up workflows to a summary.
 
-use super::drive::{Ended, Event, Job, Options, RunReport, Watcher, drive};
+use super::drive::{Ended, Event, Job, Options, RunReport, Totals, Watcher, drive};
 use super::plan::Plan;
 use super::wfformat::{self, Sums};
 use crate::client::error::seconds;
-use crate::client::work::Workload;
+use crate::client::workload::Workload;
 use conductor_shared::clock::Clock;
 use conductor_shared::untrusted::escape;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -73,20 +73,9 @@ pub struct Summary {
     pub runs: BTreeMap<&'static str, u64>,
     /// Runs that were not begun, because the replay was stopped.
     pub not_begun: u64,
-    /// Steps that the agent acknowledged as ended.
-    pub steps: u64,
-    /// Their recorded time, microseconds.
-    pub step_us: u64,
-    /// Bytes read.
-    pub bytes_in: u64,
-    /// Bytes written.
-    pub bytes_out: u64,
-    /// Denials by reason.
-    pub denials: BTreeMap<String, u64>,
-    /// Requests sent again.
-    pub retries: u64,
-    /// Steps that ended too late to count.
-    pub late: u64,
+    /// What the agent acknowledged.
+    #[serde(flatten)]
+    pub totals: Totals,
     /// Exact sums over the records that were to be played: what `steps` and the rest come to when nothing is denied.
     pub recorded: Sums,
     /// How long it took, microseconds.
@@ -102,28 +91,14 @@ impl Summary {
         let mut s = Self {
             runs: BTreeMap::new(),
             not_begun: jobs_planned.saturating_sub(begun),
-            steps: 0,
-            step_us: 0,
-            bytes_in: 0,
-            bytes_out: 0,
-            denials: BTreeMap::new(),
-            retries: 0,
-            late: 0,
+            totals: Totals::default(),
             recorded,
             elapsed_us,
             reports: vec![],
         };
         for r in &reports {
             *runs.entry(word(r.ended)).or_insert(0) += 1;
-            s.steps += r.steps;
-            s.step_us = s.step_us.saturating_add(r.step_us);
-            s.bytes_in = s.bytes_in.saturating_add(r.bytes_in);
-            s.bytes_out = s.bytes_out.saturating_add(r.bytes_out);
-            s.retries += r.retries;
-            s.late += r.late;
-            for (k, n) in &r.denials {
-                *s.denials.entry(k.clone()).or_insert(0) += n;
-            }
+            s.totals.add(&r.totals);
         }
         s.runs = runs;
         s.reports = reports;
@@ -150,13 +125,13 @@ impl Summary {
         if self.not_begun > 0 {
             let _ = writeln!(out, "           {} not begun", self.not_begun);
         }
-        let _ = writeln!(out, "steps      {} of {} recorded", self.steps, self.recorded.tasks);
-        let (did, all) = (self.step_us, self.recorded.duration_us);
+        let _ = writeln!(out, "steps      {} of {} recorded", self.totals.steps, self.recorded.tasks);
+        let (did, all) = (self.totals.step_us, self.recorded.duration_us);
         let _ = writeln!(out, "step time  {did} us ({} s) of {all} us recorded", seconds(did));
-        let _ = writeln!(out, "bytes in   {} of {} recorded", self.bytes_in, self.recorded.bytes_in);
-        let _ = writeln!(out, "bytes out  {} of {} recorded", self.bytes_out, self.recorded.bytes_out);
-        let _ = writeln!(out, "sent again {}", self.retries);
-        for (reason, n) in &self.denials {
+        let _ = writeln!(out, "bytes in   {} of {} recorded", self.totals.bytes_in, self.recorded.bytes_in);
+        let _ = writeln!(out, "bytes out  {} of {} recorded", self.totals.bytes_out, self.recorded.bytes_out);
+        let _ = writeln!(out, "sent again {}", self.totals.retries);
+        for (reason, n) in &self.totals.denials {
             let _ = writeln!(out, "denied     {n} x {reason}");
         }
         let _ = writeln!(out, "took       {} s", seconds(self.elapsed_us));
@@ -232,7 +207,8 @@ fn progress(steps: u64) -> ProgressBar {
 
 fn tell_run(bar: &ProgressBar, r: &RunReport) {
     let run = r.run_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
-    let mut line = format!("{} run {run} {}: {} steps, {} us", r.label, word(r.ended), r.steps, r.step_us);
+    let mut line =
+        format!("{} run {run} {}: {} steps, {} us", r.label, word(r.ended), r.totals.steps, r.totals.step_us);
     if let Some(why) = &r.why {
         let _ = write!(line, "; {}", why.lines().next().unwrap_or(""));
     }

@@ -4,7 +4,7 @@ use super::drive::{Ended, Event, Job, Options, RunReport, Speed, Watcher, drive}
 use super::fake_agent::{Shared, problem, start};
 use super::plan::Plan;
 use super::wfformat::{MAX_TASKS, ReadError, Workflow, read, read_file};
-use crate::client::work::Workload;
+use crate::client::workload::Workload;
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::ids::Ident;
@@ -202,7 +202,7 @@ async fn a_run_is_played_whole() {
     assert_eq!(reports.iter().map(|r| r.ended).collect::<Vec<_>>(), [Ended::Succeeded; 2]);
     let got = &reports[0];
     assert_eq!(
-        (got.steps, got.step_us, got.bytes_in, got.bytes_out),
+        (got.totals.steps, got.totals.step_us, got.totals.bytes_in, got.totals.bytes_out),
         (want.tasks, want.duration_us, want.bytes_in, want.bytes_out)
     );
     let s = seen.lock().unwrap();
@@ -226,7 +226,7 @@ async fn a_429_is_waited_out() {
     }
     let reports = play(&workload, vec![job(diamond())], options()).await;
     assert_eq!(reports[0].ended, Ended::Succeeded);
-    assert_eq!((reports[0].retries, reports[0].denials["quota_step_rate"]), (2, 2));
+    assert_eq!((reports[0].totals.retries, reports[0].totals.denials["quota_step_rate"]), (2, 2));
     assert_eq!(seen.lock().unwrap().keys["t-r0-s0"], 3);
 }
 
@@ -251,7 +251,7 @@ async fn a_share_is_made_to_fail() {
     let failed: Vec<bool> = reports.iter().map(|r| r.ended == Ended::Failed).collect();
     let (f, t) = (true, false);
     assert_eq!(failed, [t, t, t, f, t, t, f, t, t, f]);
-    assert!(reports.iter().all(|r| r.steps == 4));
+    assert!(reports.iter().all(|r| r.totals.steps == 4));
     let s = seen.lock().unwrap();
     assert_eq!(s.finished_runs.iter().filter(|r| r.outcome == Outcome::Failed).count(), 3);
 }
@@ -263,7 +263,7 @@ async fn a_denied_run_is_reported() {
     seen.lock().unwrap().deny_runs.push_back(problem(Reason::RampExcluded, None));
     let reports = play(&workload, vec![job(diamond()), job(diamond())], options()).await;
     assert_eq!(reports.iter().map(|r| r.ended).collect::<Vec<_>>(), [Ended::Denied, Ended::Succeeded]);
-    assert_eq!(reports[0].denials["ramp_excluded"], 1);
+    assert_eq!(reports[0].totals.denials["ramp_excluded"], 1);
     insta::assert_snapshot!(reports[0].why.as_ref().unwrap());
 }
 

@@ -1,14 +1,16 @@
 //! What lies over a screen: frames, texts and fields. Draws what the layers hold.
 
-use super::format::{count, fit, safe, span, wrap};
-use super::help;
-use super::theme::Tone;
-use crate::app::action::{Target, object_words};
-use crate::app::approve::Approve;
-use crate::app::dialog::{Confirm, Field, Layer, Loosen, Notice, Radius, RampForm, Unlock, Waiting};
-use crate::app::input::Input;
-use crate::app::keys::{Scope, bindings};
-use crate::app::model::Model;
+use crate::model::Model;
+use crate::model::confirmation::{Target, object_words};
+use crate::model::dialog::approve::Approve;
+use crate::model::dialog::loosen::{Loosen, Radius};
+use crate::model::dialog::{Confirm, Field, Layer, Notice, RampForm, Unlock, Waiting};
+use crate::model::input::Input;
+use crate::model::keys::{Scope, bindings};
+use crate::style::Tone;
+use crate::text::format::{count, span};
+use crate::text::wrap::{fit, safe, wrap};
+use crate::view::help;
 use conductor_shared::basis_points::percent;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::fact::ChangeClass;
@@ -29,7 +31,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>) {
                 let width = m.size.0.min(100);
                 let lines = help::text(m, usize::from(width.saturating_sub(4)));
                 let lines: Vec<_> = lines.into_iter().skip(usize::from(*scroll)).collect();
-                frame(m, f, " Keys ", Tone::Accent, width, m.size.1.saturating_sub(1), lines);
+                frame(m, f, " Keys ", Tone::Accent, (width, m.size.1.saturating_sub(1)), lines);
             }
             Layer::Menu(t) => menu(m, f, t),
             Layer::Confirm(c) => confirm(m, f, c),
@@ -50,11 +52,10 @@ fn frame(
     f: &mut Frame<'_>,
     title: &str,
     tone: Tone,
-    width: u16,
-    height: u16,
+    size: (u16, u16),
     lines: Vec<Line<'_>>,
 ) -> Rect {
-    let (w, h) = (width.min(m.size.0), height.min(m.size.1));
+    let (w, h) = (size.0.min(m.size.0), size.1.min(m.size.1));
     let area = Rect { x: (m.size.0 - w) / 2, y: (m.size.1 - h) / 3, width: w, height: h };
     let look = m.look;
     let title = Span::styled(fit(title, usize::from(w.saturating_sub(4)), look.more()), look.style(tone));
@@ -73,7 +74,7 @@ fn frame(
 /// A frame as high as its lines.
 fn boxed(m: &Model, f: &mut Frame<'_>, title: &str, tone: Tone, width: u16, lines: Vec<Line<'_>>) -> Rect {
     let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_add(2);
-    frame(m, f, title, tone, width, height, lines)
+    frame(m, f, title, tone, (width, height), lines)
 }
 
 /// What an act is about: tenant, node, environment. Nothing that changes anything is shown without it.
@@ -116,23 +117,7 @@ fn confirm(m: &Model, f: &mut Frame<'_>, c: &Confirm) {
     let look = m.look;
     let Some(chosen) = c.choices.get(c.chosen) else { return };
     let mut lines = vec![about(m, &chosen.target), Line::raw("")];
-    let first = (c.chosen + 1).saturating_sub(6);
-    for (i, a) in c.choices.iter().enumerate().skip(first).take(6) {
-        let marked = i == c.chosen;
-        let pointer = if marked { look.pointer() } else { " " };
-        let style = if marked { look.style(Tone::Title) } else { look.style(Tone::Dim) };
-        lines.push(Line::from(vec![
-            Span::styled(format!("{pointer} "), look.style(Tone::Accent)),
-            Span::styled(a.command().operation.sentence(), style),
-        ]));
-        if marked && let Some(before) = &a.before {
-            let text = format!("    now: {}", object_words(before));
-            lines.push(Line::styled(fit(&text, 60, look.more()), look.style(Tone::Dim)));
-        }
-    }
-    if c.choices.len() > 6 {
-        lines.push(Line::styled(format!("    {} in all", c.choices.len()), look.style(Tone::Dim)));
-    }
+    lines.extend(choices(m, c));
     lines.push(Line::raw(""));
     let y = lines.len();
     if let Some(comment) = &c.comment {
@@ -149,17 +134,7 @@ fn confirm(m: &Model, f: &mut Frame<'_>, c: &Confirm) {
     }
     lines.extend(staleness(m, &chosen.target));
     if c.elsewhere {
-        let nodes = chosen.target.nodes();
-        let names: Vec<String> = nodes.iter().map(|n| n.1.to_string()).collect();
-        let (what, other) = match nodes.len() {
-            1 => (format!("on {} only", names.join(", ")), "means all nodes that hold it"),
-            n => (format!("on {n} nodes: {}", names.join(", ")), "means this node only"),
-        };
-        lines.push(Line::from(vec![Span::raw(fit(&what, 62, look.more()))]));
-        lines.push(Line::from(vec![
-            Span::styled("a", look.style(Tone::Key)),
-            Span::styled(format!(" {other}"), look.style(Tone::Dim)),
-        ]));
+        lines.extend(reach(m, &chosen.target));
     }
     if chosen.target.offline && chosen.command().operation.is_absolute() {
         let text = format!("{} Who cannot be reached gets it later, within a day.", look.warn());
@@ -177,6 +152,48 @@ fn confirm(m: &Model, f: &mut Frame<'_>, c: &Confirm) {
     if let Some(comment) = &c.comment {
         cursor(f, inside, y, 13, comment);
     }
+}
+
+/// What can be chosen, the marked one with the state it would change.
+fn choices(m: &Model, c: &Confirm) -> Vec<Line<'static>> {
+    let look = m.look;
+    let mut lines = vec![];
+    let first = (c.chosen + 1).saturating_sub(6);
+    for (i, a) in c.choices.iter().enumerate().skip(first).take(6) {
+        let marked = i == c.chosen;
+        let pointer = if marked { look.pointer() } else { " " };
+        let style = if marked { look.style(Tone::Title) } else { look.style(Tone::Dim) };
+        lines.push(Line::from(vec![
+            Span::styled(format!("{pointer} "), look.style(Tone::Accent)),
+            Span::styled(a.command().operation.sentence(), style),
+        ]));
+        if marked && let Some(before) = &a.before {
+            let text = format!("    now: {}", object_words(before));
+            lines.push(Line::styled(fit(&text, 60, look.more()), look.style(Tone::Dim)));
+        }
+    }
+    if c.choices.len() > 6 {
+        lines.push(Line::styled(format!("    {} in all", c.choices.len()), look.style(Tone::Dim)));
+    }
+    lines
+}
+
+/// Which nodes are meant, and the key that changes it.
+fn reach(m: &Model, target: &Target) -> [Line<'static>; 2] {
+    let look = m.look;
+    let nodes = target.nodes();
+    let names: Vec<String> = nodes.iter().map(|n| n.1.to_string()).collect();
+    let (what, other) = match nodes.len() {
+        1 => (format!("on {} only", names.join(", ")), "means all nodes that hold it"),
+        n => (format!("on {n} nodes: {}", names.join(", ")), "means this node only"),
+    };
+    [
+        Line::from(vec![Span::raw(fit(&what, 62, look.more()))]),
+        Line::from(vec![
+            Span::styled("a", look.style(Tone::Key)),
+            Span::styled(format!(" {other}"), look.style(Tone::Dim)),
+        ]),
+    ]
 }
 
 fn ramp(m: &Model, f: &mut Frame<'_>, r: &RampForm) {
@@ -283,29 +300,7 @@ fn approve(m: &Model, f: &mut Frame<'_>, a: &Approve) {
     let inner = usize::from(width) - 4;
     let approves = a.approval.verdict == Answer::Approve;
     let dim = look.style(Tone::Dim);
-    let mut lines = vec![about(m, &a.target)];
-    lines.push(Line::styled(
-        fit(&a.command.operation.sentence(), inner, look.more()),
-        look.style(Tone::Title),
-    ));
-    let room = usize::from(m.size.1).saturating_sub(17).clamp(1, 8);
-    let args = a.command.operation.args();
-    for (k, v) in args.iter().take(room) {
-        lines.push(Line::raw(fit(&format!("  {k} = {}", safe(v, 120)), inner, look.more())));
-    }
-    if args.len() > room {
-        let text = format!("  and {} more: read them with conductor approval show", args.len() - room);
-        lines.push(Line::styled(text, look.style(Tone::Warn)));
-    }
-    lines.push(Line::styled(
-        fit(&format!("asked by {}: {}", safe(&a.by, 63), a.command.reason.escaped(200)), inner, look.more()),
-        dim,
-    ));
-    let digest = conductor_shared::ids::hex(&a.approval.command_digest[..8]);
-    lines.push(Line::styled(
-        format!("digest of its text {digest}..., you sign: {}", a.approval.verdict.as_str()),
-        dim,
-    ));
+    let mut lines = request(m, a, inner);
     lines.push(Line::raw(""));
     let name_y = lines.len();
     if approves {
@@ -341,6 +336,36 @@ fn approve(m: &Model, f: &mut Frame<'_>, a: &Approve) {
         (Field::Password, Some(p)) => cursor(f, inside, password_y, 13, p),
         _ => {}
     }
+}
+
+/// What was asked for, by whom, and what is signed.
+fn request(m: &Model, a: &Approve, inner: usize) -> Vec<Line<'static>> {
+    let look = m.look;
+    let dim = look.style(Tone::Dim);
+    let mut lines = vec![about(m, &a.target)];
+    lines.push(Line::styled(
+        fit(&a.command.operation.sentence(), inner, look.more()),
+        look.style(Tone::Title),
+    ));
+    let room = usize::from(m.size.1).saturating_sub(17).clamp(1, 8);
+    let args = a.command.operation.args();
+    for (k, v) in args.iter().take(room) {
+        lines.push(Line::raw(fit(&format!("  {k} = {}", safe(v, 120)), inner, look.more())));
+    }
+    if args.len() > room {
+        let text = format!("  and {} more: read them with conductor approval show", args.len() - room);
+        lines.push(Line::styled(text, look.style(Tone::Warn)));
+    }
+    lines.push(Line::styled(
+        fit(&format!("asked by {}: {}", safe(&a.by, 63), a.command.reason.escaped(200)), inner, look.more()),
+        dim,
+    ));
+    let digest = conductor_shared::ids::hex(&a.approval.command_digest[..8]);
+    lines.push(Line::styled(
+        format!("digest of its text {digest}..., you sign: {}", a.approval.verdict.as_str()),
+        dim,
+    ));
+    lines
 }
 
 fn radius(m: &Model, r: &Radius, width: usize, lines: &mut Vec<Line<'static>>) {
@@ -460,7 +485,7 @@ fn alarms(m: &Model, f: &mut Frame<'_>) {
         let read = if a.acknowledged { "  acknowledged" } else { "" };
         lines.push(Line::from(vec![
             Span::styled(format!("{mark} {}", a.subject), look.style(tone)),
-            Span::styled(format!("  {}{read}", super::format::date(a.at_us)), look.style(Tone::Dim)),
+            Span::styled(format!("  {}{read}", crate::text::format::date(a.at_us)), look.style(Tone::Dim)),
         ]));
         for l in wrap(&a.what, inner.saturating_sub(2)) {
             lines.push(Line::raw(format!("  {l}")));

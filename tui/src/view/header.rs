@@ -1,13 +1,14 @@
 //! What frames every screen: tabs and nodes above, filter and keys below.
 
-use super::format::{fit, safe, span};
-use super::theme::Tone;
-use crate::app::alarm::Level;
-use crate::app::dialog::Layer;
-use crate::app::keys::{Scope, bindings};
-use crate::app::model::{Agent, Link, Model, Screen};
-use crate::app::{layout, palette};
-use conductor_shared::stream::{SignerState, VERSION};
+use crate::model::agent::Agent;
+use crate::model::dialog::Layer;
+use crate::model::keys::{Scope, bindings};
+use crate::model::screen::Screen;
+use crate::model::{Model, keys, layout, palette};
+use crate::screens::marks::{link, signer};
+use crate::style::Tone;
+use crate::text::wrap::{fit, safe};
+use conductor_shared::stream::VERSION;
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Rect};
 use ratatui::text::{Line, Span};
@@ -69,48 +70,6 @@ fn right_words(m: &Model) -> String {
         (Some(w), false) => w,
         (None, true) => "read-only".into(),
         (None, false) => String::new(),
-    }
-}
-
-/// How a node's link stands, in mark, words and tone.
-pub(crate) fn link(m: &Model, a: &Agent) -> (&'static str, String, Tone) {
-    let look = m.look;
-    let age = a.age_us(m.now);
-    match &a.link {
-        Link::Waiting => (look.lost(), "waits for your key".into(), Tone::Dim),
-        Link::Connecting => (look.lost(), "connecting".into(), Tone::Warn),
-        Link::Lost { why, retry_at_us } => {
-            let retry = retry_at_us.saturating_sub(m.now.mono_us);
-            let next =
-                if retry < 1_000_000 { "trying".into() } else { format!("next try in {}", span(retry)) };
-            let dated = match age {
-                Some(us) => format!("lost {} ago", span(us)),
-                None => "not reached".into(),
-            };
-            (look.lost(), format!("{dated}, {next}: {}", safe(why, 60)), Tone::Bad)
-        }
-        Link::Live if !a.complete => (
-            look.lost(),
-            format!("{} of {} tenants", a.overview.1.min(a.overview.0), a.overview.0),
-            Tone::Warn,
-        ),
-        Link::Live if a.fresh(m.now) && age.is_some_and(|a| a < 2_000_000) => {
-            (look.ok(), "live".into(), Tone::Good)
-        }
-        Link::Live => {
-            let old = age.map_or_else(String::new, span);
-            (look.warn(), format!("{old} old"), Tone::Warn)
-        }
-    }
-}
-
-/// The signer in a word.
-pub(crate) fn signer(s: SignerState) -> (&'static str, Tone) {
-    match s {
-        SignerState::Up => ("up", Tone::Good),
-        SignerState::Locked => ("locked", Tone::Bad),
-        SignerState::Down => ("down", Tone::Bad),
-        SignerState::Refuses => ("refuses", Tone::Bad),
     }
 }
 
@@ -242,19 +201,7 @@ fn scopes(m: &Model) -> &'static [Scope] {
         Some(_) => return &[],
         None => {}
     }
-    match m.screen() {
-        Screen::Overview => &[Scope::Overview, Scope::Everywhere],
-        Screen::Tenants => &[Scope::Tenants, Scope::Everywhere],
-        Screen::Tenant => &[Scope::Tenant, Scope::Everywhere],
-        Screen::Receipts => &[Scope::Receipts, Scope::Everywhere],
-        Screen::Receipt => &[Scope::Receipt, Scope::Everywhere],
-        Screen::Approvals => &[Scope::Approvals, Scope::Everywhere],
-        Screen::Incidents => &[Scope::Incidents, Scope::Board, Scope::Everywhere],
-        Screen::Timeline => &[Scope::Timeline, Scope::Board, Scope::Everywhere],
-        Screen::Ramps => &[Scope::Ramps, Scope::Board, Scope::Everywhere],
-        Screen::Freezes | Screen::Admin => &[Scope::Board, Scope::Everywhere],
-        Screen::Usage | Screen::Cost => &[Scope::Metered, Scope::Board, Scope::Everywhere],
-    }
+    keys::scopes(m.screen())
 }
 
 /// The keys that count now, as many as fit.
@@ -278,7 +225,7 @@ pub(crate) fn bar(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let mut words: Vec<(String, &str)> = fixed.iter().map(|(k, w)| ((*k).to_owned(), *w)).collect();
     words.extend(
         bindings(scopes(m), m.read_only)
-            .filter(|b| !b.bar.is_empty())
+            .filter(|b| !b.bar.is_empty() && b.scope != Scope::List)
             .filter(|b| !(b.bar == "back" && m.screens.len() < 2))
             .map(|b| (b.keys.split(' ').next().unwrap_or("").to_owned(), b.bar)),
     );
@@ -294,13 +241,4 @@ pub(crate) fn bar(m: &Model, f: &mut Frame<'_>, area: Rect) {
         spans.push(Span::styled(format!(" {word}  "), look.style(Tone::Dim)));
     }
     f.render_widget(Paragraph::new(Line::from(spans)), area);
-}
-
-/// Mark and tone of how grave something is.
-pub(crate) fn level(m: &Model, level: Level) -> (&'static str, Tone) {
-    match level {
-        Level::Bad => (m.look.bad(), Tone::Bad),
-        Level::Warn => (m.look.warn(), Tone::Warn),
-        Level::Note => (m.look.note(), Tone::Text),
-    }
 }

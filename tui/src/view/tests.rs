@@ -1,13 +1,14 @@
 //! Every screen as it is drawn, symbols and styles, in the sizes people use.
 #![allow(clippy::many_single_char_names)] // columns and rows have short names
 
-use super::theme::{Look, ThemeName};
-use crate::app::draw_frame;
-use crate::app::model::Model;
-use crate::app::msg::{AgentMsg, Effect, Msg, Refusal};
-use crate::app::sample;
-use crate::app::tenants::RowKey;
-use crate::app::testing::{keys, send, tick};
+use crate::client::event::AgentEvent;
+use crate::model::Model;
+use crate::model::message::{Effect, Fetch, Msg, Refusal, Reply};
+use crate::model::tenants::RowKey;
+use crate::sample;
+use crate::sample::draw_frame;
+use crate::style::{Look, ThemeName};
+use crate::testing::{keys, send, tick};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::command::{Audience, Command, Operation, ops};
@@ -88,7 +89,7 @@ fn with_receipts(m: &mut Model) {
     });
     let page = ReceiptPage { origin: sample::origin(), size: 30, receipts: rows.collect(), next: None };
     let key = m.receipts.key.unwrap();
-    send(m, Msg::Receipts(key, Ok(page)));
+    send(m, Reply::Receipts(key, Ok(page)));
 }
 
 /// Issue, Console: the main screens at the sizes people use.
@@ -152,11 +153,11 @@ fn approvals() {
         assert!(asked.is_empty());
         insta::assert_snapshot!(format!("approvals-none-{w}x{h}"), draw(&mut m, w, h));
         let asked = tick(&mut m, 90_000_000);
-        assert!(asked.contains(&Effect::Requests(0)), "{asked:?}");
+        assert!(asked.contains(&Effect::Fetch(Fetch::Requests(0))), "{asked:?}");
         let false_text = RequestRow { text: request(9, "eve", "x").text, ..request(3, "cleo", "joins") };
         let list = vec![request(2, "dan", "joins the team"), false_text];
-        send(&mut m, Msg::Requests(0, Ok(list)));
-        send(&mut m, Msg::Requests(0, Err("the agent does not answer".into())));
+        send(&mut m, Reply::Requests(0, Ok(list)));
+        send(&mut m, Reply::Requests(0, Err("the agent does not answer".into())));
         insta::assert_snapshot!(format!("approvals-{w}x{h}"), draw(&mut m, w, h));
         keys(&mut m, "j");
         let shown = draw(&mut m, w, h);
@@ -164,9 +165,9 @@ fn approvals() {
         let copied = keys(&mut m, "y");
         assert_eq!(copied, [Effect::Copy(CommandId([3; 16]).to_string())]);
         // The marked request stays marked when the list is fetched anew.
-        send(&mut m, Msg::Requests(0, Ok(vec![request(1, "bea", "new"), request(3, "cleo", "joins")])));
+        send(&mut m, Reply::Requests(0, Ok(vec![request(1, "bea", "new"), request(3, "cleo", "joins")])));
         assert_eq!(m.approvals.selected().unwrap().row.command_id, CommandId([3; 16]));
-        send(&mut m, Msg::Requests(0, Ok(vec![])));
+        send(&mut m, Reply::Requests(0, Ok(vec![])));
         assert!(m.approvals.selected().is_none());
     }
 }
@@ -196,7 +197,7 @@ fn other_looks() {
 fn connection_lost() {
     let mut m = demo();
     keys(&mut m, "2");
-    let lost = AgentMsg::Lost { why: "connection refused".into(), retry_us: 7_000_000 };
+    let lost = AgentEvent::Lost { why: "connection refused".into(), retry_us: 7_000_000 };
     send(&mut m, Msg::Agent(0, lost));
     tick(&mut m, 75_000_000);
     insta::assert_snapshot!("tenants-lost", draw(&mut m, 80, 24));
@@ -266,7 +267,7 @@ fn dialogs() {
         after: vec!["hundredths".into(), "100".into(), "revision".into(), "4".into()],
     };
     let ticket = m.ticket;
-    send(&mut m, Msg::Answered(ticket, Ok(outcome)));
+    send(&mut m, Reply::Answered(ticket, Ok(outcome)));
     insta::assert_snapshot!("done", draw(&mut m, 80, 24));
     keys(&mut m, "enter ! s");
     insta::assert_snapshot!("set-ramp", draw(&mut m, 80, 24));
@@ -274,14 +275,17 @@ fn dialogs() {
     insta::assert_snapshot!("loosen-loading", draw(&mut m, 80, 24));
     tick(&mut m, 50_250_000);
     let ticket = m.ticket;
-    send(&mut m, Msg::Preview(ticket, Ok(preview())));
+    send(&mut m, Reply::Preview(ticket, Ok(preview())));
     insta::assert_snapshot!("loosen", draw(&mut m, 80, 24));
     keys(&mut m, "tab a c m e tab o k tab p w tab");
     insta::assert_snapshot!("loosen-ready", draw(&mut m, 80, 24));
     keys(&mut m, "esc");
     send(
         &mut m,
-        Msg::Answered(99, Err(Refusal { what: "nobody waits".into(), mend: String::new(), unknown: false })),
+        Reply::Answered(
+            99,
+            Err(Refusal { what: "nobody waits".into(), remedy: String::new(), unknown: false }),
+        ),
     );
     insta::assert_snapshot!("flash", draw(&mut m, 80, 24));
 }
@@ -306,7 +310,7 @@ fn other_layers() {
     keys(&mut m, "a");
     insta::assert_snapshot!("alarms", draw(&mut m, 80, 24));
     let mut m = Model::new(&["unix:/run/a.sock".into()], dark(), ThemeName::Dark, true, [0; 32]);
-    crate::app::ask_password(&mut m);
+    crate::update::ask_password(&mut m);
     keys(&mut m, "x y z");
     insta::assert_snapshot!("unlock", draw(&mut m, 80, 24));
 }
@@ -333,7 +337,7 @@ fn one_receipt() {
         size: Some(30),
         entries: 1,
     };
-    send(&mut m, Msg::Proof(key, index, Ok(Box::new((bundle, report)))));
+    send(&mut m, Reply::Proof(key, index, Ok(Box::new((bundle, report)))));
     insta::assert_snapshot!("receipt", draw(&mut m, 80, 24));
 }
 
@@ -346,9 +350,9 @@ fn trouble_on_two_nodes() {
     for (n, (name, env)) in [("node-a", "production"), ("node-b", "rehearsal")].into_iter().enumerate() {
         let i = u8::try_from(n).unwrap();
         let hello =
-            AgentMsg::Hello { info: sample::info(i, name, env), version: 1 + u32::from(i), resumed: false };
+            AgentEvent::Hello { info: sample::info(i, name, env), version: 1 + u32::from(i), resumed: false };
         send(&mut m, Msg::Agent(n, hello));
-        send(&mut m, Msg::Agent(n, AgentMsg::OverviewEnd));
+        send(&mut m, Msg::Agent(n, AgentEvent::OverviewEnd));
         let health = NodeHealth {
             signer: if n == 0 { SignerState::Down } else { SignerState::Up },
             admissions_stop_us: (n == 0).then_some(252_000_000),
@@ -357,7 +361,7 @@ fn trouble_on_two_nodes() {
             disk_free: 1 << (40 - 20 * n),
             ..sample::health(i, name)
         };
-        send(&mut m, Msg::Agent(n, AgentMsg::Health(Box::new(health))));
+        send(&mut m, Msg::Agent(n, AgentEvent::Health(Box::new(health))));
     }
     let shown = draw(&mut m, 120, 40);
     assert!(!shown.contains('\u{1b}'));
@@ -372,6 +376,6 @@ fn newer_than_this_console() {
     let key: RowKey = m.tenants.selected.unwrap();
     let mut state = sample::control("acme", 1_000);
     state.newer = true;
-    send(&mut m, Msg::Agent(0, AgentMsg::State { tenant: key.tenant, state: Box::new(state) }));
+    send(&mut m, Msg::Agent(0, AgentEvent::State { tenant: key.tenant, state: Box::new(state) }));
     assert!(draw(&mut m, 80, 24).contains("newer than this console"));
 }

@@ -80,13 +80,13 @@ pub(crate) fn gate(report: &mut Report) {
 
 /// A frame of the tenants screen with 10,000 tenants against one with 100.
 pub(crate) fn frame(report: &mut Report) {
-    let (small, large) = (conductor_tui::app::bench_model(100), conductor_tui::app::bench_model(10_000));
-    let time = |m: &conductor_tui::app::Model| {
+    let (small, large) = (conductor_tui::bench_model(100), conductor_tui::bench_model(10_000));
+    let time = |m: &conductor_tui::Model| {
         let begun = Instant::now();
         for _ in 0..200 {
             let backend = ratatui::backend::TestBackend::new(120, 40);
             let mut terminal = ratatui::Terminal::new(backend).expect("a terminal");
-            conductor_tui::app::draw_frame(&mut terminal, m).expect("drawn");
+            conductor_tui::draw_frame(&mut terminal, m).expect("drawn");
             black_box(terminal.backend().buffer());
         }
         begun.elapsed().as_secs_f64() * 1e6 / 200.0

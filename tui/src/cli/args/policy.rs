@@ -78,7 +78,7 @@ pub enum FreezeCommand {
         /// Display id or uid of the tenant
         tenant: TenantName,
         /// Name of the freeze
-        #[arg(long, default_value_t = crate::cli::freezes::now())]
+        #[arg(long, default_value_t = unnamed_freeze())]
         name: Ident,
         /// It ends by itself after this many minutes; otherwise somebody has to clear it
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..=525_600))]
@@ -92,7 +92,7 @@ pub enum FreezeCommand {
         /// Display id or uid of the tenant
         tenant: TenantName,
         /// Name of the freeze
-        #[arg(long, default_value_t = crate::cli::freezes::now())]
+        #[arg(long, default_value_t = unnamed_freeze())]
         name: Ident,
         /// How.
         #[command(flatten)]
@@ -196,4 +196,9 @@ pub struct ExplainArgs {
     /// An input document instead (policies/input.schema.json)
     #[arg(long, value_name = "FILE")]
     pub input: Option<PathBuf>,
+}
+
+/// The freeze that is meant where none is named.
+fn unnamed_freeze() -> Ident {
+    Ident::new("now").unwrap_or_else(|_| unreachable!("an identifier"))
 }

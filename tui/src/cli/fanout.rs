@@ -1,0 +1,310 @@
+//! A tightening for every agent that was named, also for those that cannot be reached now, and what is on its way.
+//!
+//! The command is signed once for all nodes that hold the tenant, kept on disk, and only then sent. It is not held up by
+//! a preview or by a node that is offline.
+
+use super::args::{ChangeArgs, OutboxCommand};
+use super::change::NO_REASON;
+use super::context::Context;
+use super::output::{CliError, EXIT_FAILED, EXIT_OK, Output, table, time};
+use crate::client::commands::{self, Draft, LIFE_US, Prepared, REQUEST_LIFE_US};
+use crate::client::endpoint::Endpoint;
+use crate::client::error::ClientError;
+use crate::client::http::Agent;
+use crate::client::keys::OperatorKey;
+use crate::client::node_cache::{CachedNode, NodeCache};
+use crate::client::outbox::{Addressee, Kept, Outbox, State};
+use crate::client::resolve::TenantName;
+use crate::client::session::ReadSession;
+use conductor_shared::command::{Command, MAX_AUDIENCE, Operation, TYPE_LINE};
+use conductor_shared::ids::{Ident, NodeId, TenantUid};
+use conductor_shared::untrusted::{UntrustedText, escape};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Some node has not answered yet: the command is kept.
+pub const EXIT_KEPT: u8 = 5;
+/// Pause between attempts of `deliver --wait`.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// One agent, as far as it can be known now.
+struct Place {
+    endpoint: Endpoint,
+    node: Option<CachedNode>,
+    /// What it answers now; else the node is remembered from earlier.
+    reached: Result<(), ClientError>,
+}
+
+/// Carries a tightening out on all agents that were named.
+pub(super) async fn everywhere(
+    context: &Context,
+    tenant: &TenantName,
+    operation: impl Fn(u64) -> Operation,
+    args: &ChangeArgs,
+) -> Result<Output, CliError> {
+    context.may_change()?;
+    let why = match &args.reason {
+        Some(r) => commands::reason(r)?,
+        None => UntrustedText::new(NO_REASON),
+    };
+    let key = context.unlocked().await?;
+    let places = look(context, &key).await;
+    let now_us = places
+        .iter()
+        .filter(|p| p.reached.is_ok())
+        .find_map(|p| Some(p.node.as_ref()?.seen_us))
+        .unwrap_or_else(|| context.clock.now().wall_us);
+    let (groups, mut notes) = group(&places, tenant)?;
+    let mut all = vec![];
+    for ((uid, name), nodes) in groups {
+        let offline =
+            nodes.iter().any(|n| matches!(n.state, State::Waiting { .. }) && is_offline(&places, n));
+        let life_us = if offline { REQUEST_LIFE_US } else { LIFE_US };
+        let operation = operation(now_us);
+        if !operation.is_absolute() {
+            let what = operation.name();
+            return Err(CliError::Input(format!(
+                "{what} may loosen: name one --agent, which can be reached"
+            )));
+        }
+        let draft = Draft {
+            nodes: nodes.iter().map(|n| n.node_id).collect(),
+            tenant: uid,
+            operation,
+            base: None,
+            reason: why.clone(),
+            now_us,
+            life_us,
+        };
+        all.push((Prepared::compose(draft)?, name, nodes));
+    }
+    if args.dry_run {
+        let texts: Vec<&str> = all.iter().map(|(p, ..)| p.text()).collect();
+        let text = format!("These texts would be signed (nothing was sent):\n\n{}", texts.join("\n"));
+        return Ok(Output::ok(text, json!({ "dry_run": true, "texts": texts })));
+    }
+    let outbox = outbox()?;
+    let mut sent = vec![];
+    for (prepared, tenant, nodes) in all {
+        let command = prepared.parsed()?;
+        let signed = key.sign(prepared.text(), &format!("{TYPE_LINE} {}", command.command_id))?;
+        let mut kept = Kept { tenant, signed, nodes };
+        // First kept, then sent: what is on its way survives this program. To make things safer is not held up by a
+        // disk that is full, though.
+        let stored = outbox.keep(&kept);
+        kept.deliver(context.clock.now().wall_us, |_| true).await.map_err(CliError::Failed)?;
+        if kept.waiting() == 0 {
+            let _ = outbox.drop(command.command_id);
+        } else if let Err(e) = stored.and_then(|()| outbox.keep(&kept)) {
+            notes.push(format!("it could not be kept for nodes that did not answer: {e}"));
+        }
+        sent.push((command, kept));
+    }
+    Ok(report(&sent, &notes, context.clock.now().wall_us))
+}
+
+fn is_offline(places: &[Place], n: &Addressee) -> bool {
+    places.iter().any(|p| p.reached.is_err() && p.node.as_ref().is_some_and(|k| k.node_id == n.node_id))
+}
+
+/// Asks all agents who they are and what they hold, at the same time.
+async fn look(context: &Context, key: &Arc<OperatorKey>) -> Vec<Place> {
+    let known = NodeCache::load();
+    let ask = |endpoint: &Endpoint| {
+        let endpoint = endpoint.clone();
+        async {
+            let asked = async {
+                let agent = Agent::new(endpoint.clone())?;
+                let session = ReadSession::new(agent, Arc::clone(key), Arc::clone(&context.clock));
+                let open = session.get().await?;
+                let list = session.agent().tenants(&open.bearer).await?;
+                Ok::<_, ClientError>(CachedNode::of(&open.node, &list))
+            };
+            match asked.await {
+                Ok(node) => Place { endpoint, node: Some(node), reached: Ok(()) },
+                Err(e) => Place { node: known.at(&endpoint).cloned(), endpoint, reached: Err(e) },
+            }
+        }
+    };
+    let places = futures_util::future::join_all(context.agents().iter().map(ask)).await;
+    let seen = places.iter().filter(|p| p.reached.is_ok());
+    NodeCache::remember(seen.filter_map(|p| Some((p.endpoint.clone(), p.node.clone()?))).collect());
+    places
+}
+
+type Groups = BTreeMap<(TenantUid, String), Vec<Addressee>>;
+
+/// Nodes that hold the tenant, by its uid: one command each. And what is to be said about the others.
+fn group(places: &[Place], tenant: &TenantName) -> Result<(Groups, Vec<String>), CliError> {
+    let (mut groups, mut notes) = (Groups::new(), vec![]);
+    for p in places {
+        let at = p.endpoint.to_string();
+        let Some(node) = &p.node else {
+            let why = p.reached.as_ref().err().map(ToString::to_string).unwrap_or_default();
+            notes.push(format!(
+                "{at} was never spoken to from here, so nothing can be kept for it: {}",
+                escape(&why, 300)
+            ));
+            continue;
+        };
+        let held = match tenant {
+            TenantName::Node => Some((TenantUid::NODE, "node".to_owned())),
+            TenantName::Uid(uid) => {
+                Some((*uid, node.tenants.get(uid).map_or(uid.to_string(), Ident::to_string)))
+            }
+            TenantName::Name(n) => {
+                node.tenants.iter().find(|(_, name)| *name == n).map(|(uid, name)| (*uid, name.to_string()))
+            }
+        };
+        let Some(held) = held else {
+            notes.push(format!("{} ({at}) has no such tenant", node.name));
+            continue;
+        };
+        let last = p.reached.as_ref().err().map(|e| escape(&e.to_string(), 300)).unwrap_or_default();
+        let nodes = groups.entry(held).or_default();
+        if nodes.len() >= MAX_AUDIENCE {
+            return Err(CliError::Input(format!("a command is for at most {MAX_AUDIENCE} nodes")));
+        }
+        if nodes.iter().all(|n| n.node_id != node.node_id) {
+            let (node_id, name) = (node.node_id, node.name.clone());
+            nodes.push(Addressee { node_id, name, endpoint: at, state: State::Waiting { last } });
+        }
+    }
+    if groups.is_empty() {
+        return Err(CliError::Failed(format!("nothing was sent. {}", notes.join(". "))));
+    }
+    Ok((groups, notes))
+}
+
+fn outbox() -> Result<Outbox, CliError> {
+    Outbox::find().ok_or_else(|| {
+        CliError::Input("there is no folder for what is on its way: set HOME or XDG_STATE_HOME".into())
+    })
+}
+
+/// `conductor command`
+pub async fn outgoing(context: &Context, command: OutboxCommand) -> Result<Output, CliError> {
+    let (outbox, now_us) = (outbox()?, || context.clock.now().wall_us);
+    let io = |e: std::io::Error| CliError::Failed(format!("commands on their way: {e}"));
+    match command {
+        OutboxCommand::List => {
+            let (kept, bad) = outbox.load(now_us()).map_err(io)?;
+            Ok(listed(&kept, &bad, now_us()))
+        }
+        OutboxCommand::Deliver { wait } => {
+            context.may_change()?;
+            loop {
+                let (kept, bad) = outbox.deliver(now_us(), |_: NodeId| true).await.map_err(io)?;
+                let live = |c: &Command| c.expires_at_us > now_us();
+                if !wait || !kept.iter().any(|(c, k)| live(c) && k.waiting() > 0) {
+                    return Ok(listed(&kept, &bad, now_us()));
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+        OutboxCommand::Drop { command } => {
+            context.may_change()?;
+            if !outbox.drop(command).map_err(io)? {
+                return Err(CliError::Input(format!(
+                    "no command {command} is on its way (conductor command list)"
+                )));
+            }
+            let text = format!(
+                "{command} goes to nobody else. What nodes have acknowledged stands: take that back with a command of its own"
+            );
+            Ok(Output::ok(text, json!({ "dropped": command })))
+        }
+    }
+}
+
+fn node_row(n: &Addressee, over: bool) -> Vec<String> {
+    let (word, more) = match &n.state {
+        State::Waiting { last } if over => ("expired", escape(last, 120)),
+        State::Waiting { last } => ("waits", escape(last, 120)),
+        State::Acknowledged { status, receipt } => {
+            let word = if *status == conductor_shared::http::CommandStatus::Requested {
+                "asks for a second person"
+            } else {
+                "acknowledged"
+            };
+            let at = receipt.as_ref().map_or_else(
+                || "delivered by an earlier attempt".to_owned(),
+                |r| format!("receipt {} in {}", r.index, r.origin),
+            );
+            (word, at)
+        }
+        State::Refused { why, .. } => ("refused", escape(why, 200)),
+    };
+    vec![n.name.to_string(), word.into(), more]
+}
+
+fn one(c: &Command, k: &Kept, now_us: u64) -> String {
+    let over = c.expires_at_us <= now_us;
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{} {} for {}: {}",
+        c.operation.name(),
+        c.operation.object(),
+        escape(&k.tenant, 63),
+        k.status_line()
+    );
+    let rows: Vec<_> = k.nodes.iter().map(|n| node_row(n, over)).collect();
+    text += &table(&["NODE", "STATE", ""], &rows);
+    if k.waiting() > 0 {
+        let what = if over { "expired" } else { "kept until" };
+        let _ = writeln!(text, "{what} {} as command {}", time(c.expires_at_us), c.command_id);
+    }
+    text
+}
+
+fn to_json(c: &Command, k: &Kept) -> Value {
+    json!({
+        "command_id": c.command_id, "operation": c.operation.to_list(), "tenant": k.tenant, "tenant_uid": c.tenant,
+        "issued_at_us": c.issued_at_us, "expires_at_us": c.expires_at_us, "acknowledged": k.acknowledged(),
+        "nodes": k.nodes,
+    })
+}
+
+fn report(sent: &[(Command, Kept)], notes: &[String], now_us: u64) -> Output {
+    let mut text: String = sent.iter().map(|(c, k)| one(c, k, now_us)).collect();
+    for n in notes {
+        let _ = writeln!(text, "note       {n}");
+    }
+    let waits = sent.iter().any(|(_, k)| k.waiting() > 0);
+    if waits {
+        text += "delivered by: conductor command deliver, or by the console when the node is back\n";
+    }
+    let refused = sent.iter().flat_map(|(_, k)| &k.nodes).any(|n| matches!(n.state, State::Refused { .. }));
+    // A node that nobody could address is no success.
+    let code = match (refused || !notes.is_empty(), waits) {
+        (true, _) => EXIT_FAILED,
+        (false, true) => EXIT_KEPT,
+        (false, false) => EXIT_OK,
+    };
+    let commands: Vec<Value> = sent.iter().map(|(c, k)| to_json(c, k)).collect();
+    Output { text, json: json!({ "commands": commands, "notes": notes }), code }
+}
+
+fn listed(kept: &[(Command, Kept)], bad: &[String], now_us: u64) -> Output {
+    let mut text = String::new();
+    for (c, k) in kept {
+        text += &one(c, k, now_us);
+        text.push('\n');
+    }
+    if kept.is_empty() {
+        text += "no commands are on their way\n";
+    }
+    for b in bad {
+        let _ = writeln!(text, "unreadable {b}");
+    }
+    let commands: Vec<Value> = kept.iter().map(|(c, k)| to_json(c, k)).collect();
+    Output {
+        text,
+        json: json!({ "commands": commands, "unreadable": bad }),
+        code: if bad.is_empty() { EXIT_OK } else { EXIT_FAILED },
+    }
+}

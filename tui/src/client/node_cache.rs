@@ -1,0 +1,126 @@
+//! Which nodes this program has spoken to, and which tenants they hold: what it takes to address a node that cannot be
+//! reached now.
+//!
+//! It is a memory, not an authority: a node that is not what it was refuses what is addressed to another one.
+
+use super::endpoint::Endpoint;
+use super::state_dir;
+use conductor_shared::http::{NodeInfo, TenantList};
+use conductor_shared::ids::{Ident, NodeId, TenantUid};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// No larger file is read, bytes: 100 nodes of 4,000 tenants.
+const MAX_FILE: u64 = 64 << 20;
+/// Nodes that are remembered at most.
+const MAX_NODES: usize = 100;
+
+/// What did not change is written again after this long, microseconds: an hour.
+const REMEMBERED_ANEW_US: u64 = 3_600_000_000;
+
+/// A node as it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CachedNode {
+    /// Its id.
+    pub(crate) node_id: NodeId,
+    /// Its name.
+    pub(crate) name: Ident,
+    /// When it was seen, microseconds since the Unix epoch, in its own time.
+    pub(crate) seen_us: u64,
+    /// Its tenants.
+    pub(crate) tenants: BTreeMap<TenantUid, Ident>,
+}
+
+impl CachedNode {
+    /// From what a node said.
+    pub(crate) fn of(node: &NodeInfo, list: &TenantList) -> Self {
+        let tenants = list.tenants.iter().map(|t| (t.tenant_uid, t.tenant_id.clone())).collect();
+        Self { node_id: node.node_id, name: node.name.clone(), seen_us: node.now_us, tenants }
+    }
+}
+
+/// All of them, by where they listen.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct NodeCache(BTreeMap<String, CachedNode>);
+
+fn path() -> Option<PathBuf> {
+    Some(state_dir::folder()?.join("nodes.json"))
+}
+
+impl NodeCache {
+    /// What is remembered. A file that cannot be read is as good as none: it only spares questions.
+    pub(crate) fn load() -> Self {
+        path().and_then(|p| Self::read(&p).ok()).unwrap_or_default()
+    }
+
+    fn read(path: &Path) -> io::Result<Self> {
+        let text = state_dir::read(path, MAX_FILE)?.unwrap_or_else(|| "{}".into());
+        serde_json::from_str(&text).map_err(io::Error::other)
+    }
+
+    /// The node that listened there.
+    pub(crate) fn at(&self, endpoint: &Endpoint) -> Option<&CachedNode> {
+        self.0.get(&endpoint.to_string())
+    }
+
+    /// Remembers nodes, on disk as well where that can be done.
+    pub(crate) fn remember(seen: Vec<(Endpoint, CachedNode)>) {
+        // Several nodes are met at once; each reads the file and writes it whole.
+        static WRITING: Mutex<()> = Mutex::new(());
+        let _one = WRITING.lock();
+        let mut all = Self::load();
+        let mut changed = false;
+        for (endpoint, node) in seen {
+            let old = all.at(&endpoint);
+            let fresh = |o: &CachedNode| node.seen_us.saturating_sub(o.seen_us) < REMEMBERED_ANEW_US;
+            if old.is_some_and(|o| fresh(o) && CachedNode { seen_us: node.seen_us, ..o.clone() } == node) {
+                continue;
+            }
+            changed = true;
+            all.put(&endpoint, node);
+        }
+        if changed
+            && let Some(path) = path()
+            && let Ok(text) = serde_json::to_string(&all)
+        {
+            let _ = state_dir::replace(&path, &text);
+        }
+    }
+
+    fn put(&mut self, endpoint: &Endpoint, node: CachedNode) {
+        self.0.insert(endpoint.to_string(), node);
+        while self.0.len() > MAX_NODES {
+            let oldest = self.0.iter().min_by_key(|(_, n)| n.seen_us).map(|(e, _)| e.clone());
+            oldest.and_then(|e| self.0.remove(&e));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(n: u8, seen_us: u64) -> CachedNode {
+        let tenants = BTreeMap::from([(TenantUid([n; 16]), Ident::new("acme").unwrap())]);
+        CachedNode { node_id: NodeId([n; 16]), name: Ident::new("site").unwrap(), seen_us, tenants }
+    }
+
+    /// SPEC, bad input: the memory is bounded, and the node that was seen longest ago goes first.
+    #[test]
+    fn the_memory_is_bounded() {
+        let at = |n: usize| format!("unix:/run/{n}.sock").parse::<Endpoint>().unwrap();
+        let mut k = NodeCache::default();
+        for n in 0..=MAX_NODES {
+            k.put(&at(n), node(1, 1_000 - n as u64));
+        }
+        assert_eq!(k.0.len(), MAX_NODES);
+        assert!(k.at(&at(MAX_NODES)).is_none() && k.at(&at(0)).is_some());
+        let text = serde_json::to_string(&k).unwrap();
+        assert_eq!(serde_json::from_str::<NodeCache>(&text).unwrap(), k);
+    }
+}

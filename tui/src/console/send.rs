@@ -1,0 +1,135 @@
+//! Signs and sends what a person confirmed, and keeps it for nodes that do not answer.
+
+use super::fetch::text;
+use crate::client::endpoint::Endpoint;
+use crate::client::error::ClientError;
+use crate::client::keys::{KeyError, KeyFile};
+use crate::client::outbox::{Addressee, Kept, Outbox, State};
+use crate::client::session::ReadSession;
+use crate::model::confirmation::ConfirmedAction;
+use crate::model::message::{Refusal, Reply, Secret};
+use crate::model::outgoing::Outgoing;
+use crate::text::wrap::safe;
+use conductor_shared::clock::Clock;
+use conductor_shared::command::{Command, TYPE_LINE};
+use conductor_shared::http::CommandOutcome;
+use conductor_shared::ids::{Ident, NodeId};
+use conductor_shared::operator::APPROVAL_LINE;
+use conductor_shared::reason::Reason;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::Mutex;
+
+/// What it takes to keep a command and deliver it.
+pub(super) struct Delivery {
+    /// One task at a time reads and writes what is kept.
+    pub(super) outbox: Arc<Mutex<Option<Outbox>>>,
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl Delivery {
+    /// What is on its way since earlier. `None` where nothing can be kept.
+    pub(super) async fn outgoing(&self) -> Option<Reply> {
+        let outbox = self.outbox.lock().await;
+        let (kept, _) = outbox.as_ref()?.load(self.clock.now().wall_us).ok()?;
+        Some(listed(&kept))
+    }
+
+    /// Delivers what waits for these nodes.
+    pub(super) async fn deliver(&self, nodes: &[NodeId]) -> Option<Reply> {
+        let outbox = self.outbox.lock().await;
+        let now_us = self.clock.now().wall_us;
+        let (kept, _) = outbox.as_ref()?.deliver(now_us, |n| nodes.contains(&n)).await.ok()?;
+        Some(listed(&kept))
+    }
+}
+
+fn listed(kept: &[(Command, Kept)]) -> Reply {
+    Reply::Outgoing(kept.iter().map(|(c, k)| Outgoing::of(c, k)).collect())
+}
+
+/// Sends an answer to a request. It is signed with the key unlocked anew: the one that lies open signs none.
+pub(super) async fn approve(
+    s: &ReadSession,
+    key: &Path,
+    text: &str,
+    password: Option<Secret>,
+) -> Result<CommandOutcome, Refusal> {
+    let locked = |e: KeyError| Refusal {
+        what: safe(&e.to_string(), 300),
+        remedy: "Nothing was sent.".into(),
+        unknown: false,
+    };
+    let file = KeyFile::load(key).map_err(locked)?;
+    let key = file.unlock_async(password.map(|p| p.0)).await.map_err(locked)?;
+    let signed = key.sign(text, APPROVAL_LINE).map_err(locked)?;
+    s.agent().approval(&signed).await.map_err(refusal)
+}
+
+/// Signs what was confirmed and sends it. A bound that no node, or not every node, took is kept for those that did not.
+pub(super) async fn send_or_keep(
+    s: &ReadSession,
+    action: &ConfirmedAction,
+    way: &Delivery,
+    ticket: u64,
+) -> Reply {
+    let no = |e: ClientError| Reply::Answered(ticket, Err(refusal(e)));
+    let command = match Command::parse(action.text().as_bytes()) {
+        Ok(c) => c,
+        Err(e) => return no(ClientError::Usage(format!("this command cannot be signed: {e}"))),
+    };
+    let signed = match s.key().sign(action.text(), &format!("{TYPE_LINE} {}", command.command_id)) {
+        Ok(signed) => signed,
+        Err(e) => return no(e.into()),
+    };
+    let nodes = action.target().nodes();
+    if nodes.len() == 1 {
+        match s.agent().command(&signed).await {
+            // The node takes a command once, so that sending it again is safe.
+            Err(e) if e.may_retry() && command.operation.is_absolute() => {}
+            got => return Reply::Answered(ticket, got.map_err(refusal)),
+        }
+    }
+    let addressee = |(node_id, name, agent): (NodeId, Ident, usize)| {
+        let endpoint = way.endpoints.get(agent)?.to_string();
+        Some(Addressee { node_id, name, endpoint, state: State::Waiting { last: String::new() } })
+    };
+    let nodes = nodes.into_iter().filter_map(addressee).collect();
+    let mut kept = Kept { tenant: action.target().name.to_string(), signed, nodes };
+    let outbox = way.outbox.lock().await;
+    let keep = |k: &Kept| match outbox.as_ref() {
+        Some(o) => o.keep(k),
+        None => Err(std::io::Error::other("there is no folder for it: set HOME or XDG_STATE_HOME")),
+    };
+    // First kept, then sent. To make things safer is not held up by a disk that is full, though.
+    let stored = keep(&kept);
+    if let Err(e) = kept.deliver(way.clock.now().wall_us, |_| true).await {
+        return no(ClientError::Usage(e));
+    }
+    let stored = stored.and_then(|()| keep(&kept));
+    match stored {
+        Err(e) if kept.waiting() > 0 => no(ClientError::Usage(format!(
+            "{}; it could not be kept for the others: {}",
+            kept.status_line(),
+            safe(&e.to_string(), 200)
+        ))),
+        _ => Reply::OnItsWay(ticket, Box::new(Outgoing::of(&command, &kept))),
+    }
+}
+
+/// Why nothing was carried out, and what to do about it.
+pub(super) fn refusal(e: ClientError) -> Refusal {
+    let unknown = matches!(e, ClientError::TimedOut { .. });
+    let (what, remedy) = match e {
+        ClientError::Denied(p) if !p.reasons.is_empty() => {
+            let each = |f: fn(&Reason) -> String| p.reasons.iter().map(f).collect::<Vec<_>>().join(" ");
+            (each(|r| format!("{r}: {}", r.description().trim())), each(|r| r.remedy().to_owned()))
+        }
+        ClientError::TimedOut { .. } => {
+            (text(e), "Look at the tenant's receipts before you repeat it.".to_owned())
+        }
+        e => (text(e), String::new()),
+    };
+    Refusal { what, remedy, unknown }
+}

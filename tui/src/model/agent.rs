@@ -1,0 +1,123 @@
+//! One agent: its connection, and what it has said of itself.
+
+use super::spark::Spark;
+use conductor_shared::clock::Now;
+use conductor_shared::control::ControlState;
+use conductor_shared::http::NodeInfo;
+use conductor_shared::ids::TenantUid;
+use conductor_shared::stream::NodeHealth;
+use std::collections::BTreeMap;
+
+/// Data older than this are not live, microseconds.
+pub(crate) const STALE_US: u64 = 10_000_000;
+/// Partitions kept open for each agent, the node's own log among them.
+pub(crate) const OPEN: usize = 16;
+/// The connection to an agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Not tried yet: the key is locked.
+    Waiting,
+    /// Being made, for the first time or again.
+    Connecting,
+    /// Up.
+    Live,
+    /// Gone.
+    Lost {
+        /// Why, shown safely.
+        why: String,
+        /// When the next try is due, microseconds of the monotonic clock.
+        retry_at_us: u64,
+    },
+}
+
+/// One agent.
+#[derive(Debug)]
+pub(crate) struct Agent {
+    /// Where it is, shown safely.
+    pub(crate) endpoint: String,
+    /// The connection.
+    pub(crate) link: Link,
+    /// Who answers there.
+    pub(crate) info: Option<NodeInfo>,
+    /// Version of its protocol.
+    pub(crate) protocol: Option<u32>,
+    /// Its health as last sent.
+    pub(crate) health: Option<NodeHealth>,
+    /// When that came, or the hello, microseconds of the monotonic clock: what agent time is counted from.
+    pub(crate) clock_us: u64,
+    /// The agent's time at that moment.
+    pub(crate) their_us: u64,
+    /// When its last message came, microseconds of the monotonic clock.
+    pub(crate) seen_us: Option<u64>,
+    /// Summaries promised and come.
+    pub(crate) overview: (u64, u64),
+    /// The overview is complete.
+    pub(crate) complete: bool,
+    /// The person the session is for, and their roles.
+    pub(crate) session: Option<(String, Vec<String>)>,
+    /// States of opened partitions.
+    pub(crate) states: BTreeMap<TenantUid, ControlState>,
+    /// Partitions asked for, oldest first.
+    pub(crate) open: Vec<TenantUid>,
+    /// History of its answers a second, in tenths.
+    pub(crate) spark: Spark,
+    /// A log check is on its way.
+    pub(crate) checking: bool,
+    /// When the last one was sent.
+    pub(crate) checked_us: u64,
+    /// Where going round the tenants has come to.
+    pub(crate) round: usize,
+    /// Logs compared with their pins since the start.
+    pub(crate) proofs: u64,
+}
+
+impl Agent {
+    /// An agent nobody has talked to.
+    pub(crate) fn new(endpoint: &str) -> Self {
+        Self {
+            endpoint: crate::text::wrap::safe(endpoint, 80),
+            link: Link::Waiting,
+            info: None,
+            protocol: None,
+            health: None,
+            clock_us: 0,
+            their_us: 0,
+            seen_us: None,
+            overview: (0, 0),
+            complete: false,
+            session: None,
+            states: BTreeMap::new(),
+            open: vec![],
+            spark: Spark::default(),
+            checking: false,
+            checked_us: 0,
+            round: 0,
+            proofs: 0,
+        }
+    }
+
+    /// Its name, or where it is while nobody knows.
+    pub(crate) fn name(&self) -> &str {
+        self.info.as_ref().map_or(&self.endpoint, |i| i.name.as_str())
+    }
+
+    /// Its environment.
+    pub(crate) fn environment(&self) -> Option<&str> {
+        self.info.as_ref().map(|i| i.environment.as_str())
+    }
+
+    /// Its data are live: connected, complete and not older than [`STALE_US`].
+    pub(crate) fn fresh(&self, now: Now) -> bool {
+        self.link == Link::Live && self.complete && self.age_us(now).is_some_and(|a| a < STALE_US)
+    }
+
+    /// Age of its data, microseconds. `None` when there are none.
+    pub(crate) fn age_us(&self, now: Now) -> Option<u64> {
+        Some(now.mono_us.saturating_sub(self.seen_us?))
+    }
+
+    /// The agent's time now, as far as it can be told from here.
+    pub(crate) fn time_us(&self, now: Now) -> u64 {
+        self.their_us.saturating_add(now.mono_us.saturating_sub(self.clock_us))
+    }
+}

@@ -1,0 +1,123 @@
+//! What is the matter: alarms that stay until somebody acknowledges them, and sentences about the present state.
+
+use crate::model::Model;
+use crate::text::format::{bytes, span};
+use crate::text::wrap::safe;
+use conductor_shared::control::ControlState;
+use conductor_shared::ids::TenantUid;
+use conductor_shared::stream::{NodeHealth, SignerState};
+
+/// How grave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Level {
+    /// Worth knowing.
+    Note,
+    /// Look at it.
+    Warn,
+    /// Now.
+    Bad,
+}
+
+/// Something that must not be missed. Stays on the screen until acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Alarm {
+    /// What about, shown safely.
+    pub(crate) subject: String,
+    /// What was seen, shown safely.
+    pub(crate) what: String,
+    /// When, microseconds since the Unix epoch on this machine.
+    pub(crate) at_us: u64,
+    /// Somebody read it.
+    pub(crate) acknowledged: bool,
+    /// A restore, which is cited, and no fork.
+    pub(crate) note: bool,
+}
+
+/// A sentence about the present state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Attention {
+    /// How grave.
+    pub(crate) level: Level,
+    /// The node.
+    pub(crate) agent: usize,
+    /// The sentence.
+    pub(crate) text: String,
+    /// A filter of the list of tenants that shows which.
+    pub(crate) filter: &'static str,
+}
+
+/// Everything that asks for attention now, gravest first.
+pub(crate) fn attention(m: &Model) -> Vec<Attention> {
+    let mut out = vec![];
+    for (agent, a) in m.agents.iter().enumerate() {
+        let mut say = |level, text: String, filter| out.push(Attention { level, agent, text, filter });
+        if a.states.get(&TenantUid::NODE).is_some_and(ControlState::clock_doubted) {
+            let text =
+                "its clock was stepped: nothing can be loosened until two admins run conductor recover time";
+            say(Level::Bad, text.into(), "");
+        }
+        if let Some(h) = &a.health {
+            health(h, &mut say);
+        }
+        let c = m.tenants.counts(agent);
+        let many = |n: usize, one: &str, more: &str| {
+            if n == 1 { format!("1 tenant {one}") } else { format!("{n} tenants {more}") }
+        };
+        let counted = [
+            (Level::Bad, c.incidents, "has an open incident", "have open incidents", "incident"),
+            (Level::Warn, c.killed, "has a kill switch set", "have kill switches set", "killed"),
+            (Level::Warn, c.quota, "was held back by a quota", "were held back by quotas", "quota"),
+            (
+                Level::Warn,
+                c.newer,
+                "has facts newer than the agent",
+                "have facts newer than the agent",
+                "newer",
+            ),
+            (Level::Note, c.pending, "has a change that waits", "have changes that wait", "pending"),
+            (Level::Note, c.ramped, "is ramped below 100 %", "are ramped below 100 %", "ramped"),
+        ];
+        for (level, n, one, more, filter) in counted {
+            if n > 0 {
+                say(level, many(n, one, more), filter);
+            }
+        }
+    }
+    out.sort_by_key(|a| std::cmp::Reverse(a.level));
+    out
+}
+
+/// What the health of a node says.
+fn health(h: &NodeHealth, say: &mut impl FnMut(Level, String, &'static str)) {
+    match h.signer {
+        SignerState::Up => {}
+        SignerState::Locked => {
+            say(Level::Bad, "the signer is locked: conductor-signer unlock".into(), "");
+        }
+        SignerState::Down => {
+            say(Level::Bad, "the signer is down: tightening works, nothing can be loosened".into(), "")
+        }
+        SignerState::Refuses => {
+            say(Level::Bad, "the signer refuses: its memory and the log disagree".into(), "");
+        }
+    }
+    if let Some(us) = h.admissions_stop_us {
+        let when = span(us);
+        say(Level::Bad, format!("at this rate admissions stop in {when}: unsigned backlog"), "");
+    } else if h.backlog_age_us > 10_000_000 {
+        let age = span(h.backlog_age_us);
+        say(Level::Warn, format!("the oldest unsigned receipt is {age} old"), "");
+    }
+    if !h.store_error.is_empty() {
+        let e = safe(&h.store_error, 60);
+        say(Level::Bad, format!("the store does not write: {e}"), "");
+    }
+    if !h.policy_error.is_empty() {
+        let e = safe(&h.policy_error, 60);
+        say(Level::Bad, format!("policy does not answer, nothing can be loosened: {e}"), "");
+    }
+    if h.disk_free < 1 << 30 {
+        let free = bytes(h.disk_free);
+        say(Level::Warn, format!("{free} of disk are left"), "");
+    }
+}

@@ -1,0 +1,62 @@
+//! What waits for a second person, on all nodes. It is answered here, or by `conductor approval`. Pure.
+
+use super::cursor::ListCursor;
+use conductor_shared::command::Command;
+use conductor_shared::http::RequestRow;
+
+/// Requests of one node that are kept: as many as wait in its logs at most would not be read by anybody.
+const MOST: usize = 1_000;
+
+/// A request, with the command read from the very text that an approver signs.
+#[derive(Debug, Clone)]
+pub(crate) struct Waiting {
+    /// Which agent.
+    pub(crate) agent: usize,
+    /// As the agent tells it.
+    pub(crate) row: RequestRow,
+    /// `None`: the agent shows a text that is no command, or another one.
+    pub(crate) command: Option<Command>,
+}
+
+/// The screen's state.
+#[derive(Debug, Default)]
+pub(crate) struct Approvals {
+    /// All that wait, by node.
+    pub(crate) rows: Vec<Waiting>,
+    /// The marked one.
+    pub(crate) cursor: ListCursor,
+    /// What each node said last that was no list.
+    pub(crate) errors: Vec<(usize, String)>,
+    /// Nodes that have answered since the start.
+    pub(crate) answered: bool,
+    pub(crate) asked_us: Option<u64>,
+}
+
+impl Approvals {
+    /// The marked one.
+    pub(crate) fn selected(&self) -> Option<&Waiting> {
+        self.rows.get(self.cursor.place)
+    }
+
+    /// A node answered.
+    pub(crate) fn take(&mut self, agent: usize, got: Result<Vec<RequestRow>, String>) {
+        let marked = self.selected().map(|w| (w.agent, w.row.command_id));
+        self.errors.retain(|(a, _)| *a != agent);
+        match got {
+            Err(e) => self.errors.push((agent, e)),
+            Ok(list) => {
+                self.answered = true;
+                self.rows.retain(|w| w.agent != agent);
+                self.rows.extend(list.into_iter().take(MOST).map(|row| {
+                    let command = Command::parse(row.text.as_bytes()).ok();
+                    let command =
+                        command.filter(|c| c.command_id == row.command_id && c.tenant == row.tenant_uid);
+                    Waiting { agent, row, command }
+                }));
+                self.rows.sort_by_key(|w| (w.agent, w.row.tenant_id.clone(), w.row.receipt.index));
+            }
+        }
+        let place = self.rows.iter().position(|w| Some((w.agent, w.row.command_id)) == marked);
+        self.cursor.place = place.unwrap_or(self.cursor.place).min(self.rows.len().saturating_sub(1));
+    }
+}

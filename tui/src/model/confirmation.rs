@@ -1,0 +1,206 @@
+//! Privileged acts, by type: what is to be confirmed, and what was confirmed.
+//!
+//! A [`ConfirmAction`] holds the very text that will be signed; dialogs draw what they read back from it. Only
+//! [`ConfirmAction::confirm`] makes a [`ConfirmedAction`], and only that can be sent. Nothing here signs or sends.
+
+use crate::client::commands::{Draft, REQUEST_LIFE_US};
+use crate::model::tenants::RowKey;
+use conductor_shared::basis_points::{BasisPoints, percent};
+use conductor_shared::change_class::class_of;
+use conductor_shared::command::{Command, MAX_AUDIENCE, MAX_REASON, Operation, ops};
+use conductor_shared::control::ControlState;
+use conductor_shared::fact::ChangeClass;
+use conductor_shared::ids::{Ident, NodeId};
+use conductor_shared::untrusted::{UntrustedText, is_unshowable};
+use sha2::{Digest as _, Sha256};
+
+/// How long a command may wait between being drawn up and being carried out, microseconds.
+pub(crate) const LIFE_US: u64 = 300_000_000;
+/// A dialog that stays open longer than this is drawn up anew, microseconds.
+pub(crate) const REDRAW_US: u64 = 120_000_000;
+
+/// Random numbers for command ids and nonces, from a seed: the update function stays pure.
+#[derive(Debug, Clone)]
+pub(crate) struct Ids {
+    seed: [u8; 32],
+    next: u64,
+}
+
+impl Ids {
+    /// From 32 random bytes.
+    pub(crate) fn new(seed: [u8; 32]) -> Self {
+        Self { seed, next: 0 }
+    }
+
+    pub(crate) fn draw(&mut self) -> [u8; 16] {
+        let digest = Sha256::new().chain_update(self.seed).chain_update(self.next.to_be_bytes()).finalize();
+        self.next += 1;
+        let mut out = [0; 16];
+        out.copy_from_slice(&digest[..16]);
+        out
+    }
+}
+
+/// What an act is about. Carries names for people and ids for the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target {
+    /// The row.
+    pub(crate) key: RowKey,
+    /// Display id of the tenant.
+    pub(crate) name: Ident,
+    /// The node.
+    pub(crate) node_id: NodeId,
+    /// Its name.
+    pub(crate) node: Ident,
+    /// Its environment.
+    pub(crate) environment: Ident,
+    /// Other nodes that are meant as well, with their agents.
+    pub(crate) also: Vec<(NodeId, Ident, usize)>,
+    /// One of the nodes cannot be reached now.
+    pub(crate) offline: bool,
+}
+
+impl Target {
+    /// All nodes that are meant, with their agents.
+    pub(crate) fn nodes(&self) -> Vec<(NodeId, Ident, usize)> {
+        let mut all = vec![(self.node_id, self.node.clone(), self.key.agent)];
+        all.extend(self.also.iter().take(MAX_AUDIENCE - 1).cloned());
+        all
+    }
+}
+
+/// An act that nobody has confirmed yet, with the text that would be signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConfirmAction {
+    /// What about.
+    pub(crate) target: Target,
+    text: String,
+    command: Command,
+    /// State of the object as the console knows it.
+    pub(crate) before: Option<Vec<String>>,
+}
+
+/// An act that a person confirmed. Can be made in one way only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ConfirmedAction {
+    target: Target,
+    text: String,
+}
+
+impl ConfirmAction {
+    /// Draws up the command. `None` if its text could not be read back as the same command, which would be a bug
+    /// better met here than at the agent.
+    pub(crate) fn compose(
+        target: Target,
+        operation: Operation,
+        base: Option<[u8; 32]>,
+        reason: &str,
+        agent_now_us: u64,
+        ids: &mut Ids,
+    ) -> Option<Self> {
+        // What is kept for a node that is away lives as long as a command can.
+        let life_us = if target.offline && operation.is_absolute() { REQUEST_LIFE_US } else { LIFE_US };
+        let reason: String = reason.chars().filter(|c| !is_unshowable(*c)).take(MAX_REASON).collect();
+        let draft = Draft {
+            nodes: target.nodes().into_iter().map(|n| n.0).collect(),
+            tenant: target.key.tenant,
+            base,
+            operation,
+            reason: UntrustedText::new(reason),
+            now_us: agent_now_us,
+            life_us,
+        };
+        let text = draft.command(ids.draw(), ids.draw()).text();
+        let command = Command::parse(text.as_bytes()).ok()?;
+        Some(Self { target, text, command, before: None })
+    }
+
+    /// The command as read back from the text that will be signed.
+    pub(crate) fn command(&self) -> &Command {
+        &self.command
+    }
+
+    /// A person said yes.
+    pub(crate) fn confirm(self) -> ConfirmedAction {
+        ConfirmedAction { target: self.target, text: self.text }
+    }
+}
+
+impl ConfirmedAction {
+    /// What about.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The text to sign, byte for byte as it was shown.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+/// The direction of an operation. What is unknown counts as loosening; caps and kills never loosen by their form.
+pub(crate) fn direction(state: Option<&ControlState>, op: &Operation) -> ChangeClass {
+    match (state, op) {
+        (Some(s), op) => class_of(s, op).into(),
+        (None, Operation::KillSet(ops::KillSet { drain: false, .. }) | Operation::FreezeSet(_)) => {
+            ChangeClass::Tighten
+        }
+        (None, _) => ChangeClass::Loosen,
+    }
+}
+
+/// Names and values in turn, as they stand in receipts, in one line: `hundredths 5000, revision 3`.
+pub(crate) fn object_words(list: &[String]) -> String {
+    if list.is_empty() {
+        return "not there".into();
+    }
+    let pairs = list.chunks(2).map(|p| match p {
+        [k, v] if k == "hundredths" => v
+            .parse::<u64>()
+            .ok()
+            .and_then(|n| BasisPoints::try_from(n).ok())
+            .map_or_else(|| v.clone(), percent),
+        [k, v] => format!("{k} {v}"),
+        other => other.join(" "),
+    });
+    conductor_shared::untrusted::escape(&pairs.collect::<Vec<_>>().join(", "), 120)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    /// DESIGN, Signed texts: a confirmation is drawn by parsing the very bytes that will be signed.
+    #[test]
+    fn what_is_shown_is_what_is_sent() {
+        let op = Operation::KillSet(ops::KillSet { selector: "*/*".parse().unwrap(), drain: false });
+        let mut ids = Ids::new([7; 32]);
+        let compose = |ids: &mut Ids| {
+            ConfirmAction::compose(sample::target("acme"), op.clone(), None, "why\nnot\u{202e}", 5, ids)
+                .unwrap()
+        };
+        let (a, b) = (compose(&mut ids), compose(&mut ids));
+        assert_ne!(a.command().command_id, b.command().command_id);
+        assert_eq!(a.command().reason.raw(), "whynot");
+        assert_eq!((a.command().issued_at_us, a.command().expires_at_us), (5, 5 + LIFE_US));
+        let shown = a.command().clone();
+        let sent = a.confirm();
+        assert_eq!(Command::parse(sent.text().as_bytes()), Ok(shown));
+    }
+
+    /// SPEC invariant 3: the direction comes from the state, and what is unknown loosens.
+    #[test]
+    fn direction_is_computed() {
+        let s = sample::control("acme", 5_000);
+        let set = |h| {
+            Operation::RampSet(ops::RampSet {
+                selector: "run/etl".parse().unwrap(),
+                hundredths: BasisPoints::saturating(h),
+            })
+        };
+        assert_eq!(direction(Some(&s), &set(4_000)), ChangeClass::Tighten);
+        assert_eq!(direction(Some(&s), &set(6_000)), ChangeClass::Loosen);
+        assert_eq!(direction(None, &set(0)), ChangeClass::Loosen);
+    }
+}

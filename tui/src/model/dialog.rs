@@ -1,0 +1,122 @@
+//! The state of what lies over a screen: dialogs, menu, palette, filter, help. Pure.
+
+pub(crate) mod approve;
+pub(crate) mod loosen;
+
+use crate::model::confirmation::{ConfirmAction, Target};
+use crate::model::input::Input;
+use crate::model::palette::Palette;
+use conductor_shared::basis_points::BasisPoints;
+use conductor_shared::fact::ChangeClass;
+use conductor_shared::ramp::Selector;
+
+/// Something over the screen. The topmost takes keys first.
+#[derive(Debug)]
+pub(crate) enum Layer {
+    /// All keys; lines scrolled.
+    Help(u16),
+    /// A command is typed.
+    Palette(Palette),
+    /// A filter is typed.
+    Filter(Input),
+    /// Actions on a tenant.
+    Menu(Target),
+    /// A tightening waits for its Enter.
+    Confirm(Confirm),
+    /// A ramp's new value is typed.
+    Ramp(RampForm),
+    /// A loosening.
+    Loosen(Box<loosen::Loosen>),
+    /// An answer to another person's request.
+    Approve(Box<approve::Approve>),
+    /// A command was sent.
+    Waiting(Waiting),
+    /// What became of it.
+    Notice(Notice),
+    /// The key's password is typed.
+    Unlock(Unlock),
+    /// Alarms.
+    Alarms,
+}
+
+/// A tightening. Enter confirms.
+#[derive(Debug)]
+pub(crate) struct Confirm {
+    /// What can be chosen; at least one.
+    pub(crate) choices: Vec<ConfirmAction>,
+    /// Which is.
+    pub(crate) chosen: usize,
+    /// When it was drawn up, microseconds of the monotonic clock.
+    pub(crate) at_us: u64,
+    /// The tenant is on other nodes as well, which can be meant too.
+    pub(crate) elsewhere: bool,
+    /// A comment that can be typed; what stands in the commands while nothing is typed.
+    pub(crate) comment: Option<Input>,
+}
+
+/// A ramp's new value.
+#[derive(Debug)]
+pub(crate) struct RampForm {
+    /// Whose.
+    pub(crate) target: Target,
+    /// Rules there are, with their values; the last is a new rule for everything when none is there.
+    pub(crate) rules: Vec<(Selector, Option<BasisPoints>)>,
+    /// Which is chosen.
+    pub(crate) chosen: usize,
+    /// The percentage.
+    pub(crate) percent: Input,
+    /// What is wrong with it.
+    pub(crate) error: Option<String>,
+}
+
+/// Fields of the riskier dialog, in the order of Tab.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    /// The button on which the dialog opens.
+    Cancel,
+    /// The target's name, typed.
+    Name,
+    /// Why.
+    Reason,
+    /// The key's password; not there when the key has none.
+    Password,
+    /// The other button.
+    Confirm,
+}
+
+/// A command that was sent.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    /// Which answer it waits for.
+    pub(crate) ticket: u64,
+    /// Whose.
+    pub(crate) target: Target,
+    /// What, in words.
+    pub(crate) sentence: String,
+    /// Its direction.
+    pub(crate) class: ChangeClass,
+    /// When it was sent, microseconds of the monotonic clock.
+    pub(crate) since_us: u64,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Notice {
+    /// In a word or two.
+    pub(crate) title: String,
+    /// Sentences.
+    pub(crate) lines: Vec<String>,
+    /// It was carried out.
+    pub(crate) good: bool,
+}
+
+/// The key's password at the start.
+#[derive(Debug)]
+pub(crate) struct Unlock {
+    /// The password.
+    pub(crate) password: Input,
+    /// It is being checked.
+    pub(crate) busy: bool,
+    /// What was wrong with the one before.
+    pub(crate) error: Option<String>,
+}

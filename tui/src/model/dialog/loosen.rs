@@ -1,0 +1,104 @@
+//! A loosening: what it waits for, and what still locks it.
+
+use super::Field;
+use crate::model::confirmation::{ConfirmAction, Target};
+use crate::model::input::Input;
+use conductor_shared::command::Operation;
+use conductor_shared::http::Preview;
+
+/// Blast radius, on its way or here.
+#[derive(Debug)]
+pub(crate) enum Radius {
+    /// Asked for.
+    Loading,
+    /// Could not be had.
+    Failed(String),
+    /// As of a moment of the monotonic clock, microseconds.
+    Ready(Box<Preview>, u64),
+}
+
+/// A loosening.
+#[derive(Debug)]
+pub(crate) struct Loosen {
+    /// Whose.
+    pub(crate) target: Target,
+    /// What.
+    pub(crate) operation: Operation,
+    /// The blast radius.
+    pub(crate) radius: Radius,
+    /// Which preview it waits for.
+    pub(crate) ticket: u64,
+    /// When the preview was asked for, microseconds of the monotonic clock.
+    pub(crate) asked_us: u64,
+    /// The target's name as typed.
+    pub(crate) name: Input,
+    /// Why.
+    pub(crate) reason: Input,
+    /// The password, when the key has one.
+    pub(crate) password: Option<Input>,
+    /// Where the keys go.
+    pub(crate) focus: Field,
+    /// The command, drawn up once the base is known.
+    pub(crate) action: Option<ConfirmAction>,
+    /// When it was drawn up.
+    pub(crate) at_us: u64,
+    /// The password is being checked.
+    pub(crate) checking: bool,
+    /// What is wrong.
+    pub(crate) error: Option<String>,
+}
+
+impl Loosen {
+    /// The fields there are.
+    pub(crate) fn fields(&self) -> Vec<Field> {
+        let mut f = vec![Field::Cancel, Field::Name, Field::Reason];
+        if self.password.is_some() {
+            f.push(Field::Password);
+        }
+        f.push(Field::Confirm);
+        f
+    }
+
+    /// Moves the focus.
+    pub(crate) fn turn(&mut self, forward: bool) {
+        let f = self.fields();
+        let at = f.iter().position(|x| *x == self.focus).unwrap_or(0);
+        let by = if forward { 1 } else { f.len() - 1 };
+        self.focus = f[(at + by) % f.len()];
+    }
+
+    /// The line that is typed in.
+    pub(crate) fn input(&mut self) -> Option<&mut Input> {
+        match self.focus {
+            Field::Name => Some(&mut self.name),
+            Field::Reason => Some(&mut self.reason),
+            Field::Password => self.password.as_mut(),
+            Field::Cancel | Field::Confirm => None,
+        }
+    }
+
+    /// What still keeps it from being confirmed, if anything. `fresh`: the node's data are live.
+    pub(crate) fn lock(&self, fresh: bool) -> Option<&'static str> {
+        if !fresh {
+            return Some("locked: the data are not live; nothing is loosened on old data");
+        }
+        match &self.radius {
+            Radius::Loading => return Some("locked: the blast radius is being counted"),
+            Radius::Failed(_) => return Some("locked: no blast radius, no loosening"),
+            Radius::Ready(..) => {}
+        }
+        if self.name.text() != self.target.name.as_str() {
+            return Some("locked: type the tenant's name");
+        }
+        if self.reason.text().trim().is_empty() {
+            return Some("locked: say why");
+        }
+        if self.password.as_ref().is_some_and(|p| p.text().is_empty()) {
+            return Some("locked: type the password of your key");
+        }
+        if self.checking {
+            return Some("the password is being checked");
+        }
+        if self.action.is_none() { Some("locked: the command could not be drawn up") } else { None }
+    }
+}

@@ -1,0 +1,78 @@
+//! Commands on their way: what the console shows of them, and when it tries again. Pure.
+
+use crate::client::outbox::{Kept, State};
+use crate::text::wrap::safe;
+use conductor_shared::command::Command;
+use conductor_shared::ids::{CommandId, NodeId};
+
+/// A command on its way, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Outgoing {
+    /// Which.
+    pub(crate) id: CommandId,
+    /// What it does, and to which tenant.
+    pub(crate) what: String,
+    /// `3 of 5 nodes acknowledged`
+    pub(crate) status_line: String,
+    /// Each node with what it made of the command, shown safely.
+    pub(crate) nodes: Vec<(NodeId, String, Word)>,
+    /// When nobody takes it any more, microseconds since the Unix epoch.
+    pub(crate) expires_us: u64,
+}
+
+/// What a node made of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// It is on record there.
+    Acknowledged(String),
+    /// Not answered yet.
+    Waits,
+    /// No, and why.
+    Refused(String),
+}
+
+impl Outgoing {
+    /// From what is kept.
+    pub(crate) fn of(c: &Command, k: &Kept) -> Self {
+        let word = |s: &State| match s {
+            State::Acknowledged { receipt: Some(r), .. } => {
+                Word::Acknowledged(format!("receipt {}", r.index))
+            }
+            State::Acknowledged { receipt: None, .. } => Word::Acknowledged("delivered before".into()),
+            State::Waiting { .. } => Word::Waits,
+            State::Refused { why, .. } => Word::Refused(safe(why, 120)),
+        };
+        Self {
+            id: c.command_id,
+            what: format!("{} for {}", c.operation.sentence(), safe(&k.tenant, 63)),
+            status_line: k.status_line(),
+            nodes: k.nodes.iter().map(|n| (n.node_id, n.name.to_string(), word(&n.state))).collect(),
+            expires_us: c.expires_at_us,
+        }
+    }
+
+    /// Names of nodes that have not answered.
+    pub(crate) fn waiting(&self) -> Vec<&str> {
+        self.nodes.iter().filter(|n| n.2 == Word::Waits).map(|n| n.1.as_str()).collect()
+    }
+
+    pub(crate) fn waits_for(&self, node: NodeId) -> bool {
+        self.nodes.iter().any(|n| n.0 == node && n.2 == Word::Waits)
+    }
+
+    /// It still asks for attention: some node has not answered, or said no.
+    pub(crate) fn open(&self, now_us: u64) -> bool {
+        let refused = self.nodes.iter().any(|n| matches!(n.2, Word::Refused(_)));
+        self.expires_us > now_us && (refused || !self.waiting().is_empty())
+    }
+
+    /// What each node made of it, a line each.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let each = self.nodes.iter().map(|(_, name, w)| match w {
+            Word::Acknowledged(at) => format!("{name}: acknowledged, {at}"),
+            Word::Waits => format!("{name}: not reached yet"),
+            Word::Refused(why) => format!("{name}: refused, {why}"),
+        });
+        each.collect()
+    }
+}

@@ -1,0 +1,200 @@
+//! Commands that are typed after `:`, with completion. The table is all there is.
+
+use crate::model::Model;
+use crate::model::input::Input;
+use crate::model::tenants::Sort;
+use crate::style::ThemeName;
+
+/// What a command does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // the table below says it in words that people read
+pub(crate) enum Command {
+    Overview,
+    Tenants,
+    Receipts,
+    Approvals,
+    Incidents,
+    Ramps,
+    Usage,
+    Cost,
+    Range,
+    Lock,
+    Freezes,
+    Admin,
+    Tenant,
+    NodeLog,
+    Theme,
+    Sort,
+    Filter,
+    Alarms,
+    Help,
+    Quit,
+    Rollback,
+    Kill,
+    Drain,
+    /// Freeze a tenant.
+    Freeze,
+    Ramp,
+    Unkill,
+    #[cfg(debug_assertions)]
+    Panic,
+}
+
+/// One command.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry {
+    /// Its word.
+    pub(crate) name: &'static str,
+    /// What may follow.
+    pub(crate) args: &'static str,
+    /// What it does.
+    pub(crate) help: &'static str,
+    /// Which.
+    pub(crate) command: Command,
+    /// It leads to a change: absent when the console only reads.
+    pub(crate) changes: bool,
+}
+
+const fn e(
+    name: &'static str,
+    args: &'static str,
+    help: &'static str,
+    command: Command,
+    changes: bool,
+) -> Entry {
+    Entry { name, args, help, command, changes }
+}
+
+/// The table.
+#[rustfmt::skip]
+pub(crate) const COMMANDS: &[Entry] = &[
+    e("overview", "", "nodes and what needs attention", Command::Overview, false),
+    e("tenants", "[filter]", "all tenants", Command::Tenants, false),
+    e("tenant", "<name>", "one tenant", Command::Tenant, false),
+    e("receipts", "[name]", "receipts of a tenant", Command::Receipts, false),
+    e("approvals", "", "what waits for a second person", Command::Approvals, false),
+    e("incidents", "", "what went wrong and is not over", Command::Incidents, false),
+    e("ramps", "[name]", "rules of a tenant, and what is seen under them", Command::Ramps, false),
+    e("freezes", "", "windows on a calendar, and what is frozen", Command::Freezes, false),
+    e("admin", "", "persons, keys, roles and tokens", Command::Admin, false),
+    e("usage", "[name]", "what a tenant used", Command::Usage, false),
+    e("cost", "[name]", "what that costs", Command::Cost, false),
+    e("range", "<period>", "of usage and cost: 30d, 2026-10, a date, begin/end", Command::Range, false),
+    e("node-log", "", "receipts of the node's own log", Command::NodeLog, false),
+    e("filter", "<words>", "filter the list", Command::Filter, false),
+    e("sort", "<what by>", "sort the tenants", Command::Sort, false),
+    e("theme", "dark|light|plain", "colours", Command::Theme, false),
+    e("alarms", "", "read and acknowledge alarms", Command::Alarms, false),
+    e("help", "", "all keys", Command::Help, false),
+    e("lock", "", "forget the key until its password is typed again", Command::Lock, false),
+    e("quit", "", "leave", Command::Quit, false),
+    e("rollback", "[name]", "roll a ramp back", Command::Rollback, true),
+    e("kill", "[name]", "deny new runs and steps", Command::Kill, true),
+    e("drain", "[name]", "deny new runs, let open runs finish", Command::Drain, true),
+    e("freeze", "[name]", "loosen nothing until somebody lifts it", Command::Freeze, true),
+    e("ramp", "[name]", "set a ramp", Command::Ramp, true),
+    e("unkill", "[name]", "lift a kill switch", Command::Unkill, true),
+    #[cfg(debug_assertions)]
+    e("panic", "", "debug builds: fail, to see that the terminal survives", Command::Panic, false),
+];
+
+/// A command being typed.
+#[derive(Debug)]
+pub(crate) struct Palette {
+    /// The line.
+    pub(crate) input: Input,
+    /// Which completion is chosen; none until Tab.
+    pub(crate) chosen: Option<usize>,
+    /// What is wrong with the line.
+    pub(crate) error: Option<String>,
+    stem: Option<String>,
+}
+
+/// What stands before the completion, and the completions.
+fn complete(m: &Model, text: &str) -> (String, Vec<(String, String)>) {
+    let Some((word, arg)) = text.split_once(' ') else {
+        let each = COMMANDS.iter().filter(|c| c.name.starts_with(text) && !(m.read_only && c.changes));
+        return (
+            String::new(),
+            each.map(|c| (c.name.to_owned(), format!("{:<18} {}", c.args, c.help))).collect(),
+        );
+    };
+    let Some(c) = COMMANDS.iter().find(|c| c.name == word) else { return (String::new(), vec![]) };
+    let fixed = |list: &[&'static str]| {
+        list.iter().filter(|w| w.starts_with(arg)).map(|w| ((*w).to_owned(), String::new())).collect()
+    };
+    let words = match c.command {
+        Command::Theme => fixed(&ThemeName::ALL.map(ThemeName::name)),
+        Command::Sort => fixed(&Sort::ALL.map(Sort::name)),
+        Command::Range => {
+            let all = crate::model::usage_cost::completions(m.now.wall_us).into_iter();
+            all.filter(|w| w.starts_with(arg)).map(|w| (w, String::new())).collect()
+        }
+        Command::Tenant
+        | Command::Receipts
+        | Command::Ramps
+        | Command::Usage
+        | Command::Cost
+        | Command::Rollback
+        | Command::Kill
+        | Command::Drain
+        | Command::Freeze
+        | Command::Ramp
+        | Command::Unkill => {
+            m.tenants.completions(arg, 8).into_iter().map(|n| (n, "tenant".to_owned())).collect()
+        }
+        _ => vec![],
+    };
+    (format!("{word} "), words)
+}
+
+impl Palette {
+    /// Empty.
+    pub(crate) fn new() -> Self {
+        Self { input: Input::new(120), chosen: None, error: None, stem: None }
+    }
+
+    /// Completions of what was typed before Tab.
+    pub(crate) fn completions(&self, m: &Model) -> Vec<(String, String)> {
+        complete(m, self.stem.as_deref().unwrap_or(self.input.text())).1
+    }
+
+    /// The line was edited.
+    pub(crate) fn edited(&mut self) {
+        (self.chosen, self.stem, self.error) = (None, None, None);
+    }
+
+    /// Takes the next or previous completion.
+    pub(crate) fn turn(&mut self, m: &Model, forward: bool) {
+        let stem = self.stem.get_or_insert_with(|| self.input.text().to_owned()).clone();
+        let (before, words) = complete(m, &stem);
+        if words.is_empty() {
+            return;
+        }
+        let n = words.len();
+        let at = match (self.chosen, forward) {
+            (None, true) => 0,
+            (None, false) => n - 1,
+            (Some(i), true) => (i + 1) % n,
+            (Some(i), false) => (i + n - 1) % n,
+        };
+        self.chosen = Some(at);
+        self.input.set(&format!("{before}{}", words[at].0));
+    }
+
+    /// Reads the line: the command and its argument. A beginning that only one command has is enough.
+    pub(crate) fn parse(&self, m: &Model) -> Result<(Command, String), String> {
+        let text = self.input.text().trim();
+        let (word, arg) = text.split_once(' ').unwrap_or((text, ""));
+        let open = || COMMANDS.iter().filter(|c| !(m.read_only && c.changes));
+        if let Some(c) = open().find(|c| c.name == word) {
+            return Ok((c.command, arg.trim().to_owned()));
+        }
+        let found: Vec<&Entry> = open().filter(|c| c.name.starts_with(word)).collect();
+        match found.as_slice() {
+            [c] => Ok((c.command, arg.trim().to_owned())),
+            [] => Err(format!("no command \"{word}\"; Tab lists them")),
+            many => Err(many.iter().map(|c| c.name).collect::<Vec<_>>().join(", ") + "?"),
+        }
+    }
+}

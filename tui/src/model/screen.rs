@@ -1,0 +1,81 @@
+//! The screens there are.
+
+/// A main screen or what was opened from one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Screen {
+    /// Nodes, and what asks for attention.
+    Overview,
+    /// All tenants.
+    Tenants,
+    /// Receipts of one log.
+    Receipts,
+    /// What waits for a second person.
+    Approvals,
+    /// What went wrong and is not over.
+    Incidents,
+    /// Rules of the selected tenant, and what is seen under them.
+    Ramps,
+    /// Freeze windows on a calendar, and what is frozen.
+    Freezes,
+    /// Persons, their keys and roles; tokens.
+    Admin,
+    /// What the selected tenant used.
+    Usage,
+    /// What that costs.
+    Cost,
+    /// What happened around an incident.
+    Timeline,
+    /// One tenant.
+    Tenant,
+    /// One receipt.
+    Receipt,
+}
+
+impl Screen {
+    /// Its word in the tabs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Overview => "overview",
+            Self::Tenants => "tenants",
+            Self::Receipts => "receipts",
+            Self::Approvals => "approvals",
+            Self::Incidents => "incidents",
+            Self::Ramps => "ramps",
+            Self::Freezes => "freezes",
+            Self::Admin => "admin",
+            Self::Usage => "usage",
+            Self::Cost => "cost",
+            Self::Timeline => "timeline",
+            Self::Tenant => "tenant",
+            Self::Receipt => "receipt",
+        }
+    }
+
+    /// Lists whose rows are asked for while they are shown, with one mark and one filter.
+    pub(crate) fn is_polled(self) -> bool {
+        matches!(
+            self,
+            Self::Incidents
+                | Self::Timeline
+                | Self::Ramps
+                | Self::Freezes
+                | Self::Admin
+                | Self::Usage
+                | Self::Cost
+        )
+    }
+
+    /// Those with a number key.
+    pub(crate) const MAIN: [Screen; 10] = [
+        Self::Overview,
+        Self::Tenants,
+        Self::Receipts,
+        Self::Approvals,
+        Self::Incidents,
+        Self::Ramps,
+        Self::Freezes,
+        Self::Admin,
+        Self::Usage,
+        Self::Cost,
+    ];
+}

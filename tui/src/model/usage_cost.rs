@@ -1,0 +1,202 @@
+//! Usage and cost of the selected tenant: which period, what the chart shows, what was told of it. Pure.
+
+use crate::model::Model;
+use crate::model::screen::Screen;
+use crate::model::tenants::RowKey;
+use conductor_shared::clock::Micros;
+use conductor_shared::cost::{CostAnswer, CostRow};
+use conductor_shared::meter::{DAY_US, HOUR_US};
+use conductor_shared::time_range::{Range, utc_month};
+use conductor_shared::usage::{Usage, UsageAnswer, UsageRow};
+use std::borrow::Cow;
+
+/// How often a period is asked for while it is shown, microseconds.
+pub(crate) const EVERY_US: u64 = 10_000_000;
+
+/// A period that can be chosen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Choice {
+    /// In words.
+    pub(crate) name: Cow<'static, str>,
+    /// As the agent takes it.
+    pub(crate) range: Cow<'static, str>,
+    /// Steps of the chart.
+    pub(crate) step: &'static str,
+}
+
+const fn choice(name: &'static str, range: &'static str, step: &'static str) -> Choice {
+    Choice { name: Cow::Borrowed(name), range: Cow::Borrowed(range), step }
+}
+
+/// The periods, in the order in which one key goes through them.
+pub(crate) const RANGES: [Choice; 5] = [
+    choice("30 days", "30d", "1d"),
+    choice("this month", "month", "1d"),
+    choice("24 hours", "24h", "1h"),
+    choice("7 days", "7d", "1h"),
+    choice("90 days", "90d", "1d"),
+];
+
+impl Choice {
+    /// Any period that the agent takes, as it was typed.
+    pub(crate) fn typed(text: &str, now_us: Micros) -> Result<Self, String> {
+        if let Some(known) = RANGES.into_iter().find(|r| r.range == text) {
+            return Ok(known);
+        }
+        let period = Range::parse(text, None, now_us).map_err(|e| e.to_string())?.period;
+        let step = match period.to_us - period.from_us {
+            us if us <= 12 * HOUR_US => "15m",
+            us if us <= 8 * DAY_US => "1h",
+            _ => "1d",
+        };
+        Ok(Self { name: Cow::Owned(text.to_owned()), range: Cow::Owned(text.to_owned()), step })
+    }
+}
+
+/// What may follow `:range`: the periods of the key, and the three months before this one.
+pub(crate) fn completions(now_us: Micros) -> Vec<String> {
+    let mut out: Vec<String> = RANGES.into_iter().map(|r| r.range.into_owned()).collect();
+    let mut at = now_us;
+    for _ in 0..3 {
+        let Some((_, this)) = utc_month(at) else { break };
+        at = this.from_us.saturating_sub(1);
+        out.extend(utc_month(at).map(|(name, _)| name));
+    }
+    out
+}
+
+/// What the chart of usage shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Metric {
+    /// Receipts.
+    Receipts,
+    /// Runs.
+    Runs,
+    /// Steps.
+    Steps,
+    /// Step time.
+    StepTime,
+    /// Bytes kept at the end of each step.
+    Stored,
+}
+
+impl Metric {
+    /// In the order in which one key goes through them.
+    pub(crate) const ALL: [Self; 5] = [Self::Receipts, Self::Runs, Self::Steps, Self::StepTime, Self::Stored];
+
+    /// In words.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Receipts => "receipts",
+            Self::Runs => "runs",
+            Self::Steps => "steps",
+            Self::StepTime => "step time, seconds",
+            Self::Stored => "bytes stored",
+        }
+    }
+
+    /// Of a usage. A correction may make a step negative: it has no bar.
+    pub(crate) fn of(self, u: &Usage) -> u64 {
+        let n = match self {
+            Self::Receipts => u.receipts_emitted,
+            Self::Runs => u.runs_started,
+            Self::Steps => u.steps_executed,
+            Self::StepTime => u.step_us / 1_000_000,
+            Self::Stored => u.storage_bytes,
+        };
+        u64::try_from(n).unwrap_or(0)
+    }
+}
+
+/// Usage of a period, and of the same length before it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct UsageShown {
+    /// The period.
+    pub(crate) now: UsageAnswer,
+    /// Before.
+    pub(crate) before: UsageAnswer,
+}
+
+/// Cost of a period, of the same length before it, and of this month.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CostShown {
+    /// The period.
+    pub(crate) now: CostAnswer,
+    /// Before.
+    pub(crate) before: CostAnswer,
+    /// This calendar month so far.
+    pub(crate) month: CostAnswer,
+    /// Its end, microseconds since the Unix epoch.
+    pub(crate) month_end_us: u64,
+}
+
+impl CostShown {
+    /// What the month comes to if it goes on as it did so far.
+    pub(crate) fn projection(&self) -> Option<i64> {
+        let begin = self.month.range.from_us;
+        let (gone, whole) = (self.month.as_of_us.checked_sub(begin)?, self.month_end_us.checked_sub(begin)?);
+        let total = i128::from(self.month.totals.total) * i128::from(whole);
+        // A tenth of a day says nothing about a month.
+        (gone >= 8_640_000_000).then(|| i64::try_from(total / i128::from(gone)).unwrap_or(i64::MAX))
+    }
+}
+
+/// What is known of the metering of one tenant.
+#[derive(Debug, Default)]
+pub(crate) struct UsageCost {
+    /// What was chosen or typed; nothing: the first of [`RANGES`].
+    pub(crate) range: Option<Choice>,
+    /// Which of [`Metric::ALL`].
+    pub(crate) metric: usize,
+    /// Of whom, which range, and when it came, microseconds of the monotonic clock.
+    pub(crate) usage: Option<(RowKey, Choice, u64, Box<UsageShown>)>,
+    /// Likewise.
+    pub(crate) cost: Option<(RowKey, Choice, u64, Box<CostShown>)>,
+}
+
+impl UsageCost {
+    /// The period that is chosen.
+    pub(crate) fn choice(&self) -> Choice {
+        self.range.clone().unwrap_or_else(|| RANGES[0].clone())
+    }
+
+    /// So many further in [`RANGES`]; from one that was typed, to the first.
+    pub(crate) fn turn(&mut self, by: usize) {
+        let now = self.choice();
+        let at = RANGES.iter().position(|r| *r == now).map_or(0, |at| (at + by) % RANGES.len());
+        self.range = Some(RANGES[at].clone());
+    }
+
+    /// What the chart shows.
+    pub(crate) fn chart(&self) -> Metric {
+        Metric::ALL[self.metric % Metric::ALL.len()]
+    }
+}
+
+/// Usage of the tenant and period that are shown, with its age in microseconds, when it has come.
+pub(crate) fn usage(m: &Model) -> Option<(&UsageShown, u64)> {
+    let key = m.subject()?;
+    let (_, _, at, shown) =
+        m.usage_cost.usage.as_ref().filter(|u| u.0 == key && u.1 == m.usage_cost.choice())?;
+    Some((shown, m.now.mono_us.saturating_sub(*at)))
+}
+
+/// Cost, likewise.
+pub(crate) fn cost(m: &Model) -> Option<(&CostShown, u64)> {
+    let key = m.subject()?;
+    let (_, _, at, shown) =
+        m.usage_cost.cost.as_ref().filter(|u| u.0 == key && u.1 == m.usage_cost.choice())?;
+    Some((shown, m.now.mono_us.saturating_sub(*at)))
+}
+
+/// Rows of the usage table that the filter leaves.
+pub(crate) fn usage_rows(m: &Model) -> Vec<&UsageRow> {
+    let rows = usage(m).map(|(u, _)| u.now.breakdown.as_slice()).unwrap_or_default();
+    rows.iter().filter(|r| m.lists.hit(Screen::Usage, &[&r.group.name()])).collect()
+}
+
+/// Rows of the cost table that the filter leaves.
+pub(crate) fn cost_rows(m: &Model) -> Vec<&CostRow> {
+    let rows = cost(m).map(|(c, _)| c.now.rows.as_slice()).unwrap_or_default();
+    rows.iter().filter(|r| m.lists.hit(Screen::Cost, &[&r.group.name(), r.bucket.as_str()])).collect()
+}

@@ -1,0 +1,140 @@
+//! The one function that changes the model. Pure: what is to be done comes back as effects.
+
+mod actions;
+mod agents;
+mod commands;
+pub(crate) mod dialogs;
+mod dispatch;
+pub(crate) mod incidents;
+mod key_lock;
+mod log_checks;
+mod navigate;
+mod notices;
+pub(crate) mod outgoing;
+mod pointer;
+mod polling;
+mod replies;
+mod usage_cost;
+
+pub(crate) use key_lock::ask_password;
+
+use crate::client::event::AgentEvent;
+use crate::model::agent::Link;
+use crate::model::dialog::Layer;
+use crate::model::dialog::loosen::Radius;
+use crate::model::message::{Effect, Msg};
+use crate::model::screen::Screen;
+use crate::model::spark::SLOT_US;
+use crate::model::{Model, layout, lists};
+use conductor_shared::clock::Now;
+
+/// How often pins are written, microseconds.
+const SAVE_US: u64 = 15_000_000;
+
+/// Takes a message; gives what is to be done.
+pub(crate) fn update(m: &mut Model, msg: Msg) -> Vec<Effect> {
+    let mut out = vec![];
+    match msg {
+        Msg::Key(key) => {
+            m.dirty = true;
+            dispatch::key(m, key, &mut out);
+        }
+        Msg::Mouse(e) => pointer::mouse(m, e),
+        Msg::Paste(text) => {
+            m.dirty = true;
+            pointer::paste(m, &text);
+        }
+        Msg::Resize(w, h) => {
+            m.size = (w, h);
+            m.dirty = true;
+        }
+        Msg::Tick(now) => tick(m, now, &mut out),
+        Msg::Resumed => (m.dirty, m.clear) = (true, true),
+        Msg::Agent(agent, msg) if agent < m.agents.len() => {
+            // A frame costs most; what nobody sees does not cause one.
+            m.dirty |= !matches!(&msg, AgentEvent::Fact { .. });
+            agents::update(m, agent, msg, &mut out);
+        }
+        Msg::Agent(..) => {}
+        Msg::Reply(reply) => replies::take(m, reply, &mut out),
+    }
+    follow_selection(m, &mut out);
+    m.tenants.reveal(if matches!(m.screen(), Screen::Tenants) { layout::page(m) } else { 1 });
+    if m.screen() == Screen::Receipts {
+        m.receipts.reveal(layout::page(m));
+    }
+    let (page, rows) = (layout::page(m), lists::rows(m));
+    m.approvals.cursor.reveal(page, m.approvals.rows.len());
+    m.lists.cursor.reveal(page, rows);
+    out
+}
+
+/// The selected tenant's partition is opened, so that its state is there when it is needed.
+fn follow_selection(m: &mut Model, out: &mut Vec<Effect>) {
+    let Some(key) = m.subject() else { return };
+    agents::open(m, key, out);
+}
+
+fn tick(m: &mut Model, now: Now, out: &mut Vec<Effect>) {
+    m.now = now;
+    if m.flash.as_ref().is_some_and(|f| f.until_us <= now.mono_us) {
+        m.flash = None;
+        m.dirty = true;
+    }
+    dialogs::loosen::tick(m, out);
+    dialogs::confirm::tick(m);
+    log_checks::tick(m, out);
+    polling::receipts(m, out);
+    polling::approvals(m, out);
+    polling::lists(m, out);
+    outgoing::tick(m, out);
+    dialogs::approve::tick(m);
+    if m.pins.changed && now.mono_us.saturating_sub(m.saved_us) > SAVE_US {
+        m.saved_us = now.mono_us;
+        m.pins.changed = false;
+        out.push(Effect::SavePins(m.pins.text()));
+    }
+    let ages = ages(m);
+    if ages != m.ages {
+        m.ages = ages;
+        m.dirty = true;
+    }
+}
+
+/// What clocks on the screen read, as one number: a tick that changes none of them draws nothing.
+fn ages(m: &Model) -> u64 {
+    let secs = |us: u64| us / 1_000_000;
+    let mut n = 0u64;
+    let mut mix = |x: u64| n = n.wrapping_mul(31).wrapping_add(x);
+    for a in &m.agents {
+        let age = a.age_us(m.now).map_or(0, secs);
+        // Under two seconds the screen says "live" and nothing moves.
+        mix(if age < 2 { 0 } else { age });
+        if let Link::Lost { retry_at_us, .. } = &a.link {
+            mix(secs(retry_at_us.saturating_sub(m.now.mono_us)));
+        }
+        mix(u64::from(a.fresh(m.now)));
+        // Sparklines move on by a slot, while there is anything in them.
+        if a.fresh(m.now)
+            && m.screen() != Screen::Receipts
+            && a.spark.last(m.now.mono_us, 32).iter().any(|c| *c != (0, 0))
+        {
+            mix(m.now.mono_us / SLOT_US);
+        }
+    }
+    for l in &m.layers {
+        match l {
+            Layer::Waiting(w) => mix(secs(m.now.mono_us.saturating_sub(w.since_us))),
+            Layer::Loosen(l) => {
+                if let Radius::Ready(_, at) = &l.radius {
+                    mix(secs(m.now.mono_us.saturating_sub(*at)));
+                }
+            }
+            _ => {}
+        }
+    }
+    n
+}
+
+#[cfg(test)]
+mod tests;

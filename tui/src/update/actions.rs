@@ -1,0 +1,222 @@
+//! From an act in the menu to the right dialog: tightening needs one Enter, loosening the long way. Pure.
+
+use crate::model::confirmation::{ConfirmAction, Target, direction};
+use crate::model::dialog::loosen::{Loosen, Radius};
+use crate::model::dialog::{Confirm, Field, Layer, RampForm};
+use crate::model::input::Input;
+use crate::model::keys::Act;
+use crate::model::screen::Screen;
+use crate::model::tenants::RowKey;
+use crate::model::{Key, Model, lists};
+use conductor_shared::basis_points::BasisPoints;
+use conductor_shared::command::{MAX_REASON, Operation, ops};
+use conductor_shared::fact::ChangeClass;
+use conductor_shared::ids::{Ident, unhex};
+use conductor_shared::ramp::Selector;
+use conductor_shared::untrusted::UntrustedText;
+
+/// Reasons that stand in the receipt of an act that is confirmed with one key.
+const ROLLBACK: &str = "ramp rolled back from the console";
+const KILL: &str = "killed from the console";
+const DRAIN: &str = "drained from the console";
+const FREEZE: &str = "frozen from the console";
+const LOOKED_AFTER: &str = "looked after, from the console";
+const CLOSED: &str = "closed from the console";
+const HOUR_US: u64 = 3_600_000_000;
+
+/// Begins an act on a target.
+pub(crate) fn begin(m: &mut Model, target: Target, act: Act) {
+    if m.read_only {
+        return;
+    }
+    match act {
+        Act::Rollback => rollback(m, &target),
+        Act::Kill => kill(m, &target, false),
+        Act::Drain => kill(m, &target, true),
+        Act::Freeze => freeze(m, &target),
+        Act::SetRamp => ramp_form(m, target),
+        Act::LiftKill => lift(m, target),
+        _ => {}
+    }
+}
+
+/// Draws up a command that needs no base: what tightens.
+pub(crate) fn compose(m: &mut Model, target: &Target, op: Operation, why: &str) -> Option<ConfirmAction> {
+    let at = m.agent_of(target.key)?.time_us(m.now);
+    let before = m.state(target.key).map(|s| s.object(&op));
+    let mut a = ConfirmAction::compose(target.clone(), op, None, why, at, &mut m.ids)?;
+    a.before = before;
+    Some(a)
+}
+
+/// Opens the small dialog: these choices, the first one marked.
+pub(crate) fn confirm(m: &mut Model, choices: Vec<ConfirmAction>) {
+    if choices.is_empty() {
+        m.say("The command could not be drawn up.");
+        return;
+    }
+    let bounds = choices.iter().all(|c| c.command().operation.is_absolute());
+    let elsewhere = bounds && choices.first().is_some_and(|c| !m.everywhere(&c.target).also.is_empty());
+    m.layers.push(Layer::Confirm(Confirm {
+        choices,
+        chosen: 0,
+        at_us: m.now.mono_us,
+        elsewhere,
+        comment: None,
+    }));
+}
+
+fn rollback(m: &mut Model, target: &Target) {
+    let Some(state) = m.state(target.key) else {
+        m.say(format!("The ramps of {} are not here yet. ! then k kills without them.", target.name));
+        return;
+    };
+    // The rule that was changed most often lately is most likely the one; the lowest revision last.
+    let mut rules: Vec<(Selector, BasisPoints, u64)> = state
+        .ramps
+        .iter()
+        .filter(|(_, r)| r.hundredths > BasisPoints::ZERO)
+        .map(|(s, r)| (s.clone(), r.rollback_to(), r.revision))
+        .collect();
+    rules.sort_by_key(|(_, _, revision)| std::cmp::Reverse(*revision));
+    // Where rules are listed, the marked one is meant.
+    if m.screen() == Screen::Ramps
+        && let Some((marked, ..)) = lists::ramps(m).get(m.lists.cursor.place)
+    {
+        rules.sort_by_key(|(s, ..)| s != marked);
+    }
+    if rules.is_empty() {
+        m.say(format!("{} has no ramp above 0 % to roll back. ! then k kills.", target.name));
+        return;
+    }
+    let ops = rules
+        .into_iter()
+        .map(|(selector, hundredths, _)| Operation::RampCap(ops::RampCap { selector, hundredths }));
+    let ops: Vec<Operation> = ops.collect();
+    let choices = ops.into_iter().filter_map(|op| compose(m, target, op, ROLLBACK)).collect();
+    confirm(m, choices);
+}
+
+fn kill(m: &mut Model, target: &Target, drain: bool) {
+    let any = Selector::default();
+    let mut selectors = vec![any];
+    if let Some(s) = m.state(target.key) {
+        selectors.extend(s.workflows.iter().map(|w| Selector { action: None, workflow: Some(w.clone()) }));
+    }
+    let why = if drain { DRAIN } else { KILL };
+    let mut choices = vec![];
+    for selector in selectors {
+        let op = Operation::KillSet(ops::KillSet { selector, drain });
+        if direction(m.state(target.key), &op) == ChangeClass::Tighten {
+            choices.extend(compose(m, target, op, why));
+        }
+    }
+    if choices.is_empty() {
+        m.say(format!("{} is killed already, or its state is not here yet.", target.name));
+        return;
+    }
+    confirm(m, choices);
+}
+
+/// Until somebody lifts it, or for a while: the first choice is the safest.
+fn freeze(m: &mut Model, target: &Target) {
+    let Some(at) = m.agent_of(target.key).map(|a| a.time_us(m.now)) else { return };
+    let Ok(name) = Ident::new("now") else { return };
+    let ends = [None, Some(at.saturating_add(HOUR_US)), Some(at.saturating_add(24 * HOUR_US))];
+    let mut choices = vec![];
+    for until_us in ends {
+        let op = Operation::FreezeSet(ops::FreezeSet { freeze: name.clone(), until_us });
+        if direction(m.state(target.key), &op) == ChangeClass::Tighten {
+            choices.extend(compose(m, target, op, FREEZE));
+        }
+    }
+    confirm(m, choices);
+}
+
+/// The small dialog for an incident. A comment of one's own can be typed.
+pub(crate) fn incident(m: &mut Model, key: RowKey, name: Ident, id: &str, over: bool) {
+    if m.read_only {
+        return;
+    }
+    let Some(target) = m.target_named(key, name) else { return };
+    let Some(incident) = unhex(id) else { return };
+    let op = if over {
+        Operation::IncidentClose(ops::IncidentClose { incident, comment: UntrustedText::new(CLOSED) })
+    } else {
+        Operation::IncidentAck(ops::IncidentAck { incident, comment: UntrustedText::new(LOOKED_AFTER) })
+    };
+    let choices = compose(m, &target, op, if over { CLOSED } else { LOOKED_AFTER });
+    confirm(m, choices.into_iter().collect());
+    if let Some(Layer::Confirm(c)) = m.layers.last_mut() {
+        c.comment = Some(Input::new(MAX_REASON));
+    }
+}
+
+/// The same act with the comment that was typed; with that of the console while nothing is.
+pub(crate) fn commented(op: &Operation, typed: &str) -> Operation {
+    let or = |of_console: &str| {
+        UntrustedText::new(if typed.trim().is_empty() { of_console } else { typed.trim() })
+    };
+    match op {
+        Operation::IncidentAck(ops::IncidentAck { incident, .. }) => {
+            Operation::IncidentAck(ops::IncidentAck { incident: *incident, comment: or(LOOKED_AFTER) })
+        }
+        Operation::IncidentClose(ops::IncidentClose { incident, .. }) => {
+            Operation::IncidentClose(ops::IncidentClose { incident: *incident, comment: or(CLOSED) })
+        }
+        other => other.clone(),
+    }
+}
+
+fn ramp_form(m: &mut Model, target: Target) {
+    let Some(state) = m.state(target.key) else {
+        m.say(format!("The ramps of {} are not here yet.", target.name));
+        return;
+    };
+    let mut rules: Vec<(Selector, Option<BasisPoints>)> =
+        state.ramps.iter().map(|(s, r)| (s.clone(), Some(r.hundredths))).collect();
+    for w in &state.workflows {
+        let s = Selector { action: None, workflow: Some(w.clone()) };
+        if !state.ramps.contains_key(&s) {
+            rules.push((s, None));
+        }
+    }
+    if !state.ramps.contains_key(&Selector::default()) {
+        rules.push((Selector::default(), None));
+    }
+    m.layers.push(Layer::Ramp(RampForm { target, rules, chosen: 0, percent: Input::new(7), error: None }));
+}
+
+fn lift(m: &mut Model, target: Target) {
+    let Some(state) = m.state(target.key) else {
+        m.say(format!("The kill switches of {} are not here yet.", target.name));
+        return;
+    };
+    match state.kills.keys().next().cloned() {
+        Some(selector) => loosen(m, target, Operation::KillClear(ops::KillClear { selector })),
+        None => m.say(format!("{} has no kill switch set.", target.name)),
+    }
+}
+
+/// Opens the riskier dialog and asks for the blast radius.
+pub(crate) fn loosen(m: &mut Model, target: Target, operation: Operation) {
+    let password = match &m.key {
+        Key::Unlocked(k) if k.encrypted => Some(Input::new(256)),
+        _ => None,
+    };
+    m.layers.push(Layer::Loosen(Box::new(Loosen {
+        target,
+        operation,
+        radius: Radius::Loading,
+        ticket: 0,
+        asked_us: 0,
+        name: Input::new(63),
+        reason: Input::new(MAX_REASON),
+        password,
+        focus: Field::Cancel,
+        action: None,
+        at_us: 0,
+        checking: false,
+        error: None,
+    })));
+}

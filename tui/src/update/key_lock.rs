@@ -1,0 +1,81 @@
+//! Locks and unlocks the operator's key. Pure.
+
+use crate::model::agent::Link;
+use crate::model::dialog::{Layer, Unlock};
+use crate::model::input::Input;
+use crate::model::keys::Act;
+use crate::model::message::{Effect, KeyInfo, Secret};
+use crate::model::{Key, Model};
+use crossterm::event::KeyEvent;
+use zeroize::Zeroizing;
+
+/// The key is forgotten: nothing is read or signed until its password is typed again. What is shown stays, dated.
+pub(crate) fn lock(m: &mut Model, out: &mut Vec<Effect>) -> Result<(), String> {
+    match &m.key {
+        Key::Unlocked(info) if !info.encrypted => {
+            return Err("your key has no password to lock it with: leave with :quit".into());
+        }
+        Key::Unlocked(_) => {}
+        Key::Locked => return Ok(()),
+    }
+    m.key = Key::Locked;
+    m.layers.clear();
+    let now_us = m.now.mono_us;
+    for a in &mut m.agents {
+        a.link = Link::Lost { why: "you locked the console".into(), retry_at_us: now_us };
+        (a.session, a.checking) = (None, false);
+        // Asked for again by the streams that come with the key.
+        a.open.clear();
+    }
+    ask_password(m);
+    out.push(Effect::Lock);
+    Ok(())
+}
+
+/// The prompt for the key's password, unless the key is unlocked.
+pub(crate) fn ask_password(m: &mut Model) {
+    if m.key == Key::Locked {
+        let password = Input::new(256);
+        m.layers.push(Layer::Unlock(Unlock { password, busy: false, error: None }));
+    }
+}
+
+pub(crate) fn unlocked(m: &mut Model, got: Result<KeyInfo, String>) {
+    m.dirty = true;
+    match got {
+        Ok(info) => {
+            m.key = Key::Unlocked(info);
+            m.layers.retain(|l| !matches!(l, Layer::Unlock(_)));
+        }
+        Err(e) => {
+            for l in &mut m.layers {
+                if let Layer::Unlock(u) = l {
+                    u.busy = false;
+                    u.password.clear();
+                    u.error = Some(e.clone());
+                }
+            }
+        }
+    }
+}
+
+/// A key in the prompt.
+pub(crate) fn key(m: &mut Model, mut u: Unlock, key: KeyEvent, act: Option<Act>, out: &mut Vec<Effect>) {
+    match act {
+        Some(Act::Enter) if !u.busy && !u.password.text().is_empty() => {
+            u.busy = true;
+            out.push(Effect::Unlock(Secret(Zeroizing::new(u.password.text().to_owned()))));
+        }
+        _ if !u.busy => {
+            u.password.key(key);
+        }
+        _ => {}
+    }
+    m.layers.push(Layer::Unlock(u));
+}
+
+/// Without its key the console can show nothing: the prompt stays, and says how to leave.
+pub(crate) fn stay_locked(m: &mut Model, u: Unlock) {
+    m.say("Your key stays locked: agents let nobody read without it. Press q to quit.");
+    m.layers.push(Layer::Unlock(u));
+}

@@ -1,0 +1,103 @@
+//! Which logs are compared with their pins, and when. Pure.
+
+use super::agents::{forked, subject};
+use crate::client::pins::Checked;
+use crate::model::Model;
+use crate::model::message::{Effect, Fetch};
+use crate::model::tenants::RowKey;
+use conductor_shared::ids::{NodeId, Origin, TenantUid};
+
+/// Log checks of one agent are this far apart at least, microseconds.
+const CHECK_US: u64 = 250_000;
+/// Rows looked at in one tick when going round.
+const ROUND: usize = 256;
+
+/// Asks for consistency proofs: opened tenants and the node's log first, then round all others, one at a time.
+pub(crate) fn tick(m: &mut Model, out: &mut Vec<Effect>) {
+    for agent in 0..m.agents.len() {
+        let a = &m.agents[agent];
+        let due = m.now.mono_us.saturating_sub(a.checked_us) >= CHECK_US;
+        if !a.fresh(m.now) || a.checking || !due {
+            continue;
+        }
+        if let Some(e) = next_check(m, agent) {
+            let a = &mut m.agents[agent];
+            (a.checking, a.checked_us) = (true, m.now.mono_us);
+            out.push(e);
+        }
+    }
+}
+
+fn next_check(m: &mut Model, agent: usize) -> Option<Effect> {
+    let node = m.agents[agent].info.as_ref()?.node_id;
+    // Every fourth check goes to the others even while the opened logs grow.
+    let turn = m.agents[agent].proofs % 4;
+    if turn != 3 {
+        let open = m.agents[agent].open.clone();
+        let opened = open.iter().cycle().skip(usize::try_from(turn).unwrap_or(0)).take(open.len());
+        for t in opened {
+            if let Some(e) = check(m, RowKey { agent, tenant: *t }, node) {
+                return Some(e);
+            }
+        }
+    }
+    for _ in 0..ROUND.min(m.tenants.total()) {
+        let at = m.agents[agent].round % m.tenants.total().max(1);
+        m.agents[agent].round = at + 1;
+        let key = m.tenants.nth(at)?.key;
+        if key.agent == agent
+            && let Some(e) = check(m, key, node)
+        {
+            return Some(e);
+        }
+    }
+    m.agents[agent].proofs += u64::from(turn == 3);
+    None
+}
+
+fn check(m: &Model, key: RowKey, node: NodeId) -> Option<Effect> {
+    let signer = m.pins.signer_of(node).cloned();
+    let effect = |origin, pin, before| {
+        Some(Effect::Fetch(Fetch::CheckLog { agent: key.agent, origin, pin, before, signer: signer.clone() }))
+    };
+    let Some(row) = m.tenants.get(key) else {
+        // The node's log has no summary: its head is asked for, at most every 5 s.
+        let origin = Origin { node, tenant: TenantUid::NODE, epoch: 1 };
+        let pin = m.pins.get(&origin).cloned();
+        let recent = pin.as_ref().is_some_and(|p| m.now.wall_us.saturating_sub(p.seen_us) < 5_000_000);
+        let due = key.tenant.is_node() && !recent;
+        return due.then(|| effect(origin, pin, None)).flatten();
+    };
+    if row.forked {
+        return None;
+    }
+    let s = &row.summary;
+    let origin = Origin { node, tenant: s.tenant, epoch: u64::from(s.epoch) };
+    match m.pins.get(&origin) {
+        Some(p) if p.size < s.size => effect(origin, Some(p.clone()), None),
+        Some(_) => None,
+        None => {
+            let old = Origin { epoch: origin.epoch.checked_sub(1)?, ..origin };
+            let pin = m.pins.get(&old)?.clone();
+            effect(origin, None, Some((old, pin)))
+        }
+    }
+}
+
+/// A log was compared with its pin.
+pub(crate) fn checked(m: &mut Model, agent: usize, origin: Origin, got: Result<Checked, String>) {
+    let Some(a) = m.agents.get_mut(agent) else { return };
+    (a.checking, a.proofs) = (false, a.proofs + 1);
+    let key = RowKey { agent, tenant: origin.tenant };
+    match got {
+        // Not asked is not answered: it comes round again.
+        Err(_) => {}
+        Ok(Checked::Grew(pin)) => m.pins.put(origin, pin),
+        Ok(Checked::Forked(what)) => forked(m, key, &what),
+        Ok(Checked::Restored(pin, words)) => {
+            m.pins.put(origin, pin);
+            let subject = subject(m, key);
+            m.alarm(subject, format!("restored: {words}"), true);
+        }
+    }
+}

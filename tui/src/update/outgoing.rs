@@ -1,0 +1,50 @@
+//! Commands on their way: what comes back of them, and when the console tries again. Pure.
+
+use crate::model::Model;
+use crate::model::agent::Link;
+use crate::model::message::Effect;
+use crate::model::outgoing::Outgoing;
+use conductor_shared::ids::NodeId;
+
+/// Between attempts at a node that answers and has not taken a command, microseconds.
+const AGAIN_US: u64 = 15_000_000;
+
+/// What is on its way now. Says so when the last node of a command has answered.
+pub(crate) fn take(m: &mut Model, now: Vec<Outgoing>) {
+    let done = |o: &&Outgoing| o.waiting().is_empty();
+    let before = std::mem::replace(&mut m.outgoing, now);
+    let news = m
+        .outgoing
+        .iter()
+        .filter(done)
+        .find(|o| before.iter().any(|b| b.id == o.id && !b.waiting().is_empty()));
+    if let Some(o) = news {
+        let text = format!("{}: {}", o.what, o.status_line);
+        m.say(text);
+    }
+    m.dirty = true;
+}
+
+/// A node answers: what waits for it is delivered, and tried again while it is not taken.
+pub(crate) fn tick(m: &mut Model, out: &mut Vec<Effect>) {
+    if m.read_only || m.now.mono_us.saturating_sub(m.delivered_us) < AGAIN_US {
+        return;
+    }
+    let live =
+        m.agents.iter().filter(|a| a.link == Link::Live).filter_map(|a| Some(a.info.as_ref()?.node_id));
+    let wanted: Vec<NodeId> =
+        live.filter(|n| m.outgoing.iter().any(|o| o.expires_us > m.now.wall_us && o.waits_for(*n))).collect();
+    if !wanted.is_empty() {
+        m.delivered_us = m.now.mono_us;
+        out.push(Effect::Deliver(wanted));
+    }
+}
+
+/// A node said hello.
+pub(crate) fn node_is_back(m: &mut Model, node: NodeId, out: &mut Vec<Effect>) {
+    if m.read_only {
+        return;
+    }
+    m.delivered_us = m.now.mono_us;
+    out.push(Effect::Deliver(vec![node]));
+}

@@ -1,0 +1,93 @@
+//! What agents are asked for again and again while a screen shows it. Pure.
+
+use crate::model::agent::Link;
+use crate::model::message::{Effect, Fetch};
+use crate::model::screen::Screen;
+use crate::model::{Model, usage_cost};
+
+/// Between two questions for a list, microseconds.
+const LIST_US: u64 = 2_000_000;
+/// How often the node's own log is asked for news while it is shown, microseconds.
+const NODE_LOG_US: u64 = 2_000_000;
+
+/// Asks the nodes while the screen is shown.
+pub(crate) fn approvals(m: &mut Model, out: &mut Vec<Effect>) {
+    if m.screen() != Screen::Approvals {
+        m.approvals.asked_us = None;
+        return;
+    }
+    let now = m.now.mono_us;
+    if m.approvals.asked_us.is_some_and(|at| now.saturating_sub(at) < LIST_US) {
+        return;
+    }
+    m.approvals.asked_us = Some(now);
+    out.extend(
+        (0..m.agents.len())
+            .filter(|a| m.agents[*a].session.is_some())
+            .map(|a| Effect::Fetch(Fetch::Requests(a))),
+    );
+}
+
+/// Asks the nodes while a board is shown.
+pub(crate) fn lists(m: &mut Model, out: &mut Vec<Effect>) {
+    let screen = m.screen();
+    if !screen.is_polled() {
+        m.lists.asked = None;
+        return;
+    }
+    let now = m.now.mono_us;
+    let every = if matches!(screen, Screen::Usage | Screen::Cost) { usage_cost::EVERY_US } else { LIST_US };
+    if m.lists.asked.is_some_and(|(s, at)| s == screen && now.saturating_sub(at) < every) {
+        return;
+    }
+    m.lists.asked = Some((screen, now));
+    let agents: Vec<usize> = (0..m.agents.len()).filter(|a| m.agents[*a].session.is_some()).collect();
+    match screen {
+        Screen::Incidents => out.extend(agents.into_iter().map(|a| Effect::Fetch(Fetch::Incidents(a)))),
+        Screen::Freezes => out.extend(agents.into_iter().map(|a| Effect::Fetch(Fetch::Freezes(a)))),
+        Screen::Ramps => out
+            .extend(m.subject().filter(|k| agents.contains(&k.agent)).map(|a| Effect::Fetch(Fetch::Slo(a)))),
+        Screen::Usage | Screen::Cost => {
+            let range = m.usage_cost.choice();
+            let key = m.subject().filter(|k| agents.contains(&k.agent));
+            out.extend(key.map(|k| match screen {
+                Screen::Usage => Effect::Fetch(Fetch::Usage(k, range)),
+                _ => Effect::Fetch(Fetch::Cost(k, range)),
+            }));
+        }
+        Screen::Timeline => {
+            out.extend(
+                m.lists.timeline.as_ref().map(|(key, from, _)| Effect::Fetch(Fetch::Timeline(*key, *from))),
+            );
+        }
+        _ => {}
+    }
+}
+
+/// Asks for receipts when the log that is shown grew.
+pub(crate) fn receipts(m: &mut Model, out: &mut Vec<Effect>) {
+    if !matches!(m.screen(), Screen::Receipts | Screen::Receipt) {
+        return;
+    }
+    let Some(key) = m.receipts.key else { return };
+    if m.agent_of(key).is_none_or(|a| a.link != Link::Live) {
+        m.receipts.busy = false;
+        return;
+    }
+    let waited = m.now.mono_us.saturating_sub(m.receipts.asked_us);
+    if m.receipts.busy && waited > 15_000_000 {
+        m.receipts.busy = false;
+    }
+    let ask = match m.tenants.get(key) {
+        Some(row) => m.receipts.missing(row.summary.size.max(m.receipts.size)),
+        // The node's own log has no summary: it is asked from time to time.
+        None if m.receipts.rows.is_empty() => m.receipts.missing(1),
+        None => m.receipts.missing(m.receipts.next() + u64::from(waited > NODE_LOG_US)),
+    };
+    // After an error it is not asked again at once.
+    let ask = ask.filter(|_| m.receipts.error.is_none() || waited > 3_000_000);
+    if let Some((from, limit)) = ask {
+        (m.receipts.busy, m.receipts.asked_us) = (true, m.now.mono_us);
+        out.push(Effect::Fetch(Fetch::Receipts { key, from, limit }));
+    }
+}
