@@ -122,7 +122,7 @@ impl Log {
         let (tail, last_us) = Tail::load(store, p, size)?;
         log.tail = tail;
         log.last_us = last_us;
-        log.frontier = log.tail.frontier(store, p, size)?;
+        log.frontier = log.tail.frontier(p, size)?;
         if let Some(row) = store.get(&p.family, &Row::Checkpoint.key())? {
             let key = Row::Checkpoint.key();
             let plain = p.open(&key, &row)?;

@@ -101,7 +101,7 @@ impl Tail {
     }
 
     /// The frontier of a log whose tail this is.
-    pub(super) fn frontier(&self, _store: &Store, p: &Partition, size: u64) -> Result<Frontier, ReadError> {
+    pub(super) fn frontier(&self, p: &Partition, size: u64) -> Result<Frontier, ReadError> {
         let mut roots = Vec::new();
         // The complete subtrees, largest first: those of the highest tile, then of the next lower one...
         for tile in self.levels.iter().rev() {
@@ -114,8 +114,9 @@ impl Tail {
                 }
             }
         }
-        Frontier::from_parts(size, roots)
-            .ok_or_else(|| p.damaged(&[0x11], "tiles do not fit the size of the log"))
+        Frontier::from_parts(size, roots).ok_or_else(|| {
+            p.damaged(&Row::Tile(0, size / TILE as u64).key(), "tiles do not fit the size of the log")
+        })
     }
 }
 
@@ -221,7 +222,7 @@ mod tests {
             });
             tail.push(leaf, &filled, &mut rows, &p);
             if n < 600 || n > two_levels - 3 {
-                assert_eq!(tail.frontier(store, &p, n + 1).unwrap(), frontier, "{} leaves", n + 1);
+                assert_eq!(tail.frontier(&p, n + 1).unwrap(), frontier, "{} leaves", n + 1);
             }
         }
         store.write(rows.seal(&test.random).unwrap()).unwrap();
