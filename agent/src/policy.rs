@@ -35,10 +35,10 @@ use tokio::sync::oneshot;
 pub const TRIES: u8 = 3;
 /// Bundles kept besides the loaded one, as candidates for loading.
 pub const CANDIDATES: usize = 8;
-/// The probe: an engine that answers it, whatever it answers, is there.
+/// The probe: any answer to it shows that the engine is up.
 const PROBE: &str = "{}";
 
-/// An answer that an engine owes.
+/// What an engine is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
     /// Who asks: each tenant has its own share of the workers.
@@ -234,7 +234,7 @@ impl Policy {
         dropped
     }
 
-    /// A bundle that was kept, packed for somebody who wants to read it.
+    /// The bundle in force or a candidate, by digest.
     pub fn bundle(&self, digest: &[u8; 32]) -> Option<Bundle> {
         let loaded = self.loaded.load();
         let kept = || self.candidates.lock().get(digest).cloned();
@@ -270,7 +270,7 @@ impl Policy {
     }
 }
 
-/// What receipts name where no bundle was loaded.
+/// The version in receipts when no bundle was loaded.
 pub fn built_in_version() -> PolicyVersion {
     PolicyVersion { revision: 0, digest: Bundle::built_in().digest() }
 }

@@ -1,7 +1,7 @@
 //! The store: one RocksDB, one column family for each tenant. The only place that names rocksdb.
 //!
-//! What is written here is already sealed (see [`crate::keys`]); keys and family names hold fixed ids and numbers only.
-//! A batch is written first and made durable by [`Store::sync`]; nobody may be answered before that returned `Ok`.
+//! Values arrive encrypted (see [`crate::keys`]); keys and family names hold fixed ids and numbers only.
+//! A batch is durable once [`Store::sync`] returned `Ok`; no request may be answered before that.
 //! After any error nothing more is written: the store is closed and reopened.
 
 mod batch;
@@ -28,16 +28,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A node holds at most this many tenants: each family costs memory and time to open (DESIGN, Decisions).
+/// Tenants of a node at most: each family costs memory and time to open (DESIGN, Decisions).
 pub const MAX_TENANTS: usize = 4_000;
 /// A row and its value.
 pub type Pair = (Row, Vec<u8>);
 
-/// How much free disk is enough, bytes.
+/// Limits of free disk space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SpaceLimits {
-    /// Set aside, so that settles, tightenings and checkpoints can still be written when the disk is full.
+    /// Kept as a reserve file, so that settles, tightenings and checkpoints can still be written when the disk is full.
     pub reserve_bytes: u64,
     /// Below this, evidence and exports stop.
     pub low_bytes: u64,
@@ -245,9 +245,8 @@ impl Store {
         Ok(store)
     }
 
-    /// A newer format may mean options or rows that we would destroy by opening for writing, so look first: the version
-    /// stands in a file of its own. (Opening some families read-only to look at a row crashes RocksDB 11.8.1 when the
-    /// manifest has edits of the others.)
+    /// A newer format may have options or rows that opening for writing would destroy, so its version is read first, from a
+    /// file of its own. (Opening some families read-only crashes RocksDB 11.8.1 when the manifest has edits of others.)
     fn refuse_newer(path: &Path) -> Result<(), StoreError> {
         let file = Self::format_path(path);
         let damaged = |detail: &str| StoreError::Damaged { path: path.to_owned(), detail: detail.to_owned() };
@@ -353,7 +352,7 @@ impl Store {
         done
     }
 
-    /// RocksDB would write on happily into files that were unlinked under it.
+    /// RocksDB would go on writing into files that were unlinked under it.
     fn still_there(&self) -> Result<(), StoreError> {
         let mut w = self.watched.lock();
         let (current, ino) = &mut w.current;

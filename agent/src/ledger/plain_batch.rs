@@ -131,7 +131,7 @@ mod tests {
     use crate::ledger::test_util::TestStore;
 
     /// DESIGN, Keys: what is sealed in place opens as what was put there, in its own row and nowhere else; of two values
-    /// of a row the last stands.
+    /// of a row the last wins.
     #[test]
     fn what_was_put_opens_in_its_own_row() {
         let mut test = TestStore::new();

@@ -80,7 +80,7 @@ impl VerdictCache {
         all.get(&tenant).and_then(|t| t.get(digest)).map_or(Lookup::Down, |k| fallback(k, mono, last))
     }
 
-    /// An engine answered it so lately that there is nothing to ask.
+    /// True when the verdict is recent enough not to ask again.
     pub(super) fn is_fresh(&self, tenant: TenantUid, digest: &[u8; 32], mono: Micros) -> bool {
         let all = self.0.lock();
         let known = all.get(&tenant).and_then(|t| t.get(digest));

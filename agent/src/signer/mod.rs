@@ -2,7 +2,7 @@
 //! never does.
 //!
 //! It signs two kinds of text, which it composes itself from typed requests: checkpoints of logs that only grew, and
-//! probes. It must never sign bytes that somebody hands it, never sign two histories of one log, and never release a
+//! probes. It must never sign bytes that it is given, never sign two histories of one log, and never release a
 //! signature before its own memory of it is on the disk.
 //!
 //! - [`protocol`]: requests and answers. - [`wire`]: frames under one deadline. - [`decide`]: may this be signed?

@@ -130,7 +130,7 @@ pub fn scan(header: &Header, bytes: &[u8]) -> Result<Scan, u64> {
             continue;
         }
         // From here on it may be the last write, torn. It is not if that write could not have been so long, if the
-        // file was made with this entry, if a whole entry stands in a wrong place, or if a later write followed, which
+        // file was made with this entry, if a whole entry is in a wrong place, or if a later write followed, which
         // happens only after this one was synced.
         let rest = &body[i * SLOT..];
         let whole = |(j, slot)| decode_entry(&header.id, slot).map(|e| (number(i + j), e));

@@ -73,7 +73,7 @@ fn an_older_copy_is_known() {
     assert!(matches!(open(&dir), Err(StateError::RolledBack { .. })));
 }
 
-/// DESIGN, Origins: missing, damaged, of another key, of another memory: each refuses, and nothing is made anew.
+/// DESIGN, Origins: missing, damaged, of another key, of another memory: each refuses, and nothing is recreated.
 #[test]
 fn it_is_never_reset() {
     for name in [STATE_FILE, ANCHOR_FILE] {
@@ -98,7 +98,7 @@ fn chmod(dir: &tempfile::TempDir, name: &str) {
     std::fs::set_permissions(dir.path().join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-/// DESIGN, Origins ("durably keeps before it releases"): a failed write or a failed sync is an error, for ever.
+/// DESIGN, Origins ("durably keeps before it releases"): a failed write or a failed sync is a lasting error.
 #[test]
 fn a_failed_sync_is_never_success() {
     for (device, writable, at_step) in

@@ -1,40 +1,40 @@
-//! How RocksDB is set up, and why. Measurements: docs/adr 17 to 20.
+//! RocksDB settings, with reasons. Measurements: docs/adr 17 to 20.
 
 use rocksdb::{BlockBasedOptions, Cache, DBRecoveryMode, Options, WriteBufferManager};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 const BLOCK_CACHE_BYTES: usize = 64 << 20;
-/// Memtables of all families together. With thousands of busy families each gets its share of this and no more, and
-/// becomes a file of its own when the share is full, with syncs that decisions wait for: twice the budget, half the files.
+/// Memtables of all families together. With thousands of busy families each is flushed to a file when its share is full,
+/// with syncs that delay decisions: twice the budget, half the files.
 const MEMTABLE_BUDGET_BYTES: usize = 512 << 20;
-/// But no larger part of the memory there is.
+/// The budget is at most this fraction of the memory.
 const MEMTABLE_PART: u64 = 16;
-/// Of a family. A log only grows, so merging its files early rewrites what nobody reads: one busy tenant spent more
-/// processor time on that than on sealing with 4 MiB. Memory is taken as it fills, and all families share the budget.
-/// RocksDB sets this and a tenth aside on the disk for each new log: the reserve must hold it.
+/// Per family. A log only grows, so early compaction rewrites what nobody reads: with 4 MiB one busy tenant spent more CPU
+/// on that than on sealing. Memory is allocated as it fills, and all families share the budget. RocksDB preallocates this
+/// and a tenth on disk for each new WAL: the reserve must hold it.
 const WRITE_BUFFER_BYTES: usize = 16 << 20;
-/// Together they are then as large as what they are merged into: each byte is written again as seldom as that allows.
+/// By then the files of level 0 are together as large as level 1, which keeps write amplification low.
 const FILES_BEFORE_MERGE: i32 = 16;
-/// Merging has a low priority: it may fall this far behind before writing is slowed down for it, and then stopped.
+/// Compaction has a low priority: writes slow down, and then stop, only when it is this far behind.
 const FILES_BEFORE_SLOWDOWN: i32 = 40;
 const FILES_BEFORE_STOP: i32 = 64;
-/// New files go to the disk in pieces: a sync of the log would wait for all of one otherwise.
+/// New files are written back in pieces of this size: a WAL sync would otherwise wait for a whole file.
 const BYTES_PER_SYNC: u64 = 1 << 20;
 const ARENA_BLOCK_BYTES: usize = 64 << 10;
-/// Full memtables of a family become one file two at a time: half the files, of twice the size, to merge.
+/// Full memtables are flushed two at a time: half the files, of twice the size.
 const MEMTABLES_A_FILE: i32 = 2;
-/// Memtables of a family before writing to it waits.
+/// Memtables of a family before its writes stall.
 const MEMTABLES: i32 = 6;
-/// Rows are read one at a time and seldom, and are short: larger blocks have fewer entries in the index of their file.
+/// Rows are short and rarely read, one at a time: larger blocks keep the index of a file small.
 const BLOCK_BYTES: usize = 16 << 10;
-/// Rows of steps, whose keys share so many bytes with those of the same run, are put beside the one before them in a
-/// memtable. To search it for each took a fifth of the writer's time. No other key is so long and so often alike.
+/// Insert hints for the rows of steps, whose keys share 22 bytes with those of the same run. Searching the memtable for each
+/// took a fifth of the writer's time. No other keys are that long and that similar.
 const STEP_HINT: &str = "memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix.22";
 /// Files the database keeps open at most.
 pub const MAX_OPEN_FILES: i32 = 2_000;
 
-/// Of the database in a folder, and of each family.
+/// Options of the database in a folder, and of each family.
 pub(super) fn options(path: &Path) -> Result<(Options, Options), rocksdb::Error> {
     let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
     let mut table = BlockBasedOptions::default();
@@ -58,7 +58,7 @@ pub(super) fn options(path: &Path) -> Result<(Options, Options), rocksdb::Error>
     db.set_max_open_files(MAX_OPEN_FILES);
     db.set_max_total_wal_size(log_limit(memtable_budget()));
     db.set_atomic_flush(false);
-    // A record that was acknowledged must be there: stop at the first damaged one unless it is the torn end.
+    // An acknowledged record must be there: fail on a damaged one unless it is the torn tail.
     db.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     db.set_track_and_verify_wals_in_manifest(true);
     db.set_paranoid_checks(true);
@@ -66,10 +66,10 @@ pub(super) fn options(path: &Path) -> Result<(Options, Options), rocksdb::Error>
     db.set_max_log_file_size(4 << 20);
     db.set_max_background_jobs(2);
     db.set_bytes_per_sync(BYTES_PER_SYNC);
-    // Files are written past the page cache: to copy them there, and have the kernel write them back while the log is
-    // synced, cost as much processor time as all else that RocksDB does.
+    // Direct I/O: copying files to the page cache and writing them back during WAL syncs cost as much CPU as everything
+    // else that RocksDB does.
     db.set_use_direct_io_for_flush_and_compaction(takes_direct_io(path));
-    // Merging goes on while nothing else wants the processor or the disk: a decision would wait for it otherwise.
+    // Compaction runs at idle priority, so that decisions do not wait for it.
     if let Ok(mut env) = rocksdb::Env::new() {
         env.lower_thread_pool_cpu_priority();
         env.lower_thread_pool_io_priority();
@@ -80,14 +80,14 @@ pub(super) fn options(path: &Path) -> Result<(Options, Options), rocksdb::Error>
     Ok((db, family))
 }
 
-/// True when files of a database can be written past the page cache: not every file system can. Told by opening one that
-/// is there, for nothing may be written to a folder that is in use or damaged.
+/// True when the file system supports direct I/O. Tested by opening an existing file, since nothing may be written to a
+/// folder that is in use or damaged.
 fn takes_direct_io(folder: &Path) -> bool {
     let mut o = std::fs::OpenOptions::new();
     o.read(true).custom_flags(nix::libc::O_DIRECT).open(folder.join("CURRENT")).is_ok()
 }
 
-/// Bytes that memtables may take on this machine, or in this container.
+/// Memtable budget on this machine or in this container.
 fn memtable_budget() -> usize {
     let machine = nix::sys::sysinfo::sysinfo().map_or(u64::MAX, |s| s.ram_total());
     let container = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
@@ -96,9 +96,9 @@ fn memtable_budget() -> usize {
         .map_or(MEMTABLE_BUDGET_BYTES, |part| part.clamp(WRITE_BUFFER_BYTES, MEMTABLE_BUDGET_BYTES))
 }
 
-/// Bytes that the log may have before what is in it goes to files: idle families would pin it otherwise. As long
-/// as that comes before the budget is used up, all families are written at once, with one new log for all. Past the budget
-/// each is by itself, with a new log each: with thousands of busy families, hundreds of logs a second to make and remove.
+/// WAL size that triggers a flush: idle families would pin the WAL otherwise. Reached before the memtable budget is used up,
+/// it flushes all families at once, with one new WAL. Past the budget each family is flushed by itself, with a new WAL each:
+/// with thousands of busy families, hundreds a second.
 fn log_limit(budget: usize) -> u64 {
     budget as u64 / 4 * 3
 }
