@@ -49,7 +49,7 @@ fn screens_and_answers_before_a_real_agent() {
     t.press(&["Escape"]);
     t.shows("press c");
     t.press(&["c"]);
-    t.shows("Say that you look after this incident");
+    t.shows("Acknowledge this incident");
     t.press(&["Enter"]);
     t.shows("Done");
     t.press(&["Enter"]);

@@ -3,7 +3,7 @@ use crate::command::values::Values;
 use crate::ids::hex;
 use crate::operator::Role;
 
-/// Says that the cost of a month was compared with an invoice, and that they agree.
+/// Records that the cost of a month agrees with an invoice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CostReconcile {
     /// Calendar month in UTC, `2026-10`.

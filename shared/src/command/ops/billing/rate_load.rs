@@ -9,7 +9,7 @@ const CARD: &str = "\
      ZV9mcm9tID0gIjIwMjYtMTAtMDFUMDA6MDA6MDBaIgpjb21wdXRlX2hvdXIgPSAxMjAwMDAKc3RvcmFnZV9nYl9tb250aCA9IDIw\
      MDAwCnNpZ25pbmdfbWlsbGlvbiA9IDUwMDAwMAo=";
 
-/// Goes by another rate card from when it says.
+/// Adds a rate card, which holds from its own date.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLoad {
     /// The exact bytes of the TOML file, base64; see [`crate::cost::RateCard`].

@@ -3,7 +3,7 @@ use crate::command::values::Values;
 use crate::meter::Adjustment;
 use crate::operator::Role;
 
-/// Sets metered usage right by compensating events that count in the periods they correct, backfill included.
+/// Corrects metered usage by compensating events. They count in the periods they correct, backfill included.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageCorrect {
     /// Each an event. At least one.

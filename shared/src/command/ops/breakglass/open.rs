@@ -4,7 +4,7 @@ use crate::ids::GrantId;
 use crate::operator::Role;
 use crate::profile::{MAX_MINUTES, is_ticket};
 
-/// Opens break-glass, for a tenant or for the node: it lifts freezes there, and nothing else.
+/// Opens break-glass for a tenant or the node: it lifts the freezes there and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakGlassOpen {
     /// Its id, random.

@@ -3,7 +3,7 @@ use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::operator::Role;
 
-/// Takes a tenant's configuration back to what it was: several changes in one, which take effect together.
+/// Takes a tenant's configuration back to an earlier revision: several changes that take effect together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigRollback {
     /// To which revision of the control state, for people; what is changed stands in `changes`.

@@ -7,7 +7,7 @@ use crate::time_range::rfc3339;
 /// How no end is written.
 const NO_END: &str = "none";
 
-/// Freezes a tenant on the spot. Where there is one of that name, the later end counts: it never loosens.
+/// Freezes a tenant now. If a freeze of that name exists, the later end counts, so it never loosens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FreezeSet {
     /// Its name.

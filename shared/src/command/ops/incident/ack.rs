@@ -4,12 +4,12 @@ use crate::ids::hex;
 use crate::operator::Role;
 use crate::untrusted::UntrustedText;
 
-/// Says that somebody looks after an incident.
+/// Acknowledges an incident: somebody works on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncidentAck {
     /// Which.
     pub incident: [u8; 16],
-    /// What they say.
+    /// A comment of one line.
     pub comment: UntrustedText,
 }
 
@@ -33,6 +33,6 @@ impl OperationSpec for IncidentAck {
     }
 
     fn sentence(&self) -> String {
-        format!("Say that you look after this incident ({})", hex(&self.incident[..4]))
+        format!("Acknowledge this incident ({})", hex(&self.incident[..4]))
     }
 }

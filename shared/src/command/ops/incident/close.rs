@@ -4,12 +4,12 @@ use crate::ids::hex;
 use crate::operator::Role;
 use crate::untrusted::UntrustedText;
 
-/// Says that an incident is over.
+/// Closes an incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IncidentClose {
     /// Which.
     pub incident: [u8; 16],
-    /// How.
+    /// A comment of one line.
     pub comment: UntrustedText,
 }
 
@@ -33,6 +33,6 @@ impl OperationSpec for IncidentClose {
     }
 
     fn sentence(&self) -> String {
-        format!("Say that this incident is over ({})", hex(&self.incident[..4]))
+        format!("Close this incident ({})", hex(&self.incident[..4]))
     }
 }

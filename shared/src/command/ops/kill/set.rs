@@ -8,7 +8,7 @@ use crate::ramp::Selector;
 pub struct KillSet {
     /// What it covers.
     pub selector: Selector,
-    /// New runs only.
+    /// Deny new runs only; open runs finish.
     pub drain: bool,
 }
 

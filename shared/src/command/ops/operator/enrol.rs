@@ -4,7 +4,7 @@ use crate::command::values::Values;
 use crate::ids::{Ident, PersonId};
 use crate::operator::{Role, Roles, parse_roles, roles_text};
 
-/// Enrols a key: of a new person, or another one of a person who has one.
+/// Enrols a key of a new person, or one more of a person who has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorEnrol {
     /// Whose.

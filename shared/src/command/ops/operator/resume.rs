@@ -3,7 +3,7 @@ use crate::command::values::Values;
 use crate::ids::PersonId;
 use crate::operator::Role;
 
-/// Lets a suspended person in again.
+/// Ends a person's suspension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorResume {
     /// Who.
@@ -29,6 +29,6 @@ impl OperationSpec for OperatorResume {
     }
 
     fn sentence(&self) -> String {
-        format!("Let person {} in again", self.person)
+        format!("Resume person {}", self.person)
     }
 }

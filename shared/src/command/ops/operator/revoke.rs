@@ -3,7 +3,7 @@ use crate::command::values::Values;
 use crate::ids::KeyId;
 use crate::operator::Role;
 
-/// Shuts a key out for ever.
+/// Revokes a key, for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorRevoke {
     /// Minisign key id.

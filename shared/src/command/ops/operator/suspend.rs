@@ -3,7 +3,7 @@ use crate::command::values::Values;
 use crate::ids::PersonId;
 use crate::operator::Role;
 
-/// Shuts a person out for now.
+/// Suspends a person, on all their keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OperatorSuspend {
     /// Who.

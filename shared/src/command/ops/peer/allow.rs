@@ -2,7 +2,7 @@ use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::operator::Role;
 
-/// Lets a local user in on the tenant's own socket.
+/// Allows a local user on the tenant's own socket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerAllow {
     /// Unix user id.
@@ -28,6 +28,6 @@ impl OperationSpec for PeerAllow {
     }
 
     fn sentence(&self) -> String {
-        format!("Let local user {} in", self.uid)
+        format!("Allow local user {}", self.uid)
     }
 }

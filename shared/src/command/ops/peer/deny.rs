@@ -2,7 +2,7 @@ use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::operator::Role;
 
-/// Shuts a local user out.
+/// Denies a local user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PeerDeny {
     /// Unix user id.
@@ -28,7 +28,7 @@ impl OperationSpec for PeerDeny {
     }
 
     fn sentence(&self) -> String {
-        format!("Shut local user {} out", self.uid)
+        format!("Deny local user {}", self.uid)
     }
 
     fn is_absolute(&self) -> bool {

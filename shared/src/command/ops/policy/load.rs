@@ -4,7 +4,7 @@ use crate::ids::hex;
 use crate::operator::Role;
 use crate::policy::Statement;
 
-/// Goes by another bundle, whose files the agent was given before.
+/// Activates a policy bundle whose files were uploaded before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyLoad {
     /// What the policy key signed.

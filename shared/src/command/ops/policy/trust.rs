@@ -3,7 +3,7 @@ use crate::command::spec::{Args, KeyPurpose, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::operator::Role;
 
-/// Says whose policy bundles are believed.
+/// Sets the key that policy bundles must be signed with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyTrust {
     /// Minisign public key, base64, that signs nothing else.

@@ -3,7 +3,7 @@ use crate::command::values::Values;
 use crate::ids::Ident;
 use crate::operator::Role;
 
-/// Puts a tenant under another profile.
+/// Assigns a policy profile to a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProfileAssign {
     /// Which.
@@ -30,6 +30,6 @@ impl OperationSpec for ProfileAssign {
     }
 
     fn sentence(&self) -> String {
-        format!("Put the tenant under policy profile {}", self.profile)
+        format!("Assign policy profile {}", self.profile)
     }
 }

@@ -3,7 +3,7 @@ use crate::command::values::Values;
 use crate::operator::Role;
 use crate::quota::QuotaKind;
 
-/// `quota <= x`.
+/// `quota <= x`: lowers a higher limit and changes nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuotaCap {
     /// Which.

@@ -4,7 +4,7 @@ use crate::command::values::Values;
 use crate::operator::Role;
 use crate::ramp::Selector;
 
-/// `ramp <= x`: lowers what is above, changes nothing else. Absolute, so it needs no base.
+/// `ramp <= x`: lowers a higher value and changes nothing else. Absolute, so it needs no base.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RampCap {
     /// Which rule.

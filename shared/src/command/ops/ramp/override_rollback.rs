@@ -3,7 +3,7 @@ use crate::command::values::Values;
 use crate::operator::Role;
 use crate::ramp::Selector;
 
-/// Lets a ramp go again to where it was rolled back from.
+/// Allows a ramp to rise again to the value it was rolled back from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RampOverride {
     /// Which rule.
@@ -29,6 +29,6 @@ impl OperationSpec for RampOverride {
     }
 
     fn sentence(&self) -> String {
-        format!("Let ramp {} go again to where it was rolled back from", self.selector)
+        format!("Allow ramp {} to rise again to the value it was rolled back from", self.selector)
     }
 }

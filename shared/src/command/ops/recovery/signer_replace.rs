@@ -3,7 +3,7 @@ use crate::command::spec::{Args, KeyPurpose, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::operator::Role;
 
-/// Goes by another signer, whose predecessor is lost.
+/// Replaces a lost signer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignerReplace {
     /// The new one's minisign public key, base64.
@@ -31,7 +31,7 @@ impl OperationSpec for SignerReplace {
 
     fn sentence(&self) -> String {
         format!(
-            "Replace the signer by key {}",
+            "Replace the signer with key {}",
             key_id(&self.public_key).map_or_else(String::new, |id| id.to_string())
         )
     }

@@ -4,7 +4,7 @@ use crate::ids::hex;
 use crate::operator::Role;
 use crate::time_range::rfc3339;
 
-/// Says that the node's clock is right, after it was stepped.
+/// Confirms that the node's clock is right, after it was stepped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeConfirm {
     /// The incident that the step opened.

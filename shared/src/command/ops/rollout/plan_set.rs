@@ -4,7 +4,7 @@ use crate::operator::Role;
 use crate::ramp::Selector;
 use crate::slo::Plan;
 
-/// Begins a staged plan at its first step; the agent carries it on by what it sees.
+/// Starts a staged plan at its first step; the agent advances it while the ramp is healthy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanSet {
     /// Which rule.

@@ -3,7 +3,7 @@ use crate::command::values::Values;
 use crate::operator::Role;
 use crate::ramp::Selector;
 
-/// Ends a plan where it stands.
+/// Stops a plan at its present step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanStop {
     /// Which rule.

@@ -5,7 +5,7 @@ use crate::operator::Role;
 use crate::ramp::Selector;
 use crate::slo::Thresholds;
 
-/// Sets what a ramp is held to.
+/// Sets the thresholds that a ramp must meet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SloSet {
     /// Which rule.

@@ -3,7 +3,7 @@ use crate::command::values::Values;
 use crate::ids::Ident;
 use crate::operator::Role;
 
-/// Has a sink deliver again what its receiver would not take.
+/// Delivers the dead letters of a sink again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkReplay {
     /// Which.
@@ -30,6 +30,6 @@ impl OperationSpec for SinkReplay {
     }
 
     fn sentence(&self) -> String {
-        format!("Deliver again what the receiver of sink {} would not take", self.sink)
+        format!("Deliver the dead letters of sink {} again", self.sink)
     }
 }

@@ -3,7 +3,7 @@ use crate::command::values::Values;
 use crate::ids::{Ident, TokenId, hex};
 use crate::operator::Role;
 
-/// Lets a token in. The secret was made by the operator's console and is never sent; this is its SHA-256.
+/// Issues a workload token. The console made the secret and sends only its SHA-256.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenIssue {
     /// The token.

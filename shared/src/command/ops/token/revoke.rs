@@ -3,7 +3,7 @@ use crate::command::values::Values;
 use crate::ids::TokenId;
 use crate::operator::Role;
 
-/// Shuts a token out.
+/// Revokes a token, for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenRevoke {
     /// The token.

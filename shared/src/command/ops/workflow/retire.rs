@@ -3,7 +3,7 @@ use crate::command::values::Values;
 use crate::ids::Ident;
 use crate::operator::Role;
 
-/// Takes a workflow type out of the catalog.
+/// Removes a workflow type from the catalog, with its pinned prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkflowRetire {
     /// The type.

@@ -3,7 +3,7 @@ use crate::command::values::Values;
 use crate::ids::Ident;
 use crate::operator::Role;
 
-/// Lifts the pin of a workflow type's prompt.
+/// Removes the pin of a workflow type's prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkflowUnpin {
     /// The type.
