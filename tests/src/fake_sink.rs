@@ -162,7 +162,7 @@ fn serve(
                 std::thread::sleep(Duration::from_secs(2));
             }
             Behavior::Accept | Behavior::RejectSteps if !picked => {
-                taken.lock().expect("events").extend(events)
+                taken.lock().expect("events").extend(events);
             }
             _ => {}
         }

@@ -64,7 +64,7 @@ pub enum Full {
 }
 
 impl Queues {
-    /// Not parking_lot: it yields before it sleeps, as channels do (ADR 17).
+    /// Not `parking_lot`: it yields before it sleeps, as channels do (ADR 17).
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -12,7 +12,7 @@ pub(crate) fn refuse(ask: WriterRequest, reason: Reason) {
             let _ = reply.send(Denial { reasons: u.reasons, ..Denial::bare(reason) });
         }
         WriterRequest::Command(_, reply) | WriterRequest::Approval(_, reply) => {
-            drop(reply.send(Err(Denial::bare(reason))))
+            drop(reply.send(Err(Denial::bare(reason))));
         }
         WriterRequest::CreateTenants(_, reply)
         | WriterRequest::Bundle(_, reply)

@@ -107,8 +107,8 @@ pub(super) fn create_families(
         for (i, name) in names.iter().enumerate().take(made) {
             // SAFETY: RocksDB returned an array of `made` handles, each of which we own from here on.
             let handle = unsafe { *list.add(i) };
-            let (name, _db) = (name.clone(), Arc::clone(db));
-            families.push(Family(Arc::new(Inner { handle, owned: true, name, _db })));
+            let inner = Inner { handle, owned: true, name: name.clone(), _db: Arc::clone(db) };
+            families.push(Family(Arc::new(inner)));
         }
         // SAFETY: frees the array itself, not the handles in it.
         unsafe { librocksdb_sys::rocksdb_create_column_families_destroy(list) };

@@ -66,8 +66,8 @@ impl Fields {
     }
 
     /// Writes a field, unless it has its default.
-    fn unless(self, number: u64, v: Value, default: Value) -> Self {
-        let set = (v != default).then_some(v);
+    fn unless(self, number: u64, v: Value, default: &Value) -> Self {
+        let set = (v != *default).then_some(v);
         self.some(number, set)
     }
 
@@ -193,11 +193,11 @@ fn quotas(q: &Quotas) -> Value {
     let Quotas { concurrent_runs, step_rate, step_burst, receipt_backlog, evidence_bytes } = q;
     let default = Quotas::default();
     Fields::default()
-        .unless(1, grant(concurrent_runs), grant(&default.concurrent_runs))
-        .unless(2, grant(step_rate), grant(&default.step_rate))
-        .unless(3, grant(step_burst), grant(&default.step_burst))
-        .unless(4, grant(receipt_backlog), grant(&default.receipt_backlog))
-        .unless(5, grant(evidence_bytes), grant(&default.evidence_bytes))
+        .unless(1, grant(concurrent_runs), &grant(&default.concurrent_runs))
+        .unless(2, grant(step_rate), &grant(&default.step_rate))
+        .unless(3, grant(step_burst), &grant(&default.step_burst))
+        .unless(4, grant(receipt_backlog), &grant(&default.receipt_backlog))
+        .unless(5, grant(evidence_bytes), &grant(&default.evidence_bytes))
         .end()
 }
 
@@ -290,10 +290,10 @@ fn thresholds(t: &Thresholds) -> Value {
     let Thresholds { errors_hundredths, p99_us, backlog, min_settled } = t;
     let default = Thresholds::default();
     Fields::default()
-        .unless(1, small(errors_hundredths.get()), small(default.errors_hundredths.get()))
-        .unless(2, small(*p99_us), small(default.p99_us))
-        .unless(3, small(*backlog), small(default.backlog))
-        .unless(4, small(*min_settled), small(default.min_settled))
+        .unless(1, small(errors_hundredths.get()), &small(default.errors_hundredths.get()))
+        .unless(2, small(*p99_us), &small(default.p99_us))
+        .unless(3, small(*backlog), &small(default.backlog))
+        .unless(4, small(*min_settled), &small(default.min_settled))
         .end()
 }
 
@@ -335,9 +335,9 @@ fn profile(p: &Profile) -> Value {
     };
     Fields::default()
         .put(1, map(windows, Canon::to_value, shown))
-        .unless(2, break_glass_alone.to_value(), default.break_glass_alone.to_value())
-        .unless(3, outage(*policy_outage), outage(default.policy_outage))
-        .unless(4, small(*last_known_s), small(default.last_known_s))
+        .unless(2, break_glass_alone.to_value(), &default.break_glass_alone.to_value())
+        .unless(3, outage(*policy_outage), &outage(default.policy_outage))
+        .unless(4, small(*last_known_s), &small(default.last_known_s))
         .end()
 }
 

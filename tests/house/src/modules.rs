@@ -93,17 +93,14 @@ impl Tree {
         read: &dyn Fn(&str) -> Option<String>,
     ) -> Id {
         let name = module.path.last().cloned().unwrap_or_default();
-        let (file, below) = match path_attribute(attributes) {
-            Some(path) => {
-                let file = join(folder, &path);
-                let below = file.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
-                (file, below)
-            }
-            None => {
-                let below = join(folder, &name);
-                let beside = format!("{below}.rs");
-                (if read(&beside).is_some() { beside } else { format!("{below}/mod.rs") }, below)
-            }
+        let (file, below) = if let Some(path) = path_attribute(attributes) {
+            let file = join(folder, &path);
+            let below = file.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+            (file, below)
+        } else {
+            let below = join(folder, &name);
+            let beside = format!("{below}.rs");
+            (if read(&beside).is_some() { beside } else { format!("{below}/mod.rs") }, below)
         };
         module.file = file;
         self.load(module, &below, read)

@@ -314,7 +314,8 @@ fn ramps_are_sticky() {
             })
             .collect()
     };
-    let down = node.command(a.uid, ops::RampCap { selector: sel(), hundredths: BasisPoints::saturating(3000) });
+    let down =
+        node.command(a.uid, ops::RampCap { selector: sel(), hundredths: BasisPoints::saturating(3000) });
     assert_eq!((down.class, down.proposal), (ChangeClass::Tighten, None));
     let third = admitted();
     assert!((5..35).contains(&third.len()), "{third:?}");

@@ -53,7 +53,10 @@ fn wait_until_doubted(node: &Node) -> String {
 }
 
 fn raise(tenant: &Tenant, node: &Node, hundredths: u16) -> Vec<String> {
-    let op = Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(hundredths) });
+    let op = Operation::RampSet(ops::RampSet {
+        selector: "run/other".parse().unwrap(),
+        hundredths: BasisPoints::saturating(hundredths),
+    });
     node.send(&node.compose(tenant.uid, op)).reasons()
 }
 
@@ -63,7 +66,10 @@ fn only_safer(node: &Node, a: &Tenant) {
     let started = c.start_run(a, None);
     assert_eq!(started.status, 200, "admit goes on");
     assert_eq!(c.finish_run(a, started.decided().run_id).status, 200, "settle goes on");
-    node.command(a.uid, ops::RampCap { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(100) });
+    node.command(
+        a.uid,
+        ops::RampCap { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(100) },
+    );
     for n in 0..30 {
         assert_eq!(raise(a, node, 200), ["clock_untrusted"], "{n}");
     }
@@ -80,7 +86,10 @@ fn confirm(node: &Node, incident: &str) -> Command {
 fn a_step_of_the_clock_stops_what_loosens() {
     let mut node = node();
     let a = node.tenant("acme");
-    node.command(a.uid, ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(5_000) });
+    node.command(
+        a.uid,
+        ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(5_000) },
+    );
     assert_eq!(doubted(&node), None);
     for seconds in [3_600, -3_600] {
         step(&node, seconds);
@@ -124,7 +133,10 @@ fn a_step_of_the_clock_stops_what_loosens() {
         assert_eq!(doubted(&node), None);
         node.start_signer();
         node.all_signed(NODE);
-        node.command(a.uid, ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(300) });
+        node.command(
+            a.uid,
+            ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(300) },
+        );
         // The next round begins where a restart would.
         node.stop_agent();
         node.start_agent();

@@ -9,7 +9,10 @@ use conductor_tests::{Node, Tenant, wait_for};
 
 /// Errors enough to take a ramp down, so that there is an incident.
 fn breach(node: &Node, a: &Tenant) {
-    node.command(a.uid, ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(9_000) });
+    node.command(
+        a.uid,
+        ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(9_000) },
+    );
     let mut c = node.client(&a.token);
     for n in 0..20 {
         let r = c.start_run(a, Some(&format!("s-{n}")));

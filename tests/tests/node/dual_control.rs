@@ -120,7 +120,10 @@ fn shutting_out_is_quick_and_coming_back_is_not() {
     assert_eq!(done.class, ChangeClass::Tighten);
     assert_eq!(node.client(&session).get("/v1/tenants").status, 401, "the session ends with the right");
     assert_eq!(node.session_of("ben").status, 401);
-    let lower = Operation::RampCap(ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(1) });
+    let lower = Operation::RampCap(ops::RampCap {
+        selector: "run/etl".parse().unwrap(),
+        hundredths: BasisPoints::saturating(1),
+    });
     let c = node.compose(a.uid, lower.clone());
     assert_eq!(node.send_as("ben", &c).reasons(), ["signature_invalid"]);
     let back = node.request(NODE, ops::OperatorResume { person: ben });

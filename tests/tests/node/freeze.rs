@@ -18,7 +18,10 @@ fn ident(text: &str) -> Ident {
     Ident::new(text).unwrap()
 }
 fn ramp(hundredths: u16) -> Operation {
-    Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(hundredths) })
+    Operation::RampSet(ops::RampSet {
+        selector: "run/etl".parse().unwrap(),
+        hundredths: BasisPoints::saturating(hundredths),
+    })
 }
 fn freeze(name: &str) -> Operation {
     Operation::FreezeSet(ops::FreezeSet { freeze: ident(name), until_us: None })
@@ -82,7 +85,10 @@ fn node_and_tenant() -> (Node, Tenant) {
     let persons: Vec<&str> = persons.iter().map(String::as_str).collect();
     let node = Node::start_with(tempfile::tempdir().unwrap(), "", &persons);
     let a = node.tenant("acme");
-    node.command(a.uid, ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(5000) });
+    node.command(
+        a.uid,
+        ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(5000) },
+    );
     (node, a)
 }
 
@@ -96,7 +102,10 @@ fn a_freeze_and_the_glass() {
     assert_eq!(set.class, ChangeClass::Tighten);
     assert_eq!(node.send(&node.compose(a.uid, ramp(9000))).reasons(), ["frozen"]);
     node.command(b.uid, ramp(9000));
-    let lower = Operation::RampCap(ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(4000) });
+    let lower = Operation::RampCap(ops::RampCap {
+        selector: "run/etl".parse().unwrap(),
+        hundredths: BasisPoints::saturating(4000),
+    });
     assert_eq!(node.command(a.uid, lower).class, ChangeClass::Tighten);
     let mut c = node.client(&a.token);
     let started = (0..20).any(|n| c.start_run(&a, Some(&n.to_string())).status == 200);

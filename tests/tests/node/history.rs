@@ -12,7 +12,10 @@ use conductor_tests::{Node, Tenant};
 use serde_json::json;
 
 fn ramp(hundredths: u16) -> Operation {
-    Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(hundredths) })
+    Operation::RampSet(ops::RampSet {
+        selector: "run/etl".parse().unwrap(),
+        hundredths: BasisPoints::saturating(hundredths),
+    })
 }
 
 fn kill() -> Operation {

@@ -49,7 +49,10 @@ fn started(node: &Node, a: &Tenant, subject: &str) -> bool {
 /// A tenant with a ramp on one workflow and a kill switch on another.
 fn tenant_with_flags(node: &Node) -> Tenant {
     let a = node.tenant("acme");
-    node.command(a.uid, ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(4_000) });
+    node.command(
+        a.uid,
+        ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(4_000) },
+    );
     node.command(a.uid, ops::WorkflowRegister { workflow: Ident::new("ml").unwrap() });
     node.command(a.uid, ops::KillSet { selector: "*/ml".parse().unwrap(), drain: true });
     a
@@ -129,7 +132,10 @@ fn an_openfeature_client_sees_its_own_tenant() {
 fn all_flags_at_once() {
     let node = Node::start();
     let a = node.tenant("acme");
-    node.command(a.uid, ops::RampSet { selector: "canary/*".parse().unwrap(), hundredths: BasisPoints::saturating(0) });
+    node.command(
+        a.uid,
+        ops::RampSet { selector: "canary/*".parse().unwrap(), hundredths: BasisPoints::saturating(0) },
+    );
     let mut c = node.client(&a.token);
     let path = "/ofrep/v1/evaluate/flags";
     let r = c.post(path, &json!({"context": {"targetingKey": "s", "plan": "gold"}}));
@@ -143,7 +149,10 @@ fn all_flags_at_once() {
         c.send("POST", path, body.as_bytes(), &[("If-None-Match", &tag)]).unwrap()
     };
     assert_eq!(again(&mut c).status, 304);
-    node.command(a.uid, ops::RampSet { selector: "canary/*".parse().unwrap(), hundredths: BasisPoints::saturating(10_000) });
+    node.command(
+        a.uid,
+        ops::RampSet { selector: "canary/*".parse().unwrap(), hundredths: BasisPoints::saturating(10_000) },
+    );
     assert_eq!(again(&mut c).status, 200);
     for (body, code) in [
         ("{", "PARSE_ERROR"),

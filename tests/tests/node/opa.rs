@@ -137,13 +137,19 @@ fn start(node: &Node, tenant: &Tenant) -> Vec<String> {
 }
 
 fn raise(node: &Node, tenant: &Tenant, hundredths: u16) -> Vec<String> {
-    let op = Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(hundredths) });
+    let op = Operation::RampSet(ops::RampSet {
+        selector: "run/other".parse().unwrap(),
+        hundredths: BasisPoints::saturating(hundredths),
+    });
     let r = node.send(&node.compose(tenant.uid, op));
     r.came_to()
 }
 
 fn lower(node: &Node, tenant: &Tenant, hundredths: u16) {
-    let op = Operation::RampCap(ops::RampCap { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(hundredths) });
+    let op = Operation::RampCap(ops::RampCap {
+        selector: "run/other".parse().unwrap(),
+        hundredths: BasisPoints::saturating(hundredths),
+    });
     assert_eq!(node.command(tenant.uid, op).class, ChangeClass::Tighten);
 }
 

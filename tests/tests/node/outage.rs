@@ -11,10 +11,16 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 fn raise() -> Operation {
-    Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(9000) })
+    Operation::RampSet(ops::RampSet {
+        selector: "run/etl".parse().unwrap(),
+        hundredths: BasisPoints::saturating(9000),
+    })
 }
 fn lower(h: u16) -> Operation {
-    Operation::RampCap(ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(h) })
+    Operation::RampCap(ops::RampCap {
+        selector: "run/etl".parse().unwrap(),
+        hundredths: BasisPoints::saturating(h),
+    })
 }
 
 /// How the signer is taken away.
@@ -183,7 +189,10 @@ fn a_log_that_was_rolled_back_is_read_only() {
     };
     copy("data", "old-data");
     node.start_agent();
-    let cap = node.compose(a.uid, ops::RampCap { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(100) });
+    let cap = node.compose(
+        a.uid,
+        ops::RampCap { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(100) },
+    );
     assert_eq!(node.send(&cap).came_to(), ["effective"]);
     let mut c = node.client(&a.token);
     for _ in 0..20 {

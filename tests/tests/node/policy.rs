@@ -37,11 +37,23 @@ fn start(node: &Node, tenant: &Tenant, workflow: &str) -> Answer {
 }
 
 fn raise(node: &Node, tenant: &Tenant, hundredths: u16) -> Command {
-    node.compose(tenant.uid, ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(hundredths) })
+    node.compose(
+        tenant.uid,
+        ops::RampSet {
+            selector: "run/other".parse().unwrap(),
+            hundredths: BasisPoints::saturating(hundredths),
+        },
+    )
 }
 
 fn lower(node: &Node, tenant: &Tenant, hundredths: u16) {
-    node.command(tenant.uid, ops::RampCap { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(hundredths) });
+    node.command(
+        tenant.uid,
+        ops::RampCap {
+            selector: "run/other".parse().unwrap(),
+            hundredths: BasisPoints::saturating(hundredths),
+        },
+    );
 }
 
 /// Revision and digest that the newest receipt of a log names.
@@ -204,7 +216,10 @@ fn expired_and_deny_all_bundles_have_a_way_out() {
     wait_for("admissions are back", 20, || {
         (node.client(&a.token).start_run(&a, None).status == 200).then_some(())
     });
-    node.command(a.uid, ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(9000) });
+    node.command(
+        a.uid,
+        ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(9000) },
+    );
     node.stop_agent();
     node.check();
 }

@@ -97,7 +97,10 @@ fn replace(key: &str) -> Operation {
 }
 
 fn ramp(hundredths: u16) -> Operation {
-    Operation::RampSet(ops::RampSet { selector: "run/other".parse().unwrap(), hundredths: BasisPoints::saturating(hundredths) })
+    Operation::RampSet(ops::RampSet {
+        selector: "run/other".parse().unwrap(),
+        hundredths: BasisPoints::saturating(hundredths),
+    })
 }
 
 /// SPEC, invariant 3 (recover): a signer whose memory is gone refuses to sign, and another one is not believed; neither

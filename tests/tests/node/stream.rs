@@ -65,7 +65,10 @@ async fn hello(node: &Node, session: &str) -> (Socket, String) {
 }
 
 fn cap(node: &Node, tenant: &Tenant, hundredths: u16) {
-    let op = Operation::RampCap(ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(hundredths) });
+    let op = Operation::RampCap(ops::RampCap {
+        selector: "run/etl".parse().unwrap(),
+        hundredths: BasisPoints::saturating(hundredths),
+    });
     tokio::task::block_in_place(|| node.command(tenant.uid, op));
 }
 
@@ -178,7 +181,8 @@ async fn a_slow_reader_catches_up() {
         let mut last = 0;
         for i in 0..300u16 {
             let selector = "run/etl".parse().unwrap();
-            let done = node.command(a.uid, ops::RampCap { selector, hundredths: BasisPoints::saturating(9_000 - i) });
+            let done = node
+                .command(a.uid, ops::RampCap { selector, hundredths: BasisPoints::saturating(9_000 - i) });
             last = done.receipt.index;
         }
         let mut c = node.client(&a.token);

@@ -90,8 +90,16 @@ fn commands_happen_once_and_as_signed() {
     let mut node = Node::start();
     let a = node.tenant("acme");
     let state = |node: &Node| node.control(a.uid).ramps;
-    let set = |h| Operation::RampSet(ops::RampSet { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(h) });
-    node.command(a.uid, ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(100) });
+    let set = |h| {
+        Operation::RampSet(ops::RampSet {
+            selector: "run/etl".parse().unwrap(),
+            hundredths: BasisPoints::saturating(h),
+        })
+    };
+    node.command(
+        a.uid,
+        ops::RampCap { selector: "run/etl".parse().unwrap(), hundredths: BasisPoints::saturating(100) },
+    );
     let up = node.compose(a.uid, set(500));
     assert_eq!(node.send(&up).came_to(), ["effective"]);
     let after = state(&node);

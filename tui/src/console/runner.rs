@@ -179,10 +179,10 @@ impl Runner {
             Fetch::Incidents(agent) => self
                 .ask(agent, async move |s| Reply::Incidents(agent, fetch::incidents(&s).await.map_err(text))),
             Fetch::Freezes(agent) => {
-                self.ask(agent, async move |s| Reply::Freezes(agent, fetch::freezes(&s).await.map_err(text)))
+                self.ask(agent, async move |s| Reply::Freezes(agent, fetch::freezes(&s).await.map_err(text)));
             }
             Fetch::Slo(key) => {
-                self.ask(key.agent, async move |s| Reply::Slo(key, fetch::slo(&s, key).await.map_err(text)))
+                self.ask(key.agent, async move |s| Reply::Slo(key, fetch::slo(&s, key).await.map_err(text)));
             }
             Fetch::Timeline(key, from) => self.ask(key.agent, async move |s| {
                 Reply::Timeline(key, from, fetch::timeline(&s, key, from).await.map_err(text))

@@ -95,7 +95,7 @@ fn health(h: &NodeHealth, say: &mut impl FnMut(Level, String, &'static str)) {
             say(Level::Bad, "the signer is locked: conductor-signer unlock".into(), "");
         }
         SignerState::Down => {
-            say(Level::Bad, "the signer is down: tightening works, nothing can be loosened".into(), "")
+            say(Level::Bad, "the signer is down: tightening works, nothing can be loosened".into(), "");
         }
         SignerState::Refuses => {
             say(Level::Bad, "the signer refuses: its memory and the log disagree".into(), "");

@@ -66,7 +66,7 @@ fn schema(name: &str) -> Value {
     json!({"type": "object", "additionalProperties": false, "required": required, "properties": properties})
 }
 
-/// OpenAPI has no form for a parameter that takes the rest of a path.
+/// `OpenAPI` has no form for a parameter that takes the rest of a path.
 fn path(route: &str) -> String {
     route.replace("{*", "{")
 }
