@@ -24,7 +24,7 @@ fn seconds(us: i128) -> String {
 fn doubt(partitions: &mut Partitions, st: &mut BatchBuilder, detail: &str) -> Result<(), KeyError> {
     tracing::error!("{detail}");
     let newest = partitions.newest_us();
-    let Some(node) = partitions.node_mut().filter(|n| !n.rolled_back) else {
+    let Some(node) = partitions.node_mut().filter(|n| n.status.serves()) else {
         return Ok(());
     };
     node.log.not_before(newest);

@@ -71,6 +71,7 @@ impl Partition {
     pub fn damaged(&self, row: &[u8], detail: &str) -> ReadError {
         ReadError::Store(StoreError::Row {
             family: self.origin.to_string(),
+            partition: Some(self.id),
             row: conductor_shared::ids::hex(row),
             detail: detail.to_owned(),
         })

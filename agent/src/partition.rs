@@ -10,9 +10,11 @@ pub mod rows;
 mod runs;
 mod set;
 pub mod state;
+mod status;
 
 pub use break_glass::BreakGlassTimer;
 pub use quota_flood::{FLOOD, QuotaFlood};
 pub use runs::Run;
 pub use set::Partitions;
 pub use state::{DayKind, PartitionState, index_hash};
+pub use status::PartitionStatus;

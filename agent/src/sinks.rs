@@ -220,7 +220,7 @@ async fn round(
         cursors.insert(tenant, update);
         return Ok(true);
     }
-    if cursor.row.next >= view.size() || view.rolled_back {
+    if cursor.row.next >= view.size() || !shared.status().serves() {
         return Ok(false);
     }
     if cursor.letters >= MAX_LETTERS {

@@ -65,6 +65,14 @@ impl BatchBuilder {
         }
     }
 
+    /// Takes back everything that was staged of a partition.
+    pub fn discard(&mut self, p: &Partition) {
+        self.receipts -= self.rows.discard(&p.family).min(self.receipts);
+        self.events.retain(|e| e.tenant != p.id.tenant);
+        self.staged.retain(|(tenant, _), _| *tenant != p.id.tenant);
+        self.touched.retain(|t| *t != p.id.tenant);
+    }
+
     /// Keeps a row at hand for who asks after it before it is in the store.
     pub fn remember(&mut self, p: &Partition, key: RowKey, plain: Vec<u8>) {
         self.staged.insert((p.id.tenant, key), plain);

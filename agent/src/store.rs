@@ -89,6 +89,8 @@ pub enum StoreError {
     #[error("row {row} of {family} is damaged: {detail}")]
     Row {
         family: String,
+        /// The partition whose row it is; `None` for rows of the node's folder as a whole.
+        partition: Option<FamilyId>,
         /// Key in hex.
         row: String,
         detail: String,

@@ -7,6 +7,7 @@
 //! anew, and only then decisions go on.
 
 mod changes;
+mod damage;
 mod dispatch;
 mod pipeline;
 mod provision;
@@ -20,7 +21,7 @@ use crate::command::Proposals;
 use crate::freeze::calendar::Calendar;
 use crate::intake::queue::{BATCH, Queues};
 use crate::intake::refuse;
-use crate::intake::reply::Answer;
+use crate::intake::reply::Answers;
 use crate::intake::request::WriterRequest;
 use crate::keys::KeyStore;
 use crate::ledger::ReadError;
@@ -37,7 +38,7 @@ use conductor_shared::ids::{NodeId, TenantUid};
 use conductor_shared::reason::Reason;
 use conductor_shared::stream::SignerState;
 use pipeline::{CommitBatch, Committer};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -133,6 +134,8 @@ pub struct Writer {
     /// Durable sizes of the logs when the store was closed: what comes back shorter has lost receipts that were
     /// acknowledged.
     floor: HashMap<TenantUid, u64>,
+    /// Tenants whose damage is on record already.
+    reported: HashSet<TenantUid>,
 }
 
 impl Writer {
@@ -150,6 +153,7 @@ impl Writer {
             retry_at: 0,
             calendar: Calendar::default(),
             floor: HashMap::new(),
+            reported: HashSet::new(),
         };
         w.reopen()?;
         Ok(w)
@@ -193,7 +197,7 @@ impl Writer {
     /// Decides what came in, does what time brought, and hands the batch over.
     fn pass(&mut self, asks: Vec<WriterRequest>) {
         let Some(mut st) = self.stage() else { return };
-        let mut answers = Vec::with_capacity(asks.len());
+        let mut answers = Answers::default();
         let tolerance_us = self.parts.clock_tolerance_us;
         if let Some(open) = &mut self.open
             && let Err(e) = clock_guard::watch(&mut self.drift, &mut open.partitions, &mut st, tolerance_us)
@@ -211,16 +215,15 @@ impl Writer {
                 self.follow_policy(&mut st);
                 self.follow_signer();
             }
-            if let Err(e) = done {
-                // What is staged may be half of something: none of it is written.
-                answers.into_iter().for_each(Answer::deny);
-                self.fail(&e.to_string());
+            if let Err(e) = done
+                && !self.contain(&e, &mut st, &mut answers)
+            {
                 return;
             }
         }
-        if let Err(e) = self.tick(&mut st, &mut answers) {
-            answers.into_iter().for_each(Answer::deny);
-            self.fail(&e.to_string());
+        if let Err(e) = self.tick(&mut st, &mut answers)
+            && !self.contain(&e, &mut st, &mut answers)
+        {
             return;
         }
         self.finish(st, &mut answers);
@@ -252,7 +255,7 @@ impl Writer {
     }
 
     /// Stages counters and hands the batch to the committer.
-    fn finish(&mut self, mut st: BatchBuilder, answers: &mut Vec<Answer>) {
+    fn finish(&mut self, mut st: BatchBuilder, answers: &mut Answers) {
         let Some(open) = &mut self.open else { return };
         self.calendar.mark(&mut open.partitions, &mut st);
         let touched = std::mem::take(&mut st.touched);
@@ -268,7 +271,7 @@ impl Writer {
         open.node_seq = st.node_seq;
         let commit = CommitBatch {
             rows: st.rows,
-            answers: std::mem::take(answers),
+            answers: answers.take(),
             views,
             events: st.events,
             node_seq: st.node_seq,

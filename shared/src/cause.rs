@@ -19,6 +19,8 @@ pub enum IncidentCause {
     QuotaFlood,
     /// A log is shorter than what was signed of it.
     LogRolledBack,
+    /// A row of a partition cannot be what it is.
+    PartitionDamaged,
     /// One person opened break-glass alone.
     BreakGlass,
     /// Two admins confirmed the time.

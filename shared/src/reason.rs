@@ -81,6 +81,8 @@ reasons! {
     RecoverLocal = "recover_local", 403, "Ask for it and approve it as admins, over the agent's unix socket.";
     /// The log found at start is not the one that was signed: the agent only reads.
     LogRolledBack = "log_rolled_back", 503, "Restore the newer data, or recover under two admins.";
+    /// A row of the tenant's partition cannot be what it is: nothing is decided there; other tenants are served.
+    PartitionDamaged = "partition_damaged", 503, "See the incident on the node; restore the tenant.";
     /// The command's signature does not verify, or its key is not enrolled.
     SignatureInvalid = "signature_invalid", 403, "Sign with an enrolled operator key.";
     /// The signer of the command lacks the role.

@@ -50,7 +50,7 @@ impl Schedule {
             // After each start the signer is asked once about every log, changed or not: it remembers what a data
             // folder that was rolled back has forgotten.
             let unproved = live.unproved && live.log.size() > 0;
-            if (unsigned == 0 && !unproved) || live.rolled_back || items.len() == CHECKPOINT_BATCH {
+            if (unsigned == 0 && !unproved) || !live.status.serves() || items.len() == CHECKPOINT_BATCH {
                 continue;
             }
             let old = live.unsigned_since.is_some_and(|t| mono_us >= t + CHECKPOINT_AGE_US);

@@ -63,7 +63,7 @@ impl Calendar {
         let now = st.now.wall_us;
         // After a step back of the clock everything is looked at again.
         let known = self.revision == Some(node.control.revision);
-        if node.rolled_back || (known && (self.looked_us..self.next_us).contains(&now)) {
+        if !node.status.serves() || (known && (self.looked_us..self.next_us).contains(&now)) {
             return Ok(());
         }
         let control = Arc::clone(&node.control);
@@ -103,7 +103,7 @@ fn over(
     seen_us: Micros,
     doubted: bool,
 ) -> Result<(), KeyError> {
-    if live.rolled_back || (live.control.freezes.is_empty() && live.control.break_glass.is_none()) {
+    if !live.status.serves() || (live.control.freezes.is_empty() && live.control.break_glass.is_none()) {
         return Ok(());
     }
     let control = Arc::clone(&live.control);

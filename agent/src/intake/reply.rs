@@ -1,6 +1,7 @@
 //! Answers on their way back: held until what they rest on is durable.
 
 use super::request::{CommandReply, Denial, Reply};
+use conductor_shared::ids::TenantUid;
 use conductor_shared::reason::Reason;
 use tokio::sync::oneshot;
 
@@ -36,5 +37,32 @@ impl Answer {
             Self::Command(to, _) => drop(to.send(Err(no()))),
             Self::Done(to, _) => drop(to.send(Err(Reason::StoreUnavailable.description().to_owned()))),
         }
+    }
+}
+
+/// The answers of one batch, each with the partition that it rests on.
+#[derive(Default)]
+pub struct Answers(Vec<(TenantUid, Answer)>);
+
+impl Answers {
+    pub fn push(&mut self, rests_on: TenantUid, answer: Answer) {
+        self.0.push((rests_on, answer));
+    }
+
+    /// Denies those that rest on this partition.
+    pub fn discard(&mut self, tenant: TenantUid) {
+        for (_, answer) in self.0.extract_if(.., |(t, _)| *t == tenant) {
+            answer.deny();
+        }
+    }
+
+    /// Denies all.
+    pub fn deny(&mut self) {
+        self.0.drain(..).for_each(|(_, answer)| answer.deny());
+    }
+
+    /// Takes them out, to be sent when the batch is durable.
+    pub fn take(&mut self) -> Vec<Answer> {
+        self.0.drain(..).map(|(_, answer)| answer).collect()
     }
 }

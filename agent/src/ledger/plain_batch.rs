@@ -40,6 +40,11 @@ impl PlainBatch {
         self.batch.is_empty()
     }
 
+    /// Takes back all rows of a family. Tells how many receipts were among them.
+    pub fn discard(&mut self, family: &Family) -> u64 {
+        self.batch.discard(family)
+    }
+
     /// Sets a row that holds nothing: its key is all it says.
     pub fn mark(&mut self, family: &Family, row: &[u8]) {
         self.batch.put(family, row, 0);

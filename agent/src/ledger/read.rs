@@ -5,6 +5,7 @@ use crate::keys::{self, KeyError};
 use crate::store::{Row, Store, StoreError};
 use conductor_shared::codec::Reader;
 use conductor_shared::fact::{Fact, schema};
+use conductor_shared::ids::TenantUid;
 use conductor_shared::record::{Body, Sealed};
 use std::ops::Range;
 
@@ -15,6 +16,19 @@ pub enum ReadError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Keys(#[from] KeyError),
+}
+
+impl ReadError {
+    /// The tenant whose partition this damages. `None`: it says something about the store as a whole, and so does damage
+    /// of the node's own partition, without which nothing is decided.
+    pub fn damages(&self) -> Option<TenantUid> {
+        let tenant = match self {
+            Self::Store(StoreError::Row { partition, .. }) => partition.map(|p| p.tenant),
+            Self::Keys(KeyError::Gone { tenant, .. }) => Some(*tenant),
+            _ => None,
+        };
+        tenant.filter(|t| !t.is_node())
+    }
 }
 
 /// A receipt as stored.

@@ -109,6 +109,7 @@ pub fn node_id(data: &Path, keys: &Path, limits: SpaceLimits) -> Result<NodeId, 
     })?;
     let bytes: [u8; 16] = plain.as_slice().try_into().map_err(|_| StoreError::Row {
         family: "default".into(),
+        partition: None,
         row: hex(&Row::Node.key()),
         detail: "not a node id".into(),
     })?;

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 const BUDGET: u64 = 200;
 /// After so many of the same denial within its second, whoever goes on asking waits for the answer.
 pub const PATIENCE: u64 = 64;
-/// Coalescer open at a time.
+/// Folds open at a time.
 const MAX_FOLDS: usize = 1_024;
 
 /// What makes two denials the same.
@@ -90,7 +90,7 @@ impl Coalescer {
         closed(&same, &old)
     }
 
-    /// Coalescer that are over, as facts to write; those that counted nothing are dropped.
+    /// Folds that are over, as facts to write; those that counted nothing are dropped.
     pub fn close(&mut self, mono_us: Micros, all: bool) -> Vec<DenialsFolded> {
         let mut out: Vec<DenialsFolded> = self
             .restored

@@ -1,5 +1,6 @@
 //! What the writer publishes after a commit, and everybody else reads: never staged, never torn.
 
+use super::PartitionStatus;
 use crate::ledger::Partition;
 use crate::metering::OpenHour;
 use crate::staging::Event;
@@ -20,14 +21,14 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use tokio::sync::watch;
 
 /// Control facts kept for consoles that come back.
 pub const WINDOW: usize = 10_000;
 
 /// A partition as of its last commit.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct PartitionView {
     /// Control state.
     pub control: Arc<ControlState>,
@@ -55,8 +56,6 @@ pub struct PartitionView {
     pub quota_denied: Option<Micros>,
     /// Denials counted and not yet on record: index of the receipt of the first, and how many came after it.
     pub folding: Vec<(u64, u64)>,
-    /// The signer knows a longer or another log than this one: read only.
-    pub rolled_back: bool,
     /// What was seen under each ramp, as of the last judgement.
     pub slo: Arc<Vec<SloStatus>>,
     /// A freeze is on.
@@ -88,6 +87,7 @@ pub struct PartitionCell {
     pub name: Ident,
     /// For reading its rows; `None` while the store is closed.
     pub partition: ArcSwapOption<Partition>,
+    status: AtomicU8,
     /// Its state.
     pub view: ArcSwap<PartitionView>,
     /// Corrections of usage whose batch was begun. While it is ahead of what the view says, rows that were read may have
@@ -96,6 +96,27 @@ pub struct PartitionCell {
 }
 
 impl PartitionCell {
+    pub fn new(id: FamilyId, name: Ident, partition: Option<Partition>, view: PartitionView) -> Self {
+        Self {
+            id,
+            name,
+            partition: ArcSwapOption::from_pointee(partition),
+            status: AtomicU8::new(PartitionStatus::Serving as u8),
+            view: ArcSwap::from_pointee(view),
+            corrections: AtomicU64::new(0),
+        }
+    }
+
+    /// Where the partition is in its life. It is not part of the view: what stops a partition holds at once, also while
+    /// batches that were decided before are on their way to the disk.
+    pub fn status(&self) -> PartitionStatus {
+        PartitionStatus::from_repr(self.status.load(Ordering::Acquire)).unwrap_or(PartitionStatus::Damaged)
+    }
+
+    pub(super) fn set_status(&self, status: PartitionStatus) {
+        self.status.store(status as u8, Ordering::Release);
+    }
+
     /// The fixed-size summary for consoles.
     pub fn summary(&self, mono_us: Micros) -> Summary {
         let v = self.view.load();
@@ -132,7 +153,8 @@ impl PartitionCell {
             backlog_quota: small(c.quotas.receipt_backlog.granted),
             allowed: v.allowed,
             denied: v.denied,
-            incidents: u16::try_from(c.incidents.len() + usize::from(v.rolled_back)).unwrap_or(u16::MAX),
+            incidents: u16::try_from(c.incidents.len() + usize::from(!self.status().serves()))
+                .unwrap_or(u16::MAX),
             epoch: small(self.id.epoch),
         }
     }

@@ -108,7 +108,7 @@ pub struct GateRow {
     pub denied: u64,
     /// How far the step bucket is ahead, microseconds.
     pub step_ahead_us: u64,
-    /// Coalescer that are open: index of the first denial.
+    /// Folds that are open: index of the first denial.
     pub folds: Vec<FoldRow>,
 }
 

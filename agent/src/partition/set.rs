@@ -1,30 +1,49 @@
 //! The partitions of this node: its tenants' and its own.
 
-use super::PartitionState;
+use super::{PartitionState, PartitionStatus};
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::TenantUid;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 
-/// All partitions that the writer holds, by tenant.
+/// All partitions that the writer holds, by tenant, and the tenants whose partition is damaged: of those nothing is held.
 #[derive(Default)]
-pub struct Partitions(FxHashMap<TenantUid, PartitionState>);
+pub struct Partitions {
+    held: FxHashMap<TenantUid, PartitionState>,
+    damaged: FxHashSet<TenantUid>,
+}
 
 impl Partitions {
     pub fn insert(&mut self, state: PartitionState) {
-        self.0.insert(state.p.id.tenant, state);
+        self.held.insert(state.p.id.tenant, state);
     }
 
     pub fn get(&self, tenant: TenantUid) -> Option<&PartitionState> {
-        self.0.get(&tenant)
+        self.held.get(&tenant)
     }
 
     pub fn get_mut(&mut self, tenant: TenantUid) -> Option<&mut PartitionState> {
-        self.0.get_mut(&tenant)
+        self.held.get_mut(&tenant)
+    }
+
+    /// A partition that was damaged is no longer held. `None`: it was not held.
+    pub fn damage(&mut self, tenant: TenantUid) -> Option<PartitionState> {
+        self.damaged.insert(tenant);
+        let mut state = self.held.remove(&tenant)?;
+        state.stop(PartitionStatus::Damaged);
+        Some(state)
+    }
+
+    /// Where a partition is in its life; `None` when there is none of that tenant.
+    pub fn status(&self, tenant: TenantUid) -> Option<PartitionStatus> {
+        match self.held.get(&tenant) {
+            Some(state) => Some(state.status),
+            None => self.damaged.contains(&tenant).then_some(PartitionStatus::Damaged),
+        }
     }
 
     pub fn contains(&self, tenant: TenantUid) -> bool {
-        self.0.contains_key(&tenant)
+        self.held.contains_key(&tenant)
     }
 
     /// The node's own.
@@ -43,15 +62,15 @@ impl Partitions {
     }
 
     pub fn tenants(&self) -> impl Iterator<Item = TenantUid> {
-        self.0.keys().copied()
+        self.held.keys().copied()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &PartitionState> {
-        self.0.values()
+        self.held.values()
     }
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut PartitionState> {
-        self.0.values_mut()
+        self.held.values_mut()
     }
 
     /// The latest time that any log has told, microseconds since the Unix epoch.

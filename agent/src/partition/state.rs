@@ -7,14 +7,13 @@ use super::published::{PartitionCell, PartitionView};
 use super::ramp_stats::RampStats;
 use super::rows::{GateRow, SloRow, StepRow, decode, encode};
 use super::runs::load_runs;
-use super::{BreakGlassTimer, QuotaFlood, Run};
+use super::{BreakGlassTimer, PartitionStatus, QuotaFlood, Run};
 use crate::keys::{Key, KeyError, KeyStore, Units};
 use crate::ledger::{self, Appended, Log, Partition, ReadError};
-use crate::metering::{Meters, OpenHour};
+use crate::metering::Meters;
 use crate::platform::random::Random;
 use crate::staging::{BatchBuilder, Event};
 use crate::store::{FamilyId, Row, Store};
-use arc_swap::{ArcSwap, ArcSwapOption};
 use conductor_shared::clock::{Micros, Now};
 use conductor_shared::control::{At, ControlState};
 use conductor_shared::fact::{ChangeClass, ControlFact, Fact};
@@ -25,7 +24,7 @@ use conductor_shared::record::PolicyVersion;
 use rustc_hash::FxHashMap;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 /// Kinds of records that share a unit key a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -56,7 +55,7 @@ pub struct PartitionState {
     /// Denials of the last second.
     pub folds: Coalescer,
     /// The signer knows another log than this: nothing may be written.
-    pub rolled_back: bool,
+    pub status: PartitionStatus,
     /// Something was staged since the last publication: see [`Live::touch`].
     dirty: bool,
     /// Since it was opened nobody asked the signer whether it knows a longer log.
@@ -96,15 +95,7 @@ impl PartitionState {
         now: Now,
         lease_us: Micros,
     ) -> Result<Self, ReadError> {
-        let family = store.family(id).ok_or(crate::store::StoreError::Missing(store.path().to_owned()))?;
-        let units = keys.units(id.tenant, id.epoch)?;
-        let p = Partition {
-            id,
-            origin: Origin { node, tenant: id.tenant, epoch: id.epoch },
-            family,
-            keys: keys.tenant(id.tenant, id.epoch)?,
-            units: units.reader(),
-        };
+        let (p, units) = handle(store, keys, node, id)?;
         let log = Log::load(store, &p, PolicyVersion::built_in())?;
         let mut tightened = HashMap::new();
         let control = load_control(store, &p, &mut tightened)?;
@@ -132,38 +123,12 @@ impl PartitionState {
             allowed: gate_row.allowed,
             denied: gate_row.denied,
             folds: Coalescer::restored(gate_row.folds),
-            shared: Arc::new(PartitionCell {
-                id,
-                name: display,
-                partition: ArcSwapOption::from_pointee(p.clone()),
-                view: ArcSwap::from_pointee(PartitionView {
-                    control: Arc::clone(&control),
-                    frontier: conductor_shared::merkle::Frontier::default(),
-                    signed: 0,
-                    checkpoint: None,
-                    open_runs: 0,
-                    allowed: 0,
-                    denied: 0,
-                    bucket,
-                    last_us: 0,
-                    version: 0,
-                    unsigned_since,
-                    quota_denied: None,
-                    folding: Vec::new(),
-                    rolled_back: false,
-                    slo: Arc::default(),
-                    frozen: false,
-                    series: Arc::default(),
-                    open_hour: OpenHour::default(),
-                    unsigned: Arc::default(),
-                }),
-                corrections: AtomicU64::new(0),
-            }),
+            shared: Arc::new(PartitionCell::new(id, display, Some(p.clone()), PartitionView::default())),
             p,
             log,
             control,
             runs,
-            rolled_back: false,
+            status: PartitionStatus::Serving,
             dirty: false,
             unproved: true,
             signing: false,
@@ -184,6 +149,31 @@ impl PartitionState {
         Ok(live)
     }
 
+    /// What is published of a partition that cannot be loaded: its control state, if that can be read, so that whoever
+    /// asks can prove who they are and is told.
+    pub fn damaged(
+        store: &Store,
+        keys: &mut KeyStore,
+        node: NodeId,
+        id: FamilyId,
+        name: Ident,
+    ) -> PartitionCell {
+        let read = |keys: &mut KeyStore| {
+            let (p, _) = handle(store, keys, node, id)?;
+            load_control(store, &p, &mut HashMap::new())
+        };
+        let control = Arc::new(read(keys).unwrap_or_default());
+        let cell = PartitionCell::new(id, name, None, PartitionView { control, ..PartitionView::default() });
+        cell.set_status(PartitionStatus::Damaged);
+        cell
+    }
+
+    /// From now on nothing is decided and written in it.
+    pub fn stop(&mut self, status: PartitionStatus) {
+        self.status = status;
+        self.shared.set_status(status);
+    }
+
     /// What is published of it.
     pub fn view(&self, version: u64) -> PartitionView {
         PartitionView {
@@ -200,7 +190,6 @@ impl PartitionState {
             unsigned_since: self.unsigned_since,
             quota_denied: self.quota_denied,
             folding: self.folds.counts(),
-            rolled_back: self.rolled_back,
             slo: self.ramp_stats.published(),
             frozen: self.frozen,
             series: Arc::clone(self.meters.labels()),
@@ -366,7 +355,21 @@ fn note_tightening(tightened: &mut HashMap<PersonId, Micros>, fact: &ControlFact
     }
 }
 
-/// Coalescer the control facts of a log, and tells who tightened something when.
+/// What is fixed about a partition, and the unit keys it makes.
+fn handle(
+    store: &Store,
+    keys: &mut KeyStore,
+    node: NodeId,
+    id: FamilyId,
+) -> Result<(Partition, Units), ReadError> {
+    let family = store.family(id).ok_or(crate::store::StoreError::Missing(store.path().to_owned()))?;
+    let units = keys.units(id.tenant, id.epoch)?;
+    let origin = Origin { node, tenant: id.tenant, epoch: id.epoch };
+    let keys = keys.tenant(id.tenant, id.epoch)?;
+    Ok((Partition { id, origin, family, keys, units: units.reader() }, units))
+}
+
+/// Folds the control facts of a log, and tells who tightened something when.
 fn load_control(
     store: &Store,
     p: &Partition,

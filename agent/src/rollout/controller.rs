@@ -74,13 +74,13 @@ impl EvalState {
         }
         // Going on with a plan loosens.
         let mut held = matches!(fail_closed::rule(Class::Loosen, outage), OutageRule::Deny(_));
-        if let Some(node) = partitions.node_mut().filter(|n| !n.rolled_back) {
+        if let Some(node) = partitions.node_mut().filter(|n| n.status.serves()) {
             incident::of_signer(node, st, &mut self.signer_down, outage)?;
             held |= node.control.clock_doubted();
         }
         let node = partitions.node_control().unwrap_or_default();
         let ctx = RolloutCtx { pace: tick.pace, held, platform, policy: tick.policy, node: &node };
-        for live in partitions.iter_mut().filter(|l| !l.rolled_back) {
+        for live in partitions.iter_mut().filter(|l| l.status.serves()) {
             incident::of_quota(live, st)?;
             if live.ramp_stats.ramps.is_empty() {
                 continue;

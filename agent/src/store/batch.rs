@@ -1,6 +1,6 @@
 //! What is written together or not at all.
 
-use super::{Family, VALUE_VERSION};
+use super::{Family, Row, VALUE_VERSION};
 use rocksdb::{AsColumnFamilyRef as _, WriteBatch};
 use std::ops::Range;
 
@@ -65,6 +65,12 @@ impl Batch {
     pub fn delete(&mut self, family: &Family, key: &[u8]) {
         self.stage(family, key, None);
     }
+    /// Takes back all that was set and removed in a family. Tells how many receipts were among it.
+    pub fn discard(&mut self, family: &Family) -> u64 {
+        let receipt = Row::Receipt(0).key()[0];
+        let gone = self.rows.extract_if(.., |r| self.families[r.family].inner() == family.inner());
+        gone.filter(|r| self.bytes.get(r.key.start) == Some(&receipt)).count() as u64
+    }
     /// True when there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
@@ -93,7 +99,7 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{FamilyId, Row, RowKind, SpaceLimits, Store, StoreError};
+    use crate::store::{FamilyId, RowKind, SpaceLimits, Store, StoreError};
     use conductor_shared::ids::TenantUid;
 
     /// DESIGN, the path of a change: a batch leaves what its rows, one after the other, would have left.

@@ -1,6 +1,6 @@
 //! Reading rows: one, or all of a scan, now or as they were at one moment.
 
-use super::{Family, Pair, Row, Scan, StoreError, VALUE_VERSION};
+use super::{Family, FamilyId, Pair, Row, Scan, StoreError, VALUE_VERSION};
 use rocksdb::{DBRawIterator, ReadOptions};
 use std::path::Path;
 
@@ -106,6 +106,7 @@ pub(super) fn read_error(path: &Path, e: &rocksdb::Error) -> StoreError {
 fn damaged(family: &str, key: &[u8], detail: &str) -> StoreError {
     StoreError::Row {
         family: family.to_owned(),
+        partition: FamilyId::parse(family),
         row: conductor_shared::ids::hex(key),
         detail: detail.to_owned(),
     }

@@ -18,6 +18,7 @@ use conductor_shared::fact::{
     ActorType, ApprovalDecided, Env, Fact, LateSettle, LeaseRenewed, Outcome, RequestDenied, RunDecided,
     RunFinished, StepDecided, StepFinished, Verdict,
 };
+use conductor_shared::fail_closed::Class;
 use conductor_shared::http::{Decided, ReceiptRef};
 use conductor_shared::ids::{Ident, RunId};
 use conductor_shared::meter::HOUR_US;
@@ -124,8 +125,9 @@ impl WorkloadCtx<'_> {
         st: &mut BatchBuilder,
         op: &WorkloadOp,
     ) -> Result<Reply, Defer> {
-        if live.rolled_back {
-            return Ok(Err(Denial::bare(Reason::LogRolledBack)));
+        let class = if op.settles() { Class::Settle } else { Class::Admit };
+        if let Some(reason) = live.status.refuses(class) {
+            return Ok(Err(Denial::bare(reason)));
         }
         let settled = match op {
             WorkloadOp::StartRun { workflow, env, actor, action, subject, prompt } => {

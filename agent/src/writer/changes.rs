@@ -4,9 +4,10 @@ use super::{Open, Writer, provision};
 use crate::command::{EvalCtx, Outgoing};
 use crate::freeze::calendar::alone_today;
 use crate::incident;
-use crate::intake::reply::Answer;
+use crate::intake::reply::{Answer, Answers};
 use crate::intake::request::{CommandReply, Denial, Signed, SignedApproval};
 use crate::ledger::ReadError;
+use crate::partition::PartitionStatus;
 use crate::policy::Policy;
 use crate::staging::BatchBuilder;
 use crate::store::FamilyId;
@@ -15,7 +16,7 @@ use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::command::{Operation, ops};
 
 use conductor_shared::control::ControlState;
-use conductor_shared::fail_closed::Outage;
+use conductor_shared::fail_closed::{Class, Outage};
 use conductor_shared::http::CommandStatus;
 use conductor_shared::ids::{NodeId, PersonId, TenantUid};
 use conductor_shared::reason::Reason;
@@ -30,7 +31,7 @@ impl Writer {
         st: &mut BatchBuilder,
         signed: Box<Signed>,
         reply: oneshot::Sender<CommandReply>,
-        answers: &mut Vec<Answer>,
+        answers: &mut Answers,
     ) -> Result<(), ReadError> {
         let outage = self.outage();
         let here = self.parts.node_id;
@@ -43,16 +44,15 @@ impl Writer {
         let judge = judge(open, here, &node, outage, st.now.wall_us, &self.parts.policy, who);
         // A command about a tenant that is not here is denied in the node's log.
         let log = signed.content.tenant;
-        let known = open.partitions.contains(log);
-        let log = if known { log } else { TenantUid::NODE };
-        let Some(live) = open.partitions.get_mut(log) else { return Ok(()) };
-        if live.rolled_back {
-            answers.push(Answer::Command(reply, Err(Denial::bare(Reason::LogRolledBack))));
+        let log = if open.partitions.status(log).is_some() { log } else { TenantUid::NODE };
+        if let Some(reason) = refuses_changes(open, log) {
+            answers.push(log, Answer::Command(reply, Err(Denial::bare(reason))));
             return Ok(());
         }
+        let Some(live) = open.partitions.get_mut(log) else { return Ok(()) };
         let out = self.proposals.command(live, st, &judge, signed, reply)?;
         if let Some((to, answer)) = out {
-            answers.push(Answer::Command(to, answer));
+            answers.push(log, Answer::Command(to, answer));
         }
         Ok(())
     }
@@ -63,7 +63,7 @@ impl Writer {
         st: &mut BatchBuilder,
         approval: &SignedApproval,
         reply: oneshot::Sender<CommandReply>,
-        answers: &mut Vec<Answer>,
+        answers: &mut Answers,
     ) -> Result<(), ReadError> {
         let outage = self.outage();
         let here = self.parts.node_id;
@@ -76,15 +76,17 @@ impl Writer {
         let alone = conductor_shared::profile::ALONE_A_DAY;
         let judge = judge_effect(here, &node, outage, st.now.wall_us, &self.parts.policy, alone);
         let log = approval.content.tenant;
-        let log = if open.partitions.contains(log) { log } else { TenantUid::NODE };
-        let store = Arc::clone(&open.store);
-        let Some(live) = open.partitions.get_mut(log) else { return Ok(()) };
-        if live.rolled_back {
-            answers.push(Answer::Command(reply, Err(Denial::bare(Reason::LogRolledBack))));
+        let log = if open.partitions.status(log).is_some() { log } else { TenantUid::NODE };
+        if let Some(reason) = refuses_changes(open, log) {
+            answers.push(log, Answer::Command(reply, Err(Denial::bare(reason))));
             return Ok(());
         }
+        let store = Arc::clone(&open.store);
+        let Some(live) = open.partitions.get_mut(log) else { return Ok(()) };
         let out = self.proposals.approve(live, st, &store, &judge, approval, reply)?;
-        answers.extend(out.map(|(to, answer)| Answer::Command(to, answer)));
+        if let Some((to, answer)) = out {
+            answers.push(log, Answer::Command(to, answer));
+        }
         Ok(())
     }
 
@@ -94,7 +96,7 @@ impl Writer {
         st: &mut BatchBuilder,
         key: &str,
         mut list: Vec<(FamilyId, Checkpoint, SignedCheckpoint)>,
-        answers: &mut Vec<Answer>,
+        answers: &mut Answers,
     ) -> Result<(), ReadError> {
         let outage = self.outage();
         let random = Arc::clone(&self.parts.random);
@@ -148,7 +150,7 @@ impl Writer {
                     made.extend(creates);
                     live.correct(&open.store, st, &adjustments)?;
                 }
-                answers.push(Answer::Command(out.0, out.1));
+                answers.push(id.tenant, Answer::Command(out.0, out.1));
             }
         }
         let lease = self.parts.lease_us;
@@ -168,10 +170,10 @@ impl Writer {
         detail: &str,
     ) -> Result<(), ReadError> {
         let Some(open) = &mut self.open else { return Ok(()) };
-        let Some(live) = open.partitions.get_mut(id.tenant).filter(|l| !l.rolled_back) else {
+        let Some(live) = open.partitions.get_mut(id.tenant).filter(|l| l.status.serves()) else {
             return Ok(());
         };
-        live.rolled_back = true;
+        live.stop(PartitionStatus::RolledBack);
         live.signing = false;
         live.unproved = false;
         live.touch(st);
@@ -180,7 +182,7 @@ impl Writer {
         if id.tenant.is_node() {
             return Ok(());
         }
-        if let Some(node) = open.partitions.node_mut().filter(|n| !n.rolled_back) {
+        if let Some(node) = open.partitions.node_mut().filter(|n| n.status.serves()) {
             let detail = UntrustedText::new(format!("{origin}: {detail}"));
             let now_us = st.now.wall_us;
             incident::open_incident(
@@ -194,6 +196,11 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// Why nothing of this partition can be changed now, if so. By class nothing differs: each writes.
+fn refuses_changes(open: &Open, log: TenantUid) -> Option<Reason> {
+    open.partitions.status(log)?.refuses(Class::Tighten)
 }
 
 /// What a command is judged by. One person tightens only so many tenants in a while: a stolen key must not switch off

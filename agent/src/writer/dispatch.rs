@@ -2,13 +2,14 @@
 
 use super::Writer;
 use crate::intake::refuse;
-use crate::intake::reply::Answer;
+use crate::intake::reply::{Answer, Answers};
 use crate::intake::request::{Denial, WriterRequest};
 use crate::ledger::ReadError;
 use crate::staging::BatchBuilder;
 use crate::workload::ops::{self, Defer, WorkloadCtx};
 use conductor_shared::codec::Listed;
 use conductor_shared::fact::{Fact, RequestDenied};
+use conductor_shared::fail_closed::Class;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::UntrustedText;
@@ -18,7 +19,7 @@ impl Writer {
         &mut self,
         st: &mut BatchBuilder,
         ask: WriterRequest,
-        answers: &mut Vec<Answer>,
+        answers: &mut Answers,
     ) -> Result<(), ReadError> {
         let Some(open) = &mut self.open else {
             refuse(ask, Reason::StoreUnavailable);
@@ -34,7 +35,9 @@ impl Writer {
                     return Ok(());
                 };
                 let Some(live) = open.partitions.get_mut(scope.tenant()) else {
-                    let _ = reply.send(Err(Denial::bare(Reason::ScopeMismatch)));
+                    let damaged =
+                        open.partitions.status(scope.tenant()).and_then(|s| s.refuses(Class::Admit));
+                    let _ = reply.send(Err(Denial::bare(damaged.unwrap_or(Reason::ScopeMismatch))));
                     return Ok(());
                 };
                 let work = WorkloadCtx {
@@ -47,7 +50,7 @@ impl Writer {
                     tries,
                 };
                 match work.once(live, st, &op, once.as_ref()) {
-                    Ok(answer) => answers.push(Answer::Work(reply, answer)),
+                    Ok(answer) => answers.push(live.p.id.tenant, Answer::Work(reply, answer)),
                     Err(Defer::Policy(question)) => {
                         let again = WriterRequest::Workload { scope, op, once, tries: tries + 1, reply };
                         if let Err(ask) = self.parts.policy.ask(*question, again) {
@@ -55,7 +58,11 @@ impl Writer {
                         }
                     }
                     Err(Defer::Read(e)) => {
-                        let _ = reply.send(Err(Denial::bare(Reason::StoreUnavailable)));
+                        let reason = match e.damages() {
+                            Some(_) => Reason::PartitionDamaged,
+                            None => Reason::StoreUnavailable,
+                        };
+                        let _ = reply.send(Err(Denial::bare(reason)));
                         return Err(e);
                     }
                 }
@@ -75,7 +82,7 @@ impl Writer {
                     .into()
                 };
                 let denial = ops::deny_folded(live, st, &u.principal, &about, u.reasons, None, fact)?;
-                answers.push(Answer::Denied(reply, denial));
+                answers.push(log, Answer::Denied(reply, denial));
             }
             WriterRequest::Command(signed, reply) => return self.command(st, signed, reply, answers),
             WriterRequest::Approval(a, reply) => return self.approval(st, &a, reply, answers),
@@ -84,10 +91,10 @@ impl Writer {
             WriterRequest::SignerChanged => {}
             WriterRequest::Bundle(bundle, reply) => {
                 let done = self.keep_bundle(st, *bundle);
-                answers.push(Answer::Done(reply, done));
+                answers.push(TenantUid::NODE, Answer::Done(reply, done));
             }
             WriterRequest::Sink(moved, reply) => {
-                let live = open.partitions.get(moved.tenant).filter(|l| !l.rolled_back);
+                let live = open.partitions.get(moved.tenant).filter(|l| l.status.serves());
                 let done =
                     live.ok_or_else(|| Reason::StoreUnavailable.description().to_owned()).map(|live| {
                         for (key, plain) in &moved.rows {
@@ -97,7 +104,7 @@ impl Writer {
                             }
                         }
                     });
-                answers.push(Answer::Done(reply, done));
+                answers.push(moved.tenant, Answer::Done(reply, done));
             }
             WriterRequest::CreateTenants(list, reply) => {
                 let done = self.create_tenants(st, &list);
@@ -107,8 +114,8 @@ impl Writer {
                         let _ = reply.send(Err(Reason::StoreUnavailable.description().to_owned()));
                         return Err(e);
                     }
-                    Err(e) => answers.push(Answer::Done(reply, Err(e.to_string()))),
-                    Ok(done) => answers.push(Answer::Done(reply, done)),
+                    Err(e) => answers.push(TenantUid::NODE, Answer::Done(reply, Err(e.to_string()))),
+                    Ok(done) => answers.push(TenantUid::NODE, Answer::Done(reply, done)),
                 }
             }
         }

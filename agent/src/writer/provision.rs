@@ -20,7 +20,7 @@ impl Writer {
         bundle: conductor_policies::Bundle,
     ) -> Result<(), String> {
         let node = self.open.as_ref().and_then(|o| o.partitions.node());
-        let Some(node) = node.filter(|n| !n.rolled_back) else {
+        let Some(node) = node.filter(|n| n.status.serves()) else {
             return Err(Reason::StoreUnavailable.description().to_owned());
         };
         let packed = bundle.pack(0).map_err(|e| e.to_string())?;

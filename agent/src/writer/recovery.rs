@@ -8,6 +8,7 @@ use crate::checkpoint::due::Schedule;
 use crate::clock_guard;
 use crate::command;
 use crate::freeze::calendar::Calendar;
+use crate::intake::reply::Answers;
 use crate::keys::KeyStore;
 use crate::ledger::ReadError;
 use crate::partition::{PartitionState, Partitions};
@@ -30,11 +31,17 @@ impl Writer {
             PartitionState::load(&store, &mut keys, p.node_id, id, name, now, p.lease_us)
         };
         let node = load(FamilyId { tenant: TenantUid::NODE, epoch: 1 }, None)?;
-        let mut partitions = Partitions::default();
+        let (mut partitions, mut damaged) = (Partitions::default(), Vec::new());
         for (&tenant, entry) in &node.control.tenants {
             let id = FamilyId { tenant, epoch: entry.epoch };
             // A family is made before the receipt that creates its tenant; never the other way round.
-            partitions.insert(load(id, Some(&entry.name))?);
+            match load(id, Some(&entry.name)) {
+                Ok(state) => partitions.insert(state),
+                Err(e) if e.damages() == Some(tenant) => {
+                    damaged.push((id, entry.name.clone(), e.to_string()))
+                }
+                Err(e) => return Err(e),
+            }
         }
         for bundle in read_bundles(&store, &node.p)? {
             p.policy.keep(bundle);
@@ -52,6 +59,10 @@ impl Writer {
         p.board.begin(node_seq);
         for live in partitions.iter() {
             p.board.put(Arc::clone(&live.shared));
+        }
+        for (id, name, _) in &damaged {
+            partitions.damage(id.tenant);
+            p.board.put(Arc::new(PartitionState::damaged(&store, &mut keys, p.node_id, *id, name.clone())));
         }
         p.board.store.store(Some(Arc::clone(&store)));
         p.board.set_store_error("");
@@ -79,16 +90,16 @@ impl Writer {
             handed,
             on_the_way,
         });
-        self.after_open()
+        self.after_open(&damaged)
     }
 
     /// Proposals found open never take effect, and the start itself is a receipt.
-    fn after_open(&mut self) -> Result<(), ReadError> {
+    fn after_open(&mut self, damaged: &[(FamilyId, Ident, String)]) -> Result<(), ReadError> {
         let boot = self.parts.board.boot;
         let Some(mut st) = self.stage() else { return Ok(()) };
         let Some(open) = &mut self.open else { return Ok(()) };
         clock_guard::at_start(&mut open.partitions, &mut st, self.parts.clock_tolerance_us)?;
-        let mut answers = Vec::new();
+        let mut answers = Answers::default();
         let mut runs = 0;
         for live in open.partitions.iter_mut() {
             runs += live.gate.open_runs;
@@ -100,6 +111,9 @@ impl Writer {
         if let Some(node) = open.partitions.node_mut() {
             let fact = AgentStarted { version: env!("CARGO_PKG_VERSION").to_owned(), boot, open_runs: runs };
             node.control_fact(&mut st, fact)?;
+        }
+        for (id, _, why) in damaged {
+            self.report_damage(id.tenant, why, &mut st)?;
         }
         self.finish(st, &mut answers);
         Ok(())

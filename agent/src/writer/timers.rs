@@ -1,7 +1,7 @@
 //! What time brings: proposals that are overdue, leases that ran out, folds that close, freezes, plans and incidents.
 
 use super::Writer;
-use crate::intake::reply::Answer;
+use crate::intake::reply::{Answer, Answers};
 use crate::ledger::ReadError;
 use crate::partition::DayKind;
 use crate::rollout::controller::Tick;
@@ -17,15 +17,16 @@ const SLOW_TICK_US: Micros = 200_000;
 
 impl Writer {
     /// Does what is due. Cheap when nothing is.
-    pub(super) fn tick(&mut self, st: &mut BatchBuilder, answers: &mut Vec<Answer>) -> Result<(), ReadError> {
+    pub(super) fn tick(&mut self, st: &mut BatchBuilder, answers: &mut Answers) -> Result<(), ReadError> {
         let mono = st.now.mono_us;
         for p in self.proposals.overdue(mono) {
             let Some(live) = self.open.as_mut().and_then(|o| o.partitions.get_mut(p.tenant)) else {
                 p.lost();
                 continue;
             };
+            let tenant = p.tenant;
             let out = p.abandon(live, st, Reason::CheckpointTimeout.into())?;
-            answers.push(Answer::Command(out.0, out.1));
+            answers.push(tenant, Answer::Command(out.0, out.1));
         }
         if mono < self.last_slow_tick + SLOW_TICK_US {
             return Ok(());
@@ -47,7 +48,7 @@ impl Writer {
         self.eval.evaluate(&mut open.partitions, st, tick)?;
         let node = open.partitions.node_control().unwrap_or_default();
         for live in open.partitions.iter_mut() {
-            if live.rolled_back {
+            if !live.status.serves() {
                 continue;
             }
             if live.folds.due(mono) {

@@ -1,6 +1,7 @@
 //! Tenants and the tokens of their workloads.
 
 use super::when;
+use crate::store::MAX_TENANTS;
 use conductor_shared::command::ops;
 use conductor_shared::control::ControlState;
 use conductor_shared::reason::{Reason, Reasons};
@@ -17,5 +18,7 @@ pub(super) fn tenant_create(op: &ops::TenantCreate, log: &ControlState) -> Reaso
     let taken = log.tenants.contains_key(&op.tenant_uid)
         || log.tenant_named(&op.tenant_id).is_some()
         || op.tenant_uid.is_node();
-    when(taken, Reason::ObjectExists)
+    let mut reasons = when(taken, Reason::ObjectExists);
+    reasons.extend(when(log.tenants.len() >= MAX_TENANTS, Reason::TenantsTooMany).iter());
+    reasons
 }

@@ -1,0 +1,65 @@
+//! What an error does: it closes the store for everybody, or it stops one partition while all others serve.
+
+use super::Writer;
+use crate::incident;
+use crate::intake::reply::Answers;
+use crate::ledger::ReadError;
+use crate::partition::PartitionStatus;
+use crate::staging::BatchBuilder;
+use conductor_shared::ids::TenantUid;
+use conductor_shared::untrusted::UntrustedText;
+
+impl Writer {
+    /// Keeps an error to the partition that it damages: what this batch staged of it is taken back, since it may be half
+    /// of something, and the batch goes on. False: the error says something about the store as a whole. Then nothing of
+    /// the batch is written, everybody in it is denied, and the store is closed.
+    pub(super) fn contain(&mut self, e: &ReadError, st: &mut BatchBuilder, answers: &mut Answers) -> bool {
+        let contained = match e.damages() {
+            Some(tenant) => self.stop_damaged(tenant, e, st, answers).is_ok(),
+            None => false,
+        };
+        if !contained {
+            answers.deny();
+            self.fail(&e.to_string());
+        }
+        contained
+    }
+
+    fn stop_damaged(
+        &mut self,
+        tenant: TenantUid,
+        why: &ReadError,
+        st: &mut BatchBuilder,
+        answers: &mut Answers,
+    ) -> Result<(), ReadError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if let Some(state) = open.partitions.damage(tenant) {
+            st.discard(&state.p);
+        }
+        answers.discard(tenant);
+        for p in self.proposals.pending.extract_if(.., |p| p.tenant == tenant) {
+            p.lost();
+        }
+        self.report_damage(tenant, &why.to_string(), st)
+    }
+
+    /// Opens the incident in the node's log, once for each tenant.
+    pub(super) fn report_damage(
+        &mut self,
+        tenant: TenantUid,
+        why: &str,
+        st: &mut BatchBuilder,
+    ) -> Result<(), ReadError> {
+        tracing::error!("tenant {tenant} is no longer served, all others are: {why}");
+        let node = self.open.as_mut().and_then(|o| o.partitions.node_mut());
+        let cause = PartitionStatus::Damaged.notice().incident;
+        if let (Some(node), Some(cause)) = (node.filter(|n| n.status.serves()), cause)
+            && self.reported.insert(tenant)
+        {
+            let detail = UntrustedText::new(format!("tenant {tenant}: {why}"));
+            let now_us = st.now.wall_us;
+            incident::open_incident(node, st, cause, detail, (now_us, now_us), vec![])?;
+        }
+        Ok(())
+    }
+}
