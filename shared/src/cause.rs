@@ -120,6 +120,7 @@ mod tests {
                 "signer-outage",
                 "quota-flood",
                 "log-rolled-back",
+                "partition-damaged",
                 "break-glass",
                 "time-confirmed",
                 "signer-replaced",

@@ -7,6 +7,7 @@ mod node {
     mod attacks;
     mod clock;
     mod console;
+    mod damage;
     mod dual_control;
     mod fail_closed;
     mod freeze;

@@ -61,8 +61,10 @@ fn share(node: &Node, a: &Tenant) -> u64 {
 }
 
 fn slo(node: &Node, a: &Tenant) -> SloStatus {
-    let list: SloList = node.operator().get(&format!("/v1/tenants/{}/slo", a.uid)).read();
-    list.ramps.into_iter().next().expect("a ramp that is watched")
+    wait_for("a ramp that is watched", 20, || {
+        let list: SloList = node.operator().get(&format!("/v1/tenants/{}/slo", a.uid)).read();
+        list.ramps.into_iter().next()
+    })
 }
 
 fn wait_healthy(node: &Node, a: &Tenant) {
