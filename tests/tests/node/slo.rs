@@ -91,11 +91,9 @@ fn reasons(node: &Node, a: &Tenant, op: Operation) -> Vec<String> {
     node.send(&node.compose(a.uid, op)).reasons()
 }
 
-/// SPEC 3.2: a breach takes the ramp down by itself to where it was healthy last, opens an incident with its receipts and
-/// the time it went unnoticed, and the value is refused until somebody overrides it; a restart forgets nothing of it.
-#[test]
-fn a_breach_rolls_back_by_itself() {
-    let (mut node, a) = node();
+/// A node on which a ramp that was healthy at 25 % fell from 50 % by itself, and the incident.
+fn fallen() -> (Node, Tenant, IncidentRow) {
+    let (node, a) = node();
     let mut c = node.client(&a.token);
     node.command(a.uid, ramp(2_500));
     runs(&mut c, &a, 200, 0);
@@ -105,9 +103,16 @@ fn a_breach_rolls_back_by_itself() {
     // As many errors as it takes and one more: should it fall before the last, that one is no breach of what it fell to.
     runs(&mut c, &a, 40, 6);
     wait_for("the ramp falls", 10, || (share(&node, &a) == 2_500).then_some(()));
-    let open = incidents(&node, &of_tenant(&a));
+    let mut open = incidents(&node, &of_tenant(&a));
     assert_eq!(open.len(), 1);
-    let i = &open[0];
+    (node, a, open.remove(0))
+}
+
+/// SPEC 3.2: a breach takes the ramp down by itself to where it was healthy last, opens an incident with its receipts and
+/// the time it went unnoticed, and the value is refused until somebody overrides it; a restart forgets nothing of it.
+#[test]
+fn a_breach_rolls_back_by_itself() {
+    let (mut node, a, i) = fallen();
     assert_eq!(i.cause.to_string(), "auto-rollback");
     assert!(i.detail.raw().contains("run/etl fell from 50 % to 25 % (errors)"), "{i:?}");
     assert!(i.began_us.unwrap() <= i.detected_us.unwrap());
@@ -141,7 +146,14 @@ fn a_breach_rolls_back_by_itself() {
     assert_eq!(node.command(a.uid, over.clone()).class, ChangeClass::Loosen);
     assert_eq!(reasons(&node, &a, over), ["object_unknown"], "once");
     node.command(a.uid, ramp(5_000));
-    // Somebody looks after it, and says when it is over.
+    node.stop_agent();
+    node.check();
+}
+
+/// SPEC 3.2, Incidents: an open incident is acknowledged and closed by operators, and then is no more.
+#[test]
+fn an_incident_is_acknowledged_and_closed() {
+    let (mut node, a, i) = fallen();
     let id = conductor_shared::ids::unhex(&i.incident).unwrap();
     let ack =
         Operation::IncidentAck(ops::IncidentAck { incident: id, comment: UntrustedText::new("looking") });
@@ -149,7 +161,7 @@ fn a_breach_rolls_back_by_itself() {
     let i = &incidents(&node, "/v1/incidents")[0];
     assert_eq!(i.acknowledged_by.as_ref().map(Ident::as_str), Some("ana"));
     assert_eq!(i.comment.as_ref().map(UntrustedText::raw), Some("looking"));
-    node.command(a.uid, ops::IncidentClose { incident: id, comment: UntrustedText::new("mended") });
+    node.command(a.uid, ops::IncidentClose { incident: id, comment: UntrustedText::new("fixed") });
     assert!(incidents(&node, &of_tenant(&a)).is_empty());
     assert_eq!(reasons(&node, &a, ack), ["object_unknown"]);
     node.stop_agent();

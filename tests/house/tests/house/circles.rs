@@ -7,8 +7,8 @@ use conductor_house::modules::Tree;
 
 use crate::trees;
 
-/// Circles that still stand. A gate once this is 0 (issue 17).
-const STILL_THERE: usize = usize::MAX;
+/// Circles that still stand: whoever removes one lowers it.
+const STILL_THERE: usize = 5;
 
 #[test]
 fn circles() {
