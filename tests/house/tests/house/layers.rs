@@ -15,7 +15,17 @@ const LAYERS: [(&str, &[&[&str]]); 3] = [
     (
         "shared",
         &[
-            &["basis_points", "clock", "csv_text", "ids", "merkle", "reason", "toml_error", "untrusted", "words"],
+            &[
+                "basis_points",
+                "clock",
+                "csv_text",
+                "ids",
+                "merkle",
+                "reason",
+                "toml_error",
+                "untrusted",
+                "words",
+            ],
             &["cause", "checkpoint", "fail_closed", "freeze", "operator", "quota", "ramp", "session", "slo"],
             &["codec", "profile", "routes"],
             &["fact", "record"],

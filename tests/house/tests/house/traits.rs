@@ -29,7 +29,10 @@ fn a_trait_for_one_implementor_has_a_reason() {
             found.push(format!("{known}: it has a reason and needs none"));
         }
     }
-    assert_none(&found, "a trait with one implementor in another file needs a reason, and a reason such a trait");
+    assert_none(
+        &found,
+        "a trait with one implementor in another file needs a reason, and a reason such a trait",
+    );
 }
 
 #[test]
