@@ -20,6 +20,7 @@ pub mod partition;
 pub mod platform;
 pub mod policy;
 pub mod rollout;
+pub mod rows;
 pub mod scope;
 pub mod signer;
 pub mod sinks;

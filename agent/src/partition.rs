@@ -6,7 +6,6 @@ pub mod denial_dedup;
 pub mod published;
 mod quota_flood;
 pub mod ramp_stats;
-pub mod rows;
 mod runs;
 mod set;
 pub mod state;

@@ -1,7 +1,7 @@
 //! Labels of series and of receipts.
 
 use crate::ledger::{Partition, ReadError};
-use crate::partition::rows::{RunRow, decode};
+use crate::rows::{RunRow, decode};
 use crate::store::{Row, RowKind, Store};
 use conductor_shared::fact::Fact;
 use conductor_shared::meter::{Labels, Metered, metered};

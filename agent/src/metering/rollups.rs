@@ -4,7 +4,7 @@ use super::labels::{labels_of, series};
 use super::rows::{DayRow, HourSlots, Slotted, number_of, open_day, open_hour_slots, open_slot};
 use super::{HOURS_PER_DAY, SLOTS_PER_HOUR, hour_of, slot_of};
 use crate::ledger::{Appended, Partition, ReadError, read_receipt};
-use crate::partition::rows::encode;
+use crate::rows::encode;
 use crate::staging::BatchBuilder;
 use crate::store::{Row, RowKey, RowKind, Store};
 use conductor_shared::clock::Micros;

@@ -2,7 +2,7 @@
 
 use super::SLOTS_PER_HOUR;
 use crate::ledger::{Partition, ReadError};
-use crate::partition::rows::{decode, encode};
+use crate::rows::{decode, encode};
 use crate::store::Row;
 use conductor_shared::meter::Sums;
 use conductor_shared::usage::Series;

@@ -4,7 +4,7 @@
 //! However many different denials a tenant provokes, it gets at most [`BUDGET`] receipts for them a second: beyond
 //! that, denials fold by their reasons alone.
 
-use super::rows::FoldRow;
+use crate::rows::FoldRow;
 use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::codec::Listed;
 use conductor_shared::fact::DenialsFolded;

@@ -2,7 +2,7 @@
 //!
 //! Kept in a row that is written in the batch of the receipts it counts, so a restart loses none.
 
-use super::rows::{RunRow, SloRow, WatchRow};
+use crate::rows::{RunRow, SloRow, WatchRow};
 use crate::ledger::Appended;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::clock::Micros;

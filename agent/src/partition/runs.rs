@@ -1,6 +1,6 @@
 //! Open runs of a partition, in memory, and how they are read back at start.
 
-use super::rows::{RunRow, StepRow, decode};
+use crate::rows::{RunRow, StepRow, decode};
 use crate::keys::Key;
 use crate::ledger::{Partition, ReadError};
 use crate::store::{Row, RowKind, Store};

@@ -5,7 +5,7 @@ use super::admission::AdmissionState;
 use super::denial_dedup::Coalescer;
 use super::published::{PartitionCell, PartitionView};
 use super::ramp_stats::RampStats;
-use super::rows::{GateRow, SloRow, StepRow, decode, encode};
+use crate::rows::{GateRow, SloRow, StepRow, decode, encode};
 use super::runs::load_runs;
 use super::{BreakGlassTimer, PartitionStatus, QuotaFlood, Run};
 use crate::keys::{Key, KeyError, KeyStore, Units};

@@ -5,7 +5,7 @@ use crate::intake::request::{SinkMoved, WriterRequest};
 use crate::ledger::{Partition, ReadError, read_receipt};
 use crate::metering::EventsOf;
 use crate::partition::published::{PartitionCell, Registry};
-use crate::partition::rows::{decode, encode};
+use crate::rows::{decode, encode};
 use crate::partition::state::index_hash;
 use crate::store::{Row, RowKey, RowKind, Store};
 use conductor_shared::cloudevents::cloud_event;

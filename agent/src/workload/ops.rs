@@ -4,7 +4,7 @@ use crate::intake::request::{Denial, Idempotency, Reply, WorkloadOp};
 use crate::ledger::ReadError;
 use crate::partition::admission::{self, AdmissionState, RunRequest};
 use crate::partition::denial_dedup::{DenialKey, Folded, PATIENCE};
-use crate::partition::rows::{Answered, RequestRow, RunRow, StepRow, decode, encode};
+use crate::rows::{Answered, RequestRow, RunRow, StepRow, decode, encode};
 use crate::partition::{DayKind, PartitionState, Run, index_hash};
 use crate::policy::{Lookup, Policy, Query, TRIES};
 use crate::staging::BatchBuilder;

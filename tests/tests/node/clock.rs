@@ -80,6 +80,24 @@ fn confirm(node: &Node, incident: &str) -> Command {
     node.compose(NODE, ops::TimeConfirm { incident: unhex(incident).unwrap(), now_us })
 }
 
+/// What is confirmed is the time now: neither another one, nor one from before a further step.
+fn only_the_time_now_is_confirmed(node: &Node, incident: &str) {
+    let mut wrong = confirm(node, incident);
+    if let Operation::TimeConfirm(ops::TimeConfirm { now_us, .. }) = &mut wrong.operation {
+        *now_us -= 7_200_000_000;
+    }
+    assert_eq!(node.send(&wrong).reasons(), ["command_expired"]);
+    let before = confirm(node, incident);
+    assert_eq!(node.send(&before).came_to(), ["requested"]);
+    step(node, 30);
+    wait_for("the request is closed", 10, || {
+        node.operator().get("/v1/approvals").read::<RequestList>().requests.is_empty().then_some(())
+    });
+    step(node, 0);
+    node.wait_us(300_000);
+    assert_eq!(node.approve("ben", &before), ["object_unknown"]);
+}
+
 /// SPEC, Time, and invariant 3: a step in either direction, while the agent runs, opens one incident and stops what
 /// loosens; two admins on the node itself confirm the time, with the signer dead too, and nobody else does.
 #[test]
@@ -105,21 +123,7 @@ fn a_step_of_the_clock_stops_what_loosens() {
         node.wait_us(300_000);
         assert_eq!(doubted(&node).as_deref(), Some(incident.as_str()));
         only_safer(&node, &a);
-        // What is confirmed is the time now: neither another one, nor one from before a further step.
-        let mut wrong = confirm(&node, &incident);
-        if let Operation::TimeConfirm(ops::TimeConfirm { now_us, .. }) = &mut wrong.operation {
-            *now_us -= 7_200_000_000;
-        }
-        assert_eq!(node.send(&wrong).reasons(), ["command_expired"]);
-        let before = confirm(&node, &incident);
-        assert_eq!(node.send(&before).came_to(), ["requested"]);
-        step(&node, 30);
-        wait_for("the request is closed", 10, || {
-            node.operator().get("/v1/approvals").read::<RequestList>().requests.is_empty().then_some(())
-        });
-        step(&node, 0);
-        node.wait_us(300_000);
-        assert_eq!(node.approve("ben", &before), ["object_unknown"]);
+        only_the_time_now_is_confirmed(&node, &incident);
         node.kill_signer();
         let c = confirm(&node, &incident);
         assert_eq!(node.send(&c).came_to(), ["requested"]);

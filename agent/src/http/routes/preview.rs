@@ -5,7 +5,7 @@ use crate::http::error::ApiError;
 use crate::http::read::blocking;
 use crate::http::state::{Api, ApiState};
 use crate::ledger::{Partition, ReadError, Receipt, read_receipt};
-use crate::partition::rows::{RunRow, decode};
+use crate::rows::{RunRow, decode};
 use crate::store::{Row, RowKind, Store};
 use axum::body::Bytes;
 use axum::extract::{Path, State};

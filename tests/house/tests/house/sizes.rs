@@ -3,11 +3,35 @@
 use conductor_house::sizes::{doc_comments, functions, percentile};
 use conductor_house::sources::{Source, sources};
 
+use crate::assert_none;
+
 const FILE_LINES: usize = 600;
 const FUNCTION_LINES: usize = 60;
 
 /// Files and functions above the bounds, and why each is better so. An entry that is not needed fails as well.
-const REASONS: [(&str, &str); 0] = [];
+const REASONS: [(&str, &str); 18] = [
+    ("agent/src/workload/ops.rs", NOT_SPLIT_YET),
+    ("agent/src/http/health.rs::node_health", "one list of findings, each with its words"),
+    ("agent/src/partition/state.rs::PartitionState::load", NOT_SPLIT_YET),
+    ("agent/src/workload/ops.rs::WorkloadCtx::start_run", NOT_SPLIT_YET),
+    ("agent/src/workload/ops.rs::WorkloadCtx::start_step", NOT_SPLIT_YET),
+    ("agent/src/writer/changes.rs::Writer::signed", NOT_SPLIT_YET),
+    ("agent/src/writer/dispatch.rs::Writer::one", "one match: an arm for each request of the writer"),
+    ("agent/src/writer/timers.rs::Writer::tick", NOT_SPLIT_YET),
+    ("shared/src/command.rs::Command::parse", "one text from its first line to its last"),
+    ("shared/src/control/apply.rs::ControlState::apply", "one match: an arm for each control fact"),
+    ("shared/src/control/canonical.rs::state", "names every field, so that a new one does not compile unwritten"),
+    ("shared/src/freeze.rs::tests::the_edges_of_daylight_saving", "a table of cases"),
+    ("shared/tests/reference.rs::vectors", "one page of docs, written from its first line to its last"),
+    ("tui/src/cli/fanout.rs::everywhere", NOT_SPLIT_YET),
+    ("tui/src/sample.rs::demo", "a model of the console with a value in every field"),
+    ("tui/src/view/list_tests.rs::a_request_is_answered", "one dialog from its question to the answer"),
+    ("tui/src/view/list_tests.rs::incidents", "one screen with all that it can show"),
+    ("tui/tests/support/mod.rs::answer", "one match: an arm for each route of the fake agent"),
+];
+
+/// No good reason: to be split.
+const NOT_SPLIT_YET: &str = "not split yet";
 
 /// The anchors' figures in docs of the project, measured the same way: ours stand beside them in the report.
 const ANCHORS: [[&str; 4]; 5] = [
@@ -25,7 +49,6 @@ fn large() -> Vec<(String, usize)> {
     files.filter(|(_, n)| *n > FILE_LINES).chain(functions.filter(|(_, n)| *n > FUNCTION_LINES)).collect()
 }
 
-/// A gate once the rest is split (issue 17).
 #[test]
 fn large_files_and_functions_have_a_reason() {
     let large = large();
@@ -37,7 +60,7 @@ fn large_files_and_functions_have_a_reason() {
     let needed = |known: &str| large.iter().any(|(name, _)| name == known);
     let stale = REASONS.iter().filter(|(known, _)| !needed(known));
     found.extend(stale.map(|(known, _)| format!("{known}: it has a reason and needs none")));
-    println!("{}", found.join("\n"));
+    assert_none(&found, "split it, or say in REASONS why it is better whole");
 }
 
 /// Reported, not gates.

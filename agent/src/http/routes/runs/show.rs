@@ -7,7 +7,7 @@ use crate::http::read::blocking;
 use crate::http::state::{Api, ApiState};
 use crate::intake::request::Denial;
 use crate::partition::published::PartitionCell;
-use crate::partition::rows::{RunRow, decode};
+use crate::rows::{RunRow, decode};
 use crate::store::{Row, RowKind};
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
