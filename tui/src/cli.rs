@@ -1,8 +1,8 @@
 //! Plain commands: the same actions as the console, for scripts and runbooks, over the same client.
 //!
 //! Every command answers in text or, with `--json`, in one JSON document on standard output. Exit codes are public:
-//! 0 done; 1 denied or failed; 2 bad input; `verify` has its own. What an agent or a file said is outside text and is
-//! shown safely. A loosening asks first; a tightening never does.
+//! 0 done; 1 denied or failed; 2 bad input; `verify` has its own. Text from an agent or a file is untrusted and
+//! escaped. A loosening asks first; a tightening never does.
 
 pub mod args;
 pub mod change;
@@ -33,7 +33,6 @@ use output::{CliError, Output};
 /// What `main` is to do.
 #[derive(Debug)]
 pub enum Parsed {
-    /// Open the console.
     Console(context::ConsoleArgs),
     /// Run a plain command.
     Plain(Box<Context>, Command),

@@ -1,4 +1,4 @@
-//! HTTP and WebSocket to agents: the one way in which console and plain commands reach a node.
+//! HTTP and WebSocket to agents: the only way in which console and plain commands reach a node.
 //!
 //! It speaks only the public API of [`conductor_shared::routes`]. It must never follow a redirect, use a proxy, sign
 //! bytes that it received, or print outside text without [`conductor_shared::untrusted`].

@@ -1,4 +1,4 @@
-//! The loop: messages in, effects out, a frame when something changed and at most 30 a second.
+//! The event loop: takes messages, runs effects, draws at most 30 frames a second and only after changes.
 
 mod fetch;
 mod runner;
@@ -45,7 +45,6 @@ pub struct ConsoleConfig {
     pub key_file: PathBuf,
     /// Only look: keys that change something are absent.
     pub read_only: bool,
-    /// Colours.
     pub theme: ThemeName,
     /// No colours at all, as `NO_COLOR` asks for.
     pub no_color: bool,
@@ -71,12 +70,7 @@ pub enum ConsoleError {
     #[error(
         "{path} cannot be read: {why}; it remembers what was seen of each log, so look into it before you move it away"
     )]
-    Pins {
-        /// Where.
-        path: String,
-        /// Why.
-        why: String,
-    },
+    Pins { path: String, why: String },
     /// No agent was named.
     #[error("no agent was named: --agent unix:/run/conductor/agent.sock")]
     NoAgent,

@@ -17,6 +17,8 @@
 //! | `replay` | recorded workflows as real clients |
 //! | `cli` | plain commands |
 
+#![allow(missing_docs, reason = "only its own program, tests and benches link this crate")]
+
 pub mod cli;
 pub mod client;
 pub mod console;

@@ -38,25 +38,21 @@ use conductor_shared::clock::Now;
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::Ident;
 
-/// The operator's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Key {
     /// Its password is not known yet.
     Locked,
-    /// Ready.
     Unlocked(KeyInfo),
 }
 
-/// A line at the bottom that goes away by itself.
+/// A line at the bottom that disappears after a few seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Flash {
-    /// What it says.
     pub(crate) text: String,
     /// Until when, microseconds of the monotonic clock.
     pub(crate) until_us: u64,
 }
 
-/// The whole state.
 #[derive(Debug)]
 pub struct Model {
     pub(crate) now: Now,
@@ -72,13 +68,13 @@ pub struct Model {
     pub(crate) approvals: Approvals,
     pub(crate) lists: Lists,
     pub(crate) usage_cost: UsageCost,
-    /// Commands that some node has not answered yet, and those of late that all have.
+    /// Commands that some node has not answered yet, and recent ones that all nodes have answered.
     pub(crate) outgoing: Vec<Outgoing>,
     /// When they were last sent, microseconds of the monotonic clock.
     pub(crate) delivered_us: u64,
-    /// The zone that times of a calendar are told in, beside that of the profile.
+    /// Time zone of calendar times, shown beside the zone of the profile.
     pub(crate) zone: jiff::tz::TimeZone,
-    /// Where `esc` goes back through; the last one is shown.
+    /// The stack of screens that `esc` goes back through; the last one is shown.
     pub(crate) screens: Vec<Screen>,
     pub(crate) layers: Vec<Layer>,
     pub(crate) alarms: Vec<Alarm>,
@@ -93,12 +89,11 @@ pub struct Model {
     pub(crate) dirty: bool,
     /// The screen must be cleared before the next draw.
     pub(crate) clear: bool,
-    /// What ages and waits on the screen read at the last tick.
+    /// Digest of the ages on the screen at the last tick.
     pub(crate) ages: u64,
 }
 
 impl Model {
-    /// At the start.
     pub(crate) fn new(
         endpoints: &[String],
         look: Look,
@@ -161,13 +156,13 @@ impl Model {
         .or(self.tenants.selected)
     }
 
-    /// A target with its names. `None` while the node has not said who it is.
+    /// A target with its names. `None` until the node's hello.
     pub(crate) fn target(&self, key: RowKey) -> Option<Target> {
         let name: Ident = self.tenants.get(key)?.summary.name.clone();
         self.target_named(key, name)
     }
 
-    /// The same for a log whose name is known from elsewhere: the node's own is no row.
+    /// The same for a log with a known name: the node's own log has no row.
     pub(crate) fn target_named(&self, key: RowKey, name: Ident) -> Option<Target> {
         let info = self.agent_of(key)?.info.as_ref()?;
         Some(Target {
@@ -181,7 +176,7 @@ impl Model {
         })
     }
 
-    /// The same target, meant for all nodes that hold the tenant.
+    /// The same target, on all nodes that hold the tenant.
     pub(crate) fn everywhere(&self, target: &Target) -> Target {
         let mut t = target.clone();
         for (agent, a) in self.agents.iter().enumerate() {
@@ -223,7 +218,7 @@ impl Model {
         self.dirty = true;
     }
 
-    /// Raises an alarm, once for each thing seen.
+    /// Raises an alarm, once for each subject and text.
     pub(crate) fn alarm(&mut self, subject: String, what: String, note: bool) {
         if self.alarms.iter().any(|a| a.subject == subject && a.what == what) || self.alarms.len() >= 1_000 {
             return;

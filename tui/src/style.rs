@@ -1,35 +1,24 @@
-//! Colours and marks by meaning. Colour never says anything alone: each tone comes with a word, a mark or a weight, so
-//! that the plain theme (`NO_COLOR`) and the ASCII marks lose nothing.
+//! Colours and marks by meaning. Colour never carries information alone: each tone also has a word, a mark or a weight,
+//! so that the plain theme (`NO_COLOR`) and the ASCII marks lose nothing.
 
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::border;
 
-/// What something means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
-    /// Ordinary.
     Text,
-    /// Beside the point.
     Dim,
-    /// Headings.
     Title,
     /// Where the eye should go.
     Accent,
     /// As it should be.
     Good,
-    /// Look at it.
     Warn,
-    /// Now.
     Bad,
-    /// Allowed.
     Allow,
-    /// Denied.
     Deny,
-    /// The selected row.
     Selected,
-    /// Old data.
     Stale,
-    /// Names of keys.
     Key,
     /// A line being typed.
     Field,
@@ -38,19 +27,14 @@ pub(crate) enum Tone {
 /// A theme's public name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ThemeName {
-    /// For dark backgrounds.
     Dark,
-    /// For light ones.
     Light,
-    /// No colours.
     Plain,
 }
 
 impl ThemeName {
-    /// All of them.
     pub const ALL: [ThemeName; 3] = [Self::Dark, Self::Light, Self::Plain];
 
-    /// The public name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Dark => "dark",
@@ -65,7 +49,6 @@ impl ThemeName {
     }
 }
 
-/// Theme and marks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Look {
     theme: ThemeName,
@@ -80,12 +63,10 @@ impl Look {
         Self { theme, no_color, ascii }
     }
 
-    /// Another theme.
     pub(crate) fn with(self, theme: ThemeName) -> Self {
         Self { theme, ..self }
     }
 
-    /// Without colours.
     pub(crate) fn plain(self) -> bool {
         self.no_color || self.theme == ThemeName::Plain
     }
@@ -152,15 +133,12 @@ impl Look {
     pub(crate) fn ok(self) -> &'static str {
         self.pick("●", "*")
     }
-    /// Look at it.
     pub(crate) fn warn(self) -> &'static str {
         self.pick("▲", "!")
     }
-    /// Now.
     pub(crate) fn bad(self) -> &'static str {
         self.pick("✖", "X")
     }
-    /// Worth knowing.
     pub(crate) fn note(self) -> &'static str {
         self.pick("·", "-")
     }
@@ -168,11 +146,9 @@ impl Look {
     pub(crate) fn lost(self) -> &'static str {
         self.pick("○", "o")
     }
-    /// The selected row.
     pub(crate) fn pointer(self) -> &'static str {
         self.pick("▌", ">")
     }
-    /// Cut off here.
     pub(crate) fn more(self) -> &'static str {
         self.pick("…", "~")
     }
@@ -189,7 +165,6 @@ impl Look {
     pub(crate) fn gauge(self) -> (char, char) {
         if self.ascii { ('#', '.') } else { ('━', '─') }
     }
-    /// Frames of dialogs.
     pub(crate) fn border(self) -> border::Set<'static> {
         if self.ascii {
             border::Set {

@@ -1,4 +1,4 @@
-//! Text for people: numbers, times, and text from outside made safe. Pure.
+//! Text for people: numbers, times, and escaped untrusted text. Pure.
 
 pub(crate) mod format;
 pub(crate) mod wrap;

@@ -1,4 +1,4 @@
-//! The one function that changes the model. Pure: what is to be done comes back as effects.
+//! The one function that changes the model. Pure: I/O is returned as effects.
 
 mod actions;
 mod agents;
@@ -31,7 +31,7 @@ use conductor_shared::clock::Now;
 /// How often pins are written, microseconds.
 const SAVE_US: u64 = 15_000_000;
 
-/// Takes a message; gives what is to be done.
+/// Applies a message; returns the effects to run.
 pub(crate) fn update(m: &mut Model, msg: Msg) -> Vec<Effect> {
     let mut out = vec![];
     match msg {
@@ -51,7 +51,7 @@ pub(crate) fn update(m: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::Tick(now) => tick(m, now, &mut out),
         Msg::Resumed => (m.dirty, m.clear) = (true, true),
         Msg::Agent(agent, msg) if agent < m.agents.len() => {
-            // A frame costs most; what nobody sees does not cause one.
+            // Drawing costs most: only visible changes cause a frame.
             m.dirty |= !matches!(&msg, AgentEvent::Fact { .. });
             agents::update(m, agent, msg, &mut out);
         }
@@ -69,7 +69,7 @@ pub(crate) fn update(m: &mut Model, msg: Msg) -> Vec<Effect> {
     out
 }
 
-/// The selected tenant's partition is opened, so that its state is there when it is needed.
+/// Opens the selected tenant's partition, so that its state is there when it is needed.
 fn follow_selection(m: &mut Model, out: &mut Vec<Effect>) {
     let Some(key) = m.subject() else { return };
     agents::open(m, key, out);
@@ -101,7 +101,7 @@ fn tick(m: &mut Model, now: Now, out: &mut Vec<Effect>) {
     }
 }
 
-/// What clocks on the screen read, as one number: a tick that changes none of them draws nothing.
+/// A digest of the ages and countdowns on the screen: a tick that changes none of them draws nothing.
 fn ages(m: &Model) -> u64 {
     let secs = |us: u64| us / 1_000_000;
     let mut n = 0u64;

@@ -1,7 +1,7 @@
-//! One way for all changes: plan, show, confirm when it loosens, sign, send, tell.
+//! The one path of all changes: plan, show, confirm a loosening, sign, send, report.
 //!
-//! What is shown for confirmation is read back from the bytes that are signed. A tightening is never held up by a
-//! question, a preview that cannot be had, or a reason that was not given.
+//! What is shown for confirmation is parsed back from the bytes that are signed. A tightening never waits for a
+//! question, a failed preview or a missing reason.
 
 use super::args::ChangeArgs;
 use super::context::Context;
@@ -19,14 +19,11 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::{BufRead, IsTerminal, Write as _};
 
-/// What to change.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// Whose.
     pub tenant: Found,
     /// What a person types to confirm it: the tenant's name, or that of a new one.
     pub confirm: String,
-    /// The operation.
     pub operation: Operation,
     /// It can only make things safer, whatever the state is: it goes on when no preview can be had.
     pub tightens: bool,

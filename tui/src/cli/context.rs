@@ -22,7 +22,6 @@ pub struct ConsoleArgs {
     pub agents: Vec<Endpoint>,
     /// The operator's key file, if one was named.
     pub key: Option<PathBuf>,
-    /// Only look.
     pub read_only: bool,
 }
 
@@ -33,9 +32,7 @@ pub struct Context {
     /// The operator's key file, if one was named.
     pub key: Option<PathBuf>,
     read_only: bool,
-    /// Answer in JSON.
     pub json: bool,
-    /// The clock.
     pub clock: Arc<dyn Clock>,
     unlocked: Arc<OnceCell<Arc<OperatorKey>>>,
 }
@@ -71,7 +68,6 @@ impl Context {
         &self.agents
     }
 
-    /// For the console.
     pub fn console(&self) -> ConsoleArgs {
         ConsoleArgs { agents: self.agents.clone(), key: self.key.clone(), read_only: self.read_only }
     }

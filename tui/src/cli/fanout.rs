@@ -1,7 +1,7 @@
-//! A tightening for every agent that was named, also for those that cannot be reached now, and what is on its way.
+//! A tightening for all named agents, offline ones included, and the list of pending commands.
 //!
-//! The command is signed once for all nodes that hold the tenant, kept on disk, and only then sent. It is not held up by
-//! a preview or by a node that is offline.
+//! The command is signed once for all nodes that hold the tenant, stored on disk, and only then sent. Neither a preview
+//! nor an offline node delays it.
 
 use super::args::{ChangeArgs, OutboxCommand};
 use super::change::NO_REASON;

@@ -104,7 +104,6 @@ fn list(rows: &[IncidentRow]) -> String {
     table(&["INCIDENT", "SINCE", "LOG", "CAUSE", "LOOKED AFTER BY", "WHAT"], &cells)
 }
 
-/// Milliseconds for people.
 fn millis(us: u64) -> String {
     format!("{}.{:03} s", us / 1_000_000, us / 1_000 % 1_000)
 }

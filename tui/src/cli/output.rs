@@ -1,4 +1,4 @@
-//! What a command gives back: text or JSON, and an exit code. And the one place that writes to standard output.
+//! The result of a command: text or JSON, and an exit code. The only place that writes to standard output.
 
 use crate::client::error::ClientError;
 use crate::client::keys::KeyError;
@@ -7,26 +7,19 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::path::Path;
 
-/// Done.
 pub const EXIT_OK: u8 = 0;
-/// Denied or failed.
 pub const EXIT_FAILED: u8 = 1;
-/// Bad input.
 pub const EXIT_INPUT: u8 = 2;
 
 /// What a command did.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// For people.
     pub text: String,
-    /// For programs.
     pub json: Value,
-    /// Exit code.
     pub code: u8,
 }
 
 impl Output {
-    /// Done.
     pub fn ok(text: impl Into<String>, json: Value) -> Self {
         Self { text: text.into(), json, code: EXIT_OK }
     }
@@ -53,7 +46,6 @@ impl From<KeyError> for CliError {
 }
 
 impl CliError {
-    /// The exit code.
     pub fn code(&self) -> u8 {
         match self {
             Self::Client(ClientError::Usage(_) | ClientError::Key(_)) | Self::Input(_) => EXIT_INPUT,

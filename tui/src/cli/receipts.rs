@@ -1,4 +1,4 @@
-//! Receipts and checkpoints: looked at, and written to files that `conductor verify` and stock `minisign -V` take.
+//! Receipts and checkpoints: shown, and written to files for `conductor verify` and stock `minisign -V`.
 
 use super::args::{CheckpointArgs, ReceiptsCommand};
 use super::context::Context;

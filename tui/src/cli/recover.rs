@@ -1,5 +1,5 @@
-//! The way out where nothing else goes on: a signer that is lost, a clock that was stepped. It takes two admins on the
-//! node itself; the agent decides by its own rules alone.
+//! Recovery from a lost signer or a stepped clock. It takes two admins on the node itself; the agent decides by its own
+//! rules alone.
 
 use super::args::RecoverCommand;
 use super::change::{Change, carry_out};

@@ -1,4 +1,4 @@
-//! Public names: every help text, and what bad arguments are told.
+//! Public names: every help text, and the errors for bad arguments.
 
 use super::args::Cli;
 use super::context::Context;
@@ -81,7 +81,7 @@ async fn error(args: &[&str]) -> CliError {
     super::run(&context, cli.command.unwrap()).await.unwrap_err()
 }
 
-/// SPEC, Bad input: what a command needs and has not got is said with the way to mend it.
+/// SPEC, Bad input: what a command lacks is named, with how to fix it.
 #[tokio::test]
 async fn what_is_missing_is_said() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! What was used, what it costs, and what that rests on.
+//! Usage, cost, and the data they are computed from.
 
 use super::args::{
     CostCommand, ExportArgs, ExportFormat, ExportWhat, PeriodArgs, RateCommand, UsageCommand, adjustment,

@@ -1,7 +1,7 @@
 //! `conductor verify`: receipts and checkpoints, offline, under keys that the verifier had beforehand.
 //!
-//! It opens no connection and takes no key from what it verifies. Exports are read line by line, of any length; one
-//! verdict is given for each question. Exit codes: 0 verified, 3 refuted, 4 unconfirmed, 2 when the input is unreadable.
+//! It opens no connection and takes no key from the files it verifies. Exports of any length are read line by line; each
+//! check has its own verdict. Exit codes: 0 verified, 3 refuted, 4 unconfirmed, 2 when the input is unreadable.
 
 use super::args::VerifyArgs;
 use super::output::{CliError, Output, in_file};
@@ -23,7 +23,6 @@ use std::path::Path;
 /// No trust file, checkpoint or single receipt is larger, in bytes.
 const MAX_SMALL: u64 = 8 * 1024 * 1024;
 
-/// Verifies one file.
 pub fn verify(args: &VerifyArgs) -> Result<Output, CliError> {
     let trust = trust(&args.trust)?;
     let path = args.file.as_path();

@@ -138,7 +138,7 @@ fn exports_verify() {
     }
 }
 
-/// SPEC invariant 6: what was left out, added, altered, or signed by nobody trusted is told apart.
+/// SPEC invariant 6: omitted, added, altered and untrusted receipts are distinguished.
 #[test]
 fn exports_that_lie() {
     let log = Log::new(9);
@@ -199,7 +199,7 @@ fn receipts_and_checkpoints_verify() {
     assert_eq!(log.verify(file, &node()).unwrap().code, EXIT_REFUTED);
 }
 
-/// SPEC, Bad input: what cannot be read is named with its place and how to mend it, and exits with 2.
+/// SPEC, Bad input: what cannot be read is named with its place and how to fix it, and exits with 2.
 #[test]
 fn unreadable_input() {
     let log = Log::new(3);

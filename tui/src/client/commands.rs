@@ -43,11 +43,9 @@ pub struct Draft {
     pub nodes: Vec<NodeId>,
     /// Whose log it is for.
     pub tenant: TenantUid,
-    /// What it does.
     pub operation: Operation,
     /// Digest of the state that was shown, for a loosening only.
     pub base: Option<[u8; 32]>,
-    /// Why.
     pub reason: UntrustedText,
     /// The nodes' time, microseconds since the Unix epoch.
     pub now_us: u64,
@@ -108,7 +106,6 @@ impl Prepared {
 /// A change with what the agent says it would do.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// The command.
     pub prepared: Prepared,
     /// What it would do; `None` when it was not asked for.
     pub preview: Option<Preview>,

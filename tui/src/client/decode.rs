@@ -1,4 +1,4 @@
-//! From a receipt as it was sent to the fact it states. Pure; what cannot be read is no fact.
+//! Decodes the fact of a receipt. Pure; an unreadable receipt gives none.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -18,20 +18,16 @@ use std::str::FromStr;
 /// Where an agent listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Endpoint {
-    /// A unix socket.
     Unix(PathBuf),
-    /// TCP without TLS.
     Plain {
         /// Name or address; IPv6 without brackets.
         host: String,
-        /// Port.
         port: u16,
     },
     /// TLS with a pinned certificate.
     Tls {
         /// Name or address; IPv6 without brackets.
         host: String,
-        /// Port.
         port: u16,
         /// SHA-256 of the certificate in DER.
         pin: [u8; 32],
@@ -154,7 +150,7 @@ mod tests {
         }
     }
 
-    /// SPEC, Bad input: every other form is refused with the way to mend it.
+    /// SPEC, Bad input: every other form is refused, with how to fix it.
     #[test]
     fn others_are_refused_with_the_cure() {
         let long = format!("unix:/{}", "x".repeat(107));

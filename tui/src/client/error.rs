@@ -1,6 +1,6 @@
-//! What can go wrong between this program and an agent, each with what, where and how to mend it.
+//! What can go wrong between this program and an agent, each with what, where and how to fix it.
 //!
-//! Texts of an agent are outside texts: they are shown safely and bounded.
+//! Text of an agent is untrusted: it is escaped and bounded.
 
 use conductor_shared::http::Problem;
 use conductor_shared::untrusted::escape;
@@ -15,21 +15,17 @@ pub enum ClientError {
     /// The session or token does not count there.
     #[error("{endpoint} does not accept the credentials: {why} {mend}")]
     Unauthorised {
-        /// Which agent.
         endpoint: String,
         /// What it said, shown safely.
         why: String,
-        /// What to do.
         mend: &'static str,
     },
     /// No connection, or it broke.
     #[error("cannot reach {endpoint}: {why}. {mend}")]
     Unreachable {
-        /// Which agent.
         endpoint: String,
         /// What the system said.
         why: String,
-        /// What to do.
         mend: &'static str,
     },
     /// The server's certificate is not the pinned one.
@@ -37,7 +33,6 @@ pub enum ClientError {
         "{endpoint} shows another certificate than the pinned one (its SHA-256 is {found}): this is not the agent you pinned, or it was installed anew. Do not go on before you know which; then pin the new digest."
     )]
     Pin {
-        /// Which agent.
         endpoint: String,
         /// Digest of the certificate that was shown, in hex.
         found: String,
@@ -47,7 +42,6 @@ pub enum ClientError {
         "{endpoint} did not answer within {seconds} s: {what} may or may not have been carried out; look before you repeat it"
     )]
     TimedOut {
-        /// Which agent.
         endpoint: String,
         /// Name of the route.
         what: &'static str,
@@ -59,7 +53,6 @@ pub enum ClientError {
         "{endpoint} gave an answer to {what} that cannot be read: {why}. Is it an agent of this version? (conductor node)"
     )]
     BadAnswer {
-        /// Which agent.
         endpoint: String,
         /// Name of the route.
         what: &'static str,
@@ -131,7 +124,7 @@ mod tests {
     use conductor_shared::ids::{NodeId, Origin, TenantUid};
     use conductor_shared::reason::Reason;
 
-    /// SPEC, Bad input: what, where, how to mend; and hostile text cannot act.
+    /// SPEC, Bad input: what, where, how to fix it; and hostile text is escaped.
     #[test]
     fn error_texts() {
         let origin = Origin { node: NodeId([1; 16]), tenant: TenantUid([2; 16]), epoch: 1 };

@@ -1,25 +1,22 @@
-//! What the stream of one agent says, decoded.
+//! Decoded events of an agent's stream.
 
 use conductor_shared::control::ControlState;
 use conductor_shared::http::{NodeInfo, ReceiptJson};
 use conductor_shared::ids::TenantUid;
 use conductor_shared::stream::{NodeHealth, Summary};
 
-/// From the stream of one agent.
+/// An event of an agent's stream.
 #[derive(Debug)]
 pub(crate) enum AgentEvent {
-    /// Trying.
     Connecting,
     /// A session was opened for this person.
     Session {
-        /// Short name.
         person: String,
         /// Roles on the node.
         roles: Vec<String>,
     },
     /// The agent said who it is.
     Hello {
-        /// Who.
         info: NodeInfo,
         /// Version of its protocol.
         version: u32,
@@ -28,27 +25,21 @@ pub(crate) enum AgentEvent {
     },
     /// So many summaries follow.
     OverviewBegin(u64),
-    /// They are complete.
     OverviewEnd,
     /// Any number of summaries, newest of each tenant.
     Summaries(Vec<Summary>),
-    /// Health.
     Health(Box<NodeHealth>),
     /// State of an opened partition.
     State {
-        /// Which.
         tenant: TenantUid,
-        /// The state.
         state: Box<ControlState>,
     },
     /// A control fact of an opened partition.
     Fact {
-        /// Which.
         tenant: TenantUid,
-        /// The receipt.
         receipt: Box<ReceiptJson>,
     },
-    /// States will come anew.
+    /// States will be sent again.
     Resync {
         /// Which; all when `None`.
         tenant: Option<TenantUid>,

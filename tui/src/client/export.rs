@@ -1,4 +1,4 @@
-//! A range of receipts with what proves it whole, line by line as it comes: never the whole of it in memory.
+//! A range of receipts with its proof, read line by line: never all of it in memory.
 
 use super::error::ClientError;
 use super::http::{Agent, Bearer, Call};

@@ -1,7 +1,7 @@
 //! A client of one agent: every route for operators, typed. Routes for workloads are in [`super::workload`].
 //!
-//! Bodies are bounded in both directions, and times too: 3 s to connect, 15 s for an answer. It must never follow a
-//! redirect or use a proxy: both would hand a bearer token to somebody else.
+//! Bodies are bounded in both directions; timeouts are 3 s to connect and 15 s for an answer. It must never follow a
+//! redirect or use a proxy: both would give the bearer token to somebody else.
 
 use super::endpoint::Endpoint;
 use super::error::ClientError;
@@ -68,7 +68,6 @@ pub struct Agent {
     http: reqwest::Client,
 }
 
-/// One request.
 pub(super) struct Call<'a, B: ?Sized> {
     pub(super) method: Method,
     /// Name in the table of routes.
@@ -102,7 +101,6 @@ impl Agent {
         Ok(Self { endpoint, http })
     }
 
-    /// Where it is.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
@@ -534,7 +532,6 @@ impl<'a, B: ?Sized> Call<'a, B> {
 /// Where a list of receipts begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum From {
-    /// At an index.
     Index(u64),
     /// So many before the end.
     Last(u64),

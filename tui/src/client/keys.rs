@@ -27,7 +27,6 @@ pub const KEY_ENV: &str = "CONDUCTOR_KEY";
 /// Why a key file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// None was named.
     #[error(
         "this needs your operator key: name its file with --key or {KEY_ENV} (make one: conductor key new --out FILE)"
     )]
@@ -35,64 +34,38 @@ pub enum KeyError {
     /// It cannot be opened, read or written.
     #[error("secret file {path}: {why}")]
     File {
-        /// Which.
         path: String,
         /// What the system said.
         why: String,
     },
     /// Others can read it.
     #[error("secret file {path} can be read or written by others (mode {mode:04o}): run: chmod 600 {path}")]
-    Open {
-        /// Which.
-        path: String,
-        /// Its mode.
-        mode: u32,
-    },
+    Open { path: String, mode: u32 },
     /// It belongs to somebody else.
     #[error(
         "secret file {path} belongs to user {owner}, and you are user {me}: use your own, or have it given to you: chown {me} {path}"
     )]
-    Owner {
-        /// Which.
-        path: String,
-        /// Its owner.
-        owner: u32,
-        /// Who runs this.
-        me: u32,
-    },
+    Owner { path: String, owner: u32, me: u32 },
     /// Not a minisign secret key.
     #[error(
         "key file {path} is not what it should be: a minisign secret key is a comment line and a line of base64 (is it the .pub file?); a token is one line"
     )]
-    Form {
-        /// Which.
-        path: String,
-    },
+    Form { path: String },
     /// The password is wrong.
     #[error("key file {path}: the password is wrong, or the file is damaged")]
-    Password {
-        /// Which.
-        path: String,
-    },
+    Password { path: String },
     /// A password is needed and there is nobody to ask.
     #[error("key file {path} needs a password, and there is no terminal to ask for it")]
-    NoTerminal {
-        /// Which.
-        path: String,
-    },
+    NoTerminal { path: String },
     /// A file of that name is there.
     #[error("{path} is there already, and keys are never overwritten: choose another name")]
-    Exists {
-        /// Which.
-        path: String,
-    },
+    Exists { path: String },
     /// The two passwords differ.
     #[error("the passwords differ: nothing was written")]
     Differ,
     /// An empty password protects nothing.
     #[error("the password is empty: nothing was written (--unencrypted says that you mean it)")]
     Empty,
-    /// The library failed.
     #[error("the key cannot be used: {0}")]
     Crypto(String),
 }
@@ -282,7 +255,6 @@ pub struct Created {
     pub public_file: PathBuf,
     /// The public key, base64.
     pub public_key: String,
-    /// Its id.
     pub key_id: String,
     /// Whether a password protects it.
     pub encrypted: bool,
@@ -382,7 +354,7 @@ mod tests {
         assert!(!format!("{key:?}").contains(key.public_key()));
     }
 
-    /// SPEC, Threats (a stolen operator key): a file that others can read is refused, with the command that mends it.
+    /// SPEC, Threats (a stolen operator key): a file that others can read is refused, with the command that fixes it.
     #[test]
     fn open_files_are_refused() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,7 +1,6 @@
-//! Which nodes this program has spoken to, and which tenants they hold: what it takes to address a node that cannot be
-//! reached now.
+//! A cache of nodes and their tenants, to address commands to a node that is offline now.
 //!
-//! It is a memory, not an authority: a node that is not what it was refuses what is addressed to another one.
+//! It is no authority: a node refuses commands that are addressed to another node.
 
 use super::endpoint::Endpoint;
 use super::state_dir;
@@ -25,13 +24,10 @@ const REMEMBERED_ANEW_US: u64 = 3_600_000_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CachedNode {
-    /// Its id.
     pub(crate) node_id: NodeId,
-    /// Its name.
     pub(crate) name: Ident,
     /// When it was seen, microseconds since the Unix epoch, in its own time.
     pub(crate) seen_us: u64,
-    /// Its tenants.
     pub(crate) tenants: BTreeMap<TenantUid, Ident>,
 }
 

@@ -1,8 +1,8 @@
-//! Signed commands on their way to nodes that could not be reached: kept on disk, delivered when a node is back, until
-//! they expire. One signature serves every node of the audience; each acknowledges for itself.
+//! Signed commands for nodes that could not be reached: kept on disk and delivered when a node is back, until they
+//! expire. One signature serves every node of the audience; each node acknowledges for itself.
 //!
-//! Only commands that need no base are kept ([`Operation::is_absolute`]): nobody can look at a node that is offline, and
-//! what loosens rests on what was looked at. Whoever can read this folder can deliver what is in it, and nothing else.
+//! Only commands that need no base are kept ([`Operation::is_absolute`]): a loosening depends on the state that was
+//! shown, and an offline node shows none. Whoever can read this folder can deliver these commands, and nothing else.
 
 use super::endpoint::Endpoint;
 use super::error::ClientError;
@@ -43,7 +43,6 @@ pub(crate) enum State {
     },
     /// The node decided against it, for good.
     Refused {
-        /// Why.
         reasons: Vec<Reason>,
         /// The same in words, shown safely.
         why: String,
@@ -54,11 +53,8 @@ pub(crate) enum State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Addressee {
-    /// Which.
     pub(crate) node_id: NodeId,
-    /// Its name.
     pub(crate) name: Ident,
-    /// Where it listened.
     pub(crate) endpoint: String,
     /// What it made of the command.
     pub(crate) state: State,
@@ -72,7 +68,6 @@ pub(crate) struct Kept {
     pub(crate) tenant: String,
     /// What was signed. Its bytes are never touched again.
     pub(crate) signed: SignedText,
-    /// The nodes.
     pub(crate) nodes: Vec<Addressee>,
 }
 
@@ -188,7 +183,6 @@ impl Outbox {
         Some(Self::at(state_dir::folder()?.join("outbox")))
     }
 
-    /// In a folder.
     pub(crate) fn at(folder: PathBuf) -> Self {
         Self { folder }
     }

@@ -1,9 +1,9 @@
-//! What this console saw of each log, kept across starts: a hash chain does not show that its newest rows are gone, a
-//! witness does.
+//! What this console saw of each log, kept across starts. A hash chain cannot show that its newest rows were removed; a
+//! witness can.
 //!
 //! A pin is (origin, size, root) and moves forward only by a consistency proof. A log that is shorter than its pin, or
 //! whose proof does not hold, has forked. A new epoch is `restored` when its first entry cites the old one, else a fork.
-//! This module decides and keeps; it asks nobody. The file is bounded, for its owner only, and replaced in one step.
+//! This module decides and stores; it makes no requests. The file is bounded, for its owner only, replaced atomically.
 
 use super::state_dir;
 use base64::Engine as _;
@@ -26,7 +26,6 @@ const MAX_FILE: u64 = 64 << 20;
 /// What was seen of one log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pin {
-    /// Entries.
     pub(crate) size: u64,
     /// Root of those; the running one, not necessarily signed.
     pub(crate) root: Hash,
@@ -39,7 +38,6 @@ pub(crate) struct Pin {
 /// What comparing a log with its pin gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Checked {
-    /// It only grew.
     Grew(Pin),
     /// It did not. What was seen, in a sentence.
     Forked(String),
@@ -52,7 +50,6 @@ pub(crate) enum Checked {
 pub(crate) enum Seen {
     /// Never seen before: pinned now.
     New,
-    /// As pinned.
     Same,
     /// Longer: ask for a proof.
     Longer,
@@ -62,7 +59,6 @@ pub(crate) enum Seen {
     Epoch(Origin),
 }
 
-/// All pins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Pins {
     logs: BTreeMap<Origin, Pin>,
@@ -124,13 +120,11 @@ impl Pins {
         self.signers.get(&node)
     }
 
-    /// Logs pinned.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.logs.len()
     }
 
-    /// The file's text.
     pub(crate) fn text(&self) -> String {
         let mut out = format!("{TYPE_LINE}\n");
         for (node, key) in &self.signers {

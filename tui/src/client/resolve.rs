@@ -14,7 +14,6 @@ pub enum TenantName {
     Node,
     /// A uid, 32 hex digits.
     Uid(TenantUid),
-    /// A display id.
     Name(Ident),
 }
 
@@ -39,7 +38,6 @@ impl std::str::FromStr for TenantName {
 /// A tenant that was found: uid for commands, name for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// Its uid.
     pub uid: TenantUid,
     /// Its display id, or `node`.
     pub name: String,

@@ -16,14 +16,11 @@ use tokio::sync::Mutex;
 /// A session is renewed when less than this is left of it, microseconds.
 const RENEW_BEFORE: Micros = 30 * SECOND;
 
-/// An open session.
 #[derive(Debug, Clone)]
 pub struct Opened {
-    /// The token.
     pub bearer: Bearer,
     /// Who the agent says one is.
     pub person: Ident,
-    /// Roles there.
     pub roles: Vec<String>,
     /// The node, as of opening.
     pub node: NodeInfo,
@@ -61,7 +58,6 @@ impl ReadSession {
         Self { agent, key, clock, open: Arc::new(Mutex::new(None)) }
     }
 
-    /// The agent.
     pub fn agent(&self) -> &Agent {
         &self.agent
     }
@@ -95,7 +91,7 @@ impl ReadSession {
         self.get().await.map(|o| o.bearer)
     }
 
-    /// Forgets the session, for when the agent no longer takes it (it was started anew).
+    /// Forgets the session, after the agent refused it (it was restarted).
     pub async fn forget(&self) {
         *self.open.lock().await = None;
     }

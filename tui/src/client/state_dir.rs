@@ -1,4 +1,4 @@
-//! What this program keeps between starts: a folder for its owner only, and files that are replaced whole.
+//! Files kept between starts: a folder for its owner only, and files that are replaced atomically.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -29,7 +29,8 @@ pub(crate) fn read(path: &Path, max: u64) -> io::Result<Option<String>> {
     Ok(Some(text))
 }
 
-/// Writes a file aside, for its owner only, and puts it in place in one step. Durable when it returns.
+/// Replaces a file atomically, for its owner only. Durable when it returns: file and folder are synced. The agent has the
+/// same in its `platform`; `shared`, the one crate that both may use, does no I/O.
 pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
     let (dir, name) = path.parent().zip(path.file_name()).ok_or_else(|| io::Error::other("no folder"))?;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;

@@ -1,7 +1,7 @@
-//! The stream of one agent, kept up: session, WebSocket, hello, and then whatever the agent sends.
+//! Keeps the stream of one agent connected: session, WebSocket, hello, then events.
 //!
-//! A slow screen never makes this queue without bound: summaries and health are merged, newest wins, and when too much
-//! else waits the socket is simply not read. It retries with a capped, jittered back-off that no key press restarts.
+//! The queue to a slow screen is bounded: summaries and health are merged, newest wins, and when too much else waits the
+//! socket is not read. Reconnects use a capped, jittered back-off that no key press resets.
 
 use super::error::ClientError;
 use super::event::AgentEvent;
@@ -15,13 +15,13 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// An agent that sends nothing for so long is lost.
+/// An agent that is silent for this long is lost.
 const SILENCE: Duration = Duration::from_secs(10);
-/// A ping is sent when nothing came for so long.
+/// A ping is sent after this much silence.
 const PING: Duration = Duration::from_secs(4);
 /// Longest wait between two tries, microseconds.
 const LONGEST_US: u64 = 15_000_000;
-/// No more than this waits for the screen before the socket is left unread.
+/// Events that may wait for the loop before the socket is no longer read.
 const QUEUE: usize = 1_024;
 
 /// What the console wants of the stream.
@@ -29,7 +29,6 @@ const QUEUE: usize = 1_024;
 pub(crate) enum Order {
     /// State and facts of this partition.
     Open(TenantUid),
-    /// No longer.
     Close(TenantUid),
 }
 
@@ -99,7 +98,7 @@ impl Kept {
     }
 }
 
-/// Keeps the stream of an agent up until the screen is gone.
+/// Keeps the stream of an agent connected until the loop ends.
 pub(crate) async fn keep(
     agent: usize,
     session: ReadSession,
@@ -179,7 +178,7 @@ async fn once(
             }
         };
         if let Err(why) = went {
-            // What came before the end is still shown.
+            // Events received before the end are still shown.
             while let Some(event) = waiting.pop() {
                 out.send((agent, event)).await.ok()?;
             }
@@ -188,7 +187,7 @@ async fn once(
     }
 }
 
-/// Nothing came for so many times [`PING`].
+/// After `quiet` intervals of silence: a ping, or the end.
 async fn ping(ws: &mut Stream, quiet: u32) -> Result<(), String> {
     if PING * quiet >= SILENCE {
         return Err(format!("nothing came for {} s", SILENCE.as_secs()));
@@ -216,7 +215,7 @@ async fn connect(session: &ReadSession, kept: &Kept, out: &mut Outbox) -> Result
     let mut ws = match connect_ws(session.agent().endpoint(), &opened.bearer).await {
         Ok(ws) => ws,
         Err(e) => {
-            // The agent was started anew and knows the session no longer; the next try opens another.
+            // The agent was restarted and does not know the session any more; the next try opens another.
             session.forget().await;
             return Err(plain(e));
         }

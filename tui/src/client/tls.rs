@@ -1,4 +1,4 @@
-//! TLS to an agent whose certificate is pinned by its SHA-256. No certificate authority has a say.
+//! TLS to an agent whose certificate is pinned by its SHA-256. No certificate authority is trusted.
 //!
 //! The pin replaces chain, name and time; the signature of the handshake is verified, so whoever shows the certificate
 //! also holds its key.

@@ -1,5 +1,5 @@
 //! Compares a log with its pin: asks the agent for head, proofs and, after an epoch change, for the first entry; judges
-//! with [`super::pins`]. What could not be asked is an error, never a verdict.
+//! with [`super::pins`]. A failed request is an error, never a verdict.
 
 use super::decode;
 use super::error::ClientError;

@@ -21,7 +21,6 @@ impl Workload {
         Self { agent, bearer, tenant }
     }
 
-    /// The tenant.
     pub fn tenant(&self) -> &Ident {
         &self.tenant
     }

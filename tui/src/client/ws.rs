@@ -1,6 +1,6 @@
 //! The WebSocket of `GET /v1/stream`, over a unix socket, TCP or pinned TLS.
 //!
-//! It only connects: hello, reconnecting and what frames mean are the console's.
+//! It only connects; [`super::stream`] does hello, reconnects and decoding.
 
 use super::endpoint::Endpoint;
 use super::error::ClientError;
@@ -27,7 +27,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 /// The stream of one agent.
 pub type Stream = WebSocketStream<Box<dyn Io>>;
-/// What breaks it.
 pub type StreamError = WsError;
 /// One message of it.
 pub type StreamMessage = Message;

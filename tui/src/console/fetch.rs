@@ -129,7 +129,7 @@ pub(super) async fn export(
     done.await.map_err(|e| e.to_string())?
 }
 
-/// The first pages of a timeline: an incident is told in fewer.
+/// The first pages of a timeline; an incident fits in fewer.
 pub(super) async fn timeline(s: &ReadSession, key: RowKey, from: u64) -> Asked<Vec<TimelineRow>> {
     const PAGES: usize = 5;
     let (mut rows, mut after) = (vec![], None);

@@ -1,4 +1,4 @@
-//! Carries effects out, each in its own task, and answers with replies. Decides nothing.
+//! Runs effects, each in its own task, and sends replies. Decides nothing.
 
 use super::fetch::{self, text};
 use super::send::{Delivery, approve, refusal, send_or_keep};
@@ -20,25 +20,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc};
 
-/// What comes back to the loop.
+/// Result of unlocking the key, for the loop.
 pub(crate) enum Back {
-    /// For the model.
     Reply(Reply),
     /// The key was unlocked.
     Key(Arc<OperatorKey>, KeyInfo),
 }
 
-/// Where tasks send what they have.
+/// Channels from tasks to the loop.
 pub(crate) struct Channels {
-    /// What streams say, each with its agent.
+    /// Events of streams, each with its agent.
     pub(crate) events: mpsc::Sender<(usize, AgentEvent)>,
-    /// What effects brought back.
+    /// Replies of effects.
     pub(crate) replies: mpsc::Sender<Reply>,
-    /// The key.
     pub(crate) back: mpsc::Sender<Back>,
 }
 
-/// Carries effects out.
 pub(crate) struct Runner {
     agents: Vec<Agent>,
     sessions: Vec<ReadSession>,
@@ -71,7 +68,7 @@ impl Runner {
         }
     }
 
-    /// Reads what is on its way since earlier.
+    /// Loads pending commands of earlier runs.
     pub(crate) fn outgoing(&self) {
         let delivery = self.delivery();
         self.spawn(async move { delivery.outgoing().await });
@@ -81,7 +78,7 @@ impl Runner {
     pub(crate) fn start(&mut self, key: &Arc<OperatorKey>) {
         for (n, agent) in self.agents.iter().enumerate() {
             let session = ReadSession::new(agent.clone(), key.clone(), self.clock.clone());
-            // One partition's order a place, and as many again.
+            // Room for an open and a close of each partition.
             let (tx, rx) = mpsc::channel(64);
             tokio::spawn(keep(n, session.clone(), rx, self.out.events.clone()));
             self.sessions.push(session);
@@ -89,13 +86,13 @@ impl Runner {
         }
     }
 
-    /// Ends the streams and forgets the key. It is wiped when the last task that reads with it has ended.
+    /// Ends the streams and forgets the key, which is wiped when the last task that uses it ends.
     pub(crate) fn lock(&mut self) {
         self.orders.clear();
         self.sessions.clear();
     }
 
-    /// Unlocks the key away from the screen.
+    /// Unlocks the key in a task of its own.
     pub(crate) fn unlock(&self, password: Option<Secret>) {
         let (path, back) = (self.key_file.clone(), self.out.back.clone());
         tokio::spawn(async move {
@@ -121,13 +118,13 @@ impl Runner {
     }
 
     fn order(&self, key: RowKey, order: Order) {
-        // A full queue of orders means a stream that hangs; it is opened anew when it comes back.
+        // A full queue of orders means a stream that hangs; partitions are opened again when it reconnects.
         if let Some(tx) = self.orders.get(key.agent) {
             let _ = tx.try_send(order);
         }
     }
 
-    /// Runs a task; what it gives goes to the model.
+    /// Runs a task and sends its reply to the model.
     fn spawn(&self, task: impl Future<Output = Option<Reply>> + Send + 'static) {
         let out = self.out.replies.clone();
         tokio::spawn(async move {
@@ -148,7 +145,7 @@ impl Runner {
         }
     }
 
-    /// Carries out one effect. Leaving, suspending, locking and copying are the loop's.
+    /// Runs one effect. The loop itself handles quit, suspend, lock and copy.
     pub(crate) fn run(&self, effect: Effect) {
         match effect {
             Effect::Quit | Effect::Suspend | Effect::Lock | Effect::Copy(_) | Effect::Forget(_) => {}
@@ -216,7 +213,7 @@ impl Runner {
         }
     }
 
-    /// Checks the password again, away from the screen.
+    /// Checks the password again, in a task of its own.
     fn check_password(&self, secret: Secret) {
         let path = self.key_file.clone();
         self.spawn(async move {
@@ -254,11 +251,11 @@ impl Runner {
         tokio::task::spawn_blocking(move || NodeCache::remember(vec![(endpoint, node)]));
     }
 
-    /// Writes the pins, away from the screen.
+    /// Writes the pins, in a task of its own.
     fn save_pins(&self, text: String) {
         let Some(path) = self.pins_file.clone() else { return };
         tokio::task::spawn_blocking(move || {
-            // A disk that is full must not take the console away; pins are written again later.
+            // A full disk must not end the console; pins are written again later.
             let _ = state_dir::replace(&path, &text);
         });
     }

@@ -1,4 +1,4 @@
-//! Signs and sends what a person confirmed, and keeps it for nodes that do not answer.
+//! Signs and sends confirmed actions, and keeps them for nodes that do not answer.
 
 use super::fetch::text;
 use crate::client::endpoint::Endpoint;
@@ -20,23 +20,23 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
-/// What it takes to keep a command and deliver it.
+/// Stores commands and delivers them.
 pub(super) struct Delivery {
-    /// One task at a time reads and writes what is kept.
+    /// One task at a time uses the outbox.
     pub(super) outbox: Arc<Mutex<Option<Outbox>>>,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
 impl Delivery {
-    /// What is on its way since earlier. `None` where nothing can be kept.
+    /// Pending commands of earlier runs. `None` where there is no outbox.
     pub(super) async fn outgoing(&self) -> Option<Reply> {
         let outbox = self.outbox.lock().await;
         let (kept, _) = outbox.as_ref()?.load(self.clock.now().wall_us).ok()?;
         Some(listed(&kept))
     }
 
-    /// Delivers what waits for these nodes.
+    /// Delivers pending commands to these nodes.
     pub(super) async fn deliver(&self, nodes: &[NodeId]) -> Option<Reply> {
         let outbox = self.outbox.lock().await;
         let now_us = self.clock.now().wall_us;
@@ -49,7 +49,7 @@ fn listed(kept: &[(Command, Kept)]) -> Reply {
     Reply::Outgoing(kept.iter().map(|(c, k)| Outgoing::of(c, k)).collect())
 }
 
-/// Sends an answer to a request. It is signed with the key unlocked anew: the one that lies open signs none.
+/// Sends an answer to a request. The key is unlocked again for it: the key of the session signs no approval.
 pub(super) async fn approve(
     s: &ReadSession,
     key: &Path,
@@ -67,7 +67,7 @@ pub(super) async fn approve(
     s.agent().approval(&signed).await.map_err(refusal)
 }
 
-/// Signs what was confirmed and sends it. A bound that no node, or not every node, took is kept for those that did not.
+/// Signs and sends a confirmed action. A tightening is kept for nodes that did not take it.
 pub(super) async fn send_or_keep(
     s: &ReadSession,
     action: &ConfirmedAction,
@@ -86,7 +86,7 @@ pub(super) async fn send_or_keep(
     let nodes = action.target().nodes();
     if nodes.len() == 1 {
         match s.agent().command(&signed).await {
-            // The node takes a command once, so that sending it again is safe.
+            // A node takes a command once, so sending it again is safe.
             Err(e) if e.may_retry() && command.operation.is_absolute() => {}
             got => return Reply::Answered(ticket, got.map_err(refusal)),
         }
@@ -102,7 +102,7 @@ pub(super) async fn send_or_keep(
         Some(o) => o.keep(k),
         None => Err(std::io::Error::other("there is no folder for it: set HOME or XDG_STATE_HOME")),
     };
-    // First kept, then sent. To make things safer is not held up by a disk that is full, though.
+    // Stored first, then sent. A full disk must not hold up a tightening, though.
     let stored = keep(&kept);
     if let Err(e) = kept.deliver(way.clock.now().wall_us, |_| true).await {
         return no(ClientError::Usage(e));

@@ -1,5 +1,5 @@
-//! The terminal is ours from [`enter`] to [`leave`], and [`leave`] happens on every way out: normal, error, panic in
-//! any task, signal, suspension. Nothing else writes to it.
+//! Raw mode and alternate screen, from [`enter`] to [`leave`]. [`leave`] runs on every exit: normal, error, panic in any
+//! task, signal, suspension. Nothing else writes to the terminal.
 
 use crate::model::Model;
 use crate::view;
@@ -17,22 +17,20 @@ use ratatui::backend::CrosstermBackend;
 use std::io::{self, Stdout, Write as _, stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// The console's screen.
 pub(crate) type Screen = Terminal<CrosstermBackend<Stdout>>;
 
 static OURS: AtomicBool = AtomicBool::new(false);
 
-/// Takes the terminal.
 pub(crate) fn enter() -> io::Result<()> {
     enable_raw_mode()?;
     OURS.store(true, Ordering::SeqCst);
     execute!(stdout(), EnterAlternateScreen, EnableMouseCapture, EnableBracketedPaste, cursor::Hide)
 }
 
-/// Gives the terminal back, once.
+/// Restores the terminal, once.
 pub(crate) fn leave() {
     if OURS.swap(false, Ordering::SeqCst) {
-        // On the way out nothing can be done about a terminal that is gone.
+        // Errors are ignored: the terminal may be gone.
         let _ = execute!(
             stdout(),
             EndSynchronizedUpdate,
@@ -45,17 +43,17 @@ pub(crate) fn leave() {
     }
 }
 
-/// Gives the terminal back when it goes out of scope.
+/// Restores the terminal when dropped.
 pub(crate) struct Guard;
 
 impl Guard {
-    /// Takes the terminal, and sees to it that a panic anywhere gives it back and ends the process.
+    /// Takes the terminal; a panic in any task restores it and ends the process.
     pub(crate) fn new() -> io::Result<Self> {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             leave();
             before(info);
-            // A task that failed leaves a console that shows half the truth: better none.
+            // After a panic the console would show incomplete data: exit instead.
             std::process::exit(101);
         }));
         enter()?;

@@ -1,4 +1,4 @@
-//! One agent: its connection, and what it has said of itself.
+//! One agent: its connection, and what it reported.
 
 use super::spark::Spark;
 use conductor_shared::clock::Now;
@@ -8,20 +8,18 @@ use conductor_shared::ids::TenantUid;
 use conductor_shared::stream::NodeHealth;
 use std::collections::BTreeMap;
 
-/// Data older than this are not live, microseconds.
+/// Older data count as stale, microseconds.
 pub(crate) const STALE_US: u64 = 10_000_000;
 /// Partitions kept open for each agent, the node's own log among them.
 pub(crate) const OPEN: usize = 16;
 /// The connection to an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Link {
-    /// Not tried yet: the key is locked.
+    /// Not connected yet: the key is locked.
     Waiting,
-    /// Being made, for the first time or again.
+    /// Connecting, for the first time or again.
     Connecting,
-    /// Up.
     Live,
-    /// Gone.
     Lost {
         /// Why, shown safely.
         why: String,
@@ -30,26 +28,23 @@ pub(crate) enum Link {
     },
 }
 
-/// One agent.
 #[derive(Debug)]
 pub(crate) struct Agent {
     /// Where it is, shown safely.
     pub(crate) endpoint: String,
-    /// The connection.
     pub(crate) link: Link,
-    /// Who answers there.
     pub(crate) info: Option<NodeInfo>,
     /// Version of its protocol.
     pub(crate) protocol: Option<u32>,
     /// Its health as last sent.
     pub(crate) health: Option<NodeHealth>,
-    /// When that came, or the hello, microseconds of the monotonic clock: what agent time is counted from.
+    /// Reading of the monotonic clock when the last health or hello came, microseconds; agent time counts from it.
     pub(crate) clock_us: u64,
     /// The agent's time at that moment.
     pub(crate) their_us: u64,
     /// When its last message came, microseconds of the monotonic clock.
     pub(crate) seen_us: Option<u64>,
-    /// Summaries promised and come.
+    /// Summaries announced and received.
     pub(crate) overview: (u64, u64),
     /// The overview is complete.
     pub(crate) complete: bool,
@@ -57,7 +52,7 @@ pub(crate) struct Agent {
     pub(crate) session: Option<(String, Vec<String>)>,
     /// States of opened partitions.
     pub(crate) states: BTreeMap<TenantUid, ControlState>,
-    /// Partitions asked for, oldest first.
+    /// Open partitions, oldest first.
     pub(crate) open: Vec<TenantUid>,
     /// History of its answers a second, in tenths.
     pub(crate) spark: Spark,
@@ -65,9 +60,9 @@ pub(crate) struct Agent {
     pub(crate) checking: bool,
     /// When the last one was sent.
     pub(crate) checked_us: u64,
-    /// Where going round the tenants has come to.
+    /// Next tenant of the round-robin log check.
     pub(crate) round: usize,
-    /// Logs compared with their pins since the start.
+    /// Number of logs compared with their pins since the start.
     pub(crate) proofs: u64,
 }
 
@@ -96,12 +91,11 @@ impl Agent {
         }
     }
 
-    /// Its name, or where it is while nobody knows.
+    /// Its name, or its endpoint while the name is unknown.
     pub(crate) fn name(&self) -> &str {
         self.info.as_ref().map_or(&self.endpoint, |i| i.name.as_str())
     }
 
-    /// Its environment.
     pub(crate) fn environment(&self) -> Option<&str> {
         self.info.as_ref().map(|i| i.environment.as_str())
     }
@@ -116,7 +110,7 @@ impl Agent {
         Some(now.mono_us.saturating_sub(self.seen_us?))
     }
 
-    /// The agent's time now, as far as it can be told from here.
+    /// The agent's time now, as computed from its last message.
     pub(crate) fn time_us(&self, now: Now) -> u64 {
         self.their_us.saturating_add(now.mono_us.saturating_sub(self.clock_us))
     }

@@ -1,4 +1,4 @@
-//! What is the matter: alarms that stay until somebody acknowledges them, and sentences about the present state.
+//! Alarms, which stay until somebody acknowledges them, and sentences about what needs attention now.
 
 use crate::model::Model;
 use crate::text::format::{bytes, span};
@@ -7,14 +7,10 @@ use conductor_shared::control::ControlState;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::stream::{NodeHealth, SignerState};
 
-/// How grave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
-    /// Worth knowing.
     Note,
-    /// Look at it.
     Warn,
-    /// Now.
     Bad,
 }
 
@@ -27,26 +23,22 @@ pub(crate) struct Alarm {
     pub(crate) what: String,
     /// When, microseconds since the Unix epoch on this machine.
     pub(crate) at_us: u64,
-    /// Somebody read it.
     pub(crate) acknowledged: bool,
-    /// A restore, which is cited, and no fork.
+    /// A restore with citation, not a fork.
     pub(crate) note: bool,
 }
 
 /// A sentence about the present state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Attention {
-    /// How grave.
     pub(crate) level: Level,
-    /// The node.
     pub(crate) agent: usize,
-    /// The sentence.
     pub(crate) text: String,
-    /// A filter of the list of tenants that shows which.
+    /// A filter that shows the tenants concerned.
     pub(crate) filter: &'static str,
 }
 
-/// Everything that asks for attention now, gravest first.
+/// Everything that needs attention now, most severe first.
 pub(crate) fn attention(m: &Model) -> Vec<Attention> {
     let mut out = vec![];
     for (agent, a) in m.agents.iter().enumerate() {

@@ -1,31 +1,28 @@
-//! What waits for a second person, on all nodes. It is answered here, or by `conductor approval`. Pure.
+//! Requests of all nodes that wait for a second person. Answered here or by `conductor approval`. Pure.
 
 use super::cursor::ListCursor;
 use conductor_shared::command::Command;
 use conductor_shared::http::RequestRow;
 
-/// Requests of one node that are kept: as many as wait in its logs at most would not be read by anybody.
+/// Requests of one node that are kept; nobody reads a longer list.
 const MOST: usize = 1_000;
 
-/// A request, with the command read from the very text that an approver signs.
+/// A request, with the command parsed from the exact text that an approver signs.
 #[derive(Debug, Clone)]
 pub(crate) struct Waiting {
-    /// Which agent.
     pub(crate) agent: usize,
     /// As the agent tells it.
     pub(crate) row: RequestRow,
-    /// `None`: the agent shows a text that is no command, or another one.
+    /// `None`: the agent sent a text that is no command, or another command.
     pub(crate) command: Option<Command>,
 }
 
-/// The screen's state.
 #[derive(Debug, Default)]
 pub(crate) struct Approvals {
-    /// All that wait, by node.
+    /// All pending requests, by node.
     pub(crate) rows: Vec<Waiting>,
-    /// The marked one.
     pub(crate) cursor: ListCursor,
-    /// What each node said last that was no list.
+    /// The last error of each node.
     pub(crate) errors: Vec<(usize, String)>,
     /// Nodes that have answered since the start.
     pub(crate) answered: bool,
@@ -33,12 +30,10 @@ pub(crate) struct Approvals {
 }
 
 impl Approvals {
-    /// The marked one.
     pub(crate) fn selected(&self) -> Option<&Waiting> {
         self.rows.get(self.cursor.place)
     }
 
-    /// A node answered.
     pub(crate) fn take(&mut self, agent: usize, got: Result<Vec<RequestRow>, String>) {
         let marked = self.selected().map(|w| (w.agent, w.row.command_id));
         self.errors.retain(|(a, _)| *a != agent);

@@ -1,6 +1,6 @@
-//! Privileged acts, by type: what is to be confirmed, and what was confirmed.
+//! Privileged actions as types: unconfirmed and confirmed.
 //!
-//! A [`ConfirmAction`] holds the very text that will be signed; dialogs draw what they read back from it. Only
+//! A [`ConfirmAction`] holds the exact text that will be signed; dialogs show what is parsed back from it. Only
 //! [`ConfirmAction::confirm`] makes a [`ConfirmedAction`], and only that can be sent. Nothing here signs or sends.
 
 use crate::client::commands::{Draft, REQUEST_LIFE_US};
@@ -14,9 +14,9 @@ use conductor_shared::ids::{Ident, NodeId};
 use conductor_shared::untrusted::{UntrustedText, is_unshowable};
 use sha2::{Digest as _, Sha256};
 
-/// How long a command may wait between being drawn up and being carried out, microseconds.
+/// Life of a command from composing to taking effect, microseconds.
 pub(crate) const LIFE_US: u64 = 300_000_000;
-/// A dialog that stays open longer than this is drawn up anew, microseconds.
+/// A dialog that stays open longer than this composes its command again, microseconds.
 pub(crate) const REDRAW_US: u64 = 120_000_000;
 
 /// Random numbers for command ids and nonces, from a seed: the update function stays pure.
@@ -41,27 +41,23 @@ impl Ids {
     }
 }
 
-/// What an act is about. Carries names for people and ids for the machine.
+/// The target of an action: names for people, ids for the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target {
-    /// The row.
     pub(crate) key: RowKey,
     /// Display id of the tenant.
     pub(crate) name: Ident,
-    /// The node.
     pub(crate) node_id: NodeId,
-    /// Its name.
     pub(crate) node: Ident,
-    /// Its environment.
     pub(crate) environment: Ident,
-    /// Other nodes that are meant as well, with their agents.
+    /// Other nodes that the action is also for, with their agents.
     pub(crate) also: Vec<(NodeId, Ident, usize)>,
-    /// One of the nodes cannot be reached now.
+    /// One of the nodes is offline.
     pub(crate) offline: bool,
 }
 
 impl Target {
-    /// All nodes that are meant, with their agents.
+    /// All nodes that the action is for, with their agents.
     pub(crate) fn nodes(&self) -> Vec<(NodeId, Ident, usize)> {
         let mut all = vec![(self.node_id, self.node.clone(), self.key.agent)];
         all.extend(self.also.iter().take(MAX_AUDIENCE - 1).cloned());
@@ -69,10 +65,9 @@ impl Target {
     }
 }
 
-/// An act that nobody has confirmed yet, with the text that would be signed.
+/// An action that nobody has confirmed yet, with the text that would be signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConfirmAction {
-    /// What about.
     pub(crate) target: Target,
     text: String,
     command: Command,
@@ -80,7 +75,7 @@ pub(crate) struct ConfirmAction {
     pub(crate) before: Option<Vec<String>>,
 }
 
-/// An act that a person confirmed. Can be made in one way only.
+/// An action that a person confirmed. Only [`ConfirmAction::confirm`] makes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConfirmedAction {
     target: Target,
@@ -88,8 +83,8 @@ pub(crate) struct ConfirmedAction {
 }
 
 impl ConfirmAction {
-    /// Draws up the command. `None` if its text could not be read back as the same command, which would be a bug
-    /// better met here than at the agent.
+    /// Composes the command. `None` if its text does not parse back, which would be a bug: better found here than at
+    /// the agent.
     pub(crate) fn compose(
         target: Target,
         operation: Operation,
@@ -98,7 +93,7 @@ impl ConfirmAction {
         agent_now_us: u64,
         ids: &mut Ids,
     ) -> Option<Self> {
-        // What is kept for a node that is away lives as long as a command can.
+        // A command kept for an offline node lives as long as a command can.
         let life_us = if target.offline && operation.is_absolute() { REQUEST_LIFE_US } else { LIFE_US };
         let reason: String = reason.chars().filter(|c| !is_unshowable(*c)).take(MAX_REASON).collect();
         let draft = Draft {
@@ -120,14 +115,13 @@ impl ConfirmAction {
         &self.command
     }
 
-    /// A person said yes.
+    /// A person confirmed it.
     pub(crate) fn confirm(self) -> ConfirmedAction {
         ConfirmedAction { target: self.target, text: self.text }
     }
 }
 
 impl ConfirmedAction {
-    /// What about.
     pub(crate) fn target(&self) -> &Target {
         &self.target
     }
@@ -138,7 +132,7 @@ impl ConfirmedAction {
     }
 }
 
-/// The direction of an operation. What is unknown counts as loosening; caps and kills never loosen by their form.
+/// The direction of an operation. Unknown counts as loosening; kills and freezes always tighten.
 pub(crate) fn direction(state: Option<&ControlState>, op: &Operation) -> ChangeClass {
     match (state, op) {
         (Some(s), op) => class_of(s, op).into(),

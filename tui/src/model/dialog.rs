@@ -1,4 +1,4 @@
-//! The state of what lies over a screen: dialogs, menu, palette, filter, help. Pure.
+//! State of the layers over a screen: dialogs, menu, palette, filter, help. Pure.
 
 pub(crate) mod approve;
 pub(crate) mod loosen;
@@ -25,7 +25,6 @@ pub(crate) enum Layer {
     Confirm(Confirm),
     /// A ramp's new value is typed.
     Ramp(RampForm),
-    /// A loosening.
     Loosen(Box<loosen::Loosen>),
     /// An answer to another person's request.
     Approve(Box<approve::Approve>),
@@ -35,7 +34,6 @@ pub(crate) enum Layer {
     Notice(Notice),
     /// The key's password is typed.
     Unlock(Unlock),
-    /// Alarms.
     Alarms,
 }
 
@@ -44,7 +42,6 @@ pub(crate) enum Layer {
 pub(crate) struct Confirm {
     /// What can be chosen; at least one.
     pub(crate) choices: Vec<ConfirmAction>,
-    /// Which is.
     pub(crate) chosen: usize,
     /// When it was drawn up, microseconds of the monotonic clock.
     pub(crate) at_us: u64,
@@ -57,13 +54,10 @@ pub(crate) struct Confirm {
 /// A ramp's new value.
 #[derive(Debug)]
 pub(crate) struct RampForm {
-    /// Whose.
     pub(crate) target: Target,
     /// Rules there are, with their values; the last is a new rule for everything when none is there.
     pub(crate) rules: Vec<(Selector, Option<BasisPoints>)>,
-    /// Which is chosen.
     pub(crate) chosen: usize,
-    /// The percentage.
     pub(crate) percent: Input,
     /// What is wrong with it.
     pub(crate) error: Option<String>,
@@ -76,11 +70,9 @@ pub(crate) enum Field {
     Cancel,
     /// The target's name, typed.
     Name,
-    /// Why.
     Reason,
     /// The key's password; not there when the key has none.
     Password,
-    /// The other button.
     Confirm,
 }
 
@@ -89,11 +81,9 @@ pub(crate) enum Field {
 pub(crate) struct Waiting {
     /// Which answer it waits for.
     pub(crate) ticket: u64,
-    /// Whose.
     pub(crate) target: Target,
     /// What, in words.
     pub(crate) sentence: String,
-    /// Its direction.
     pub(crate) class: ChangeClass,
     /// When it was sent, microseconds of the monotonic clock.
     pub(crate) since_us: u64,
@@ -104,7 +94,6 @@ pub(crate) struct Waiting {
 pub(crate) struct Notice {
     /// In a word or two.
     pub(crate) title: String,
-    /// Sentences.
     pub(crate) lines: Vec<String>,
     /// It was carried out.
     pub(crate) good: bool,
@@ -113,7 +102,6 @@ pub(crate) struct Notice {
 /// The key's password at the start.
 #[derive(Debug)]
 pub(crate) struct Unlock {
-    /// The password.
     pub(crate) password: Input,
     /// It is being checked.
     pub(crate) busy: bool,

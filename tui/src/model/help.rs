@@ -1,4 +1,4 @@
-//! The page of all keys, as lines: made from the table of keys, and scrolled by its height.
+//! The help page as lines, made from the table of keys.
 
 use super::Model;
 use super::keys::{Scope, bindings};
@@ -12,10 +12,10 @@ pub(crate) const KEYS: usize = 16;
 pub(crate) enum Line {
     /// Heading of a scope.
     Title(&'static str),
-    /// Keys, and what they do; no keys where a sentence goes on.
+    /// Keys and what they do; no keys on the second line of a sentence.
     Key(&'static str, String),
     Blank,
-    /// That the console only reads.
+    /// Says that the console is read-only.
     ReadOnly,
 }
 

@@ -26,7 +26,6 @@ impl Input {
         Self { at: text.chars().count(), text, max }
     }
 
-    /// What stands there.
     pub(crate) fn text(&self) -> &str {
         &self.text
     }
@@ -36,18 +35,17 @@ impl Input {
         self.at
     }
 
-    /// Replaces what stands there and puts the cursor at its end.
+    /// Replaces the text and puts the cursor at its end.
     pub(crate) fn set(&mut self, text: &str) {
         self.text.zeroize();
         *self = Self::with(text, self.max);
     }
 
-    /// Empties the line.
     pub(crate) fn clear(&mut self) {
         self.set("");
     }
 
-    /// Pasted text: line breaks and what a terminal acts on are left out, and nothing of it is a key.
+    /// Inserts pasted text without line breaks and control characters; none of it counts as a key.
     pub(crate) fn paste(&mut self, text: &str) {
         for c in text.chars().filter(|c| !is_unshowable(*c)) {
             self.insert(c);
@@ -113,7 +111,7 @@ impl Drop for Input {
     }
 }
 
-/// Says only how long it is: passwords are typed here.
+/// Prints only the length: passwords are typed here.
 impl std::fmt::Debug for Input {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Input({} characters)", self.text.chars().count())

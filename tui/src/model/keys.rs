@@ -1,5 +1,5 @@
-//! Every key, in one table. The bottom bar, the help and docs/reference/keys.md are made from it, and nothing else
-//! looks a key up.
+//! The table of keys. The bottom bar, the help and docs/reference/keys.md are generated from it; every key is looked up
+//! here.
 
 use crate::model::screen::Screen;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -7,25 +7,20 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 /// Where a key counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// On every screen.
     Everywhere,
     /// On screens with a list.
     List,
-    /// On the overview.
     Overview,
     /// On the list of tenants.
     Tenants,
-    /// On one tenant.
     Tenant,
     /// On the list of receipts.
     Receipts,
-    /// On one receipt.
     Receipt,
-    /// On what waits for a second person.
+    /// On the list of approvals.
     Approvals,
-    /// On what went wrong.
+    /// On the list of incidents.
     Incidents,
-    /// On a timeline.
     Timeline,
     /// On the ramps of a tenant.
     Ramps,
@@ -35,7 +30,6 @@ pub(crate) enum Scope {
     Polled,
     /// In the menu of actions.
     Menu,
-    /// In a dialog.
     Dialog,
     /// Where a line is typed.
     Input,
@@ -135,17 +129,15 @@ pub(crate) enum Act {
 /// One line of the table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Binding {
-    /// Where.
     pub(crate) scope: Scope,
     /// Names of keys, separated by spaces.
     pub(crate) keys: &'static str,
-    /// What it does.
     pub(crate) act: Act,
     /// Word in the bottom bar; empty when it is not there.
     pub(crate) bar: &'static str,
     /// Sentence in help and docs.
     pub(crate) help: &'static str,
-    /// It leads to a change: absent when the console only reads.
+    /// It leads to a change: absent in read-only mode.
     pub(crate) changes: bool,
 }
 
@@ -162,7 +154,7 @@ use Scope::{
     Tenant, Tenants, Timeline, UsageCost,
 };
 
-/// The table. In the bottom bar keys stand in this order.
+/// The table. The bottom bar keeps its order.
 #[rustfmt::skip]
 pub(crate) const KEYS: &[Binding] = &[
     c(Everywhere, "!", Act::Menu, "act", "Actions on the selected tenant: roll back, kill, ramps"),
@@ -295,12 +287,11 @@ pub(crate) fn scopes(screen: Screen) -> &'static [Scope] {
     }
 }
 
-/// The lines that hold in these scopes, in the order of the table.
+/// The bindings of these scopes, in the order of the table.
 pub(crate) fn bindings(scopes: &[Scope], read_only: bool) -> impl Iterator<Item = &'static Binding> {
     KEYS.iter().filter(move |b| scopes.contains(&b.scope) && !(read_only && b.changes))
 }
 
-/// docs/reference/keys.md.
 #[cfg(test)]
 pub(crate) fn docs() -> String {
     use std::fmt::Write as _;

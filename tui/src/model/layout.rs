@@ -1,4 +1,4 @@
-//! Where things stand on the screen: one geometry for drawing and for the mouse. Pure.
+//! Geometry of the screen, shared by drawing and the mouse. Pure.
 
 use crate::model::Model;
 use crate::model::screen::Screen;
@@ -10,15 +10,12 @@ pub(crate) const SMALLEST: (u16, u16) = (60, 16);
 /// The parts of every screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Parts {
-    /// Nodes and tabs.
     pub(crate) header: Rect,
     /// Alarms; no height when there are none.
     pub(crate) alarm: Rect,
-    /// The screen itself.
     pub(crate) body: Rect,
     /// Filter, flash or input.
     pub(crate) status: Rect,
-    /// Keys.
     pub(crate) bar: Rect,
 }
 
@@ -32,7 +29,6 @@ fn header_rows(m: &Model) -> u16 {
     1 + u16::try_from(m.agents.len().clamp(1, 4)).unwrap_or(4)
 }
 
-/// The parts.
 pub(crate) fn parts(m: &Model) -> Parts {
     let (w, h) = m.size;
     let top = header_rows(m);

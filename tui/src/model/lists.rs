@@ -1,5 +1,4 @@
-//! Incidents, ramps, freezes and administration: what nodes are asked for while such a screen is shown, and the marked
-//! row. Pure.
+//! State of the polled lists: incidents, timeline, ramps, freezes and administration, with one selected row. Pure.
 
 use super::cursor::ListCursor;
 use crate::model::screen::Screen;
@@ -19,18 +18,17 @@ pub(crate) struct Lists {
     pub(crate) incidents: BTreeMap<usize, Vec<IncidentRow>>,
     /// Profiles, windows and what is frozen, by node.
     pub(crate) freezes: BTreeMap<usize, FreezeList>,
-    /// What is seen under the ramps of one tenant.
+    /// SLO status of the ramps of one tenant.
     pub(crate) slo: Option<(RowKey, Vec<SloStatus>)>,
-    /// The timeline of one log: whose, and from when on; `None` while it is on its way.
+    /// The timeline of one log: which log, from which time; `None` until it arrives.
     pub(crate) timeline: Option<(RowKey, u64, Option<Vec<TimelineRow>>)>,
-    /// What each node said last that was no list.
+    /// The last error of each node.
     pub(crate) errors: BTreeMap<usize, String>,
-    /// The marked row.
     pub(crate) cursor: ListCursor,
-    /// The incident that is marked: lists change under the mark, and it must not slip to another one.
+    /// The selected incident by id: the selection must not slip to another one when the list changes.
     marked: Option<(usize, String)>,
     pub(crate) asked: Option<(Screen, u64)>,
-    /// Words that a row must have, and on which screen.
+    /// The filter, and the screen it belongs to.
     filter: Option<(Screen, String)>,
 }
 
@@ -40,19 +38,19 @@ impl Lists {
         self.filter.as_ref().filter(|(s, _)| *s == screen).map_or("", |(_, words)| words)
     }
 
-    /// Sets it. The mark goes to the first row that is left.
+    /// Sets it and selects the first row.
     pub(crate) fn set_filter(&mut self, screen: Screen, words: &str) {
         self.filter = (!words.trim().is_empty()).then(|| (screen, words.to_owned()));
         (self.cursor, self.marked) = (ListCursor::default(), None);
     }
 
-    /// True when all words of the filter are in one of these texts.
+    /// True when each word of the filter occurs in one of these texts.
     pub(crate) fn hit(&self, screen: Screen, texts: &[&str]) -> bool {
         let mut words = self.filter(screen).split_whitespace().map(str::to_lowercase);
         words.all(|w| texts.iter().any(|t| t.to_lowercase().contains(&w)))
     }
 
-    /// Open incidents of a node came: the marked one stays marked, wherever it stands now.
+    /// Takes the open incidents of a node and keeps the selected one selected.
     pub(crate) fn take_incidents(&mut self, agent: usize, list: Vec<IncidentRow>) {
         self.incidents.insert(agent, list);
         self.find_marked();
@@ -64,18 +62,18 @@ impl Lists {
         self.cursor.place = at.unwrap_or(self.cursor.place);
     }
 
-    /// Keeps in mind which incident is marked.
+    /// Remembers the selected incident by its id.
     pub(crate) fn remember_mark(&mut self) {
         self.marked = self.all_incidents().get(self.cursor.place).map(|(a, r)| (*a, r.incident.clone()));
     }
 
-    /// Back on the list of incidents.
+    /// Back on the list of incidents: selects the same one again.
     pub(crate) fn back_to_list(&mut self) {
         self.restart();
         self.find_marked();
     }
 
-    /// A node answered, or did not.
+    /// Takes the reply of a node; keeps its error.
     pub(crate) fn reply<T>(&mut self, agent: usize, got: Result<T, String>) -> Option<T> {
         match got {
             Ok(t) => {
@@ -89,13 +87,13 @@ impl Lists {
         }
     }
 
-    /// Another screen is shown: from its first row.
+    /// Another screen is shown: starts at its first row.
     pub(crate) fn top(&mut self) {
         self.restart();
         self.marked = None;
     }
 
-    /// From the first row, asked for at once.
+    /// Starts at the first row and polls at once.
     pub(crate) fn restart(&mut self) {
         (self.cursor, self.asked) = (ListCursor::default(), None);
     }
@@ -137,7 +135,7 @@ impl Lists {
     }
 }
 
-/// Rules of the tenant that is shown, with what is seen under each, where that is known.
+/// Ramp rules of the tenant that is shown, with their SLO status where it is known.
 pub(crate) fn ramps(m: &Model) -> Vec<(Selector, BasisPoints, Option<&SloStatus>)> {
     let Some(key) = m.subject() else { return vec![] };
     let seen = m.lists.slo.as_ref().filter(|(k, _)| *k == key).map(|(_, s)| s.as_slice()).unwrap_or_default();
@@ -147,7 +145,7 @@ pub(crate) fn ramps(m: &Model) -> Vec<(Selector, BasisPoints, Option<&SloStatus>
     rules.filter(|(s, ..)| m.lists.hit(Screen::Ramps, &[&s.to_string()])).collect()
 }
 
-/// Rows of the timeline that is shown. `None` while they are on their way.
+/// Rows of the timeline that is shown. `None` until they arrive.
 pub(crate) fn timeline(m: &Model) -> Option<Vec<&TimelineRow>> {
     let rows = m.lists.timeline.as_ref()?.2.as_ref()?;
     let hit = |r: &&TimelineRow| {
@@ -170,7 +168,7 @@ pub(crate) fn persons(m: &Model) -> Vec<(KeyId, &OperatorKey)> {
     all
 }
 
-/// Rows of the list on the present screen.
+/// Number of rows of the current screen's list.
 pub(crate) fn rows(m: &Model) -> usize {
     match m.screen() {
         Screen::Incidents => m.lists.all_incidents().len(),
@@ -184,7 +182,7 @@ pub(crate) fn rows(m: &Model) -> usize {
     }
 }
 
-/// The marked incident, and the log that it is in.
+/// The selected incident, and the log that it is in.
 pub(crate) fn incident(m: &Model) -> Option<(RowKey, &IncidentRow)> {
     let all = m.lists.all_incidents();
     all.get(m.lists.cursor.place).map(|(agent, r)| (RowKey { agent: *agent, tenant: r.tenant_uid }, *r))

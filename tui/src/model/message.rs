@@ -1,4 +1,4 @@
-//! What happens to the model, and what the model wants done. Neither side does I/O.
+//! Messages to the model, and effects that it asks for. Neither side does I/O.
 
 use crate::client::event::AgentEvent;
 use crate::client::node_cache::CachedNode;
@@ -18,20 +18,17 @@ use conductor_shared::verify::Report;
 use crossterm::event::{KeyEvent, MouseEvent};
 use zeroize::Zeroizing;
 
-/// Something happened.
 #[derive(Debug)]
 pub(crate) enum Msg {
     /// A key was pressed.
     Key(KeyEvent),
-    /// The mouse.
     Mouse(MouseEvent),
-    /// Text was pasted.
     Paste(String),
-    /// The terminal has this many columns and rows now.
+    /// New size of the terminal: columns and rows.
     Resize(u16, u16),
-    /// Time passes. Sent several times a second; draws only when something shown changes.
+    /// Time passes. Sent several times a second; redraws only when something visible changes.
     Tick(Now),
-    /// The terminal was ours again after a suspension.
+    /// The process continues after a suspension.
     Resumed,
     /// From the stream of one agent.
     Agent(usize, AgentEvent),
@@ -48,7 +45,6 @@ impl From<Reply> for Msg {
 /// What an effect brought back.
 #[derive(Debug)]
 pub(crate) enum Reply {
-    /// Receipts arrived.
     Receipts(RowKey, Result<ReceiptPage, String>),
     /// What waits for a second person on a node.
     Requests(usize, Result<Vec<RequestRow>, String>),
@@ -56,9 +52,9 @@ pub(crate) enum Reply {
     Incidents(usize, Result<Vec<IncidentRow>, String>),
     /// Profiles, windows and what is frozen on a node.
     Freezes(usize, Result<Box<FreezeList>, String>),
-    /// What is seen under a tenant's ramps.
+    /// SLO status of a tenant's ramps.
     Slo(RowKey, Result<Vec<SloStatus>, String>),
-    /// What happened in a log from a time on.
+    /// The timeline of a log from a time on.
     Timeline(RowKey, u64, Result<Vec<TimelineRow>, String>),
     /// Usage of a tenant in one of the periods.
     Usage(RowKey, Choice, Result<Box<UsageShown>, String>),
@@ -68,7 +64,6 @@ pub(crate) enum Reply {
     Exported(Result<String, String>),
     /// A receipt with its proof, and what verifying it here gave.
     Proof(RowKey, u64, Result<Box<(ReceiptBundle, Report)>, String>),
-    /// A preview arrived.
     Preview(u64, Result<Preview, String>),
     /// A command was answered.
     Answered(u64, Result<CommandOutcome, Refusal>),
@@ -87,43 +82,38 @@ pub(crate) enum Reply {
 /// Why a command was not carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
-    /// What happened.
     pub(crate) what: String,
     /// What to do about it.
     pub(crate) remedy: String,
-    /// The answer never came: it may have been carried out.
+    /// No answer came: the command may have taken effect.
     pub(crate) unknown: bool,
 }
 
-/// The operator's key, as far as the screen may know it.
+/// What the screen may know of the operator's key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyInfo {
-    /// Minisign key id.
     pub(crate) id: String,
     /// It has a password, to be typed again before anything is loosened.
     pub(crate) encrypted: bool,
 }
 
-/// Something to be done by the loop.
+/// Work for the loop.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Effect {
-    /// Leave.
     Quit,
     /// Stop the process until it is continued.
     Suspend,
-    /// Forget the key, and what is open with it.
+    /// Forget the key and close the sessions opened with it.
     Lock,
     /// Put text on the clipboard of the person's terminal (OSC 52).
     Copy(String),
-    /// Ask the agent for state and facts of a partition.
+    /// Subscribe to state and facts of a partition.
     Open(RowKey),
-    /// No longer.
     Close(RowKey),
     /// Unlock the key once more, sign an approval or a refusal with it, and send that.
     Approve {
         /// Comes back with the answer.
         ticket: u64,
-        /// Where.
         agent: usize,
         /// The exact text that is signed.
         text: String,
@@ -138,16 +128,14 @@ pub(crate) enum Effect {
     Send {
         /// Comes back with the answer.
         ticket: u64,
-        /// What.
         action: ConfirmedAction,
     },
-    /// Remember which tenants an agent's node holds, for the day when it cannot be reached.
+    /// Cache which tenants an agent's node holds, for when it cannot be reached.
     Remember(usize, Box<CachedNode>),
-    /// Deliver what waits for these nodes.
+    /// Deliver pending commands to these nodes.
     Deliver(Vec<NodeId>),
     /// Stop waiting for an answer; the command itself goes on.
     Forget(u64),
-    /// Write the pins.
     SavePins(String),
     /// Read from an agent.
     Fetch(Fetch),
@@ -157,23 +145,16 @@ pub(crate) enum Effect {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Fetch {
     /// Receipts from an index; negative counts from the end.
-    Receipts {
-        /// Whose.
-        key: RowKey,
-        /// From.
-        from: i128,
-        /// At most.
-        limit: u64,
-    },
+    Receipts { key: RowKey, from: i128, limit: u64 },
     /// What waits for a second person.
     Requests(usize),
     /// Open incidents of a node.
     Incidents(usize),
     /// Profiles, windows and what is frozen on a node.
     Freezes(usize),
-    /// What is seen under a tenant's ramps.
+    /// SLO status of a tenant's ramps.
     Slo(RowKey),
-    /// What happened in a log from a time on, microseconds since the Unix epoch.
+    /// The timeline of a log from a time on, microseconds since the Unix epoch.
     Timeline(RowKey, u64),
     /// Usage of a tenant in one of the periods.
     Usage(RowKey, Choice),
@@ -181,11 +162,9 @@ pub(crate) enum Fetch {
     Cost(RowKey, Choice),
     /// Write usage or cost of a tenant in one of the periods to a new file; with its name.
     Export(RowKey, &'static str, Choice, String),
-    /// A receipt with its proof and verify it.
+    /// A receipt with its proof, verified here.
     Proof {
-        /// Whose.
         key: RowKey,
-        /// Which.
         index: u64,
         /// The pinned signer key of the node, if any.
         signer: Option<String>,
@@ -194,16 +173,13 @@ pub(crate) enum Fetch {
     Preview {
         /// Comes back with the answer.
         ticket: u64,
-        /// Where.
         key: RowKey,
-        /// Of what.
         operation: Operation,
     },
     /// Compare a log with its pin.
     CheckLog {
-        /// Where.
         agent: usize,
-        /// The log as it is said to be now.
+        /// The log as its summary describes it.
         origin: Origin,
         /// What was seen before; `None` for an older epoch's successor without a pin of its own.
         pin: Option<Pin>,

@@ -1,31 +1,29 @@
-//! Commands on their way: what the console shows of them, and when it tries again. Pure.
+//! Commands that some node has not answered, as the console shows them. Pure.
 
 use crate::client::outbox::{Kept, State};
 use crate::text::wrap::safe;
 use conductor_shared::command::Command;
 use conductor_shared::ids::{CommandId, NodeId};
 
-/// A command on its way, for people.
+/// A pending command, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outgoing {
-    /// Which.
     pub(crate) id: CommandId,
     /// What it does, and to which tenant.
     pub(crate) what: String,
     /// `3 of 5 nodes acknowledged`
     pub(crate) status_line: String,
-    /// Each node with what it made of the command, shown safely.
+    /// Each node with its answer, shown safely.
     pub(crate) nodes: Vec<(NodeId, String, Word)>,
-    /// When nobody takes it any more, microseconds since the Unix epoch.
+    /// When it expires, microseconds since the Unix epoch.
     pub(crate) expires_us: u64,
 }
 
-/// What a node made of a command.
+/// Answer of a node to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Word {
     /// It is on record there.
     Acknowledged(String),
-    /// Not answered yet.
     Waits,
     /// No, and why.
     Refused(String),
@@ -60,13 +58,13 @@ impl Outgoing {
         self.nodes.iter().any(|n| n.0 == node && n.2 == Word::Waits)
     }
 
-    /// It still asks for attention: some node has not answered, or said no.
+    /// It needs attention: some node has not answered, or refused.
     pub(crate) fn open(&self, now_us: u64) -> bool {
         let refused = self.nodes.iter().any(|n| matches!(n.2, Word::Refused(_)));
         self.expires_us > now_us && (refused || !self.waiting().is_empty())
     }
 
-    /// What each node made of it, a line each.
+    /// One line for the answer of each node.
     pub(crate) fn lines(&self) -> Vec<String> {
         let each = self.nodes.iter().map(|(_, name, w)| match w {
             Word::Acknowledged(at) => format!("{name}: acknowledged, {at}"),

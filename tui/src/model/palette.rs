@@ -1,4 +1,4 @@
-//! Commands that are typed after `:`, with completion. The table is all there is.
+//! The table of commands typed after `:`, with completion.
 
 use crate::model::Model;
 use crate::model::input::Input;
@@ -32,7 +32,6 @@ pub(crate) enum Command {
     Rollback,
     Kill,
     Drain,
-    /// Freeze a tenant.
     Freeze,
     Ramp,
     Unkill,
@@ -40,18 +39,13 @@ pub(crate) enum Command {
     Panic,
 }
 
-/// One command.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry {
-    /// Its word.
     pub(crate) name: &'static str,
-    /// What may follow.
     pub(crate) args: &'static str,
-    /// What it does.
     pub(crate) help: &'static str,
-    /// Which.
     pub(crate) command: Command,
-    /// It leads to a change: absent when the console only reads.
+    /// It leads to a change: absent in read-only mode.
     pub(crate) changes: bool,
 }
 
@@ -65,7 +59,6 @@ const fn e(
     Entry { name, args, help, command, changes }
 }
 
-/// The table.
 #[rustfmt::skip]
 pub(crate) const COMMANDS: &[Entry] = &[
     e("overview", "", "nodes and what needs attention", Command::Overview, false),
@@ -101,7 +94,6 @@ pub(crate) const COMMANDS: &[Entry] = &[
 /// A command being typed.
 #[derive(Debug)]
 pub(crate) struct Palette {
-    /// The line.
     pub(crate) input: Input,
     /// Which completion is chosen; none until Tab.
     pub(crate) chosen: Option<usize>,
@@ -110,7 +102,7 @@ pub(crate) struct Palette {
     stem: Option<String>,
 }
 
-/// What stands before the completion, and the completions.
+/// The text before the completion, and the completions.
 fn complete(m: &Model, text: &str) -> (String, Vec<(String, String)>) {
     let Some((word, arg)) = text.split_once(' ') else {
         let each = COMMANDS.iter().filter(|c| c.name.starts_with(text) && !(m.read_only && c.changes));
@@ -149,7 +141,6 @@ fn complete(m: &Model, text: &str) -> (String, Vec<(String, String)>) {
 }
 
 impl Palette {
-    /// Empty.
     pub(crate) fn new() -> Self {
         Self { input: Input::new(120), chosen: None, error: None, stem: None }
     }
@@ -182,7 +173,7 @@ impl Palette {
         self.input.set(&format!("{before}{}", words[at].0));
     }
 
-    /// Reads the line: the command and its argument. A beginning that only one command has is enough.
+    /// Parses the line: command and argument. A unique prefix of a command is enough.
     pub(crate) fn parse(&self, m: &Model) -> Result<(Command, String), String> {
         let text = self.input.text().trim();
         let (word, arg) = text.split_once(' ').unwrap_or((text, ""));

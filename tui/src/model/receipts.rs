@@ -1,4 +1,4 @@
-//! The receipts on the screen: a window on one log, filled by query when the log grew, and one receipt in detail.
+//! State of the screens Receipts and Receipt: a window on one log, fetched when the log grows, and one receipt in detail.
 
 use crate::model::tenants::RowKey;
 use conductor_shared::fact::Verdict;
@@ -7,7 +7,6 @@ use conductor_shared::ids::Origin;
 use conductor_shared::verify::Report;
 use std::collections::VecDeque;
 
-/// Receipts kept.
 pub(crate) const KEPT: usize = 4_000;
 /// Asked for at a time.
 pub(crate) const PAGE: u64 = 200;
@@ -17,7 +16,6 @@ const JUMP: u64 = 1_000;
 /// One receipt in detail.
 #[derive(Debug)]
 pub(crate) enum Detail {
-    /// Asked for.
     Loading,
     /// Could not be had.
     Failed(String),
@@ -28,11 +26,9 @@ pub(crate) enum Detail {
 /// A window on one log.
 #[derive(Debug)]
 pub(crate) struct Receipts {
-    /// Which log.
     pub(crate) key: Option<RowKey>,
     /// Its origin, once known.
     pub(crate) origin: Option<Origin>,
-    /// Contiguous entries.
     pub(crate) rows: VecDeque<ReceiptJson>,
     /// Entries of the log when last asked.
     pub(crate) size: u64,
@@ -111,7 +107,6 @@ impl Receipts {
         (!self.busy && first > 0 && self.rows.len() < KEPT).then(|| (i128::from(from), first - from))
     }
 
-    /// Takes a page.
     pub(crate) fn take(&mut self, page: ReceiptPage) {
         let changed = self.origin.is_some_and(|o| o != page.origin);
         self.origin = Some(page.origin);
@@ -191,7 +186,6 @@ impl Receipts {
         }
     }
 
-    /// Moves the selection.
     pub(crate) fn step(&mut self, by: isize) {
         let at = self.place().unwrap_or(self.shown.len().saturating_sub(1));
         self.select_place(at.saturating_add_signed(by));
@@ -210,7 +204,6 @@ impl Receipts {
         self.offset = self.offset.min(self.shown.len().saturating_sub(height));
     }
 
-    /// The selected entry.
     pub(crate) fn selected_row(&self) -> Option<&ReceiptJson> {
         let sel = self.selected?;
         let p = self.rows.partition_point(|r| r.index < sel);

@@ -1,19 +1,18 @@
-//! The screens there are.
+//! The list of screens.
 
 /// A main screen or what was opened from one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Screen {
-    /// Nodes, and what asks for attention.
+    /// Nodes, and what needs attention.
     Overview,
-    /// All tenants.
     Tenants,
     /// Receipts of one log.
     Receipts,
     /// What waits for a second person.
     Approvals,
-    /// What went wrong and is not over.
+    /// Open incidents.
     Incidents,
-    /// Rules of the selected tenant, and what is seen under them.
+    /// Ramp rules of the selected tenant, and their SLO status.
     Ramps,
     /// Freeze windows on a calendar, and what is frozen.
     Freezes,
@@ -21,13 +20,10 @@ pub(crate) enum Screen {
     Admin,
     /// What the selected tenant used.
     Usage,
-    /// What that costs.
     Cost,
     /// What happened around an incident.
     Timeline,
-    /// One tenant.
     Tenant,
-    /// One receipt.
     Receipt,
 }
 
@@ -51,7 +47,7 @@ impl Screen {
         }
     }
 
-    /// Lists whose rows are asked for while they are shown, with one mark and one filter.
+    /// Lists that are polled while shown; they share one cursor and one filter.
     pub(crate) fn is_polled(self) -> bool {
         matches!(
             self,
@@ -65,7 +61,7 @@ impl Screen {
         )
     }
 
-    /// Those with a number key.
+    /// Screens with a number key.
     pub(crate) const MAIN: [Screen; 10] = [
         Self::Overview,
         Self::Tenants,

@@ -1,6 +1,5 @@
 //! A short history of two counters, for sparklines: how many allowed and denied in each slot of two seconds.
 
-/// Slots kept.
 pub(crate) const SLOTS: usize = 32;
 /// Length of a slot, microseconds.
 pub(crate) const SLOT_US: u64 = 2_000_000;

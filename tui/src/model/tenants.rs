@@ -15,20 +15,17 @@ use std::collections::HashMap;
 pub(crate) struct RowKey {
     /// Place of the agent.
     pub(crate) agent: usize,
-    /// The tenant.
     pub(crate) tenant: TenantUid,
 }
 
 /// One tenant on one node.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
-    /// Which.
     pub(crate) key: RowKey,
-    /// As last sent.
     pub(crate) summary: Summary,
     /// History of its answers.
     pub(crate) spark: Spark,
-    /// Its log forked or shrank under this console's eyes.
+    /// This console saw its log fork or shrink.
     pub(crate) forked: bool,
 }
 
@@ -42,17 +39,12 @@ impl Row {
 /// What rows are sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sort {
-    /// Display id.
     Name,
     /// What needs attention first.
     Trouble,
-    /// Unsigned receipts.
     Backlog,
-    /// Denied a second.
     Denied,
-    /// Open runs.
     Runs,
-    /// Lowest ramp.
     Ramp,
 }
 
@@ -77,7 +69,6 @@ impl Sort {
 /// Counts over all rows of one agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Counts {
-    /// Rows.
     pub(crate) tenants: usize,
     /// With a kill switch.
     pub(crate) killed: usize,
@@ -93,7 +84,6 @@ pub(crate) struct Counts {
     pub(crate) pending: usize,
 }
 
-/// All rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Tenants {
     rows: Vec<Row>,
@@ -102,16 +92,13 @@ pub(crate) struct Tenants {
     order: Vec<usize>,
     /// Place in `order` of each row that is shown.
     place: Vec<usize>,
-    /// The selected row.
     pub(crate) selected: Option<RowKey>,
     /// First row on the screen, a place in `order`.
     pub(crate) offset: usize,
-    /// What by.
     pub(crate) sort: Sort,
-    /// Largest first instead.
     pub(crate) reverse: bool,
     filter: String,
-    /// Words beside each agent's rows that the filter may name: node and environment.
+    /// Node and environment of each agent, for `@` filters.
     pub(crate) agent_words: Vec<String>,
     counts: Vec<Counts>,
     resort: bool,
@@ -172,7 +159,7 @@ impl Tenants {
         self.refresh(mono_us);
     }
 
-    /// Sorts and filters anew.
+    /// Sorts and filters again.
     pub(crate) fn refresh(&mut self, mono_us: u64) {
         self.resort = false;
         let words: Vec<&str> = self.filter.split_whitespace().collect();
@@ -275,7 +262,6 @@ impl Tenants {
         self.order.len()
     }
 
-    /// All rows.
     pub(crate) fn total(&self) -> usize {
         self.rows.len()
     }
@@ -285,7 +271,6 @@ impl Tenants {
         self.order.iter().skip(from).take(len).map(|i| &self.rows[*i])
     }
 
-    /// A row.
     pub(crate) fn get(&self, key: RowKey) -> Option<&Row> {
         self.index.get(&key).map(|i| &self.rows[*i])
     }
@@ -295,7 +280,7 @@ impl Tenants {
         self.index.get(&key).map(|i| &mut self.rows[*i])
     }
 
-    /// The `n`th row as it came, for going round all of them.
+    /// The `n`th row in order of arrival, for round-robin checks.
     pub(crate) fn nth(&self, n: usize) -> Option<&Row> {
         self.rows.get(n)
     }
@@ -305,7 +290,7 @@ impl Tenants {
         self.rows.iter().filter(move |r| r.summary.name.as_str() == name)
     }
 
-    /// Names that begin so, for completion.
+    /// Names with this prefix, for completion.
     pub(crate) fn completions(&self, start: &str, max: usize) -> Vec<String> {
         let each = self.rows.iter().map(|r| r.summary.name.as_str()).filter(|n| n.starts_with(start));
         let mut names: Vec<String> = each.take(200).map(str::to_owned).collect();
@@ -315,7 +300,6 @@ impl Tenants {
         names
     }
 
-    /// The selected row.
     pub(crate) fn selected_row(&self) -> Option<&Row> {
         self.get(self.selected?)
     }
@@ -354,7 +338,7 @@ impl Tenants {
     }
 }
 
-/// How much a row asks for attention; 0 when it is calm.
+/// Rank of a row by need of attention; 0 for none.
 pub(crate) fn trouble(r: &Row) -> u64 {
     let marks = [
         (r.forked, 64),

@@ -1,4 +1,4 @@
-//! Usage and cost of the selected tenant: which period, what the chart shows, what was told of it. Pure.
+//! State of the screens Usage and Cost: period, metric of the chart, and the agent's answers. Pure.
 
 use crate::model::Model;
 use crate::model::screen::Screen;
@@ -16,7 +16,6 @@ pub(crate) const EVERY_US: u64 = 10_000_000;
 /// A period that can be chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Choice {
-    /// In words.
     pub(crate) name: Cow<'static, str>,
     /// As the agent takes it.
     pub(crate) range: Cow<'static, str>,
@@ -28,7 +27,7 @@ const fn choice(name: &'static str, range: &'static str, step: &'static str) -> 
     Choice { name: Cow::Borrowed(name), range: Cow::Borrowed(range), step }
 }
 
-/// The periods, in the order in which one key goes through them.
+/// The periods, in the order of the key that cycles through them.
 pub(crate) const RANGES: [Choice; 5] = [
     choice("30 days", "30d", "1d"),
     choice("this month", "month", "1d"),
@@ -53,7 +52,7 @@ impl Choice {
     }
 }
 
-/// What may follow `:range`: the periods of the key, and the three months before this one.
+/// Completions of `:range`: the periods of the key, and the three months before this one.
 pub(crate) fn completions(now_us: Micros) -> Vec<String> {
     let mut out: Vec<String> = RANGES.into_iter().map(|r| r.range.into_owned()).collect();
     let mut at = now_us;
@@ -68,13 +67,9 @@ pub(crate) fn completions(now_us: Micros) -> Vec<String> {
 /// What the chart of usage shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Metric {
-    /// Receipts.
     Receipts,
-    /// Runs.
     Runs,
-    /// Steps.
     Steps,
-    /// Step time.
     StepTime,
     /// Bytes kept at the end of each step.
     Stored,
@@ -84,7 +79,6 @@ impl Metric {
     /// In the order in which one key goes through them.
     pub(crate) const ALL: [Self; 5] = [Self::Receipts, Self::Runs, Self::Steps, Self::StepTime, Self::Stored];
 
-    /// In words.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Receipts => "receipts",
@@ -95,7 +89,7 @@ impl Metric {
         }
     }
 
-    /// Of a usage. A correction may make a step negative: it has no bar.
+    /// Its value in a usage. A correction may make a step negative, which has no bar.
     pub(crate) fn of(self, u: &Usage) -> u64 {
         let n = match self {
             Self::Receipts => u.receipts_emitted,
@@ -111,18 +105,14 @@ impl Metric {
 /// Usage of a period, and of the same length before it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct UsageShown {
-    /// The period.
     pub(crate) now: UsageAnswer,
-    /// Before.
     pub(crate) before: UsageAnswer,
 }
 
 /// Cost of a period, of the same length before it, and of this month.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct CostShown {
-    /// The period.
     pub(crate) now: CostAnswer,
-    /// Before.
     pub(crate) before: CostAnswer,
     /// This calendar month so far.
     pub(crate) month: CostAnswer,
@@ -131,26 +121,25 @@ pub(crate) struct CostShown {
 }
 
 impl CostShown {
-    /// What the month comes to if it goes on as it did so far.
+    /// Total of the month if it continues at the present pace.
     pub(crate) fn projection(&self) -> Option<i64> {
         let begin = self.month.range.from_us;
         let (gone, whole) = (self.month.as_of_us.checked_sub(begin)?, self.month_end_us.checked_sub(begin)?);
         let total = i128::from(self.month.totals.total) * i128::from(whole);
-        // A tenth of a day says nothing about a month.
+        // Less than a tenth of a day is too short for a projection.
         (gone >= 8_640_000_000).then(|| i64::try_from(total / i128::from(gone)).unwrap_or(i64::MAX))
     }
 }
 
-/// What is known of the metering of one tenant.
+/// Usage and cost of one tenant.
 #[derive(Debug, Default)]
 pub(crate) struct UsageCost {
-    /// What was chosen or typed; nothing: the first of [`RANGES`].
+    /// The period that was chosen or typed; `None`: the first of [`RANGES`].
     pub(crate) range: Option<Choice>,
     /// Which of [`Metric::ALL`].
     pub(crate) metric: usize,
-    /// Of whom, which range, and when it came, microseconds of the monotonic clock.
+    /// Tenant, period, and when it came, microseconds of the monotonic clock.
     pub(crate) usage: Option<(RowKey, Choice, u64, Box<UsageShown>)>,
-    /// Likewise.
     pub(crate) cost: Option<(RowKey, Choice, u64, Box<CostShown>)>,
 }
 
@@ -160,7 +149,7 @@ impl UsageCost {
         self.range.clone().unwrap_or_else(|| RANGES[0].clone())
     }
 
-    /// So many further in [`RANGES`]; from one that was typed, to the first.
+    /// Moves by `by` in [`RANGES`]; from a typed period to the first.
     pub(crate) fn turn(&mut self, by: usize) {
         let now = self.choice();
         let at = RANGES.iter().position(|r| *r == now).map_or(0, |at| (at + by) % RANGES.len());
@@ -173,7 +162,7 @@ impl UsageCost {
     }
 }
 
-/// Usage of the tenant and period that are shown, with its age in microseconds, when it has come.
+/// Usage of the shown tenant and period, with its age in microseconds.
 pub(crate) fn usage(m: &Model) -> Option<(&UsageShown, u64)> {
     let key = m.subject()?;
     let (_, _, at, shown) =
@@ -189,13 +178,13 @@ pub(crate) fn cost(m: &Model) -> Option<(&CostShown, u64)> {
     Some((shown, m.now.mono_us.saturating_sub(*at)))
 }
 
-/// Rows of the usage table that the filter leaves.
+/// Rows of the usage table that pass the filter.
 pub(crate) fn usage_rows(m: &Model) -> Vec<&UsageRow> {
     let rows = usage(m).map(|(u, _)| u.now.breakdown.as_slice()).unwrap_or_default();
     rows.iter().filter(|r| m.lists.hit(Screen::Usage, &[&r.group.name()])).collect()
 }
 
-/// Rows of the cost table that the filter leaves.
+/// Rows of the cost table that pass the filter.
 pub(crate) fn cost_rows(m: &Model) -> Vec<&CostRow> {
     let rows = cost(m).map(|(c, _)| c.now.rows.as_slice()).unwrap_or_default();
     rows.iter().filter(|r| m.lists.hit(Screen::Cost, &[&r.group.name(), r.bucket.as_str()])).collect()

@@ -1,7 +1,7 @@
 //! Decimal numbers as JSON writes them, into scaled integers, exactly.
 //!
-//! A recorded duration is never a float here: `9.941506` is 9,941,506 microseconds, and a sum of such is exact. What
-//! lies beyond the scale is rounded half to even, as IEEE 754 and Python's `ROUND_HALF_EVEN` do.
+//! A recorded duration is never a float: `9.941506` is 9,941,506 microseconds, and sums are exact. Digits beyond the
+//! scale are rounded half to even, like IEEE 754 and Python's `ROUND_HALF_EVEN`.
 
 /// Why a number cannot be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -9,7 +9,6 @@ pub enum DecimalError {
     /// A string, a list, `null`...
     #[error("is not a number")]
     NotANumber,
-    /// Below zero.
     #[error("is negative")]
     Negative,
     /// Above what is allowed.
@@ -25,7 +24,6 @@ pub enum DecimalError {
 pub enum Beyond {
     /// Round half to even.
     Round,
-    /// Refuse.
     Refuse,
 }
 

@@ -1,8 +1,8 @@
-//! Plays workflows against an agent: a run is started, each step asks when its parents are done, waits as long as it
-//! was recorded to take, and says how it ended.
+//! Plays workflows against an agent: starts a run; each step asks for admission when its parents are done, waits for its
+//! recorded duration, and reports its outcome.
 //!
-//! Sums count only what the agent acknowledged. Everything sent carries an idempotency key, and what is sent again is
-//! sent with the same one. No run that was opened here is left open when it is stopped.
+//! Sums count only what the agent acknowledged. Every request carries an idempotency key, and a retry carries the same
+//! one. A stopped replay leaves no run open.
 
 use super::plan::Plan;
 use super::wfformat::Workflow;
@@ -23,7 +23,6 @@ use tokio::task::JoinSet;
 /// How fast recorded time passes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Speed {
-    /// No waiting.
     Max,
     /// So many times as fast as recorded.
     Times(f64),
@@ -41,12 +40,10 @@ impl Speed {
     }
 }
 
-/// How to play.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Workflow type, from the tenant's catalog.
     pub workflow: Ident,
-    /// Environment.
     pub env: Env,
     /// Who sets the runs off.
     pub actor: ActorType,
@@ -56,7 +53,6 @@ pub struct Options {
     pub subject_prefix: Option<String>,
     /// Prompt that the runs declare, SHA-256 in hex.
     pub prompt_sha256: Option<String>,
-    /// How fast.
     pub speed: Speed,
     /// Share of runs that are finished as failed whatever became of their steps.
     pub fail_hundredths: BasisPoints,
@@ -75,9 +71,7 @@ pub struct Options {
 pub struct Job {
     /// For people, shown safely.
     pub label: String,
-    /// Its tasks.
     pub workflow: Arc<Workflow>,
-    /// Their order.
     pub plan: Arc<Plan>,
 }
 
@@ -85,7 +79,6 @@ pub struct Job {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
-    /// All steps done.
     Succeeded,
     /// It was not let in.
     Denied,
@@ -98,17 +91,13 @@ pub enum Ended {
 /// What was done, by one run or by all.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Totals {
-    /// Steps that ended.
     pub steps: u64,
     /// Their recorded time, microseconds.
     pub step_us: u64,
-    /// Bytes read.
     pub bytes_in: u64,
-    /// Bytes written.
     pub bytes_out: u64,
     /// Reasons of all denials, those that were overcome by waiting too.
     pub denials: BTreeMap<String, u64>,
-    /// Requests sent again.
     pub retries: u64,
     /// Steps that ended too late to count.
     pub late: u64,
@@ -132,15 +121,12 @@ impl Totals {
 /// What became of one run.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct RunReport {
-    /// From the job.
     pub label: String,
     /// The agent's id of it.
     pub run_id: Option<RunId>,
-    /// How it ended.
     pub ended: Ended,
     /// Receipt of its start or of its denial.
     pub receipt: Option<ReceiptRef>,
-    /// What it did.
     #[serde(flatten)]
     pub totals: Totals,
     /// Why it did not succeed, shown safely.
@@ -153,9 +139,7 @@ pub type Watcher = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 /// What a watcher hears.
 #[derive(Debug)]
 pub enum Event<'a> {
-    /// A step ended.
     Step,
-    /// A run ended.
     Run(&'a RunReport),
 }
 

@@ -18,7 +18,7 @@ use conductor_shared::reason::Reason;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
-/// What it saw, and what it is told to deny.
+/// Requests it received, and what it must deny.
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) runs: Vec<StartRun>,

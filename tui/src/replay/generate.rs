@@ -1,4 +1,4 @@
-//! Made-up workflows, for demos and tests without recorded data. The same seed gives the same workflows for ever.
+//! Made-up workflows, for demos and tests without recorded data. The same seed always gives the same workflows.
 
 use super::wfformat::{Task, Workflow};
 

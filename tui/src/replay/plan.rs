@@ -1,6 +1,6 @@
 //! The order in which tasks may run: a task starts when all its parents are done.
 //!
-//! It never recurses: the depth of a record is up to whoever wrote it.
+//! It never recurses: the depth of a record is untrusted.
 
 use super::wfformat::{ReadError, Workflow};
 use conductor_shared::untrusted::escape;

@@ -21,15 +21,8 @@ pub const MAX_RUNS: usize = 1_000_000;
 /// Where workflows come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// Records.
     Files(Vec<PathBuf>),
-    /// Made up.
-    Generated {
-        /// How many.
-        count: u64,
-        /// Seed.
-        seed: u64,
-    },
+    Generated { count: u64, seed: u64 },
 }
 
 /// Reads or makes the workflows and repeats them. An error names the file.
@@ -110,7 +103,6 @@ impl Summary {
         self.not_begun == 0 && self.runs.iter().all(|(k, n)| *k == "succeeded" || *n == 0)
     }
 
-    /// For people.
     pub fn text(&self) -> String {
         let mut out = String::new();
         let n = |k| self.runs.get(k).copied().unwrap_or(0);

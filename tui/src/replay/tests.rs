@@ -57,7 +57,7 @@ fn recorded_runs_sum_exactly() {
     }
 }
 
-/// SPEC, Bad input: every hostile record is refused with what, where and how to mend it; nothing panics.
+/// SPEC, Bad input: every hostile record is refused with what, where and how to fix it; nothing panics.
 #[test]
 fn invalid_fixtures_are_refused() {
     let mut names: Vec<_> =
@@ -190,7 +190,7 @@ fn agent() -> (tempfile::TempDir, Shared, Workload) {
     (dir, seen, workload)
 }
 
-/// SPEC invariant 5 and 1.1: what the agent is told sums to the record, and no step starts before its parents ended.
+/// SPEC invariant 5 and 1.1: what the agent receives sums to the record, and no step starts before its parents ended.
 #[tokio::test]
 async fn a_run_is_played_whole() {
     let (_dir, seen, workload) = agent();
@@ -215,7 +215,7 @@ async fn a_run_is_played_whole() {
     assert!(s.most_open <= 3 && s.keys.values().all(|n| *n == 1));
 }
 
-/// SPEC 1.3: a 429 is waited out as told and sent again with the same key; the denial is reported.
+/// SPEC 1.3: after a 429 the request waits as the agent asks and is sent again with the same key; the denial is reported.
 #[tokio::test]
 async fn a_429_is_waited_out() {
     let (_dir, seen, workload) = agent();

@@ -1,8 +1,7 @@
 //! Reads execution records in `WfFormat` 1.5 (<https://wfcommons.org/format>): only what a replay needs.
 //!
-//! It takes unknown fields and is strict about the types of known ones. Parents are what counts; children that say
-//! otherwise are noted. Memory is bounded by the size of the file and the limits below: lists are walked where they
-//! stand in the text and never copied out whole.
+//! Unknown fields are allowed; the types of known ones are checked. Parents define the order; contradicting children
+//! are reported as notes. Memory is bounded by the size of the file and the limits below: lists are parsed in place.
 
 use super::decimal::{Beyond, scaled};
 use conductor_shared::http::MAX_NAME;
@@ -43,7 +42,6 @@ pub struct Task {
     pub parents: Vec<u32>,
 }
 
-/// One recorded run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workflow {
     /// Name in the record: outside text.
@@ -57,7 +55,6 @@ pub struct Workflow {
 /// Exact sums over the tasks of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Sums {
-    /// Tasks.
     pub tasks: u64,
     /// Their time, microseconds.
     pub duration_us: u64,
@@ -87,10 +84,7 @@ pub enum ReadError {
     File(String),
     /// The file is too large.
     #[error("it has {size} bytes, and at most {MAX_FILE} are read: split the record")]
-    Large {
-        /// Its size.
-        size: u64,
-    },
+    Large { size: u64 },
     /// Not UTF-8.
     #[error("byte {0} is not UTF-8: WfFormat is JSON in UTF-8")]
     Utf8(usize),
@@ -299,7 +293,6 @@ pub fn read_file(path: &Path) -> Result<Workflow, ReadError> {
     read(&bytes)
 }
 
-/// Reads a record.
 pub fn read(bytes: &[u8]) -> Result<Workflow, ReadError> {
     let text = std::str::from_utf8(bytes).map_err(|e| ReadError::Utf8(e.valid_up_to()))?;
     let r = Reader { text };

@@ -1,5 +1,5 @@
-//! Persons of the selected node, their keys and roles, and the tokens of the selected tenant. To look at: what changes
-//! them is a plain command, named below.
+//! Persons of the selected node, their keys and roles, and the tokens of the selected tenant. Read-only: plain commands
+//! change them, and the screen names these.
 
 use crate::model::agent::Agent;
 use crate::model::{Model, layout, lists};
@@ -22,7 +22,6 @@ fn state(k: &OperatorKey) -> (&'static str, Tone) {
     }
 }
 
-/// The screen.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
     let list = layout::list(m);

@@ -1,4 +1,4 @@
-//! What waits for a second person: a list, and below it the marked request as its approver will read it.
+//! Requests that wait for a second person: a list, and below it the selected request as its approver will read it.
 
 use crate::model::agent::Agent;
 use crate::model::approvals::Waiting;
@@ -12,7 +12,6 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
 
-/// The screen.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
     let list = layout::list(m);

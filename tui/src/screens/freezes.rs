@@ -17,7 +17,6 @@ use ratatui::widgets::Paragraph;
 const DAYS: usize = 7;
 const DAY_US: u64 = 86_400_000_000;
 
-/// The screen.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
     let list = layout::list(m);

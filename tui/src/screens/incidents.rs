@@ -1,4 +1,4 @@
-//! What went wrong and is not over: a list, the marked one below it, and the timeline around it.
+//! Open incidents: a list, the selected one below it, and the timeline around it.
 
 use crate::model::agent::Agent;
 use crate::model::screen::Screen;
@@ -14,7 +14,6 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-/// The list.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
     let list = layout::list(m);

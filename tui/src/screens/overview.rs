@@ -1,4 +1,4 @@
-//! Nodes, one a row, and what asks for attention.
+//! Nodes, one per row, and what needs attention.
 
 use crate::model::agent::Agent;
 use crate::model::alarm::attention;
@@ -33,7 +33,6 @@ const COLUMNS: &[(&str, u16, u16)] = &[
     ("endpoint", 24, 180),
 ];
 
-/// The screen.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
     let shown: Vec<usize> = (0..COLUMNS.len()).filter(|i| COLUMNS[*i].2 <= area.width).collect();
@@ -103,7 +102,7 @@ fn row(m: &Model, a: &Agent, selected: bool) -> Vec<Cell> {
     ]
 }
 
-/// Sentences about what asks for attention, or that nothing does.
+/// Sentences about what needs attention, or that nothing does.
 fn needs(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
     let mut lines = vec![Line::raw("")];

@@ -1,4 +1,4 @@
-//! The rules of one tenant, what is seen under each, and why the marked one stands where it does.
+//! Ramp rules of one tenant with their SLO status, and an explanation of the selected one.
 
 use crate::model::{Model, layout, lists};
 use crate::screens::marks::heading;
@@ -29,7 +29,6 @@ const COLUMNS: &[(&str, u16)] = &[
 const BAR: usize = 2;
 const WITH_BAR: u16 = 110;
 
-/// The screen.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
     let list = layout::list(m);

@@ -1,4 +1,4 @@
-//! One receipt, with what verifying it here gave.
+//! One receipt, with the result of verifying it here.
 
 use crate::model::Model;
 use crate::model::receipts::Detail;
@@ -13,7 +13,6 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-/// The screen.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
     let width = usize::from(area.width.saturating_sub(4));

@@ -1,4 +1,4 @@
-//! All tenants, one a row. Only the rows on the screen are made.
+//! All tenants, one per row. Only the visible rows are built.
 
 use crate::model::tenants::Row;
 use crate::model::{Model, layout};
@@ -35,7 +35,6 @@ const COLUMNS: &[(&str, u16, u16, bool)] = &[
     ("uid", 12, 170, false),
 ];
 
-/// The screen.
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
     let shown: Vec<usize> = (0..COLUMNS.len()).filter(|i| COLUMNS[*i].2 <= area.width).collect();

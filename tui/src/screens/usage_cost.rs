@@ -1,4 +1,4 @@
-//! Usage and cost of one tenant: figures beside those of the period before, a chart, and a table.
+//! Usage and cost of one tenant: figures compared with the period before, a chart, and a table.
 
 use crate::model::usage_cost::{self, CostShown, UsageShown};
 use crate::model::{Model, layout};
@@ -164,7 +164,6 @@ fn table(
     f.render_widget(Paragraph::new(lines), area);
 }
 
-/// The screen Usage.
 pub(crate) fn usage(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let Some(key) = m.subject() else { return no_tenant(m, f, area) };
     let shown = usage_cost::usage(m);
@@ -219,7 +218,6 @@ pub(crate) fn usage(m: &Model, f: &mut Frame<'_>, area: Rect) {
     table(m, f, below, &heads, rows.collect(), shown.is_some());
 }
 
-/// The screen Cost.
 pub(crate) fn cost(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let Some(key) = m.subject() else { return no_tenant(m, f, area) };
     let shown = usage_cost::cost(m);

@@ -1,8 +1,8 @@
-//! Outside text made safe, and text made to fit a width in columns.
+//! Escapes untrusted text, and fits text to a width in columns.
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// Outside text, safe to show. What an agent already escaped is not escaped twice, and nothing it sent is trusted.
+/// Escapes untrusted text. Text that the agent already escaped is not escaped twice, yet nothing it sent is trusted.
 pub(crate) fn safe(text: &str, max: usize) -> String {
     conductor_shared::untrusted::escape(text, max).replace("\\\\", "\\")
 }

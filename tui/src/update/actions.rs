@@ -1,4 +1,4 @@
-//! From an act in the menu to the right dialog: tightening needs one Enter, loosening the long way. Pure.
+//! Opens the dialog of an action: a short one for tightening, a longer one for loosening. Pure.
 
 use crate::model::confirmation::{ConfirmAction, Target, direction};
 use crate::model::dialog::loosen::{Loosen, Radius};
@@ -15,7 +15,7 @@ use conductor_shared::ids::{Ident, unhex};
 use conductor_shared::ramp::Selector;
 use conductor_shared::untrusted::UntrustedText;
 
-/// Reasons that stand in the receipt of an act that is confirmed with one key.
+/// Default reasons, recorded in receipts when none is typed.
 const ROLLBACK: &str = "ramp rolled back from the console";
 const KILL: &str = "killed from the console";
 const DRAIN: &str = "drained from the console";
@@ -40,7 +40,7 @@ pub(crate) fn begin(m: &mut Model, target: Target, act: Act) {
     }
 }
 
-/// Draws up a command that needs no base: what tightens.
+/// Composes a tightening, which needs no base.
 pub(crate) fn compose(m: &mut Model, target: &Target, op: Operation, why: &str) -> Option<ConfirmAction> {
     let at = m.agent_of(target.key)?.time_us(m.now);
     let before = m.state(target.key).map(|s| s.object(&op));
@@ -49,7 +49,7 @@ pub(crate) fn compose(m: &mut Model, target: &Target, op: Operation, why: &str) 
     Some(a)
 }
 
-/// Opens the small dialog: these choices, the first one marked.
+/// Opens the short dialog with these choices, the first one selected.
 pub(crate) fn confirm(m: &mut Model, choices: Vec<ConfirmAction>) {
     if choices.is_empty() {
         m.say("The command could not be drawn up.");
@@ -71,7 +71,7 @@ fn rollback(m: &mut Model, target: &Target) {
         m.say(format!("The ramps of {} are not here yet. ! then k kills without them.", target.name));
         return;
     };
-    // The rule that was changed most often lately is most likely the one; the lowest revision last.
+    // The rule with the highest revision changed most recently and is most likely meant.
     let mut rules: Vec<(Selector, BasisPoints, u64)> = state
         .ramps
         .iter()
@@ -79,7 +79,7 @@ fn rollback(m: &mut Model, target: &Target) {
         .map(|(s, r)| (s.clone(), r.rollback_to(), r.revision))
         .collect();
     rules.sort_by_key(|(_, _, revision)| std::cmp::Reverse(*revision));
-    // Where rules are listed, the marked one is meant.
+    // On the screen Ramps the selected rule comes first.
     if m.screen() == Screen::Ramps
         && let Some((marked, ..)) = lists::ramps(m).get(m.lists.cursor.place)
     {
@@ -118,7 +118,7 @@ fn kill(m: &mut Model, target: &Target, drain: bool) {
     confirm(m, choices);
 }
 
-/// Until somebody lifts it, or for a while: the first choice is the safest.
+/// Without end, for an hour or a day: the first choice is the safest.
 fn freeze(m: &mut Model, target: &Target) {
     let Some(at) = m.agent_of(target.key).map(|a| a.time_us(m.now)) else { return };
     let Ok(name) = Ident::new("now") else { return };
@@ -133,7 +133,7 @@ fn freeze(m: &mut Model, target: &Target) {
     confirm(m, choices);
 }
 
-/// The small dialog for an incident. A comment of one's own can be typed.
+/// The short dialog for an incident, with an optional comment.
 pub(crate) fn incident(m: &mut Model, key: RowKey, name: Ident, id: &str, over: bool) {
     if m.read_only {
         return;
@@ -152,7 +152,7 @@ pub(crate) fn incident(m: &mut Model, key: RowKey, name: Ident, id: &str, over: 
     }
 }
 
-/// The same act with the comment that was typed; with that of the console while nothing is.
+/// The same operation with the typed comment, or the default one.
 pub(crate) fn commented(op: &Operation, typed: &str) -> Operation {
     let or = |of_console: &str| {
         UntrustedText::new(if typed.trim().is_empty() { of_console } else { typed.trim() })
@@ -198,7 +198,7 @@ fn lift(m: &mut Model, target: Target) {
     }
 }
 
-/// Opens the riskier dialog and asks for the blast radius.
+/// Opens the dialog of a loosening, which requests the blast radius.
 pub(crate) fn loosen(m: &mut Model, target: Target, operation: Operation) {
     let password = match &m.key {
         Key::Unlocked(k) if k.encrypted => Some(Input::new(256)),

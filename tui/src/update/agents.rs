@@ -1,4 +1,4 @@
-//! What the stream of an agent does to the model. Pure.
+//! Applies the events of an agent's stream to the model. Pure.
 
 use super::outgoing;
 use crate::client::decode;
@@ -24,7 +24,7 @@ pub(crate) fn update(m: &mut Model, agent: usize, msg: AgentEvent, out: &mut Vec
     }
     match msg {
         AgentEvent::Connecting => {
-            // A lost agent stays lost on the screen, with its date, until it answers.
+            // A lost agent stays lost on the screen, with its age, until it answers.
             if a.seen_us.is_none() {
                 a.link = Link::Connecting;
             }
@@ -57,7 +57,7 @@ pub(crate) fn update(m: &mut Model, agent: usize, msg: AgentEvent, out: &mut Vec
     }
 }
 
-/// All rows are here: which tenants the node holds is remembered.
+/// The overview is complete: caches which tenants the node holds.
 fn overview_end(m: &mut Model, agent: usize, out: &mut Vec<Effect>) {
     let a = &mut m.agents[agent];
     a.complete = true;
@@ -83,7 +83,7 @@ fn health(a: &mut Agent, now: Now, h: NodeHealth) {
 fn fact(m: &mut Model, agent: usize, tenant: TenantUid, receipt: &ReceiptJson) {
     let Some(state) = m.agents[agent].states.get_mut(&tenant) else { return };
     let at = At { index: receipt.index, time_us: receipt.time_us };
-    // What the state already holds is not folded twice.
+    // Facts that the state already holds are not applied twice.
     if state.last.is_none_or(|l| l < at.index) {
         state.apply_receipt(at, receipt.kind, decode::fact(receipt).as_ref());
     }
@@ -117,7 +117,7 @@ fn hello(m: &mut Model, agent: usize, info: NodeInfo, version: u32, resumed: boo
         m.alarm(subject, format!("another node answers here than before; it was {other}"), false);
     }
     outgoing::node_is_back(m, node, out);
-    // What was open is opened again by the stream's task; the node's own log always is.
+    // The stream's task opens the other partitions again.
     open(m, RowKey { agent, tenant: TenantUid::NODE }, out);
 }
 
@@ -146,7 +146,7 @@ fn summaries(m: &mut Model, agent: usize, batch: Vec<Summary>) {
     }
 }
 
-/// The node's signer key is pinned when first seen; another one later is an alarm.
+/// Pins the node's signer key when first seen; a different one later raises an alarm.
 fn signer(m: &mut Model, agent: usize) {
     let a = &m.agents[agent];
     let Some(info) = &a.info else { return };
@@ -176,7 +176,7 @@ pub(crate) fn forked(m: &mut Model, key: RowKey, what: &str) {
     m.alarm(subject, format!("its log forked or shrank: {what}"), false);
 }
 
-/// Opens a partition unless it is open; the one opened longest ago makes room, the node's own never.
+/// Opens a partition. The oldest one is closed to make room, but never the node's own.
 pub(crate) fn open(m: &mut Model, key: RowKey, out: &mut Vec<Effect>) {
     let Some(a) = m.agents.get_mut(key.agent) else { return };
     if a.link != Link::Live || a.open.contains(&key.tenant) {

@@ -1,4 +1,4 @@
-//! Carries out what was typed after `:`. Pure.
+//! Runs commands typed after `:`. Pure.
 
 use super::navigate::{filter, go, receipts_of};
 use super::{actions, key_lock};
@@ -18,7 +18,7 @@ fn named(m: &Model, name: &str) -> Result<RowKey, String> {
     if name.is_empty() {
         return m.subject().ok_or_else(|| "no tenant is selected; name one".into());
     }
-    // A name may stand on several nodes: the selected row wins, else it must be one.
+    // Several nodes may hold the name: the selected row wins, else it must be unique.
     let mut found = m.tenants.named(name).map(|r| r.key);
     match (found.next(), found.next()) {
         (None, _) => Err(format!("no tenant \"{name}\"")),
@@ -30,7 +30,7 @@ fn named(m: &Model, name: &str) -> Result<RowKey, String> {
     }
 }
 
-/// Carries out a command. An error is shown beside the line, which stays.
+/// Runs a command. On an error the line stays, with the error.
 pub(crate) fn run(m: &mut Model, c: Command, arg: &str, out: &mut Vec<Effect>) -> Result<(), String> {
     match c {
         Command::Overview => go(m, Screen::Overview),

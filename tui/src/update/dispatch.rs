@@ -29,7 +29,7 @@ pub(crate) fn key(m: &mut Model, key: KeyEvent, out: &mut Vec<Effect>) {
     if key.kind == KeyEventKind::Release {
         return;
     }
-    // These hold whatever lies on top.
+    // These work on every layer.
     match lookup(key, &[Scope::Everywhere], m.read_only) {
         Some(Act::Suspend) => return out.push(Effect::Suspend),
         Some(Act::Redraw) => return m.clear = true,

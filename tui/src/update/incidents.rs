@@ -1,4 +1,4 @@
-//! Acts on the marked incident: its timeline, and that somebody acknowledges or closes it. Pure.
+//! Actions on the selected incident: open its timeline, acknowledge it, close it. Pure.
 
 use super::actions;
 use crate::model::Model;
@@ -6,10 +6,10 @@ use crate::model::keys::Act;
 use crate::model::lists::incident;
 use crate::model::screen::Screen;
 
-/// Of an incident's timeline, what came so long before it began is shown as well, microseconds.
+/// The timeline starts this long before the incident began, microseconds.
 const BEFORE_US: u64 = 60_000_000;
 
-/// Opens the timeline around the marked incident.
+/// Opens the timeline around the selected incident.
 pub(crate) fn open_timeline(m: &mut Model) {
     let Some((key, row)) = incident(m) else { return };
     let from = row.began_us.unwrap_or(row.since_us).saturating_sub(BEFORE_US);
@@ -19,7 +19,7 @@ pub(crate) fn open_timeline(m: &mut Model) {
     m.lists.restart();
 }
 
-/// Acts on the marked incident: somebody acknowledges it, or it is over.
+/// Opens the dialog that acknowledges or closes the selected incident.
 pub(crate) fn acknowledge_or_close(m: &mut Model, act: Act) {
     let Some((key, row)) = incident(m) else { return };
     let (id, name) = (row.incident.clone(), row.tenant_id.clone());

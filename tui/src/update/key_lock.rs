@@ -9,7 +9,7 @@ use crate::model::{Key, Model};
 use crossterm::event::KeyEvent;
 use zeroize::Zeroizing;
 
-/// The key is forgotten: nothing is read or signed until its password is typed again. What is shown stays, dated.
+/// Forgets the key: nothing is read or signed until its password is typed again. Shown data stay, with their age.
 pub(crate) fn lock(m: &mut Model, out: &mut Vec<Effect>) -> Result<(), String> {
     match &m.key {
         Key::Unlocked(info) if !info.encrypted => {
@@ -24,7 +24,7 @@ pub(crate) fn lock(m: &mut Model, out: &mut Vec<Effect>) -> Result<(), String> {
     for a in &mut m.agents {
         a.link = Link::Lost { why: "you locked the console".into(), retry_at_us: now_us };
         (a.session, a.checking) = (None, false);
-        // Asked for again by the streams that come with the key.
+        // The streams of the next session open them again.
         a.open.clear();
     }
     ask_password(m);

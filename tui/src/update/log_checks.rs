@@ -1,4 +1,4 @@
-//! Which logs are compared with their pins, and when. Pure.
+//! Schedules the comparison of logs with their pins. Pure.
 
 use super::agents::{forked, subject};
 use crate::client::pins::Checked;
@@ -7,12 +7,12 @@ use crate::model::message::{Effect, Fetch};
 use crate::model::tenants::RowKey;
 use conductor_shared::ids::{NodeId, Origin, TenantUid};
 
-/// Log checks of one agent are this far apart at least, microseconds.
+/// Shortest interval between two log checks of one agent, microseconds.
 const CHECK_US: u64 = 250_000;
-/// Rows looked at in one tick when going round.
+/// Rows visited in one tick of the round robin.
 const ROUND: usize = 256;
 
-/// Asks for consistency proofs: opened tenants and the node's log first, then round all others, one at a time.
+/// Requests consistency proofs: open tenants and the node's log first, then all others round robin, one at a time.
 pub(crate) fn tick(m: &mut Model, out: &mut Vec<Effect>) {
     for agent in 0..m.agents.len() {
         let a = &m.agents[agent];
@@ -30,7 +30,7 @@ pub(crate) fn tick(m: &mut Model, out: &mut Vec<Effect>) {
 
 fn next_check(m: &mut Model, agent: usize) -> Option<Effect> {
     let node = m.agents[agent].info.as_ref()?.node_id;
-    // Every fourth check goes to the others even while the opened logs grow.
+    // Every fourth check is for the other logs, even while the open ones grow.
     let turn = m.agents[agent].proofs % 4;
     if turn != 3 {
         let open = m.agents[agent].open.clone();
@@ -90,7 +90,7 @@ pub(crate) fn checked(m: &mut Model, agent: usize, origin: Origin, got: Result<C
     (a.checking, a.proofs) = (false, a.proofs + 1);
     let key = RowKey { agent, tenant: origin.tenant };
     match got {
-        // Not asked is not answered: it comes round again.
+        // An error proves nothing: the log comes round again.
         Err(_) => {}
         Ok(Checked::Grew(pin)) => m.pins.put(origin, pin),
         Ok(Checked::Forked(what)) => forked(m, key, &what),

@@ -24,7 +24,7 @@ pub(crate) fn receipts_of(m: &mut Model, key: RowKey) {
     m.screens.push(Screen::Receipts);
 }
 
-/// Goes on by so many main screens.
+/// Goes `by` main screens further.
 pub(crate) fn next_screen(m: &mut Model, by: usize) {
     let at = Screen::MAIN.iter().position(|s| Some(s) == m.screens.first()).unwrap_or(0);
     go(m, Screen::MAIN[(at + by) % Screen::MAIN.len()]);

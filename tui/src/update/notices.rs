@@ -1,4 +1,4 @@
-//! What became of a command, for the dialog that waits for it. Pure.
+//! Results of commands, for the dialog that waits for them. Pure.
 
 use crate::model::Model;
 use crate::model::confirmation::object_words;
@@ -33,7 +33,7 @@ fn tell(m: &mut Model, ticket: u64, notice: Notice) {
     let waited = m.layers.iter().position(|l| matches!(l, Layer::Waiting(w) if w.ticket == ticket));
     m.dirty = true;
     let Some(at) = waited else {
-        // Nobody waits any more; say it in the line at the bottom.
+        // The dialog was closed: use the line at the bottom.
         m.say(format!("{}: {}", notice.title, notice.lines.first().cloned().unwrap_or_default()));
         return;
     };

@@ -1,4 +1,4 @@
-//! Commands on their way: what comes back of them, and when the console tries again. Pure.
+//! Pending commands: their results, and when the console tries again. Pure.
 
 use crate::model::Model;
 use crate::model::agent::Link;
@@ -6,10 +6,10 @@ use crate::model::message::Effect;
 use crate::model::outgoing::Outgoing;
 use conductor_shared::ids::NodeId;
 
-/// Between attempts at a node that answers and has not taken a command, microseconds.
+/// Interval of retries to a live node that has not taken a command, microseconds.
 const AGAIN_US: u64 = 15_000_000;
 
-/// What is on its way now. Says so when the last node of a command has answered.
+/// Takes the pending commands. Reports a command when its last node has answered.
 pub(crate) fn take(m: &mut Model, now: Vec<Outgoing>) {
     let done = |o: &&Outgoing| o.waiting().is_empty();
     let before = std::mem::replace(&mut m.outgoing, now);
@@ -25,7 +25,7 @@ pub(crate) fn take(m: &mut Model, now: Vec<Outgoing>) {
     m.dirty = true;
 }
 
-/// A node answers: what waits for it is delivered, and tried again while it is not taken.
+/// Delivers pending commands to live nodes, and retries until they are taken.
 pub(crate) fn tick(m: &mut Model, out: &mut Vec<Effect>) {
     if m.read_only || m.now.mono_us.saturating_sub(m.delivered_us) < AGAIN_US {
         return;

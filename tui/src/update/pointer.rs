@@ -32,7 +32,7 @@ pub(crate) fn paste(m: &mut Model, text: &str) {
                 p.paste(text);
             }
         }
-        // The name is typed, not pasted: that is what it is for.
+        // The name must be typed: that is its purpose.
         Some(Layer::Loosen(l)) if l.focus != Field::Name => {
             if let Some(i) = l.input() {
                 i.paste(text);

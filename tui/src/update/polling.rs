@@ -1,16 +1,16 @@
-//! What agents are asked for again and again while a screen shows it. Pure.
+//! Polling of agents for what the current screen shows. Pure.
 
 use crate::model::agent::Link;
 use crate::model::message::{Effect, Fetch};
 use crate::model::screen::Screen;
 use crate::model::{Model, usage_cost};
 
-/// Between two questions for a list, microseconds.
+/// Interval of polling a list, microseconds.
 const LIST_US: u64 = 2_000_000;
-/// How often the node's own log is asked for news while it is shown, microseconds.
+/// Interval of polling the node's own log, microseconds.
 const NODE_LOG_US: u64 = 2_000_000;
 
-/// Asks the nodes while the screen is shown.
+/// Polls the approvals of all nodes while their screen is shown.
 pub(crate) fn approvals(m: &mut Model, out: &mut Vec<Effect>) {
     if m.screen() != Screen::Approvals {
         m.approvals.asked_us = None;
@@ -28,7 +28,7 @@ pub(crate) fn approvals(m: &mut Model, out: &mut Vec<Effect>) {
     );
 }
 
-/// Asks the nodes while a board is shown.
+/// Polls the list of the current screen.
 pub(crate) fn lists(m: &mut Model, out: &mut Vec<Effect>) {
     let screen = m.screen();
     if !screen.is_polled() {
@@ -64,7 +64,7 @@ pub(crate) fn lists(m: &mut Model, out: &mut Vec<Effect>) {
     }
 }
 
-/// Asks for receipts when the log that is shown grew.
+/// Fetches receipts when the shown log has grown.
 pub(crate) fn receipts(m: &mut Model, out: &mut Vec<Effect>) {
     if !matches!(m.screen(), Screen::Receipts | Screen::Receipt) {
         return;
@@ -80,7 +80,7 @@ pub(crate) fn receipts(m: &mut Model, out: &mut Vec<Effect>) {
     }
     let ask = match m.tenants.get(key) {
         Some(row) => m.receipts.missing(row.summary.size.max(m.receipts.size)),
-        // The node's own log has no summary: it is asked from time to time.
+        // The node's own log has no summary, so it is polled.
         None if m.receipts.rows.is_empty() => m.receipts.missing(1),
         None => m.receipts.missing(m.receipts.next() + u64::from(waited > NODE_LOG_US)),
     };

@@ -1,4 +1,4 @@
-//! What effects brought back. Pure.
+//! Takes the replies of effects. Pure.
 
 use super::dialogs::loosen;
 use super::{key_lock, log_checks, notices, outgoing};
@@ -10,9 +10,8 @@ use crate::model::tenants::RowKey;
 use conductor_shared::http::{IncidentRow, ReceiptBundle, ReceiptPage, TimelineRow};
 use conductor_shared::verify::Report;
 
-/// Takes a reply.
 pub(crate) fn take(m: &mut Model, reply: Reply, out: &mut Vec<Effect>) {
-    // These see for themselves whether something shown changes.
+    // These decide themselves whether something visible changed.
     m.dirty |= !matches!(reply, Reply::Receipts(..) | Reply::Proof(..) | Reply::Log(..));
     let now_us = m.now.mono_us;
     match reply {
@@ -55,7 +54,7 @@ pub(crate) fn take(m: &mut Model, reply: Reply, out: &mut Vec<Effect>) {
 
 fn incidents(m: &mut Model, agent: usize, got: Result<Vec<IncidentRow>, String>) {
     let Some(list) = m.lists.reply(agent, got) else { return };
-    // While its timeline is shown the mark is a row of that.
+    // While a timeline is shown the cursor is in the timeline.
     if m.screen() == Screen::Incidents {
         m.lists.remember_mark();
         m.lists.take_incidents(agent, list);

@@ -1,4 +1,4 @@
-//! What lies over a screen: frames, texts and fields. Draws what the layers hold.
+//! Dialogs over a screen: frames, texts and fields, drawn from the layers of the model.
 
 use crate::model::Model;
 use crate::model::confirmation::{Target, object_words};

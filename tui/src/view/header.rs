@@ -1,4 +1,4 @@
-//! What frames every screen: tabs and nodes above, filter and keys below.
+//! The frame of every screen: tabs and nodes above, filter and keys below.
 
 use crate::model::agent::Agent;
 use crate::model::dialog::Layer;

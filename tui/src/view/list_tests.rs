@@ -353,7 +353,7 @@ fn a_request_is_answered() {
     send(&mut m, Msg::Agent(0, AgentEvent::Lost { why: "gone".into(), retry_us: 1 }));
     assert!(keys(&mut m, "tab n o d e - 1 tab p w tab enter").is_empty());
     assert!(draw(&mut m, 80, 24).contains("not live"));
-    // A dialog that lies open for long is drawn up anew, from the same request.
+    // A dialog that stays open composes its answer again, for the same request.
     let mut m = demo();
     open(&mut m, "A");
     let text = |m: &Model| match m.layers.last() {
@@ -477,7 +477,7 @@ fn boards_are_filtered() {
     assert_eq!(m.lists.filter(crate::model::screen::Screen::Ramps), "");
 }
 
-/// Issue 3, Incidents: who looks after one says so in their own words; what the receipt will say is read back from the
+/// Issue 3, Incidents: who acknowledges one may comment in their own words; what the receipt will say is read back from the
 /// bytes that are signed, and letters that are keys elsewhere are text here.
 #[test]
 fn a_comment_of_ones_own() {

@@ -164,7 +164,7 @@ fn approvals() {
         assert!(shown.contains("do not approve it"), "{shown}");
         let copied = keys(&mut m, "y");
         assert_eq!(copied, [Effect::Copy(CommandId([3; 16]).to_string())]);
-        // The marked request stays marked when the list is fetched anew.
+        // The marked request stays marked when the list is fetched again.
         send(&mut m, Reply::Requests(0, Ok(vec![request(1, "bea", "new"), request(3, "cleo", "joins")])));
         assert_eq!(m.approvals.selected().unwrap().row.command_id, CommandId([3; 16]));
         send(&mut m, Reply::Requests(0, Ok(vec![])));

@@ -129,7 +129,7 @@ fn usage_screen() {
         insta::assert_snapshot!(format!("usage-{w}x{h}"), draw(&mut m, w, h));
         keys(&mut m, "m j");
         assert!(draw(&mut m, w, h).contains("runs, highest"));
-        // What was told of another period is not shown for this one.
+        // The answer for another period is not shown for this one.
         keys(&mut m, "]");
         assert!(draw(&mut m, w, h).contains("On its way"));
         assert!(

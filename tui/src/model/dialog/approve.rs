@@ -1,5 +1,5 @@
-//! An answer to what another person asked for. What is shown is read from the very bytes: the command from the text that
-//! waits, the answer from the text that will be signed.
+//! State of the dialog that answers another person's request. What it shows is parsed from the exact bytes: the command
+//! from the pending text, the answer from the text that will be signed.
 
 use super::Field;
 use crate::model::confirmation::Target;
@@ -7,14 +7,11 @@ use crate::model::input::Input;
 use conductor_shared::command::Command;
 use conductor_shared::operator::{Answer, Approval};
 
-/// The dialog.
 #[derive(Debug)]
 pub(crate) struct Approve {
-    /// Whose request.
     pub(crate) target: Target,
-    /// What would be done, read from the text that waits.
+    /// The requested command, parsed from the pending text.
     pub(crate) command: Command,
-    /// Who asked.
     pub(crate) by: String,
     /// The exact text that will be signed.
     pub(crate) text: String,
@@ -26,16 +23,15 @@ pub(crate) struct Approve {
     pub(crate) password: Option<Input>,
     /// Where the keys go.
     pub(crate) focus: Field,
-    /// When the text was drawn up, microseconds of the monotonic clock.
+    /// When the text was composed, microseconds of the monotonic clock.
     pub(crate) at_us: u64,
-    /// What is wrong.
     pub(crate) error: Option<String>,
 }
 
 impl Approve {
     fn fields(&self) -> Vec<Field> {
         let mut f = vec![Field::Cancel];
-        // Refusing makes nothing riskier: no name is typed for it.
+        // A refusal makes nothing riskier, so no name is typed.
         if self.approval.verdict == Answer::Approve {
             f.push(Field::Name);
         }
@@ -60,7 +56,7 @@ impl Approve {
         }
     }
 
-    /// What still keeps it from being sent, if anything.
+    /// Why it cannot be sent yet, if so.
     pub(crate) fn lock(&self, fresh: bool) -> Option<&'static str> {
         if self.approval.verdict == Answer::Approve {
             if !fresh {

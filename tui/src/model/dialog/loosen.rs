@@ -1,4 +1,4 @@
-//! A loosening: what it waits for, and what still locks it.
+//! State of the dialog of a loosening: its inputs, and why it cannot be confirmed yet.
 
 use super::Field;
 use crate::model::confirmation::{ConfirmAction, Target};
@@ -6,45 +6,38 @@ use crate::model::input::Input;
 use conductor_shared::command::Operation;
 use conductor_shared::http::Preview;
 
-/// Blast radius, on its way or here.
+/// The blast radius, requested or received.
 #[derive(Debug)]
 pub(crate) enum Radius {
-    /// Asked for.
     Loading,
     /// Could not be had.
     Failed(String),
-    /// As of a moment of the monotonic clock, microseconds.
+    /// Received at this reading of the monotonic clock, microseconds.
     Ready(Box<Preview>, u64),
 }
 
-/// A loosening.
 #[derive(Debug)]
 pub(crate) struct Loosen {
-    /// Whose.
     pub(crate) target: Target,
-    /// What.
     pub(crate) operation: Operation,
-    /// The blast radius.
     pub(crate) radius: Radius,
-    /// Which preview it waits for.
+    /// Ticket of the preview it waits for.
     pub(crate) ticket: u64,
     /// When the preview was asked for, microseconds of the monotonic clock.
     pub(crate) asked_us: u64,
     /// The target's name as typed.
     pub(crate) name: Input,
-    /// Why.
     pub(crate) reason: Input,
     /// The password, when the key has one.
     pub(crate) password: Option<Input>,
     /// Where the keys go.
     pub(crate) focus: Field,
-    /// The command, drawn up once the base is known.
+    /// The command, composed once the base is known.
     pub(crate) action: Option<ConfirmAction>,
     /// When it was drawn up.
     pub(crate) at_us: u64,
     /// The password is being checked.
     pub(crate) checking: bool,
-    /// What is wrong.
     pub(crate) error: Option<String>,
 }
 
@@ -59,7 +52,6 @@ impl Loosen {
         f
     }
 
-    /// Moves the focus.
     pub(crate) fn turn(&mut self, forward: bool) {
         let f = self.fields();
         let at = f.iter().position(|x| *x == self.focus).unwrap_or(0);
@@ -77,7 +69,7 @@ impl Loosen {
         }
     }
 
-    /// What still keeps it from being confirmed, if anything. `fresh`: the node's data are live.
+    /// Why it cannot be confirmed yet, if so. `fresh`: the node's data are live.
     pub(crate) fn lock(&self, fresh: bool) -> Option<&'static str> {
         if !fresh {
             return Some("locked: the data are not live; nothing is loosened on old data");

@@ -1,5 +1,4 @@
-//! An answer to what another person asked for. What is shown is read from the very bytes: the command from the text that
-//! waits, the answer from the text that will be signed. The password is asked for each time, whatever lies open. Pure.
+//! The dialog that answers another person's request. The password is asked for each time. Pure.
 
 use crate::model::confirmation::Target;
 use crate::model::dialog::approve::Approve;
@@ -16,12 +15,12 @@ use crossterm::event::KeyEvent;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-/// How long an answer may be on its way, microseconds.
+/// Life of an answer, microseconds.
 const LIFE_US: u64 = 300_000_000;
-/// An answer that lies open for longer is drawn up anew, microseconds.
+/// A dialog that stays open longer than this composes its answer again, microseconds.
 const REDRAW_US: u64 = 120_000_000;
 
-/// Opens the dialog on the marked request.
+/// Opens the dialog on the selected request.
 pub(crate) fn begin(m: &mut Model, verdict: Answer) {
     if m.read_only {
         return;
@@ -48,7 +47,7 @@ pub(crate) fn begin(m: &mut Model, verdict: Answer) {
     m.layers.push(Layer::Approve(Box::new(a)));
 }
 
-/// The text, and what it says when it is read back.
+/// The text, and the answer parsed back from it.
 fn compose(
     m: &mut Model,
     target: &Target,
@@ -118,7 +117,7 @@ fn send(m: &mut Model, a: Approve, out: &mut Vec<Effect>) {
     out.push(Effect::Approve { ticket, agent: a.target.key.agent, text: a.text, password });
 }
 
-/// Draws up anew what has lain open for long.
+/// Composes an old answer again, with a new time.
 pub(crate) fn tick(m: &mut Model) {
     let now = m.now.mono_us;
     let old = |l: &Layer| matches!(l, Layer::Approve(a) if now.saturating_sub(a.at_us) > REDRAW_US);

@@ -1,4 +1,4 @@
-//! The small confirmation, for tightening: one Enter. Pure.
+//! The short dialog of a tightening: one Enter confirms. Pure.
 
 use crate::model::Model;
 use crate::model::confirmation::{ConfirmAction, REDRAW_US};
@@ -9,7 +9,7 @@ use crate::update::actions::commented;
 use conductor_shared::fact::ChangeClass;
 use crossterm::event::KeyEvent;
 
-/// A key in the small dialog.
+/// A key in the dialog.
 pub(crate) fn key(m: &mut Model, mut c: Confirm, key: KeyEvent, act: Option<Act>, out: &mut Vec<Effect>) {
     let n = c.choices.len();
     if let (Some(comment), None | Some(Act::AllNodes)) = (&mut c.comment, act) {
@@ -42,7 +42,7 @@ pub(crate) fn key(m: &mut Model, mut c: Confirm, key: KeyEvent, act: Option<Act>
     m.layers.push(Layer::Confirm(c));
 }
 
-/// A comment was pasted: the command is drawn up with it.
+/// A comment was pasted: composes the command with it.
 pub(crate) fn pasted(m: &mut Model) {
     if let Some(Layer::Confirm(mut c)) = m.layers.pop_if(|l| matches!(l, Layer::Confirm(_))) {
         redraw_choices(m, &mut c);
@@ -50,7 +50,7 @@ pub(crate) fn pasted(m: &mut Model) {
     }
 }
 
-/// Draws the choices up anew: for other nodes, or because they are old.
+/// Composes the choices again: for other nodes, or because they are old.
 fn redraw_choices(m: &mut Model, c: &mut Confirm) {
     for a in &mut c.choices {
         let t = m.agent_of(a.target.key).map_or(0, |a| a.time_us(m.now));
@@ -83,7 +83,7 @@ pub(crate) fn send(m: &mut Model, action: ConfirmAction, class: ChangeClass, out
     out.push(Effect::Send { ticket, action });
 }
 
-/// Draws up anew what has lain open for long.
+/// Composes old choices again, with a new time.
 pub(crate) fn tick(m: &mut Model) {
     let now = m.now.mono_us;
     for at in 0..m.layers.len() {

@@ -1,4 +1,4 @@
-//! The long way of a loosening: blast radius, name, reason, password. Pure.
+//! The dialog of a loosening: blast radius, name, reason, password. Pure.
 
 use super::confirm::send;
 use crate::model::Model;
@@ -13,10 +13,10 @@ use conductor_shared::ids::unhex;
 use crossterm::event::KeyEvent;
 use zeroize::Zeroizing;
 
-/// A preview older than this is asked for again, microseconds.
+/// An older preview is requested again, microseconds.
 const RADIUS_US: u64 = 30_000_000;
 
-/// A key in the riskier dialog.
+/// A key in the dialog.
 pub(crate) fn key(m: &mut Model, mut l: Box<Loosen>, key: KeyEvent, act: Option<Act>, out: &mut Vec<Effect>) {
     match act {
         Some(Act::Back) => return,
@@ -77,7 +77,7 @@ pub(crate) fn checked(m: &mut Model, got: Result<(), String>, out: &mut Vec<Effe
         }
         return;
     }
-    // What was true when Enter was pressed must be true now: the data may have gone stale meanwhile.
+    // Checked again: the data may have become stale since Enter was pressed.
     let key = l.target.key;
     let fresh = m.fresh(key);
     let Some(Layer::Loosen(mut l)) = m.layers.pop() else { return };
@@ -90,7 +90,6 @@ pub(crate) fn checked(m: &mut Model, got: Result<(), String>, out: &mut Vec<Effe
     }
 }
 
-/// A preview arrived.
 pub(crate) fn preview(m: &mut Model, ticket: u64, got: Result<Preview, String>) {
     let now = m.now.mono_us;
     m.dirty = true;
@@ -106,7 +105,7 @@ pub(crate) fn preview(m: &mut Model, ticket: u64, got: Result<Preview, String>) 
     m.layers.insert(at, Layer::Loosen(l));
 }
 
-/// Draws the command up anew, from the base that the preview gave.
+/// Composes the command again, with the base of the preview.
 fn draw_up(m: &mut Model, l: &mut Loosen) {
     l.action = None;
     let Radius::Ready(p, _) = &l.radius else { return };
@@ -118,7 +117,7 @@ fn draw_up(m: &mut Model, l: &mut Loosen) {
     l.at_us = m.now.mono_us;
 }
 
-/// Text was pasted into a field: what depends on it is drawn up anew.
+/// Text was pasted into a field: composes the command again.
 pub(crate) fn pasted(m: &mut Model) {
     if matches!(m.layers.last(), Some(Layer::Loosen(l)) if l.at_us == 0)
         && let Some(Layer::Loosen(mut l)) = m.layers.pop()

@@ -10,7 +10,7 @@ use conductor_shared::command::{Operation, ops};
 use conductor_shared::fact::ChangeClass;
 use crossterm::event::KeyEvent;
 
-/// A key in the form of a ramp. Enter leads on by direction: down to the small dialog, up to the riskier one.
+/// A key in the form. Enter opens the short dialog for a lower value, and the dialog of a loosening for a higher one.
 pub(crate) fn key(m: &mut Model, mut f: RampForm, key: KeyEvent, act: Option<Act>) {
     match act {
         Some(Act::Back) => return,
