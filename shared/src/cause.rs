@@ -111,7 +111,7 @@ mod tests {
     /// DESIGN, What can never change later: the words are public names, and a newer one survives and is none of them.
     #[test]
     fn the_words_of_causes() {
-        let words: Vec<&str> = IncidentCause::VARIANTS.iter().map(|c| c.into()).collect();
+        let words: Vec<&str> = IncidentCause::VARIANTS.iter().map(Into::into).collect();
         assert_eq!(
             words,
             [
@@ -127,7 +127,7 @@ mod tests {
                 "policy-recovered"
             ]
         );
-        let words: Vec<&str> = RollbackCause::VARIANTS.iter().map(|c| c.into()).collect();
+        let words: Vec<&str> = RollbackCause::VARIANTS.iter().map(Into::into).collect();
         assert_eq!(words, ["errors", "latency", "platform"]);
         let read = |json| serde_json::from_str::<Cause<IncidentCause>>(json).unwrap();
         assert_eq!(read(r#""clock""#), IncidentCause::Clock);

@@ -270,6 +270,7 @@ impl Approval {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use strum::VariantArray as _;
 
     /// DESIGN, Signed texts: the published vector, one text, and no other type's text is an approval.
     #[test]
@@ -342,7 +343,6 @@ mod tests {
             suspended: false,
             revoked: None,
         };
-        use strum::VariantArray as _;
         let held: Vec<_> = Role::VARIANTS.iter().filter(|r| key.has_role(**r, TenantUid::NODE)).collect();
         assert_eq!(held, [&Role::Auditor]);
         assert_eq!(parse_roles("release-manager"), None, "nobody grants what this program does not know");

@@ -2,8 +2,8 @@
 //!
 //! Kept in a row that is written in the batch of the receipts it counts, so a restart loses none.
 
-use crate::rows::{RunRow, SloRow, WatchRow};
 use crate::ledger::Appended;
+use crate::rows::{RunRow, SloRow, WatchRow};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::clock::Micros;
 use conductor_shared::control::ControlState;

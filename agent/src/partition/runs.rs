@@ -1,8 +1,8 @@
 //! Open runs of a partition, in memory, and how they are read back at start.
 
-use crate::rows::{RunRow, StepRow, decode};
 use crate::keys::Key;
 use crate::ledger::{Partition, ReadError};
+use crate::rows::{RunRow, StepRow, decode};
 use crate::store::{Row, RowKind, Store};
 use conductor_shared::clock::Micros;
 use conductor_shared::ids::RunId;

@@ -38,7 +38,7 @@ impl Writer {
             match load(id, Some(&entry.name)) {
                 Ok(state) => partitions.insert(state),
                 Err(e) if e.damages() == Some(tenant) => {
-                    damaged.push((id, entry.name.clone(), e.to_string()))
+                    damaged.push((id, entry.name.clone(), e.to_string()));
                 }
                 Err(e) => return Err(e),
             }

@@ -1,6 +1,7 @@
 //! Any operation, for properties that hold for every one: each argument takes values that meet those of other
 //! operations. An operation with an argument that stands not here fails the test that draws it.
 
+use super::spec::Kind;
 use super::{Operation, ops};
 use crate::checkpoint::key_id;
 use crate::cost;
@@ -22,16 +23,16 @@ pub(crate) fn operations() -> impl Strategy<Value = Operation> {
     let rollback = proptest::collection::vec(configurations(), 1..4)
         .prop_map(|changes| Operation::from(ops::ConfigRollback { revision: 1, changes }));
     let others = Operation::ALL.iter().filter(|k| k.name != "config.rollback");
-    Union::new(others.flat_map(|k| k.samples()).map(like).chain([rollback.boxed()]))
+    Union::new(others.flat_map(Kind::samples).map(|s| like(&s)).chain([rollback.boxed()]))
 }
 
 /// Any change of configuration.
 pub(crate) fn configurations() -> impl Strategy<Value = Operation> {
-    Union::new(Operation::ALL.iter().filter(|k| k.config).flat_map(|k| k.samples()).map(like))
+    Union::new(Operation::ALL.iter().filter(|k| k.config).flat_map(Kind::samples).map(|s| like(&s)))
 }
 
 /// Operations of the same kind, with other values.
-fn like(sample: Operation) -> BoxedStrategy<Operation> {
+fn like(sample: &Operation) -> BoxedStrategy<Operation> {
     let name = sample.name();
     let each: Vec<BoxedStrategy<String>> = sample.args().into_iter().map(|(k, v)| values(k, v)).collect();
     let read =

@@ -109,7 +109,7 @@ fn month(backfill: &mut Backfill, d: &mut Prng, from: u64, to: u64, trace: &mut 
                     let _ = writeln!(staged, "{}", raw(a.time_us, "approval", &l, 0, a.stored));
                 }
                 2 if at > from + 8 * SLOT_US && d.below(4) == 0 => {
-                    correct(backfill, d, at, from, &mut staged)
+                    correct(backfill, d, at, from, &mut staged);
                 }
                 _ => {
                     let us = d.below(90_000_000);

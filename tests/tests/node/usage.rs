@@ -115,8 +115,8 @@ fn usage_is_the_same_in_every_form() {
 struct Month {
     node: Node,
     tenant: Tenant,
-    this_month: String,
-    last_month: String,
+    current: String,
+    previous: String,
     before: Period,
 }
 
@@ -124,8 +124,8 @@ impl Month {
     fn begin() -> Self {
         let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
         let tenant = node.tenant("acme");
-        let (this_month, period) = utc_month(node.now_us()).unwrap();
-        let (last_month, before) = utc_month(period.from_us - 1).unwrap();
+        let (current, period) = utc_month(node.now_us()).unwrap();
+        let (previous, before) = utc_month(period.from_us - 1).unwrap();
         trust(&mut node);
         node.command(NODE, load(&node, &card(1, "2026-01-01T00:00:00Z", 120_000_000), "billing"));
         let at = before.from_us;
@@ -138,12 +138,12 @@ impl Month {
         ];
         let adjustments = list.iter().map(|l| l.parse().unwrap()).collect();
         node.command(tenant.uid, ops::UsageCorrect { adjustments });
-        Self { node, tenant, this_month, last_month, before }
+        Self { node, tenant, current, previous, before }
     }
 
     /// Cost of last month by days.
     fn cost(&self) -> Value {
-        cost(&self.node, &self.tenant, &format!("range={}&step=1d", self.last_month))
+        cost(&self.node, &self.tenant, &format!("range={}&step=1d", self.previous))
     }
 
     /// A correction of last month, as the word of a command.
@@ -192,9 +192,9 @@ fn cost_is_exact() {
     let by_day: i64 = c["steps"].as_array().unwrap().iter().map(|s| s["total"].as_i64().unwrap()).sum();
     assert_eq!(c["totals"]["total"], json!(by_day), "days add up to the month");
     assert_eq!((&c["unit"], &c["reconciled"]), (&json!("10^-6 EUR"), &json!(false)));
-    let this = usage(&m.node, &m.tenant, &format!("range={}", m.this_month));
+    let this = usage(&m.node, &m.tenant, &format!("range={}", m.current));
     assert!(this["totals"]["storage_bytes"].as_i64().unwrap() >= 2_000_000_000, "{this}");
-    let earlier = usage(&m.node, &m.tenant, &format!("range=P1D/{}-01", m.last_month));
+    let earlier = usage(&m.node, &m.tenant, &format!("range=P1D/{}-01", m.previous));
     assert_eq!(earlier["breakdown"], json!([]));
     m.end();
 }
@@ -203,7 +203,7 @@ fn cost_is_exact() {
 #[test]
 fn cost_is_explained() {
     let m = Month::begin();
-    let args = ["cost", "explain", "acme", "--range", &m.last_month, "--bucket", "storage", "--all"];
+    let args = ["cost", "explain", "acme", "--range", &m.previous, "--bucket", "storage", "--all"];
     let (ok, e, said) = m.node.cli(&args);
     assert!(ok, "{said}");
     let adds = |e: &Value| -> i128 {
@@ -250,14 +250,14 @@ fn an_invoice_is_reconciled_while_it_agrees() {
         ])
     };
     write(180_000_001);
-    let (ok, differs, said) = reconcile(&m.last_month);
+    let (ok, differs, said) = reconcile(&m.previous);
     assert!(!ok && differs["differences"][0]["metered"] == 180_000_000, "{said}");
     write(180_000_000);
-    let (ok, done, said) = reconcile(&m.last_month);
+    let (ok, done, said) = reconcile(&m.previous);
     assert!(ok && done["status"] == "effective", "{said}");
     let c = m.cost();
     assert!(c["reconciled"] == true && c["rows"].as_array().unwrap().iter().all(|r| r["reconciled"] == true));
-    let (ok, ..) = reconcile(&m.this_month);
+    let (ok, ..) = reconcile(&m.current);
     assert!(!ok, "this month is not over");
     let add = m.correction(-1, -3_600_000_000);
     let (ok, _, said) =
@@ -273,7 +273,7 @@ fn an_invoice_is_reconciled_while_it_agrees() {
 fn corrections_change_only_what_they_name() {
     let m = Month::begin();
     let whole = || {
-        let t = usage(&m.node, &m.tenant, &format!("range={}", m.last_month))["totals"].clone();
+        let t = usage(&m.node, &m.tenant, &format!("range={}", m.previous))["totals"].clone();
         (t["step_us"].as_i64().unwrap(), t["runs_started"].as_i64().unwrap())
     };
     assert_eq!((whole(), whole()), ((5_400_000_000, 1), (5_400_000_000, 1)));
@@ -302,7 +302,7 @@ fn end_of_this_month(m: &Month) -> u64 {
 fn focus_has_the_same_amounts() {
     let m = Month::begin();
     let out = m.node.path("focus.csv").display().to_string();
-    let args = ["export", "cost", "acme", "--range", &m.last_month, "--format", "focus", "--out", &out];
+    let args = ["export", "cost", "acme", "--range", &m.previous, "--format", "focus", "--out", &out];
     let (ok, _, said) = m.node.cli(&args);
     assert!(ok, "{said}");
     let text = std::fs::read_to_string(&out).unwrap();

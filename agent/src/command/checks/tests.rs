@@ -2,7 +2,7 @@ use super::*;
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::checkpoint::key_id;
 use conductor_shared::command::Audience;
-use conductor_shared::command::{KeyPurpose, Scope, ops};
+use conductor_shared::command::{KeyPurpose, Kind, Scope, ops};
 use conductor_shared::ids::{CommandId, Ident, KeyId, NodeId, PersonId};
 use conductor_shared::operator::{GrantedRole, OperatorKey, Role};
 use conductor_shared::untrusted::UntrustedText;
@@ -33,7 +33,7 @@ fn rollback(changes: Vec<Operation>) -> Operation {
 }
 
 fn configurations() -> impl Iterator<Item = Operation> {
-    Operation::ALL.iter().filter(|k| k.config).flat_map(|k| k.samples())
+    Operation::ALL.iter().filter(|k| k.config).flat_map(Kind::samples)
 }
 
 /// SPEC 4.1: each change in a rollback meets what it meets alone.
@@ -99,7 +99,7 @@ fn key_of(person: u8, public_key: &str, roles: &[Role]) -> OperatorKey {
 #[test]
 fn a_key_has_one_purpose() {
     let mut seen = vec![];
-    for op in Operation::ALL.iter().flat_map(|k| k.samples()) {
+    for op in Operation::ALL.iter().flat_map(Kind::samples) {
         let Some((purpose, key)) = op.introduces() else { continue };
         seen.push(purpose);
         let id = key_id(key).unwrap();
@@ -153,7 +153,7 @@ fn every_operation_takes_its_role() {
     let lacks = |op: &Operation, roles: &[Role]| {
         signer::violations(&signed(op.clone()), &node(roles)).has(Reason::RoleMissing)
     };
-    for op in Operation::ALL.iter().flat_map(|k| k.samples()).filter(|op| op.steps().len() == 1) {
+    for op in Operation::ALL.iter().flat_map(Kind::samples).filter(|op| op.steps().len() == 1) {
         for &role in Role::VARIANTS {
             assert_eq!(lacks(&op, &[role]), !op.kind().roles.contains(&role), "{} as {role}", op.name());
         }
@@ -169,7 +169,7 @@ fn every_operation_takes_its_role() {
 /// SPEC, Commands: what belongs to the node is refused in a tenant's log, and the other way round.
 #[test]
 fn every_operation_stands_in_its_log() {
-    for op in Operation::ALL.iter().flat_map(|k| k.samples()) {
+    for op in Operation::ALL.iter().flat_map(Kind::samples) {
         let fits = |tenant: TenantUid| match op.kind().scope {
             Scope::Node => tenant.is_node(),
             Scope::Tenant => !tenant.is_node(),

@@ -20,7 +20,10 @@ const REASONS: [(&str, &str); 18] = [
     ("agent/src/writer/timers.rs::Writer::tick", NOT_SPLIT_YET),
     ("shared/src/command.rs::Command::parse", "one text from its first line to its last"),
     ("shared/src/control/apply.rs::ControlState::apply", "one match: an arm for each control fact"),
-    ("shared/src/control/canonical.rs::state", "names every field, so that a new one does not compile unwritten"),
+    (
+        "shared/src/control/canonical.rs::state",
+        "names every field, so that a new one does not compile unwritten",
+    ),
     ("shared/src/freeze.rs::tests::the_edges_of_daylight_saving", "a table of cases"),
     ("shared/tests/reference.rs::vectors", "one page of docs, written from its first line to its last"),
     ("tui/src/cli/fanout.rs::everywhere", NOT_SPLIT_YET),
