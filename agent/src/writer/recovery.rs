@@ -21,40 +21,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A tenant whose partition cannot be loaded: which, its name, and why.
+type Damaged = (FamilyId, Ident, String);
+
 impl Writer {
     pub(super) fn reopen(&mut self) -> Result<(), ReadError> {
         let p = &self.parts;
         let mut keys = KeyStore::open(&p.keys)?;
         let store = Arc::new(Store::open(&p.data.join("db"), p.limits)?);
-        let now = p.clock.now();
-        let mut load = |id: FamilyId, name: Option<&Ident>| {
-            PartitionState::load(&store, &mut keys, p.node_id, id, name, now, p.lease_us)
-        };
-        let node = load(FamilyId { tenant: TenantUid::NODE, epoch: 1 }, None)?;
-        let (mut partitions, mut damaged) = (Partitions::default(), Vec::new());
-        for (&tenant, entry) in &node.control.tenants {
-            let id = FamilyId { tenant, epoch: entry.epoch };
-            // A family is made before the receipt that creates its tenant; never the other way round.
-            match load(id, Some(&entry.name)) {
-                Ok(state) => partitions.insert(state),
-                Err(e) if e.damages() == Some(tenant) => {
-                    damaged.push((id, entry.name.clone(), e.to_string()));
-                }
-                Err(e) => return Err(e),
-            }
-        }
-        for bundle in read_bundles(&store, &node.p)? {
-            p.policy.keep(bundle);
-        }
-        p.policy.follow(&node.control);
-        let signer_key = node.control.signer_key.clone();
-        partitions.insert(node);
-        for live in partitions.iter() {
-            let (known, found) = (self.floor.get(&live.p.id.tenant).copied().unwrap_or(0), live.log.size());
-            if found < known {
-                return Err(StoreError::Lost { origin: live.p.origin.to_string(), known, found }.into());
-            }
-        }
+        let (mut partitions, damaged) = self.load(&store, &mut keys)?;
+        let signer_key = partitions.node_control().and_then(|n| n.signer_key.clone());
         let node_seq = partitions.iter().map(|l| l.log.size()).sum();
         p.board.begin(node_seq);
         for live in partitions.iter() {
@@ -93,8 +69,41 @@ impl Writer {
         self.after_open(&damaged)
     }
 
+    /// Reads every partition back. One that is damaged stops itself and no other.
+    fn load(&self, store: &Store, keys: &mut KeyStore) -> Result<(Partitions, Vec<Damaged>), ReadError> {
+        let (p, now) = (&self.parts, self.parts.clock.now());
+        let mut load = |id: FamilyId, name: Option<&Ident>| {
+            PartitionState::load(store, keys, p.node_id, id, name, now, p.lease_us)
+        };
+        let node = load(FamilyId { tenant: TenantUid::NODE, epoch: 1 }, None)?;
+        let (mut partitions, mut damaged) = (Partitions::default(), Vec::new());
+        for (&tenant, entry) in &node.control.tenants {
+            let id = FamilyId { tenant, epoch: entry.epoch };
+            // A family is made before the receipt that creates its tenant; never the other way round.
+            match load(id, Some(&entry.name)) {
+                Ok(state) => partitions.insert(state),
+                Err(e) if e.damages() == Some(tenant) => {
+                    damaged.push((id, entry.name.clone(), e.to_string()));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        for bundle in read_bundles(store, &node.p)? {
+            p.policy.keep(bundle);
+        }
+        p.policy.follow(&node.control);
+        partitions.insert(node);
+        for live in partitions.iter() {
+            let (known, found) = (self.floor.get(&live.p.id.tenant).copied().unwrap_or(0), live.log.size());
+            if found < known {
+                return Err(StoreError::Lost { origin: live.p.origin.to_string(), known, found }.into());
+            }
+        }
+        Ok((partitions, damaged))
+    }
+
     /// Proposals found open never take effect, and the start itself is a receipt.
-    fn after_open(&mut self, damaged: &[(FamilyId, Ident, String)]) -> Result<(), ReadError> {
+    fn after_open(&mut self, damaged: &[Damaged]) -> Result<(), ReadError> {
         let boot = self.parts.board.boot;
         let Some(mut st) = self.stage() else { return Ok(()) };
         let Some(open) = &mut self.open else { return Ok(()) };
