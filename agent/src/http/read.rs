@@ -23,7 +23,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 ) -> Result<T, ApiError> {
     let closed = || ApiError::from(Denial::bare(Reason::StoreUnavailable));
     let store = api.board.store.load_full().ok_or_else(closed)?;
-    let partition = shared.partition.load_full().ok_or_else(closed)?;
+    let partition = shared.readable().map_err(|reason| ApiError::from(Denial::bare(reason)))?;
     let done = tokio::task::spawn_blocking(move || read(&store, &partition)).await;
     Ok(done.map_err(|_| closed())??)
 }

@@ -10,11 +10,13 @@ use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::checkpoint::SignedCheckpoint;
 use conductor_shared::clock::Micros;
 use conductor_shared::control::ControlState;
+use conductor_shared::fail_closed::Class;
 use conductor_shared::http::SloStatus;
 use conductor_shared::ids::{Ident, NodeId, TenantUid};
 use conductor_shared::merkle::Frontier;
 use conductor_shared::meter::Labels;
 use conductor_shared::quota::RateBucket;
+use conductor_shared::reason::Reason;
 use conductor_shared::stream::{self, SignerState, Summary};
 use conductor_shared::usage::Series;
 use parking_lot::{Mutex, RwLock};
@@ -111,6 +113,14 @@ impl PartitionCell {
     /// batches that were decided before are on their way to the disk.
     pub fn status(&self) -> PartitionStatus {
         PartitionStatus::from_repr(self.status.load(Ordering::Acquire)).unwrap_or(PartitionStatus::Damaged)
+    }
+
+    /// What its rows are read with, or why they cannot be read now.
+    pub fn readable(&self) -> Result<Arc<Partition>, Reason> {
+        match self.status().refuses(Class::Read) {
+            Some(reason) => Err(reason),
+            None => self.partition.load_full().ok_or(Reason::StoreUnavailable),
+        }
     }
 
     pub(super) fn set_status(&self, status: PartitionStatus) {

@@ -77,7 +77,7 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, String> {
     let closed = || "the store is closed".to_owned();
     let store = board.store.load_full().ok_or_else(closed)?;
-    let p = shared.partition.load_full().ok_or_else(closed)?;
+    let p = shared.readable().map_err(|_| closed())?;
     let done = tokio::task::spawn_blocking(move || read(&store, &p)).await;
     done.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }

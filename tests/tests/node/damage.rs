@@ -63,6 +63,8 @@ fn a_damaged_row_met_while_serving_stops_its_tenant_only() {
     let r = c.finish_run(&a, run);
     assert_eq!((r.status, r.reasons()), (503, vec!["partition_damaged".to_owned()]));
     damaged(&mut c, &a);
+    let read = node.operator().get(&format!("/v1/tenants/{}/receipts", a.uid));
+    assert_eq!((read.status, read.reasons()), (503, vec!["partition_damaged".to_owned()]));
     assert_eq!(d.start_run(&b, None).status, 200);
     wait_for("the incident", 20, || (incidents(&node) == 1).then_some(()));
     assert!(!node.log().contains("the store is closed"), "{}", node.log());

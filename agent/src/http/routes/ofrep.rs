@@ -63,7 +63,7 @@ pub(crate) async fn one(
         Err(r) => return Ok(*r),
     };
     let control = std::sync::Arc::clone(&tenant.view.load().control);
-    let Some(partition) = tenant.partition.load_full() else { return Err(closed()) };
+    let Ok(partition) = tenant.readable() else { return Err(closed()) };
     let found = Flag::parse(&key).ok_or(FlagError::NotFound);
     let answer =
         found.and_then(|f| flag::evaluate(&control, partition.keys.ramp.bytes(), &f, subject.as_deref()));
@@ -86,7 +86,7 @@ pub(crate) async fn all(
         Err(r) => return Ok(*r),
     };
     let control = std::sync::Arc::clone(&tenant.view.load().control);
-    let Some(partition) = tenant.partition.load_full() else { return Err(closed()) };
+    let Ok(partition) = tenant.readable() else { return Err(closed()) };
     let Some(flags) = flag::all(&control) else {
         let many = format!("there are more than {MAX_FLAGS} flags: ask for each by its key");
         return Ok(failed(None, "GENERAL", &many));
