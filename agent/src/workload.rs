@@ -1,3 +1,182 @@
-//! Operations of workloads, decided on the staged state of their partition.
+//! Operations of workloads, decided on the staged state: each request sees what the one before it left.
 
-pub mod ops;
+mod denials;
+mod settle;
+mod start;
+
+pub use denials::deny_folded;
+
+use crate::intake::request::{Denial, Idempotency, Reply, WorkloadOp};
+use crate::ledger::ReadError;
+use crate::partition::{DayKind, PartitionState, index_hash};
+use crate::policy::{Policy, Query};
+use crate::rows::{Answered, RequestRow, RunRow, StepRow, decode, encode};
+use crate::staging::BatchBuilder;
+use crate::store::{Row, Space, Store};
+use conductor_shared::clock::Micros;
+use conductor_shared::control::ControlState;
+use conductor_shared::fact::{Outcome, Verdict};
+use conductor_shared::fail_closed::Class;
+use conductor_shared::http::{Decided, ReceiptRef};
+use conductor_shared::ids::RunId;
+use conductor_shared::meter::HOUR_US;
+use conductor_shared::reason::Reason;
+
+/// What an operation needs besides the partition.
+pub struct WorkloadCtx<'a> {
+    /// For rows that are not in memory: ended runs and steps, requests carried out.
+    pub store: &'a Store,
+    /// Room on disk.
+    pub space: Space,
+    /// How long a lease is.
+    pub lease_us: Micros,
+    /// Who asks.
+    pub principal: &'a str,
+    /// Policy.
+    pub policy: &'a Policy,
+    /// The node's control state, which has the profiles.
+    pub node: &'a ControlState,
+    /// How often an engine was asked about this.
+    pub tries: u8,
+}
+
+/// Why an operation cannot be decided now.
+#[derive(Debug)]
+pub enum Defer {
+    /// An engine must be asked first. Nothing was staged.
+    Policy(Box<Query>),
+    /// The store.
+    Read(ReadError),
+}
+
+impl From<ReadError> for Defer {
+    fn from(e: ReadError) -> Self {
+        Self::Read(e)
+    }
+}
+
+impl From<crate::store::StoreError> for Defer {
+    fn from(e: crate::store::StoreError) -> Self {
+        Self::Read(e.into())
+    }
+}
+
+impl From<crate::keys::KeyError> for Defer {
+    fn from(e: crate::keys::KeyError) -> Self {
+        Self::Read(e.into())
+    }
+}
+
+/// A run or step asked about that is not open.
+enum Missing {
+    Unknown,
+    Ended(Outcome),
+}
+
+impl WorkloadCtx<'_> {
+    /// Carries one operation out, once: a request that was carried out before gets the same answer.
+    pub fn once(
+        &self,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
+        op: &WorkloadOp,
+        once: Option<&Idempotency>,
+    ) -> Result<Reply, Defer> {
+        let Some(once) = once else { return self.decide(live, st, op) };
+        let day = u32::try_from(st.now.wall_us / (24 * HOUR_US)).unwrap_or(u32::MAX);
+        let text =
+            [self.principal.as_bytes(), b"\0", op.name().as_bytes(), b"\0", once.key.as_bytes()].concat();
+        let hash = index_hash(&live.p.keys.index, &text);
+        for d in [day, day.saturating_sub(1)] {
+            let key = Row::Request(d, hash).key();
+            if let Some(row) = st.row(self.store, &live.p, &key)? {
+                let found: RequestRow = decode(&row).map_err(|e| live.p.damaged(&key, &e))?;
+                return Ok(if found.body == once.body {
+                    Ok(found.answer.to_decided(live.p.origin))
+                } else {
+                    Err(self.deny(live, st, op.name(), "", Reason::IdempotencyConflict.into(), None)?)
+                });
+            }
+        }
+        let reply = self.decide(live, st, op)?;
+        // Only what was carried out is remembered: a denial may become an allow.
+        if let Ok(decided) = &reply {
+            let key = Row::Request(day, hash).key();
+            let plain = encode(&RequestRow { body: once.body, answer: Answered::of(decided) });
+            let unit = match live.runs.get(&decided.run_id) {
+                Some(run) => run.unit.clone(),
+                None => live.day_unit(st, DayKind::Control)?,
+            };
+            st.rows.put_under(&live.p, &key, (unit.0, &unit.1), &plain);
+            st.remember(&live.p, key, plain);
+        }
+        Ok(reply)
+    }
+
+    fn decide(
+        &self,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
+        op: &WorkloadOp,
+    ) -> Result<Reply, Defer> {
+        let class = if op.settles() { Class::Settle } else { Class::Admit };
+        if let Some(reason) = live.status.refuses(class) {
+            return Ok(Err(Denial::bare(reason)));
+        }
+        let settled = match op {
+            WorkloadOp::StartRun { workflow, env, actor, action, subject, prompt } => {
+                let what = (workflow, action, prompt.as_ref());
+                return self.start_run(live, st, what, (*env, *actor), subject.as_ref());
+            }
+            WorkloadOp::StartStep { run, name } => return self.start_step(live, st, *run, name),
+            WorkloadOp::FinishStep { run, step, outcome, claimed_us, bytes_in, bytes_out } => {
+                let claim = Claim { us: *claimed_us, bytes_in: *bytes_in, bytes_out: *bytes_out };
+                self.finish_step(live, st, (*run, *step), *outcome, claim)
+            }
+            WorkloadOp::Heartbeat { run } => self.heartbeat(live, st, *run),
+            WorkloadOp::Approve { run, name, approver, approved } => {
+                self.approve(live, st, *run, (name, approver), *approved)
+            }
+            WorkloadOp::FinishRun { run, outcome } => self.end_run(live, st, *run, *outcome),
+            WorkloadOp::CancelRun { run } => self.end_run(live, st, *run, Outcome::Cancelled),
+        };
+        Ok(settled?)
+    }
+
+    fn gone(
+        &self,
+        live: &PartitionState,
+        st: &BatchBuilder,
+        id: RunId,
+        step: Option<u64>,
+    ) -> Result<Missing, ReadError> {
+        let key = step.map_or(Row::EndedRun(id.0), |n| Row::EndedStep(id.0, n)).key();
+        let Some(plain) = st.row(self.store, &live.p, &key)? else { return Ok(Missing::Unknown) };
+        let outcome = match step {
+            None => decode::<RunRow>(&plain).map(|r| r.outcome),
+            Some(_) => decode::<StepRow>(&plain).map(|r| r.outcome),
+        };
+        let outcome = outcome.map_err(|e| live.p.damaged(&key, &e))?;
+        outcome.map(Missing::Ended).ok_or_else(|| live.p.damaged(&key, "ended without an outcome"))
+    }
+
+    fn decided(live: &PartitionState, index: u64, run: RunId) -> Decided {
+        Decided {
+            decision: Verdict::Allow,
+            receipt: ReceiptRef { origin: live.p.origin, index },
+            run_id: run,
+            step: None,
+            lease_us: None,
+            sticky: None,
+            late: None,
+        }
+    }
+}
+
+/// What a workload claims about a step.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Claim {
+    us: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+}

@@ -6,7 +6,7 @@ use crate::intake::reply::{Answer, Answers};
 use crate::intake::request::{Denial, WriterRequest};
 use crate::ledger::ReadError;
 use crate::staging::BatchBuilder;
-use crate::workload::ops::{self, Defer, WorkloadCtx};
+use crate::workload::{self, Defer, WorkloadCtx};
 use conductor_shared::codec::Listed;
 use conductor_shared::fact::{Fact, RequestDenied};
 use conductor_shared::fail_closed::Class;
@@ -81,7 +81,7 @@ impl Writer {
                     }
                     .into()
                 };
-                let denial = ops::deny_folded(live, st, &u.principal, &about, u.reasons, None, fact)?;
+                let denial = workload::deny_folded(live, st, &u.principal, &about, u.reasons, None, fact)?;
                 answers.push(log, Answer::Denied(reply, denial));
             }
             WriterRequest::Command(signed, reply) => return self.command(st, signed, reply, answers),

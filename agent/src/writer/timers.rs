@@ -8,7 +8,7 @@ use crate::rollout::controller::Tick;
 use crate::scope::TenantScope;
 use crate::staging::BatchBuilder;
 use crate::store::Space;
-use crate::workload::ops::WorkloadCtx;
+use crate::workload::WorkloadCtx;
 use conductor_shared::clock::Micros;
 use conductor_shared::fact::{Fact, Outcome};
 use conductor_shared::reason::Reason;

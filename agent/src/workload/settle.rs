@@ -1,0 +1,207 @@
+//! What ends or prolongs: finish, cancel, heartbeat, approval decisions, and settles that come too late.
+
+use super::{Claim, Missing, WorkloadCtx};
+use crate::intake::request::Reply;
+use crate::ledger::ReadError;
+use crate::partition::{DayKind, PartitionState};
+use crate::rows::{RunRow, StepRow, decode};
+use crate::staging::BatchBuilder;
+use crate::store::Row;
+use conductor_shared::fact::{ApprovalDecided, LateSettle, LeaseRenewed, Outcome, RunFinished, StepFinished};
+use conductor_shared::http::Decided;
+use conductor_shared::ids::RunId;
+use conductor_shared::reason::Reason;
+use conductor_shared::untrusted::UntrustedText;
+
+impl WorkloadCtx<'_> {
+    pub(super) fn finish_step(
+        &self,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
+        (id, step): (RunId, u64),
+        outcome: Outcome,
+        claim: Claim,
+    ) -> Result<Reply, ReadError> {
+        let open = live.runs.get_mut(&id).and_then(|r| {
+            let row = r.steps.remove(&step)?;
+            r.lease_until = st.now.mono_us + self.lease_us;
+            Some((r.unit.clone(), r.row.clone(), row))
+        });
+        let Some((unit, run, row)) = open else {
+            return match self.gone(live, st, id, Some(step))? {
+                Missing::Unknown => {
+                    let known = live.runs.contains_key(&id)
+                        || matches!(self.gone(live, st, id, None)?, Missing::Ended(_));
+                    let reason = if known { Reason::StepUnknown } else { Reason::RunUnknown };
+                    self.deny(live, st, "step_finish", "", reason.into(), None).map(Err)
+                }
+                Missing::Ended(was) => self.late(live, st, (id, step), outcome, was, claim),
+            };
+        };
+        let index = self.settle_step(live, st, (id, step), (&unit, &run, row), outcome, claim);
+        Ok(Ok(Decided { step: Some(step), lease_us: Some(self.lease_us), ..Self::decided(live, index, id) }))
+    }
+
+    /// Writes the end of an open step that was taken out of its run.
+    pub(super) fn settle_step(
+        &self,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
+        (id, step): (RunId, u64),
+        (unit, run, mut row): (&(u64, crate::keys::Key), &RunRow, StepRow),
+        outcome: Outcome,
+        claim: Claim,
+    ) -> u64 {
+        let observed_us = st.now.wall_us.max(live.log.last_us()).saturating_sub(row.started_us);
+        let fact = StepFinished {
+            principal: self.principal.to_owned(),
+            run: id,
+            step,
+            workflow: run.workflow.clone(),
+            env: run.env,
+            actor: run.actor,
+            outcome,
+            claimed_us: claim.us,
+            observed_us,
+            bytes_in: claim.bytes_in,
+            bytes_out: claim.bytes_out,
+        };
+        let a = live.append(st, &fact.into(), (unit.0, &unit.1));
+        live.ramp_stats.step_settled(&live.control, run, outcome, observed_us);
+        row.outcome = Some(outcome);
+        row.last = a.index;
+        live.put_step(st, id, unit, step, &row);
+        a.index
+    }
+
+    pub(super) fn heartbeat(
+        &self,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
+        id: RunId,
+    ) -> Result<Reply, ReadError> {
+        let Some(run) = live.runs.get_mut(&id) else { return self.not_open(live, st, "run_heartbeat", id) };
+        run.lease_until = st.now.mono_us + self.lease_us;
+        let (unit, steps) = (run.unit.clone(), run.steps.len() as u64);
+        let fact =
+            LeaseRenewed { principal: self.principal.to_owned(), run: id, lease_us: self.lease_us, steps };
+        let a = live.append(st, &fact.into(), (unit.0, &unit.1));
+        Ok(Ok(Decided { lease_us: Some(self.lease_us), ..Self::decided(live, a.index, id) }))
+    }
+
+    pub(super) fn approve(
+        &self,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
+        id: RunId,
+        (name, approver): (&UntrustedText, &UntrustedText),
+        approved: bool,
+    ) -> Result<Reply, ReadError> {
+        let Some(run) = live.runs.get_mut(&id) else { return self.not_open(live, st, "approval_decide", id) };
+        run.lease_until = st.now.mono_us + self.lease_us;
+        let unit = run.unit.clone();
+        let fact = ApprovalDecided {
+            principal: self.principal.to_owned(),
+            approver: approver.clone(),
+            run: id,
+            workflow: run.row.workflow.clone(),
+            env: run.row.env,
+            actor: run.row.actor,
+            name: name.clone(),
+            approved,
+        };
+        let a = live.append(st, &fact.into(), (unit.0, &unit.1));
+        Ok(Ok(Self::decided(live, a.index, id)))
+    }
+
+    pub(super) fn not_open(
+        &self,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
+        op: &'static str,
+        id: RunId,
+    ) -> Result<Reply, ReadError> {
+        let reason = match self.gone(live, st, id, None)? {
+            Missing::Unknown => Reason::RunUnknown,
+            Missing::Ended(_) => Reason::RunClosed,
+        };
+        self.deny(live, st, op, "", reason.into(), None).map(Err)
+    }
+
+    /// Ends a run, and with it its open steps: finished by the workload, cancelled, or lost.
+    pub fn end_run(
+        &self,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
+        id: RunId,
+        outcome: Outcome,
+    ) -> Result<Reply, ReadError> {
+        let Some(mut run) = live.runs.remove(&id) else {
+            return match self.gone(live, st, id, None)? {
+                Missing::Unknown => {
+                    self.deny(live, st, "run_finish", "", Reason::RunUnknown.into(), None).map(Err)
+                }
+                Missing::Ended(was) => self.late(live, st, (id, 0), outcome, was, Claim::default()),
+            };
+        };
+        let steps = std::mem::take(&mut run.steps);
+        let open_steps = steps.len() as u64;
+        // A run that went well cannot vouch for steps that never said so.
+        let of_steps = if outcome == Outcome::Lost { Outcome::Lost } else { Outcome::Cancelled };
+        for (n, row) in steps {
+            self.settle_step(live, st, (id, n), (&run.unit, &run.row, row), of_steps, Claim::default());
+        }
+        let fact = RunFinished {
+            principal: self.principal.to_owned(),
+            run: id,
+            workflow: run.row.workflow.clone(),
+            env: run.row.env,
+            actor: run.row.actor,
+            outcome,
+            open_steps,
+            observed_us: st.now.wall_us.max(live.log.last_us()).saturating_sub(run.row.started_us),
+        };
+        let a = live.append(st, &fact.into(), (run.unit.0, &run.unit.1));
+        run.row.outcome = Some(outcome);
+        run.row.steps = run.next_step - 1;
+        run.row.last = a.index;
+        live.ramp_stats.run_settled(&live.control, &run.row, outcome, a);
+        live.put_run(st, id, &run);
+        live.gate.open_runs = live.gate.open_runs.saturating_sub(1);
+        Ok(Ok(Self::decided(live, a.index, id)))
+    }
+
+    /// A settle that came too late: recorded under the run's own key, and nothing else.
+    pub(super) fn late(
+        &self,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
+        (id, step): (RunId, u64),
+        outcome: Outcome,
+        was: Outcome,
+        claim: Claim,
+    ) -> Result<Reply, ReadError> {
+        let unit = live.day_unit(st, DayKind::Denial)?;
+        let labels = if let Some(run) = live.runs.get(&id) {
+            Some(run.row.labels())
+        } else {
+            let key = Row::EndedRun(id.0).key();
+            let row = st.row(self.store, &live.p, &key)?;
+            let run = row.map(|plain| decode::<RunRow>(&plain).map_err(|e| live.p.damaged(&key, &e)));
+            run.transpose()?.map(|r| r.labels())
+        };
+        let fact = LateSettle {
+            principal: self.principal.to_owned(),
+            run: id,
+            step,
+            outcome,
+            ended_as: was,
+            claimed_us: claim.us,
+            bytes_in: claim.bytes_in,
+            bytes_out: claim.bytes_out,
+        };
+        let a = live.append_for(st, &fact.into(), (unit.0, &unit.1), labels);
+        let step = (step > 0).then_some(step);
+        Ok(Ok(Decided { late: Some(was), step, ..Self::decided(live, a.index, id) }))
+    }
+}
