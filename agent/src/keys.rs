@@ -48,7 +48,7 @@ pub enum KeyError {
     Wrong { path: PathBuf, detail: String },
     /// A unit key that was destroyed, or never made.
     #[error("unit key {unit} of tenant {tenant} is destroyed or was never made")]
-    Gone { tenant: TenantUid, unit: u64 },
+    Gone { tenant: TenantUid, epoch: u64, unit: u64 },
     /// The folder cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -276,8 +276,8 @@ impl Units {
             }
         }
         let at = usize::try_from(self.next - (self.made - POOL)).unwrap_or(usize::MAX);
-        let key =
-            self.pool.get(at).cloned().ok_or(KeyError::Gone { tenant: self.tenant, unit: self.next })?;
+        let gone = KeyError::Gone { tenant: self.tenant, epoch: self.epoch, unit: self.next };
+        let key = self.pool.get(at).cloned().ok_or(gone)?;
         let unit = self.next;
         self.next += 1;
         if self.next == self.made {
@@ -307,7 +307,7 @@ impl Units {
 
     /// The key of this number, read from the folder.
     pub fn get(&self, unit: u64) -> Result<Key, KeyError> {
-        read_unit(&self.path, &self.wrap, &self.head(unit), self.tenant, unit)
+        read_unit(&self.path, &self.wrap, &self.head(unit), (self.tenant, self.epoch), unit)
     }
 
     /// For reading from other threads: the same keys, without the pool.
@@ -336,12 +336,18 @@ impl UnitReader {
         h[..16].copy_from_slice(&self.tenant.0);
         h[16..24].copy_from_slice(&self.epoch.to_be_bytes());
         h[24..].copy_from_slice(&unit.to_be_bytes());
-        read_unit(&self.path, &self.wrap, &h, self.tenant, unit)
+        read_unit(&self.path, &self.wrap, &h, (self.tenant, self.epoch), unit)
     }
 }
 
-fn read_unit(path: &Path, wrap: &Key, head: &[u8], tenant: TenantUid, unit: u64) -> Result<Key, KeyError> {
-    let gone = KeyError::Gone { tenant, unit };
+fn read_unit(
+    path: &Path,
+    wrap: &Key,
+    head: &[u8],
+    (tenant, epoch): (TenantUid, u64),
+    unit: u64,
+) -> Result<Key, KeyError> {
+    let gone = KeyError::Gone { tenant, epoch, unit };
     let mut entry = [0u8; UNIT_ENTRY];
     let Some(at) = unit.checked_mul(UNIT_ENTRY as u64) else { return Err(gone) };
     let file = match File::open(path) {

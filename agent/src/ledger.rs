@@ -7,7 +7,7 @@ mod describe;
 mod plain_batch;
 mod read;
 #[cfg(test)]
-mod test_util;
+pub(crate) mod test_util;
 mod tree;
 
 pub use describe::{read_json, summary};
@@ -18,7 +18,7 @@ pub use tree::{DiskNodes, Tail};
 
 use crate::keys::{self, Key, TenantKeys, UnitReader};
 use crate::platform::random::{Random, bytes};
-use crate::store::{Family, FamilyId, Row, RowKind, Store, StoreError, VALUE_VERSION};
+use crate::store::{Family, PartitionId, Row, RowKind, Store, StoreError, VALUE_VERSION};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::fact::{Fact, is_control, schema};
 use conductor_shared::ids::{NodeId, Origin};
@@ -32,7 +32,7 @@ pub const TENANT_KEY: u64 = u64::MAX;
 /// What is fixed about a partition: enough to read it.
 #[derive(Clone)]
 pub struct Partition {
-    pub id: FamilyId,
+    pub id: PartitionId,
     /// Name of its log.
     pub origin: Origin,
     pub family: Family,
@@ -101,7 +101,7 @@ pub struct Log {
 }
 
 impl Log {
-    pub fn new(node: NodeId, id: FamilyId, policy: PolicyVersion) -> Self {
+    pub fn new(node: NodeId, id: PartitionId, policy: PolicyVersion) -> Self {
         Self {
             origin: Origin { node, tenant: id.tenant, epoch: id.epoch },
             frontier: Frontier::default(),

@@ -3,6 +3,7 @@
 pub mod admission;
 mod break_glass;
 pub mod denial_dedup;
+pub mod lease;
 pub mod published;
 mod quota_flood;
 pub mod ramp_stats;
@@ -15,5 +16,5 @@ pub use break_glass::BreakGlassTimer;
 pub use quota_flood::{FLOOD, QuotaFlood};
 pub use runs::Run;
 pub use set::Partitions;
-pub use state::{DayKind, PartitionState, index_hash};
+pub use state::{DayKind, Loader, PartitionState, index_hash};
 pub use status::PartitionStatus;

@@ -7,23 +7,28 @@ mod sessions;
 
 pub use sessions::{MAX_SESSIONS, SESSION_US, SessionError, Sessions};
 
+use crate::store::PartitionId;
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::{Ident, KeyId, PersonId, TenantUid, TokenId, unhex};
 use conductor_shared::routes::WORKLOAD_TOKEN;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// Proof that a workload of this tenant asks.
+/// Proof that a workload of this tenant asks, given by the control state of one incarnation of its partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantScope {
-    tenant: TenantUid,
+    partition: PartitionId,
     principal: String,
 }
 
 impl TenantScope {
     /// The tenant it proves.
     pub fn tenant(&self) -> TenantUid {
-        self.tenant
+        self.partition.tenant
+    }
+    /// The incarnation that proved it.
+    pub fn partition(&self) -> PartitionId {
+        self.partition
     }
     /// `token:<id>` or `uid:<n>`, as it stands in receipts.
     pub fn principal(&self) -> &str {
@@ -31,8 +36,8 @@ impl TenantScope {
     }
 
     /// For the agent's own acts on a tenant's behalf (a lease that ran out).
-    pub(crate) fn of_agent(tenant: TenantUid) -> Self {
-        Self { tenant, principal: "agent".to_owned() }
+    pub(crate) fn of_agent(partition: PartitionId) -> Self {
+        Self { partition, principal: "agent".to_owned() }
     }
 }
 
@@ -78,18 +83,21 @@ impl TokenParts {
         parts.next().is_none().then_some(Self { tenant, token, secret })
     }
 
-    /// Checks it against the tenant's control state, in time that does not depend on the secret.
-    pub fn prove(&self, control: &ControlState) -> Option<TenantScope> {
+    /// Checks it against the control state of the tenant's `partition`, in time that does not depend on the secret.
+    pub fn prove(&self, partition: PartitionId, control: &ControlState) -> Option<TenantScope> {
+        if partition.tenant != self.tenant {
+            return None;
+        }
         let known = control.live_token(self.token)?;
         let digest: [u8; 32] = Sha256::digest(self.secret.as_slice()).into();
         bool::from(digest.ct_eq(&known.secret_sha256.0))
-            .then(|| TenantScope { tenant: self.tenant, principal: format!("token:{}", self.token) })
+            .then(|| TenantScope { partition, principal: format!("token:{}", self.token) })
     }
 }
 
 /// Proves a local user on the tenant's own socket.
-pub fn prove_peer(tenant: TenantUid, control: &ControlState, uid: u32) -> Option<TenantScope> {
-    control.peers.contains(&uid).then(|| TenantScope { tenant, principal: format!("uid:{uid}") })
+pub fn prove_peer(partition: PartitionId, control: &ControlState, uid: u32) -> Option<TenantScope> {
+    control.peers.contains(&uid).then(|| TenantScope { partition, principal: format!("uid:{uid}") })
 }
 
 #[cfg(test)]
@@ -108,18 +116,21 @@ mod tests {
             secret_sha256: Sha256::digest(secret).into(),
         });
         let control = ControlState::default().after(&issue);
+        let here = PartitionId { tenant, epoch: 2 };
         let bearer = |s: &[u8]| format!("cdw_{tenant}_{token}_{}", hex(s));
-        let scope = TokenParts::parse(&bearer(&secret)).unwrap().prove(&control).unwrap();
-        assert_eq!((scope.tenant(), scope.principal()), (tenant, format!("token:{token}").as_str()));
-        assert!(TokenParts::parse(&bearer(&[4; 32])).unwrap().prove(&control).is_none());
-        assert!(TokenParts::parse(&bearer(&secret)).unwrap().prove(&ControlState::default()).is_none());
+        let scope = TokenParts::parse(&bearer(&secret)).unwrap().prove(here, &control).unwrap();
+        assert_eq!((scope.partition(), scope.principal()), (here, format!("token:{token}").as_str()));
+        assert!(TokenParts::parse(&bearer(&[4; 32])).unwrap().prove(here, &control).is_none());
+        assert!(TokenParts::parse(&bearer(&secret)).unwrap().prove(here, &ControlState::default()).is_none());
         let revoked = control.after(&Operation::TokenRevoke(ops::TokenRevoke { token }));
-        assert!(TokenParts::parse(&bearer(&secret)).unwrap().prove(&revoked).is_none());
+        assert!(TokenParts::parse(&bearer(&secret)).unwrap().prove(here, &revoked).is_none());
         for bad in
             ["", "cdw_", &bearer(&secret)[1..], &format!("{}_", bearer(&secret)), &bearer(&secret[1..])]
         {
             assert!(TokenParts::parse(bad).is_none(), "{bad}");
         }
-        assert!(prove_peer(tenant, &control, 7).is_none());
+        assert!(prove_peer(here, &control, 7).is_none());
+        let other = PartitionId { tenant: TenantUid([9; 16]), epoch: 2 };
+        assert!(TokenParts::parse(&bearer(&secret)).unwrap().prove(other, &control).is_none());
     }
 }

@@ -16,9 +16,9 @@ pub use cursor::{Letter, letters};
 use crate::intake::queue::Queues;
 use crate::partition::published::{PartitionCell, Registry};
 use crate::platform::random::{Random, bytes};
+use crate::store::PartitionId;
 use conductor_shared::clock::Clock;
 use conductor_shared::http::SinkStatus;
-use conductor_shared::ids::TenantUid;
 use cursor::{Batch, Cursor, Update};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -130,7 +130,7 @@ pub async fn run(sink: Arc<Sink>, mut ctx: SinkCtx) {
         Ok(t) => t,
         Err(e) => return sink.note(&e),
     };
-    let mut cursors: HashMap<TenantUid, Cursor> = HashMap::new();
+    let mut cursors: HashMap<PartitionId, Cursor> = HashMap::new();
     let mut failures = 0u32;
     loop {
         let mut busy = false;
@@ -176,10 +176,10 @@ fn backoff(failures: u32, random: &dyn Random) -> Duration {
     whole / 2 + whole / 2 * u32::from(b) / 255
 }
 
-fn measure(sink: &Sink, tenants: &[Arc<PartitionCell>], cursors: &HashMap<TenantUid, Cursor>, now_us: u64) {
+fn measure(sink: &Sink, tenants: &[Arc<PartitionCell>], cursors: &HashMap<PartitionId, Cursor>, now_us: u64) {
     let mut waiting = 0;
     for s in tenants {
-        let next = cursors.get(&s.id.tenant).map_or(0, |p| p.row.next);
+        let next = cursors.get(&s.id).map_or(0, |p| p.row.next);
         waiting += s.view.load().size().saturating_sub(next);
     }
     sink.waiting.store(waiting, Ordering::Relaxed);
@@ -202,22 +202,22 @@ async fn round(
     target: &mut Target,
     ctx: &SinkCtx,
     shared: &Arc<PartitionCell>,
-    cursors: &mut HashMap<TenantUid, Cursor>,
+    cursors: &mut HashMap<PartitionId, Cursor>,
 ) -> Result<bool, Wait> {
-    let tenant = shared.id.tenant;
-    let cursor = if let Some(p) = cursors.get(&tenant) {
+    let partition = shared.id;
+    let cursor = if let Some(p) = cursors.get(&partition) {
         p.clone()
     } else {
-        let p = Cursor::read(&ctx.board, shared, &sink.config.name).await.map_err(later)?;
+        let p = Cursor::read(shared, &sink.config.name).await.map_err(later)?;
         sink.dead_letters.fetch_add(p.letters, Ordering::Relaxed);
-        cursors.entry(tenant).or_insert(p).clone()
+        cursors.entry(partition).or_insert(p).clone()
     };
     let view = shared.view.load_full();
     let wanted = view.control.sink_replays.get(&sink.config.name).copied().unwrap_or(0);
     if wanted > cursor.row.replays {
         let update = replay(sink, target, ctx, shared, &cursor, wanted).await?;
         sink.dead_letters.fetch_sub(cursor.letters - update.letters, Ordering::Relaxed);
-        cursors.insert(tenant, update);
+        cursors.insert(partition, update);
         return Ok(true);
     }
     if cursor.row.next >= view.size() || !shared.status().serves() {
@@ -229,7 +229,7 @@ async fn round(
             Some(PAUSE.1),
         ));
     }
-    let batch = cursor.batch(&ctx.board, shared, view.size(), sink.config.batch).await.map_err(later)?;
+    let batch = cursor.batch(shared, view.size(), sink.config.batch).await.map_err(later)?;
     let rejected = deliver(target, &batch.events).await?;
     let count = (batch.events.len() - rejected.len()) as u64;
     let update = cursor.advance(&batch, &rejected);
@@ -243,7 +243,7 @@ async fn round(
     if count > 0 {
         sink.since_us.store(0, Ordering::Relaxed);
     }
-    cursors.insert(tenant, after);
+    cursors.insert(partition, after);
     Ok(true)
 }
 
@@ -288,7 +288,7 @@ async fn replay(
     let mut at = 0;
     let mut left = cursor.letters;
     loop {
-        let page = cursor::page(&ctx.board, shared, &sink.config.name, at).await.map_err(later)?;
+        let page = cursor::page(shared, &sink.config.name, at).await.map_err(later)?;
         let Some(last) = page.last() else { break };
         at = last.number + 1;
         let events: Vec<Value> = page.iter().map(|l| l.event.clone()).collect();

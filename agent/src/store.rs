@@ -90,7 +90,7 @@ pub enum StoreError {
     Row {
         family: String,
         /// The partition whose row it is; `None` for rows of the node's folder as a whole.
-        partition: Option<FamilyId>,
+        partition: Option<PartitionId>,
         /// Key in hex.
         row: String,
         detail: String,
@@ -109,16 +109,20 @@ pub enum StoreError {
     Failed,
 }
 
-/// Name of a tenant's family: its uid and the epoch of its log.
+/// One incarnation of a tenant's partition. A purge or a restore begins another one, with the next epoch: whoever holds
+/// on to an incarnation, across threads or time, holds this, and not the tenant alone. Its family is named after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FamilyId {
+pub struct PartitionId {
     /// The tenant, or the node's own partition.
     pub tenant: TenantUid,
     /// Epoch of its log.
     pub epoch: u64,
 }
 
-impl FamilyId {
+impl PartitionId {
+    /// The node's own.
+    pub const NODE: Self = Self { tenant: TenantUid::NODE, epoch: 1 };
+
     fn name(self) -> String {
         format!("p-{}-{}", hex(&self.tenant.0), self.epoch)
     }
@@ -126,6 +130,15 @@ impl FamilyId {
         let (uid, epoch) = name.strip_prefix("p-")?.split_once('-')?;
         Some(Self { tenant: TenantUid(unhex(uid)?), epoch: conductor_shared::ids::parse_decimal(epoch)? })
     }
+}
+
+/// A change to the families, which has its place in the order of the batches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FamilyChange {
+    /// Makes planned families.
+    Make(Vec<PartitionId>),
+    /// Drops a family with all its rows.
+    Drop(PartitionId),
 }
 
 /// How much room there is.
@@ -140,7 +153,7 @@ pub enum Space {
 
 pub struct Store {
     // Families borrow from the database: they are dropped first.
-    families: RwLock<HashMap<FamilyId, Family>>,
+    families: RwLock<HashMap<PartitionId, Family>>,
     db: Arc<DB>,
     path: PathBuf,
     family_options: Options,
@@ -230,7 +243,7 @@ impl Store {
         let db = Arc::new(opened.map_err(|e| Self::classify(path, &e))?);
         let families = names
             .iter()
-            .filter_map(|n| Some((FamilyId::parse(n)?, Family::of_open(&db, n)?)))
+            .filter_map(|n| Some((PartitionId::parse(n)?, Family::of_open(&db, n)?)))
             .collect::<HashMap<_, _>>();
         let current = path.join("CURRENT");
         let ino = inode(&current).ok_or_else(|| StoreError::Unlinked(current.clone()))?;
@@ -291,34 +304,61 @@ impl Store {
     }
 
     /// Families of tenants and of the node, as found.
-    pub fn family_ids(&self) -> Vec<FamilyId> {
+    pub fn family_ids(&self) -> Vec<PartitionId> {
         let mut ids: Vec<_> = self.families.read().keys().copied().collect();
         ids.sort_unstable();
         ids
     }
 
     /// A family, if there.
-    pub fn family(&self, id: FamilyId) -> Option<Family> {
+    pub fn family(&self, id: PartitionId) -> Option<Family> {
         self.families.read().get(&id).cloned()
     }
 
-    /// Makes families, all at once: one by one, each would rewrite the OPTIONS file for all of them.
-    pub fn create_families(&self, ids: &[FamilyId]) -> Result<Vec<Family>, StoreError> {
+    /// Families of these partitions, to be made by [`Store::change_families`]. Until then they read as empty, and rows
+    /// may be staged for them. Those that are there already are left as they are.
+    pub fn plan_families(&self, ids: &[PartitionId]) -> Result<Vec<Family>, StoreError> {
         let mut map = self.families.write();
+        let new = ids.iter().filter(|id| !map.contains_key(id)).count();
         // One family is the node's own.
-        if map.len() + ids.len() > MAX_TENANTS + 1 {
+        if map.len() + new > MAX_TENANTS + 1 {
             return Err(StoreError::TooMany);
         }
+        let planned = |id: &PartitionId| Family::planned(&self.db, id.name());
+        Ok(ids.iter().map(|id| map.entry(*id).or_insert_with(|| planned(id)).clone()).collect())
+    }
+
+    /// Makes and drops families, in order. After an error nothing more is written.
+    pub fn change_families(&self, changes: &[FamilyChange]) -> Result<(), StoreError> {
         if self.failed.load(Ordering::Acquire) {
             return Err(StoreError::Failed);
         }
-        let names: Vec<String> = ids.iter().map(|i| i.name()).collect();
-        let made = raw::create_families(&self.db, &self.family_options, &names)
-            .map_err(|detail| StoreError::Write { path: self.path.clone(), detail })?;
-        for (id, family) in ids.iter().zip(&made) {
-            map.insert(*id, family.clone());
-        }
-        Ok(made)
+        let done = changes.iter().try_for_each(|change| match change {
+            FamilyChange::Make(ids) => self.make_families(ids),
+            FamilyChange::Drop(id) => {
+                let dropped = self.families.write().remove(id);
+                dropped.map_or(Ok(()), |family| raw::drop_family(&family))
+            }
+        });
+        done.map_err(|detail| {
+            self.failed.store(true, Ordering::Release);
+            StoreError::Write { path: self.path.clone(), detail }
+        })
+    }
+
+    /// All at once: one by one, each would rewrite the OPTIONS file for all of them.
+    fn make_families(&self, ids: &[PartitionId]) -> Result<(), String> {
+        let map = self.families.read();
+        let planned: Vec<Family> = ids.iter().filter_map(|id| map.get(id).cloned()).collect();
+        let new: Vec<Family> = planned.into_iter().filter(|f| f.made().is_none()).collect();
+        raw::create_families(&self.db, &self.family_options, &new)
+    }
+
+    /// Families of these partitions, made at once: for a folder that nobody else writes to.
+    pub fn create_families(&self, ids: &[PartitionId]) -> Result<Vec<Family>, StoreError> {
+        let families = self.plan_families(ids)?;
+        self.change_families(&[FamilyChange::Make(ids.to_vec())])?;
+        Ok(families)
     }
 
     /// Appends a batch to the WAL and the memtables; returns its bytes there. It is not durable before
@@ -329,7 +369,10 @@ impl Store {
         }
         let mut o = WriteOptions::default();
         o.set_sync(false);
-        let ordered = batch.ordered();
+        let ordered = batch.ordered().map_err(|family| {
+            self.failed.store(true, Ordering::Release);
+            StoreError::Write { path: self.path.clone(), detail: format!("{family} was not made") }
+        })?;
         let bytes = ordered.size_in_bytes() as u64;
         self.db.write_opt(ordered, &o).map_err(|e| {
             self.failed.store(true, Ordering::Release);
@@ -399,7 +442,8 @@ impl Store {
     }
 
     pub fn get(&self, family: &Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let found = self.db.get_pinned_cf(family, key).map_err(|e| read_error(&self.path, &e))?;
+        let Some(made) = family.made() else { return Ok(None) };
+        let found = self.db.get_pinned_cf(&made, key).map_err(|e| read_error(&self.path, &e))?;
         found.map(|value| without_version(family.name(), key, &value)).transpose()
     }
 
@@ -432,14 +476,15 @@ impl Store {
         self.reading().last(family, scan)
     }
 
-    /// Shows rows where they are, in order, until `each` returns false.
+    /// Shows rows where they are, in order, until `each` returns false. Rows written meanwhile may be among them.
     pub fn scan(
         &self,
         family: &Family,
         scan: &Scan,
         each: impl FnMut(Row, &[u8]) -> bool,
     ) -> Result<(), StoreError> {
-        walk(self.db.raw_iterator_cf_opt(family, bounds(scan)), family, &self.path, each)
+        let Some(made) = family.made() else { return Ok(()) };
+        walk(|scan| self.db.raw_iterator_cf_opt(&made, bounds(scan)), family, scan, &self.path, each)
     }
 
     /// Bytes free on the file system of the database.

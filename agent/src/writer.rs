@@ -1,18 +1,22 @@
 //! The one writer: it takes requests from the queues, decides each on the state that the one before it left, stages
 //! rows, and hands whole batches to sealer and committer, which make them durable, publish them and send the answers.
 //!
-//! While one batch is on its way to the disk the next is decided. Rows of batches on their way that a workload's request
-//! may ask for are remembered until the store has them; before anything else the writer waits until all are there. If a
-//! write or sync fails, nothing more is written: everybody who waits is denied, the store is closed, opened and folded
-//! anew, and only then decisions go on.
+//! While one batch is on its way to the disk the next is decided. Uncommitted rows and facts that a request can read stay
+//! in an overlay until the store has them. No step touches more than [`STEP_ROWS`](crate::staging::STEP_ROWS) rows; longer work is a job that stages
+//! slices. If a write or sync fails, nothing more is written: everybody who waits is denied, the store is closed, opened
+//! and folded again, and only then decisions go on.
 
 mod changes;
 mod damage;
 mod dispatch;
+mod jobs;
 mod pipeline;
 mod provision;
 mod recovery;
 mod timers;
+
+#[cfg(test)]
+mod tests;
 
 use crate::checkpoint::due::Schedule;
 use crate::checkpoint::job::CheckpointJob;
@@ -31,18 +35,20 @@ use crate::platform::random::Random;
 use crate::policy::Policy;
 use crate::rollout::controller::{EvalState, Pace};
 use crate::staging::{BatchBuilder, Remembered};
-use crate::store::{Space, SpaceLimits, Store};
+use crate::store::{PartitionId, Space, SpaceLimits, Store};
 use conductor_shared::clock::{Clock, Drift, Micros};
 use conductor_shared::fail_closed::Outage;
-use conductor_shared::ids::{NodeId, TenantUid};
+use conductor_shared::ids::NodeId;
 use conductor_shared::reason::Reason;
 use conductor_shared::stream::SignerState;
+use jobs::Job;
 use pipeline::{CommitBatch, Committer};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use timers::Round;
 
 /// The writer looks at leases, folds and checkpoints this often when nothing else happens.
 const TICK: Duration = Duration::from_millis(20);
@@ -123,7 +129,10 @@ pub struct Writer {
     parts: Parts,
     open: Option<Open>,
     proposals: Proposals,
-    last_slow_tick: Micros,
+    /// When all partitions were looked at last, on the monotonic clock.
+    last_round: Micros,
+    round: Option<Round>,
+    jobs: VecDeque<Job>,
     eval: EvalState,
     /// Holds the wall clock against the monotonic one.
     drift: Drift,
@@ -133,9 +142,9 @@ pub struct Writer {
     calendar: Calendar,
     /// Durable sizes of the logs when the store was closed: what comes back shorter has lost receipts that were
     /// acknowledged.
-    floor: HashMap<TenantUid, u64>,
+    floor: HashMap<PartitionId, u64>,
     /// Tenants whose damage is on record already.
-    reported: HashSet<TenantUid>,
+    reported: HashSet<PartitionId>,
 }
 
 impl Writer {
@@ -146,7 +155,9 @@ impl Writer {
             parts,
             open: None,
             proposals: Proposals::default(),
-            last_slow_tick: 0,
+            last_round: 0,
+            round: None,
+            jobs: VecDeque::new(),
             eval: EvalState::default(),
             drift,
             space: Space::Ample,
@@ -163,10 +174,9 @@ impl Writer {
         let open = self.open.as_mut()?;
         let before = open.remembered();
         let (now, random) = (self.parts.clock.now(), Arc::clone(&self.parts.random));
-        Some(BatchBuilder {
-            before,
-            ..BatchBuilder::new(open.node_seq, now, random, self.parts.policy.version())
-        })
+        let mut st = BatchBuilder::new(open.node_seq, now, random, self.parts.policy.version());
+        st.before = before;
+        Some(st)
     }
 
     /// Runs until the queues are closed and empty, then makes everything durable and returns.
@@ -174,7 +184,7 @@ impl Writer {
         crate::name_thread(c"writer");
         while let Some(asks) = {
             let queues = Arc::clone(&self.parts.queues);
-            queues.take(BATCH, TICK)
+            queues.take(BATCH, if self.jobs.is_empty() { TICK } else { Duration::ZERO })
         } {
             self.parts.board.beats.fetch_add(1, Ordering::Relaxed);
             if self.open.as_ref().is_some_and(|o| o.store.has_failed()) {
@@ -190,6 +200,7 @@ impl Writer {
         }
         if let Some(open) = self.open.take() {
             open.committer.stop();
+            open.partitions.iter().for_each(|l| l.shared.revoke());
         }
         self.parts.board.store.store(None);
     }
@@ -209,11 +220,15 @@ impl Writer {
             return;
         }
         for ask in asks {
+            if !st.fits(self.cost(&ask)) {
+                self.finish(st, &mut answers);
+                let Some(next) = self.stage() else { return refuse(ask, Reason::StoreUnavailable) };
+                st = next;
+            }
             let changes = ask.changes();
             let done = self.one(&mut st, ask, &mut answers);
             if changes {
-                self.follow_policy(&mut st);
-                self.follow_signer();
+                self.follow(&mut st);
             }
             if let Err(e) = done
                 && !self.contain(&e, &mut st, &mut answers)
@@ -221,12 +236,23 @@ impl Writer {
                 return;
             }
         }
-        if let Err(e) = self.tick(&mut st, &mut answers)
+        let worked = !self.jobs.is_empty();
+        let done = self.tick(&mut st, &mut answers).and_then(|()| self.work(&mut st, &mut answers));
+        if worked {
+            self.follow(&mut st);
+        }
+        if let Err(e) = done
             && !self.contain(&e, &mut st, &mut answers)
         {
             return;
         }
         self.finish(st, &mut answers);
+    }
+
+    /// What changed holds from the next request on.
+    fn follow(&mut self, st: &mut BatchBuilder) {
+        self.follow_policy(st);
+        self.follow_signer();
     }
 
     /// What is out, as the law asks.
@@ -260,16 +286,18 @@ impl Writer {
         self.calendar.mark(&mut open.partitions, &mut st);
         let touched = std::mem::take(&mut st.touched);
         let mut views = Vec::with_capacity(touched.len());
-        for tenant in &touched {
-            let Some(live) = open.partitions.get_mut(*tenant) else { continue };
+        for id in &touched {
+            let Some(live) = open.partitions.get_mut(*id) else { continue };
             live.stage_counters(&mut st);
             views.push((Arc::clone(&live.shared), live.view(st.node_seq)));
         }
         let job = self.parts.checkpoints.is_some().then_some(st.now.mono_us).and_then(|mono_us| {
-            open.checkpoints.due(&open.store, &mut open.partitions, &self.proposals, &touched, mono_us)
+            open.checkpoints.due(&mut open.partitions, &self.proposals, &touched, mono_us)
         });
         open.node_seq = st.node_seq;
+        self.parts.board.largest_step.fetch_max(st.rows.len(), Ordering::Relaxed);
         let commit = CommitBatch {
+            families: st.families,
             rows: st.rows,
             answers: answers.take(),
             views,

@@ -61,6 +61,8 @@ reasons! {
     Unauthenticated = "unauthenticated", 401, "Send a valid bearer token, or use the tenant's own socket.";
     /// The request names a tenant that its credentials do not belong to, or none.
     ScopeMismatch = "scope_mismatch", 403, "Send the tenant_id that the token was issued for.";
+    /// The tenant's partition was replaced, by a restore or a purge, after the request was taken.
+    PartitionReplaced = "partition_replaced", 409, "Send it again.";
     /// The same idempotency key came with another body.
     IdempotencyConflict = "idempotency_conflict", 409, "Use a new key for a new request.";
     /// The receipt could not be made durable, so nothing was done.

@@ -150,6 +150,9 @@ pub struct NodeHealth {
     /// What is wrong with policy, escaped for display; empty when it answers.
     #[serde(default)]
     pub policy_error: String,
+    /// Partitions that do not serve, each with what that stops, escaped for display; empty when all serve.
+    #[serde(default)]
+    pub partition_error: String,
     /// Unsigned receipts of all partitions.
     pub backlog: u64,
     /// Age of the oldest unsigned receipt, microseconds.

@@ -4,10 +4,10 @@
 use conductor_agent::keys::{Key, KeyStore};
 use conductor_agent::ledger::Appended;
 use conductor_agent::metering::DayRow;
-use conductor_agent::partition::state::PartitionState;
+use conductor_agent::partition::{Loader, PartitionState};
 use conductor_agent::platform::random::{OsRandom, Random};
 use conductor_agent::staging::BatchBuilder;
-use conductor_agent::store::{FamilyId, Row, RowKind, SpaceLimits, Store};
+use conductor_agent::store::{PartitionId, Row, RowKind, SpaceLimits, Store};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::clock::Now;
 use conductor_shared::codec::Listed;
@@ -25,7 +25,7 @@ use std::sync::Arc;
 /// A partition that is written to.
 pub struct Backfill {
     /// Its database.
-    pub store: Store,
+    pub store: Arc<Store>,
     /// It.
     pub live: PartitionState,
     keys: PathBuf,
@@ -39,7 +39,7 @@ pub struct Backfill {
 impl Backfill {
     /// Opens a partition of a stopped node.
     pub fn open(data: &Path, keys: &Path, node: NodeId, tenant: TenantUid) -> Self {
-        let store = Store::open(&data.join("db"), SpaceLimits::default()).expect("a database");
+        let store = Arc::new(Store::open(&data.join("db"), SpaceLimits::default()).expect("a database"));
         let random: Arc<dyn Random> = Arc::new(OsRandom::default());
         let mut live = load(&store, keys, node, tenant);
         let unit = live.new_unit(&*random).expect("a key");
@@ -194,9 +194,9 @@ impl Backfill {
     }
 }
 
-fn load(store: &Store, keys: &Path, node: NodeId, tenant: TenantUid) -> PartitionState {
+fn load(store: &Arc<Store>, keys: &Path, node: NodeId, tenant: TenantUid) -> PartitionState {
     let mut keys = KeyStore::open(keys).expect("a key store");
     let now = Now { wall_us: 0, mono_us: 0 };
-    PartitionState::load(store, &mut keys, node, FamilyId { tenant, epoch: 1 }, None, now, 60_000_000)
-        .expect("a partition")
+    let ctx = Loader { store, keys: &mut keys, node, now, lease_us: 60_000_000 };
+    PartitionState::load(ctx, PartitionId { tenant, epoch: 1 }, None).expect("a partition")
 }

@@ -165,6 +165,7 @@ pub(crate) fn health(n: u8, name: &str) -> NodeHealth {
         signer: SignerState::Up,
         signer_detail: String::new(),
         store_error: String::new(),
+        partition_error: String::new(),
         policy_error: String::new(),
         backlog: 312,
         backlog_age_us: 400_000,

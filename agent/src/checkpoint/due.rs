@@ -3,9 +3,8 @@
 use super::job::{CheckpointItem, CheckpointJob};
 use crate::command::Proposals;
 use crate::partition::Partitions;
-use crate::store::Store;
+use crate::store::PartitionId;
 use conductor_shared::clock::{Micros, SECOND};
-use conductor_shared::ids::TenantUid;
 use std::sync::Arc;
 
 /// A log is checkpointed at the earlier of this age and [`CHECKPOINT_RECEIPTS`].
@@ -19,7 +18,7 @@ const LOOK_US: Micros = 20_000;
 /// Which logs are being signed, and when all are looked at next.
 #[derive(Default)]
 pub struct Schedule {
-    signing: Vec<TenantUid>,
+    signing: Vec<PartitionId>,
     /// On the monotonic clock, microseconds.
     look_at: Micros,
 }
@@ -29,24 +28,24 @@ impl Schedule {
     /// `touched` are looked at after it; all of them, which may be thousands, every 20 ms.
     pub fn due(
         &mut self,
-        store: &Arc<Store>,
         partitions: &mut Partitions,
         proposals: &Proposals,
-        touched: &[TenantUid],
+        touched: &[PartitionId],
         mono_us: Micros,
     ) -> Option<CheckpointJob> {
         if !self.signing.is_empty() {
             return None;
         }
         let urgent = !proposals.pending.is_empty();
-        let many = |t: &TenantUid| partitions.get(*t).is_some_and(|l| l.unsigned() >= CHECKPOINT_RECEIPTS);
+        let many =
+            |id: &PartitionId| partitions.get(*id).is_some_and(|l| l.unsigned() >= CHECKPOINT_RECEIPTS);
         if !urgent && mono_us < self.look_at && !touched.iter().any(many) {
             return None;
         }
         self.look_at = mono_us + LOOK_US;
         let mut items = Vec::new();
         for live in partitions.iter_mut() {
-            let (tenant, unsigned) = (live.p.id.tenant, live.unsigned());
+            let (id, unsigned) = (live.p.id, live.unsigned());
             // After each start the signer is asked once about every log, changed or not: it remembers what a data
             // folder that was rolled back has forgotten.
             let unproved = live.unproved && live.log.size() > 0;
@@ -54,11 +53,12 @@ impl Schedule {
                 continue;
             }
             let old = live.unsigned_since.is_some_and(|t| mono_us >= t + CHECKPOINT_AGE_US);
-            if unproved || old || unsigned >= CHECKPOINT_RECEIPTS || (urgent && proposals.waits(tenant)) {
+            if unproved || old || unsigned >= CHECKPOINT_RECEIPTS || (urgent && proposals.waits(id)) {
                 live.signing = true;
-                self.signing.push(tenant);
+                self.signing.push(id);
                 items.push(CheckpointItem {
-                    partition: live.p.clone(),
+                    cell: Arc::clone(&live.shared),
+                    origin: live.p.origin,
                     size: live.log.size(),
                     root: live.log.root(),
                     signed: live.log.signed,
@@ -67,13 +67,13 @@ impl Schedule {
                 });
             }
         }
-        (!items.is_empty()).then(|| CheckpointJob { store: Arc::clone(store), items })
+        (!items.is_empty()).then(|| CheckpointJob { items })
     }
 
     /// The signer answered, or did not: the next logs may be asked about.
     pub fn answered(&mut self, partitions: &mut Partitions) {
-        for tenant in std::mem::take(&mut self.signing) {
-            if let Some(live) = partitions.get_mut(tenant) {
+        for id in std::mem::take(&mut self.signing) {
+            if let Some(live) = partitions.get_mut(id) {
                 live.signing = false;
             }
         }

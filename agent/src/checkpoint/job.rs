@@ -1,15 +1,16 @@
 //! Logs whose checkpoint is due, as they go from the writer to the thread that has them signed.
 
-use crate::ledger::Partition;
-use crate::store::Store;
+use crate::partition::published::PartitionCell;
 use conductor_shared::checkpoint::SignedCheckpoint;
+use conductor_shared::ids::Origin;
 use conductor_shared::merkle::Hash;
 use std::sync::Arc;
 
 /// A log whose checkpoint is due.
 pub struct CheckpointItem {
-    /// For reading its tiles.
-    pub partition: Partition,
+    /// For reading its tiles, when a proof is made.
+    pub cell: Arc<PartitionCell>,
+    pub origin: Origin,
     /// Size to sign.
     pub size: u64,
     /// Root to sign.
@@ -24,8 +25,6 @@ pub struct CheckpointItem {
 
 /// Checkpoints that are due; everything they cover is durable when the job is handed on.
 pub struct CheckpointJob {
-    /// For reading tiles.
-    pub store: Arc<Store>,
     /// Logs.
     pub items: Vec<CheckpointItem>,
 }

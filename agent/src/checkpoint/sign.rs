@@ -6,7 +6,7 @@ use crate::checkpoint::job::{CheckpointItem, CheckpointJob};
 use crate::intake::queue::Queues;
 use crate::intake::request::WriterRequest;
 use crate::intake::tell;
-use crate::ledger::{DiskNodes, ReadError};
+use crate::ledger::DiskNodes;
 use crate::partition::published::Registry;
 use crate::signer::client::{SignerClient, SignerError};
 use crate::signer::protocol::{Answer, Item, ItemReason};
@@ -87,31 +87,27 @@ fn probe(client: &SignerClient, queues: &Queues, board: &Registry) {
     }
 }
 
-type Signed = Vec<(crate::store::FamilyId, Checkpoint, SignedCheckpoint)>;
-type Refused = Vec<(crate::store::FamilyId, String)>;
+type Signed = Vec<(crate::store::PartitionId, Checkpoint, SignedCheckpoint)>;
+type Refused = Vec<(crate::store::PartitionId, String)>;
 
-fn item(job: &CheckpointJob, i: &CheckpointItem, from: u64) -> Result<Item, ReadError> {
-    let nodes = DiskNodes::new(&job.store, &i.partition, i.size).with_leaves(i.leaves.clone());
-    Ok(Item {
-        origin: i.partition.origin,
-        size: i.size,
-        root: i.root,
-        proof_from: from,
-        proof: consistency_proof(&nodes, from, i.size)?,
-        last: i.last.as_deref().cloned(),
-    })
+/// What the signer is asked about a log. `None`: no proof can be made now; it was said why.
+fn item(i: &CheckpointItem, from: u64) -> Option<Item> {
+    let no_proof = |why: &dyn std::fmt::Display| tracing::error!("no proof for {}: {why}", i.origin);
+    // Given back before the signer is asked: it may take its time.
+    let lease = i.cell.lease().map_err(|reason| no_proof(&reason.description())).ok()?;
+    let nodes = DiskNodes::new(lease.store(), lease.partition(), i.size).with_leaves(i.leaves.clone());
+    let proof = consistency_proof(&nodes, from, i.size).map_err(|e| no_proof(&e)).ok()?;
+    let last = i.last.as_deref().cloned();
+    Some(Item { origin: i.origin, size: i.size, root: i.root, proof_from: from, proof, last })
 }
 
 fn sign(client: &SignerClient, job: &CheckpointJob) -> Result<(Signed, Refused), SignerError> {
     let mut items = Vec::with_capacity(job.items.len());
     let mut asked = Vec::with_capacity(job.items.len());
     for i in &job.items {
-        match item(job, i, i.signed) {
-            Ok(it) => {
-                items.push(it);
-                asked.push(i);
-            }
-            Err(e) => tracing::error!("no proof for {}: {e}", i.partition.origin),
+        if let Some(it) = item(i, i.signed) {
+            items.push(it);
+            asked.push(i);
         }
     }
     let answers = client.checkpoints(items)?;
@@ -120,20 +116,17 @@ fn sign(client: &SignerClient, job: &CheckpointJob) -> Result<(Signed, Refused),
     for (i, a) in asked.into_iter().zip(answers) {
         match a {
             Answer::Signed { checkpoint } => {
-                signed.push((i.partition.id, cp(i), checkpoint));
+                signed.push((i.cell.id, cp(i), checkpoint));
             }
             // The signer signed a size whose answer was lost: prove from there.
             Answer::Refused { reason: ItemReason::NeedsProof, last: Some(last) } if last.size <= i.size => {
-                match item(job, i, last.size) {
-                    Ok(it) => again.push((i, it)),
-                    Err(e) => tracing::error!("no proof for {}: {e}", i.partition.origin),
-                }
+                again.extend(item(i, last.size).map(|it| (i, it)));
             }
             Answer::Refused { reason, last } => {
                 let known = last.map_or(String::new(), |l| {
                     format!(" (it signed {} entries, here are {})", l.size, i.size)
                 });
-                refused.push((i.partition.id, format!("{reason}{known}")));
+                refused.push((i.cell.id, format!("{reason}{known}")));
             }
         }
     }
@@ -141,8 +134,8 @@ fn sign(client: &SignerClient, job: &CheckpointJob) -> Result<(Signed, Refused),
         let items: Vec<Item> = again.iter().map(|(_, it)| it.clone()).collect();
         for ((i, _), a) in again.into_iter().zip(client.checkpoints(items)?) {
             match a {
-                Answer::Signed { checkpoint } => signed.push((i.partition.id, cp(i), checkpoint)),
-                Answer::Refused { reason, .. } => refused.push((i.partition.id, reason.to_string())),
+                Answer::Signed { checkpoint } => signed.push((i.cell.id, cp(i), checkpoint)),
+                Answer::Refused { reason, .. } => refused.push((i.cell.id, reason.to_string())),
             }
         }
     }
@@ -150,5 +143,5 @@ fn sign(client: &SignerClient, job: &CheckpointJob) -> Result<(Signed, Refused),
 }
 
 fn cp(i: &CheckpointItem) -> Checkpoint {
-    Checkpoint { origin: i.partition.origin, size: i.size, root: i.root }
+    Checkpoint { origin: i.origin, size: i.size, root: i.root }
 }

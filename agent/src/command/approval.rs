@@ -11,7 +11,7 @@ use super::policy_check::{self, outage_denies};
 use super::proposals::Proposals;
 use crate::intake::request::{CommandReply, Signed, SignedApproval};
 use crate::keys::KeyError;
-use crate::ledger::{ReadError, read_receipt};
+use crate::ledger::ReadError;
 use crate::partition::state::PartitionState;
 use crate::staging::BatchBuilder;
 use crate::store::Store;
@@ -51,11 +51,11 @@ pub fn close(
 fn command_of(
     store: &Store,
     live: &PartitionState,
-    index: u64,
-    local: bool,
+    st: &BatchBuilder,
+    (index, local): (u64, bool),
 ) -> Result<Option<Signed>, ReadError> {
-    let receipt = read_receipt(store, &live.p, index)?;
-    let Some(Fact::Control(ControlFact::Requested(f))) = receipt.fact else { return Ok(None) };
+    let fact = st.fact(store, &live.p, index)?;
+    let Some(Fact::Control(ControlFact::Requested(f))) = fact else { return Ok(None) };
     let command = Command::parse(&f.text).ok();
     Ok(command.zip(signature_key_id(&f.signature)).map(|(content, key_id)| Signed {
         content,
@@ -144,9 +144,8 @@ impl Proposals {
             let refused = (CommandStatus::Refused, index);
             return Ok(Some((reply, Ok(outcome(live, id, &r, refused, Reasons::default())))));
         }
-        // Asked for and approved in one batch: the request is not in the store yet. Whoever retries finds it there.
         let local = a.local && self.local.contains(&id);
-        let signed = command_of(store, live, r.index, local).ok().flatten();
+        let signed = command_of(store, live, st, (r.index, local))?;
         let held = signed.as_ref().map_or(Some(Reason::ObjectUnknown), |s| held_back(live, st, ctx, s));
         let (Some(signed), None) = (signed, held) else {
             let denial = denied(live, st, held.unwrap_or(Reason::ObjectUnknown).into())?;

@@ -157,7 +157,7 @@ impl Proposals {
         }
         let proposal = facts::proposed(live, st, &c.signed, effect.class, &objects)?;
         self.pending.push(Pending {
-            tenant: live.p.id.tenant,
+            partition: live.p.id,
             proposal,
             deadline: st.now.mono_us + TAKE_EFFECT_US,
             signed: c.signed,

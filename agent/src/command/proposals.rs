@@ -10,6 +10,7 @@ use crate::intake::request::{CommandReply, Denial, Signed};
 use crate::keys::KeyError;
 use crate::partition::state::PartitionState;
 use crate::staging::BatchBuilder;
+use crate::store::PartitionId;
 use conductor_shared::change_class::approvals_of;
 use conductor_shared::clock::{Micros, SECOND};
 use conductor_shared::command::Operation;
@@ -17,7 +18,7 @@ use conductor_shared::control::CommandKey;
 use conductor_shared::fact::{Effective, Fact};
 use conductor_shared::fail_closed::Class;
 use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef};
-use conductor_shared::ids::{CommandId, GrantId, TenantUid};
+use conductor_shared::ids::{CommandId, GrantId};
 use conductor_shared::reason::{Reason, Reasons};
 use std::collections::BTreeSet;
 use tokio::sync::oneshot;
@@ -30,7 +31,7 @@ pub(super) const MAX_PENDING: usize = 256;
 /// A change that waits for its checkpoint.
 pub struct Pending {
     /// Whose log.
-    pub tenant: TenantUid,
+    pub partition: PartitionId,
     /// Index of the proposal.
     pub proposal: u64,
     /// When it is abandoned, on the monotonic clock.
@@ -57,13 +58,18 @@ pub struct Proposals {
 
 impl Proposals {
     /// True when a proposal of this log waits.
-    pub fn waits(&self, tenant: TenantUid) -> bool {
-        self.pending.iter().any(|p| p.tenant == tenant)
+    pub fn waits(&self, log: PartitionId) -> bool {
+        self.pending.iter().any(|p| p.partition == log)
+    }
+
+    /// The proposals of a log.
+    pub fn of(&self, log: PartitionId) -> impl Iterator<Item = &Pending> {
+        self.pending.iter().filter(move |p| p.partition == log)
     }
 
     /// Takes out the proposals of a log that a checkpoint of this size covers.
-    pub fn covered(&mut self, tenant: TenantUid, size: u64) -> Vec<Pending> {
-        self.pending.extract_if(.., |p| p.tenant == tenant && p.proposal < size).collect()
+    pub fn covered(&mut self, log: PartitionId, size: u64) -> Vec<Pending> {
+        self.pending.extract_if(.., |p| p.partition == log && p.proposal < size).collect()
     }
 
     /// Takes out those whose time is over.
@@ -115,7 +121,7 @@ impl Pending {
         let mut again = live.control.as_ref().clone();
         // Its own proposal remembered the command; that is no replay.
         again.commands.remove(&CommandKey { person: signed.person, command: c.command_id });
-        let mut reasons = violations(signed, ctx, (self.tenant, &again));
+        let mut reasons = violations(signed, ctx, (self.partition.tenant, &again));
         if c.base != Some(live.control.object_digest(&c.operation)) {
             reasons.add(Reason::BaseStale);
         }
@@ -130,7 +136,7 @@ impl Pending {
         if freeze == FreezeCheck::Frozen {
             reasons.add(Reason::Frozen);
         }
-        reasons.extend(self.approvers.violations(signed.person, self.tenant, ctx.node).iter());
+        reasons.extend(self.approvers.violations(signed.person, self.partition.tenant, ctx.node).iter());
         // Asked again, of what nothing else stands against: the bundle may have changed while the proposal waited.
         if reasons.is_empty() {
             let outage = outage_denies(self.class, ctx).filter(|r| *r != Reason::SignerUnavailable);

@@ -4,10 +4,11 @@
 use crate::keys::KeyError;
 use crate::partition::{BreakGlassTimer, PartitionState, Partitions};
 use crate::staging::BatchBuilder;
+use crate::store::PartitionId;
 use conductor_shared::clock::Micros;
 use conductor_shared::control::{ControlState, profiles};
 use conductor_shared::fact::{BreakGlassOver, Fact, FreezeBegan, FreezeEnded, FreezeOver};
-use conductor_shared::ids::{Ident, PersonId, TenantUid};
+use conductor_shared::ids::{Ident, PersonId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,42 +20,68 @@ pub struct Calendar {
     next_us: Micros,
     /// Windows that were open when partitions were last marked as frozen or free.
     marked: BTreeMap<Ident, BTreeMap<Ident, Option<u64>>>,
+    /// Partitions that were not looked at since.
+    unmarked: Vec<PartitionId>,
+}
+
+/// Rows that publishing a partition adds, at most.
+const MARKED: usize = 64;
+
+/// The node's log, as what is measured by the clock must know it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NodeTime {
+    /// Time of its newest receipt.
+    last_us: Micros,
+    /// The clock is in doubt: it ends no freeze.
+    doubted: bool,
 }
 
 impl Calendar {
-    /// Puts on record what time has changed in the node's log, and in the log `only`, or in all.
+    /// Puts on record what time has changed in the node's log and in another.
     pub fn bring_up_to_date(
         &mut self,
         partitions: &mut Partitions,
         st: &mut BatchBuilder,
-        only: Option<TenantUid>,
+        log: PartitionId,
     ) -> Result<(), KeyError> {
-        let (mut seen_us, mut doubted) = (0, false);
-        if let Some(node) = partitions.node_mut() {
-            seen_us = node.log.last_us();
-            doubted = node.control.clock_doubted();
-            self.windows(node, st)?;
-        }
-        match only {
-            Some(tenant) => partitions.get_mut(tenant).map_or(Ok(()), |l| over(l, st, seen_us, doubted)),
-            None => partitions.iter_mut().try_for_each(|l| over(l, st, seen_us, doubted)),
-        }
+        let seen = self.of_node(partitions, st)?;
+        partitions.get_mut(log).map_or(Ok(()), |l| over(l, st, seen))
     }
 
-    /// Marks the partitions that became frozen or free, so that they are published.
+    /// Puts on record what time has changed in the node's log.
+    pub fn of_node(
+        &mut self,
+        partitions: &mut Partitions,
+        st: &mut BatchBuilder,
+    ) -> Result<NodeTime, KeyError> {
+        let Some(node) = partitions.node_mut() else { return Ok(NodeTime::default()) };
+        let seen = NodeTime { last_us: node.log.last_us(), doubted: node.control.clock_doubted() };
+        self.windows(node, st)?;
+        Ok(seen)
+    }
+
+    /// Marks the partitions that became frozen or free, so that they are published. When a window of the node opens or
+    /// closes that may be all of them: as many as this step allows, the rest in those after it.
     pub fn mark(&mut self, partitions: &mut Partitions, st: &mut BatchBuilder) {
         let Some(control) = partitions.node_control() else { return };
-        let who: Vec<TenantUid> = if self.marked == control.active_windows {
-            st.touched.clone()
-        } else {
+        if self.marked != control.active_windows {
             self.marked.clone_from(&control.active_windows);
-            partitions.tenants().collect()
-        };
-        for tenant in who {
-            let Some(live) = partitions.get_mut(tenant) else { continue };
+            self.unmarked = partitions.ids().collect();
+        }
+        let mut mark = |id: PartitionId, st: &mut BatchBuilder| {
+            let Some(live) = partitions.get_mut(id) else { return };
             let frozen = profiles::frozen_by(&live.control, &control).next().is_some();
             if std::mem::replace(&mut live.frozen, frozen) != frozen {
                 live.touch(st);
+            }
+        };
+        for id in st.touched.clone() {
+            mark(id, st);
+        }
+        while let Some(id) = self.unmarked.pop() {
+            mark(id, st);
+            if !st.fits(MARKED) {
+                break;
             }
         }
     }
@@ -96,24 +123,19 @@ fn changes(node: &ControlState, now_us: Micros) -> (Vec<Fact>, Micros) {
     (facts, next_us)
 }
 
-/// Ends the freezes and the break-glass of a log whose time is over. A clock that is `doubted` ends no freeze.
-fn over(
-    live: &mut PartitionState,
-    st: &mut BatchBuilder,
-    seen_us: Micros,
-    doubted: bool,
-) -> Result<(), KeyError> {
+/// Ends the freezes and the break-glass of a log whose time is over.
+pub fn over(live: &mut PartitionState, st: &mut BatchBuilder, node: NodeTime) -> Result<(), KeyError> {
     if !live.status.serves() || (live.control.freezes.is_empty() && live.control.break_glass.is_none()) {
         return Ok(());
     }
     let control = Arc::clone(&live.control);
     for (freeze, f) in &control.freezes {
-        if !doubted && f.until_us.is_some_and(|u| u <= st.now.wall_us) {
+        if !node.doubted && f.until_us.is_some_and(|u| u <= st.now.wall_us) {
             live.control_fact(st, FreezeOver { freeze: freeze.clone() })?;
         }
     }
     if let Some(g) = &control.break_glass {
-        let seen_us = seen_us.max(live.log.last_us());
+        let seen_us = node.last_us.max(live.log.last_us());
         let glass = live.glass.filter(|seen| seen.grant == g.grant);
         let glass = glass.unwrap_or_else(|| BreakGlassTimer::first(g, st.now, seen_us));
         live.glass = Some(glass);

@@ -7,6 +7,7 @@ use crate::intake::queue::Full;
 use crate::intake::request::{Denial, Unscoped, WriterRequest};
 use crate::partition::published::PartitionCell;
 use crate::scope::{OperatorScope, TenantScope, TokenParts, prove_peer};
+use crate::store::PartitionId;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use conductor_shared::ids::{Ident, TenantUid};
@@ -67,7 +68,7 @@ pub(super) async fn denied(
     let (tx, rx) = oneshot::channel();
     let ask = WriterRequest::Unscoped(
         Unscoped {
-            log: scope.map_or(TenantUid::NODE, TenantScope::tenant),
+            log: scope.map_or(PartitionId::NODE, TenantScope::partition),
             principal: scope.map_or_else(|| "unknown".to_owned(), |s| s.principal().to_owned()),
             peer: peer.name(),
             operation,
@@ -106,12 +107,12 @@ pub(super) fn prove(
     let proved = match bearer(headers) {
         Some(text) => TokenParts::parse(text).and_then(|parts| {
             let shared = api.board.get(parts.tenant).filter(|s| !s.id.tenant.is_node())?;
-            let scope = parts.prove(&shared.view.load().control)?;
+            let scope = parts.prove(shared.id, &shared.view.load().control)?;
             Some((scope, shared))
         }),
         None => peer.tenant_socket.zip(peer.uid).and_then(|(tenant, uid)| {
             let shared = api.board.get(tenant)?;
-            let scope = prove_peer(tenant, &shared.view.load().control, uid)?;
+            let scope = prove_peer(shared.id, &shared.view.load().control, uid)?;
             Some((scope, shared))
         }),
     };

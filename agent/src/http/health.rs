@@ -1,6 +1,6 @@
 //! Health of the node for consoles and metrics: sums over the published views, and rates over the last ten seconds.
 
-use crate::partition::published::Registry;
+use crate::partition::published::{PartitionCell, Registry};
 use crate::policy::Policy;
 use conductor_shared::clock::{Micros, Now, SECOND};
 use conductor_shared::http::NodeInfo;
@@ -8,6 +8,7 @@ use conductor_shared::stream::NodeHealth;
 use conductor_shared::untrusted::escape;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 const WINDOW_US: Micros = 10 * SECOND;
 
@@ -37,6 +38,17 @@ impl Rates {
         let seconds = s.mono_us.saturating_sub(first.mono_us) as f64 / SECOND as f64;
         (seconds > 0.0).then_some((first, seconds))
     }
+}
+
+/// Partitions that do not serve, and what that stops: see [`PartitionStatus::notice`].
+///
+/// [`PartitionStatus::notice`]: crate::partition::PartitionStatus::notice
+fn partition_error(all: &[Arc<PartitionCell>]) -> String {
+    let line = |cell: &Arc<PartitionCell>| {
+        let (status, stops) = (cell.status(), cell.status().notice().stops);
+        (!stops.is_empty()).then(|| format!("{} {}: it stops {stops}", cell.name, status.word()))
+    };
+    all.iter().filter_map(line).collect::<Vec<_>>().join("; ")
 }
 
 pub(super) fn node_health(
@@ -89,6 +101,7 @@ pub(super) fn node_health(
         signer_detail: escape(&detail, 300),
         store_error: escape(&board.store_error(), 300),
         policy_error: escape(&policy.status(now).trouble, 300),
+        partition_error: escape(&partition_error(&all), 300),
         backlog,
         backlog_age_us: age,
         admissions_stop_us: stop,

@@ -1,7 +1,6 @@
 //! Helpers of routes that read: query parameters, and reading the store on a blocking thread.
 
 use super::error::ApiError;
-use super::state::Api;
 use crate::intake::request::Denial;
 use crate::ledger::{Partition, ReadError};
 use crate::partition::published::PartitionCell;
@@ -15,16 +14,14 @@ use std::sync::Arc;
 
 pub(super) type Params = Query<HashMap<String, String>>;
 
-/// Reads from the store on a blocking thread. The store is released when the read ends.
+/// Reads from the store on a blocking thread, under a lease that ends with the read.
 pub(super) async fn blocking<T: Send + 'static>(
-    api: &Api,
     shared: &Arc<PartitionCell>,
     read: impl FnOnce(&Store, &Partition) -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let closed = || ApiError::from(Denial::bare(Reason::StoreUnavailable));
-    let store = api.board.store.load_full().ok_or_else(closed)?;
-    let partition = shared.readable().map_err(|reason| ApiError::from(Denial::bare(reason)))?;
-    let done = tokio::task::spawn_blocking(move || read(&store, &partition)).await;
+    let lease = shared.lease().map_err(|reason| ApiError::from(Denial::bare(reason)))?;
+    let done = tokio::task::spawn_blocking(move || read(lease.store(), lease.partition())).await;
     Ok(done.map_err(|_| closed())??)
 }
 

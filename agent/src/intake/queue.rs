@@ -2,7 +2,7 @@
 //! tenant that floods fills its own queue and nobody else's.
 
 use super::request::WriterRequest;
-use conductor_shared::ids::TenantUid;
+use crate::store::PartitionId;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -27,8 +27,8 @@ struct Lane {
 
 #[derive(Default)]
 struct Inner {
-    lanes: FxHashMap<TenantUid, Lane>,
-    ring: VecDeque<TenantUid>,
+    lanes: FxHashMap<PartitionId, Lane>,
+    ring: VecDeque<PartitionId>,
     waiting: usize,
     /// Requests that were taken, decided and are not durable yet.
     in_flight: usize,
@@ -77,8 +77,8 @@ impl Queues {
         if inner.closed {
             return Err(Full::Closed(ask));
         }
-        let tenant = ask.partition();
-        let lane = inner.lanes.entry(tenant).or_default();
+        let partition = ask.partition();
+        let lane = inner.lanes.entry(partition).or_default();
         let queue = if ask.urgent() { &mut lane.urgent } else { &mut lane.normal };
         if queue.len() >= QUEUE {
             return Err(Full::Queue(ask));
@@ -86,7 +86,7 @@ impl Queues {
         queue.push_back(ask);
         if !lane.queued {
             lane.queued = true;
-            inner.ring.push_back(tenant);
+            inner.ring.push_back(partition);
         }
         inner.waiting += 1;
         self.wake(guard);
@@ -117,9 +117,9 @@ impl Queues {
         }
         let mut out = Vec::with_capacity(max.min(64));
         while out.len() < max
-            && let Some(tenant) = inner.ring.pop_front()
+            && let Some(partition) = inner.ring.pop_front()
         {
-            let Some(lane) = inner.lanes.get_mut(&tenant) else { continue };
+            let Some(lane) = inner.lanes.get_mut(&partition) else { continue };
             for _ in 0..TURN {
                 let Some(ask) = lane.urgent.pop_front().or_else(|| lane.normal.pop_front()) else { break };
                 out.push(ask);
@@ -128,9 +128,9 @@ impl Queues {
                 }
             }
             if lane.urgent.is_empty() && lane.normal.is_empty() {
-                inner.lanes.remove(&tenant);
+                inner.lanes.remove(&partition);
             } else {
-                inner.ring.push_back(tenant);
+                inner.ring.push_back(partition);
             }
         }
         inner.waiting -= out.len();
@@ -165,10 +165,14 @@ impl Queues {
 mod tests {
     use super::*;
     use crate::intake::request::{Reply, WorkloadOp, WriterRequest};
+    use conductor_shared::ids::TenantUid;
 
+    fn partition(n: u8) -> PartitionId {
+        PartitionId { tenant: TenantUid([n; 16]), epoch: 1 }
+    }
     fn ask(tenant: u8, op: WorkloadOp) -> WriterRequest {
         let (tx, _rx) = tokio::sync::oneshot::channel::<Reply>();
-        WriterRequest::work(crate::scope::TenantScope::of_agent(TenantUid([tenant; 16])), op, None, tx)
+        WriterRequest::work(crate::scope::TenantScope::of_agent(partition(tenant)), op, None, tx)
     }
     fn start() -> WorkloadOp {
         WorkloadOp::StartStep {
@@ -192,7 +196,7 @@ mod tests {
         q.push(ask(2, start())).unwrap();
         let got = q.take(TURN + 1, Duration::ZERO).unwrap();
         assert!(got[0].urgent(), "settle first");
-        assert_eq!(got[TURN].partition(), TenantUid([2; 16]), "the other tenant's turn comes after {TURN}");
+        assert_eq!(got[TURN].partition(), partition(2), "the other tenant's turn comes after {TURN}");
         assert_eq!(q.waiting() + TURN + 1, QUEUE + 2);
         q.close();
         assert!(matches!(q.push(ask(2, start())), Err(Full::Closed(_))));

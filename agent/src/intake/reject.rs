@@ -11,7 +11,7 @@ pub(crate) fn refuse(ask: WriterRequest, reason: Reason) {
         WriterRequest::Unscoped(u, reply) => {
             let _ = reply.send(Denial { reasons: u.reasons, ..Denial::bare(reason) });
         }
-        WriterRequest::Command(_, reply) | WriterRequest::Approval(_, reply) => {
+        WriterRequest::Command(.., reply) | WriterRequest::Approval(.., reply) => {
             drop(reply.send(Err(Denial::bare(reason))));
         }
         WriterRequest::CreateTenants(_, reply)

@@ -1,7 +1,7 @@
 //! Answers on their way back: held until what they rest on is durable.
 
 use super::request::{CommandReply, Denial, Reply};
-use conductor_shared::ids::TenantUid;
+use crate::store::PartitionId;
 use conductor_shared::reason::Reason;
 use tokio::sync::oneshot;
 
@@ -42,16 +42,16 @@ impl Answer {
 
 /// The answers of one batch, each with the partition that it rests on.
 #[derive(Default)]
-pub struct Answers(Vec<(TenantUid, Answer)>);
+pub struct Answers(Vec<(PartitionId, Answer)>);
 
 impl Answers {
-    pub fn push(&mut self, rests_on: TenantUid, answer: Answer) {
+    pub fn push(&mut self, rests_on: PartitionId, answer: Answer) {
         self.0.push((rests_on, answer));
     }
 
     /// Denies those that rest on this partition.
-    pub fn discard(&mut self, tenant: TenantUid) {
-        for (_, answer) in self.0.extract_if(.., |(t, _)| *t == tenant) {
+    pub fn discard(&mut self, partition: PartitionId) {
+        for (_, answer) in self.0.extract_if(.., |(p, _)| *p == partition) {
             answer.deny();
         }
     }

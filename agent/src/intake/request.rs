@@ -1,7 +1,7 @@
 //! What the writer is asked, and what it answers.
 
 use crate::scope::TenantScope;
-use crate::store::{FamilyId, RowKey};
+use crate::store::{PartitionId, RowKey};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::command::Command;
 use conductor_shared::fact::{ActorType, Env, Outcome};
@@ -137,7 +137,7 @@ pub type SignedApproval = Verified<Approval>;
 #[derive(Debug, Clone)]
 pub struct Unscoped {
     /// The log it goes to: of the authenticated tenant, else the node's.
-    pub log: TenantUid,
+    pub log: PartitionId,
     /// Who asked, as far as proved.
     pub principal: String,
     /// Transport and peer.
@@ -153,7 +153,7 @@ pub struct Unscoped {
 /// Rows of a sink: its place in a tenant's log, and dead letters.
 pub struct SinkMoved {
     /// Whose log.
-    pub tenant: TenantUid,
+    pub partition: PartitionId,
     /// Keys and what stands there from now on, opened; `None` removes.
     pub rows: Vec<(RowKey, Option<Vec<u8>>)>,
 }
@@ -161,7 +161,7 @@ pub struct SinkMoved {
 impl std::fmt::Debug for SinkMoved {
     // What stands in rows is a tenant's own.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SinkMoved({}, {} rows)", self.tenant, self.rows.len())
+        write!(f, "SinkMoved({}, {} rows)", self.partition.tenant, self.rows.len())
     }
 }
 
@@ -183,15 +183,15 @@ pub enum WriterRequest {
     },
     /// A denial to record.
     Unscoped(Unscoped, oneshot::Sender<Denial>),
-    /// A command of an operator.
-    Command(Box<Signed>, oneshot::Sender<CommandReply>),
-    /// An operator's answer to what another asked for.
-    Approval(Box<SignedApproval>, oneshot::Sender<CommandReply>),
+    /// A command of an operator, and the partition that it is about: the node's own for a tenant that is not here.
+    Command(PartitionId, Box<Signed>, oneshot::Sender<CommandReply>),
+    /// An operator's answer to what another asked for, likewise.
+    Approval(PartitionId, Box<SignedApproval>, oneshot::Sender<CommandReply>),
     /// Checkpoints that the signer signed.
     /// With the key that they were signed by, base64.
-    Signed(String, Vec<(FamilyId, Checkpoint, SignedCheckpoint)>),
+    Signed(String, Vec<(PartitionId, Checkpoint, SignedCheckpoint)>),
     /// The signer's memory and this log disagree: it was rolled back or forked.
-    RolledBack(FamilyId, String),
+    RolledBack(PartitionId, String),
     /// The signer went down or came back.
     SignerChanged,
     /// Files of a policy bundle that somebody may load; they are kept, and nothing goes by them yet.
@@ -214,35 +214,19 @@ impl WriterRequest {
     }
 
     /// The partition whose queue it waits in.
-    pub fn partition(&self) -> TenantUid {
+    pub fn partition(&self) -> PartitionId {
         match self {
-            Self::Workload { scope, .. } => scope.tenant(),
+            Self::Workload { scope, .. } => scope.partition(),
             Self::Unscoped(u, _) => u.log,
-            Self::Command(s, _) => s.content.tenant,
-            Self::Approval(a, _) => a.content.tenant,
-            Self::Sink(m, _) => m.tenant,
-            _ => TenantUid::NODE,
+            Self::Command(p, ..) | Self::Approval(p, ..) => *p,
+            Self::Sink(m, _) => m.partition,
+            _ => PartitionId::NODE,
         }
     }
 
     /// True for what may change control state.
     pub fn changes(&self) -> bool {
         matches!(self, Self::Command(..) | Self::Approval(..) | Self::Signed(..))
-    }
-
-    /// True for what may read any row of the store. A workload's request asks for few kinds of rows, which are remembered
-    /// until the store has them.
-    pub fn reads_rows(&self, proposals_wait: bool) -> bool {
-        match self {
-            Self::Command(..) | Self::Approval(..) | Self::CreateTenants(..) => true,
-            Self::Signed(..) => proposals_wait,
-            Self::Workload { .. }
-            | Self::Unscoped(..)
-            | Self::Sink(..)
-            | Self::Bundle(..)
-            | Self::RolledBack(..)
-            | Self::SignerChanged => false,
-        }
     }
 
     /// True for what is served first.

@@ -4,7 +4,7 @@
 use super::{Partition, TENANT_KEY};
 use crate::keys::{self, KEY_NUMBER, Key, OVERHEAD};
 use crate::platform::random::Random;
-use crate::store::{Batch, Family, FamilyId};
+use crate::store::{Batch, Family, PartitionId};
 use conductor_shared::codec::length_prefix;
 use std::ops::Range;
 
@@ -26,7 +26,7 @@ struct Value {
 }
 
 struct UnderKey {
-    of: FamilyId,
+    of: PartitionId,
     number: u64,
     key: Key,
 }
@@ -38,6 +38,11 @@ impl PlainBatch {
     /// True when there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.batch.is_empty()
+    }
+
+    /// Rows set and removed.
+    pub fn len(&self) -> usize {
+        self.batch.len()
     }
 
     /// Takes back all rows of a family. Tells how many receipts were among them.

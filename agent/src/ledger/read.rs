@@ -2,10 +2,9 @@
 
 use super::Partition;
 use crate::keys::{self, KeyError};
-use crate::store::{Row, Store, StoreError};
+use crate::store::{PartitionId, Row, Store, StoreError};
 use conductor_shared::codec::Reader;
 use conductor_shared::fact::{Fact, schema};
-use conductor_shared::ids::TenantUid;
 use conductor_shared::record::{Body, Sealed};
 use std::ops::Range;
 
@@ -19,15 +18,17 @@ pub enum ReadError {
 }
 
 impl ReadError {
-    /// The tenant whose partition this damages. `None`: it says something about the store as a whole, and so does damage
+    /// The partition that this damages. `None`: it says something about the store as a whole, and so does damage
     /// of the node's own partition, without which nothing is decided.
-    pub fn damages(&self) -> Option<TenantUid> {
-        let tenant = match self {
-            Self::Store(StoreError::Row { partition, .. }) => partition.map(|p| p.tenant),
-            Self::Keys(KeyError::Gone { tenant, .. }) => Some(*tenant),
+    pub fn damages(&self) -> Option<PartitionId> {
+        let partition = match self {
+            Self::Store(StoreError::Row { partition, .. }) => *partition,
+            Self::Keys(KeyError::Gone { tenant, epoch, .. }) => {
+                Some(PartitionId { tenant: *tenant, epoch: *epoch })
+            }
             _ => None,
         };
-        tenant.filter(|t| !t.is_node())
+        partition.filter(|p| !p.tenant.is_node())
     }
 }
 

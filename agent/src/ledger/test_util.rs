@@ -3,18 +3,18 @@
 use super::Partition;
 use crate::keys::{KeyStore, Units};
 use crate::platform::random::OsRandom;
-use crate::store::{FamilyId, SpaceLimits, Store};
+use crate::store::{PartitionId, SpaceLimits, Store};
 use conductor_shared::ids::{NodeId, Origin, TenantUid};
 
-pub(super) struct TestStore {
-    pub(super) store: Store,
-    pub(super) random: OsRandom,
+pub(crate) struct TestStore {
+    pub(crate) store: Store,
+    pub(crate) random: OsRandom,
     keys: KeyStore,
     _folder: tempfile::TempDir,
 }
 
 impl TestStore {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let random = OsRandom::default();
         let limits = SpaceLimits { reserve_bytes: 0, ..SpaceLimits::default() };
@@ -24,8 +24,8 @@ impl TestStore {
     }
 
     /// A new partition, and its unit keys.
-    pub(super) fn partition(&mut self, n: u8) -> (Partition, Units) {
-        let id = FamilyId { tenant: TenantUid([n; 16]), epoch: 1 };
+    pub(crate) fn partition(&mut self, n: u8) -> (Partition, Units) {
+        let id = PartitionId { tenant: TenantUid([n; 16]), epoch: 1 };
         self.keys.create_tenants(&[(id.tenant, id.epoch)], &self.random).unwrap();
         let units = self.keys.units(id.tenant, id.epoch).unwrap();
         let p = Partition {

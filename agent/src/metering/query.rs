@@ -4,9 +4,8 @@ use super::rollups::OpenHour;
 use super::rows::{Slotted, number_of, open_day, open_hour_slots, open_list, open_slot};
 use super::{HOURS_PER_DAY, hour_of};
 use crate::ledger::{Partition, ReadError};
-use crate::store::{Reading, Row, RowKind};
+use crate::store::{PartitionId, Reading, Row, RowKind};
 use conductor_shared::clock::Micros;
-use conductor_shared::ids::TenantUid;
 use conductor_shared::meter::{DAY_US, HOUR_US, SLOT_US, Sums};
 use conductor_shared::time_range::Period;
 use conductor_shared::usage::{Folder, Series, Usage};
@@ -34,7 +33,7 @@ type List = Arc<Vec<(Series, i64, Sums)>>;
 type Slots = Arc<Vec<Slotted>>;
 
 /// Cache of decrypted rollups, keyed by row and validated by the stored nonce.
-pub struct Cache(quick_cache::sync::Cache<(TenantUid, u64, Vec<u8>), Opened, Weight>);
+pub struct Cache(quick_cache::sync::Cache<(PartitionId, Vec<u8>), Opened, Weight>);
 
 #[derive(Clone)]
 struct Opened {
@@ -52,8 +51,8 @@ enum Cached {
 #[derive(Clone)]
 struct Weight;
 
-impl quick_cache::Weighter<(TenantUid, u64, Vec<u8>), Opened> for Weight {
-    fn weight(&self, _: &(TenantUid, u64, Vec<u8>), row: &Opened) -> u64 {
+impl quick_cache::Weighter<(PartitionId, Vec<u8>), Opened> for Weight {
+    fn weight(&self, _: &(PartitionId, Vec<u8>), row: &Opened) -> u64 {
         let entries = match &row.sums {
             Cached::Whole(l) => l.len(),
             Cached::Slots(l) => l.len(),
@@ -223,8 +222,8 @@ struct Rows<'a> {
 }
 
 impl Rows<'_> {
-    fn cache_key(&self, key: &[u8]) -> (TenantUid, u64, Vec<u8>) {
-        (self.p.id.tenant, self.p.id.epoch, key.to_vec())
+    fn cache_key(&self, key: &[u8]) -> (PartitionId, Vec<u8>) {
+        (self.p.id, key.to_vec())
     }
 
     /// The cached sums, if the row they came from is still the stored one.

@@ -1,7 +1,7 @@
 //! The writer's side: sums that still change, and packing them into hours and days.
 
 use super::labels::{labels_of, series};
-use super::rows::{DayRow, HourSlots, Slotted, number_of, open_day, open_hour_slots, open_slot};
+use super::rows::{DayRow, HourSlots, Slotted, open_day, open_hour_slots, open_slot};
 use super::{HOURS_PER_DAY, SLOTS_PER_HOUR, hour_of, slot_of};
 use crate::ledger::{Appended, Partition, ReadError, read_receipt};
 use crate::rows::encode;
@@ -110,6 +110,18 @@ impl Meters {
 
     pub fn labels(&self) -> &Arc<Vec<Labels>> {
         &self.labels
+    }
+
+    /// Rows that ending a step can touch: each slot is written, or removed when it is finished, and what is packed.
+    pub fn rows_at_end(&self) -> usize {
+        self.slots.len() + 4
+    }
+
+    /// Rows that a correction can touch: two for each hour, and every day since the oldest.
+    pub fn rows_to_correct(&self, adjustments: &[Adjustment]) -> usize {
+        let oldest = adjustments.iter().map(|a| slot_of(a.at_us) / SLOTS_PER_HOUR).min().unwrap_or(self.hour);
+        let days = self.hour.saturating_sub(oldest) / HOURS_PER_DAY + 2;
+        2 * adjustments.len() + days as usize
     }
 
     pub fn unsigned(&self) -> Unsigned {
@@ -339,17 +351,13 @@ fn correct_days(days: &mut Days, day: u32, series: Series, sums: &Sums) {
 /// Days by number, and whether they changed.
 type Days = BTreeMap<u32, (DayRow, bool)>;
 
-/// All packed days, from the batch or else from the store.
+/// All packed days, as this batch and those before it leave them.
 fn all_days(store: &Store, p: &Partition, st: &BatchBuilder) -> Result<Days, ReadError> {
     let mut out = BTreeMap::new();
-    for (row, value) in store.rows(&p.family, &Row::scan_of(RowKind::Day))? {
-        out.insert(number_of(p, row)?, (open_day(p, &row.key(), &value)?, false));
-    }
-    for ((tenant, key), plain) in &st.staged {
-        if let (true, Some(Row::Day(day))) = (*tenant == p.id.tenant, Row::parse(key)) {
-            let row = DayRow::decode(plain).map_err(|e| p.damaged(key, &e))?;
-            out.insert(day, (row, false));
-        }
+    for (key, plain) in st.rows(store, p, &Row::scan_of(RowKind::Day))? {
+        let Some(Row::Day(day)) = Row::parse(&key) else { continue };
+        let row = DayRow::decode(&plain).map_err(|e| p.damaged(&key, &e))?;
+        out.insert(day, (row, false));
     }
     Ok(out)
 }

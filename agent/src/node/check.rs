@@ -4,7 +4,7 @@
 use crate::keys::KeyStore;
 use crate::ledger::{DiskNodes, read_receipt};
 use crate::node::init::{InitError, node_id};
-use crate::partition::state::PartitionState;
+use crate::partition::{Loader, PartitionState};
 use crate::store::{Row, RowKind, SpaceLimits, Store};
 use conductor_shared::clock::{Clock as _, Micros};
 use conductor_shared::control::{At, ControlState};
@@ -13,6 +13,7 @@ use conductor_shared::ids::RunId;
 use conductor_shared::merkle::{Frontier, root_at};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 /// What the receipts of a log say its rows must be.
 #[derive(Default)]
@@ -73,12 +74,13 @@ impl Recount {
 pub fn check(data: &Path, keys: &Path, limits: SpaceLimits) -> Result<Vec<String>, InitError> {
     let node = node_id(data, keys, limits)?;
     let mut keys = KeyStore::open(keys)?;
-    let store = Store::open(&data.join("db"), limits)?;
+    let store = Arc::new(Store::open(&data.join("db"), limits)?);
     let now = crate::platform::clock::RealClock::default().now();
     let mut wrong = Vec::new();
     for id in store.family_ids() {
         // A crash may leave the family of a tenant that was never created; it is empty.
-        let Ok(live) = PartitionState::load(&store, &mut keys, node, id, None, now, 0) else {
+        let ctx = Loader { store: &store, keys: &mut keys, node, now, lease_us: 0 };
+        let Ok(live) = PartitionState::load(ctx, id, None) else {
             wrong.push(format!("partition {} cannot be read back", id.tenant));
             continue;
         };

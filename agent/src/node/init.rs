@@ -2,10 +2,10 @@
 
 use crate::keys::{KeyError, KeyStore};
 use crate::ledger::TENANT_KEY;
-use crate::partition::state::PartitionState;
+use crate::partition::{Loader, PartitionState};
 use crate::platform::random::{Random, bytes};
 use crate::staging::BatchBuilder;
-use crate::store::{FamilyId, Row, SpaceLimits, Store, StoreError, VALUE_VERSION};
+use crate::store::{PartitionId, Row, SpaceLimits, Store, StoreError, VALUE_VERSION};
 use conductor_shared::checkpoint::key_id;
 use conductor_shared::clock::Clock;
 use conductor_shared::codec::Listed;
@@ -70,13 +70,13 @@ pub fn init(b: Bootstrap<'_>, clock: &dyn Clock, random: &Arc<dyn Random>) -> Re
     let mut keys = KeyStore::create(b.keys, &**random)?;
     let node_id = NodeId(bytes(&**random));
     keys.create_tenants(&[(TenantUid::NODE, 1)], &**random)?;
-    let store = Store::create(&db, b.limits)?;
+    let store = Arc::new(Store::create(&db, b.limits)?);
     let sealed = crate::keys::seal(keys.node(), TENANT_KEY, &node_place(), &node_id.0, &**random);
     store.put_meta(Row::Node, &sealed)?;
-    let id = FamilyId { tenant: TenantUid::NODE, epoch: 1 };
-    store.create_families(&[id])?;
+    store.create_families(&[PartitionId::NODE])?;
     let now = clock.now();
-    let mut live = PartitionState::load(&store, &mut keys, node_id, id, Some(&b.name), now, 0)?;
+    let ctx = Loader { store: &store, keys: &mut keys, node: node_id, now, lease_us: 0 };
+    let mut live = PartitionState::load(ctx, PartitionId::NODE, Some(&b.name))?;
     let mut st = BatchBuilder::new(0, now, Arc::clone(random), crate::policy::built_in_version());
     live.control_fact(&mut st, LogOpened { reason: "init".into(), name: b.name.clone(), cites: None })?;
     live.control_fact(&mut st, SignerPinned { public_key: b.signer_key.trim().to_owned() })?;

@@ -90,11 +90,12 @@ impl Coalescer {
         closed(&same, &old)
     }
 
-    /// Folds that are over, as facts to write; those that counted nothing are dropped.
-    pub fn close(&mut self, mono_us: Micros, all: bool) -> Vec<DenialsFolded> {
+    /// Folds that are over, as facts to write, so many at most; those that counted nothing are dropped.
+    pub fn close(&mut self, mono_us: Micros, most: usize) -> Vec<DenialsFolded> {
+        let restored = self.restored.len().min(most);
         let mut out: Vec<DenialsFolded> = self
             .restored
-            .drain(..)
+            .drain(..restored)
             .map(|r| DenialsFolded {
                 principal: r.principal,
                 first: r.first,
@@ -104,7 +105,7 @@ impl Coalescer {
             })
             .collect();
         self.open.retain(|same, f| {
-            let over = all || mono_us >= f.until;
+            let over = mono_us >= f.until && out.len() < most;
             if over {
                 out.extend(closed(same, f));
             }
@@ -166,7 +167,7 @@ mod tests {
         for i in 0..5 {
             assert_eq!(f.fold(same(1), t + i), Folded::Into(7, i + 1));
         }
-        assert!(f.close(t + SECOND - 1, false).is_empty());
+        assert!(f.close(t + SECOND - 1, 8).is_empty());
         assert_eq!(f.fold(same(1), t + SECOND), Folded::First(same(1)));
         let closed = f.begin(same(1), 8, t + SECOND).unwrap();
         assert_eq!((closed.first, closed.count, closed.count_lower_bound), (7, 5, false));
@@ -185,7 +186,7 @@ mod tests {
             }
         }
         assert!(receipts <= BUDGET + 1, "{receipts}");
-        let counted: u64 = f.close(t + SECOND, false).iter().map(|c| c.count).sum();
+        let counted: u64 = f.close(t + SECOND, usize::MAX).iter().map(|c| c.count).sum();
         assert_eq!(receipts + counted, u64::from(n));
     }
 
@@ -197,7 +198,7 @@ mod tests {
         f.fold(same(1), SECOND + 1);
         let mut again = Coalescer::restored(f.rows());
         assert!(again.due(0));
-        let closed = again.close(0, false);
+        let closed = again.close(0, usize::MAX);
         assert_eq!((closed.len(), closed[0].first, closed[0].count), (1, 3, 1));
         assert!(closed[0].count_lower_bound);
     }

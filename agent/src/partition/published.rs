@@ -1,10 +1,10 @@
 //! What the writer publishes after a commit, and everybody else reads: never staged, never torn.
 
 use super::PartitionStatus;
-use crate::ledger::Partition;
+use super::lease::{Lease, Leases};
 use crate::metering::OpenHour;
 use crate::staging::Event;
-use crate::store::{FamilyId, Store};
+use crate::store::{PartitionId, Store};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::checkpoint::SignedCheckpoint;
@@ -23,7 +23,8 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// Control facts kept for consoles that come back.
@@ -84,11 +85,10 @@ impl PartitionView {
 /// A partition as others see it.
 pub struct PartitionCell {
     /// Which.
-    pub id: FamilyId,
+    pub id: PartitionId,
     /// Display id.
     pub name: Ident,
-    /// For reading its rows; `None` while the store is closed.
-    pub partition: ArcSwapOption<Partition>,
+    leases: Arc<Leases>,
     status: AtomicU8,
     /// Its state.
     pub view: ArcSwap<PartitionView>,
@@ -98,11 +98,11 @@ pub struct PartitionCell {
 }
 
 impl PartitionCell {
-    pub fn new(id: FamilyId, name: Ident, partition: Option<Partition>, view: PartitionView) -> Self {
+    pub fn new(id: PartitionId, name: Ident, leases: Arc<Leases>, view: PartitionView) -> Self {
         Self {
             id,
             name,
-            partition: ArcSwapOption::from_pointee(partition),
+            leases,
             status: AtomicU8::new(PartitionStatus::Serving as u8),
             view: ArcSwap::from_pointee(view),
             corrections: AtomicU64::new(0),
@@ -115,12 +115,22 @@ impl PartitionCell {
         PartitionStatus::from_repr(self.status.load(Ordering::Acquire)).unwrap_or(PartitionStatus::Damaged)
     }
 
-    /// What its rows are read with, or why they cannot be read now.
-    pub fn readable(&self) -> Result<Arc<Partition>, Reason> {
+    /// Leave to read its rows, or why they cannot be read now.
+    pub fn lease(&self) -> Result<Lease, Reason> {
         match self.status().refuses(Class::Read) {
             Some(reason) => Err(reason),
-            None => self.partition.load_full().ok_or(Reason::StoreUnavailable),
+            None => self.leases.take().ok_or(Reason::StoreUnavailable),
         }
+    }
+
+    /// Lends no lease any more.
+    pub(crate) fn revoke(&self) {
+        self.leases.revoke();
+    }
+
+    /// Waits until no lease is held, and so long at most. False: some still are.
+    pub(crate) fn wait_for_readers(&self, most: Duration) -> bool {
+        self.leases.wait(most)
     }
 
     pub(super) fn set_status(&self, status: PartitionStatus) {
@@ -193,6 +203,8 @@ pub struct Registry {
     pub sync_sizes: Mutex<Option<Vec<u32>>>,
     /// Passes of the writer's loop: what the watchdog watches.
     pub beats: AtomicU64,
+    /// Rows that one step of the writer touched, at most since the start.
+    pub largest_step: AtomicUsize,
 }
 
 impl Registry {
@@ -212,12 +224,18 @@ impl Registry {
             bytes: AtomicU64::new(0),
             sync_sizes: Mutex::new(None),
             beats: AtomicU64::new(0),
+            largest_step: AtomicUsize::new(0),
         }
     }
 
     /// A partition.
     pub fn get(&self, tenant: TenantUid) -> Option<Arc<PartitionCell>> {
         self.tenants.read().get(&tenant).cloned()
+    }
+
+    /// The partition whose log a command about a tenant goes to: the node's own when the tenant is not here.
+    pub fn about(&self, tenant: TenantUid) -> PartitionId {
+        self.get(tenant).map_or(PartitionId::NODE, |cell| cell.id)
     }
 
     /// The node's own.
@@ -283,7 +301,7 @@ impl Registry {
             return None;
         }
         let from = ring.partition_point(|e| e.node_seq <= after);
-        Some(ring.iter().skip(from).filter(|e| wanted(e.tenant)).copied().collect())
+        Some(ring.iter().skip(from).filter(|e| wanted(e.partition.tenant)).copied().collect())
     }
 
     /// State of the signer.

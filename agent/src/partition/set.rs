@@ -1,16 +1,20 @@
 //! The partitions of this node: its tenants' and its own.
 
 use super::{PartitionState, PartitionStatus};
+use crate::store::PartitionId;
 use conductor_shared::control::ControlState;
+use conductor_shared::fail_closed::Class;
 use conductor_shared::ids::TenantUid;
-use rustc_hash::{FxHashMap, FxHashSet};
+use conductor_shared::reason::Reason;
+use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
-/// All partitions that the writer holds, by tenant, and the tenants whose partition is damaged: of those nothing is held.
+/// All partitions that the writer holds, and those that are damaged: of these nothing is held. A tenant has one
+/// incarnation at a time; whoever asks for another one is told that there is none.
 #[derive(Default)]
 pub struct Partitions {
     held: FxHashMap<TenantUid, PartitionState>,
-    damaged: FxHashSet<TenantUid>,
+    damaged: FxHashMap<TenantUid, PartitionId>,
 }
 
 impl Partitions {
@@ -18,42 +22,57 @@ impl Partitions {
         self.held.insert(state.p.id.tenant, state);
     }
 
-    pub fn get(&self, tenant: TenantUid) -> Option<&PartitionState> {
-        self.held.get(&tenant)
+    pub fn get(&self, id: PartitionId) -> Option<&PartitionState> {
+        self.held.get(&id.tenant).filter(|state| state.p.id == id)
     }
 
-    pub fn get_mut(&mut self, tenant: TenantUid) -> Option<&mut PartitionState> {
-        self.held.get_mut(&tenant)
+    pub fn get_mut(&mut self, id: PartitionId) -> Option<&mut PartitionState> {
+        self.held.get_mut(&id.tenant).filter(|state| state.p.id == id)
+    }
+
+    /// The tenant's incarnation now, damaged or not.
+    pub fn current(&self, tenant: TenantUid) -> Option<PartitionId> {
+        let held = self.held.get(&tenant).map(|state| state.p.id);
+        held.or_else(|| self.damaged.get(&tenant).copied())
     }
 
     /// A partition that was damaged is no longer held. `None`: it was not held.
-    pub fn damage(&mut self, tenant: TenantUid) -> Option<PartitionState> {
-        self.damaged.insert(tenant);
-        let mut state = self.held.remove(&tenant)?;
+    pub fn damage(&mut self, id: PartitionId) -> Option<PartitionState> {
+        self.damaged.insert(id.tenant, id);
+        let mut state = self.held.remove(&id.tenant)?;
         state.stop(PartitionStatus::Damaged);
         Some(state)
     }
 
-    /// Where a partition is in its life; `None` when there is none of that tenant.
-    pub fn status(&self, tenant: TenantUid) -> Option<PartitionStatus> {
-        match self.held.get(&tenant) {
+    /// Where a partition is in its life; `None` when there is no such incarnation.
+    pub fn status(&self, id: PartitionId) -> Option<PartitionStatus> {
+        match self.get(id) {
             Some(state) => Some(state.status),
-            None => self.damaged.contains(&tenant).then_some(PartitionStatus::Damaged),
+            None => (self.damaged.get(&id.tenant) == Some(&id)).then_some(PartitionStatus::Damaged),
         }
     }
 
-    pub fn contains(&self, tenant: TenantUid) -> bool {
-        self.held.contains_key(&tenant)
+    /// What a partition answers to a class, held or not: that it was replaced, when the tenant has another incarnation
+    /// now. `None`: the class may go on, or there is no such tenant.
+    pub fn refuses(&self, id: PartitionId, class: Class) -> Option<Reason> {
+        match self.status(id) {
+            Some(status) => status.refuses(class),
+            None => self.current(id.tenant).map(|_| Reason::PartitionReplaced),
+        }
+    }
+
+    pub fn contains(&self, id: PartitionId) -> bool {
+        self.get(id).is_some()
     }
 
     /// The node's own.
     pub fn node(&self) -> Option<&PartitionState> {
-        self.get(TenantUid::NODE)
+        self.get(PartitionId::NODE)
     }
 
     /// The node's own.
     pub fn node_mut(&mut self) -> Option<&mut PartitionState> {
-        self.get_mut(TenantUid::NODE)
+        self.get_mut(PartitionId::NODE)
     }
 
     /// The node's control state: operators, profiles, freeze windows.
@@ -61,8 +80,16 @@ impl Partitions {
         self.node().map(|n| Arc::clone(&n.control))
     }
 
-    pub fn tenants(&self) -> impl Iterator<Item = TenantUid> {
-        self.held.keys().copied()
+    pub fn ids(&self) -> impl Iterator<Item = PartitionId> {
+        self.held.values().map(|state| state.p.id)
+    }
+
+    pub fn len(&self) -> usize {
+        self.held.len() + self.damaged.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &PartitionState> {

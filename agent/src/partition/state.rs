@@ -3,6 +3,7 @@
 
 use super::admission::AdmissionState;
 use super::denial_dedup::Coalescer;
+use super::lease::Leases;
 use super::published::{PartitionCell, PartitionView};
 use super::ramp_stats::RampStats;
 use super::runs::load_runs;
@@ -13,7 +14,7 @@ use crate::metering::Meters;
 use crate::platform::random::Random;
 use crate::rows::{GateRow, SloRow, StepRow, decode, encode};
 use crate::staging::{BatchBuilder, Event};
-use crate::store::{FamilyId, Row, Store};
+use crate::store::{PartitionId, Row, Store};
 use conductor_shared::clock::{Micros, Now};
 use conductor_shared::control::{At, ControlState};
 use conductor_shared::fact::{ChangeClass, ControlFact, Fact};
@@ -22,6 +23,7 @@ use conductor_shared::meter::{self, Adjustment, HOUR_US, Labels, Metered};
 use conductor_shared::quota::RateBucket;
 use conductor_shared::record::PolicyVersion;
 use rustc_hash::FxHashMap;
+use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,6 +35,16 @@ pub enum DayKind {
     Control = 1,
     /// Denials.
     Denial = 2,
+}
+
+/// What partitions are loaded with.
+pub struct Loader<'a> {
+    pub store: &'a Arc<Store>,
+    pub keys: &'a mut KeyStore,
+    pub node: NodeId,
+    pub now: Now,
+    /// Open runs have a full lease from now on.
+    pub lease_us: Micros,
 }
 
 /// A partition.
@@ -86,29 +98,14 @@ pub struct PartitionState {
 
 impl PartitionState {
     /// Reads a partition back, or begins an empty one.
-    pub fn load(
-        store: &Store,
-        keys: &mut KeyStore,
-        node: NodeId,
-        id: FamilyId,
-        name: Option<&Ident>,
-        now: Now,
-        lease_us: Micros,
-    ) -> Result<Self, ReadError> {
+    pub fn load(ctx: Loader<'_>, id: PartitionId, name: Option<&Ident>) -> Result<Self, ReadError> {
+        let Loader { store, keys, node, now, lease_us } = ctx;
         let (p, units) = handle(store, keys, node, id)?;
         let log = Log::load(store, &p, PolicyVersion::built_in())?;
         let mut tightened = HashMap::new();
         let control = load_control(store, &p, &mut tightened)?;
-        let key = Row::Gate.key();
-        let gate_row: GateRow = match store.get(&p.family, &key)? {
-            Some(row) => decode(&p.open(&key, &row)?).map_err(|e| p.damaged(&key, &e))?,
-            None => GateRow::default(),
-        };
-        let key = Row::Slo.key();
-        let seen = match store.get(&p.family, &key)? {
-            Some(row) => decode(&p.open(&key, &row)?).map_err(|e| p.damaged(&key, &e))?,
-            None => SloRow::default(),
-        };
+        let gate_row: GateRow = row_or_default(store, &p, Row::Gate)?;
+        let seen: SloRow = row_or_default(store, &p, Row::Slo)?;
         let ramp_stats = RampStats::restored(seen, &control, log.size());
         let runs = load_runs(store, &p, now.mono_us + lease_us)?;
         let meters = Meters::load(store, &p, log.last_us(), (log.signed, log.size()))?;
@@ -117,13 +114,15 @@ impl PartitionState {
         let fallback = Ident::new("unnamed").ok();
         let display = control.name.clone().or_else(|| name.cloned()).or(fallback);
         let display = display.ok_or_else(|| p.damaged(&[], "the partition has no name"))?;
+        let leases = Leases::new(Some((Arc::clone(store), p.clone())));
+        let cell = PartitionCell::new(id, display, leases, PartitionView::default());
         let control = Arc::new(control);
         let live = Self {
             gate: AdmissionState { open_runs: runs.len() as u64, bucket },
             allowed: gate_row.allowed,
             denied: gate_row.denied,
             folds: Coalescer::restored(gate_row.folds),
-            shared: Arc::new(PartitionCell::new(id, display, Some(p.clone()), PartitionView::default())),
+            shared: Arc::new(cell),
             p,
             log,
             control,
@@ -151,19 +150,15 @@ impl PartitionState {
 
     /// What is published of a partition that cannot be loaded: its control state, if that can be read, so that whoever
     /// asks can prove who they are and is told.
-    pub fn damaged(
-        store: &Store,
-        keys: &mut KeyStore,
-        node: NodeId,
-        id: FamilyId,
-        name: Ident,
-    ) -> PartitionCell {
+    pub fn damaged(ctx: Loader<'_>, id: PartitionId, name: Ident) -> PartitionCell {
+        let Loader { store, keys, node, .. } = ctx;
         let read = |keys: &mut KeyStore| {
             let (p, _) = handle(store, keys, node, id)?;
             load_control(store, &p, &mut HashMap::new())
         };
         let control = Arc::new(read(keys).unwrap_or_default());
-        let cell = PartitionCell::new(id, name, None, PartitionView { control, ..PartitionView::default() });
+        let view = PartitionView { control, ..PartitionView::default() };
+        let cell = PartitionCell::new(id, name, Leases::new(None), view);
         cell.set_status(PartitionStatus::Damaged);
         cell
     }
@@ -201,7 +196,7 @@ impl PartitionState {
     /// What is published of it changes with this batch.
     pub fn touch(&mut self, st: &mut BatchBuilder) {
         if !std::mem::replace(&mut self.dirty, true) {
-            st.touched.push(self.p.id.tenant);
+            st.touch(self.p.id, self.meters.rows_at_end());
         }
     }
 
@@ -236,7 +231,8 @@ impl PartitionState {
             note_tightening(&mut self.tightened, c, a.time_us);
             Arc::make_mut(&mut self.control).apply(At { index: a.index, time_us: a.time_us }, c);
             self.ramp_stats.follow(&self.control, a.index);
-            st.events.push(Event { node_seq: st.node_seq, tenant: self.p.id.tenant, index: a.index });
+            st.remember_fact(&self.p, a.index, fact);
+            st.events.push(Event { node_seq: st.node_seq, partition: self.p.id, index: a.index });
         }
         match meter::metered(fact) {
             Some(Metered::As(labels)) => self.meters.add(&labels, fact, a),
@@ -360,13 +356,24 @@ fn handle(
     store: &Store,
     keys: &mut KeyStore,
     node: NodeId,
-    id: FamilyId,
+    id: PartitionId,
 ) -> Result<(Partition, Units), ReadError> {
     let family = store.family(id).ok_or(crate::store::StoreError::Missing(store.path().to_owned()))?;
     let units = keys.units(id.tenant, id.epoch)?;
     let origin = Origin { node, tenant: id.tenant, epoch: id.epoch };
     let keys = keys.tenant(id.tenant, id.epoch)?;
     Ok((Partition { id, origin, family, keys, units: units.reader() }, units))
+}
+
+/// A row that is there once, or what stands for it before it was written.
+fn row_or_default<T: Default + DeserializeOwned>(
+    store: &Store,
+    p: &Partition,
+    row: Row,
+) -> Result<T, ReadError> {
+    let key = row.key();
+    let Some(found) = store.get(&p.family, &key)? else { return Ok(T::default()) };
+    decode(&p.open(&key, &found)?).map_err(|e| p.damaged(&key, &e))
 }
 
 /// Folds the control facts of a log, and tells who tightened something when.

@@ -51,6 +51,19 @@ impl PartitionStatus {
         }
     }
 
+    /// For people: "acme is damaged".
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Loading => "is being loaded",
+            Self::Serving => "serves",
+            Self::Damaged => "is damaged",
+            Self::RolledBack => "was rolled back",
+            Self::Restoring => "is being restored",
+            Self::Purging => "is being purged",
+            Self::Tombstone => "was purged",
+        }
+    }
+
     /// What it opens and stops.
     pub fn notice(self) -> Notice {
         let (incident, stops) = match self {

@@ -45,24 +45,36 @@ pub struct EvalState {
 
 /// What is so while ramps are evaluated.
 #[derive(Clone, Copy)]
-pub struct Tick<'a> {
+pub struct Tick {
     pub pace: Pace,
     pub outage: Outage,
     /// The disk is nearly full: workloads are denied.
     pub disk_critical: bool,
     /// Since the last call, microseconds.
     pub since_us: Micros,
-    pub policy: &'a Policy,
+}
+
+/// How every ramp of the node is judged in one round.
+#[derive(Debug, Clone, Copy)]
+pub struct Judgement {
+    pace: Pace,
+    since_us: Micros,
+    /// It is time to judge, and not only to count uptime.
+    due: bool,
+    /// No plan goes on.
+    held: bool,
+    /// What is breached now says nothing about a revision.
+    platform: bool,
 }
 
 impl EvalState {
-    /// Judges ramps when it is time, and opens and closes incidents of the signer and of quotas.
-    pub fn evaluate(
+    /// Begins a round: opens and closes incidents of the signer, and tells how ramps are judged.
+    pub fn begin_round(
         &mut self,
         partitions: &mut Partitions,
         st: &mut BatchBuilder,
-        tick: Tick<'_>,
-    ) -> Result<(), KeyError> {
+        tick: Tick,
+    ) -> Result<Judgement, KeyError> {
         let outage = tick.outage;
         self.outage_seen |= outage.policy || (outage.signer && self.signer_was_up) || tick.disk_critical;
         self.signer_was_up |= !outage.signer;
@@ -78,29 +90,34 @@ impl EvalState {
             incident::of_signer(node, st, &mut self.signer_down, outage)?;
             held |= node.control.clock_doubted();
         }
-        let node = partitions.node_control().unwrap_or_default();
-        let ctx = RolloutCtx { pace: tick.pace, held, platform, policy: tick.policy, node: &node };
-        for live in partitions.iter_mut().filter(|l| l.status.serves()) {
-            incident::of_quota(live, st)?;
-            if live.ramp_stats.ramps.is_empty() {
-                continue;
-            }
-            // Only uptime that was watched counts: a stall is none.
-            live.ramp_stats.ramps.values_mut().for_each(|w| w.row.up_us += tick.since_us.min(SECOND));
-            if due {
-                judge(live, st, &ctx)?;
-            }
-        }
-        Ok(())
+        Ok(Judgement { pace: tick.pace, since_us: tick.since_us, due, held, platform })
     }
+}
+
+/// Judges the ramps of a partition when it is time, and opens and closes its incidents of quotas.
+pub fn evaluate(
+    live: &mut PartitionState,
+    st: &mut BatchBuilder,
+    j: Judgement,
+    (policy, node): (&Policy, &ControlState),
+) -> Result<(), KeyError> {
+    incident::of_quota(live, st)?;
+    if live.ramp_stats.ramps.is_empty() {
+        return Ok(());
+    }
+    // Only uptime that was watched counts: a stall is none.
+    live.ramp_stats.ramps.values_mut().for_each(|w| w.row.up_us += j.since_us.min(SECOND));
+    if j.due {
+        judge(live, st, &RolloutCtx { pace: j.pace, held: j.held, platform: j.platform, policy, node })?;
+    }
+    Ok(())
 }
 
 /// What holds for all ramps of the node while they are judged.
 struct RolloutCtx<'a> {
     pace: Pace,
-    /// No plan goes on.
+    /// See [`Judgement`].
     held: bool,
-    /// What is breached now says nothing about a revision.
     platform: bool,
     policy: &'a Policy,
     node: &'a ControlState,

@@ -4,7 +4,7 @@ use super::{MAX_LETTERS, SinkCtx};
 use crate::intake::request::{SinkMoved, WriterRequest};
 use crate::ledger::{Partition, ReadError, read_receipt};
 use crate::metering::EventsOf;
-use crate::partition::published::{PartitionCell, Registry};
+use crate::partition::published::PartitionCell;
 use crate::partition::state::index_hash;
 use crate::rows::{decode, encode};
 use crate::store::{Row, RowKey, RowKind, Store};
@@ -71,14 +71,12 @@ pub(super) struct Update {
 }
 
 async fn blocking<T: Send + 'static>(
-    board: &Registry,
     shared: &PartitionCell,
     read: impl FnOnce(&Store, &Partition) -> Result<T, ReadError> + Send + 'static,
 ) -> Result<T, String> {
     let closed = || "the store is closed".to_owned();
-    let store = board.store.load_full().ok_or_else(closed)?;
-    let p = shared.readable().map_err(|_| closed())?;
-    let done = tokio::task::spawn_blocking(move || read(&store, &p)).await;
+    let lease = shared.lease().map_err(|_| closed())?;
+    let done = tokio::task::spawn_blocking(move || read(lease.store(), lease.partition())).await;
     done.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }
 
@@ -111,20 +109,15 @@ pub fn letters(
     rows.into_iter().map(read).collect()
 }
 
-pub(super) async fn page(
-    board: &Registry,
-    shared: &PartitionCell,
-    sink: &Ident,
-    from: u64,
-) -> Result<Vec<Letter>, String> {
+pub(super) async fn page(shared: &PartitionCell, sink: &Ident, from: u64) -> Result<Vec<Letter>, String> {
     let sink = sink.clone();
-    blocking(board, shared, move |store, p| letters(store, p, &sink, from, PAGE)).await
+    blocking(shared, move |store, p| letters(store, p, &sink, from, PAGE)).await
 }
 
 impl Cursor {
-    pub(super) async fn read(board: &Registry, shared: &PartitionCell, sink: &Ident) -> Result<Self, String> {
+    pub(super) async fn read(shared: &PartitionCell, sink: &Ident) -> Result<Self, String> {
         let sink = sink.clone();
-        blocking(board, shared, move |store, p| {
+        blocking(shared, move |store, p| {
             let hash = hash(p, &sink);
             let key = Row::Sink(hash).key();
             let row: SinkRow = match store.get(&p.family, &key)? {
@@ -139,13 +132,12 @@ impl Cursor {
     /// The events of the next receipts. `size` bounds them to durable ones.
     pub(super) async fn batch(
         &self,
-        board: &Registry,
         shared: &Arc<PartitionCell>,
         size: u64,
         most: usize,
     ) -> Result<Batch, String> {
         let (from, name) = (self.row.next, shared.name.clone());
-        blocking(board, shared, move |store, p| {
+        blocking(shared, move |store, p| {
             let of = EventsOf { store, p, tenant_id: &name };
             let mut batch = Batch { events: vec![], numbers: vec![], next: from };
             while batch.next < size && batch.events.len() < most && batch.next - from < MAX_READ {
@@ -194,7 +186,7 @@ impl Update {
     /// Queues it for the writer and waits until it is durable.
     pub(super) async fn write(self, ctx: &SinkCtx, shared: &PartitionCell) -> Result<(), String> {
         let (tx, rx) = oneshot::channel();
-        let update = SinkMoved { tenant: shared.id.tenant, rows: self.rows };
+        let update = SinkMoved { partition: shared.id, rows: self.rows };
         if ctx.queues.push(WriterRequest::Sink(Box::new(update), tx)).is_err() {
             return Err(
                 "the queue of the tenant is full, or the agent stops; what was delivered is sent again"

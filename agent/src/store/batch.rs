@@ -1,7 +1,7 @@
 //! What is written together or not at all.
 
 use super::{Family, Row, VALUE_VERSION};
-use rocksdb::{AsColumnFamilyRef as _, WriteBatch};
+use rocksdb::WriteBatch;
 use std::ops::Range;
 
 /// One atomic write over any number of families.
@@ -29,7 +29,7 @@ struct Staged {
 
 impl Batch {
     fn stage(&mut self, family: &Family, key: &[u8], len: Option<usize>) -> Range<usize> {
-        if self.families.last().is_none_or(|f| f.inner() != family.inner()) {
+        if self.families.last().is_none_or(|f| f.address() != family.address()) {
             self.families.push(family.clone());
         }
         if self.rows.is_empty() {
@@ -68,7 +68,7 @@ impl Batch {
     /// Takes back all that was set and removed in a family. Tells how many receipts were among it.
     pub fn discard(&mut self, family: &Family) -> u64 {
         let receipt = Row::Receipt(0).key()[0];
-        let gone = self.rows.extract_if(.., |r| self.families[r.family].inner() == family.inner());
+        let gone = self.rows.extract_if(.., |r| self.families[r.family].address() == family.address());
         gone.filter(|r| self.bytes.get(r.key.start) == Some(&receipt)).count() as u64
     }
     /// True when there is nothing in it.
@@ -76,9 +76,14 @@ impl Batch {
         self.rows.is_empty()
     }
 
-    /// As RocksDB takes it.
-    pub(super) fn ordered(mut self) -> WriteBatch {
-        let place = |r: &Staged| (self.families[r.family].inner(), r.begins, &self.bytes[r.key.clone()]);
+    /// Rows set and removed.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// As RocksDB takes it. `Err`: the name of a family that was planned and not made.
+    pub(super) fn ordered(mut self) -> Result<WriteBatch, String> {
+        let place = |r: &Staged| (self.families[r.family].address(), r.begins, &self.bytes[r.key.clone()]);
         // Stable: of several rows with one key, the one set last stays last.
         self.rows.sort_by(|a, b| place(a).cmp(&place(b)));
         let mut out = WriteBatch::with_capacity_bytes(self.bytes.len() + 16 * self.rows.len());
@@ -87,19 +92,20 @@ impl Batch {
                 continue;
             }
             let (family, key) = (&self.families[row.family], &self.bytes[row.key.clone()]);
+            let made = family.made().ok_or_else(|| family.name().to_owned())?;
             match &row.value {
-                Some(v) => out.put_cf(family, key, &self.bytes[v.clone()]),
-                None => out.delete_cf(family, key),
+                Some(v) => out.put_cf(&made, key, &self.bytes[v.clone()]),
+                None => out.delete_cf(&made, key),
             }
         }
-        out
+        Ok(out)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{FamilyId, RowKind, SpaceLimits, Store, StoreError};
+    use crate::store::{PartitionId, RowKind, SpaceLimits, Store, StoreError};
     use conductor_shared::ids::TenantUid;
 
     /// DESIGN, the path of a change: a batch leaves what its rows, one after the other, would have left.
@@ -108,7 +114,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let limits = SpaceLimits { reserve_bytes: 0, ..SpaceLimits::default() };
         let store = Store::create(dir.path(), limits).unwrap();
-        let ids = [1, 2].map(|n| FamilyId { tenant: TenantUid([n; 16]), epoch: 1 });
+        let ids = [1, 2].map(|n| PartitionId { tenant: TenantUid([n; 16]), epoch: 1 });
         let f = store.create_families(&ids).unwrap();
         let mut b = Batch::default();
         assert!(b.is_empty());
@@ -149,22 +155,22 @@ mod tests {
         let store =
             Store::create(dir.path(), SpaceLimits { reserve_bytes: 0, ..SpaceLimits::default() }).unwrap();
         let f =
-            store.create_families(&[FamilyId { tenant: TenantUid([1; 16]), epoch: 1 }]).unwrap().remove(0);
+            store.create_families(&[PartitionId { tenant: TenantUid([1; 16]), epoch: 1 }]).unwrap().remove(0);
         let (mark, text) = (Row::Control(1).key(), Row::Hour(1).key());
         let mut b = Batch::default();
         assert!(b.put(&f, &mark, 0).is_empty());
         let room = b.put(&f, &text, 4);
         b.value(room).copy_from_slice(b"text");
         store.write(b).unwrap();
-        assert_eq!(store.db.get_cf(&f, mark).unwrap().unwrap(), [VALUE_VERSION]);
-        assert_eq!(store.db.get_cf(&f, text).unwrap().unwrap(), b"\x01text");
+        assert_eq!(store.db.get_cf(&f.made().unwrap(), mark).unwrap().unwrap(), [VALUE_VERSION]);
+        assert_eq!(store.db.get_cf(&f.made().unwrap(), text).unwrap().unwrap(), b"\x01text");
         let meta = [Row::Format, Row::Node];
         store.put_meta(Row::Node, b"node").unwrap();
         assert!(meta.iter().all(|row| store.db.get(row.key()).unwrap().unwrap()[0] == VALUE_VERSION));
         assert_eq!(store.get_meta(Row::Node).unwrap().unwrap(), b"node");
 
         for bad in [&b"\x02text"[..], b""] {
-            store.db.put_cf(&f, text, bad).unwrap();
+            store.db.put_cf(&f.made().unwrap(), text, bad).unwrap();
             let hours = Row::scan_of(RowKind::Hour);
             let errors = [
                 store.get(&f, &text).unwrap_err(),
@@ -174,7 +180,7 @@ mod tests {
             ];
             assert!(errors.iter().all(|e| matches!(e, StoreError::Row { .. })), "{errors:?}");
         }
-        store.db.put_cf(&f, b"\x46short", b"\x01").unwrap();
+        store.db.put_cf(&f.made().unwrap(), b"\x46short", b"\x01").unwrap();
         assert!(store.rows(&f, &Row::scan_of(RowKind::Hour)).is_err(), "a key that is none");
     }
 }

@@ -76,6 +76,18 @@ pub struct RowKey {
     bytes: [u8; LONGEST],
 }
 
+impl Ord for RowKey {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self[..].cmp(&other[..])
+    }
+}
+
+impl PartialOrd for RowKey {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl RowKey {
     fn of(kind: RowKind, parts: &[&[u8]]) -> Self {
         let mut key = Self { len: 1, bytes: [0; LONGEST] };
@@ -202,6 +214,12 @@ impl Row {
 pub struct Scan {
     pub(super) from: RowKey,
     pub(super) to: RowKey,
+}
+
+impl Scan {
+    pub fn contains(&self, key: &RowKey) -> bool {
+        self.from[..] <= key[..] && key[..] < self.to[..]
+    }
 }
 
 /// Takes a key apart.

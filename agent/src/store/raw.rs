@@ -1,7 +1,8 @@
-//! The one file of the project with `unsafe` in it. Two calls of RocksDB's C interface have no safe wrapper:
+//! The one file of the project with `unsafe` in it. Three calls of RocksDB's C interface have no safe wrapper:
 //!
 //! - `rocksdb_create_column_families` makes many families for the price of one. Through the safe `create_cf` 1,000
 //!   tenants take minutes, because each call rewrites the OPTIONS file for all families.
+//! - `rocksdb_drop_column_family` drops one without a lock over the whole database.
 //! - `rocksdb_get_current_wal_file` tells which file the write-ahead log is, so that we notice when it was unlinked.
 //!
 //! Nothing here may keep a handle past its database: a [`Family`] holds the database alive.
@@ -10,41 +11,50 @@
 
 use rocksdb::{AsColumnFamilyRef, AsRawPtr as _, DB, Options};
 use std::ffi::{CStr, CString, c_char, c_int};
+use std::marker::PhantomData;
 use std::ptr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-/// A handle of a column family, and of the database it belongs to.
+/// A column family, and the database it belongs to. One that is only planned has no rows yet.
 #[derive(Clone)]
 pub struct Family(Arc<Inner>);
 
 struct Inner {
-    handle: *mut librocksdb_sys::rocksdb_column_family_handle_t,
+    name: String,
+    /// Set when it is made.
+    handle: OnceLock<Handle>,
+    // Dropped after the handle, which so never outlives its database.
+    db: Arc<DB>,
+}
+
+struct Handle {
+    raw: *mut librocksdb_sys::rocksdb_column_family_handle_t,
     /// False when the `DB` itself owns the handle (families found at opening).
     owned: bool,
-    name: String,
-    // Dropped after `drop` below ran, so the handle never outlives its database.
-    _db: Arc<DB>,
 }
 
 // SAFETY: RocksDB's column family handles may be used from any thread at the same time; they are immutable until
 // destroyed, which happens once, in `drop`, when nobody holds a reference any more.
-unsafe impl Send for Inner {}
+unsafe impl Send for Handle {}
 // SAFETY: as above.
-unsafe impl Sync for Inner {}
+unsafe impl Sync for Handle {}
 
-impl Drop for Inner {
+impl Drop for Handle {
     fn drop(&mut self) {
         if self.owned {
             // SAFETY: the handle came from `create_families`, is destroyed once, and the database is still open,
-            // because `_db` is dropped only after this.
-            unsafe { librocksdb_sys::rocksdb_column_family_handle_destroy(self.handle) }
+            // because `Inner::db` is dropped only after this.
+            unsafe { librocksdb_sys::rocksdb_column_family_handle_destroy(self.raw) }
         }
     }
 }
 
-impl AsColumnFamilyRef for Family {
+/// A family that is made, for calls of RocksDB.
+pub(super) struct Made<'a>(*mut librocksdb_sys::rocksdb_column_family_handle_t, PhantomData<&'a Family>);
+
+impl AsColumnFamilyRef for Made<'_> {
     fn inner(&self) -> *mut librocksdb_sys::rocksdb_column_family_handle_t {
-        self.0.handle
+        self.0
     }
 }
 
@@ -53,10 +63,27 @@ impl Family {
         &self.0.name
     }
 
-    /// The handle of a family that was there when the database was opened.
+    /// A family that is not there yet.
+    pub(super) fn planned(db: &Arc<DB>, name: String) -> Self {
+        Self(Arc::new(Inner { name, handle: OnceLock::new(), db: Arc::clone(db) }))
+    }
+
+    /// A family that was there when the database was opened.
     pub(super) fn of_open(db: &Arc<DB>, name: &str) -> Option<Self> {
-        let handle = db.cf_handle(name)?.inner();
-        Some(Self(Arc::new(Inner { handle, owned: false, name: name.to_owned(), _db: Arc::clone(db) })))
+        let raw = db.cf_handle(name)?.inner();
+        let family = Self::planned(db, name.to_owned());
+        family.0.handle.set(Handle { raw, owned: false }).ok()?;
+        Some(family)
+    }
+
+    /// `None` while it is only planned.
+    pub(super) fn made(&self) -> Option<Made<'_>> {
+        self.0.handle.get().map(|h| Made(h.raw, PhantomData))
+    }
+
+    /// Where it stands in memory: the same for the same family, for as long as one holds it.
+    pub(super) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
     }
 }
 
@@ -71,18 +98,14 @@ fn take_error(err: *mut c_char) -> Option<String> {
     Some(text)
 }
 
-/// Makes families with these names, all of them or, with an error, as many as RocksDB got to.
-pub(super) fn create_families(
-    db: &Arc<DB>,
-    options: &Options,
-    names: &[String],
-) -> Result<Vec<Family>, String> {
-    if names.is_empty() {
-        return Ok(Vec::new());
+/// Makes planned families, all of them or, with an error, as many as RocksDB got to.
+pub(super) fn create_families(db: &Arc<DB>, options: &Options, planned: &[Family]) -> Result<(), String> {
+    if planned.is_empty() {
+        return Ok(());
     }
-    let c_names = names
+    let c_names = planned
         .iter()
-        .map(|n| CString::new(n.as_str()))
+        .map(|f| CString::new(f.name()))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| e.to_string())?;
     let pointers: Vec<*const c_char> = c_names.iter().map(|n| n.as_ptr()).collect();
@@ -102,22 +125,31 @@ pub(super) fn create_families(
         )
     };
     let error = take_error(err);
-    let mut families = Vec::with_capacity(made);
     if !list.is_null() {
-        for (i, name) in names.iter().enumerate().take(made) {
+        for (i, family) in planned.iter().enumerate().take(made) {
             // SAFETY: RocksDB returned an array of `made` handles, each of which we own from here on.
-            let handle = unsafe { *list.add(i) };
-            let inner = Inner { handle, owned: true, name: name.clone(), _db: Arc::clone(db) };
-            families.push(Family(Arc::new(inner)));
+            let raw = unsafe { *list.add(i) };
+            if family.0.handle.set(Handle { raw, owned: true }).is_err() {
+                return Err(format!("{} was made twice", family.name()));
+            }
         }
         // SAFETY: frees the array itself, not the handles in it.
         unsafe { librocksdb_sys::rocksdb_create_column_families_destroy(list) };
     }
     match error {
         Some(e) => Err(e),
-        None if families.len() == names.len() => Ok(families),
-        None => Err(format!("{} of {} families were made", families.len(), names.len())),
+        None if made == planned.len() => Ok(()),
+        None => Err(format!("{made} of {} families were made", planned.len())),
     }
+}
+
+/// Drops a family: its rows are gone with the next flush of the manifest, and its handle may still be used to read.
+pub(super) fn drop_family(family: &Family) -> Result<(), String> {
+    let Some(handle) = family.0.handle.get() else { return Ok(()) };
+    let mut err: *mut c_char = ptr::null_mut();
+    // SAFETY: database and handle are open for the whole call; `err` is ours.
+    unsafe { librocksdb_sys::rocksdb_drop_column_family(family.0.db.as_raw_ptr(), handle.raw, &raw mut err) };
+    take_error(err).map_or(Ok(()), Err)
 }
 
 /// Number of the write-ahead log file that is written to now. An error when RocksDB cannot find it at its path.

@@ -1,6 +1,6 @@
 //! Reading rows: one, or all of a scan, now or as they were at one moment.
 
-use super::{Family, FamilyId, Pair, Row, Scan, StoreError, VALUE_VERSION};
+use super::{Family, Pair, PartitionId, Row, Scan, StoreError, VALUE_VERSION};
 use rocksdb::{DBRawIterator, ReadOptions};
 use std::path::Path;
 
@@ -15,12 +15,9 @@ impl<'a> Reading<'a> {
         Self { snapshot, path }
     }
 
-    fn iterator(&self, family: &Family, scan: &Scan) -> DBRawIterator<'_> {
-        self.snapshot.raw_iterator_cf_opt(family, bounds(scan))
-    }
-
     pub fn get(&self, family: &Family, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let found = self.snapshot.get_pinned_cf(family, key).map_err(|e| read_error(self.path, &e))?;
+        let Some(made) = family.made() else { return Ok(None) };
+        let found = self.snapshot.get_pinned_cf(&made, key).map_err(|e| read_error(self.path, &e))?;
         found.map(|value| without_version(family.name(), key, &value)).transpose()
     }
 
@@ -31,7 +28,8 @@ impl<'a> Reading<'a> {
         scan: &Scan,
         each: impl FnMut(Row, &[u8]) -> bool,
     ) -> Result<(), StoreError> {
-        walk(self.iterator(family, scan), family, self.path, each)
+        let Some(made) = family.made() else { return Ok(()) };
+        walk(|scan| self.snapshot.raw_iterator_cf_opt(&made, bounds(scan)), family, scan, self.path, each)
     }
 
     /// The same rows, copied.
@@ -46,7 +44,8 @@ impl<'a> Reading<'a> {
 
     /// The last of them.
     pub fn last(&self, family: &Family, scan: &Scan) -> Result<Option<Pair>, StoreError> {
-        let mut it = self.iterator(family, scan);
+        let Some(made) = family.made() else { return Ok(None) };
+        let mut it = self.snapshot.raw_iterator_cf_opt(&made, bounds(scan));
         it.seek_to_last();
         let found = it.item().map(|(k, v)| read(family.name(), k, v));
         let found = found.transpose()?.map(|(row, value)| (row, value.to_vec()));
@@ -62,21 +61,32 @@ pub(super) fn bounds(scan: &Scan) -> ReadOptions {
     o
 }
 
-pub(super) fn walk(
-    mut it: DBRawIterator<'_>,
+/// Rows that one iterator shows at most. An iterator keeps files from being deleted, also those of a family that was
+/// dropped: a longer read goes on with another one.
+const MAX_ITERATED: usize = 4_096;
+
+pub(super) fn walk<'i>(
+    iterator: impl Fn(&Scan) -> DBRawIterator<'i>,
     family: &Family,
+    scan: &Scan,
     path: &Path,
     mut each: impl FnMut(Row, &[u8]) -> bool,
 ) -> Result<(), StoreError> {
-    it.seek_to_first();
-    while let Some((key, value)) = it.item() {
-        let (row, value) = read(family.name(), key, value)?;
-        if !each(row, value) {
-            return Ok(());
+    let mut rest = *scan;
+    loop {
+        let mut it = iterator(&rest);
+        it.seek_to_first();
+        for _ in 0..MAX_ITERATED {
+            let Some((key, value)) = it.item() else { return it.status().map_err(|e| read_error(path, &e)) };
+            let (row, value) = read(family.name(), key, value)?;
+            if !each(row, value) {
+                return Ok(());
+            }
+            it.next();
         }
-        it.next();
+        let Some((key, value)) = it.item() else { return it.status().map_err(|e| read_error(path, &e)) };
+        rest.from = read(family.name(), key, value)?.0.key();
     }
-    it.status().map_err(|e| read_error(path, &e))
 }
 
 fn read<'v>(family: &str, key: &[u8], value: &'v [u8]) -> Result<(Row, &'v [u8]), StoreError> {
@@ -106,7 +116,7 @@ pub(super) fn read_error(path: &Path, e: &rocksdb::Error) -> StoreError {
 fn damaged(family: &str, key: &[u8], detail: &str) -> StoreError {
     StoreError::Row {
         family: family.to_owned(),
-        partition: FamilyId::parse(family),
+        partition: PartitionId::parse(family),
         row: conductor_shared::ids::hex(key),
         detail: detail.to_owned(),
     }

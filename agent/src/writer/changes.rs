@@ -1,7 +1,8 @@
 //! Privileged changes: commands and approvals of operators, and what a checkpoint that came back lets take effect.
 
-use super::{Open, Writer, provision};
-use crate::command::{EvalCtx, Outgoing};
+use super::jobs::Job;
+use super::{Open, Writer};
+use crate::command::{EvalCtx, Outgoing, Pending};
 use crate::freeze::calendar::alone_today;
 use crate::incident;
 use crate::intake::reply::{Answer, Answers};
@@ -10,25 +11,40 @@ use crate::ledger::ReadError;
 use crate::partition::PartitionStatus;
 use crate::policy::Policy;
 use crate::staging::BatchBuilder;
-use crate::store::FamilyId;
+use crate::store::{PartitionId, Row};
 use conductor_shared::cause::IncidentCause;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::command::{Operation, ops};
-
 use conductor_shared::control::ControlState;
 use conductor_shared::fail_closed::{Class, Outage};
 use conductor_shared::http::CommandStatus;
 use conductor_shared::ids::{NodeId, PersonId, TenantUid};
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::UntrustedText;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::oneshot;
+
+/// Rows that an effect touches, at most: receipts, citations and incidents that come with it, and counters.
+const EFFECT: usize = 32;
+
+/// Checkpoints that are not taken over yet.
+pub(super) struct SignedLogs {
+    left: VecDeque<(PartitionId, Checkpoint, SignedCheckpoint)>,
+}
+
+impl SignedLogs {
+    pub(super) fn is_empty(&self) -> bool {
+        self.left.is_empty()
+    }
+}
 
 impl Writer {
     /// Judges a command of an operator.
     pub(super) fn command(
         &mut self,
         st: &mut BatchBuilder,
+        log: PartitionId,
         signed: Box<Signed>,
         reply: oneshot::Sender<CommandReply>,
         answers: &mut Answers,
@@ -36,19 +52,16 @@ impl Writer {
         let outage = self.outage();
         let here = self.parts.node_id;
         let Some(open) = &mut self.open else { return Ok(()) };
-        self.calendar.bring_up_to_date(&mut open.partitions, st, Some(signed.content.tenant))?;
+        if let Some(reason) = refuses_changes(open, log) {
+            answers.push(log, Answer::Command(reply, Err(Denial::bare(reason))));
+            return Ok(());
+        }
+        self.calendar.bring_up_to_date(&mut open.partitions, st, log)?;
         let Some(node) = open.partitions.node_control() else {
             return Ok(());
         };
         let who = (signed.person, signed.content.tenant);
         let judge = judge(open, here, &node, outage, st.now.wall_us, &self.parts.policy, who);
-        // A command about a tenant that is not here is denied in the node's log.
-        let log = signed.content.tenant;
-        let log = if open.partitions.status(log).is_some() { log } else { TenantUid::NODE };
-        if let Some(reason) = refuses_changes(open, log) {
-            answers.push(log, Answer::Command(reply, Err(Denial::bare(reason))));
-            return Ok(());
-        }
         let Some(live) = open.partitions.get_mut(log) else { return Ok(()) };
         let out = self.proposals.command(live, st, &judge, signed, reply)?;
         if let Some((to, answer)) = out {
@@ -61,6 +74,7 @@ impl Writer {
     pub(super) fn approval(
         &mut self,
         st: &mut BatchBuilder,
+        log: PartitionId,
         approval: &SignedApproval,
         reply: oneshot::Sender<CommandReply>,
         answers: &mut Answers,
@@ -68,19 +82,17 @@ impl Writer {
         let outage = self.outage();
         let here = self.parts.node_id;
         let Some(open) = &mut self.open else { return Ok(()) };
-        self.calendar.bring_up_to_date(&mut open.partitions, st, Some(approval.content.tenant))?;
+        if let Some(reason) = refuses_changes(open, log) {
+            answers.push(log, Answer::Command(reply, Err(Denial::bare(reason))));
+            return Ok(());
+        }
+        self.calendar.bring_up_to_date(&mut open.partitions, st, log)?;
         let Some(node) = open.partitions.node_control() else {
             return Ok(());
         };
         // It was approved: nobody opens anything alone here.
         let alone = conductor_shared::profile::ALONE_A_DAY;
         let judge = judge_effect(here, &node, outage, st.now.wall_us, &self.parts.policy, alone);
-        let log = approval.content.tenant;
-        let log = if open.partitions.status(log).is_some() { log } else { TenantUid::NODE };
-        if let Some(reason) = refuses_changes(open, log) {
-            answers.push(log, Answer::Command(reply, Err(Denial::bare(reason))));
-            return Ok(());
-        }
         let store = Arc::clone(&open.store);
         let Some(live) = open.partitions.get_mut(log) else { return Ok(()) };
         let out = self.proposals.approve(live, st, &store, &judge, approval, reply)?;
@@ -90,87 +102,110 @@ impl Writer {
         Ok(())
     }
 
-    /// Checkpoints came back from the signer: backlogs shrink, and proposals they cover take effect.
-    pub(super) fn signed(
+    /// Checkpoints came back from the signer; they are taken over in this step and those after it.
+    pub(super) fn signed(&mut self, key: &str, list: Vec<(PartitionId, Checkpoint, SignedCheckpoint)>) {
+        // It may have been replaced while it signed.
+        let current = self.open.as_ref().is_some_and(|o| o.signer_key.as_deref() == Some(key));
+        let left = if current { list.into() } else { VecDeque::new() };
+        self.jobs.push_back(Job::Signed(SignedLogs { left }));
+    }
+
+    /// Backlogs shrink, and proposals that a checkpoint covers take effect: log after log, as far as this step allows.
+    pub(super) fn take_signed(
         &mut self,
         st: &mut BatchBuilder,
-        key: &str,
-        mut list: Vec<(FamilyId, Checkpoint, SignedCheckpoint)>,
+        logs: &mut SignedLogs,
+        answers: &mut Answers,
+    ) -> Result<(), ReadError> {
+        while let Some((id, ..)) = logs.left.front() {
+            if !st.fits(self.cost_of_covered(*id)) {
+                return Ok(());
+            }
+            if let Some((id, checkpoint, signed)) = logs.left.pop_front() {
+                self.log_signed(st, id, (checkpoint, signed), answers)?;
+            }
+        }
+        if let Some(open) = &mut self.open {
+            open.checkpoints.answered(&mut open.partitions);
+        }
+        Ok(())
+    }
+
+    /// Rows that a checkpoint of this log touches, at most.
+    fn cost_of_covered(&self, id: PartitionId) -> usize {
+        let Some(live) = self.open.as_ref().and_then(|o| o.partitions.get(id)) else { return 0 };
+        let corrections = self.proposals.of(id).map(|p| match &p.signed.content.operation {
+            Operation::UsageCorrect(ops::UsageCorrect { adjustments }) => {
+                EFFECT + live.meters.rows_to_correct(adjustments)
+            }
+            _ => EFFECT,
+        });
+        EFFECT + live.meters.rows_at_end() + corrections.sum::<usize>()
+    }
+
+    fn log_signed(
+        &mut self,
+        st: &mut BatchBuilder,
+        id: PartitionId,
+        (cp, signed): (Checkpoint, SignedCheckpoint),
         answers: &mut Answers,
     ) -> Result<(), ReadError> {
         let outage = self.outage();
-        let random = Arc::clone(&self.parts.random);
-        let here = self.parts.node_id;
         let Some(open) = &mut self.open else { return Ok(()) };
-        open.checkpoints.answered(&mut open.partitions);
-        if open.signer_key.as_deref() != Some(key) {
-            // It was replaced while it signed.
-            list.clear();
+        if !open.partitions.contains(id) {
+            return Ok(());
         }
-        let mut made = Vec::new();
-        for (id, cp, signed) in list {
-            if !open.partitions.contains(id.tenant) {
+        if self.proposals.waits(id) {
+            self.calendar.bring_up_to_date(&mut open.partitions, st, id)?;
+        }
+        let covered = self.proposals.covered(id, cp.size);
+        let of = |p: &Pending| alone_today(&open.partitions, p.signed.person, st.now.wall_us);
+        let alone: Vec<u64> = covered.iter().map(of).collect();
+        let node = open.partitions.node_control();
+        let (Some(node), Some(live)) = (node, open.partitions.get_mut(id)) else { return Ok(()) };
+        live.unproved = false;
+        live.ramp_stats.covered(&cp, &signed);
+        live.log.set_checkpoint(&mut st.rows, &live.p, cp.size, signed.clone());
+        live.unsigned_since = (live.unsigned() > 0).then_some(st.now.mono_us);
+        live.touch(st);
+        let mut created = Vec::new();
+        for (p, alone_today) in covered.into_iter().zip(alone) {
+            let now_us = st.now.wall_us;
+            let ctx =
+                judge_effect(self.parts.node_id, &node, outage, now_us, &self.parts.policy, alone_today);
+            let operation = p.signed.content.operation.clone();
+            let out: Outgoing = p.take_effect(live, st, &ctx, (cp.size, cp.root))?;
+            let effective = out.1.as_ref().is_ok_and(|o| o.status == CommandStatus::Effective);
+            answers.push(id, Answer::Command(out.0, out.1));
+            if !effective {
                 continue;
             }
-            if self.proposals.waits(id.tenant) {
-                self.calendar.bring_up_to_date(&mut open.partitions, st, Some(id.tenant))?;
-            }
-            let covered = self.proposals.covered(id.tenant, cp.size);
-            let alone: Vec<u64> = covered
-                .iter()
-                .map(|p| alone_today(&open.partitions, p.signed.person, st.now.wall_us))
-                .collect();
-            let node = open.partitions.node_control();
-            let (Some(node), Some(live)) = (node, open.partitions.get_mut(id.tenant)) else { continue };
-            live.unproved = false;
-            live.ramp_stats.covered(&cp, &signed);
-            live.log.set_checkpoint(&mut st.rows, &live.p, cp.size, signed.clone());
-            live.unsigned_since = (live.unsigned() > 0).then_some(st.now.mono_us);
-            live.touch(st);
-            for (p, alone_today) in covered.into_iter().zip(alone) {
-                let now_us = st.now.wall_us;
-                let judge = judge_effect(here, &node, outage, now_us, &self.parts.policy, alone_today);
-                let creates = match &p.signed.content.operation {
-                    Operation::TenantCreate(ops::TenantCreate { tenant_uid, tenant_id }) => {
-                        Some((*tenant_uid, tenant_id.clone()))
-                    }
-                    _ => None,
-                };
-                let adjustments = match &p.signed.content.operation {
-                    Operation::UsageCorrect(ops::UsageCorrect { adjustments }) => adjustments.clone(),
-                    _ => vec![],
-                };
-                let out: Outgoing = p.take_effect(live, st, &judge, (cp.size, cp.root))?;
-                let effective = out.1.as_ref().is_ok_and(|o| o.status == CommandStatus::Effective);
-                if effective {
-                    // What a change rests on is kept for ever.
-                    let key = crate::store::Row::CitedCheckpoint(cp.size).key();
-                    let plain = serde_json::to_vec(&signed).unwrap_or_default();
-                    st.rows.put(&live.p, &key, &plain);
-                    made.extend(creates);
+            // What a change rests on is kept for ever.
+            let key = Row::CitedCheckpoint(cp.size).key();
+            st.rows.put(&live.p, &key, &serde_json::to_vec(&signed).unwrap_or_default());
+            match operation {
+                Operation::TenantCreate(ops::TenantCreate { tenant_uid, tenant_id }) => {
+                    created.push((tenant_uid, tenant_id));
+                }
+                Operation::UsageCorrect(ops::UsageCorrect { adjustments }) => {
                     live.correct(&open.store, st, &adjustments)?;
                 }
-                answers.push(id.tenant, Answer::Command(out.0, out.1));
+                _ => {}
             }
         }
-        let lease = self.parts.lease_us;
-        for (uid, name) in made {
-            let id = FamilyId { tenant: uid, epoch: 1 };
-            provision::make(open, &[id], &*random)?;
-            provision::begin(open, st, here, lease, uid, &name, "created")?;
-        }
-        Ok(())
+        self.plan(st, &created)?;
+        created.iter().try_for_each(|(uid, name)| self.begin(st, *uid, name))
     }
 
     /// The signer knows a longer or another log: this one is only read from now on.
     pub(super) fn rolled_back(
         &mut self,
         st: &mut BatchBuilder,
-        id: FamilyId,
+        id: PartitionId,
         detail: &str,
     ) -> Result<(), ReadError> {
         let Some(open) = &mut self.open else { return Ok(()) };
-        let Some(live) = open.partitions.get_mut(id.tenant).filter(|l| l.status.serves()) else {
+        let Some(live) = open.partitions.get_mut(id).filter(|l| l.status.serves()) else {
             return Ok(());
         };
         live.stop(PartitionStatus::RolledBack);
@@ -199,8 +234,8 @@ impl Writer {
 }
 
 /// Why nothing of this partition can be changed now, if so. By class nothing differs: each writes.
-fn refuses_changes(open: &Open, log: TenantUid) -> Option<Reason> {
-    open.partitions.status(log)?.refuses(Class::Tighten)
+fn refuses_changes(open: &Open, log: PartitionId) -> Option<Reason> {
+    open.partitions.refuses(log, Class::Tighten)
 }
 
 /// What a command is judged by. One person tightens only so many tenants in a while: a stolen key must not switch off

@@ -6,7 +6,7 @@ use crate::intake::reply::Answers;
 use crate::ledger::ReadError;
 use crate::partition::PartitionStatus;
 use crate::staging::BatchBuilder;
-use conductor_shared::ids::TenantUid;
+use crate::store::PartitionId;
 use conductor_shared::untrusted::UntrustedText;
 
 impl Writer {
@@ -15,7 +15,7 @@ impl Writer {
     /// the batch is written, everybody in it is denied, and the store is closed.
     pub(super) fn contain(&mut self, e: &ReadError, st: &mut BatchBuilder, answers: &mut Answers) -> bool {
         let contained = match e.damages() {
-            Some(tenant) => self.stop_damaged(tenant, e, st, answers).is_ok(),
+            Some(id) => self.stop_damaged(id, e, st, answers).is_ok(),
             None => false,
         };
         if !contained {
@@ -27,34 +27,35 @@ impl Writer {
 
     fn stop_damaged(
         &mut self,
-        tenant: TenantUid,
+        id: PartitionId,
         why: &ReadError,
         st: &mut BatchBuilder,
         answers: &mut Answers,
     ) -> Result<(), ReadError> {
         let Some(open) = &mut self.open else { return Ok(()) };
-        if let Some(state) = open.partitions.damage(tenant) {
+        if let Some(state) = open.partitions.damage(id) {
             st.discard(&state.p);
         }
-        answers.discard(tenant);
-        for p in self.proposals.pending.extract_if(.., |p| p.tenant == tenant) {
+        answers.discard(id);
+        for p in self.proposals.pending.extract_if(.., |p| p.partition == id) {
             p.lost();
         }
-        self.report_damage(tenant, &why.to_string(), st)
+        self.report_damage(id, &why.to_string(), st)
     }
 
-    /// Opens the incident in the node's log, once for each tenant.
+    /// Opens the incident in the node's log, once for each partition.
     pub(super) fn report_damage(
         &mut self,
-        tenant: TenantUid,
+        id: PartitionId,
         why: &str,
         st: &mut BatchBuilder,
     ) -> Result<(), ReadError> {
+        let tenant = id.tenant;
         tracing::error!("tenant {tenant} is no longer served, all others are: {why}");
         let node = self.open.as_mut().and_then(|o| o.partitions.node_mut());
         let cause = PartitionStatus::Damaged.notice().incident;
         if let (Some(node), Some(cause)) = (node.filter(|n| n.status.serves()), cause)
-            && self.reported.insert(tenant)
+            && self.reported.insert(id)
         {
             let detail = UntrustedText::new(format!("tenant {tenant}: {why}"));
             let now_us = st.now.wall_us;

@@ -1,124 +1,166 @@
 //! Which part of the writer decides a request.
 
-use super::Writer;
+use super::{Open, Writer};
 use crate::intake::refuse;
 use crate::intake::reply::{Answer, Answers};
-use crate::intake::request::{Denial, WriterRequest};
+use crate::intake::request::{Denial, Idempotency, Reply, SinkMoved, Unscoped, WorkloadOp, WriterRequest};
 use crate::ledger::ReadError;
+use crate::scope::TenantScope;
 use crate::staging::BatchBuilder;
+use crate::store::PartitionId;
 use crate::workload::{self, Defer, WorkloadCtx};
 use conductor_shared::codec::Listed;
 use conductor_shared::fact::{Fact, RequestDenied};
 use conductor_shared::fail_closed::Class;
-use conductor_shared::ids::TenantUid;
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::UntrustedText;
+use tokio::sync::oneshot;
+
+/// Rows that deciding most requests touches, at most: a command that waited for others comes with citations, incidents
+/// and what it closes.
+const MOST: usize = 64;
+/// The same of ending a run, for each of its open steps: receipt, meter, the ended step's row and the open one's.
+const OPEN_STEP: usize = 4;
+
+/// An operation of a workload as it came.
+struct Work {
+    scope: TenantScope,
+    op: WorkloadOp,
+    once: Option<Idempotency>,
+    /// How often an engine was asked about it.
+    tries: u8,
+    reply: oneshot::Sender<Reply>,
+}
 
 impl Writer {
+    /// Rows that deciding a request touches, at most.
+    pub(super) fn cost(&self, ask: &WriterRequest) -> usize {
+        match ask {
+            WriterRequest::Workload {
+                scope,
+                op: WorkloadOp::FinishRun { run, .. } | WorkloadOp::CancelRun { run },
+                ..
+            } => {
+                let live = self.open.as_ref().and_then(|o| o.partitions.get(scope.partition()));
+                let steps = live.and_then(|l| l.runs.get(run)).map_or(0, |r| r.steps.len());
+                MOST + OPEN_STEP * steps
+            }
+            WriterRequest::Sink(moved, _) => moved.rows.len(),
+            _ => MOST,
+        }
+    }
+
     pub(super) fn one(
         &mut self,
         st: &mut BatchBuilder,
         ask: WriterRequest,
         answers: &mut Answers,
     ) -> Result<(), ReadError> {
-        let Some(open) = &mut self.open else {
-            refuse(ask, Reason::StoreUnavailable);
-            return Ok(());
-        };
-        if ask.reads_rows(!self.proposals.pending.is_empty()) {
-            open.committer.drained();
-        }
         match ask {
             WriterRequest::Workload { scope, op, once, tries, reply } => {
-                let Some(node) = open.partitions.node_control() else {
-                    let _ = reply.send(Err(Denial::bare(Reason::StoreUnavailable)));
-                    return Ok(());
-                };
-                let Some(live) = open.partitions.get_mut(scope.tenant()) else {
-                    let damaged =
-                        open.partitions.status(scope.tenant()).and_then(|s| s.refuses(Class::Admit));
-                    let _ = reply.send(Err(Denial::bare(damaged.unwrap_or(Reason::ScopeMismatch))));
-                    return Ok(());
-                };
-                let work = WorkloadCtx {
-                    store: &open.store,
-                    space: self.space,
-                    lease_us: self.parts.lease_us,
-                    principal: scope.principal(),
-                    policy: &self.parts.policy,
-                    node: &node,
-                    tries,
-                };
-                match work.once(live, st, &op, once.as_ref()) {
-                    Ok(answer) => answers.push(live.p.id.tenant, Answer::Work(reply, answer)),
-                    Err(Defer::Policy(question)) => {
-                        let again = WriterRequest::Workload { scope, op, once, tries: tries + 1, reply };
-                        if let Err(ask) = self.parts.policy.ask(*question, again) {
-                            refuse(ask, Reason::QueueFull);
-                        }
-                    }
-                    Err(Defer::Read(e)) => {
-                        let reason = match e.damages() {
-                            Some(_) => Reason::PartitionDamaged,
-                            None => Reason::StoreUnavailable,
-                        };
-                        let _ = reply.send(Err(Denial::bare(reason)));
-                        return Err(e);
-                    }
-                }
+                return self.workload(st, Work { scope, op, once, tries, reply }, answers);
             }
             WriterRequest::Unscoped(u, reply) => {
-                let log = if open.partitions.contains(u.log) { u.log } else { TenantUid::NODE };
-                let Some(live) = open.partitions.get_mut(log) else { return Ok(()) };
-                let about = format!("{} {}", u.operation, u.peer);
-                let fact = || -> Fact {
-                    RequestDenied {
-                        principal: u.principal.clone(),
-                        peer: UntrustedText::new(u.peer.clone()),
-                        operation: u.operation.to_owned(),
-                        named_tenant: u.named.clone(),
-                        reasons: Listed(u.reasons.codes()),
-                    }
-                    .into()
-                };
-                let denial = workload::deny_folded(live, st, &u.principal, &about, u.reasons, None, fact)?;
-                answers.push(log, Answer::Denied(reply, denial));
+                if let Some((log, denial)) = self.unscoped(st, &u)? {
+                    answers.push(log, Answer::Denied(reply, denial));
+                }
             }
-            WriterRequest::Command(signed, reply) => return self.command(st, signed, reply, answers),
-            WriterRequest::Approval(a, reply) => return self.approval(st, &a, reply, answers),
-            WriterRequest::Signed(key, list) => return self.signed(st, &key, list, answers),
+            WriterRequest::Command(log, signed, reply) => {
+                return self.command(st, log, signed, reply, answers);
+            }
+            WriterRequest::Approval(log, a, reply) => return self.approval(st, log, &a, reply, answers),
+            WriterRequest::Signed(key, list) => self.signed(&key, list),
             WriterRequest::RolledBack(id, detail) => self.rolled_back(st, id, &detail)?,
             WriterRequest::SignerChanged => {}
             WriterRequest::Bundle(bundle, reply) => {
                 let done = self.keep_bundle(st, *bundle);
-                answers.push(TenantUid::NODE, Answer::Done(reply, done));
+                answers.push(PartitionId::NODE, Answer::Done(reply, done));
             }
             WriterRequest::Sink(moved, reply) => {
-                let live = open.partitions.get(moved.tenant).filter(|l| l.status.serves());
                 let done =
-                    live.ok_or_else(|| Reason::StoreUnavailable.description().to_owned()).map(|live| {
-                        for (key, plain) in &moved.rows {
-                            match plain {
-                                Some(plain) => st.rows.put(&live.p, key, plain),
-                                None => st.rows.delete(&live.p.family, key),
-                            }
-                        }
-                    });
-                answers.push(moved.tenant, Answer::Done(reply, done));
+                    self.open.as_ref().map_or(Err(Reason::StoreUnavailable), |o| moved_on(o, st, &moved));
+                let done = done.map_err(|reason| reason.description().to_owned());
+                answers.push(moved.partition, Answer::Done(reply, done));
             }
-            WriterRequest::CreateTenants(list, reply) => {
-                let done = self.create_tenants(st, &list);
-                let failed = self.open.as_ref().is_some_and(|o| o.store.has_failed());
-                match done {
-                    Err(e) if failed => {
-                        let _ = reply.send(Err(Reason::StoreUnavailable.description().to_owned()));
-                        return Err(e);
-                    }
-                    Err(e) => answers.push(TenantUid::NODE, Answer::Done(reply, Err(e.to_string()))),
-                    Ok(done) => answers.push(TenantUid::NODE, Answer::Done(reply, done)),
+            WriterRequest::CreateTenants(list, reply) => self.create_tenants(st, list, reply)?,
+        }
+        Ok(())
+    }
+
+    fn workload(&mut self, st: &mut BatchBuilder, w: Work, answers: &mut Answers) -> Result<(), ReadError> {
+        let node = self.open.as_ref().and_then(|o| o.partitions.node_control());
+        let (Some(open), Some(node)) = (&mut self.open, node) else {
+            let _ = w.reply.send(Err(Denial::bare(Reason::StoreUnavailable)));
+            return Ok(());
+        };
+        let id = w.scope.partition();
+        let Some(live) = open.partitions.get_mut(id) else {
+            let reason = open.partitions.refuses(id, Class::Admit).unwrap_or(Reason::ScopeMismatch);
+            let _ = w.reply.send(Err(Denial::bare(reason)));
+            return Ok(());
+        };
+        let work = WorkloadCtx {
+            store: &open.store,
+            space: self.space,
+            lease_us: self.parts.lease_us,
+            principal: w.scope.principal(),
+            policy: &self.parts.policy,
+            node: &node,
+            tries: w.tries,
+        };
+        match work.once(live, st, &w.op, w.once.as_ref()) {
+            Ok(answer) => answers.push(id, Answer::Work(w.reply, answer)),
+            Err(Defer::Policy(question)) => {
+                let Work { scope, op, once, tries, reply } = w;
+                let again = WriterRequest::Workload { scope, op, once, tries: tries + 1, reply };
+                if let Err(ask) = self.parts.policy.ask(*question, again) {
+                    refuse(ask, Reason::QueueFull);
                 }
+            }
+            Err(Defer::Read(e)) => {
+                let damaged = e.damages().is_some();
+                let reason = if damaged { Reason::PartitionDamaged } else { Reason::StoreUnavailable };
+                let _ = w.reply.send(Err(Denial::bare(reason)));
+                return Err(e);
             }
         }
         Ok(())
     }
+
+    /// Records a denial in the log it belongs to, and tells which that is.
+    fn unscoped(
+        &mut self,
+        st: &mut BatchBuilder,
+        u: &Unscoped,
+    ) -> Result<Option<(PartitionId, Denial)>, ReadError> {
+        let Some(open) = &mut self.open else { return Ok(None) };
+        let log = if open.partitions.contains(u.log) { u.log } else { PartitionId::NODE };
+        let Some(live) = open.partitions.get_mut(log) else { return Ok(None) };
+        let about = format!("{} {}", u.operation, u.peer);
+        let fact = || -> Fact {
+            RequestDenied {
+                principal: u.principal.clone(),
+                peer: UntrustedText::new(u.peer.clone()),
+                operation: u.operation.to_owned(),
+                named_tenant: u.named.clone(),
+                reasons: Listed(u.reasons.codes()),
+            }
+            .into()
+        };
+        let denial = workload::deny_folded(live, st, &u.principal, &about, u.reasons, None, fact)?;
+        Ok(Some((log, denial)))
+    }
+}
+
+/// Stages the rows of a sink that delivered.
+fn moved_on(open: &Open, st: &mut BatchBuilder, moved: &SinkMoved) -> Result<(), Reason> {
+    let live = open.partitions.get(moved.partition).filter(|l| l.status.serves());
+    let live = live.ok_or(Reason::StoreUnavailable)?;
+    for (key, plain) in &moved.rows {
+        match plain {
+            Some(plain) => st.rows.put(&live.p, key, plain),
+            None => st.rows.delete(&live.p.family, key),
+        }
+    }
+    Ok(())
 }

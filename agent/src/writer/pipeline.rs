@@ -9,7 +9,7 @@ use crate::ledger::PlainBatch;
 use crate::partition::published::{PartitionCell, PartitionView, Registry};
 use crate::platform::random::Random;
 use crate::staging::Event;
-use crate::store::{Store, StoreError};
+use crate::store::{FamilyChange, Store, StoreError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -21,6 +21,8 @@ const WRITTEN: usize = 2;
 
 /// A batch with all that waits for its sync.
 pub(super) struct CommitBatch {
+    /// Families made and dropped before its rows are written.
+    pub(super) families: Vec<FamilyChange>,
     /// Its rows. Without any it only waits for what was handed over before it.
     pub(super) rows: PlainBatch,
     /// Answers.
@@ -42,7 +44,11 @@ pub(super) struct CommitBatch {
 impl CommitBatch {
     /// Nothing to do.
     pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.answers.is_empty() && self.views.is_empty() && self.job.is_none()
+        self.families.is_empty()
+            && self.rows.is_empty()
+            && self.answers.is_empty()
+            && self.views.is_empty()
+            && self.job.is_none()
     }
     /// Denies everybody in it.
     pub(super) fn deny(self) {
@@ -65,8 +71,6 @@ struct BatchQueue {
 #[derive(Default)]
 struct Waiting {
     batches: Vec<CommitBatch>,
-    /// Some were taken and are not done with.
-    taken: bool,
     /// Nothing is handed over any more.
     closed: bool,
     /// Nothing is taken any more.
@@ -100,24 +104,13 @@ impl BatchQueue {
         Ok(())
     }
 
-    /// Waits until nothing waits or was taken.
-    fn drained(&self) {
-        let mut inner = self.lock();
-        while (inner.taken || !inner.batches.is_empty()) && !inner.gone {
-            inner = self.room.wait(inner).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// All that wait, at least one; `None` once closed and empty. Those taken before are done with.
+    /// All that wait, at least one; `None` once closed and empty.
     fn take(&self) -> Option<Vec<CommitBatch>> {
         let mut inner = self.lock();
-        inner.taken = false;
-        self.room.notify_one();
         while inner.batches.is_empty() && !inner.closed {
             inner = self.more.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
         let taken = std::mem::take(&mut inner.batches);
-        inner.taken = !taken.is_empty();
         drop(inner);
         self.room.notify_one();
         (!taken.is_empty()).then_some(taken)
@@ -188,6 +181,7 @@ impl CommitCtx {
         if self.store.has_failed() {
             return Err(StoreError::Failed.to_string());
         }
+        self.store.change_families(&c.families).map_err(|e| e.to_string())?;
         if !c.rows.is_empty() {
             let sealed = std::mem::take(&mut c.rows).seal(&*self.random).map_err(|e| {
                 self.store.fail();
@@ -276,11 +270,6 @@ impl Committer {
         self.written.load(Ordering::Acquire)
     }
 
-    /// Waits until all that was handed over is in the store, or never will be.
-    pub(super) fn drained(&self) {
-        self.queue.0.drained();
-    }
-
     /// Hands a batch over; waits while too many wait.
     pub(super) fn send(&self, commit: CommitBatch) -> Result<(), Box<CommitBatch>> {
         self.queue.0.put(commit)
@@ -318,6 +307,7 @@ mod tests {
         let answers = vec![Answer::Done(to, Ok(()))];
         let (views, events) = (vec![], vec![]);
         let commit = CommitBatch {
+            families: vec![],
             rows: PlainBatch::default(),
             answers,
             views,
@@ -344,18 +334,11 @@ mod tests {
         assert!(!one_more.is_finished(), "there is no room");
         assert_eq!(taker.0.take().unwrap().len(), 2);
         assert!(one_more.join().unwrap());
-        let queue = Arc::clone(&giver.0);
-        let drained = std::thread::spawn(move || queue.drained());
-        std::thread::sleep(Duration::from_millis(50));
-        assert!(!drained.is_finished(), "some were taken, and one waits");
         assert_eq!(taker.0.take().unwrap().len(), 1);
-        std::thread::sleep(Duration::from_millis(50));
-        assert!(!drained.is_finished(), "it was taken and is not done with");
         giver.0.put(batch().0).map_err(|_| "gone").unwrap();
         drop(giver);
         assert_eq!(taker.0.take().unwrap().len(), 1);
         assert!(taker.0.take().is_none());
-        drained.join().unwrap();
     }
 
     /// SPEC invariant 1: when the committer ends, however it does, nobody waits for ever, and nobody hears yes.
@@ -372,6 +355,5 @@ mod tests {
         assert!(blocked.join().unwrap(), "it comes back to the writer");
         assert!(heard.try_recv().unwrap().is_err());
         assert!(giver.0.put(batch().0).is_err());
-        giver.0.drained();
     }
 }

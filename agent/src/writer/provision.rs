@@ -1,16 +1,18 @@
 //! New partitions, and the policy bundles that the node keeps.
 
-use super::{Open, Writer};
+use super::Writer;
+use super::jobs::Job;
+use crate::intake::reply::{Answer, Answers};
 use crate::ledger::{Partition, ReadError};
-use crate::partition::{PartitionState, index_hash};
-use crate::platform::random::Random;
+use crate::partition::{Loader, PartitionState, index_hash};
 use crate::staging::BatchBuilder;
-use crate::store::{FamilyId, Row, RowKind, Store};
-use conductor_shared::clock::Micros;
+use crate::store::{FamilyChange, MAX_TENANTS, PartitionId, Row, RowKind, Store, StoreError};
 use conductor_shared::fact::{LogOpened, TenantCreated};
-use conductor_shared::ids::{Ident, NodeId, TenantUid};
+use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::reason::Reason;
+use std::collections::VecDeque;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 
 impl Writer {
     /// Keeps the files of a bundle in the node's own partition, so that they are there when the command takes effect.
@@ -33,63 +35,121 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes partitions: keys first, then families, then the receipts that say so.
+    /// Creates tenants without a command: their partitions are planned at once, and the receipts that say so follow in
+    /// this step and those after it.
     pub(super) fn create_tenants(
         &mut self,
         st: &mut BatchBuilder,
-        list: &[(TenantUid, Ident)],
-    ) -> Result<Result<(), String>, ReadError> {
-        let random = Arc::clone(&self.parts.random);
-        let (node_id, lease) = (self.parts.node_id, self.parts.lease_us);
-        let Some(open) = &mut self.open else { return Ok(Err("the store is closed".into())) };
-        for (uid, name) in list {
-            let Some(node) = open.partitions.node() else { return Ok(Err("no node log".into())) };
-            if node.control.tenant_named(name).is_some() || open.partitions.contains(*uid) {
-                return Ok(Err(format!("tenant {name} exists already")));
-            }
+        list: Vec<(TenantUid, Ident)>,
+        reply: oneshot::Sender<Result<(), String>>,
+    ) -> Result<(), ReadError> {
+        let mut tenants = NewTenants { left: list.into(), reply };
+        if let Some(why) = self.cannot_create(&tenants.left) {
+            tenants.refuse(&why);
+            return Ok(());
         }
-        let ids: Vec<FamilyId> = list.iter().map(|(t, _)| FamilyId { tenant: *t, epoch: 1 }).collect();
-        make(open, &ids, &*random)?;
-        for (uid, name) in list {
-            let fact = TenantCreated { tenant_uid: *uid, tenant_id: name.clone(), epoch: 1 };
-            if let Some(node) = open.partitions.node_mut() {
+        self.plan(st, tenants.left.make_contiguous())?;
+        self.jobs.push_back(Job::Create(tenants));
+        Ok(())
+    }
+
+    fn cannot_create(&self, list: &VecDeque<(TenantUid, Ident)>) -> Option<String> {
+        let Some(open) = &self.open else { return Some("the store is closed".into()) };
+        let Some(node) = open.partitions.node() else { return Some("no node log".into()) };
+        if open.partitions.len() + list.len() > MAX_TENANTS + 1 {
+            return Some(StoreError::TooMany.to_string());
+        }
+        let taken = |uid: &TenantUid, name: &Ident| {
+            node.control.tenant_named(name).is_some() || open.partitions.current(*uid).is_some()
+        };
+        let (_, name) = list.iter().find(|(uid, name)| taken(uid, name))?;
+        Some(format!("tenant {name} exists already"))
+    }
+
+    /// Puts new tenants on record, as many as this step allows.
+    pub(super) fn create_next(
+        &mut self,
+        st: &mut BatchBuilder,
+        tenants: &mut NewTenants,
+    ) -> Result<(), ReadError> {
+        while !tenants.is_empty() && st.fits(NEW_TENANT) {
+            let Some((uid, name)) = tenants.left.pop_front() else { break };
+            let fact = TenantCreated { tenant_uid: uid, tenant_id: name.clone(), epoch: FIRST_EPOCH };
+            if let Some(node) = self.open.as_mut().and_then(|o| o.partitions.node_mut()) {
                 node.control_fact(st, fact)?;
             }
-            begin(open, st, node_id, lease, *uid, name, "created")?;
+            self.begin(st, uid, &name)?;
         }
-        Ok(Ok(()))
+        Ok(())
+    }
+
+    /// Keys of new partitions, and families that are made before the rows of this step are written. What a crash leaves is
+    /// an unused key or family.
+    pub(super) fn plan(
+        &mut self,
+        st: &mut BatchBuilder,
+        list: &[(TenantUid, Ident)],
+    ) -> Result<(), ReadError> {
+        let random = Arc::clone(&self.parts.random);
+        let Some(open) = self.open.as_mut().filter(|_| !list.is_empty()) else { return Ok(()) };
+        let ids: Vec<PartitionId> = list.iter().map(|(uid, _)| first(*uid)).collect();
+        let keyless: Vec<_> = ids
+            .iter()
+            .filter(|id| open.keys.tenant(id.tenant, id.epoch).is_err())
+            .map(|id| (id.tenant, id.epoch))
+            .collect();
+        open.keys.create_tenants(&keyless, &*random)?;
+        open.keys.begin_units(&keyless, &*random)?;
+        open.store.plan_families(&ids)?;
+        st.families.push(FamilyChange::Make(ids));
+        Ok(())
+    }
+
+    /// Begins the log of a new partition.
+    pub(super) fn begin(
+        &mut self,
+        st: &mut BatchBuilder,
+        uid: TenantUid,
+        name: &Ident,
+    ) -> Result<(), ReadError> {
+        let (node, lease_us) = (self.parts.node_id, self.parts.lease_us);
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let ctx = Loader { store: &open.store, keys: &mut open.keys, node, now: st.now, lease_us };
+        let mut live = PartitionState::load(ctx, first(uid), Some(name))?;
+        let fact = LogOpened { reason: "created".to_owned(), name: name.clone(), cites: None };
+        live.control_fact(st, fact)?;
+        open.partitions.insert(live);
+        Ok(())
     }
 }
 
-/// Keys and families of new partitions. The order matters: what a crash leaves is an unused key or family.
-pub(super) fn make(open: &mut Open, ids: &[FamilyId], random: &dyn Random) -> Result<(), ReadError> {
-    let new: Vec<FamilyId> = ids.iter().filter(|id| open.store.family(**id).is_none()).copied().collect();
-    let keyless: Vec<_> = ids
-        .iter()
-        .filter(|id| open.keys.tenant(id.tenant, id.epoch).is_err())
-        .map(|id| (id.tenant, id.epoch))
-        .collect();
-    open.keys.create_tenants(&keyless, random)?;
-    open.keys.begin_units(&keyless, random)?;
-    open.store.create_families(&new)?;
-    Ok(())
+/// Rows that a new tenant touches, at most: two receipts and what goes with them, and counters.
+const NEW_TENANT: usize = 16;
+const FIRST_EPOCH: u64 = 1;
+
+fn first(tenant: TenantUid) -> PartitionId {
+    PartitionId { tenant, epoch: FIRST_EPOCH }
 }
 
-/// Loads a new partition and writes the first entry of its log.
-pub(super) fn begin(
-    open: &mut Open,
-    st: &mut BatchBuilder,
-    node: NodeId,
-    lease_us: Micros,
-    uid: TenantUid,
-    name: &Ident,
-    reason: &str,
-) -> Result<(), ReadError> {
-    let id = FamilyId { tenant: uid, epoch: 1 };
-    let mut live = PartitionState::load(&open.store, &mut open.keys, node, id, Some(name), st.now, lease_us)?;
-    live.control_fact(st, LogOpened { reason: reason.to_owned(), name: name.clone(), cites: None })?;
-    open.partitions.insert(live);
-    Ok(())
+/// Tenants to be created, and who waits for them.
+pub(super) struct NewTenants {
+    left: VecDeque<(TenantUid, Ident)>,
+    reply: oneshot::Sender<Result<(), String>>,
+}
+
+impl NewTenants {
+    pub(super) fn is_empty(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// All are on record: the answer goes when this step is durable, and so those before it.
+    pub(super) fn answer(self, answers: &mut Answers) {
+        answers.push(PartitionId::NODE, Answer::Done(self.reply, Ok(())));
+    }
+
+    pub(super) fn refuse(self, why: &str) {
+        let _ = self.reply.send(Err(why.to_owned()));
+    }
 }
 
 /// The policy bundles that are kept. One that this program cannot read is passed over: should it be the one that is

@@ -11,18 +11,24 @@ use crate::freeze::calendar::Calendar;
 use crate::intake::reply::Answers;
 use crate::keys::KeyStore;
 use crate::ledger::ReadError;
-use crate::partition::{PartitionState, Partitions};
-use crate::store::{FamilyId, Store, StoreError};
+use crate::partition::{Loader, PartitionState, Partitions};
+use crate::staging::BatchBuilder;
+use crate::store::{PartitionId, Store, StoreError};
 use conductor_shared::clock::SECOND;
 use conductor_shared::fact::AgentStarted;
-use conductor_shared::ids::{Ident, TenantUid};
+use conductor_shared::ids::Ident;
 use conductor_shared::reason::Reason;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Rows that abandoning what waited in one log touches, at most.
+const ABANDONED: usize = 1_024;
+/// Readers have this long to give their leases back.
+const READERS: Duration = Duration::from_secs(30);
+
 /// A tenant whose partition cannot be loaded: which, its name, and why.
-type Damaged = (FamilyId, Ident, String);
+type Damaged = (PartitionId, Ident, String);
 
 impl Writer {
     pub(super) fn reopen(&mut self) -> Result<(), ReadError> {
@@ -37,8 +43,8 @@ impl Writer {
             p.board.put(Arc::clone(&live.shared));
         }
         for (id, name, _) in &damaged {
-            partitions.damage(id.tenant);
-            p.board.put(Arc::new(PartitionState::damaged(&store, &mut keys, p.node_id, *id, name.clone())));
+            partitions.damage(*id);
+            p.board.put(Arc::new(PartitionState::damaged(self.loader(&store, &mut keys), *id, name.clone())));
         }
         p.board.store.store(Some(Arc::clone(&store)));
         p.board.set_store_error("");
@@ -69,20 +75,24 @@ impl Writer {
         self.after_open(&damaged)
     }
 
+    fn loader<'a>(&self, store: &'a Arc<Store>, keys: &'a mut KeyStore) -> Loader<'a> {
+        let (node, now, lease_us) = (self.parts.node_id, self.parts.clock.now(), self.parts.lease_us);
+        Loader { store, keys, node, now, lease_us }
+    }
+
     /// Reads every partition back. One that is damaged stops itself and no other.
-    fn load(&self, store: &Store, keys: &mut KeyStore) -> Result<(Partitions, Vec<Damaged>), ReadError> {
-        let (p, now) = (&self.parts, self.parts.clock.now());
-        let mut load = |id: FamilyId, name: Option<&Ident>| {
-            PartitionState::load(store, keys, p.node_id, id, name, now, p.lease_us)
-        };
-        let node = load(FamilyId { tenant: TenantUid::NODE, epoch: 1 }, None)?;
+    fn load(&self, store: &Arc<Store>, keys: &mut KeyStore) -> Result<(Partitions, Vec<Damaged>), ReadError> {
+        let p = &self.parts;
+        let mut load =
+            |id: PartitionId, name: Option<&Ident>| PartitionState::load(self.loader(store, keys), id, name);
+        let node = load(PartitionId::NODE, None)?;
         let (mut partitions, mut damaged) = (Partitions::default(), Vec::new());
         for (&tenant, entry) in &node.control.tenants {
-            let id = FamilyId { tenant, epoch: entry.epoch };
+            let id = PartitionId { tenant, epoch: entry.epoch };
             // A family is made before the receipt that creates its tenant; never the other way round.
             match load(id, Some(&entry.name)) {
                 Ok(state) => partitions.insert(state),
-                Err(e) if e.damages() == Some(tenant) => {
+                Err(e) if e.damages() == Some(id) => {
                     damaged.push((id, entry.name.clone(), e.to_string()));
                 }
                 Err(e) => return Err(e),
@@ -94,7 +104,7 @@ impl Writer {
         p.policy.follow(&node.control);
         partitions.insert(node);
         for live in partitions.iter() {
-            let (known, found) = (self.floor.get(&live.p.id.tenant).copied().unwrap_or(0), live.log.size());
+            let (known, found) = (self.floor.get(&live.p.id).copied().unwrap_or(0), live.log.size());
             if found < known {
                 return Err(StoreError::Lost { origin: live.p.origin.to_string(), known, found }.into());
             }
@@ -105,26 +115,38 @@ impl Writer {
     /// Proposals found open never take effect, and the start itself is a receipt.
     fn after_open(&mut self, damaged: &[Damaged]) -> Result<(), ReadError> {
         let boot = self.parts.board.boot;
+        let mut answers = Answers::default();
         let Some(mut st) = self.stage() else { return Ok(()) };
         let Some(open) = &mut self.open else { return Ok(()) };
         clock_guard::at_start(&mut open.partitions, &mut st, self.parts.clock_tolerance_us)?;
-        let mut answers = Answers::default();
-        let mut runs = 0;
-        for live in open.partitions.iter_mut() {
-            runs += live.gate.open_runs;
-            let pending: Vec<_> = live.control.pending.iter().map(|(id, p)| (*id, p.index)).collect();
-            for (id, index) in pending {
-                command::abandon(live, &mut st, id, index, Reason::CheckpointTimeout.into())?;
+        let runs = open.partitions.iter().map(|l| l.gate.open_runs).sum();
+        let waiting: Vec<PartitionId> =
+            open.partitions.iter().filter(|l| !l.control.pending.is_empty()).map(|l| l.p.id).collect();
+        for id in waiting {
+            if !st.fits(ABANDONED) {
+                self.finish(st, &mut answers);
+                let Some(next) = self.stage() else { return Ok(()) };
+                st = next;
             }
+            self.abandon_pending(id, &mut st)?;
         }
-        if let Some(node) = open.partitions.node_mut() {
+        if let Some(node) = self.open.as_mut().and_then(|o| o.partitions.node_mut()) {
             let fact = AgentStarted { version: env!("CARGO_PKG_VERSION").to_owned(), boot, open_runs: runs };
             node.control_fact(&mut st, fact)?;
         }
         for (id, _, why) in damaged {
-            self.report_damage(id.tenant, why, &mut st)?;
+            self.report_damage(*id, why, &mut st)?;
         }
         self.finish(st, &mut answers);
+        Ok(())
+    }
+
+    fn abandon_pending(&mut self, id: PartitionId, st: &mut BatchBuilder) -> Result<(), ReadError> {
+        let Some(live) = self.open.as_mut().and_then(|o| o.partitions.get_mut(id)) else { return Ok(()) };
+        let pending: Vec<_> = live.control.pending.iter().map(|(id, p)| (*id, p.index)).collect();
+        for (command, index) in pending {
+            command::abandon(live, st, command, index, Reason::CheckpointTimeout.into())?;
+        }
         Ok(())
     }
 
@@ -143,13 +165,16 @@ impl Writer {
         tracing::error!("the store is closed: {why}");
         self.parts.board.set_store_error(&why);
         self.parts.board.store.store(None);
-        for live in open.partitions.iter() {
-            live.shared.partition.store(None);
-            self.floor.insert(live.p.id.tenant, live.shared.view.load().size());
+        let cells: Vec<_> = open.partitions.iter().map(|l| Arc::clone(&l.shared)).collect();
+        for cell in &cells {
+            cell.revoke();
+            self.floor.insert(cell.id, cell.view.load().size());
         }
         for p in self.proposals.pending.drain(..) {
             p.lost();
         }
+        self.drop_jobs(&why);
+        self.round = None;
         // Room for what must still be written, should the disk be full.
         if open.store.release_reserve() {
             tracing::warn!("gave up the disk reserve");
@@ -158,21 +183,8 @@ impl Writer {
         // Nothing is on its way any more, also when a thread on it panicked and told nobody.
         self.parts.queues.settled(usize::MAX);
         drop(open.partitions);
-        // Readers hold the store for the time of one request.
-        let begun = self.parts.clock.now().mono_us;
-        let mut store = open.store;
-        loop {
-            match Arc::try_unwrap(store) {
-                Ok(s) => {
-                    drop(s);
-                    break;
-                }
-                Err(s) if self.parts.clock.now().mono_us < begun + 30 * SECOND => {
-                    store = s;
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                Err(_) => break,
-            }
+        if !cells.iter().all(|cell| cell.wait_for_readers(READERS)) {
+            tracing::error!("a reader still holds the store: it cannot be opened again before that ends");
         }
         self.retry_at = self.parts.clock.now().mono_us;
     }

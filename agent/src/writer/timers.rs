@@ -1,87 +1,148 @@
 //! What time brings: proposals that are overdue, leases that ran out, folds that close, freezes, plans and incidents.
 
-use super::Writer;
+use super::{Open, Writer};
+use crate::freeze::calendar::{self, NodeTime};
 use crate::intake::reply::{Answer, Answers};
+use crate::keys::KeyError;
 use crate::ledger::ReadError;
-use crate::partition::DayKind;
-use crate::rollout::controller::Tick;
+use crate::partition::{DayKind, PartitionState};
+use crate::policy::Policy;
+use crate::rollout::controller::{self, Judgement, Tick};
 use crate::scope::TenantScope;
 use crate::staging::BatchBuilder;
-use crate::store::Space;
+use crate::store::{PartitionId, Space};
 use crate::workload::WorkloadCtx;
 use conductor_shared::clock::Micros;
+use conductor_shared::control::ControlState;
 use conductor_shared::fact::{Fact, Outcome};
 use conductor_shared::reason::Reason;
+use std::sync::Arc;
 
-const SLOW_TICK_US: Micros = 200_000;
+/// All partitions are looked at this often.
+const ROUND_US: Micros = 200_000;
+/// Rows that a look at a partition touches at most, besides those of runs that are lost.
+const LOOK: usize = 512;
+/// The same of ending a run, and for each of its open steps.
+const LOST_RUN: usize = 16;
+const LOST_STEP: usize = 4;
+/// Folds of a partition closed in one look, and runs ended.
+const FOLDS: usize = 64;
+const LOST: usize = 64;
+
+/// One look at all partitions, in as many steps as it takes.
+pub(super) struct Round {
+    left: Vec<PartitionId>,
+    node_time: NodeTime,
+    judgement: Judgement,
+}
 
 impl Writer {
     /// Does what is due. Cheap when nothing is.
     pub(super) fn tick(&mut self, st: &mut BatchBuilder, answers: &mut Answers) -> Result<(), ReadError> {
-        let mono = st.now.mono_us;
-        for p in self.proposals.overdue(mono) {
-            let Some(live) = self.open.as_mut().and_then(|o| o.partitions.get_mut(p.tenant)) else {
+        self.abandon_overdue(st, answers)?;
+        if self.round.is_none() {
+            self.round = self.begin_round(st)?;
+        }
+        let Some(mut round) = self.round.take() else { return Ok(()) };
+        let done = self.look_at_all(st, &mut round);
+        // An error is of one partition: the others are looked at all the same.
+        self.round = (!round.left.is_empty()).then_some(round);
+        done
+    }
+
+    fn abandon_overdue(&mut self, st: &mut BatchBuilder, answers: &mut Answers) -> Result<(), ReadError> {
+        for p in self.proposals.overdue(st.now.mono_us) {
+            let id = p.partition;
+            let Some(live) = self.open.as_mut().and_then(|o| o.partitions.get_mut(id)) else {
                 p.lost();
                 continue;
             };
-            let tenant = p.tenant;
             let out = p.abandon(live, st, Reason::CheckpointTimeout.into())?;
-            answers.push(tenant, Answer::Command(out.0, out.1));
-        }
-        if mono < self.last_slow_tick + SLOW_TICK_US {
-            return Ok(());
-        }
-        let since = mono.saturating_sub(self.last_slow_tick);
-        self.last_slow_tick = mono;
-        let (lease_us, outage) = (self.parts.lease_us, self.outage());
-        let Some(open) = &mut self.open else { return Ok(()) };
-        self.space = open.store.space();
-        // First the freezes: a plan pauses in one.
-        self.calendar.bring_up_to_date(&mut open.partitions, st, None)?;
-        let tick = Tick {
-            pace: self.parts.slo,
-            outage,
-            disk_critical: self.space == Space::Critical,
-            since_us: since,
-            policy: &self.parts.policy,
-        };
-        self.eval.evaluate(&mut open.partitions, st, tick)?;
-        let node = open.partitions.node_control().unwrap_or_default();
-        for live in open.partitions.iter_mut() {
-            if !live.status.serves() {
-                continue;
-            }
-            if live.folds.due(mono) {
-                for closed in live.folds.close(mono, false) {
-                    let unit = live.day_unit(st, DayKind::Denial)?;
-                    live.append(st, &Fact::from(closed), (unit.0, &unit.1));
-                }
-            }
-            let now_us = st.now.wall_us;
-            let over = live.control.requests.iter().filter(|(_, r)| r.expires_at_us <= now_us);
-            let over: Vec<_> = over.map(|(id, r)| (*id, r.index)).collect();
-            for (id, index) in over {
-                crate::command::close(live, st, id, index, Reason::CommandExpired.into(), None)?;
-            }
-            let lost: Vec<_> =
-                live.runs.iter().filter(|(_, r)| r.lease_until <= mono).map(|(id, _)| *id).take(64).collect();
-            if lost.is_empty() {
-                continue;
-            }
-            let scope = TenantScope::of_agent(live.p.id.tenant);
-            let work = WorkloadCtx {
-                store: &open.store,
-                space: self.space,
-                lease_us,
-                principal: scope.principal(),
-                policy: &self.parts.policy,
-                node: &node,
-                tries: 0,
-            };
-            for id in lost {
-                let _ = work.end_run(live, st, id, Outcome::Lost)?;
-            }
+            answers.push(id, Answer::Command(out.0, out.1));
         }
         Ok(())
     }
+
+    /// `None`: it is not time.
+    fn begin_round(&mut self, st: &mut BatchBuilder) -> Result<Option<Round>, ReadError> {
+        let mono = st.now.mono_us;
+        if mono < self.last_round + ROUND_US {
+            return Ok(None);
+        }
+        let since_us = mono.saturating_sub(self.last_round);
+        self.last_round = mono;
+        let outage = self.outage();
+        let Some(open) = &mut self.open else { return Ok(None) };
+        self.space = open.store.space();
+        // First the freezes: a plan pauses in one.
+        let node_time = self.calendar.of_node(&mut open.partitions, st)?;
+        let disk_critical = self.space == Space::Critical;
+        let tick = Tick { pace: self.parts.slo, outage, disk_critical, since_us };
+        let judgement = self.eval.begin_round(&mut open.partitions, st, tick)?;
+        Ok(Some(Round { left: open.partitions.ids().collect(), node_time, judgement }))
+    }
+
+    fn look_at_all(&mut self, st: &mut BatchBuilder, round: &mut Round) -> Result<(), ReadError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let node = open.partitions.node_control().unwrap_or_default();
+        while let Some(id) = round.left.pop() {
+            let Some(live) = open.partitions.get_mut(id).filter(|l| l.status.serves()) else { continue };
+            if !st.fits(LOOK) {
+                round.left.push(id);
+                return Ok(());
+            }
+            calendar::over(live, st, round.node_time)?;
+            controller::evaluate(live, st, round.judgement, (&self.parts.policy, &node))?;
+            close_folds(live, st)?;
+            close_requests(live, st)?;
+            let lease_us = self.parts.lease_us;
+            end_lost_runs(open, id, st, (&node, self.space, lease_us, &self.parts.policy))?;
+        }
+        Ok(())
+    }
+}
+
+fn close_folds(live: &mut PartitionState, st: &mut BatchBuilder) -> Result<(), KeyError> {
+    let mono = st.now.mono_us;
+    if !live.folds.due(mono) {
+        return Ok(());
+    }
+    for closed in live.folds.close(mono, FOLDS) {
+        let unit = live.day_unit(st, DayKind::Denial)?;
+        live.append(st, &Fact::from(closed), (unit.0, &unit.1));
+    }
+    Ok(())
+}
+
+fn close_requests(live: &mut PartitionState, st: &mut BatchBuilder) -> Result<(), KeyError> {
+    let (control, now_us) = (Arc::clone(&live.control), st.now.wall_us);
+    for (id, r) in control.requests.iter().filter(|(_, r)| r.expires_at_us <= now_us) {
+        crate::command::close(live, st, *id, r.index, Reason::CommandExpired.into(), None)?;
+    }
+    Ok(())
+}
+
+/// Ends runs whose lease ran out, as many as this step allows: the others are still due at the next look.
+fn end_lost_runs(
+    open: &mut Open,
+    id: PartitionId,
+    st: &mut BatchBuilder,
+    (node, space, lease_us, policy): (&ControlState, Space, Micros, &Policy),
+) -> Result<(), ReadError> {
+    let Some(live) = open.partitions.get_mut(id) else { return Ok(()) };
+    let lost = live.runs.iter().filter(|(_, r)| r.lease_until <= st.now.mono_us).take(LOST);
+    let lost: Vec<_> = lost.map(|(run, r)| (*run, LOST_RUN + LOST_STEP * r.steps.len())).collect();
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let scope = TenantScope::of_agent(id);
+    let principal = scope.principal();
+    let work = WorkloadCtx { store: &open.store, space, lease_us, principal, policy, node, tries: 0 };
+    for (run, rows) in lost {
+        if !st.fits(rows) {
+            break;
+        }
+        let _ = work.end_run(live, st, run, Outcome::Lost)?;
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Rows that cannot be what they are: the partition they stand in is no longer served, and all others are.
 
-use conductor_agent::store::{Batch, FamilyId, Row, SpaceLimits, Store};
+use conductor_agent::store::{Batch, PartitionId, Row, SpaceLimits, Store};
 use conductor_shared::cause::IncidentCause;
 use conductor_shared::ids::TenantUid;
 use conductor_tests::{Client, Node, Tenant, wait_for};
@@ -11,7 +11,7 @@ const NODE: TenantUid = TenantUid::NODE;
 fn damage(node: &Node, tenant: TenantUid, row: Row) {
     let limits = SpaceLimits { reserve_bytes: 0, ..SpaceLimits::default() };
     let store = Store::open(&node.path("data/db"), limits).unwrap();
-    let family = store.family(FamilyId { tenant, epoch: 1 }).unwrap();
+    let family = store.family(PartitionId { tenant, epoch: 1 }).unwrap();
     let mut batch = Batch::default();
     batch.put(&family, &row.key(), 64);
     store.write(batch).unwrap();
@@ -42,6 +42,8 @@ fn a_damaged_row_at_start_stops_its_tenant_only() {
     damaged(&mut node.client(&a.token), &a);
     assert_eq!(node.client(&b.token).start_run(&b, None).status, 200);
     assert_eq!(incidents(&node), 1);
+    let metrics = String::from_utf8(node.client("").get("/metrics").body).unwrap();
+    assert!(metrics.contains("conductor_partitions_stopped 1\n"), "{metrics}");
     assert_eq!(node.client("").get("/readyz").status, 200, "the node can still be tightened");
 }
 

@@ -108,6 +108,9 @@ fn health(h: &NodeHealth, say: &mut impl FnMut(Level, String, &'static str)) {
         let e = safe(&h.policy_error, 60);
         say(Level::Bad, format!("policy does not answer, nothing can be loosened: {e}"), "");
     }
+    if !h.partition_error.is_empty() {
+        say(Level::Bad, safe(&h.partition_error, 120), "");
+    }
     if h.disk_free < 1 << 30 {
         let free = bytes(h.disk_free);
         say(Level::Warn, format!("{free} of disk are left"), "");

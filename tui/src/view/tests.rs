@@ -357,6 +357,7 @@ fn trouble_on_two_nodes() {
             signer: if n == 0 { SignerState::Down } else { SignerState::Up },
             admissions_stop_us: (n == 0).then_some(252_000_000),
             store_error: if n == 1 { "no space\u{1b}[2J left".into() } else { String::new() },
+            partition_error: String::new(),
             policy_error: if n == 1 { "bundle 7 has expired\u{202e}".into() } else { String::new() },
             disk_free: 1 << (40 - 20 * n),
             ..sample::health(i, name)

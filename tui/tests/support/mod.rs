@@ -104,6 +104,7 @@ fn health(tenants: u32) -> NodeHealth {
         signer: SignerState::Up,
         signer_detail: String::new(),
         policy_error: String::new(),
+        partition_error: String::new(),
         store_error: String::new(),
         backlog: 20,
         backlog_age_us: 300_000,

@@ -33,8 +33,9 @@ pub(crate) async fn command(
         Err(e) => return Err(not_verified(&api, &peer, "command", e).await),
     };
     policy::prepare(&api, verified.content.tenant, &verified.content.operation).await;
+    let about = api.board.about(verified.content.tenant);
     let (tx, rx) = oneshot::channel();
-    answered(&api, WriterRequest::Command(Box::new(verified), tx), rx).await
+    answered(&api, WriterRequest::Command(about, Box::new(verified), tx), rx).await
 }
 
 async fn answered(
@@ -74,8 +75,9 @@ pub(crate) async fn approval(
     match verify_approval(&signed, &control, peer.local()) {
         Ok(a) => {
             policy::prepare_request(&api, a.content.tenant, a.content.command_id).await;
+            let about = api.board.about(a.content.tenant);
             let (tx, rx) = oneshot::channel();
-            answered(&api, WriterRequest::Approval(Box::new(a), tx), rx).await
+            answered(&api, WriterRequest::Approval(about, Box::new(a), tx), rx).await
         }
         Err(e) => Err(not_verified(&api, &peer, "approval", e).await),
     }
@@ -95,7 +97,7 @@ pub(crate) async fn approvals(
         let control = Arc::clone(&shared.view.load().control);
         for (id, r) in &control.requests {
             let (command_id, index) = (*id, r.index);
-            let read = blocking(&api, &shared, move |store, p| read_receipt(store, p, index));
+            let read = blocking(&shared, move |store, p| read_receipt(store, p, index));
             let Some(Fact::Control(ControlFact::Requested(f))) = read.await?.fact else { continue };
             requests.push(RequestRow {
                 tenant_uid: shared.id.tenant,

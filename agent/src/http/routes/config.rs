@@ -88,7 +88,7 @@ pub(crate) async fn history(
     let before = number(&params, "before", u64::MAX)?;
     let names = api.board.node().map(|n| Arc::clone(&n.view.load().control)).unwrap_or_default();
     let (size, revision, tenant_uid) = (v.size(), v.control.revision, shared.id.tenant);
-    let page = blocking(&api, &shared, move |store, p| {
+    let page = blocking(&shared, move |store, p| {
         let mut rows: VecDeque<ConfigRow> = VecDeque::new();
         let mut more = false;
         let mut last = config(&ControlState::default());
@@ -130,7 +130,7 @@ pub(crate) async fn revision(
     let bad = || ApiError::bad(StatusCode::BAD_REQUEST, "revision: expected a whole number");
     let wanted = parse_decimal(&revision).ok_or_else(bad)?;
     let (size, tenant_uid) = (shared.view.load().size(), shared.id.tenant);
-    let found = blocking(&api, &shared, move |store, p| {
+    let found = blocking(&shared, move |store, p| {
         let mut found = None;
         fold(store, p, size, |s| {
             if s.control.revision == wanted {

@@ -146,7 +146,7 @@ async fn costs(
     let (group_by, now_us) = (q.group_by, q.now_us);
     let all = cards.clone();
     let (of, cache) = (Arc::clone(shared), Arc::clone(&api.rollups));
-    let done = blocking(api, shared, move |store, p| {
+    let done = blocking(shared, move |store, p| {
         let at = RollupSource { store, p, shared: &of, cache: &cache };
         let agreed = agreed(at, &view, (&segments, now_us), &all)?;
         Ok((ledger(at, &view, (&segments, now_us), group_by, &agreed)?, segments))

@@ -66,7 +66,7 @@ pub(crate) async fn explain(
     let name = shared.name.clone();
     let wanted = group.clone();
     let (of, cache) = (Arc::clone(&shared), Arc::clone(&api.rollups));
-    let done = blocking(&api, &shared, move |store, p| {
+    let done = blocking(&shared, move |store, p| {
         let q = Question { bucket, group: wanted, period, now_us, after, limit };
         let (parts, kept_before) =
             parts(RollupSource { store, p, shared: &of, cache: &cache }, &view, &segments, &q)?;

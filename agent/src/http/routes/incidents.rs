@@ -41,7 +41,7 @@ async fn of_log(api: &ApiState, shared: &Arc<PartitionCell>) -> Result<Vec<Incid
     open.sort_by_key(|(_, i)| std::cmp::Reverse(i.index));
     open.truncate(MAX_INCIDENTS);
     let at: Vec<u64> = open.iter().map(|(_, i)| i.index).collect();
-    let details = blocking(api, shared, move |store, p| {
+    let details = blocking(shared, move |store, p| {
         let mut out = Vec::with_capacity(at.len());
         for index in at {
             out.push(match read_receipt(store, p, index)?.fact {
@@ -146,7 +146,7 @@ pub(crate) async fn timeline(
         Some(_) => number(&params, "after", 0)?.saturating_add(1),
     };
     let names = names(&api);
-    let page = blocking(&api, &shared, move |store, p| {
+    let page = blocking(&shared, move |store, p| {
         // Only durable facts are shown.
         let mut indices = control_facts(store, p, first..size, MAX_READ + 1)?;
         let more = indices.len() > MAX_READ;

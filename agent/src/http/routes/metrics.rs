@@ -37,6 +37,14 @@ pub(crate) async fn metrics(State(api): State<ApiState>) -> Response {
     gauge("signer_up", "1 when the signer signs", u64::from(h.signer == SignerState::Up));
     gauge("store_up", "1 when the store writes", u64::from(h.store_error.is_empty()));
     gauge("policy_up", "1 when policy answers", u64::from(h.policy_error.is_empty()));
+    let stopped = api.board.all().iter().filter(|s| !s.status().serves()).count();
+    gauge("partitions_stopped", "Partitions that do not serve: damaged, rolled back", stopped as u64);
+    let largest = api.board.largest_step.load(std::sync::atomic::Ordering::Relaxed);
+    gauge(
+        "writer_largest_step_rows",
+        "Rows of the writer's largest step since the agent started",
+        largest as u64,
+    );
     gauge("policy_revision", "Revision of the bundle; 0 is the one built in", api.policy.version().revision);
     let (memory, merging) = api.board.store.load().as_ref().map_or((0, 0), |s| (s.memory(), s.merging()));
     gauge("store_merging", "Jobs that write files of the store or merge them, now", merging);

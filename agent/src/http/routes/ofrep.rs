@@ -63,10 +63,10 @@ pub(crate) async fn one(
         Err(r) => return Ok(*r),
     };
     let control = std::sync::Arc::clone(&tenant.view.load().control);
-    let Ok(partition) = tenant.readable() else { return Err(closed()) };
+    let Ok(lease) = tenant.lease() else { return Err(closed()) };
     let found = Flag::parse(&key).ok_or(FlagError::NotFound);
-    let answer =
-        found.and_then(|f| flag::evaluate(&control, partition.keys.ramp.bytes(), &f, subject.as_deref()));
+    let answer = found
+        .and_then(|f| flag::evaluate(&control, lease.partition().keys.ramp.bytes(), &f, subject.as_deref()));
     Ok(match answer {
         // The key exactly as requested: clients look up the answer by it.
         Ok(e) => Json(Evaluation { key, ..e }).into_response(),
@@ -86,17 +86,21 @@ pub(crate) async fn all(
         Err(r) => return Ok(*r),
     };
     let control = std::sync::Arc::clone(&tenant.view.load().control);
-    let Ok(partition) = tenant.readable() else { return Err(closed()) };
+    let Ok(lease) = tenant.lease() else { return Err(closed()) };
     let Some(flags) = flag::all(&control) else {
         let many = format!("there are more than {MAX_FLAGS} flags: ask for each by its key");
         return Ok(failed(None, "GENERAL", &many));
     };
     let mut list = Vec::with_capacity(flags.len());
     for f in flags {
-        list.push(match flag::evaluate(&control, partition.keys.ramp.bytes(), &f, subject.as_deref()) {
-            Ok(e) => json!(e),
-            Err(e) => json!({ "key": f.to_string(), "errorCode": e.code(), "errorDetails": e.to_string() }),
-        });
+        list.push(
+            match flag::evaluate(&control, lease.partition().keys.ramp.bytes(), &f, subject.as_deref()) {
+                Ok(e) => json!(e),
+                Err(e) => {
+                    json!({ "key": f.to_string(), "errorCode": e.code(), "errorDetails": e.to_string() })
+                }
+            },
+        );
     }
     let body = json!({ "flags": list }).to_string();
     let tag = format!("\"{}\"", hex(&Sha256::digest(&body)[..16]));

@@ -44,7 +44,7 @@ pub(crate) async fn preview(
     let since_us = api.clock.now().wall_us.saturating_sub(HOUR_US);
     let (size, folding) = (view.size(), view.folding.clone());
     let states = (before.clone(), after.clone());
-    let read = blocking(&api, &shared, move |store, p| {
+    let read = blocking(&shared, move |store, p| {
         let hour = Sums { folded: folding.into_iter().collect(), ..Sums::default() };
         let sums = hour.count(store, p, (since_us, size), &states.0, &states.1)?;
         Ok((sums, runs_stopped(store, p, &states.0, &states.1)?))

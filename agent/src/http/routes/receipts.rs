@@ -66,7 +66,7 @@ pub(crate) async fn receipts(
         _ => number(&params, "from", 0)?,
     };
     let to = from.saturating_add(limit).min(size);
-    let (origin, receipts) = blocking(&api, &shared, move |store, p| {
+    let (origin, receipts) = blocking(&shared, move |store, p| {
         let list = (from..to).map(|i| Ok(read_json(&read_receipt(store, p, i)?)));
         Ok((p.origin, list.collect::<Result<Vec<ReceiptJson>, ReadError>>()?))
     })
@@ -86,7 +86,7 @@ pub(crate) async fn proof(
     let index = index
         .ok_or_else(|| ApiError::bad(StatusCode::NOT_FOUND, format!("the log has {} entries", v.size())))?;
     let signed = v.signed;
-    let (receipt, path) = blocking(&api, &shared, move |store, p| {
+    let (receipt, path) = blocking(&shared, move |store, p| {
         let receipt = read_json(&read_receipt(store, p, index)?);
         let nodes = DiskNodes::new(store, p, signed);
         Ok((receipt, merkle::inclusion_proof(&nodes, index, signed)?))
@@ -110,7 +110,7 @@ pub(crate) async fn consistency(
         let what = format!("the log has {size} entries: expected from <= to <= {size}");
         return Err(ApiError::bad(StatusCode::BAD_REQUEST, what));
     }
-    let (origin, root, path) = blocking(&api, &shared, move |store, p| {
+    let (origin, root, path) = blocking(&shared, move |store, p| {
         let nodes = DiskNodes::new(store, p, to);
         Ok((p.origin, merkle::root_at(&nodes, to)?, merkle::consistency_proof(&nodes, from, to)?))
     })
@@ -136,7 +136,7 @@ pub(crate) async fn export(
     }
     let covered = to <= v.signed;
     let (signed, checkpoint) = (v.signed, v.checkpoint.as_deref().filter(|_| covered).cloned());
-    let head = blocking(&api, &shared, move |store, p| {
+    let head = blocking(&shared, move |store, p| {
         let (mut first, mut last) = (vec![], vec![]);
         if covered {
             let nodes = DiskNodes::new(store, p, signed);
@@ -153,20 +153,19 @@ pub(crate) async fn export(
         })
     })
     .await?;
-    let stream = pages(api, shared, head, from..to);
+    let stream = pages(shared, head, from..to);
     let kind = [(header::CONTENT_TYPE, "application/jsonl")];
     Ok((kind, Body::from_stream(stream)).into_response())
 }
 
 /// The head, then one page at a time, at the client's pace.
 fn pages(
-    api: ApiState,
     shared: Arc<PartitionCell>,
     head: RangeBundle,
     range: Range<u64>,
 ) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
     futures_util::stream::try_unfold((Some(head), range.start), move |(head, at)| {
-        let (api, shared, to) = (Arc::clone(&api), Arc::clone(&shared), range.end);
+        let (shared, to) = (Arc::clone(&shared), range.end);
         async move {
             if let Some(head) = head {
                 return Ok::<_, std::io::Error>(Some((line(&head)?, (None, at))));
@@ -175,7 +174,7 @@ fn pages(
                 return Ok(None);
             }
             let end = (at + PAGE).min(to);
-            let page = blocking(&api, &shared, move |store, p| {
+            let page = blocking(&shared, move |store, p| {
                 let mut out = Vec::new();
                 for i in at..end {
                     let json =

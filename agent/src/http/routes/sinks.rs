@@ -41,7 +41,7 @@ pub(crate) async fn dead_letters(
     };
     let limit = number(&params, "limit", PAGE)?.clamp(1, PAGE);
     let limit = usize::try_from(limit).unwrap_or(1);
-    let list = blocking(&api, &shared, move |store, p| letters(store, p, &sink, from, limit)).await?;
+    let list = blocking(&shared, move |store, p| letters(store, p, &sink, from, limit)).await?;
     let letters = list.into_iter().map(|l| DeadLetter {
         number: l.number,
         why: UntrustedText::new(l.why),

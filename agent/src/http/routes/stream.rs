@@ -126,7 +126,7 @@ impl Console {
                         &self.api.rates,
                     );
                     // The age of the backlog and the time change on their own and are not compared.
-                    let news = format!("{:?}{}{}{}{}", h.signer, h.store_error, h.policy_error, h.receipts, h.backlog);
+                    let news = format!("{:?}{}{}{}{}{}", h.signer, h.store_error, h.policy_error, h.partition_error, h.receipts, h.backlog);
                     if news != health || life.elapsed() >= KEEP_ALIVE || h.backlog > 0 {
                         health = news;
                         life = Instant::now();
@@ -239,8 +239,11 @@ impl Console {
             let last = events.last().map_or(now_seq, |e| e.node_seq);
             for e in events {
                 let Some(receipt) = receipt(Arc::clone(&self.api), e).await else { continue };
-                let fact =
-                    ToConsole::Fact { tenant: e.tenant, node_seq: e.node_seq, receipt: Box::new(receipt) };
+                let fact = ToConsole::Fact {
+                    tenant: e.partition.tenant,
+                    node_seq: e.node_seq,
+                    receipt: Box::new(receipt),
+                };
                 self.send(&fact).await?;
             }
             self.sent = if whole { now_seq.max(last) } else { last };
@@ -252,7 +255,7 @@ impl Console {
 }
 
 async fn receipt(api: Arc<Api>, e: Event) -> Option<ReceiptJson> {
-    let shared = api.board.get(e.tenant)?;
-    let read = blocking(&api, &shared, move |store, p| Ok(read_json(&read_receipt(store, p, e.index)?)));
+    let shared = api.board.get(e.partition.tenant).filter(|s| s.id == e.partition)?;
+    let read = blocking(&shared, move |store, p| Ok(read_json(&read_receipt(store, p, e.index)?)));
     read.await.ok()
 }

@@ -68,7 +68,7 @@ pub(crate) async fn totals(
     let shared = auth::reader(&api, &peer, &headers, "totals", &tenant).await?;
     let tenant_uid = shared.id.tenant;
     let labels = Arc::clone(&shared.view.load().series);
-    let sums = blocking(&api, &shared, |store, p| metering::all(&store.reading(), p)).await?;
+    let sums = blocking(&shared, |store, p| metering::all(&store.reading(), p)).await?;
     let mut total = Sums::default();
     let mut by: BTreeMap<Labels, Sums> = BTreeMap::new();
     for (series, sums) in sums {

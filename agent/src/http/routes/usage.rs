@@ -45,7 +45,7 @@ async fn used(
     let (group_by, now_us) = (q.group_by, q.now_us);
     let segments = q.steps.clone().unwrap_or_else(|| vec![q.range.period]);
     let (of, cache) = (Arc::clone(shared), Arc::clone(&api.rollups));
-    let cells = blocking(api, shared, move |store, p| {
+    let cells = blocking(shared, move |store, p| {
         let mut cells: Vec<Gathered> = Vec::with_capacity(segments.len());
         let mut rows = 0;
         gather(
@@ -104,7 +104,7 @@ pub(crate) async fn recount(
     let signed = shared.view.load().signed;
     // A recount reads every receipt: one at a time, so that they cannot take all threads of the node.
     let turn = Arc::clone(&api.recounts).acquire_owned().await;
-    let found = blocking(&api, &shared, move |store, p| {
+    let found = blocking(&shared, move |store, p| {
         let _turn = turn;
         metering::recount(store, p, signed)
     });

@@ -4,7 +4,7 @@ use crate::rig::{Core, ident, reopen, resident, thread_cpu_micros};
 use crate::{Report, median, p99};
 use conductor_agent::intake::request::{Reply, WorkloadOp, WriterRequest};
 use conductor_agent::scope::TenantScope;
-use conductor_agent::store::{FamilyId, SpaceLimits, Store};
+use conductor_agent::store::{PartitionId, SpaceLimits, Store};
 use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::ids::{RunId, TenantUid};
 use conductor_shared::untrusted::UntrustedText;
@@ -291,7 +291,7 @@ fn rocksdb_alone(path: &Path) -> (f64, Vec<f64>) {
     let id = |n: u64| {
         let mut uid = [9u8; 16];
         uid[..8].copy_from_slice(&n.to_be_bytes());
-        FamilyId { tenant: TenantUid(uid), epoch: 1 }
+        PartitionId { tenant: TenantUid(uid), epoch: 1 }
     };
     store.create_families(&(0..1_000).map(id).collect::<Vec<_>>()).expect("made");
     let made = begun.elapsed().as_secs_f64();

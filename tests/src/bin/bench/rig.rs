@@ -127,8 +127,8 @@ impl Core {
             std::thread::spawn(move || {
                 for job in jobs {
                     let list = job.items.iter().map(|i| {
-                        let c = Checkpoint { origin: i.partition.origin, size: i.size, root: i.root };
-                        (i.partition.id, c, signer.checkpoint(&c).expect("signed"))
+                        let c = Checkpoint { origin: i.origin, size: i.size, root: i.root };
+                        (i.cell.id, c, signer.checkpoint(&c).expect("signed"))
                     });
                     let begun = thread_cpu_micros();
                     let list: Vec<_> = list.collect();
@@ -178,7 +178,8 @@ impl Core {
                     number += 1;
                     let (tx, rx) = oneshot::channel();
                     let signed = self.signed(*tenant, op, number);
-                    self.queues.push(WriterRequest::Command(Box::new(signed), tx)).expect("taken");
+                    let about = self.board.about(*tenant);
+                    self.queues.push(WriterRequest::Command(about, Box::new(signed), tx)).expect("taken");
                     waiting.push(rx);
                 }
                 for rx in waiting {
@@ -224,7 +225,7 @@ impl Core {
     pub(crate) fn scope(&self, tenant: TenantUid) -> TenantScope {
         let shared = self.board.get(tenant).expect("a tenant");
         let token = TokenParts::parse(&Self::bearer(tenant)).expect("a token");
-        token.prove(&shared.view.load().control).expect("it was issued")
+        token.prove(shared.id, &shared.view.load().control).expect("it was issued")
     }
 
     /// The bearer token that [`Core::lift`] had issued for a tenant.

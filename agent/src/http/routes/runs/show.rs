@@ -29,7 +29,7 @@ pub(crate) async fn show(
         return Err(auth::denied(&api, &peer, "run_show", Some(&scope), named, Reason::ScopeMismatch).await);
     }
     let id = run_id(&run)?;
-    let view = blocking(&api, &shared, move |store, p| {
+    let view = blocking(&shared, move |store, p| {
         for key in [Row::OpenRun(id.0).key(), Row::EndedRun(id.0).key()] {
             let Some(row) = store.get(&p.family, &key)? else { continue };
             let row: RunRow = decode(&p.open(&key, &row)?).map_err(|e| p.damaged(&key, &e))?;

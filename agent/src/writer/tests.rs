@@ -1,0 +1,254 @@
+//! The writer with its queues, its store and a signer at hand, without HTTP.
+
+use super::{Parts, TightenLimit, Writer};
+use crate::checkpoint::job::CheckpointJob;
+use crate::intake::queue::Queues;
+use crate::intake::request::{CommandReply, Reply, Signed, WorkloadOp, WriterRequest};
+use crate::node::init::{Bootstrap, init};
+use crate::partition::published::Registry;
+use crate::platform::clock::RealClock;
+use crate::platform::random::{OsRandom, Random};
+use crate::policy::{Policy, Query, about_command};
+use crate::rollout::controller::Pace;
+use crate::scope::TenantScope;
+use crate::signer::keys::{self, SigningKey};
+use crate::staging::STEP_ROWS;
+use crate::store::{PartitionId, SpaceLimits};
+use conductor_shared::checkpoint::Checkpoint;
+use conductor_shared::clock::Clock;
+use conductor_shared::command::{Audience, Command, Operation, ops};
+use conductor_shared::fact::{ActorType, Env, Outcome};
+use conductor_shared::http::CommandStatus;
+use conductor_shared::ids::{CommandId, Ident, RunId, TenantUid};
+use conductor_shared::policy::Freeze;
+use conductor_shared::quota::QuotaKind;
+use conductor_shared::reason::Reason;
+use conductor_shared::stream::SignerState;
+use conductor_shared::untrusted::UntrustedText;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+struct Node {
+    queues: Arc<Queues>,
+    board: Arc<Registry>,
+    policy: Arc<Policy>,
+    clock: Arc<RealClock>,
+    number: u128,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    _folder: tempfile::TempDir,
+}
+
+fn ident(text: &str) -> Ident {
+    Ident::new(text).unwrap()
+}
+
+fn first(n: u32) -> PartitionId {
+    let mut uid = [7; 16];
+    uid[..4].copy_from_slice(&n.to_be_bytes());
+    PartitionId { tenant: TenantUid(uid), epoch: 1 }
+}
+
+/// Signs what the writer asks to have signed.
+fn sign(jobs: crossbeam_channel::Receiver<CheckpointJob>, signer: &SigningKey, queues: &Queues) {
+    for job in jobs {
+        let signed = job.items.iter().map(|i| {
+            let c = Checkpoint { origin: i.origin, size: i.size, root: i.root };
+            (i.cell.id, c, signer.checkpoint(&c).unwrap())
+        });
+        let signed = signed.collect();
+        drop(job);
+        let _ = queues.push(WriterRequest::Signed(signer.public.base64.clone(), signed));
+    }
+}
+
+impl Node {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (signer, _) = keys::generate(None).unwrap();
+        let ana = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+        let clock = Arc::new(RealClock::default());
+        let random: Arc<dyn Random> = Arc::new(OsRandom::default());
+        let (data, key_folder) = (folder.path().join("data"), folder.path().join("keys"));
+        let limits = SpaceLimits { reserve_bytes: 0, low_bytes: 0, critical_bytes: 0 };
+        let roles = vec!["operator".into(), "admin".into()];
+        let bootstrap = Bootstrap {
+            data: &data,
+            keys: &key_folder,
+            name: ident("test"),
+            signer_key: signer.public.base64.clone(),
+            operators: vec![(ident("ana"), ana.pk.to_base64(), roles)],
+            limits,
+        };
+        let node_id = init(bootstrap, &*clock, &random).unwrap();
+        let (board, queues) = (Arc::new(Registry::new(node_id, [1; 16])), Arc::new(Queues::default()));
+        let (ask, jobs) = crossbeam_channel::bounded(2);
+        let policy = Policy::start(None, Arc::clone(&clock) as Arc<dyn Clock>, &queues);
+        let parts = Parts {
+            data,
+            keys: key_folder,
+            node_id,
+            limits,
+            lease_us: 3_600_000_000,
+            tighten: TightenLimit { tenants: usize::MAX, window_us: 0 },
+            slo: Pace { every_us: 10_000_000, bake_us: 3_600_000_000 },
+            clock_tolerance_us: u64::MAX / 4,
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            random,
+            queues: Arc::clone(&queues),
+            board: Arc::clone(&board),
+            policy: Arc::clone(&policy),
+            checkpoints: Some(ask),
+            runtime: None,
+        };
+        let writer = Writer::open(parts).unwrap();
+        board.set_signer(SignerState::Up, "");
+        let of_signer = Arc::clone(&queues);
+        let threads = vec![
+            std::thread::spawn(move || writer.run()),
+            std::thread::spawn(move || sign(jobs, &signer, &of_signer)),
+        ];
+        Self { queues, board, policy, clock, number: 0, threads, _folder: folder }
+    }
+
+    fn create(&self, tenants: std::ops::Range<u32>) -> Result<(), String> {
+        let list = tenants.map(|n| (first(n).tenant, ident(&format!("tenant-{n}")))).collect();
+        let (to, answer) = oneshot::channel();
+        self.queues.push(WriterRequest::CreateTenants(list, to)).unwrap();
+        answer.blocking_recv().unwrap()
+    }
+
+    /// A command as the API hands it on, verified. Policy is asked before: the writer waits for no engine.
+    fn command(&mut self, log: PartitionId, operation: Operation) -> (Signed, CommandId) {
+        self.number += 1;
+        let cell = self.board.get(log.tenant).unwrap();
+        let freeze = Freeze { active: false, break_glass: false };
+        let input = about_command(operation.name(), false, (cell.name.as_str(), "default"), freeze);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(self.policy.prepare(Query::of(log.tenant, &input)));
+        let now = self.clock.now().wall_us;
+        let content = Command {
+            command_id: CommandId(self.number.to_be_bytes()),
+            audience: Audience::Nodes(vec![self.board.node_id]),
+            tenant: log.tenant,
+            base: Some(cell.view.load().control.object_digest(&operation)),
+            operation,
+            reason: UntrustedText::new("test"),
+            issued_at_us: now,
+            expires_at_us: now + 60_000_000,
+            nonce: [0; 16],
+        };
+        let node = self.board.node().unwrap().view.load_full();
+        let (key_id, key) = node.control.operators.iter().next().unwrap();
+        let (text, signature, id) = (content.text().into_bytes(), String::new(), content.command_id);
+        (Signed { text, content, signature, person: key.person, key_id: *key_id, local: true }, id)
+    }
+
+    fn send(&self, log: PartitionId, signed: Signed) -> oneshot::Receiver<CommandReply> {
+        let (to, answer) = oneshot::channel();
+        self.queues.push(WriterRequest::Command(log, Box::new(signed), to)).unwrap();
+        answer
+    }
+
+    fn change(&mut self, log: PartitionId, operation: Operation) {
+        let signed = self.command(log, operation).0;
+        let outcome = self.send(log, signed).blocking_recv().unwrap().unwrap();
+        assert_eq!(outcome.status, CommandStatus::Effective, "{:?}", outcome.reasons);
+    }
+
+    fn ask(&self, log: PartitionId, op: WorkloadOp) -> oneshot::Receiver<Reply> {
+        let (to, answer) = oneshot::channel();
+        self.queues.push(WriterRequest::work(TenantScope::of_agent(log), op, None, to)).unwrap();
+        answer
+    }
+
+    fn largest_step(&self) -> usize {
+        self.board.largest_step.load(Ordering::Relaxed)
+    }
+
+    fn wait_for(&self, what: &str, holds: impl Fn(&Registry) -> bool) {
+        for _ in 0..3_000 {
+            if holds(&self.board) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("{what}");
+    }
+
+    fn stop(self) {
+        self.queues.close();
+        for thread in self.threads {
+            thread.join().unwrap();
+        }
+    }
+}
+
+fn all_allowed(asked: Vec<oneshot::Receiver<Reply>>) {
+    for answer in asked {
+        answer.blocking_recv().unwrap().unwrap();
+    }
+}
+
+fn run() -> WorkloadOp {
+    WorkloadOp::StartRun {
+        workflow: ident("etl"),
+        env: Env::Production,
+        actor: ActorType::Service,
+        action: ident("run"),
+        subject: None,
+        prompt: None,
+    }
+}
+
+/// DESIGN, the path of a change: no step of the writer touches more rows than its bound. Longer work (many tenants at
+/// once, their checkpoints, the end of a run with every step open beside others, a window that freezes all) is staged in
+/// slices.
+#[test]
+fn no_step_touches_more_rows_than_its_bound() {
+    const TENANTS: u32 = 500;
+    let mut node = Node::start();
+    node.create(0..TENANTS).unwrap();
+    assert!(node.largest_step() > STEP_ROWS / 2, "they took more than one step: {}", node.largest_step());
+    node.wait_for("all are signed", |b| b.all().iter().all(|c| c.view.load().backlog() == 0));
+
+    let log = first(0);
+    let set = |kind| Operation::QuotaSet(ops::QuotaSet { kind, limit: 1_000_000 });
+    node.change(log, Operation::WorkflowRegister(ops::WorkflowRegister { workflow: ident("etl") }));
+    for quota in [QuotaKind::StepRate, QuotaKind::StepBurst, QuotaKind::ReceiptBacklog] {
+        node.change(log, set(quota));
+    }
+    let runs: Vec<RunId> =
+        (0..3).map(|_| node.ask(log, run()).blocking_recv().unwrap().unwrap().run_id).collect();
+    for run in &runs {
+        for _ in 0..4 {
+            let start = || WorkloadOp::StartStep { run: *run, name: UntrustedText::new("s") };
+            let asked: Vec<_> = (0..250).map(|_| node.ask(log, start())).collect();
+            all_allowed(asked);
+        }
+    }
+    let finish = |run: &RunId| WorkloadOp::FinishRun { run: *run, outcome: Outcome::Succeeded };
+    let asked: Vec<_> = runs.iter().map(|run| node.ask(log, finish(run))).collect();
+    all_allowed(asked);
+    assert_eq!(node.board.get(log.tenant).unwrap().view.load().open_runs, 0);
+    assert!(node.largest_step() <= STEP_ROWS, "{}", node.largest_step());
+    node.stop();
+}
+
+/// DESIGN, Epochs: what was taken for one incarnation of a partition is refused by another.
+#[test]
+fn another_incarnation_is_refused() {
+    let mut node = Node::start();
+    node.create(0..1).unwrap();
+    let (now, then) = (first(0), PartitionId { epoch: 2, ..first(0) });
+    let denied = node.ask(then, run()).blocking_recv().unwrap().unwrap_err();
+    assert_eq!(denied.reasons, Reason::PartitionReplaced.into());
+    let kill = Operation::KillSet(ops::KillSet { selector: "*/*".parse().unwrap(), drain: false });
+    let signed = node.command(now, kill.clone()).0;
+    let denied = node.send(then, signed).blocking_recv().unwrap().unwrap_err();
+    assert_eq!(denied.reasons, Reason::PartitionReplaced.into());
+    assert!(node.board.get(now.tenant).unwrap().view.load().control.kills.is_empty());
+    node.change(now, kill);
+    node.stop();
+}
