@@ -198,61 +198,61 @@ fn with_tenants(tenants: &[String], look: Look, theme: ThemeName) -> Model {
     m
 }
 
+const NAMES: [&str; 12] = [
+    "acme",
+    "aurora-labs",
+    "bluefin",
+    "cobalt-pay",
+    "delta-research",
+    "ember",
+    "fjord-health",
+    "granite",
+    "helios-energy",
+    "iris-video",
+    "juniper",
+    "kestrel-maps",
+];
+
+/// What the `i`th tenant does in a slot of two seconds.
+fn beat(m: &Model, n: &str, i: u64, slot: u64) -> Summary {
+    let mut s = summary(n);
+    let beat = (slot * (7 + i * 3)) % 23;
+    let before = m.tenants.get(RowKey { agent: 0, tenant: s.tenant }).map(|r| r.summary.clone());
+    let before = before.unwrap_or_else(|| s.clone());
+    s.allowed = before.allowed + 20 + beat;
+    s.denied = before.denied;
+    s.last_us = AGENT_US + slot * 2_000_000 - i * 900_000;
+    s.size = before.size;
+    match *n.as_bytes() {
+        [b'a', b'c', ..] => {
+            (s.flags, s.ramp) = (FLAG_RAMPED | FLAG_PENDING, BasisPoints::saturating(1_000));
+            s.denied += 3 + slot % 4;
+        }
+        [b'k', ..] => s.flags = FLAG_FROZEN,
+        [b'd', ..] => {
+            s.flags = FLAG_KILLED;
+            s.allowed = before.allowed;
+            s.denied += 2 + slot % 7;
+        }
+        [b'f', ..] => {
+            (s.flags, s.open_runs) = (FLAG_QUOTA, 100);
+            s.denied += u64::from(slot > 15) * (slot % 5);
+        }
+        [b'h', ..] => s.incidents = 1,
+        [b'i', ..] => (s.flags, s.ramp) = (FLAG_RAMPED, BasisPoints::saturating(2_550)),
+        _ => {}
+    }
+    s
+}
+
 /// The console of the pictures: a dozen tenants, a minute of traffic, some trouble.
 pub(crate) fn demo(look: Look, theme: ThemeName) -> Model {
-    let names: Vec<String> = [
-        "acme",
-        "aurora-labs",
-        "bluefin",
-        "cobalt-pay",
-        "delta-research",
-        "ember",
-        "fjord-health",
-        "granite",
-        "helios-energy",
-        "iris-video",
-        "juniper",
-        "kestrel-maps",
-    ]
-    .map(str::to_owned)
-    .to_vec();
+    let names: Vec<String> = NAMES.map(str::to_owned).to_vec();
     let mut m = with_tenants(&names, look, theme);
     for slot in 1..=24u64 {
         tick(&mut m, slot * 2_000_000);
-        let batch: Vec<Summary> = names
-            .iter()
-            .enumerate()
-            .map(|(i, n)| {
-                let mut s = summary(n);
-                let beat = (slot * (7 + i as u64 * 3)) % 23;
-                let before = m.tenants.get(RowKey { agent: 0, tenant: s.tenant }).map(|r| r.summary.clone());
-                let before = before.unwrap_or_else(|| s.clone());
-                s.allowed = before.allowed + 20 + beat;
-                s.denied = before.denied;
-                s.last_us = AGENT_US + slot * 2_000_000 - i as u64 * 900_000;
-                s.size = before.size;
-                match *n.as_str().as_bytes() {
-                    [b'a', b'c', ..] => {
-                        (s.flags, s.ramp) = (FLAG_RAMPED | FLAG_PENDING, BasisPoints::saturating(1_000));
-                        s.denied += 3 + slot % 4;
-                    }
-                    [b'k', ..] => s.flags = FLAG_FROZEN,
-                    [b'd', ..] => {
-                        s.flags = FLAG_KILLED;
-                        s.allowed = before.allowed;
-                        s.denied += 2 + slot % 7;
-                    }
-                    [b'f', ..] => {
-                        (s.flags, s.open_runs) = (FLAG_QUOTA, 100);
-                        s.denied += u64::from(slot > 15) * (slot % 5);
-                    }
-                    [b'h', ..] => s.incidents = 1,
-                    [b'i', ..] => (s.flags, s.ramp) = (FLAG_RAMPED, BasisPoints::saturating(2_550)),
-                    _ => {}
-                }
-                s
-            })
-            .collect();
+        let batch: Vec<Summary> =
+            names.iter().enumerate().map(|(i, n)| beat(&m, n, i as u64, slot)).collect();
         update(&mut m, Msg::Agent(0, AgentEvent::Summaries(batch)));
         let mut h = health(0, "node-a");
         h.now_us = AGENT_US + slot * 2_000_000;

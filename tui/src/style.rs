@@ -3,6 +3,7 @@
 
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::symbols::border;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
@@ -25,7 +26,8 @@ pub(crate) enum Tone {
 }
 
 /// A theme's public name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub enum ThemeName {
     Dark,
     Light,
@@ -33,19 +35,9 @@ pub enum ThemeName {
 }
 
 impl ThemeName {
-    pub const ALL: [ThemeName; 3] = [Self::Dark, Self::Light, Self::Plain];
-
+    /// The word in arguments and in the palette.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Dark => "dark",
-            Self::Light => "light",
-            Self::Plain => "plain",
-        }
-    }
-
-    /// From the public name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|t| t.name() == name)
+        self.into()
     }
 }
 
@@ -191,14 +183,15 @@ mod tests {
     /// Terminal craft: themes are public names.
     #[test]
     fn names() {
-        assert_eq!(ThemeName::ALL.map(ThemeName::name), ["dark", "light", "plain"]);
-        assert!(ThemeName::ALL.iter().all(|t| ThemeName::from_name(t.name()) == Some(*t)));
+        let names: Vec<_> = ThemeName::VARIANTS.iter().map(|t| t.name()).collect();
+        assert_eq!(names, ["dark", "light", "plain"]);
+        assert!(ThemeName::VARIANTS.iter().all(|t| t.name().parse() == Ok(*t)));
     }
 
     /// Terminal craft: with `NO_COLOR` no style has a colour, in any theme.
     #[test]
     fn no_color_has_no_colour() {
-        for theme in ThemeName::ALL {
+        for theme in ThemeName::VARIANTS.iter().copied() {
             let look = Look::new(theme, true, false);
             for tone in
                 [Tone::Good, Tone::Warn, Tone::Bad, Tone::Allow, Tone::Deny, Tone::Selected, Tone::Stale]

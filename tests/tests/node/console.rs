@@ -34,7 +34,7 @@ fn request_of_ben(node: &Node, a: &Tenant) {
     assert_eq!(node.approve("ben", &request), ["self_approval"]);
 }
 
-/// Issue 3, Console: on a small terminal, before a real agent: every screen opens, an incident is looked after with two
+/// Issue 3, Console: on a small terminal, before a real agent: every screen opens, an incident is acknowledged with two
 /// keys, and another person's request is approved after its name was typed; the agent has it on record.
 #[test]
 fn screens_and_answers_before_a_real_agent() {
@@ -56,7 +56,7 @@ fn screens_and_answers_before_a_real_agent() {
     t.press(&["Enter"]);
     t.shows("Done");
     t.press(&["Enter"]);
-    t.shows("looked after, from the console");
+    t.shows("acknowledged from the console");
     t.press(&["6"]);
     t.shows("ramps of acme");
     t.shows("90 %: there again by conductor ramp override only");

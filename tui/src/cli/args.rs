@@ -84,7 +84,7 @@ pub struct LookArgs {
 }
 
 fn theme(text: &str) -> Result<ThemeName, String> {
-    ThemeName::from_name(text).ok_or_else(|| "expected dark, light or plain".into())
+    text.parse().map_err(|_| "expected dark, light or plain".into())
 }
 
 /// Plain commands.

@@ -58,29 +58,7 @@ pub(super) async fn everywhere(
         .find_map(|p| Some(p.node.as_ref()?.seen_us))
         .unwrap_or_else(|| context.clock.now().wall_us);
     let (groups, mut notes) = group(&places, tenant)?;
-    let mut all = vec![];
-    for ((uid, name), nodes) in groups {
-        let offline =
-            nodes.iter().any(|n| matches!(n.state, State::Waiting { .. }) && is_offline(&places, n));
-        let life_us = if offline { REQUEST_LIFE_US } else { LIFE_US };
-        let operation = operation(now_us);
-        if !operation.is_absolute() {
-            let what = operation.name();
-            return Err(CliError::Input(format!(
-                "{what} may loosen: name one --agent, which can be reached"
-            )));
-        }
-        let draft = Draft {
-            nodes: nodes.iter().map(|n| n.node_id).collect(),
-            tenant: uid,
-            operation,
-            base: None,
-            reason: why.clone(),
-            now_us,
-            life_us,
-        };
-        all.push((Prepared::compose(draft)?, name, nodes));
-    }
+    let all = compose(groups, &places, operation, &why, now_us)?;
     if args.dry_run {
         let texts: Vec<&str> = all.iter().map(|(p, ..)| p.text()).collect();
         let text = format!("These texts would be signed (nothing was sent):\n\n{}", texts.join("\n"));
@@ -104,6 +82,38 @@ pub(super) async fn everywhere(
         sent.push((command, kept));
     }
     Ok(report(&sent, &notes, context.clock.now().wall_us))
+}
+
+/// One command for each tenant, with the nodes that it is for. An operation that may loosen is refused.
+fn compose(
+    groups: Groups,
+    places: &[Place],
+    operation: impl Fn(u64) -> Operation,
+    why: &UntrustedText,
+    now_us: u64,
+) -> Result<Vec<(Prepared, String, Vec<Addressee>)>, CliError> {
+    let mut all = vec![];
+    for ((tenant, name), nodes) in groups {
+        let operation = operation(now_us);
+        if !operation.is_absolute() {
+            let what = operation.name();
+            return Err(CliError::Input(format!(
+                "{what} may loosen: name one --agent, which can be reached"
+            )));
+        }
+        let offline = nodes.iter().any(|n| matches!(n.state, State::Waiting { .. }) && is_offline(places, n));
+        let draft = Draft {
+            nodes: nodes.iter().map(|n| n.node_id).collect(),
+            tenant,
+            operation,
+            base: None,
+            reason: why.clone(),
+            now_us,
+            life_us: if offline { REQUEST_LIFE_US } else { LIFE_US },
+        };
+        all.push((Prepared::compose(draft)?, name, nodes));
+    }
+    Ok(all)
 }
 
 fn is_offline(places: &[Place], n: &Addressee) -> bool {

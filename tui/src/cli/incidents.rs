@@ -101,7 +101,7 @@ fn list(rows: &[IncidentRow]) -> String {
             ]
         })
         .collect();
-    table(&["INCIDENT", "SINCE", "LOG", "CAUSE", "LOOKED AFTER BY", "WHAT"], &cells)
+    table(&["INCIDENT", "SINCE", "LOG", "CAUSE", "ACKNOWLEDGED BY", "WHAT"], &cells)
 }
 
 fn millis(us: u64) -> String {

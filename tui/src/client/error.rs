@@ -13,24 +13,24 @@ pub enum ClientError {
     #[error("{}", problem_text(.0))]
     Denied(Box<Problem>),
     /// The session or token does not count there.
-    #[error("{endpoint} does not accept the credentials: {why} {mend}")]
+    #[error("{endpoint} does not accept the credentials: {why} {remedy}")]
     Unauthorised {
         endpoint: String,
         /// What it said, shown safely.
         why: String,
-        mend: &'static str,
+        remedy: &'static str,
     },
     /// No connection, or it broke.
-    #[error("cannot reach {endpoint}: {why}. {mend}")]
+    #[error("cannot reach {endpoint}: {why}. {remedy}")]
     Unreachable {
         endpoint: String,
         /// What the system said.
         why: String,
-        mend: &'static str,
+        remedy: &'static str,
     },
     /// The server's certificate is not the pinned one.
     #[error(
-        "{endpoint} shows another certificate than the pinned one (its SHA-256 is {found}): this is not the agent you pinned, or it was installed anew. Do not go on before you know which; then pin the new digest."
+        "{endpoint} shows another certificate than the pinned one (its SHA-256 is {found}): this is not the agent you pinned, or it was reinstalled. Do not go on before you know which; then pin the new digest."
     )]
     Pin {
         endpoint: String,

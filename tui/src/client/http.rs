@@ -440,7 +440,7 @@ impl Agent {
             return ClientError::Unauthorised {
                 endpoint: self.endpoint.to_string(),
                 why: escape(&p.detail, 300),
-                mend: Reason::Unauthenticated.remedy(),
+                remedy: Reason::Unauthenticated.remedy(),
             };
         }
         ClientError::Denied(Box::new(p))
@@ -495,14 +495,14 @@ pub(super) fn unreachable_agent(endpoint: &Endpoint, e: &(dyn std::error::Error 
     while let Some(next) = inner.source() {
         inner = next;
     }
-    let mend = match endpoint {
+    let remedy = match endpoint {
         Endpoint::Unix(_) => {
             "Is the agent running, and may you open its socket? (systemctl status conductord; ls -l)"
         }
         Endpoint::Plain { .. } => "Is the agent running, and does it listen there with its demo flag?",
         Endpoint::Tls { .. } => "Is the agent running, and does it listen there?",
     };
-    ClientError::Unreachable { endpoint: endpoint.to_string(), why: escape(&inner.to_string(), 200), mend }
+    ClientError::Unreachable { endpoint: endpoint.to_string(), why: escape(&inner.to_string(), 200), remedy }
 }
 
 impl<'a> Call<'a, ()> {

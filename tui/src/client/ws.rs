@@ -98,7 +98,7 @@ fn refused(endpoint: &Endpoint, e: &WsError) -> ClientError {
         WsError::Http(answer) if answer.status() == StatusCode::UNAUTHORIZED => ClientError::Unauthorised {
             endpoint: endpoint.to_string(),
             why: "the session is over.".into(),
-            mend: Reason::Unauthenticated.remedy(),
+            remedy: Reason::Unauthenticated.remedy(),
         },
         WsError::Http(answer) => {
             let problem = answer.body().as_ref().and_then(|b| serde_json::from_slice(b).ok());

@@ -3,6 +3,7 @@
 use super::Model;
 use super::keys::{Scope, bindings};
 use crate::text::wrap::wrap;
+use strum::VariantArray as _;
 
 /// Width of the column of keys.
 pub(crate) const KEYS: usize = 16;
@@ -22,7 +23,7 @@ pub(crate) enum Line {
 /// The page at this width.
 pub(crate) fn lines(m: &Model, width: usize) -> Vec<Line> {
     let mut out = vec![];
-    for scope in Scope::ALL {
+    for scope in Scope::VARIANTS.iter().copied() {
         if scope == Scope::Menu && m.read_only {
             continue;
         }

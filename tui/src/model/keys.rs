@@ -3,9 +3,10 @@
 
 use crate::model::screen::Screen;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use strum::VariantArray;
 
-/// Where a key counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where a key is active, in the order of the help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
 pub(crate) enum Scope {
     Everywhere,
     /// On screens with a list.
@@ -36,26 +37,6 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
-    /// In the order of the help.
-    pub(crate) const ALL: [Scope; 16] = [
-        Self::Everywhere,
-        Self::List,
-        Self::Overview,
-        Self::Tenants,
-        Self::Tenant,
-        Self::Receipts,
-        Self::Receipt,
-        Self::Approvals,
-        Self::Incidents,
-        Self::Timeline,
-        Self::Ramps,
-        Self::UsageCost,
-        Self::Polled,
-        Self::Menu,
-        Self::Dialog,
-        Self::Input,
-    ];
-
     /// The heading in help and docs.
     pub(crate) fn title(self) -> &'static str {
         match self {
@@ -174,8 +155,8 @@ pub(crate) const KEYS: &[Binding] = &[
     c(Approvals, "R", Act::Refuse, "refuse", "Refuse the marked request"),
     k(Incidents, "enter", Act::Enter, "timeline", "What happened around the marked incident"),
     k(Incidents, "l", Act::Receipts, "receipts", "Receipts of the log that it is in"),
-    c(Incidents, "c", Act::Acknowledge, "look after", "Say that you look after it"),
-    c(Incidents, "x", Act::Close, "close", "Say that it is over"),
+    c(Incidents, "c", Act::Acknowledge, "acknowledge", "Acknowledge the marked incident"),
+    c(Incidents, "x", Act::Close, "close", "Close the marked incident: it is over"),
     k(Timeline, "l", Act::Receipts, "receipts", "Receipts of this log"),
     k(Ramps, "enter", Act::Enter, "tenant", "Everything about the tenant"),
     k(UsageCost, "] right", Act::NextRange, "period", "Next period: 30 days, this month, 24 hours, 7 days, 90 days"),
@@ -212,7 +193,7 @@ pub(crate) const KEYS: &[Binding] = &[
     k(Everywhere, "q", Act::Quit, "quit", "Quit from a main screen; back from one tenant or receipt"),
     k(Everywhere, "ctrl-c", Act::Quit, "", "Quit from anywhere"),
     k(Everywhere, "ctrl-z", Act::Suspend, "", "Suspend; fg brings the console back"),
-    k(Everywhere, "ctrl-l", Act::Redraw, "", "Draw the screen anew"),
+    k(Everywhere, "ctrl-l", Act::Redraw, "", "Draw the screen again"),
     c(Menu, "r", Act::Rollback, "roll back ramp", "Roll a ramp back to its last lower value"),
     c(Menu, "k", Act::Kill, "kill", "Kill: deny new runs and steps"),
     c(Menu, "d", Act::Drain, "drain", "Drain: deny new runs, let open runs finish"),
@@ -298,7 +279,7 @@ pub(crate) fn docs() -> String {
     let mut out = String::from(
         "# Keys of the console\n\nMade from the table in tui/src/model/keys.rs; a test keeps it so. Keys marked with `!` in the\nlast column lead to a change and are absent with `--read-only`.\n",
     );
-    for scope in Scope::ALL {
+    for scope in Scope::VARIANTS.iter().copied() {
         let _ = write!(out, "\n## {}\n\n| key | what it does | |\n|---|---|---|\n", scope.title());
         for b in KEYS.iter().filter(|b| b.scope == scope) {
             let keys: Vec<String> = b.keys.split(' ').map(|k| format!("`{k}`")).collect();
@@ -342,6 +323,6 @@ mod tests {
         let bang = KeyEvent::new(KeyCode::Char('!'), KeyModifiers::NONE);
         assert_eq!(lookup(bang, &[Scope::Everywhere], false), Some(Act::Menu));
         assert_eq!(lookup(bang, &[Scope::Everywhere], true), None);
-        assert!(bindings(&Scope::ALL, true).all(|b| !b.changes));
+        assert!(bindings(Scope::VARIANTS, true).all(|b| !b.changes));
     }
 }

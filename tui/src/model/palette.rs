@@ -4,6 +4,7 @@ use crate::model::Model;
 use crate::model::input::Input;
 use crate::model::tenants::Sort;
 use crate::style::ThemeName;
+use strum::VariantArray as _;
 
 /// What a command does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,12 +113,11 @@ fn complete(m: &Model, text: &str) -> (String, Vec<(String, String)>) {
         );
     };
     let Some(c) = COMMANDS.iter().find(|c| c.name == word) else { return (String::new(), vec![]) };
-    let fixed = |list: &[&'static str]| {
-        list.iter().filter(|w| w.starts_with(arg)).map(|w| ((*w).to_owned(), String::new())).collect()
-    };
+    let begins = |w: &&'static str| w.starts_with(arg);
+    let plain = |w: &'static str| (w.to_owned(), String::new());
     let words = match c.command {
-        Command::Theme => fixed(&ThemeName::ALL.map(ThemeName::name)),
-        Command::Sort => fixed(&Sort::ALL.map(Sort::name)),
+        Command::Theme => ThemeName::VARIANTS.iter().map(|t| t.name()).filter(begins).map(plain).collect(),
+        Command::Sort => Sort::VARIANTS.iter().map(|s| s.name()).filter(begins).map(plain).collect(),
         Command::Range => {
             let all = crate::model::usage_cost::completions(m.now.wall_us).into_iter();
             all.filter(|w| w.starts_with(arg)).map(|w| (w, String::new())).collect()

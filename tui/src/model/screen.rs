@@ -1,7 +1,8 @@
 //! The list of screens.
 
 /// A main screen or what was opened from one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub(crate) enum Screen {
     /// Nodes, and what needs attention.
     Overview,
@@ -30,21 +31,7 @@ pub(crate) enum Screen {
 impl Screen {
     /// Its word in the tabs.
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Overview => "overview",
-            Self::Tenants => "tenants",
-            Self::Receipts => "receipts",
-            Self::Approvals => "approvals",
-            Self::Incidents => "incidents",
-            Self::Ramps => "ramps",
-            Self::Freezes => "freezes",
-            Self::Admin => "admin",
-            Self::Usage => "usage",
-            Self::Cost => "cost",
-            Self::Timeline => "timeline",
-            Self::Tenant => "tenant",
-            Self::Receipt => "receipt",
-        }
+        self.into()
     }
 
     /// Lists that are polled while shown; they share one cursor and one filter.

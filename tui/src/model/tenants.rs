@@ -9,6 +9,7 @@ use conductor_shared::stream::{
     FLAG_DRAINING, FLAG_FROZEN, FLAG_KILLED, FLAG_NEWER, FLAG_PENDING, FLAG_QUOTA, FLAG_RAMPED, Summary,
 };
 use std::collections::HashMap;
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 /// Which row: the agent's place in the list of endpoints, and the tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,7 +38,8 @@ impl Row {
 }
 
 /// What rows are sorted by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, EnumString, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub(crate) enum Sort {
     Name,
     /// What needs attention first.
@@ -49,20 +51,9 @@ pub(crate) enum Sort {
 }
 
 impl Sort {
-    /// In the order of the key that changes it.
-    pub(crate) const ALL: [Sort; 6] =
-        [Self::Name, Self::Trouble, Self::Backlog, Self::Denied, Self::Runs, Self::Ramp];
-
     /// The word on the screen.
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Name => "name",
-            Self::Trouble => "trouble",
-            Self::Backlog => "backlog",
-            Self::Denied => "denied",
-            Self::Runs => "runs",
-            Self::Ramp => "ramp",
-        }
+        self.into()
     }
 }
 

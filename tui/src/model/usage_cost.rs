@@ -9,6 +9,7 @@ use conductor_shared::meter::{DAY_US, HOUR_US};
 use conductor_shared::time_range::{Range, utc_month};
 use conductor_shared::usage::{Usage, UsageAnswer, UsageRow};
 use std::borrow::Cow;
+use strum::{IntoStaticStr, VariantArray};
 
 /// How often a period is asked for while it is shown, microseconds.
 pub(crate) const EVERY_US: u64 = 10_000_000;
@@ -64,29 +65,23 @@ pub(crate) fn completions(now_us: Micros) -> Vec<String> {
     out
 }
 
-/// What the chart of usage shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Metrics of the usage chart, in the order of the key that cycles through them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "lowercase")]
 pub(crate) enum Metric {
     Receipts,
     Runs,
     Steps,
+    #[strum(serialize = "step time, seconds")]
     StepTime,
     /// Bytes kept at the end of each step.
+    #[strum(serialize = "bytes stored")]
     Stored,
 }
 
 impl Metric {
-    /// In the order in which one key goes through them.
-    pub(crate) const ALL: [Self; 5] = [Self::Receipts, Self::Runs, Self::Steps, Self::StepTime, Self::Stored];
-
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Receipts => "receipts",
-            Self::Runs => "runs",
-            Self::Steps => "steps",
-            Self::StepTime => "step time, seconds",
-            Self::Stored => "bytes stored",
-        }
+        self.into()
     }
 
     /// Its value in a usage. A correction may make a step negative, which has no bar.
@@ -136,7 +131,7 @@ impl CostShown {
 pub(crate) struct UsageCost {
     /// The period that was chosen or typed; `None`: the first of [`RANGES`].
     pub(crate) range: Option<Choice>,
-    /// Which of [`Metric::ALL`].
+    /// Which of [`Metric::VARIANTS`].
     pub(crate) metric: usize,
     /// Tenant, period, and when it came, microseconds of the monotonic clock.
     pub(crate) usage: Option<(RowKey, Choice, u64, Box<UsageShown>)>,
@@ -158,7 +153,7 @@ impl UsageCost {
 
     /// What the chart shows.
     pub(crate) fn chart(&self) -> Metric {
-        Metric::ALL[self.metric % Metric::ALL.len()]
+        Metric::VARIANTS[self.metric % Metric::VARIANTS.len()]
     }
 }
 

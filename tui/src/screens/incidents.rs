@@ -20,7 +20,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let mut lines = vec![heading(m, "what went wrong and is not over")];
     let mut widths = vec![1, 9, 12, 14, 14, 12, 20];
     flex(area.width, &mut widths, 6);
-    let heads = ["", "since Z", "node", "log", "cause", "looked at by", "what"];
+    let heads = ["", "since Z", "node", "log", "cause", "acknowledged", "what"];
     lines.push(columns(look, heads.iter().map(|h| cell(*h, look.style(Tone::Dim))).collect(), &widths));
     let all = m.lists.all_incidents();
     for (n, (agent, r)) in all.iter().enumerate().skip(m.lists.cursor.offset).take(usize::from(list.height)) {
@@ -66,10 +66,10 @@ fn row(m: &Model, agent: usize, r: &IncidentRow, here: bool) -> Vec<Cell> {
 fn detail(m: &Model, r: &IncidentRow, width: usize) -> Vec<Line<'static>> {
     let look = m.look;
     let line = |name: &str, text: String| {
-        Line::from(vec![Span::styled(format!("  {name:<12}"), look.style(Tone::Dim)), Span::raw(text)])
+        Line::from(vec![Span::styled(format!("  {name:<13}"), look.style(Tone::Dim)), Span::raw(text)])
     };
     let mut lines = vec![Line::raw("")];
-    let words = wrap(&r.detail.escaped(300), width.saturating_sub(15));
+    let words = wrap(&r.detail.escaped(300), width.saturating_sub(16));
     for (n, w) in words.into_iter().enumerate() {
         lines.push(line(if n == 0 { "what" } else { "" }, w));
     }
@@ -85,14 +85,14 @@ fn detail(m: &Model, r: &IncidentRow, width: usize) -> Vec<Line<'static>> {
     let proof: Vec<String> = r.receipts.iter().map(u64::to_string).collect();
     let proof = if proof.is_empty() { String::new() } else { format!(", proved by {}", proof.join(" ")) };
     lines.push(line("receipt", format!("{}{proof}", r.receipt.index)));
-    let looked = match (&r.acknowledged_by, r.acknowledged_us) {
+    let acknowledged = match (&r.acknowledged_by, r.acknowledged_us) {
         (Some(who), Some(at)) => {
             let said = r.comment.as_ref().map_or_else(String::new, |c| format!(": {}", c.escaped(100)));
             format!("by {who} since {}Z{said}", clock(at))
         }
         _ => "by nobody yet: press c".into(),
     };
-    lines.push(line("looked at", looked));
+    lines.push(line("acknowledged", acknowledged));
     if r.cause == conductor_shared::cause::IncidentCause::Clock {
         lines.push(line("way out", "conductor recover time, by two admins on the node".into()));
     }

@@ -20,7 +20,7 @@ const ROLLBACK: &str = "ramp rolled back from the console";
 const KILL: &str = "killed from the console";
 const DRAIN: &str = "drained from the console";
 const FREEZE: &str = "frozen from the console";
-const LOOKED_AFTER: &str = "looked after, from the console";
+const ACKNOWLEDGED: &str = "acknowledged from the console";
 const CLOSED: &str = "closed from the console";
 const HOUR_US: u64 = 3_600_000_000;
 
@@ -143,9 +143,9 @@ pub(crate) fn incident(m: &mut Model, key: RowKey, name: Ident, id: &str, over: 
     let op = if over {
         Operation::IncidentClose(ops::IncidentClose { incident, comment: UntrustedText::new(CLOSED) })
     } else {
-        Operation::IncidentAck(ops::IncidentAck { incident, comment: UntrustedText::new(LOOKED_AFTER) })
+        Operation::IncidentAck(ops::IncidentAck { incident, comment: UntrustedText::new(ACKNOWLEDGED) })
     };
-    let choices = compose(m, &target, op, if over { CLOSED } else { LOOKED_AFTER });
+    let choices = compose(m, &target, op, if over { CLOSED } else { ACKNOWLEDGED });
     confirm(m, choices.into_iter().collect());
     if let Some(Layer::Confirm(c)) = m.layers.last_mut() {
         c.comment = Some(Input::new(MAX_REASON));
@@ -159,7 +159,7 @@ pub(crate) fn commented(op: &Operation, typed: &str) -> Operation {
     };
     match op {
         Operation::IncidentAck(ops::IncidentAck { incident, .. }) => {
-            Operation::IncidentAck(ops::IncidentAck { incident: *incident, comment: or(LOOKED_AFTER) })
+            Operation::IncidentAck(ops::IncidentAck { incident: *incident, comment: or(ACKNOWLEDGED) })
         }
         Operation::IncidentClose(ops::IncidentClose { incident, .. }) => {
             Operation::IncidentClose(ops::IncidentClose { incident: *incident, comment: or(CLOSED) })

@@ -8,7 +8,7 @@ use crate::model::keys::Act;
 use crate::model::message::Effect;
 use crate::model::palette::Command;
 use crate::model::screen::Screen;
-use crate::model::tenants::{RowKey, Sort};
+use crate::model::tenants::RowKey;
 use crate::model::usage_cost::Choice;
 use crate::style::ThemeName;
 use conductor_shared::ids::TenantUid;
@@ -63,14 +63,13 @@ pub(crate) fn run(m: &mut Model, c: Command, arg: &str, out: &mut Vec<Effect>) -
             receipts_of(m, RowKey { agent, tenant: TenantUid::NODE });
         }
         Command::Theme => {
-            let t = ThemeName::from_name(arg).ok_or("dark, light or plain?")?;
+            let t: ThemeName = arg.parse().map_err(|_| "dark, light or plain?")?;
             m.theme = t;
             m.look = m.look.with(t);
             m.clear = true;
         }
         Command::Sort => {
-            let found = Sort::ALL.into_iter().find(|s| s.name() == arg);
-            m.tenants.sort = found.ok_or("name, trouble, backlog, denied, runs or ramp?")?;
+            m.tenants.sort = arg.parse().map_err(|_| "name, trouble, backlog, denied, runs or ramp?")?;
             m.tenants.refresh(m.now.mono_us);
         }
         Command::Alarms => m.layers.push(Layer::Alarms),

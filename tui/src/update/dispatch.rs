@@ -15,6 +15,7 @@ use crate::model::{help, layout, lists};
 use conductor_shared::ids::TenantUid;
 use conductor_shared::operator::Answer;
 use crossterm::event::{KeyEvent, KeyEventKind};
+use strum::VariantArray as _;
 
 /// Whether a layer took a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,8 +190,8 @@ fn sort(m: &mut Model, act: Act) {
     if act == Act::Reverse {
         m.tenants.reverse = !m.tenants.reverse;
     } else {
-        let at = Sort::ALL.iter().position(|s| *s == m.tenants.sort).unwrap_or(0);
-        m.tenants.sort = Sort::ALL[(at + 1) % Sort::ALL.len()];
+        let at = Sort::VARIANTS.iter().position(|s| *s == m.tenants.sort).unwrap_or(0);
+        m.tenants.sort = Sort::VARIANTS[(at + 1) % Sort::VARIANTS.len()];
     }
     m.tenants.refresh(m.now.mono_us);
 }

@@ -5,6 +5,7 @@ use crate::model::keys::Act;
 use crate::model::message::{Effect, Fetch};
 use crate::model::screen::Screen;
 use crate::model::usage_cost::{Metric, RANGES};
+use strum::VariantArray as _;
 
 /// A key of these screens.
 pub(crate) fn act(m: &mut Model, act: Act, out: &mut Vec<Effect>) {
@@ -12,7 +13,7 @@ pub(crate) fn act(m: &mut Model, act: Act, out: &mut Vec<Effect>) {
         Act::NextRange => m.usage_cost.turn(1),
         Act::PreviousRange => m.usage_cost.turn(RANGES.len() - 1),
         Act::NextMetric => {
-            m.usage_cost.metric = (m.usage_cost.metric + 1) % Metric::ALL.len();
+            m.usage_cost.metric = (m.usage_cost.metric + 1) % Metric::VARIANTS.len();
             return;
         }
         Act::Export => {

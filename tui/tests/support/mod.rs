@@ -231,27 +231,26 @@ fn answer(path: &str, body: &[u8], commands: &Mutex<Vec<String>>) -> (&'static s
         });
     }
     if path.contains("/receipts?") {
-        let receipts = (60..100u64).map(|index| ReceiptJson {
-            index,
-            time_us: NOW_US + index,
-            kind: 0x1001,
-            kind_name: "RunDecided".into(),
-            sealed: String::new(),
-            fields: vec![],
-            summary: format!("run of etl {index} \u{1b}[2J hostile"),
-            verdict: Some(if index % 4 == 0 { Verdict::Deny } else { Verdict::Allow }),
-        });
-        return json(&ReceiptPage {
-            origin: origin(uid(0)),
-            size: 100,
-            receipts: receipts.collect(),
-            next: None,
-        });
+        return receipts();
     }
     (
         "404 Not Found",
         r#"{"type":"about:blank","title":"not here","status":404,"detail":"not made up"}"#.into(),
     )
+}
+
+fn receipts() -> (&'static str, String) {
+    let receipts = (60..100u64).map(|index| ReceiptJson {
+        index,
+        time_us: NOW_US + index,
+        kind: 0x1001,
+        kind_name: "RunDecided".into(),
+        sealed: String::new(),
+        fields: vec![],
+        summary: format!("run of etl {index} \u{1b}[2J hostile"),
+        verdict: Some(if index % 4 == 0 { Verdict::Deny } else { Verdict::Allow }),
+    });
+    json(&ReceiptPage { origin: origin(uid(0)), size: 100, receipts: receipts.collect(), next: None })
 }
 
 async fn stream(mut ws: WebSocketStream<UnixStream>, fake: Fake) {

@@ -22,7 +22,7 @@ pub enum IncidentCommand {
         #[arg(value_parser = incident)]
         incident: String,
     },
-    /// Say that you look after it
+    /// Acknowledge it
     Ack {
         /// Its id, or a beginning of it
         #[arg(value_parser = incident)]
@@ -34,7 +34,7 @@ pub enum IncidentCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Say that it is over
+    /// Close it
     Close {
         /// Its id, or a beginning of it
         #[arg(value_parser = incident)]
