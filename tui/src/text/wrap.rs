@@ -1,5 +1,7 @@
 //! Escapes untrusted text, and fits text to a width in columns.
 
+use std::borrow::Cow;
+use textwrap::{Options, WordSeparator, WordSplitter, WrapAlgorithm};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Escapes untrusted text. Text that the agent already escaped is not escaped twice, yet nothing it sent is trusted.
@@ -27,41 +29,13 @@ pub(crate) fn fit(text: &str, width: usize, more: &str) -> String {
     out
 }
 
-/// Broken into lines of at most a width, at spaces where there are any.
+/// Broken into lines of at most a width (8 or more), at spaces only: ids and paths hold hyphens. A longer word is cut.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
-    let width = width.max(8);
-    let mut out = vec![String::new()];
-    for word in text.split(' ') {
-        let mut word = word;
-        loop {
-            let line = out.last_mut().map_or(0, |l| l.width());
-            let gap = usize::from(line > 0);
-            if line + gap + word.width() <= width {
-                if let Some(l) = out.last_mut() {
-                    if gap > 0 {
-                        l.push(' ');
-                    }
-                    l.push_str(word);
-                }
-                break;
-            }
-            if line > 0 {
-                out.push(String::new());
-                continue;
-            }
-            // A word longer than a line is broken.
-            let cut = fit(word, width, "");
-            if cut.is_empty() {
-                break;
-            }
-            word = &word[cut.len()..];
-            if let Some(l) = out.last_mut() {
-                l.push_str(&cut);
-            }
-            out.push(String::new());
-        }
-    }
-    out
+    let options = Options::new(width.max(8))
+        .word_separator(WordSeparator::AsciiSpace)
+        .word_splitter(WordSplitter::NoHyphenation)
+        .wrap_algorithm(WrapAlgorithm::FirstFit);
+    textwrap::wrap(text, options).into_iter().map(Cow::into_owned).collect()
 }
 
 #[cfg(test)]
