@@ -26,7 +26,7 @@ pub mod tenants;
 pub mod usage;
 pub mod verify;
 
-use args::{Cli, Command, KeyCommand, RampCommand};
+use args::{Cli, KeyCommand, PlainCommand, RampCommand};
 use context::Context;
 use output::{CliError, Output};
 
@@ -35,7 +35,7 @@ use output::{CliError, Output};
 pub enum Parsed {
     Console(context::ConsoleArgs),
     /// Run a plain command.
-    Plain(Box<Context>, Command),
+    Plain(Box<Context>, PlainCommand),
 }
 
 /// Sorts out the arguments.
@@ -48,42 +48,42 @@ pub fn parsed(cli: Cli) -> Result<Parsed, CliError> {
 }
 
 /// Runs a plain command.
-pub async fn run(context: &Context, command: Command) -> Result<Output, CliError> {
+pub async fn run(context: &Context, command: PlainCommand) -> Result<Output, CliError> {
     match command {
-        Command::Ramp(RampCommand::Kill(k)) => ramps::kill_set(context, k).await,
-        Command::Ramp(RampCommand::Plan(c)) => incidents::plan(context, c).await,
-        Command::Ramp(RampCommand::Override(c)) => incidents::ramp_override(context, c).await,
-        Command::Slo(c) => incidents::slo(context, c).await,
-        Command::Incident(c) => incidents::incident(context, c).await,
-        Command::Timeline(c) => incidents::timeline(context, c).await,
-        Command::Ramp(c) => ramps::ramp(context, c).await,
-        Command::Kill(c) => ramps::kill(context, c).await,
-        Command::Quota(c) => ramps::quota(context, c).await,
-        Command::Tenant(c) => tenants::tenant(context, c).await,
-        Command::Workflow(c) => tenants::workflow(context, c).await,
-        Command::Token(c) => tenants::token(context, c).await,
-        Command::Peer(c) => operators::peer(context, c).await,
-        Command::Operator(c) => operators::operator(context, c).await,
-        Command::Approval(c) => operators::approval(context, c).await,
-        Command::Profile(c) => freezes::profile(context, c).await,
-        Command::Freeze(c) => freezes::freeze(context, c).await,
-        Command::Breakglass(c) => freezes::break_glass(context, c).await,
-        Command::Policy(c) => policy::policy(context, c).await,
-        Command::Recover(c) => recover::recover(context, c).await,
-        Command::Receipts(c) => receipts::receipts(context, c).await,
-        Command::Checkpoint(c) => receipts::checkpoint(context, c).await,
-        Command::Totals(c) => status::totals(context, c).await,
-        Command::Usage(c) => usage::usage(context, c).await,
-        Command::Cost(c) => usage::cost(context, c).await,
-        Command::Export(c) => usage::export(context, c).await,
-        Command::Sink(c) => sinks::sink(context, c).await,
-        Command::Rate(c) => usage::rate(context, c).await,
-        Command::Node => status::node(context).await,
-        Command::Verify(c) => verify::verify(&c),
-        Command::Key(KeyCommand::New { out, unencrypted }) => status::key_new(out, unencrypted).await,
-        Command::Key(KeyCommand::Show { file }) => status::key_show(context, file).await,
-        Command::Command(c) => fanout::outgoing(context, c).await,
-        Command::Replay(c) => replay::replay(context, c).await,
+        PlainCommand::Ramp(RampCommand::Kill(k)) => ramps::kill_set(context, k).await,
+        PlainCommand::Ramp(RampCommand::Plan(c)) => incidents::ramp_plan(context, c).await,
+        PlainCommand::Ramp(RampCommand::Override(c)) => incidents::ramp_override(context, c).await,
+        PlainCommand::Slo(c) => incidents::slo(context, c).await,
+        PlainCommand::Incident(c) => incidents::incident(context, c).await,
+        PlainCommand::Timeline(c) => incidents::timeline(context, c).await,
+        PlainCommand::Ramp(c) => ramps::ramp(context, c).await,
+        PlainCommand::Kill(c) => ramps::kill(context, c).await,
+        PlainCommand::Quota(c) => ramps::quota(context, c).await,
+        PlainCommand::Tenant(c) => tenants::tenant(context, c).await,
+        PlainCommand::Workflow(c) => tenants::workflow(context, c).await,
+        PlainCommand::Token(c) => tenants::token(context, c).await,
+        PlainCommand::Peer(c) => operators::peer(context, c).await,
+        PlainCommand::Operator(c) => operators::operator(context, c).await,
+        PlainCommand::Approval(c) => operators::approval(context, c).await,
+        PlainCommand::Profile(c) => freezes::profile(context, c).await,
+        PlainCommand::Freeze(c) => freezes::freeze(context, c).await,
+        PlainCommand::Breakglass(c) => freezes::break_glass(context, c).await,
+        PlainCommand::Policy(c) => policy::policy(context, c).await,
+        PlainCommand::Recover(c) => recover::recover(context, c).await,
+        PlainCommand::Receipts(c) => receipts::receipts(context, c).await,
+        PlainCommand::Checkpoint(c) => receipts::checkpoint(context, c).await,
+        PlainCommand::Totals(c) => status::totals(context, c).await,
+        PlainCommand::Usage(c) => usage::usage(context, c).await,
+        PlainCommand::Cost(c) => usage::cost(context, c).await,
+        PlainCommand::Export(c) => usage::export(context, c).await,
+        PlainCommand::Sink(c) => sinks::sink(context, c).await,
+        PlainCommand::Rate(c) => usage::rate(context, c).await,
+        PlainCommand::Node => status::node(context).await,
+        PlainCommand::Verify(c) => verify::verify(&c),
+        PlainCommand::Key(KeyCommand::New { out, unencrypted }) => status::key_new(out, unencrypted).await,
+        PlainCommand::Key(KeyCommand::Show { file }) => status::key_show(context, file).await,
+        PlainCommand::Command(c) => fanout::command(context, c).await,
+        PlainCommand::Replay(c) => replay::replay(context, c).await,
     }
 }
 

@@ -10,11 +10,11 @@ use crate::client::commands;
 use crate::client::endpoint::Endpoint;
 use crate::client::error::ClientError;
 use crate::client::event::AgentEvent;
-use crate::client::http::Agent;
+use crate::client::http::AgentClient;
 use crate::client::keys::{KeyError, KeyFile};
 use crate::client::{pins, state_dir};
 use crate::model::message::{Effect, Msg, Reply};
-use crate::model::{Key, Model};
+use crate::model::{KeyState, Model};
 use crate::style::{Look, ThemeName};
 use crate::text::wrap::safe;
 use crate::update::{ask_password, update};
@@ -27,7 +27,7 @@ use runner::{Back, Channels, Runner};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use terminal::{Guard, Screen};
+use terminal::{Guard, TerminalScreen};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -91,7 +91,7 @@ pub async fn run(config: ConsoleConfig) -> Result<(), ConsoleError> {
     }
     let clock = SystemClock;
     let names: Vec<String> = config.agents.iter().map(ToString::to_string).collect();
-    let agents = config.agents.into_iter().map(Agent::new).collect::<Result<Vec<_>, _>>()?;
+    let agents = config.agents.into_iter().map(AgentClient::new).collect::<Result<Vec<_>, _>>()?;
     let encrypted = KeyFile::load(&config.key_file)?.is_encrypted();
     let pins_file = pins::path();
     let look = Look::new(config.theme, config.no_color, config.ascii);
@@ -189,7 +189,7 @@ async fn main_loop(m: &mut Model, mut runner: Runner, mut inbox: Inbox) -> Resul
             b = inbox.backs.recv() => match b {
                 Some(Back::Reply(reply)) => Some(Msg::Reply(reply)),
                 Some(Back::Key(key, info)) => {
-                    if m.key == Key::Locked {
+                    if m.key == KeyState::Locked {
                         runner.start(&key);
                     }
                     Some(Msg::Reply(Reply::Unlocked(Ok(info))))
@@ -213,7 +213,7 @@ async fn main_loop(m: &mut Model, mut runner: Runner, mut inbox: Inbox) -> Resul
     }
 }
 
-fn frame(m: &mut Model, screen: &mut Screen) -> Result<(), ConsoleError> {
+fn frame(m: &mut Model, screen: &mut TerminalScreen) -> Result<(), ConsoleError> {
     // The size as it is now, not as the last event said: what is drawn must fit.
     let size = screen.size()?;
     if (size.width, size.height) != m.size {

@@ -39,7 +39,7 @@ use conductor_shared::control::ControlState;
 use conductor_shared::ids::Ident;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Key {
+pub(crate) enum KeyState {
     /// Its password is not known yet.
     Locked,
     Unlocked(KeyInfo),
@@ -81,7 +81,7 @@ pub struct Model {
     pub(crate) pins: Pins,
     /// When pins were saved last.
     pub(crate) saved_us: u64,
-    pub(crate) key: Key,
+    pub(crate) key: KeyState,
     pub(crate) ids: Ids,
     pub(crate) ticket: u64,
     pub(crate) flash: Option<Flash>,
@@ -122,7 +122,7 @@ impl Model {
             alarms: vec![],
             pins: Pins::default(),
             saved_us: 0,
-            key: Key::Locked,
+            key: KeyState::Locked,
             ids: Ids::new(seed),
             ticket: 0,
             flash: None,

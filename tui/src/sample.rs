@@ -5,7 +5,7 @@ use crate::client::event::AgentEvent;
 use crate::model::confirmation::Target;
 use crate::model::message::{KeyInfo, Msg};
 use crate::model::tenants::RowKey;
-use crate::model::{Key, Model};
+use crate::model::{KeyState, Model};
 use crate::style::{Look, ThemeName};
 use crate::update::update;
 use conductor_shared::basis_points::BasisPoints;
@@ -186,7 +186,7 @@ fn tick(m: &mut Model, at: u64) {
 /// A model with this many tenants on one live node.
 fn with_tenants(tenants: &[String], look: Look, theme: ThemeName) -> Model {
     let mut m = Model::new(&["unix:/run/conductor/agent.sock".into()], look, theme, false, [7; 32]);
-    m.key = Key::Unlocked(KeyInfo { id: "4D1F8A0C22B7E953".into(), encrypted: true });
+    m.key = KeyState::Unlocked(KeyInfo { id: "4D1F8A0C22B7E953".into(), encrypted: true });
     tick(&mut m, 0);
     let mut say = |msg| drop(update(&mut m, Msg::Agent(0, msg)));
     say(AgentEvent::Session { person: "mira".into(), roles: vec!["operator".into()] });

@@ -25,7 +25,6 @@ pub(crate) fn key(name: &str) -> KeyEvent {
     }
 }
 
-/// Sends one message.
 pub(crate) fn send(m: &mut Model, msg: impl Into<Msg>) -> Vec<Effect> {
     update(m, msg.into())
 }

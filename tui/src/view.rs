@@ -21,7 +21,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>) {
     if layout::too_small(m) {
         return too_small(m, f);
     }
-    let p = layout::parts(m);
+    let p = layout::areas(m);
     header::draw(m, f, p.header);
     header::alarm(m, f, p.alarm);
     match m.screen() {

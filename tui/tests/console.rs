@@ -144,9 +144,9 @@ fn ten_thousand_tenants_on_a_slow_link() {
     seat.press("\r");
     seat.shows("Done");
     seat.press("\r");
-    let told = agent.commands.lock().unwrap().clone();
-    assert_eq!(told.len(), 1);
-    assert!(told[0].contains("operation: kill.set"), "{}", told[0]);
+    let sent = agent.commands.lock().unwrap().clone();
+    assert_eq!(sent.len(), 1);
+    assert!(sent[0].contains("operation: kill.set"), "{}", sent[0]);
     seat.press("l");
     seat.shows("\\u{1b}[2J hostile");
     drop(agent);

@@ -37,15 +37,12 @@ use std::path::PathBuf;
 Exit codes: 0 done, 1 denied or failed, 2 bad input, 5 kept for a node that cannot be reached; verify: 0 verified, 3 refuted, 4 unconfirmed."
 )]
 pub struct Cli {
-    /// For all commands.
     #[command(flatten)]
     pub global: Global,
-    /// How the console looks.
     #[command(flatten)]
     pub look: LookArgs,
-    /// What to do.
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub command: Option<PlainCommand>,
 }
 
 /// Options of all commands.
@@ -64,7 +61,7 @@ pub struct Global {
     /// Your operator key, a minisign secret key file
     #[arg(long, value_name = "FILE", env = "CONDUCTOR_KEY", hide_env_values = true, global = true)]
     pub key: Option<PathBuf>,
-    /// Refuse everything that changes something
+    /// Read only: refuse all changes
     #[arg(long, global = true)]
     pub read_only: bool,
     /// Answer in JSON on standard output
@@ -72,13 +69,12 @@ pub struct Global {
     pub json: bool,
 }
 
-/// How the console looks.
 #[derive(Debug, Clone, Args)]
 pub struct LookArgs {
-    /// Colours of the console: dark, light or plain. `NO_COLOR` is heeded too
+    /// Colours of the console: dark, light or plain. NO_COLOR counts too
     #[arg(long, env = "CONDUCTOR_THEME", hide_env_values = true, default_value = "dark", value_parser = theme)]
     pub theme: ThemeName,
-    /// Draw the console with ASCII only; so it is by itself where the locale is not UTF-8
+    /// Draw the console with ASCII only; the default where the locale is not UTF-8
     #[arg(long)]
     pub ascii: bool,
 }
@@ -87,51 +83,50 @@ fn theme(text: &str) -> Result<ThemeName, String> {
     text.parse().map_err(|_| "expected dark, light or plain".into())
 }
 
-/// Plain commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Which share of subjects a workflow is open to
+pub enum PlainCommand {
+    /// Ramps: the share of subjects that may run a workflow
     #[command(subcommand)]
     Ramp(RampCommand),
-    /// What ramps are held to, and what is seen under them
+    /// SLOs of ramps: thresholds and present status
     #[command(subcommand)]
     Slo(SloCommand),
-    /// What went wrong and is not over: list, show, ack, close
+    /// Incidents: list, show, acknowledge, close
     #[command(subcommand)]
     Incident(IncidentCommand),
-    /// What happened in a log, in words
+    /// Events of a log in order, in words
     Timeline(TimelineArgs),
-    /// Kill switches
+    /// Kill switches: set, clear, show
     #[command(subcommand)]
     Kill(KillCommand),
-    /// What a tenant may use
+    /// Quotas of a tenant
     #[command(subcommand)]
     Quota(QuotaCommand),
-    /// Tenants
+    /// Tenants and the history of their configuration
     #[command(subcommand)]
     Tenant(TenantCommand),
     /// A tenant's catalog of workflow types
     #[command(subcommand)]
     Workflow(WorkflowCommand),
-    /// Tokens of workloads
+    /// Tokens of workloads: issue, revoke, list
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Local users that a tenant lets in without a token
+    /// Local users that need no token on a tenant's socket
     #[command(subcommand)]
     Peer(PeerCommand),
-    /// Persons, their keys and roles
+    /// Operators, their keys and roles
     #[command(subcommand)]
     Operator(OperatorCommand),
-    /// Commands on their way to nodes that could not be reached: list, deliver, drop
+    /// Commands kept for nodes that could not be reached: list, deliver, drop
     #[command(subcommand)]
     Command(OutboxCommand),
-    /// What waits for a second person: list, show, give, refuse
+    /// Requests that wait for a second person: list, show, give, refuse
     #[command(subcommand)]
     Approval(ApprovalCommand),
-    /// Policy profiles: freeze windows, break-glass, what holds while policy is out
+    /// Policy profiles: freeze windows, break-glass, behaviour while policy is unavailable
     #[command(subcommand)]
     Profile(ProfileCommand),
-    /// Freezes: what is frozen, freeze a tenant on the spot
+    /// Freezes: show them, freeze or unfreeze a tenant
     #[command(subcommand)]
     Freeze(FreezeCommand),
     /// Break-glass: lift the freezes of one tenant for a while
@@ -140,7 +135,7 @@ pub enum Command {
     /// Policy bundles: build, sign, test, load, explain
     #[command(subcommand)]
     Policy(PolicyCommand),
-    /// The way out of a lost signer and of a clock that was stepped; takes two admins on the node itself
+    /// Recover from a lost signer or a stepped clock; takes two admins on the node itself
     #[command(subcommand)]
     Recover(RecoverCommand),
     /// Receipts: list, show, export
@@ -150,10 +145,10 @@ pub enum Command {
     Verify(VerifyArgs),
     /// The newest signed checkpoint of a log
     Checkpoint(CheckpointArgs),
-    /// What a tenant used in a period: show, recount, correct
+    /// Usage of a tenant in a period: show, recount, correct
     #[command(subcommand)]
     Usage(UsageCommand),
-    /// What that costs: show, explain, compare with an invoice, reconcile
+    /// Cost of a period: show, explain, compare with an invoice, reconcile
     #[command(subcommand)]
     Cost(CostCommand),
     /// Usage or cost as a file: CSV, JSON, FOCUS
@@ -161,21 +156,20 @@ pub enum Command {
     /// Rate cards: check, sign, trust, load, list
     #[command(subcommand)]
     Rate(RateCommand),
-    /// Where metered events go: list, dead letters, replay
+    /// Sinks of metered events: list, dead letters, replay
     #[command(subcommand)]
     Sink(SinkCommand),
     /// Exact sums of a tenant's runs, steps and bytes
     Totals(TenantArg),
-    /// The agent: who, which version, what time
+    /// Name, version and time of the agent
     Node,
-    /// Operator keys
+    /// Operator keys: make one, show its public key
     #[command(subcommand)]
     Key(KeyCommand),
     /// Play recorded workflow runs against the agent
     Replay(ReplayArgs),
 }
 
-/// Names a tenant.
 #[derive(Debug, Clone, Args)]
 pub struct TenantArg {
     /// Display id or uid; "node" for the node's own log
@@ -185,7 +179,7 @@ pub struct TenantArg {
 /// How a change is made.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ChangeArgs {
-    /// Why; required to loosen, and stands in the receipt
+    /// Reason, recorded in the receipt; required for a loosening
     #[arg(long, value_name = "TEXT")]
     pub reason: Option<String>,
     /// Confirm a loosening without being asked

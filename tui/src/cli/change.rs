@@ -7,7 +7,7 @@ use super::args::ChangeArgs;
 use super::context::Context;
 use super::output::{CliError, EXIT_FAILED, Output};
 use super::rate_card::card_text;
-use crate::client::commands::{self, Plan};
+use crate::client::commands::{self, PlannedChange};
 use crate::client::error::ClientError;
 use crate::client::resolve::Found;
 use crate::client::session::ReadSession;
@@ -87,7 +87,7 @@ fn confirm(shown: &str, name: &str) -> Result<(), CliError> {
 }
 
 /// A change for people, from the bytes that will be signed and from what the agent says it would do.
-pub fn describe(c: &Command, tenant: &str, plan: &Plan) -> String {
+pub fn describe(c: &Command, tenant: &str, plan: &PlannedChange) -> String {
     let mut out = String::new();
     let class = match &plan.preview {
         Some(p) => p.class.as_str(),

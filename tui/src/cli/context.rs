@@ -4,8 +4,8 @@ use super::args::Global;
 use super::output::CliError;
 use crate::client::clock::SystemClock;
 use crate::client::endpoint::Endpoint;
-use crate::client::http::Agent;
-use crate::client::keys::{KeyError, KeyFile, OperatorKey};
+use crate::client::http::AgentClient;
+use crate::client::keys::{KeyError, KeyFile, UnlockedKey};
 use crate::client::session::ReadSession;
 use conductor_shared::clock::Clock;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ pub struct Context {
     read_only: bool,
     pub json: bool,
     pub clock: Arc<dyn Clock>,
-    unlocked: Arc<OnceCell<Arc<OperatorKey>>>,
+    unlocked: Arc<OnceCell<Arc<UnlockedKey>>>,
 }
 
 impl std::fmt::Debug for Context {
@@ -73,9 +73,9 @@ impl Context {
     }
 
     /// The one agent that a plain command speaks to.
-    pub fn agent(&self) -> Result<Agent, CliError> {
+    pub fn agent(&self) -> Result<AgentClient, CliError> {
         match self.agents.as_slice() {
-            [one] => Ok(Agent::new(one.clone())?),
+            [one] => Ok(AgentClient::new(one.clone())?),
             many => Err(CliError::Input(format!(
                 "a plain command speaks to one agent, and {} are named: give one --agent",
                 many.len()
@@ -90,7 +90,7 @@ impl Context {
     }
 
     /// The operator's key. Asks for its password when it has one, once.
-    pub async fn unlocked(&self) -> Result<Arc<OperatorKey>, CliError> {
+    pub async fn unlocked(&self) -> Result<Arc<UnlockedKey>, CliError> {
         let unlock = async {
             let path = self.key.as_ref().ok_or(KeyError::Missing)?;
             Ok::<_, KeyError>(Arc::new(KeyFile::load(path)?.unlock_at_terminal().await?))

@@ -10,10 +10,10 @@ use super::output::{CliError, EXIT_FAILED, EXIT_OK, Output, table, time};
 use crate::client::commands::{self, Draft, LIFE_US, Prepared, REQUEST_LIFE_US};
 use crate::client::endpoint::Endpoint;
 use crate::client::error::ClientError;
-use crate::client::http::Agent;
-use crate::client::keys::OperatorKey;
+use crate::client::http::AgentClient;
+use crate::client::keys::UnlockedKey;
 use crate::client::node_cache::{CachedNode, NodeCache};
-use crate::client::outbox::{Addressee, Kept, Outbox, State};
+use crate::client::outbox::{Addressee, KeptCommand, Outbox, State};
 use crate::client::resolve::TenantName;
 use crate::client::session::ReadSession;
 use conductor_shared::command::{Command, MAX_AUDIENCE, Operation, TYPE_LINE};
@@ -69,7 +69,7 @@ pub(super) async fn everywhere(
     for (prepared, tenant, nodes) in all {
         let command = prepared.parsed()?;
         let signed = key.sign(prepared.text(), &format!("{TYPE_LINE} {}", command.command_id))?;
-        let mut kept = Kept { tenant, signed, nodes };
+        let mut kept = KeptCommand { tenant, signed, nodes };
         // First kept, then sent: what is on its way survives this program. To make things safer is not held up by a
         // disk that is full, though.
         let stored = outbox.keep(&kept);
@@ -121,13 +121,13 @@ fn is_offline(places: &[Place], n: &Addressee) -> bool {
 }
 
 /// Asks all agents who they are and what they hold, at the same time.
-async fn look(context: &Context, key: &Arc<OperatorKey>) -> Vec<Place> {
+async fn look(context: &Context, key: &Arc<UnlockedKey>) -> Vec<Place> {
     let known = NodeCache::load();
     let ask = |endpoint: &Endpoint| {
         let endpoint = endpoint.clone();
         async {
             let asked = async {
-                let agent = Agent::new(endpoint.clone())?;
+                let agent = AgentClient::new(endpoint.clone())?;
                 let session = ReadSession::new(agent, Arc::clone(key), Arc::clone(&context.clock));
                 let open = session.get().await?;
                 let list = session.agent().tenants(&open.bearer).await?;
@@ -195,8 +195,7 @@ fn outbox() -> Result<Outbox, CliError> {
     })
 }
 
-/// `conductor command`
-pub async fn outgoing(context: &Context, command: OutboxCommand) -> Result<Output, CliError> {
+pub async fn command(context: &Context, command: OutboxCommand) -> Result<Output, CliError> {
     let (outbox, now_us) = (outbox()?, || context.clock.now().wall_us);
     let io = |e: std::io::Error| CliError::Failed(format!("commands on their way: {e}"));
     match command {
@@ -251,7 +250,7 @@ fn node_row(n: &Addressee, over: bool) -> Vec<String> {
     vec![n.name.to_string(), word.into(), more]
 }
 
-fn one(c: &Command, k: &Kept, now_us: u64) -> String {
+fn one(c: &Command, k: &KeptCommand, now_us: u64) -> String {
     let over = c.expires_at_us <= now_us;
     let mut text = String::new();
     let _ = writeln!(
@@ -271,7 +270,7 @@ fn one(c: &Command, k: &Kept, now_us: u64) -> String {
     text
 }
 
-fn to_json(c: &Command, k: &Kept) -> Value {
+fn to_json(c: &Command, k: &KeptCommand) -> Value {
     json!({
         "command_id": c.command_id, "operation": c.operation.to_list(), "tenant": k.tenant, "tenant_uid": c.tenant,
         "issued_at_us": c.issued_at_us, "expires_at_us": c.expires_at_us, "acknowledged": k.acknowledged(),
@@ -279,7 +278,7 @@ fn to_json(c: &Command, k: &Kept) -> Value {
     })
 }
 
-fn report(sent: &[(Command, Kept)], notes: &[String], now_us: u64) -> Output {
+fn report(sent: &[(Command, KeptCommand)], notes: &[String], now_us: u64) -> Output {
     let mut text: String = sent.iter().map(|(c, k)| one(c, k, now_us)).collect();
     for n in notes {
         let _ = writeln!(text, "note       {n}");
@@ -299,7 +298,7 @@ fn report(sent: &[(Command, Kept)], notes: &[String], now_us: u64) -> Output {
     Output { text, json: json!({ "commands": commands, "notes": notes }), code }
 }
 
-fn listed(kept: &[(Command, Kept)], bad: &[String], now_us: u64) -> Output {
+fn listed(kept: &[(Command, KeptCommand)], bad: &[String], now_us: u64) -> Output {
     let mut text = String::new();
     for (c, k) in kept {
         text += &one(c, k, now_us);

@@ -29,7 +29,6 @@ async fn list(context: &Context) -> Result<FreezeList, CliError> {
     Ok(session.agent().freezes(&session.bearer().await?).await?)
 }
 
-/// `conductor profile`
 pub async fn profile(context: &Context, command: ProfileCommand) -> Result<Output, CliError> {
     let (tenant, operation, confirm, tightens, change) = match command {
         ProfileCommand::List => {
@@ -139,7 +138,6 @@ async fn freeze_here(
     carry_out(context, &session, Change { tenant, confirm, operation, tightens: true }, change).await
 }
 
-/// `conductor freeze`
 pub async fn freeze(context: &Context, command: FreezeCommand) -> Result<Output, CliError> {
     match command {
         FreezeCommand::Show => {
@@ -211,7 +209,6 @@ fn frozen(rows: &[FreezeRow]) -> String {
     table(&["TENANT", "PROFILE", "NOW", "FREEZES", "BREAK-GLASS"], &cells)
 }
 
-/// `conductor breakglass`
 pub async fn break_glass(context: &Context, command: BreakGlassCommand) -> Result<Output, CliError> {
     context.may_change()?;
     let session = context.session().await?;
@@ -253,7 +250,7 @@ mod tests {
 
     /// SPEC 3.3: what is frozen, by what and until when, and the next change of each window, in words.
     #[test]
-    fn told_in_words() {
+    fn freezes_in_words() {
         let ident = |t: &str| Ident::new(t).unwrap();
         let window = |name: &str, when: &str, next_us: Option<u64>| conductor_shared::http::WindowRow {
             window: ident(name),

@@ -20,7 +20,6 @@ use std::io::Write as _;
 /// What a command needs besides the changes of a rollback, in bytes.
 const REST: usize = 2 * 1024;
 
-/// `conductor tenant history`
 pub async fn history(
     context: &Context,
     tenant: &TenantArg,
@@ -64,7 +63,6 @@ async fn at(session: &ReadSession, found: &Found, revision: u64) -> Result<Contr
     Ok(session.agent().config_revision(&bearer, found.uid, revision).await?.control)
 }
 
-/// `conductor tenant diff`
 pub async fn diff(
     context: &Context,
     tenant: &TenantArg,
@@ -88,7 +86,6 @@ pub async fn diff(
     Ok(Output::ok(text, json))
 }
 
-/// `conductor tenant rollback`
 pub async fn rollback(
     context: &Context,
     tenant: &TenantArg,

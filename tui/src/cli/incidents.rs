@@ -18,7 +18,6 @@ use std::fmt::Write as _;
 /// Pages of a timeline that one command reads.
 const PAGES: usize = 500;
 
-/// `conductor incident`
 pub async fn incident(context: &Context, command: IncidentCommand) -> Result<Output, CliError> {
     match command {
         IncidentCommand::List { tenant } => {
@@ -134,7 +133,6 @@ fn detail(r: &IncidentRow) -> String {
     out
 }
 
-/// `conductor timeline`
 pub async fn timeline(context: &Context, args: TimelineArgs) -> Result<Output, CliError> {
     let session = context.session().await?;
     let found = resolve::tenant(&session, &args.tenant).await?;
@@ -210,8 +208,7 @@ async fn ramp_change(
     carry_out(context, &session, change, &rule.change).await
 }
 
-/// `conductor ramp plan`
-pub async fn plan(context: &Context, command: PlanCommand) -> Result<Output, CliError> {
+pub async fn ramp_plan(context: &Context, command: PlanCommand) -> Result<Output, CliError> {
     match command {
         PlanCommand::Set { rule, steps } => {
             ramp_change(
@@ -250,7 +247,6 @@ fn plan_cells(r: &SloStatus) -> Vec<String> {
     ]
 }
 
-/// `conductor ramp override`
 pub async fn ramp_override(context: &Context, rule: RuleArgs) -> Result<Output, CliError> {
     ramp_change(context, rule, |selector| Operation::RampOverride(ops::RampOverride { selector }), false)
         .await
@@ -263,7 +259,6 @@ async fn watched(context: &Context, t: &TenantArg) -> Result<(String, Vec<SloSta
     Ok((found.name, session.agent().slo(&bearer, found.uid).await?.ramps))
 }
 
-/// `conductor slo`
 pub async fn slo(context: &Context, command: SloCommand) -> Result<Output, CliError> {
     match command {
         SloCommand::Show(t) => {

@@ -31,7 +31,7 @@ const MAX_STATEMENT: u64 = 16 * 1024;
 /// What a new operator hands to an admin: whose key it is, and the proof that they have it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Statement {
+struct KeyStatement {
     r#type: String,
     person: PersonId,
     name: Ident,
@@ -44,7 +44,6 @@ fn node() -> Found {
     Found { uid: TenantUid::NODE, name: NODE_WORD.into() }
 }
 
-/// `conductor operator`
 pub async fn operator(context: &Context, command: OperatorCommand) -> Result<Output, CliError> {
     let (operation, change, confirm, tightens) = match command {
         OperatorCommand::List => return list(context).await,
@@ -140,7 +139,7 @@ async fn statement(
         None => PersonId(random()?),
     };
     let signed = key.sign(&key_statement(person, &name, key.public_key()), KEYS_LINE)?;
-    let s = Statement {
+    let s = KeyStatement {
         r#type: KEYS_LINE.into(),
         person,
         name,
@@ -159,7 +158,7 @@ async fn statement(
     Ok(Output::ok(text, json!({ "statement": s, "file": place })))
 }
 
-fn read_statement(path: &Path) -> Result<Statement, CliError> {
+fn read_statement(path: &Path) -> Result<KeyStatement, CliError> {
     let place = escape(&path.to_string_lossy(), 200);
     let bad = |why: String| CliError::Input(format!("{place}: {why}"));
     let size = std::fs::metadata(path).map_err(|e| bad(e.to_string()))?.len();
@@ -167,7 +166,7 @@ fn read_statement(path: &Path) -> Result<Statement, CliError> {
         return Err(bad(format!("a statement has at most {MAX_STATEMENT} bytes")));
     }
     let text = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
-    let s: Statement = serde_json::from_slice(&text).map_err(|e| bad(escape(&e.to_string(), 200)))?;
+    let s: KeyStatement = serde_json::from_slice(&text).map_err(|e| bad(escape(&e.to_string(), 200)))?;
     if s.r#type != KEYS_LINE {
         return Err(bad(format!("expected a file of type {KEYS_LINE} (conductor operator statement)")));
     }
@@ -179,7 +178,6 @@ fn read_statement(path: &Path) -> Result<Statement, CliError> {
     Ok(s)
 }
 
-/// `conductor peer`
 pub async fn peer(context: &Context, command: PeerCommand) -> Result<Output, CliError> {
     let (args, tightens) = match command {
         PeerCommand::Allow(a) => (a, false),
@@ -206,7 +204,6 @@ pub async fn peer(context: &Context, command: PeerCommand) -> Result<Output, Cli
     carry_out(context, &session, change, &args.change).await
 }
 
-/// `conductor approval`
 pub async fn approval(context: &Context, command: ApprovalCommand) -> Result<Output, CliError> {
     let (id, verdict, dry_run) = match command {
         ApprovalCommand::List => return waiting(context).await,

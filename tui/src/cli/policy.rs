@@ -38,7 +38,6 @@ fn node() -> Found {
     Found { uid: TenantUid::NODE, name: NODE_WORD.into() }
 }
 
-/// `conductor policy`
 pub async fn policy(context: &Context, command: PolicyCommand) -> Result<Output, CliError> {
     match command {
         PolicyCommand::Show => show(context).await,

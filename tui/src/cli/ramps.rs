@@ -41,7 +41,6 @@ async fn blind(
     change(context, &session, tenant, operation(rule.rule), tightens, &rule.change).await
 }
 
-/// `conductor ramp`
 pub async fn ramp(context: &Context, command: RampCommand) -> Result<Output, CliError> {
     match command {
         RampCommand::Show(t) => ramp_show(context, &t).await,
@@ -77,7 +76,7 @@ pub async fn ramp(context: &Context, command: RampCommand) -> Result<Output, Cli
             blind(context, rule, |selector| Operation::RampClear(ops::RampClear { selector }), false).await
         }
         RampCommand::Kill(k) => kill_set(context, k).await,
-        RampCommand::Plan(c) => super::incidents::plan(context, c).await,
+        RampCommand::Plan(c) => super::incidents::ramp_plan(context, c).await,
         RampCommand::Override(rule) => super::incidents::ramp_override(context, rule).await,
     }
 }
@@ -156,7 +155,6 @@ async fn bound(
     }
 }
 
-/// `conductor kill`
 pub async fn kill(context: &Context, command: KillCommand) -> Result<Output, CliError> {
     match command {
         KillCommand::Set(k) => kill_set(context, k).await,
@@ -185,7 +183,6 @@ pub async fn kill(context: &Context, command: KillCommand) -> Result<Output, Cli
     }
 }
 
-/// `conductor quota`
 pub async fn quota(context: &Context, command: QuotaCommand) -> Result<Output, CliError> {
     match command {
         QuotaCommand::Show(t) => {

@@ -18,7 +18,6 @@ use std::io::{BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// `conductor receipts`
 pub async fn receipts(context: &Context, command: ReceiptsCommand) -> Result<Output, CliError> {
     let session = context.session().await?;
     match command {
@@ -189,7 +188,6 @@ async fn copy(
     Ok((head, entries))
 }
 
-/// `conductor checkpoint`
 pub async fn checkpoint(context: &Context, args: CheckpointArgs) -> Result<Output, CliError> {
     let session = context.session().await?;
     let found = resolve::tenant(&session, &args.tenant).await?;

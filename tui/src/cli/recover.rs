@@ -20,7 +20,6 @@ fn node(operation: Operation) -> Change {
     Change { tenant, confirm: "node".into(), operation, tightens: false }
 }
 
-/// `conductor recover`
 pub async fn recover(context: &Context, command: RecoverCommand) -> Result<Output, CliError> {
     context.may_change()?;
     let session = context.session().await?;

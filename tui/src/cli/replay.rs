@@ -8,7 +8,7 @@ use crate::client::http::Bearer;
 use crate::client::keys::read_private;
 use crate::client::workload::Workload;
 use crate::replay::drive::{Options, Speed};
-use crate::replay::run::{Source, jobs, run};
+use crate::replay::run::{ReplaySource, jobs, run};
 use conductor_shared::http::MAX_NAME;
 use conductor_shared::ids::hex;
 use serde_json::json;
@@ -23,8 +23,8 @@ pub async fn replay(context: &Context, args: ReplayArgs) -> Result<Output, CliEr
     let token = read_private(&args.token_file)?;
     let bearer = Bearer::new(token.trim_end_matches(['\r', '\n']))?;
     let source = match args.generate {
-        Some(count) => Source::Generated { count, seed: args.seed },
-        None => Source::Files(args.files),
+        Some(count) => ReplaySource::Generated { count, seed: args.seed },
+        None => ReplaySource::Files(args.files),
     };
     let repeat = usize::try_from(args.repeat).unwrap_or(usize::MAX);
     let reading = tokio::task::spawn_blocking(move || jobs(&source, repeat));

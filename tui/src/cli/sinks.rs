@@ -15,7 +15,6 @@ const PAGE: u64 = 200;
 /// Dead letters shown at most.
 const MOST: usize = 10_000;
 
-/// `conductor sink`
 pub async fn sink(context: &Context, command: SinkCommand) -> Result<Output, CliError> {
     let session = context.session().await?;
     match command {

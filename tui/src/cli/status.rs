@@ -11,7 +11,6 @@ use conductor_shared::untrusted::escape;
 use serde_json::json;
 use std::path::PathBuf;
 
-/// `conductor node`
 pub async fn node(context: &Context) -> Result<Output, CliError> {
     let session = context.session().await?;
     let opened = session.get().await?;
@@ -37,7 +36,6 @@ pub async fn node(context: &Context) -> Result<Output, CliError> {
     Ok(Output::ok(text, json))
 }
 
-/// `conductor totals`
 pub async fn totals(context: &Context, args: TenantArg) -> Result<Output, CliError> {
     let session = context.session().await?;
     let found = resolve::tenant(&session, &args.tenant).await?;
@@ -68,7 +66,6 @@ pub async fn totals(context: &Context, args: TenantArg) -> Result<Output, CliErr
     Ok(Output::ok(table(&head, &rows), json!(totals)))
 }
 
-/// `conductor key new`
 pub async fn key_new(out: PathBuf, unencrypted: bool) -> Result<Output, CliError> {
     let made = if unencrypted { keys::create(&out, None)? } else { keys::create_at_terminal(out).await? };
     let (secret, public) = (made.secret_file.to_string_lossy(), made.public_file.to_string_lossy());
@@ -84,7 +81,6 @@ pub async fn key_new(out: PathBuf, unencrypted: bool) -> Result<Output, CliError
     Ok(Output::ok(text, json!(made)))
 }
 
-/// `conductor key show`
 pub async fn key_show(context: &Context, file: Option<PathBuf>) -> Result<Output, CliError> {
     let path = file.or_else(|| context.key.clone()).ok_or(KeyError::Missing)?;
     let key = KeyFile::load(&path)?;

@@ -23,7 +23,6 @@ use std::io::Read as _;
 use std::path::Path;
 use zeroize::Zeroizing;
 
-/// `conductor tenant`
 pub async fn tenant(context: &Context, command: TenantCommand) -> Result<Output, CliError> {
     match command {
         TenantCommand::Create { name, uid, change } => {
@@ -117,7 +116,6 @@ fn control(out: &mut String, c: &ControlState) {
     }
 }
 
-/// `conductor workflow`
 pub async fn workflow(context: &Context, command: WorkflowCommand) -> Result<Output, CliError> {
     let (args, make, tightens): (WorkflowArgs, Box<dyn FnOnce(Ident) -> Operation + Send>, bool) =
         match command {
@@ -183,7 +181,6 @@ fn digest_of(path: &Path) -> Result<[u8; 32], CliError> {
     }
 }
 
-/// `conductor token`
 pub async fn token(context: &Context, command: TokenCommand) -> Result<Output, CliError> {
     match command {
         TokenCommand::Issue { tenant, name, out, change } => {

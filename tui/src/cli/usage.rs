@@ -76,7 +76,6 @@ fn usage_text(a: &UsageAnswer) -> String {
     text
 }
 
-/// `conductor usage`
 pub async fn usage(context: &Context, command: UsageCommand) -> Result<Output, CliError> {
     match command {
         UsageCommand::Show(p) => {
@@ -229,7 +228,6 @@ fn explained_text(e: &Explained) -> String {
     text
 }
 
-/// `conductor cost`
 pub async fn cost(context: &Context, command: CostCommand) -> Result<Output, CliError> {
     match command {
         CostCommand::Show(p) => {
@@ -346,7 +344,6 @@ impl Compared {
     }
 }
 
-/// `conductor export`
 pub async fn export(context: &Context, args: ExportArgs) -> Result<Output, CliError> {
     let format = match args.format {
         ExportFormat::Json => "json",
@@ -389,7 +386,6 @@ fn signature_of(path: &Path) -> PathBuf {
     p.into()
 }
 
-/// `conductor rate`
 pub async fn rate(context: &Context, command: RateCommand) -> Result<Output, CliError> {
     let node = || Found { uid: TenantUid::NODE, name: NODE_WORD.into() };
     match command {

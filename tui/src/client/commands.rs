@@ -105,7 +105,7 @@ impl Prepared {
 
 /// A change with what the agent says it would do.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct PlannedChange {
     pub prepared: Prepared,
     /// What it would do; `None` when it was not asked for.
     pub preview: Option<Preview>,
@@ -113,7 +113,7 @@ pub struct Plan {
     pub node: NodeInfo,
 }
 
-impl Plan {
+impl PlannedChange {
     /// True when somebody has to confirm it: anything but a tightening.
     pub fn needs_confirmation(&self) -> bool {
         self.preview.as_ref().is_some_and(|p| p.class != ChangeClass::Tighten)
@@ -128,7 +128,7 @@ pub async fn plan(
     operation: Operation,
     why: UntrustedText,
     tightens: bool,
-) -> Result<Plan, ClientError> {
+) -> Result<PlannedChange, ClientError> {
     let agent = session.agent();
     let request = PreviewRequest { operation: operation.to_list() };
     let looked = async {
@@ -156,5 +156,5 @@ pub async fn plan(
     let nodes = vec![node.node_id];
     let draft = Draft { nodes, tenant, operation, base, reason: why, now_us: node.now_us, life_us };
     let prepared = Prepared::compose(draft)?;
-    Ok(Plan { prepared, preview, node })
+    Ok(PlannedChange { prepared, preview, node })
 }

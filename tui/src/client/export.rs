@@ -1,7 +1,7 @@
 //! A range of receipts with its proof, read line by line: never all of it in memory.
 
 use super::error::ClientError;
-use super::http::{Agent, Bearer, Call};
+use super::http::{AgentClient, Bearer, Call};
 use conductor_shared::ids::TenantUid;
 use reqwest::Response;
 
@@ -11,7 +11,7 @@ pub const MAX_LINE: usize = 4 * 1024 * 1024;
 /// The lines of an export.
 #[derive(Debug)]
 pub struct Lines {
-    agent: Agent,
+    agent: AgentClient,
     answer: Response,
     held: Vec<u8>,
     /// Where the next line begins in `held`.
@@ -19,8 +19,7 @@ pub struct Lines {
     over: bool,
 }
 
-impl Agent {
-    /// `GET /v1/tenants/{tenant}/receipts/export`
+impl AgentClient {
     pub async fn export(
         &self,
         bearer: &Bearer,

@@ -63,7 +63,7 @@ impl fmt::Debug for Bearer {
 
 /// A client of one agent. Cheap to clone; connections are kept and shared.
 #[derive(Debug, Clone)]
-pub struct Agent {
+pub struct AgentClient {
     endpoint: Endpoint,
     http: reqwest::Client,
 }
@@ -78,7 +78,7 @@ pub(super) struct Call<'a, B: ?Sized> {
     pub(super) idempotency_key: Option<&'a str>,
 }
 
-impl Agent {
+impl AgentClient {
     /// A client; does not connect yet.
     pub fn new(endpoint: Endpoint) -> Result<Self, ClientError> {
         let pin = match &endpoint {
@@ -105,42 +105,34 @@ impl Agent {
         &self.endpoint
     }
 
-    /// `POST /v1/sessions/challenge`
     pub async fn challenge(&self) -> Result<Challenge, ClientError> {
         self.json(Call::post("session_challenge", "/v1/sessions/challenge", None, None::<&()>)).await
     }
 
-    /// `POST /v1/sessions`
     pub async fn open_session(&self, signed: &SignedText) -> Result<SessionOpened, ClientError> {
         self.json(Call::post("session_open", "/v1/sessions", None, Some(signed))).await
     }
 
-    /// `POST /v1/commands`
     pub async fn command(&self, signed: &SignedText) -> Result<CommandOutcome, ClientError> {
         self.json(Call::post("command", "/v1/commands", None, Some(signed))).await
     }
 
-    /// `POST /v1/approvals`
     pub async fn approval(&self, signed: &SignedText) -> Result<CommandOutcome, ClientError> {
         self.json(Call::post("approval", "/v1/approvals", None, Some(signed))).await
     }
 
-    /// `GET /v1/approvals`
     pub async fn approvals(&self, bearer: &Bearer) -> Result<RequestList, ClientError> {
         self.json(Call::get("approval_list", "/v1/approvals", bearer)).await
     }
 
-    /// `GET /v1/freezes`
     pub async fn freezes(&self, bearer: &Bearer) -> Result<FreezeList, ClientError> {
         self.json(Call::get("freeze_list", "/v1/freezes", bearer)).await
     }
 
-    /// `GET /v1/policy`
     pub async fn policy(&self, bearer: &Bearer) -> Result<PolicyShown, ClientError> {
         self.json(Call::get("policy_show", "/v1/policy", bearer)).await
     }
 
-    /// `POST /v1/policy/bundles`
     pub async fn policy_upload(
         &self,
         bearer: &Bearer,
@@ -149,7 +141,6 @@ impl Agent {
         self.json(Call::post("policy_upload", "/v1/policy/bundles", Some(bearer), Some(files))).await
     }
 
-    /// `GET /v1/policy/bundles/{digest}`
     pub async fn policy_bundle(&self, bearer: &Bearer, digest: &str) -> Result<BundleFiles, ClientError> {
         let hex = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
         if !hex {
@@ -158,7 +149,6 @@ impl Agent {
         self.json(Call::get("policy_bundle", format!("/v1/policy/bundles/{digest}"), bearer)).await
     }
 
-    /// `POST /v1/policy/explain`
     pub async fn policy_explain(
         &self,
         bearer: &Bearer,
@@ -167,22 +157,18 @@ impl Agent {
         self.json(Call::post("policy_explain", "/v1/policy/explain", Some(bearer), Some(request))).await
     }
 
-    /// `GET /v1/node`
     pub async fn node(&self, bearer: &Bearer) -> Result<NodeInfo, ClientError> {
         self.json(Call::get("node_show", "/v1/node", bearer)).await
     }
 
-    /// `GET /v1/tenants`
     pub async fn tenants(&self, bearer: &Bearer) -> Result<TenantList, ClientError> {
         self.json(Call::get("tenant_list", "/v1/tenants", bearer)).await
     }
 
-    /// `GET /v1/tenants/{tenant}`
     pub async fn tenant(&self, bearer: &Bearer, tenant: TenantUid) -> Result<TenantDetail, ClientError> {
         self.json(Call::get("tenant_show", format!("/v1/tenants/{tenant}"), bearer)).await
     }
 
-    /// `POST /v1/tenants/{tenant}/preview`
     pub async fn preview(
         &self,
         bearer: &Bearer,
@@ -205,7 +191,6 @@ impl Agent {
         self.json(Call::get("receipt_list", path, bearer)).await
     }
 
-    /// `GET /v1/tenants/{tenant}/receipts/{index}/proof`
     pub async fn receipt_proof(
         &self,
         bearer: &Bearer,
@@ -216,12 +201,10 @@ impl Agent {
         self.json(Call::get("receipt_proof", path, bearer)).await
     }
 
-    /// `GET /v1/tenants/{tenant}/checkpoint`
     pub async fn log_head(&self, bearer: &Bearer, tenant: TenantUid) -> Result<LogHead, ClientError> {
         self.json(Call::get("log_head", format!("/v1/tenants/{tenant}/checkpoint"), bearer)).await
     }
 
-    /// `GET /v1/tenants/{tenant}/consistency`
     pub async fn consistency(
         &self,
         bearer: &Bearer,
@@ -233,7 +216,6 @@ impl Agent {
         self.json(Call::get("consistency", path, bearer)).await
     }
 
-    /// `GET /v1/tenants/{tenant}/slo`
     pub async fn slo(&self, bearer: &Bearer, tenant: TenantUid) -> Result<SloList, ClientError> {
         self.json(Call::get("slo_show", format!("/v1/tenants/{tenant}/slo"), bearer)).await
     }
@@ -279,7 +261,6 @@ impl Agent {
         self.json(Call::get("config_history", path, bearer)).await
     }
 
-    /// `GET /v1/tenants/{tenant}/config/{revision}`
     pub async fn config_revision(
         &self,
         bearer: &Bearer,
@@ -290,12 +271,10 @@ impl Agent {
         self.json(Call::get("config_revision", path, bearer)).await
     }
 
-    /// `GET /v1/tenants/{tenant}/totals`
     pub async fn totals(&self, bearer: &Bearer, tenant: TenantUid) -> Result<Totals, ClientError> {
         self.json(Call::get("totals", format!("/v1/tenants/{tenant}/totals"), bearer)).await
     }
 
-    /// `GET /v1/tenants/{tenant}/usage`
     pub async fn usage(
         &self,
         bearer: &Bearer,
@@ -305,7 +284,6 @@ impl Agent {
         self.json(Call::get("usage", metered(tenant, "usage", query), bearer)).await
     }
 
-    /// `GET /v1/tenants/{tenant}/cost`
     pub async fn cost(
         &self,
         bearer: &Bearer,
@@ -315,7 +293,6 @@ impl Agent {
         self.json(Call::get("cost", metered(tenant, "cost", query), bearer)).await
     }
 
-    /// `GET /v1/tenants/{tenant}/cost/explain`
     pub async fn explain(
         &self,
         bearer: &Bearer,
@@ -346,7 +323,6 @@ impl Agent {
         serde_json::from_slice(&body).map_err(|e| self.bad("usage_recount", &e.to_string()))
     }
 
-    /// `GET /v1/sinks`
     pub async fn sinks(&self, bearer: &Bearer) -> Result<SinkList, ClientError> {
         self.json(Call::get("sink_list", "/v1/sinks", bearer)).await
     }
@@ -365,7 +341,6 @@ impl Agent {
         self.json(Call::get("dead_letters", metered(tenant, "dead-letters", &q), bearer)).await
     }
 
-    /// `GET /v1/rates`
     pub async fn rates(&self, bearer: &Bearer) -> Result<Rates, ClientError> {
         self.json(Call::get("rates", "/v1/rates", bearer)).await
     }

@@ -135,7 +135,7 @@ impl KeyFile {
     }
 
     /// Unlocks it. Blocks for about a second when it is encrypted; see [`KeyFile::unlock_async`].
-    pub fn unlock(self, password: Option<Zeroizing<String>>) -> Result<OperatorKey, KeyError> {
+    pub fn unlock(self, password: Option<Zeroizing<String>>) -> Result<UnlockedKey, KeyError> {
         let form = || KeyError::Form { path: name(&self.path) };
         let secret = if self.encrypted {
             let password = password.ok_or(KeyError::NoTerminal { path: name(&self.path) })?;
@@ -146,7 +146,7 @@ impl KeyFile {
             let raw = decode(&self.text).ok_or_else(form)?;
             SecretKey::from_bytes(&raw).map_err(|_| form())?
         };
-        let key = OperatorKey::new(secret)?;
+        let key = UnlockedKey::new(secret)?;
         // A damaged secret would sign what nobody can verify: find out here.
         let probe = key.sign("conductor/probe/v1\n", "probe")?;
         conductor_shared::checkpoint::verify_minisign(
@@ -159,13 +159,13 @@ impl KeyFile {
     }
 
     /// Unlocks it away from the async threads.
-    pub async fn unlock_async(self, password: Option<Zeroizing<String>>) -> Result<OperatorKey, KeyError> {
+    pub async fn unlock_async(self, password: Option<Zeroizing<String>>) -> Result<UnlockedKey, KeyError> {
         let work = tokio::task::spawn_blocking(move || self.unlock(password));
         work.await.map_err(|e| KeyError::Crypto(e.to_string()))?
     }
 
     /// Asks for the password at the terminal when one is needed, and unlocks.
-    pub async fn unlock_at_terminal(self) -> Result<OperatorKey, KeyError> {
+    pub async fn unlock_at_terminal(self) -> Result<UnlockedKey, KeyError> {
         let password = if self.encrypted {
             let (path, question) = (self.name(), format!("Password of {}: ", self.name()));
             Some(ask(question).await.ok_or(KeyError::NoTerminal { path })?)
@@ -190,14 +190,14 @@ fn decode(text: &str) -> Option<Zeroizing<Vec<u8>>> {
 }
 
 /// An operator's key, unlocked. It cannot be printed or cloned, and is overwritten when dropped.
-pub struct OperatorKey {
+pub struct UnlockedKey {
     secret: Box<SecretKey>,
     public: PublicKey,
     public_text: String,
     id: String,
 }
 
-impl Drop for OperatorKey {
+impl Drop for UnlockedKey {
     fn drop(&mut self) {
         // The crate's type does not wipe itself. Writing zeros in place does; `black_box` keeps the write.
         if let Ok(zeros) = SecretKey::from_bytes(&[0; SECRET_LEN]) {
@@ -207,13 +207,13 @@ impl Drop for OperatorKey {
     }
 }
 
-impl fmt::Debug for OperatorKey {
+impl fmt::Debug for UnlockedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "OperatorKey({})", self.id)
     }
 }
 
-impl OperatorKey {
+impl UnlockedKey {
     fn new(secret: SecretKey) -> Result<Self, KeyError> {
         let secret = Box::new(secret);
         let public = PublicKey::from_secret_key(&secret).map_err(|e| KeyError::Crypto(e.to_string()))?;
@@ -246,7 +246,6 @@ impl OperatorKey {
     }
 }
 
-/// What [`create`] wrote.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Created {
     /// The secret key's file.

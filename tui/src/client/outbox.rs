@@ -6,7 +6,7 @@
 
 use super::endpoint::Endpoint;
 use super::error::ClientError;
-use super::http::Agent;
+use super::http::AgentClient;
 use super::state_dir;
 use conductor_shared::command::{Audience, Command};
 use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef, SignedText};
@@ -63,7 +63,7 @@ pub(crate) struct Addressee {
 /// A command with what its nodes made of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Kept {
+pub(crate) struct KeptCommand {
     /// Name of the tenant, for people.
     pub(crate) tenant: String,
     /// What was signed. Its bytes are never touched again.
@@ -71,7 +71,7 @@ pub(crate) struct Kept {
     pub(crate) nodes: Vec<Addressee>,
 }
 
-impl Kept {
+impl KeptCommand {
     /// The command, read from the bytes that were signed.
     pub(crate) fn command(&self) -> Result<Command, String> {
         let c = Command::parse(self.signed.text.as_bytes()).map_err(|e| e.to_string())?;
@@ -129,7 +129,7 @@ impl Kept {
 async fn attempt(to: &Addressee, signed: &SignedText) -> State {
     let send = async {
         let endpoint: Endpoint = to.endpoint.parse().map_err(|e| ClientError::Usage(format!("{e}")))?;
-        let agent = Agent::new(endpoint)?;
+        let agent = AgentClient::new(endpoint)?;
         let found = agent.challenge().await?.node.node_id;
         if found != to.node_id {
             return Err(ClientError::Usage(format!("another node answers at {}: {found}", to.endpoint)));
@@ -169,7 +169,7 @@ impl State {
 }
 
 /// Commands with what is kept of them, and what could not be read, in words.
-pub(crate) type Loaded = (Vec<(Command, Kept)>, Vec<String>);
+pub(crate) type Loaded = (Vec<(Command, KeptCommand)>, Vec<String>);
 
 /// The folder, one file a command.
 #[derive(Debug, Clone)]
@@ -192,7 +192,7 @@ impl Outbox {
     }
 
     /// Keeps a command, durably; replaces what was kept of it.
-    pub(crate) fn keep(&self, kept: &Kept) -> io::Result<()> {
+    pub(crate) fn keep(&self, kept: &KeptCommand) -> io::Result<()> {
         let id = kept.command().map_err(io::Error::other)?.command_id;
         let path = self.path(id);
         if !path.exists() && self.files()?.len() >= MAX_KEPT {
@@ -271,9 +271,9 @@ impl Outbox {
     }
 }
 
-fn read(path: &Path) -> Result<Option<(Command, Kept)>, String> {
+fn read(path: &Path) -> Result<Option<(Command, KeptCommand)>, String> {
     let Some(text) = state_dir::read(path, MAX_FILE).map_err(|e| e.to_string())? else { return Ok(None) };
-    let kept: Kept = serde_json::from_str(&text).map_err(|e| e.to_string())?;
+    let kept: KeptCommand = serde_json::from_str(&text).map_err(|e| e.to_string())?;
     let command = kept.command()?;
     if path.file_stem().is_none_or(|s| s.to_str() != Some(&command.command_id.to_string())) {
         return Err("it is not named after the command in it".into());

@@ -5,7 +5,7 @@ use conductor_shared::ids::TenantUid;
 use conductor_shared::untrusted::UntrustedText;
 use std::os::unix::fs::PermissionsExt as _;
 
-fn kept(issued_us: u64, operation: Operation, base: Option<[u8; 32]>) -> (CommandId, Kept) {
+fn kept(issued_us: u64, operation: Operation, base: Option<[u8; 32]>) -> (CommandId, KeptCommand) {
     let ids = [1, 2].map(|n| NodeId([n; 16]));
     let p = Prepared::compose(Draft {
         nodes: ids.to_vec(),
@@ -25,7 +25,7 @@ fn kept(issued_us: u64, operation: Operation, base: Option<[u8; 32]>) -> (Comman
         endpoint: "unix:/nowhere/agent.sock".into(),
         state: State::Waiting { last: String::new() },
     });
-    (id, Kept { tenant: "acme".into(), signed, nodes: nodes.to_vec() })
+    (id, KeptCommand { tenant: "acme".into(), signed, nodes: nodes.to_vec() })
 }
 
 fn kill() -> Operation {

@@ -47,7 +47,7 @@ pub(crate) enum Checked {
 
 /// What a summary says about a pinned log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Seen {
+pub(crate) enum LogChange {
     /// Never seen before: pinned now.
     New,
     Same,
@@ -74,25 +74,25 @@ impl Pins {
     }
 
     /// Compares what is said of a log now with its pin; pins it when it was never seen.
-    pub(crate) fn see(&mut self, origin: Origin, size: u64, root: Hash, now_us: u64) -> Seen {
+    pub(crate) fn compare(&mut self, origin: Origin, size: u64, root: Hash, now_us: u64) -> LogChange {
         let Some(pin) = self.logs.get(&origin) else {
             let first = Origin { epoch: 1, ..origin };
             let last = Origin { epoch: u64::MAX, ..origin };
             if let Some((other, _)) = self.logs.range(first..=last).next_back() {
-                return Seen::Epoch(*other);
+                return LogChange::Epoch(*other);
             }
             self.put(origin, Pin { size, root, seen_us: now_us, signed: None });
-            return Seen::New;
+            return LogChange::New;
         };
         match size.cmp(&pin.size) {
             std::cmp::Ordering::Less => {
-                Seen::Forked(format!("it has {size} entries; {} were seen before", pin.size))
+                LogChange::Forked(format!("it has {size} entries; {} were seen before", pin.size))
             }
-            std::cmp::Ordering::Equal if root == pin.root => Seen::Same,
+            std::cmp::Ordering::Equal if root == pin.root => LogChange::Same,
             std::cmp::Ordering::Equal => {
-                Seen::Forked(format!("at {size} entries its root is another than the one seen before"))
+                LogChange::Forked(format!("at {size} entries its root is another than the one seen before"))
             }
-            std::cmp::Ordering::Greater => Seen::Longer,
+            std::cmp::Ordering::Greater => LogChange::Longer,
         }
     }
 

@@ -43,12 +43,12 @@ fn growth_is_proved_and_forks_are_caught() {
     assert!(matches!(judge(&p, 20, root_at(&b, 20).unwrap(), &other, 1), Checked::Forked(_)));
     assert!(matches!(judge(&p, 7, root_at(&a, 7).unwrap(), &[], 1), Checked::Forked(_)));
     let mut pins = Pins::default();
-    assert_eq!(pins.see(origin(1), 8, p.root, 1), Seen::New);
-    assert_eq!(pins.see(origin(1), 8, p.root, 1), Seen::Same);
-    assert_eq!(pins.see(origin(1), 9, p.root, 1), Seen::Longer);
-    assert!(matches!(pins.see(origin(1), 7, p.root, 1), Seen::Forked(_)));
-    assert!(matches!(pins.see(origin(1), 8, [0; 32], 1), Seen::Forked(_)));
-    assert_eq!(pins.see(origin(2), 1, [0; 32], 1), Seen::Epoch(origin(1)));
+    assert_eq!(pins.compare(origin(1), 8, p.root, 1), LogChange::New);
+    assert_eq!(pins.compare(origin(1), 8, p.root, 1), LogChange::Same);
+    assert_eq!(pins.compare(origin(1), 9, p.root, 1), LogChange::Longer);
+    assert!(matches!(pins.compare(origin(1), 7, p.root, 1), LogChange::Forked(_)));
+    assert!(matches!(pins.compare(origin(1), 8, [0; 32], 1), LogChange::Forked(_)));
+    assert_eq!(pins.compare(origin(2), 1, [0; 32], 1), LogChange::Epoch(origin(1)));
 }
 
 /// SPEC, Origins: a cited new epoch is a restore, an uncited one a fork.

@@ -4,8 +4,8 @@
 //! agent as it came. A session reads; it cannot change anything.
 
 use super::error::ClientError;
-use super::http::{Agent, Bearer};
-use super::keys::OperatorKey;
+use super::http::{AgentClient, Bearer};
+use super::keys::UnlockedKey;
 use conductor_shared::clock::{Clock, Micros, SECOND};
 use conductor_shared::http::NodeInfo;
 use conductor_shared::ids::{Ident, unhex};
@@ -40,8 +40,8 @@ impl Opened {
 /// A session that is opened when first needed and renewed in time. Clones share it.
 #[derive(Clone)]
 pub struct ReadSession {
-    agent: Agent,
-    key: Arc<OperatorKey>,
+    agent: AgentClient,
+    key: Arc<UnlockedKey>,
     clock: Arc<dyn Clock>,
     open: Arc<Mutex<Option<Opened>>>,
 }
@@ -54,16 +54,16 @@ impl std::fmt::Debug for ReadSession {
 
 impl ReadSession {
     /// For this agent, with this key. Nothing is sent yet.
-    pub fn new(agent: Agent, key: Arc<OperatorKey>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(agent: AgentClient, key: Arc<UnlockedKey>, clock: Arc<dyn Clock>) -> Self {
         Self { agent, key, clock, open: Arc::new(Mutex::new(None)) }
     }
 
-    pub fn agent(&self) -> &Agent {
+    pub fn agent(&self) -> &AgentClient {
         &self.agent
     }
 
     /// The key it is opened with.
-    pub fn key(&self) -> &Arc<OperatorKey> {
+    pub fn key(&self) -> &Arc<UnlockedKey> {
         &self.key
     }
 
@@ -97,7 +97,7 @@ impl ReadSession {
     }
 }
 
-async fn open_once(agent: &Agent, key: &OperatorKey, clock: &dyn Clock) -> Result<Opened, ClientError> {
+async fn open_once(agent: &AgentClient, key: &UnlockedKey, clock: &dyn Clock) -> Result<Opened, ClientError> {
     let challenge = agent.challenge().await?;
     let opened_mono_us = clock.now().mono_us;
     let bytes = unhex(&challenge.challenge)

@@ -34,12 +34,12 @@ pub(crate) enum Order {
 
 /// What goes to the screen, in order; summaries that were not taken yet are merged.
 #[derive(Default)]
-struct Outbox {
+struct EventQueue {
     queue: VecDeque<AgentEvent>,
     merged: HashMap<TenantUid, Summary>,
 }
 
-impl Outbox {
+impl EventQueue {
     fn push(&mut self, msg: AgentEvent) {
         if let AgentEvent::Health(h) = msg {
             let old = self.queue.iter_mut().find_map(|m| match m {
@@ -81,14 +81,14 @@ impl Outbox {
 
 /// Where the stream left off.
 #[derive(Default)]
-struct Kept {
+struct ResumePoint {
     open: Vec<TenantUid>,
     boot: String,
     node_seq: u64,
     complete: bool,
 }
 
-impl Kept {
+impl ResumePoint {
     fn order(&mut self, o: Order) {
         let (Order::Open(t) | Order::Close(t)) = o;
         self.open.retain(|x| *x != t);
@@ -105,7 +105,7 @@ pub(crate) async fn keep(
     mut orders: mpsc::Receiver<Order>,
     out: mpsc::Sender<(usize, AgentEvent)>,
 ) {
-    let mut kept = Kept::default();
+    let mut kept = ResumePoint::default();
     let mut attempt = 0u32;
     loop {
         if out.send((agent, AgentEvent::Connecting)).await.is_err() {
@@ -146,11 +146,11 @@ fn backoff(attempt: u32) -> u64 {
 async fn once(
     agent: usize,
     session: &ReadSession,
-    kept: &mut Kept,
+    kept: &mut ResumePoint,
     orders: &mut mpsc::Receiver<Order>,
     out: &mpsc::Sender<(usize, AgentEvent)>,
 ) -> Option<String> {
-    let mut waiting = Outbox::default();
+    let mut waiting = EventQueue::default();
     let mut ws = match connect(session, kept, &mut waiting).await {
         Ok(ws) => ws,
         Err(e) => return Some(e),
@@ -195,7 +195,7 @@ async fn ping(ws: &mut Stream, quiet: u32) -> Result<(), String> {
     ws.send(StreamMessage::Ping(vec![].into())).await.map_err(|e| e.to_string())
 }
 
-async fn send_order(order: Order, kept: &mut Kept, ws: &mut Stream) -> Result<(), String> {
+async fn send_order(order: Order, kept: &mut ResumePoint, ws: &mut Stream) -> Result<(), String> {
     kept.order(order);
     let msg = match order {
         Order::Open(tenant) => FromConsole::Open { tenant },
@@ -209,7 +209,7 @@ async fn say(ws: &mut Stream, msg: &FromConsole) -> Result<(), String> {
     ws.send(StreamMessage::text(text)).await.map_err(|e| safe(&e.to_string(), 120))
 }
 
-async fn connect(session: &ReadSession, kept: &Kept, out: &mut Outbox) -> Result<Stream, String> {
+async fn connect(session: &ReadSession, kept: &ResumePoint, out: &mut EventQueue) -> Result<Stream, String> {
     let plain = |e: ClientError| safe(&e.to_string(), 300);
     let opened = session.get().await.map_err(plain)?;
     let mut ws = match connect_ws(session.agent().endpoint(), &opened.bearer).await {
@@ -234,8 +234,8 @@ async fn connect(session: &ReadSession, kept: &Kept, out: &mut Outbox) -> Result
 /// Takes one frame, or the end of the stream. An error ends the connection.
 async fn take(
     frame: Option<Result<StreamMessage, StreamError>>,
-    kept: &mut Kept,
-    out: &mut Outbox,
+    kept: &mut ResumePoint,
+    out: &mut EventQueue,
     ws: &mut Stream,
 ) -> Result<(), String> {
     let text = match frame {
@@ -290,7 +290,7 @@ mod tests {
     /// Issue, Console: a slow screen gets the newest of each, in bounded room, and never an end before its rows.
     #[test]
     fn newest_wins_and_order_holds() {
-        let mut o = Outbox::default();
+        let mut o = EventQueue::default();
         o.push(AgentEvent::OverviewBegin(1));
         for n in 0..10_000u64 {
             o.merge(vec![Summary { allowed: n, ..sample::summary("acme") }]);

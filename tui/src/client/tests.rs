@@ -5,8 +5,8 @@ use super::commands::{self, Draft, Prepared};
 use super::endpoint::Endpoint;
 use super::error::ClientError;
 use super::export::MAX_LINE;
-use super::http::{Agent, Bearer};
-use super::keys::{KeyFile, OperatorKey, create};
+use super::http::{AgentClient, Bearer};
+use super::keys::{KeyFile, UnlockedKey, create};
 use super::session::ReadSession;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -169,7 +169,7 @@ async fn a_command_is_no_challenge() {
                 }),
             );
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        let agent = Agent::new(Endpoint::Unix(path)).unwrap();
+        let agent = AgentClient::new(Endpoint::Unix(path)).unwrap();
         let session = ReadSession::new(agent, Arc::new(key(dir.path())), Arc::new(SystemClock));
         let e = session.bearer().await.unwrap_err().to_string();
         assert!(e.contains("challenge"), "{e}");
@@ -177,7 +177,7 @@ async fn a_command_is_no_challenge() {
     }
 }
 
-fn key(dir: &Path) -> OperatorKey {
+fn key(dir: &Path) -> UnlockedKey {
     let path = dir.join("ana");
     create(&path, None).unwrap();
     KeyFile::load(&path).unwrap().unlock(None).unwrap()
@@ -189,7 +189,7 @@ fn start(dir: &Path) -> (Shared, ReadSession) {
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
     let app = router(&seen);
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-    let agent = Agent::new(Endpoint::Unix(path)).unwrap();
+    let agent = AgentClient::new(Endpoint::Unix(path)).unwrap();
     (seen, ReadSession::new(agent, Arc::new(key(dir)), Arc::new(SystemClock)))
 }
 
@@ -348,9 +348,9 @@ async fn tls_is_pinned() {
     let pin: [u8; 32] = Sha256::digest(der.as_ref()).into();
     let at = |pin| Endpoint::Tls { host: "127.0.0.1".into(), port, pin };
     let bearer = Bearer::new("cds_x").unwrap();
-    assert_eq!(Agent::new(at(pin)).unwrap().node(&bearer).await.unwrap(), node());
+    assert_eq!(AgentClient::new(at(pin)).unwrap().node(&bearer).await.unwrap(), node());
     assert_eq!(*heard.lock().unwrap(), 1);
-    let wrong = Agent::new(at([9; 32])).unwrap().node(&bearer).await.unwrap_err();
+    let wrong = AgentClient::new(at([9; 32])).unwrap().node(&bearer).await.unwrap_err();
     assert!(matches!(&wrong, ClientError::Pin { found, .. } if *found == hex(&pin)), "{wrong}");
     let wrong = super::ws::connect_ws(&at([9; 32]), &bearer).await.err().unwrap();
     assert!(matches!(wrong, ClientError::Pin { .. }), "{wrong}");

@@ -3,21 +3,21 @@
 //! A mutation takes an idempotency key, so that sending it again after a broken connection does nothing twice.
 
 use super::error::ClientError;
-use super::http::{Agent, Bearer, Call};
+use super::http::{AgentClient, Bearer, Call};
 use conductor_shared::http::{Decided, FinishRun, FinishStep, OfTenant, RunView, StartRun, StartStep};
 use conductor_shared::ids::{Ident, RunId};
 
 /// A workload's connection to its agent.
 #[derive(Debug, Clone)]
 pub struct Workload {
-    agent: Agent,
+    agent: AgentClient,
     bearer: Bearer,
     tenant: Ident,
 }
 
 impl Workload {
     /// For the tenant that the token belongs to.
-    pub fn new(agent: Agent, bearer: Bearer, tenant: Ident) -> Self {
+    pub fn new(agent: AgentClient, bearer: Bearer, tenant: Ident) -> Self {
         Self { agent, bearer, tenant }
     }
 
@@ -41,17 +41,14 @@ impl Workload {
         self.agent.json(call).await
     }
 
-    /// `POST /v1/runs`
     pub async fn start_run(&self, body: &StartRun, key: &str) -> Result<Decided, ClientError> {
         self.post("run_start", "/v1/runs".into(), body, key).await
     }
 
-    /// `POST /v1/runs/{run}/steps`
     pub async fn start_step(&self, run: RunId, body: &StartStep, key: &str) -> Result<Decided, ClientError> {
         self.post("step_start", format!("/v1/runs/{run}/steps"), body, key).await
     }
 
-    /// `POST /v1/runs/{run}/steps/{step}/finish`
     pub async fn finish_step(
         &self,
         run: RunId,
@@ -62,22 +59,18 @@ impl Workload {
         self.post("step_finish", format!("/v1/runs/{run}/steps/{step}/finish"), body, key).await
     }
 
-    /// `POST /v1/runs/{run}/heartbeat`
     pub async fn heartbeat(&self, run: RunId, key: &str) -> Result<Decided, ClientError> {
         self.post("run_heartbeat", format!("/v1/runs/{run}/heartbeat"), &self.of_tenant(), key).await
     }
 
-    /// `POST /v1/runs/{run}/finish`
     pub async fn finish_run(&self, run: RunId, body: &FinishRun, key: &str) -> Result<Decided, ClientError> {
         self.post("run_finish", format!("/v1/runs/{run}/finish"), body, key).await
     }
 
-    /// `POST /v1/runs/{run}/cancel`
     pub async fn cancel_run(&self, run: RunId, key: &str) -> Result<Decided, ClientError> {
         self.post("run_cancel", format!("/v1/runs/{run}/cancel"), &self.of_tenant(), key).await
     }
 
-    /// `GET /v1/runs/{run}`
     pub async fn show_run(&self, run: RunId) -> Result<RunView, ClientError> {
         let path = format!("/v1/runs/{run}?tenant_id={}", self.tenant);
         self.agent.json(Call::get("run_show", path, &self.bearer)).await

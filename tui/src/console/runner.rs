@@ -4,8 +4,8 @@ use super::fetch::{self, text};
 use super::send::{Delivery, approve, refusal, send_or_keep};
 use crate::client::error::ClientError;
 use crate::client::event::AgentEvent;
-use crate::client::http::Agent;
-use crate::client::keys::{KeyError, KeyFile, OperatorKey};
+use crate::client::http::AgentClient;
+use crate::client::keys::{KeyError, KeyFile, UnlockedKey};
 use crate::client::node_cache::{CachedNode, NodeCache};
 use crate::client::outbox::Outbox;
 use crate::client::session::ReadSession;
@@ -24,20 +24,19 @@ use tokio::sync::{Mutex, mpsc};
 pub(crate) enum Back {
     Reply(Reply),
     /// The key was unlocked.
-    Key(Arc<OperatorKey>, KeyInfo),
+    Key(Arc<UnlockedKey>, KeyInfo),
 }
 
 /// Channels from tasks to the loop.
 pub(crate) struct Channels {
     /// Events of streams, each with its agent.
     pub(crate) events: mpsc::Sender<(usize, AgentEvent)>,
-    /// Replies of effects.
     pub(crate) replies: mpsc::Sender<Reply>,
     pub(crate) back: mpsc::Sender<Back>,
 }
 
 pub(crate) struct Runner {
-    agents: Vec<Agent>,
+    agents: Vec<AgentClient>,
     sessions: Vec<ReadSession>,
     orders: Vec<mpsc::Sender<Order>>,
     key_file: PathBuf,
@@ -50,7 +49,7 @@ pub(crate) struct Runner {
 impl Runner {
     /// Nothing is connected yet.
     pub(crate) fn new(
-        agents: Vec<Agent>,
+        agents: Vec<AgentClient>,
         key_file: PathBuf,
         pins_file: Option<PathBuf>,
         clock: Arc<dyn Clock>,
@@ -75,7 +74,7 @@ impl Runner {
     }
 
     /// Connects to all agents with this key.
-    pub(crate) fn start(&mut self, key: &Arc<OperatorKey>) {
+    pub(crate) fn start(&mut self, key: &Arc<UnlockedKey>) {
         for (n, agent) in self.agents.iter().enumerate() {
             let session = ReadSession::new(agent.clone(), key.clone(), self.clock.clone());
             // Room for an open and a close of each partition.

@@ -4,7 +4,7 @@ use super::fetch::text;
 use crate::client::endpoint::Endpoint;
 use crate::client::error::ClientError;
 use crate::client::keys::{KeyError, KeyFile};
-use crate::client::outbox::{Addressee, Kept, Outbox, State};
+use crate::client::outbox::{Addressee, KeptCommand, Outbox, State};
 use crate::client::session::ReadSession;
 use crate::model::confirmation::ConfirmedAction;
 use crate::model::message::{Refusal, Reply, Secret};
@@ -45,7 +45,7 @@ impl Delivery {
     }
 }
 
-fn listed(kept: &[(Command, Kept)]) -> Reply {
+fn listed(kept: &[(Command, KeptCommand)]) -> Reply {
     Reply::Outgoing(kept.iter().map(|(c, k)| Outgoing::of(c, k)).collect())
 }
 
@@ -96,9 +96,9 @@ pub(super) async fn send_or_keep(
         Some(Addressee { node_id, name, endpoint, state: State::Waiting { last: String::new() } })
     };
     let nodes = nodes.into_iter().filter_map(addressee).collect();
-    let mut kept = Kept { tenant: action.target().name.to_string(), signed, nodes };
+    let mut kept = KeptCommand { tenant: action.target().name.to_string(), signed, nodes };
     let outbox = way.outbox.lock().await;
-    let keep = |k: &Kept| match outbox.as_ref() {
+    let keep = |k: &KeptCommand| match outbox.as_ref() {
         Some(o) => o.keep(k),
         None => Err(std::io::Error::other("there is no folder for it: set HOME or XDG_STATE_HOME")),
     };

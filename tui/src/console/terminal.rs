@@ -17,7 +17,7 @@ use ratatui::backend::CrosstermBackend;
 use std::io::{self, Stdout, Write as _, stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub(crate) type Screen = Terminal<CrosstermBackend<Stdout>>;
+pub(crate) type TerminalScreen = Terminal<CrosstermBackend<Stdout>>;
 
 static OURS: AtomicBool = AtomicBool::new(false);
 
@@ -75,7 +75,7 @@ pub(crate) fn suspend() -> io::Result<()> {
 }
 
 /// Draws one frame, all at once for terminals that know how.
-pub(crate) fn draw(screen: &mut Screen, model: &Model) -> io::Result<()> {
+pub(crate) fn draw(screen: &mut TerminalScreen, model: &Model) -> io::Result<()> {
     execute!(stdout(), BeginSynchronizedUpdate)?;
     let drawn = screen.draw(|f| view::draw(model, f)).map(|_| ());
     execute!(stdout(), EndSynchronizedUpdate)?;

@@ -9,7 +9,7 @@ const MOST: usize = 1_000;
 
 /// A request, with the command parsed from the exact text that an approver signs.
 #[derive(Debug, Clone)]
-pub(crate) struct Waiting {
+pub(crate) struct PendingRequest {
     pub(crate) agent: usize,
     /// As the agent tells it.
     pub(crate) row: RequestRow,
@@ -20,7 +20,7 @@ pub(crate) struct Waiting {
 #[derive(Debug, Default)]
 pub(crate) struct Approvals {
     /// All pending requests, by node.
-    pub(crate) rows: Vec<Waiting>,
+    pub(crate) rows: Vec<PendingRequest>,
     pub(crate) cursor: ListCursor,
     /// The last error of each node.
     pub(crate) errors: Vec<(usize, String)>,
@@ -30,7 +30,7 @@ pub(crate) struct Approvals {
 }
 
 impl Approvals {
-    pub(crate) fn selected(&self) -> Option<&Waiting> {
+    pub(crate) fn selected(&self) -> Option<&PendingRequest> {
         self.rows.get(self.cursor.place)
     }
 
@@ -46,7 +46,7 @@ impl Approvals {
                     let command = Command::parse(row.text.as_bytes()).ok();
                     let command =
                         command.filter(|c| c.command_id == row.command_id && c.tenant == row.tenant_uid);
-                    Waiting { agent, row, command }
+                    PendingRequest { agent, row, command }
                 }));
                 self.rows.sort_by_key(|w| (w.agent, w.row.tenant_id.clone(), w.row.receipt.index));
             }

@@ -4,7 +4,7 @@ pub(crate) mod approve;
 pub(crate) mod loosen;
 
 use crate::model::confirmation::{ConfirmAction, Target};
-use crate::model::input::Input;
+use crate::model::input::TextInput;
 use crate::model::palette::Palette;
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::fact::ChangeClass;
@@ -18,7 +18,7 @@ pub(crate) enum Layer {
     /// A command is typed.
     Palette(Palette),
     /// A filter is typed.
-    Filter(Input),
+    Filter(TextInput),
     /// Actions on a tenant.
     Menu(Target),
     /// A tightening waits for its Enter.
@@ -48,7 +48,7 @@ pub(crate) struct Confirm {
     /// The tenant is on other nodes as well, which can be meant too.
     pub(crate) elsewhere: bool,
     /// A comment that can be typed; what stands in the commands while nothing is typed.
-    pub(crate) comment: Option<Input>,
+    pub(crate) comment: Option<TextInput>,
 }
 
 /// A ramp's new value.
@@ -58,7 +58,7 @@ pub(crate) struct RampForm {
     /// Rules there are, with their values; the last is a new rule for everything when none is there.
     pub(crate) rules: Vec<(Selector, Option<BasisPoints>)>,
     pub(crate) chosen: usize,
-    pub(crate) percent: Input,
+    pub(crate) percent: TextInput,
     /// What is wrong with it.
     pub(crate) error: Option<String>,
 }
@@ -82,7 +82,6 @@ pub(crate) struct Waiting {
     /// Which answer it waits for.
     pub(crate) ticket: u64,
     pub(crate) target: Target,
-    /// What, in words.
     pub(crate) sentence: String,
     pub(crate) class: ChangeClass,
     /// When it was sent, microseconds of the monotonic clock.
@@ -102,7 +101,7 @@ pub(crate) struct Notice {
 /// The key's password at the start.
 #[derive(Debug)]
 pub(crate) struct Unlock {
-    pub(crate) password: Input,
+    pub(crate) password: TextInput,
     /// It is being checked.
     pub(crate) busy: bool,
     /// What was wrong with the one before.

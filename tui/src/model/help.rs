@@ -1,7 +1,7 @@
 //! The help page as lines, made from the table of keys.
 
 use super::Model;
-use super::keys::{Scope, bindings};
+use super::keys::{KeyScope, bindings};
 use crate::text::wrap::wrap;
 use strum::VariantArray as _;
 
@@ -23,8 +23,8 @@ pub(crate) enum Line {
 /// The page at this width.
 pub(crate) fn lines(m: &Model, width: usize) -> Vec<Line> {
     let mut out = vec![];
-    for scope in Scope::VARIANTS.iter().copied() {
-        if scope == Scope::Menu && m.read_only {
+    for scope in KeyScope::VARIANTS.iter().copied() {
+        if scope == KeyScope::Menu && m.read_only {
             continue;
         }
         out.push(Line::Title(scope.title()));

@@ -6,7 +6,7 @@ use zeroize::Zeroize as _;
 
 /// A line being typed, with its cursor. Wiped when dropped, since passwords are typed into it too.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct Input {
+pub(crate) struct TextInput {
     text: String,
     /// Cursor, in characters.
     at: usize,
@@ -14,7 +14,7 @@ pub(crate) struct Input {
     max: usize,
 }
 
-impl Input {
+impl TextInput {
     /// An empty line of at most `max` characters.
     pub(crate) fn new(max: usize) -> Self {
         Self { text: String::new(), at: 0, max }
@@ -105,14 +105,14 @@ impl Input {
     }
 }
 
-impl Drop for Input {
+impl Drop for TextInput {
     fn drop(&mut self) {
         self.text.zeroize();
     }
 }
 
 /// Prints only the length: passwords are typed here.
-impl std::fmt::Debug for Input {
+impl std::fmt::Debug for TextInput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Input({} characters)", self.text.chars().count())
     }
@@ -125,7 +125,7 @@ mod tests {
     /// SPEC, Bad input: pasted escapes and line breaks are left out; length is bounded.
     #[test]
     fn pasted_text_is_inert_and_bounded() {
-        let mut i = Input::new(8);
+        let mut i = TextInput::new(8);
         i.paste("a\x1b[2J\r\nb\u{202e}cdefgh");
         assert_eq!(i.text(), "a[2Jbcde");
         i.key(KeyEvent::new(KeyCode::Char('x'), KeyModifiers::NONE));
@@ -135,7 +135,7 @@ mod tests {
     /// Terminal craft: the usual editing keys.
     #[test]
     fn editing() {
-        let mut i = Input::with("roll back", 40);
+        let mut i = TextInput::with("roll back", 40);
         i.key(KeyEvent::new(KeyCode::Char('w'), KeyModifiers::CONTROL));
         assert_eq!((i.text(), i.at()), ("roll ", 5));
         i.key(KeyEvent::new(KeyCode::Home, KeyModifiers::NONE));

@@ -7,7 +7,7 @@ use strum::VariantArray;
 
 /// Where a key is active, in the order of the help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, VariantArray)]
-pub(crate) enum Scope {
+pub(crate) enum KeyScope {
     Everywhere,
     /// On screens with a list.
     List,
@@ -36,7 +36,7 @@ pub(crate) enum Scope {
     Input,
 }
 
-impl Scope {
+impl KeyScope {
     /// The heading in help and docs.
     pub(crate) fn title(self) -> &'static str {
         match self {
@@ -110,7 +110,7 @@ pub(crate) enum Act {
 /// One line of the table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Binding {
-    pub(crate) scope: Scope,
+    pub(crate) scope: KeyScope,
     /// Names of keys, separated by spaces.
     pub(crate) keys: &'static str,
     pub(crate) act: Act,
@@ -122,15 +122,15 @@ pub(crate) struct Binding {
     pub(crate) changes: bool,
 }
 
-const fn k(scope: Scope, keys: &'static str, act: Act, bar: &'static str, help: &'static str) -> Binding {
+const fn k(scope: KeyScope, keys: &'static str, act: Act, bar: &'static str, help: &'static str) -> Binding {
     Binding { scope, keys, act, bar, help, changes: false }
 }
 
-const fn c(scope: Scope, keys: &'static str, act: Act, bar: &'static str, help: &'static str) -> Binding {
+const fn c(scope: KeyScope, keys: &'static str, act: Act, bar: &'static str, help: &'static str) -> Binding {
     Binding { scope, keys, act, bar, help, changes: true }
 }
 
-use Scope::{
+use KeyScope::{
     Approvals, Dialog, Everywhere, Incidents, Input, List, Menu, Overview, Polled, Ramps, Receipt, Receipts,
     Tenant, Tenants, Timeline, UsageCost,
 };
@@ -241,7 +241,7 @@ pub(crate) fn name(key: KeyEvent) -> String {
 }
 
 /// What a key does in one of these scopes; the first scope that knows it wins.
-pub(crate) fn lookup(key: KeyEvent, scopes: &[Scope], read_only: bool) -> Option<Act> {
+pub(crate) fn lookup(key: KeyEvent, scopes: &[KeyScope], read_only: bool) -> Option<Act> {
     let name = name(key);
     scopes.iter().find_map(|scope| {
         KEYS.iter()
@@ -252,24 +252,26 @@ pub(crate) fn lookup(key: KeyEvent, scopes: &[Scope], read_only: bool) -> Option
 }
 
 /// The scopes of a screen; the first that knows a key wins.
-pub(crate) fn scopes(screen: Screen) -> &'static [Scope] {
+pub(crate) fn scopes(screen: Screen) -> &'static [KeyScope] {
     match screen {
-        Screen::Overview => &[Scope::Overview, Scope::List, Scope::Everywhere],
-        Screen::Tenants => &[Scope::Tenants, Scope::List, Scope::Everywhere],
-        Screen::Tenant => &[Scope::Tenant, Scope::Everywhere],
-        Screen::Receipts => &[Scope::Receipts, Scope::List, Scope::Everywhere],
-        Screen::Receipt => &[Scope::Receipt, Scope::Everywhere],
-        Screen::Approvals => &[Scope::Approvals, Scope::List, Scope::Everywhere],
-        Screen::Incidents => &[Scope::Incidents, Scope::Polled, Scope::List, Scope::Everywhere],
-        Screen::Timeline => &[Scope::Timeline, Scope::Polled, Scope::List, Scope::Everywhere],
-        Screen::Ramps => &[Scope::Ramps, Scope::Polled, Scope::List, Scope::Everywhere],
-        Screen::Freezes | Screen::Admin => &[Scope::Polled, Scope::List, Scope::Everywhere],
-        Screen::Usage | Screen::Cost => &[Scope::UsageCost, Scope::Polled, Scope::List, Scope::Everywhere],
+        Screen::Overview => &[KeyScope::Overview, KeyScope::List, KeyScope::Everywhere],
+        Screen::Tenants => &[KeyScope::Tenants, KeyScope::List, KeyScope::Everywhere],
+        Screen::Tenant => &[KeyScope::Tenant, KeyScope::Everywhere],
+        Screen::Receipts => &[KeyScope::Receipts, KeyScope::List, KeyScope::Everywhere],
+        Screen::Receipt => &[KeyScope::Receipt, KeyScope::Everywhere],
+        Screen::Approvals => &[KeyScope::Approvals, KeyScope::List, KeyScope::Everywhere],
+        Screen::Incidents => &[KeyScope::Incidents, KeyScope::Polled, KeyScope::List, KeyScope::Everywhere],
+        Screen::Timeline => &[KeyScope::Timeline, KeyScope::Polled, KeyScope::List, KeyScope::Everywhere],
+        Screen::Ramps => &[KeyScope::Ramps, KeyScope::Polled, KeyScope::List, KeyScope::Everywhere],
+        Screen::Freezes | Screen::Admin => &[KeyScope::Polled, KeyScope::List, KeyScope::Everywhere],
+        Screen::Usage | Screen::Cost => {
+            &[KeyScope::UsageCost, KeyScope::Polled, KeyScope::List, KeyScope::Everywhere]
+        }
     }
 }
 
 /// The bindings of these scopes, in the order of the table.
-pub(crate) fn bindings(scopes: &[Scope], read_only: bool) -> impl Iterator<Item = &'static Binding> {
+pub(crate) fn bindings(scopes: &[KeyScope], read_only: bool) -> impl Iterator<Item = &'static Binding> {
     KEYS.iter().filter(move |b| scopes.contains(&b.scope) && !(read_only && b.changes))
 }
 
@@ -279,7 +281,7 @@ pub(crate) fn docs() -> String {
     let mut out = String::from(
         "# Keys of the console\n\nMade from the table in tui/src/model/keys.rs; a test keeps it so. Keys marked with `!` in the\nlast column lead to a change and are absent with `--read-only`.\n",
     );
-    for scope in Scope::VARIANTS.iter().copied() {
+    for scope in KeyScope::VARIANTS.iter().copied() {
         let _ = write!(out, "\n## {}\n\n| key | what it does | |\n|---|---|---|\n", scope.title());
         for b in KEYS.iter().filter(|b| b.scope == scope) {
             let keys: Vec<String> = b.keys.split(' ').map(|k| format!("`{k}`")).collect();
@@ -321,8 +323,8 @@ mod tests {
     #[test]
     fn read_only_has_no_action_keys() {
         let bang = KeyEvent::new(KeyCode::Char('!'), KeyModifiers::NONE);
-        assert_eq!(lookup(bang, &[Scope::Everywhere], false), Some(Act::Menu));
-        assert_eq!(lookup(bang, &[Scope::Everywhere], true), None);
-        assert!(bindings(Scope::VARIANTS, true).all(|b| !b.changes));
+        assert_eq!(lookup(bang, &[KeyScope::Everywhere], false), Some(Act::Menu));
+        assert_eq!(lookup(bang, &[KeyScope::Everywhere], true), None);
+        assert!(bindings(KeyScope::VARIANTS, true).all(|b| !b.changes));
     }
 }

@@ -9,7 +9,7 @@ pub(crate) const SMALLEST: (u16, u16) = (60, 16);
 
 /// The parts of every screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Parts {
+pub(crate) struct ScreenAreas {
     pub(crate) header: Rect,
     /// Alarms; no height when there are none.
     pub(crate) alarm: Rect,
@@ -29,13 +29,13 @@ fn header_rows(m: &Model) -> u16 {
     1 + u16::try_from(m.agents.len().clamp(1, 4)).unwrap_or(4)
 }
 
-pub(crate) fn parts(m: &Model) -> Parts {
+pub(crate) fn areas(m: &Model) -> ScreenAreas {
     let (w, h) = m.size;
     let top = header_rows(m);
     let alarm = u16::from(m.ringing() > 0);
     let body = h.saturating_sub(top + alarm + 2);
     let row = |y, height| Rect { x: 0, y, width: w, height };
-    Parts {
+    ScreenAreas {
         header: row(0, top),
         alarm: row(top, alarm),
         body: row(top + alarm, body),
@@ -51,7 +51,7 @@ fn chart(height: u16) -> u16 {
 
 /// Rows of the list on the present screen, below its heading.
 pub(crate) fn list(m: &Model) -> Rect {
-    let body = parts(m).body;
+    let body = areas(m).body;
     let heading = match m.screen() {
         Screen::Overview
         | Screen::Tenants

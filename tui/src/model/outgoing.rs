@@ -1,6 +1,6 @@
 //! Commands that some node has not answered, as the console shows them. Pure.
 
-use crate::client::outbox::{Kept, State};
+use crate::client::outbox::{KeptCommand, State};
 use crate::text::wrap::safe;
 use conductor_shared::command::Command;
 use conductor_shared::ids::{CommandId, NodeId};
@@ -14,14 +14,14 @@ pub(crate) struct Outgoing {
     /// `3 of 5 nodes acknowledged`
     pub(crate) status_line: String,
     /// Each node with its answer, shown safely.
-    pub(crate) nodes: Vec<(NodeId, String, Word)>,
+    pub(crate) nodes: Vec<(NodeId, String, NodeAnswer)>,
     /// When it expires, microseconds since the Unix epoch.
     pub(crate) expires_us: u64,
 }
 
 /// Answer of a node to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Word {
+pub(crate) enum NodeAnswer {
     /// It is on record there.
     Acknowledged(String),
     Waits,
@@ -31,14 +31,14 @@ pub(crate) enum Word {
 
 impl Outgoing {
     /// From what is kept.
-    pub(crate) fn of(c: &Command, k: &Kept) -> Self {
+    pub(crate) fn of(c: &Command, k: &KeptCommand) -> Self {
         let word = |s: &State| match s {
             State::Acknowledged { receipt: Some(r), .. } => {
-                Word::Acknowledged(format!("receipt {}", r.index))
+                NodeAnswer::Acknowledged(format!("receipt {}", r.index))
             }
-            State::Acknowledged { receipt: None, .. } => Word::Acknowledged("delivered before".into()),
-            State::Waiting { .. } => Word::Waits,
-            State::Refused { why, .. } => Word::Refused(safe(why, 120)),
+            State::Acknowledged { receipt: None, .. } => NodeAnswer::Acknowledged("delivered before".into()),
+            State::Waiting { .. } => NodeAnswer::Waits,
+            State::Refused { why, .. } => NodeAnswer::Refused(safe(why, 120)),
         };
         Self {
             id: c.command_id,
@@ -51,25 +51,25 @@ impl Outgoing {
 
     /// Names of nodes that have not answered.
     pub(crate) fn waiting(&self) -> Vec<&str> {
-        self.nodes.iter().filter(|n| n.2 == Word::Waits).map(|n| n.1.as_str()).collect()
+        self.nodes.iter().filter(|n| n.2 == NodeAnswer::Waits).map(|n| n.1.as_str()).collect()
     }
 
     pub(crate) fn waits_for(&self, node: NodeId) -> bool {
-        self.nodes.iter().any(|n| n.0 == node && n.2 == Word::Waits)
+        self.nodes.iter().any(|n| n.0 == node && n.2 == NodeAnswer::Waits)
     }
 
     /// It needs attention: some node has not answered, or refused.
     pub(crate) fn open(&self, now_us: u64) -> bool {
-        let refused = self.nodes.iter().any(|n| matches!(n.2, Word::Refused(_)));
+        let refused = self.nodes.iter().any(|n| matches!(n.2, NodeAnswer::Refused(_)));
         self.expires_us > now_us && (refused || !self.waiting().is_empty())
     }
 
     /// One line for the answer of each node.
     pub(crate) fn lines(&self) -> Vec<String> {
         let each = self.nodes.iter().map(|(_, name, w)| match w {
-            Word::Acknowledged(at) => format!("{name}: acknowledged, {at}"),
-            Word::Waits => format!("{name}: not reached yet"),
-            Word::Refused(why) => format!("{name}: refused, {why}"),
+            NodeAnswer::Acknowledged(at) => format!("{name}: acknowledged, {at}"),
+            NodeAnswer::Waits => format!("{name}: not reached yet"),
+            NodeAnswer::Refused(why) => format!("{name}: refused, {why}"),
         });
         each.collect()
     }

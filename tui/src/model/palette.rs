@@ -1,7 +1,7 @@
 //! The table of commands typed after `:`, with completion.
 
 use crate::model::Model;
-use crate::model::input::Input;
+use crate::model::input::TextInput;
 use crate::model::tenants::Sort;
 use crate::style::ThemeName;
 use strum::VariantArray as _;
@@ -9,7 +9,7 @@ use strum::VariantArray as _;
 /// What a command does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)] // the table below says it in words that people read
-pub(crate) enum Command {
+pub(crate) enum PaletteCommand {
     Overview,
     Tenants,
     Receipts,
@@ -45,7 +45,7 @@ pub(crate) struct Entry {
     pub(crate) name: &'static str,
     pub(crate) args: &'static str,
     pub(crate) help: &'static str,
-    pub(crate) command: Command,
+    pub(crate) command: PaletteCommand,
     /// It leads to a change: absent in read-only mode.
     pub(crate) changes: bool,
 }
@@ -54,7 +54,7 @@ const fn e(
     name: &'static str,
     args: &'static str,
     help: &'static str,
-    command: Command,
+    command: PaletteCommand,
     changes: bool,
 ) -> Entry {
     Entry { name, args, help, command, changes }
@@ -62,40 +62,40 @@ const fn e(
 
 #[rustfmt::skip]
 pub(crate) const COMMANDS: &[Entry] = &[
-    e("overview", "", "nodes and what needs attention", Command::Overview, false),
-    e("tenants", "[filter]", "all tenants", Command::Tenants, false),
-    e("tenant", "<name>", "one tenant", Command::Tenant, false),
-    e("receipts", "[name]", "receipts of a tenant", Command::Receipts, false),
-    e("approvals", "", "what waits for a second person", Command::Approvals, false),
-    e("incidents", "", "what went wrong and is not over", Command::Incidents, false),
-    e("ramps", "[name]", "rules of a tenant, and what is seen under them", Command::Ramps, false),
-    e("freezes", "", "windows on a calendar, and what is frozen", Command::Freezes, false),
-    e("admin", "", "persons, keys, roles and tokens", Command::Admin, false),
-    e("usage", "[name]", "what a tenant used", Command::Usage, false),
-    e("cost", "[name]", "what that costs", Command::Cost, false),
-    e("range", "<period>", "of usage and cost: 30d, 2026-10, a date, begin/end", Command::Range, false),
-    e("node-log", "", "receipts of the node's own log", Command::NodeLog, false),
-    e("filter", "<words>", "filter the list", Command::Filter, false),
-    e("sort", "<what by>", "sort the tenants", Command::Sort, false),
-    e("theme", "dark|light|plain", "colours", Command::Theme, false),
-    e("alarms", "", "read and acknowledge alarms", Command::Alarms, false),
-    e("help", "", "all keys", Command::Help, false),
-    e("lock", "", "forget the key until its password is typed again", Command::Lock, false),
-    e("quit", "", "leave", Command::Quit, false),
-    e("rollback", "[name]", "roll a ramp back", Command::Rollback, true),
-    e("kill", "[name]", "deny new runs and steps", Command::Kill, true),
-    e("drain", "[name]", "deny new runs, let open runs finish", Command::Drain, true),
-    e("freeze", "[name]", "loosen nothing until somebody lifts it", Command::Freeze, true),
-    e("ramp", "[name]", "set a ramp", Command::Ramp, true),
-    e("unkill", "[name]", "lift a kill switch", Command::Unkill, true),
+    e("overview", "", "nodes and what needs attention", PaletteCommand::Overview, false),
+    e("tenants", "[filter]", "all tenants", PaletteCommand::Tenants, false),
+    e("tenant", "<name>", "one tenant", PaletteCommand::Tenant, false),
+    e("receipts", "[name]", "receipts of a tenant", PaletteCommand::Receipts, false),
+    e("approvals", "", "what waits for a second person", PaletteCommand::Approvals, false),
+    e("incidents", "", "what went wrong and is not over", PaletteCommand::Incidents, false),
+    e("ramps", "[name]", "rules of a tenant, and what is seen under them", PaletteCommand::Ramps, false),
+    e("freezes", "", "windows on a calendar, and what is frozen", PaletteCommand::Freezes, false),
+    e("admin", "", "persons, keys, roles and tokens", PaletteCommand::Admin, false),
+    e("usage", "[name]", "what a tenant used", PaletteCommand::Usage, false),
+    e("cost", "[name]", "what that costs", PaletteCommand::Cost, false),
+    e("range", "<period>", "of usage and cost: 30d, 2026-10, a date, begin/end", PaletteCommand::Range, false),
+    e("node-log", "", "receipts of the node's own log", PaletteCommand::NodeLog, false),
+    e("filter", "<words>", "filter the list", PaletteCommand::Filter, false),
+    e("sort", "<what by>", "sort the tenants", PaletteCommand::Sort, false),
+    e("theme", "dark|light|plain", "colours", PaletteCommand::Theme, false),
+    e("alarms", "", "read and acknowledge alarms", PaletteCommand::Alarms, false),
+    e("help", "", "all keys", PaletteCommand::Help, false),
+    e("lock", "", "forget the key until its password is typed again", PaletteCommand::Lock, false),
+    e("quit", "", "leave", PaletteCommand::Quit, false),
+    e("rollback", "[name]", "roll a ramp back", PaletteCommand::Rollback, true),
+    e("kill", "[name]", "deny new runs and steps", PaletteCommand::Kill, true),
+    e("drain", "[name]", "deny new runs, let open runs finish", PaletteCommand::Drain, true),
+    e("freeze", "[name]", "loosen nothing until somebody lifts it", PaletteCommand::Freeze, true),
+    e("ramp", "[name]", "set a ramp", PaletteCommand::Ramp, true),
+    e("unkill", "[name]", "lift a kill switch", PaletteCommand::Unkill, true),
     #[cfg(debug_assertions)]
-    e("panic", "", "debug builds: fail, to see that the terminal survives", Command::Panic, false),
+    e("panic", "", "debug builds: fail, to see that the terminal survives", PaletteCommand::Panic, false),
 ];
 
 /// A command being typed.
 #[derive(Debug)]
 pub(crate) struct Palette {
-    pub(crate) input: Input,
+    pub(crate) input: TextInput,
     /// Which completion is chosen; none until Tab.
     pub(crate) chosen: Option<usize>,
     /// What is wrong with the line.
@@ -116,23 +116,25 @@ fn complete(m: &Model, text: &str) -> (String, Vec<(String, String)>) {
     let begins = |w: &&'static str| w.starts_with(arg);
     let plain = |w: &'static str| (w.to_owned(), String::new());
     let words = match c.command {
-        Command::Theme => ThemeName::VARIANTS.iter().map(|t| t.name()).filter(begins).map(plain).collect(),
-        Command::Sort => Sort::VARIANTS.iter().map(|s| s.name()).filter(begins).map(plain).collect(),
-        Command::Range => {
+        PaletteCommand::Theme => {
+            ThemeName::VARIANTS.iter().map(|t| t.name()).filter(begins).map(plain).collect()
+        }
+        PaletteCommand::Sort => Sort::VARIANTS.iter().map(|s| s.name()).filter(begins).map(plain).collect(),
+        PaletteCommand::Range => {
             let all = crate::model::usage_cost::completions(m.now.wall_us).into_iter();
             all.filter(|w| w.starts_with(arg)).map(|w| (w, String::new())).collect()
         }
-        Command::Tenant
-        | Command::Receipts
-        | Command::Ramps
-        | Command::Usage
-        | Command::Cost
-        | Command::Rollback
-        | Command::Kill
-        | Command::Drain
-        | Command::Freeze
-        | Command::Ramp
-        | Command::Unkill => {
+        PaletteCommand::Tenant
+        | PaletteCommand::Receipts
+        | PaletteCommand::Ramps
+        | PaletteCommand::Usage
+        | PaletteCommand::Cost
+        | PaletteCommand::Rollback
+        | PaletteCommand::Kill
+        | PaletteCommand::Drain
+        | PaletteCommand::Freeze
+        | PaletteCommand::Ramp
+        | PaletteCommand::Unkill => {
             m.tenants.completions(arg, 8).into_iter().map(|n| (n, "tenant".to_owned())).collect()
         }
         _ => vec![],
@@ -142,7 +144,7 @@ fn complete(m: &Model, text: &str) -> (String, Vec<(String, String)>) {
 
 impl Palette {
     pub(crate) fn new() -> Self {
-        Self { input: Input::new(120), chosen: None, error: None, stem: None }
+        Self { input: TextInput::new(120), chosen: None, error: None, stem: None }
     }
 
     /// Completions of what was typed before Tab.
@@ -174,7 +176,7 @@ impl Palette {
     }
 
     /// Parses the line: command and argument. A unique prefix of a command is enough.
-    pub(crate) fn parse(&self, m: &Model) -> Result<(Command, String), String> {
+    pub(crate) fn parse(&self, m: &Model) -> Result<(PaletteCommand, String), String> {
         let text = self.input.text().trim();
         let (word, arg) = text.split_once(' ').unwrap_or((text, ""));
         let open = || COMMANDS.iter().filter(|c| !(m.read_only && c.changes));

@@ -11,7 +11,6 @@ pub(crate) enum Screen {
     Receipts,
     /// What waits for a second person.
     Approvals,
-    /// Open incidents.
     Incidents,
     /// Ramp rules of the selected tenant, and their SLO status.
     Ramps,

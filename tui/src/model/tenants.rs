@@ -59,7 +59,7 @@ impl Sort {
 
 /// Counts over all rows of one agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Counts {
+pub(crate) struct TenantCounts {
     pub(crate) tenants: usize,
     /// With a kill switch.
     pub(crate) killed: usize,
@@ -91,7 +91,7 @@ pub(crate) struct Tenants {
     filter: String,
     /// Node and environment of each agent, for `@` filters.
     pub(crate) agent_words: Vec<String>,
-    counts: Vec<Counts>,
+    counts: Vec<TenantCounts>,
     resort: bool,
 }
 
@@ -197,7 +197,7 @@ impl Tenants {
         self.counts.clear();
         for r in &self.rows {
             if self.counts.len() <= r.key.agent {
-                self.counts.resize(r.key.agent + 1, Counts::default());
+                self.counts.resize(r.key.agent + 1, TenantCounts::default());
             }
             let c = &mut self.counts[r.key.agent];
             c.tenants += 1;
@@ -244,7 +244,7 @@ impl Tenants {
     }
 
     /// Counts over the rows of an agent.
-    pub(crate) fn counts(&self, agent: usize) -> Counts {
+    pub(crate) fn counts(&self, agent: usize) -> TenantCounts {
         self.counts.get(agent).copied().unwrap_or_default()
     }
 

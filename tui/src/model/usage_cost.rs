@@ -131,7 +131,6 @@ impl CostShown {
 pub(crate) struct UsageCost {
     /// The period that was chosen or typed; `None`: the first of [`RANGES`].
     pub(crate) range: Option<Choice>,
-    /// Which of [`Metric::VARIANTS`].
     pub(crate) metric: usize,
     /// Tenant, period, and when it came, microseconds of the monotonic clock.
     pub(crate) usage: Option<(RowKey, Choice, u64, Box<UsageShown>)>,

@@ -4,7 +4,7 @@
 //! Sums count only what the agent acknowledged. Every request carries an idempotency key, and a retry carries the same
 //! one. A stopped replay leaves no run open.
 
-use super::plan::Plan;
+use super::plan::TaskGraph;
 use super::wfformat::Workflow;
 use crate::client::error::ClientError;
 use crate::client::workload::Workload;
@@ -72,7 +72,7 @@ pub struct Job {
     /// For people, shown safely.
     pub label: String,
     pub workflow: Arc<Workflow>,
-    pub plan: Arc<Plan>,
+    pub plan: Arc<TaskGraph>,
 }
 
 /// How a run ended here.
@@ -90,7 +90,7 @@ pub enum Ended {
 
 /// What was done, by one run or by all.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
-pub struct Totals {
+pub struct ReplayTotals {
     pub steps: u64,
     /// Their recorded time, microseconds.
     pub step_us: u64,
@@ -103,7 +103,7 @@ pub struct Totals {
     pub late: u64,
 }
 
-impl Totals {
+impl ReplayTotals {
     /// Adds what another one did.
     pub fn add(&mut self, other: &Self) {
         self.steps += other.steps;
@@ -128,17 +128,17 @@ pub struct RunReport {
     /// Receipt of its start or of its denial.
     pub receipt: Option<ReceiptRef>,
     #[serde(flatten)]
-    pub totals: Totals,
+    pub totals: ReplayTotals,
     /// Why it did not succeed, shown safely.
     pub why: Option<String>,
 }
 
 /// Called after each step and each run, from any thread; must not block.
-pub type Watcher = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
+pub type Watcher = Arc<dyn Fn(&ReplayEvent<'_>) + Send + Sync>;
 
 /// What a watcher hears.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub enum ReplayEvent<'a> {
     Step,
     Run(&'a RunReport),
 }
@@ -193,7 +193,7 @@ pub async fn drive(
         match going.join_next().await {
             None => break,
             Some(Ok((number, report))) => {
-                watcher(&Event::Run(&report));
+                watcher(&ReplayEvent::Run(&report));
                 done.push((number, report));
             }
             Some(Err(_)) => {} // a run's task neither panics nor is aborted
@@ -209,7 +209,7 @@ fn blank(label: &str) -> RunReport {
         run_id: None,
         ended: Ended::Failed,
         receipt: None,
-        totals: Totals::default(),
+        totals: ReplayTotals::default(),
         why: None,
     }
 }
@@ -345,7 +345,7 @@ impl Run {
                 trouble.get_or_insert_with(|| format!("step \"{}\": {wrong}", escape(task, 80)));
                 continue;
             }
-            (self.watcher)(&Event::Step);
+            (self.watcher)(&ReplayEvent::Step);
             for child in plan.children(place) {
                 let w = &mut waits[*child as usize];
                 *w -= 1;
@@ -427,10 +427,10 @@ fn again(e: &ClientError, attempt: u32) -> Option<Duration> {
     let backoff = Duration::from_millis(50u64 << attempt.min(5)).min(Duration::from_secs(2));
     match e.problem() {
         Some(p) if matches!(p.status, 429 | 503) => {
-            let told = p.retry_after_us.map(Duration::from_micros);
-            // Others wait for the same moment: whoever lost once waits longer than told.
+            let asked = p.retry_after_us.map(Duration::from_micros);
+            // Others wait for the same moment: a request that was denied before waits longer than asked.
             let longer = if attempt == 0 { Duration::from_millis(10) } else { backoff };
-            Some(told.unwrap_or(backoff).max(longer))
+            Some(asked.unwrap_or(backoff).max(longer))
         }
         Some(_) => None,
         None => e.may_retry().then_some(backoff),

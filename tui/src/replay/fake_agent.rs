@@ -2,7 +2,7 @@
 //! idempotency keys, and checks what a workload must never do.
 
 use crate::client::endpoint::Endpoint;
-use crate::client::http::{Agent, Bearer};
+use crate::client::http::{AgentClient, Bearer};
 use crate::client::workload::Workload;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -45,7 +45,7 @@ pub(crate) fn problem(reason: Reason, retry_after_us: Option<u64>) -> Problem {
         kind: format!("urn:conductor:reason:{reason}"),
         title: "denied".into(),
         status: reason.status(),
-        detail: "as told".into(),
+        detail: "as the test asks".into(),
         decision: Some(Verdict::Deny),
         reasons: vec![reason],
         receipt: None,
@@ -174,7 +174,7 @@ pub(crate) fn start(dir: &std::path::Path) -> (Shared, Workload) {
     let path = dir.join("agent.sock");
     let listener = tokio::net::UnixListener::bind(&path).unwrap();
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-    let agent = Agent::new(Endpoint::Unix(path)).unwrap();
+    let agent = AgentClient::new(Endpoint::Unix(path)).unwrap();
     let workload = Workload::new(agent, Bearer::new("cdw_test").unwrap(), Ident::new("acme").unwrap());
     (seen, workload)
 }

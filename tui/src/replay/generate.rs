@@ -54,7 +54,7 @@ pub fn workflow(seed: u64, number: u64) -> Workflow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::plan::Plan;
+    use crate::replay::plan::TaskGraph;
 
     /// SPEC, demo: the same seed gives the same workflows, and every one can be run to its end.
     #[test]
@@ -63,7 +63,7 @@ mod tests {
         assert_ne!(workflow(1, 2), workflow(1, 3));
         for n in 0..200 {
             let w = workflow(7, n);
-            assert_eq!(Plan::new(&w).unwrap().order().len(), w.tasks.len());
+            assert_eq!(TaskGraph::new(&w).unwrap().order().len(), w.tasks.len());
         }
         let sums: Vec<_> = (0..3).map(|n| workflow(42, n).sums()).collect();
         insta::assert_debug_snapshot!(sums);

@@ -7,7 +7,7 @@ use conductor_shared::untrusted::escape;
 
 /// Who waits for whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct TaskGraph {
     /// For each task, how many parents it waits for.
     pub waits: Vec<u32>,
     /// Children of all tasks, one after the other.
@@ -16,7 +16,7 @@ pub struct Plan {
     starts: Vec<usize>,
 }
 
-impl Plan {
+impl TaskGraph {
     /// Makes a plan, or names a cycle.
     pub fn new(w: &Workflow) -> Result<Self, ReadError> {
         let n = w.tasks.len();

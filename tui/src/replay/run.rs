@@ -1,7 +1,7 @@
 //! `conductor replay`: from files or made-up workflows to a summary.
 
-use super::drive::{Ended, Event, Job, Options, RunReport, Totals, Watcher, drive};
-use super::plan::Plan;
+use super::drive::{Ended, Job, Options, ReplayEvent, ReplayTotals, RunReport, Watcher, drive};
+use super::plan::TaskGraph;
 use super::wfformat::{self, Sums};
 use crate::client::error::seconds;
 use crate::client::workload::Workload;
@@ -20,16 +20,16 @@ pub const MAX_RUNS: usize = 1_000_000;
 
 /// Where workflows come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum ReplaySource {
     Files(Vec<PathBuf>),
     Generated { count: u64, seed: u64 },
 }
 
 /// Reads or makes the workflows and repeats them. An error names the file.
-pub fn jobs(source: &Source, repeat: usize) -> Result<Vec<Job>, String> {
+pub fn jobs(source: &ReplaySource, repeat: usize) -> Result<Vec<Job>, String> {
     let mut jobs = vec![];
     let mut add = |label: String, workflow: wfformat::Workflow| {
-        let plan = Plan::new(&workflow).map_err(|e| format!("{label}: {e}"))?;
+        let plan = TaskGraph::new(&workflow).map_err(|e| format!("{label}: {e}"))?;
         for note in &workflow.notes {
             eprintln!("{label}: note: {note}");
         }
@@ -37,14 +37,14 @@ pub fn jobs(source: &Source, repeat: usize) -> Result<Vec<Job>, String> {
         Ok::<_, String>(())
     };
     match source {
-        Source::Files(files) => {
+        ReplaySource::Files(files) => {
             for f in files {
                 let label = escape(&f.to_string_lossy(), 200);
                 let w = wfformat::read_file(f).map_err(|e| format!("{label}: {e}"))?;
                 add(label, w)?;
             }
         }
-        Source::Generated { count, seed } => {
+        ReplaySource::Generated { count, seed } => {
             for n in 0..*count {
                 let w = super::generate::workflow(*seed, n);
                 add(w.name.clone(), w)?;
@@ -61,14 +61,14 @@ pub fn jobs(source: &Source, repeat: usize) -> Result<Vec<Job>, String> {
 
 /// Everything a replay did.
 #[derive(Debug, Clone, serde::Serialize)]
-pub struct Summary {
+pub struct ReplaySummary {
     /// Runs by how they ended.
     pub runs: BTreeMap<&'static str, u64>,
     /// Runs that were not begun, because the replay was stopped.
     pub not_begun: u64,
     /// What the agent acknowledged.
     #[serde(flatten)]
-    pub totals: Totals,
+    pub totals: ReplayTotals,
     /// Exact sums over the records that were to be played: what `steps` and the rest come to when nothing is denied.
     pub recorded: Sums,
     /// How long it took, microseconds.
@@ -77,14 +77,14 @@ pub struct Summary {
     pub reports: Vec<RunReport>,
 }
 
-impl Summary {
+impl ReplaySummary {
     fn new(jobs_planned: u64, recorded: Sums, reports: Vec<RunReport>, elapsed_us: u64) -> Self {
         let mut runs = BTreeMap::from([("cancelled", 0), ("denied", 0), ("failed", 0), ("succeeded", 0)]);
         let begun = reports.len() as u64;
         let mut s = Self {
             runs: BTreeMap::new(),
             not_begun: jobs_planned.saturating_sub(begun),
-            totals: Totals::default(),
+            totals: ReplayTotals::default(),
             recorded,
             elapsed_us,
             reports: vec![],
@@ -141,7 +141,7 @@ fn word(e: Ended) -> &'static str {
 }
 
 /// Plays, shows progress on standard error, and cancels its open runs on Ctrl-C or SIGTERM.
-pub async fn run(workload: &Workload, jobs: Vec<Job>, options: Options, clock: &dyn Clock) -> Summary {
+pub async fn run(workload: &Workload, jobs: Vec<Job>, options: Options, clock: &dyn Clock) -> ReplaySummary {
     let recorded = jobs.iter().map(|j| j.workflow.sums()).fold(Sums::default(), |a, b| Sums {
         tasks: a.tasks + b.tasks,
         duration_us: a.duration_us.saturating_add(b.duration_us),
@@ -161,8 +161,8 @@ pub async fn run(workload: &Workload, jobs: Vec<Job>, options: Options, clock: &
     let watcher: Watcher = {
         let bar = bar.clone();
         Arc::new(move |e| match e {
-            Event::Step => bar.inc(1),
-            Event::Run(r) => tell_run(&bar, r),
+            ReplayEvent::Step => bar.inc(1),
+            ReplayEvent::Run(r) => print_run(&bar, r),
         })
     };
     let began = clock.now().mono_us;
@@ -170,7 +170,7 @@ pub async fn run(workload: &Workload, jobs: Vec<Job>, options: Options, clock: &
     let elapsed = clock.now().mono_us.saturating_sub(began);
     listener.abort();
     bar.finish_and_clear();
-    Summary::new(planned, recorded, reports, elapsed)
+    ReplaySummary::new(planned, recorded, reports, elapsed)
 }
 
 async fn wait_for_signal() {
@@ -197,7 +197,7 @@ fn progress(steps: u64) -> ProgressBar {
     bar
 }
 
-fn tell_run(bar: &ProgressBar, r: &RunReport) {
+fn print_run(bar: &ProgressBar, r: &RunReport) {
     let run = r.run_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
     let mut line =
         format!("{} run {run} {}: {} steps, {} us", r.label, word(r.ended), r.totals.steps, r.totals.step_us);

@@ -1,8 +1,8 @@
 //! Tests of the reader over fixtures and recorded data, and of the driver against a small agent.
 
-use super::drive::{Ended, Event, Job, Options, RunReport, Speed, Watcher, drive};
+use super::drive::{Ended, Job, Options, ReplayEvent, RunReport, Speed, Watcher, drive};
 use super::fake_agent::{Shared, problem, start};
-use super::plan::Plan;
+use super::plan::TaskGraph;
 use super::wfformat::{MAX_TASKS, ReadError, Workflow, read, read_file};
 use crate::client::workload::Workload;
 use conductor_shared::basis_points::BasisPoints;
@@ -20,7 +20,7 @@ fn fixtures() -> PathBuf {
 }
 
 fn whole(w: &Workflow) -> Result<usize, ReadError> {
-    Plan::new(w).map(|p| p.order().len())
+    TaskGraph::new(w).map(|p| p.order().len())
 }
 
 /// Compares the reader with the lines of an independent script.
@@ -167,7 +167,7 @@ fn options() -> Options {
 }
 
 fn job(w: Workflow) -> Job {
-    let plan = Arc::new(Plan::new(&w).unwrap());
+    let plan = Arc::new(TaskGraph::new(&w).unwrap());
     Job { label: w.name.clone(), workflow: Arc::new(w), plan }
 }
 
@@ -176,7 +176,7 @@ fn diamond() -> Workflow {
 }
 
 fn quiet() -> Watcher {
-    Arc::new(|_: &Event<'_>| {})
+    Arc::new(|_: &ReplayEvent<'_>| {})
 }
 
 async fn play(workload: &Workload, jobs: Vec<Job>, o: Options) -> Vec<RunReport> {
@@ -208,8 +208,8 @@ async fn a_run_is_played_whole() {
     let s = seen.lock().unwrap();
     assert_eq!(s.started[..4].first().map(String::as_str), Some("a"));
     assert_eq!(s.started[3], "d");
-    let told: u64 = s.finished.iter().map(|f| f.duration_us).sum();
-    assert_eq!(told, want.duration_us + generated.sums().duration_us);
+    let reported: u64 = s.finished.iter().map(|f| f.duration_us).sum();
+    assert_eq!(reported, want.duration_us + generated.sums().duration_us);
     assert_eq!(s.runs.iter().map(|r| r.subject.as_ref().unwrap().raw()).collect::<Vec<_>>(), ["u0", "u1"]);
     assert!(s.finished_runs.iter().all(|f| f.outcome == Outcome::Succeeded));
     assert!(s.most_open <= 3 && s.keys.values().all(|n| *n == 1));

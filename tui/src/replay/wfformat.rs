@@ -85,15 +85,12 @@ pub enum ReadError {
     /// The file is too large.
     #[error("it has {size} bytes, and at most {MAX_FILE} are read: split the record")]
     Large { size: u64 },
-    /// Not UTF-8.
     #[error("byte {0} is not UTF-8: WfFormat is JSON in UTF-8")]
     Utf8(usize),
     /// Not JSON, or a field of a wrong type.
     #[error("line {line}, column {column}: {why}")]
     Json {
-        /// Counted from 1.
         line: usize,
-        /// Counted from 1.
         column: usize,
         /// What is the matter, shown safely.
         why: String,
@@ -119,7 +116,7 @@ struct Top<'a> {
 }
 
 #[derive(Deserialize)]
-struct Parts<'a> {
+struct RawWorkflow<'a> {
     #[serde(borrow)]
     specification: &'a RawValue,
     #[serde(borrow)]
@@ -135,7 +132,7 @@ struct Specification<'a> {
 }
 
 #[derive(Deserialize)]
-struct Execution<'a> {
+struct RawExecution<'a> {
     #[serde(borrow)]
     tasks: &'a RawValue,
 }
@@ -172,7 +169,7 @@ struct TaskRun<'a> {
 
 /// A string of JSON, borrowed where it has no escapes.
 #[derive(Deserialize)]
-struct Word<'a>(#[serde(borrow)] Cow<'a, str>);
+struct JsonString<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Walks a list of JSON without collecting it.
 struct Each<F>(F);
@@ -256,7 +253,7 @@ impl<'a> Reader<'a> {
     ) -> Result<(), ReadError> {
         match list {
             None => Ok(()),
-            Some(list) => self.each(list, |raw| f(self.read::<Word<'a>>(raw.get())?.0)),
+            Some(list) => self.each(list, |raw| f(self.read::<JsonString<'a>>(raw.get())?.0)),
         }
     }
 }
@@ -300,9 +297,9 @@ pub fn read(bytes: &[u8]) -> Result<Workflow, ReadError> {
     if let Some(v) = top.version.filter(|v| v != VERSION) {
         return Err(ReadError::Version(escape(&v, 20)));
     }
-    let parts: Parts<'_> = r.object(top.workflow.get())?;
+    let parts: RawWorkflow<'_> = r.object(top.workflow.get())?;
     let specification: Specification<'_> = r.object(parts.specification.get())?;
-    let execution: Execution<'_> = r.object(parts.execution.get())?;
+    let execution: RawExecution<'_> = r.object(parts.execution.get())?;
     let sizes = file_sizes(&r, specification.files)?;
     let mut specs: Vec<TaskSpec<'_>> = vec![];
     let mut places: HashMap<Cow<'_, str>, u32> = HashMap::new();

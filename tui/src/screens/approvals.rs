@@ -1,7 +1,7 @@
 //! Requests that wait for a second person: a list, and below it the selected request as its approver will read it.
 
 use crate::model::agent::Agent;
-use crate::model::approvals::Waiting;
+use crate::model::approvals::PendingRequest;
 use crate::model::{Model, layout};
 use crate::style::Tone;
 use crate::text::format::clock;
@@ -53,7 +53,7 @@ fn title(m: &Model) -> Line<'static> {
     Line::from(spans)
 }
 
-fn what(w: &Waiting) -> String {
+fn what(w: &PendingRequest) -> String {
     match &w.command {
         None => "a text that is no command: do not approve it".into(),
         Some(c) => {
@@ -63,7 +63,7 @@ fn what(w: &Waiting) -> String {
     }
 }
 
-fn row(m: &Model, w: &Waiting, selected: bool) -> Vec<Cell> {
+fn row(m: &Model, w: &PendingRequest, selected: bool) -> Vec<Cell> {
     let look = m.look;
     let agent = m.agents.get(w.agent);
     let base = look.style(if agent.is_some_and(|a| a.fresh(m.now)) { Tone::Text } else { Tone::Stale });
@@ -78,7 +78,7 @@ fn row(m: &Model, w: &Waiting, selected: bool) -> Vec<Cell> {
     ]
 }
 
-fn detail(m: &Model, w: &Waiting) -> Vec<Line<'static>> {
+fn detail(m: &Model, w: &PendingRequest) -> Vec<Line<'static>> {
     let look = m.look;
     let line = |name: &str, text: String| {
         Line::from(vec![Span::styled(format!("  {name:<11}"), look.style(Tone::Dim)), Span::raw(text)])

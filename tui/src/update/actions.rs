@@ -3,11 +3,11 @@
 use crate::model::confirmation::{ConfirmAction, Target, direction};
 use crate::model::dialog::loosen::{Loosen, Radius};
 use crate::model::dialog::{Confirm, Field, Layer, RampForm};
-use crate::model::input::Input;
+use crate::model::input::TextInput;
 use crate::model::keys::Act;
 use crate::model::screen::Screen;
 use crate::model::tenants::RowKey;
-use crate::model::{Key, Model, lists};
+use crate::model::{KeyState, Model, lists};
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{MAX_REASON, Operation, ops};
 use conductor_shared::fact::ChangeClass;
@@ -148,7 +148,7 @@ pub(crate) fn incident(m: &mut Model, key: RowKey, name: Ident, id: &str, over: 
     let choices = compose(m, &target, op, if over { CLOSED } else { ACKNOWLEDGED });
     confirm(m, choices.into_iter().collect());
     if let Some(Layer::Confirm(c)) = m.layers.last_mut() {
-        c.comment = Some(Input::new(MAX_REASON));
+        c.comment = Some(TextInput::new(MAX_REASON));
     }
 }
 
@@ -184,7 +184,13 @@ fn ramp_form(m: &mut Model, target: Target) {
     if !state.ramps.contains_key(&Selector::default()) {
         rules.push((Selector::default(), None));
     }
-    m.layers.push(Layer::Ramp(RampForm { target, rules, chosen: 0, percent: Input::new(7), error: None }));
+    m.layers.push(Layer::Ramp(RampForm {
+        target,
+        rules,
+        chosen: 0,
+        percent: TextInput::new(7),
+        error: None,
+    }));
 }
 
 fn lift(m: &mut Model, target: Target) {
@@ -201,7 +207,7 @@ fn lift(m: &mut Model, target: Target) {
 /// Opens the dialog of a loosening, which requests the blast radius.
 pub(crate) fn loosen(m: &mut Model, target: Target, operation: Operation) {
     let password = match &m.key {
-        Key::Unlocked(k) if k.encrypted => Some(Input::new(256)),
+        KeyState::Unlocked(k) if k.encrypted => Some(TextInput::new(256)),
         _ => None,
     };
     m.layers.push(Layer::Loosen(Box::new(Loosen {
@@ -210,8 +216,8 @@ pub(crate) fn loosen(m: &mut Model, target: Target, operation: Operation) {
         radius: Radius::Loading,
         ticket: 0,
         asked_us: 0,
-        name: Input::new(63),
-        reason: Input::new(MAX_REASON),
+        name: TextInput::new(63),
+        reason: TextInput::new(MAX_REASON),
         password,
         focus: Field::Cancel,
         action: None,

@@ -4,7 +4,7 @@ use super::outgoing;
 use crate::client::decode;
 use crate::client::event::AgentEvent;
 use crate::client::node_cache::CachedNode;
-use crate::client::pins::Seen;
+use crate::client::pins::LogChange;
 use crate::model::Model;
 use crate::model::agent::{Agent, Link, OPEN};
 use crate::model::message::Effect;
@@ -129,14 +129,14 @@ fn summaries(m: &mut Model, agent: usize, batch: Vec<Summary>) {
     if let Some(node) = node {
         for s in &batch {
             let origin = Origin { node, tenant: s.tenant, epoch: u64::from(s.epoch) };
-            match m.pins.see(origin, s.size, s.root, m.now.wall_us) {
-                Seen::Forked(what) => alarms.push((s.clone(), what)),
-                Seen::Epoch(o) if o.epoch > origin.epoch => {
+            match m.pins.compare(origin, s.size, s.root, m.now.wall_us) {
+                LogChange::Forked(what) => alarms.push((s.clone(), what)),
+                LogChange::Epoch(o) if o.epoch > origin.epoch => {
                     let what =
                         format!("it is back at epoch {}; epoch {} was seen before", origin.epoch, o.epoch);
                     alarms.push((s.clone(), what));
                 }
-                Seen::New | Seen::Same | Seen::Longer | Seen::Epoch(_) => {}
+                LogChange::New | LogChange::Same | LogChange::Longer | LogChange::Epoch(_) => {}
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::model::Model;
 use crate::model::dialog::Layer;
 use crate::model::keys::Act;
 use crate::model::message::Effect;
-use crate::model::palette::Command;
+use crate::model::palette::PaletteCommand;
 use crate::model::screen::Screen;
 use crate::model::tenants::RowKey;
 use crate::model::usage_cost::Choice;
@@ -31,60 +31,60 @@ fn named(m: &Model, name: &str) -> Result<RowKey, String> {
 }
 
 /// Runs a command. On an error the line stays, with the error.
-pub(crate) fn run(m: &mut Model, c: Command, arg: &str, out: &mut Vec<Effect>) -> Result<(), String> {
+pub(crate) fn run(m: &mut Model, c: PaletteCommand, arg: &str, out: &mut Vec<Effect>) -> Result<(), String> {
     match c {
-        Command::Overview => go(m, Screen::Overview),
-        Command::Tenants => {
+        PaletteCommand::Overview => go(m, Screen::Overview),
+        PaletteCommand::Tenants => {
             m.tenants.set_filter(arg, m.now.mono_us);
             go(m, Screen::Tenants);
         }
-        Command::Approvals => go(m, Screen::Approvals),
-        Command::Incidents => go(m, Screen::Incidents),
-        Command::Freezes => go(m, Screen::Freezes),
-        Command::Admin => go(m, Screen::Admin),
-        Command::Ramps => go_to_tenant(m, arg, Screen::Ramps)?,
-        Command::Usage => go_to_tenant(m, arg, Screen::Usage)?,
-        Command::Cost => go_to_tenant(m, arg, Screen::Cost)?,
-        Command::Range => {
+        PaletteCommand::Approvals => go(m, Screen::Approvals),
+        PaletteCommand::Incidents => go(m, Screen::Incidents),
+        PaletteCommand::Freezes => go(m, Screen::Freezes),
+        PaletteCommand::Admin => go(m, Screen::Admin),
+        PaletteCommand::Ramps => go_to_tenant(m, arg, Screen::Ramps)?,
+        PaletteCommand::Usage => go_to_tenant(m, arg, Screen::Usage)?,
+        PaletteCommand::Cost => go_to_tenant(m, arg, Screen::Cost)?,
+        PaletteCommand::Range => {
             m.usage_cost.range = Some(Choice::typed(arg, m.now.wall_us)?);
             m.lists.top();
         }
-        Command::Filter => filter(m, arg),
-        Command::Tenant => {
+        PaletteCommand::Filter => filter(m, arg),
+        PaletteCommand::Tenant => {
             go_to_tenant(m, arg, Screen::Tenants)?;
             m.screens.push(Screen::Tenant);
         }
-        Command::Receipts => {
+        PaletteCommand::Receipts => {
             let key = named(m, arg)?;
             receipts_of(m, key);
         }
-        Command::NodeLog => {
+        PaletteCommand::NodeLog => {
             let agent = m.tenants.selected.map_or(m.agent, |k| k.agent);
             receipts_of(m, RowKey { agent, tenant: TenantUid::NODE });
         }
-        Command::Theme => {
+        PaletteCommand::Theme => {
             let t: ThemeName = arg.parse().map_err(|_| "dark, light or plain?")?;
             m.theme = t;
             m.look = m.look.with(t);
             m.clear = true;
         }
-        Command::Sort => {
+        PaletteCommand::Sort => {
             m.tenants.sort = arg.parse().map_err(|_| "name, trouble, backlog, denied, runs or ramp?")?;
             m.tenants.refresh(m.now.mono_us);
         }
-        Command::Alarms => m.layers.push(Layer::Alarms),
-        Command::Help => m.layers.push(Layer::Help(0)),
-        Command::Lock => key_lock::lock(m, out)?,
-        Command::Quit => out.push(Effect::Quit),
-        Command::Rollback => act_on(m, arg, Act::Rollback)?,
-        Command::Kill => act_on(m, arg, Act::Kill)?,
-        Command::Drain => act_on(m, arg, Act::Drain)?,
-        Command::Freeze => act_on(m, arg, Act::Freeze)?,
-        Command::Ramp => act_on(m, arg, Act::SetRamp)?,
-        Command::Unkill => act_on(m, arg, Act::LiftKill)?,
+        PaletteCommand::Alarms => m.layers.push(Layer::Alarms),
+        PaletteCommand::Help => m.layers.push(Layer::Help(0)),
+        PaletteCommand::Lock => key_lock::lock(m, out)?,
+        PaletteCommand::Quit => out.push(Effect::Quit),
+        PaletteCommand::Rollback => act_on(m, arg, Act::Rollback)?,
+        PaletteCommand::Kill => act_on(m, arg, Act::Kill)?,
+        PaletteCommand::Drain => act_on(m, arg, Act::Drain)?,
+        PaletteCommand::Freeze => act_on(m, arg, Act::Freeze)?,
+        PaletteCommand::Ramp => act_on(m, arg, Act::SetRamp)?,
+        PaletteCommand::Unkill => act_on(m, arg, Act::LiftKill)?,
         #[cfg(debug_assertions)]
         #[allow(clippy::panic)] // that is what it is for
-        Command::Panic => panic!("asked for in the palette"),
+        PaletteCommand::Panic => panic!("asked for in the palette"),
     }
     Ok(())
 }

@@ -5,8 +5,8 @@ use super::navigate::{back, copy, enter, filter, go, next_screen, receipts_of, s
 use super::{actions, commands, incidents, key_lock, usage_cost};
 use crate::model::Model;
 use crate::model::dialog::Layer;
-use crate::model::input::Input;
-use crate::model::keys::{self, Act, Scope, lookup};
+use crate::model::input::TextInput;
+use crate::model::keys::{self, Act, KeyScope, lookup};
 use crate::model::message::Effect;
 use crate::model::palette::Palette;
 use crate::model::screen::Screen;
@@ -31,7 +31,7 @@ pub(crate) fn key(m: &mut Model, key: KeyEvent, out: &mut Vec<Effect>) {
         return;
     }
     // These work on every layer.
-    match lookup(key, &[Scope::Everywhere], m.read_only) {
+    match lookup(key, &[KeyScope::Everywhere], m.read_only) {
         Some(Act::Suspend) => return out.push(Effect::Suspend),
         Some(Act::Redraw) => return m.clear = true,
         Some(Act::Quit) if keys::name(key) == "ctrl-c" => return out.push(Effect::Quit),
@@ -44,7 +44,7 @@ pub(crate) fn key(m: &mut Model, key: KeyEvent, out: &mut Vec<Effect>) {
         }
     }
     if layout::too_small(m) {
-        if lookup(key, &[Scope::Everywhere], m.read_only) == Some(Act::Quit) {
+        if lookup(key, &[KeyScope::Everywhere], m.read_only) == Some(Act::Quit) {
             out.push(Effect::Quit);
         }
         return;
@@ -56,13 +56,13 @@ pub(crate) fn key(m: &mut Model, key: KeyEvent, out: &mut Vec<Effect>) {
 }
 
 fn layer(m: &mut Model, top: Layer, key: KeyEvent, out: &mut Vec<Effect>) -> Taken {
-    let input = lookup(key, &[Scope::Input], m.read_only);
-    let dialog = lookup(key, &[Scope::Dialog], m.read_only);
+    let input = lookup(key, &[KeyScope::Input], m.read_only);
+    let dialog = lookup(key, &[KeyScope::Dialog], m.read_only);
     match (top, dialog) {
         (Layer::Help(line), _) => help_key(m, line, key),
         (Layer::Palette(p), _) => palette(m, p, key, input, out),
         (Layer::Filter(line), _) => filter_line(m, line, key, input),
-        (Layer::Menu(target), _) => match lookup(key, &[Scope::Menu], m.read_only) {
+        (Layer::Menu(target), _) => match lookup(key, &[KeyScope::Menu], m.read_only) {
             Some(Act::Back) => {}
             Some(act) => actions::begin(m, target, act),
             None => m.layers.push(Layer::Menu(target)),
@@ -89,7 +89,7 @@ fn layer(m: &mut Model, top: Layer, key: KeyEvent, out: &mut Vec<Effect>) -> Tak
 
 fn help_key(m: &mut Model, line: u16, key: KeyEvent) {
     let page = m.size.1.saturating_sub(4);
-    let line = match lookup(key, &[Scope::List, Scope::Everywhere], m.read_only) {
+    let line = match lookup(key, &[KeyScope::List, KeyScope::Everywhere], m.read_only) {
         Some(Act::Down) => line.saturating_add(1),
         Some(Act::Up) => line.saturating_sub(1),
         Some(Act::PageDown) => line.saturating_add(page),
@@ -101,7 +101,7 @@ fn help_key(m: &mut Model, line: u16, key: KeyEvent) {
     m.layers.push(Layer::Help(line.min(help::height(m).saturating_sub(page))));
 }
 
-fn filter_line(m: &mut Model, mut line: Input, key: KeyEvent, act: Option<Act>) {
+fn filter_line(m: &mut Model, mut line: TextInput, key: KeyEvent, act: Option<Act>) {
     match act {
         Some(Act::Enter) => {}
         Some(Act::Back) => filter(m, ""),
@@ -183,7 +183,7 @@ fn begin_filter(m: &mut Model) {
         Screen::Tenants => m.tenants.filter(),
         s => m.lists.filter(s),
     };
-    m.layers.push(Layer::Filter(Input::with(text, 80)));
+    m.layers.push(Layer::Filter(TextInput::with(text, 80)));
 }
 
 fn sort(m: &mut Model, act: Act) {

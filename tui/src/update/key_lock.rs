@@ -2,23 +2,23 @@
 
 use crate::model::agent::Link;
 use crate::model::dialog::{Layer, Unlock};
-use crate::model::input::Input;
+use crate::model::input::TextInput;
 use crate::model::keys::Act;
 use crate::model::message::{Effect, KeyInfo, Secret};
-use crate::model::{Key, Model};
+use crate::model::{KeyState, Model};
 use crossterm::event::KeyEvent;
 use zeroize::Zeroizing;
 
 /// Forgets the key: nothing is read or signed until its password is typed again. Shown data stay, with their age.
 pub(crate) fn lock(m: &mut Model, out: &mut Vec<Effect>) -> Result<(), String> {
     match &m.key {
-        Key::Unlocked(info) if !info.encrypted => {
+        KeyState::Unlocked(info) if !info.encrypted => {
             return Err("your key has no password to lock it with: leave with :quit".into());
         }
-        Key::Unlocked(_) => {}
-        Key::Locked => return Ok(()),
+        KeyState::Unlocked(_) => {}
+        KeyState::Locked => return Ok(()),
     }
-    m.key = Key::Locked;
+    m.key = KeyState::Locked;
     m.layers.clear();
     let now_us = m.now.mono_us;
     for a in &mut m.agents {
@@ -34,8 +34,8 @@ pub(crate) fn lock(m: &mut Model, out: &mut Vec<Effect>) -> Result<(), String> {
 
 /// The prompt for the key's password, unless the key is unlocked.
 pub(crate) fn ask_password(m: &mut Model) {
-    if m.key == Key::Locked {
-        let password = Input::new(256);
+    if m.key == KeyState::Locked {
+        let password = TextInput::new(256);
         m.layers.push(Layer::Unlock(Unlock { password, busy: false, error: None }));
     }
 }
@@ -44,7 +44,7 @@ pub(crate) fn unlocked(m: &mut Model, got: Result<KeyInfo, String>) {
     m.dirty = true;
     match got {
         Ok(info) => {
-            m.key = Key::Unlocked(info);
+            m.key = KeyState::Unlocked(info);
             m.layers.retain(|l| !matches!(l, Layer::Unlock(_)));
         }
         Err(e) => {

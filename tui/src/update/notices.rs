@@ -9,7 +9,7 @@ use conductor_shared::fact::ChangeClass;
 use conductor_shared::http::{CommandOutcome, CommandStatus};
 
 pub(crate) fn answered(m: &mut Model, ticket: u64, got: &Result<CommandOutcome, Refusal>) {
-    tell(m, ticket, notice(got));
+    report(m, ticket, notice(got));
 }
 
 /// All nodes answered, or it is kept for those that did not.
@@ -23,13 +23,13 @@ pub(crate) fn on_its_way(m: &mut Model, ticket: u64, o: Outgoing) {
         ));
         lines.push("Also without the console: conductor command deliver --wait".into());
     }
-    tell(m, ticket, Notice { title: o.status_line.clone(), lines, good: !o.open(m.now.wall_us) });
+    report(m, ticket, Notice { title: o.status_line.clone(), lines, good: !o.open(m.now.wall_us) });
     m.outgoing.retain(|x| x.id != o.id);
     m.outgoing.push(o);
 }
 
 /// In the dialog that waited for it, else in the line at the bottom.
-fn tell(m: &mut Model, ticket: u64, notice: Notice) {
+fn report(m: &mut Model, ticket: u64, notice: Notice) {
     let waited = m.layers.iter().position(|l| matches!(l, Layer::Waiting(w) if w.ticket == ticket));
     m.dirty = true;
     let Some(at) = waited else {

@@ -9,7 +9,7 @@ use super::help;
 use crate::model::Model;
 use crate::model::confirmation::Target;
 use crate::model::dialog::{Layer, Notice, Unlock, Waiting};
-use crate::model::keys::{Scope, bindings};
+use crate::model::keys::{KeyScope, bindings};
 use crate::style::Tone;
 use crate::text::format::{date, span};
 use crate::text::wrap::{safe, wrap};
@@ -48,7 +48,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>) {
 fn menu(m: &Model, f: &mut Frame<'_>, t: &Target) {
     let look = m.look;
     let mut lines = vec![about(m, t), Line::raw("")];
-    for b in bindings(&[Scope::Menu], m.read_only) {
+    for b in bindings(&[KeyScope::Menu], m.read_only) {
         lines.push(Line::from(vec![
             Span::styled(format!(" {:<5}", b.keys), look.style(Tone::Key)),
             Span::raw(b.help),

@@ -2,7 +2,7 @@
 
 use crate::model::agent::Agent;
 use crate::model::dialog::Layer;
-use crate::model::keys::{Scope, bindings};
+use crate::model::keys::{KeyScope, bindings};
 use crate::model::screen::Screen;
 use crate::model::{Model, keys, layout, palette};
 use crate::screens::marks::{link, signer};
@@ -184,7 +184,7 @@ fn completions(m: &Model, p: &palette::Palette, f: &mut Frame<'_>, line: Rect) {
             Span::styled(help, look.style(Tone::Dim)),
         ]));
     }
-    let room = layout::parts(m).body.height.saturating_sub(1);
+    let room = layout::areas(m).body.height.saturating_sub(1);
     let first = p.chosen.map_or(0, |c| (c + 1).saturating_sub(usize::from(room)));
     let rows: Vec<_> = rows.into_iter().skip(first).take(usize::from(room)).collect();
     let height = u16::try_from(rows.len()).unwrap_or(room);
@@ -195,9 +195,9 @@ fn completions(m: &Model, p: &palette::Palette, f: &mut Frame<'_>, line: Rect) {
 }
 
 /// The scopes whose keys the bottom bar shows.
-fn scopes(m: &Model) -> &'static [Scope] {
+fn scopes(m: &Model) -> &'static [KeyScope] {
     match m.layers.last() {
-        Some(Layer::Menu(_)) => return &[Scope::Menu],
+        Some(Layer::Menu(_)) => return &[KeyScope::Menu],
         Some(_) => return &[],
         None => {}
     }
@@ -225,7 +225,7 @@ pub(crate) fn bar(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let mut words: Vec<(String, &str)> = fixed.iter().map(|(k, w)| ((*k).to_owned(), *w)).collect();
     words.extend(
         bindings(scopes(m), m.read_only)
-            .filter(|b| !b.bar.is_empty() && b.scope != Scope::List)
+            .filter(|b| !b.bar.is_empty() && b.scope != KeyScope::List)
             .filter(|b| !(b.bar == "back" && m.screens.len() < 2))
             .map(|b| (b.keys.split(' ').next().unwrap_or("").to_owned(), b.bar)),
     );

@@ -5,7 +5,7 @@ use super::tests::{dark, demo, draw, request};
 use crate::client::event::AgentEvent;
 use crate::model::Model;
 use crate::model::message::{Effect, Fetch, Msg, Reply};
-use crate::model::outgoing::{Outgoing, Word};
+use crate::model::outgoing::{NodeAnswer, Outgoing};
 use crate::model::tenants::RowKey;
 use crate::sample;
 use crate::style::{Look, ThemeName};
@@ -436,7 +436,7 @@ fn commands_on_their_way() {
     m.now.wall_us = sample::AGENT_US;
     let node = m.agents[0].info.clone().unwrap().node_id;
     let other = conductor_shared::ids::NodeId([0xee; 16]);
-    let on_its_way = |words: [Word; 3]| {
+    let on_its_way = |words: [NodeAnswer; 3]| {
         let ids = [conductor_shared::ids::NodeId([1; 16]), node, other];
         let nodes = ids.into_iter().zip(["node-z", "node-a", "far-away"]).zip(words);
         Outgoing {
@@ -447,8 +447,8 @@ fn commands_on_their_way() {
             expires_us: sample::AGENT_US + 3_600_000_000,
         }
     };
-    let ack = || Word::Acknowledged("receipt 4".into());
-    send(&mut m, Reply::Outgoing(vec![on_its_way([ack(), Word::Waits, Word::Waits])]));
+    let ack = || NodeAnswer::Acknowledged("receipt 4".into());
+    send(&mut m, Reply::Outgoing(vec![on_its_way([ack(), NodeAnswer::Waits, NodeAnswer::Waits])]));
     insta::assert_snapshot!("commands-on-their-way", draw(&mut m, 100, 24));
     let delivers = |m: &mut Model| {
         m.now.mono_us += 20_000_000;
@@ -465,7 +465,10 @@ fn commands_on_their_way() {
     m.read_only = true;
     assert_eq!(delivers(&mut m), Vec::<Vec<_>>::new());
     m.read_only = false;
-    send(&mut m, Reply::Outgoing(vec![on_its_way([ack(), ack(), Word::Refused("command_expired".into())])]));
+    send(
+        &mut m,
+        Reply::Outgoing(vec![on_its_way([ack(), ack(), NodeAnswer::Refused("command_expired".into())])]),
+    );
     assert!(draw(&mut m, 100, 24).contains("1 of 3 nodes acknowledged"), "a refusal stays");
     send(&mut m, Reply::Outgoing(vec![on_its_way([ack(), ack(), ack()])]));
     assert!(!draw(&mut m, 100, 24).contains("Commands on their way"));

@@ -8,41 +8,38 @@ use crate::client::resolve::TenantName;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
-/// `conductor incident`
 #[derive(Debug, Subcommand)]
 pub enum IncidentCommand {
-    /// What is open
+    /// Incidents that are not closed
     List {
         /// Display id or uid; "node" for the node's own log; all logs unless given
         tenant: Option<TenantName>,
     },
     /// One incident, with the receipts that prove it
     Show {
-        /// Its id, or a beginning of it
+        /// Id of the incident, or a unique prefix
         #[arg(value_parser = incident)]
         incident: String,
     },
-    /// Acknowledge it
+    /// Acknowledge an incident: you work on it
     Ack {
-        /// Its id, or a beginning of it
+        /// Id of the incident, or a unique prefix
         #[arg(value_parser = incident)]
         incident: String,
-        /// What you say; stands in the receipt
+        /// Comment, recorded in the receipt
         #[arg(long, value_name = "TEXT")]
         comment: String,
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Close it
+    /// Close an incident: it is over
     Close {
-        /// Its id, or a beginning of it
+        /// Id of the incident, or a unique prefix
         #[arg(value_parser = incident)]
         incident: String,
-        /// How; stands in the receipt
+        /// Comment, recorded in the receipt
         #[arg(long, value_name = "TEXT")]
         comment: String,
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },
@@ -62,33 +59,30 @@ fn incident(text: &str) -> Result<String, String> {
 pub enum RecoverCommand {
     /// Confirm the node's clock after it was stepped
     Time {
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Go by a new signer, where the key or the memory of the old one is lost
+    /// Switch to a new signer, when the key or the state of the old one is lost
     Signer {
-        /// The new signer's minisign public key file
+        /// Minisign public key file of the new signer
         public_key: PathBuf,
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },
 }
 
-/// `conductor timeline`
 #[derive(Debug, Clone, Args)]
 pub struct TimelineArgs {
     /// Display id or uid; "node" for the node's own log
     #[arg(long)]
     pub tenant: TenantName,
-    /// From this time on, as in 2026-11-23T15:00:00Z
+    /// Begin at this time, as in 2026-11-23T15:00:00Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub from: Option<u64>,
-    /// Up to this time
+    /// End before this time
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub to: Option<u64>,
-    /// As a report in Markdown
+    /// Write a report in Markdown
     #[arg(long, conflicts_with = "json")]
     pub markdown: bool,
 }

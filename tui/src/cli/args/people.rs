@@ -10,30 +10,28 @@ use conductor_shared::operator::{GrantedRole, Role, Roles, parse_roles, roles_te
 use std::path::PathBuf;
 use strum::VariantArray as _;
 
-/// `conductor command`
 #[derive(Debug, Subcommand)]
 pub enum OutboxCommand {
-    /// What is on its way, and which nodes have acknowledged it
+    /// Kept commands, and which nodes have acknowledged them
     List,
-    /// Try to deliver all of it now
+    /// Try to deliver all kept commands now
     Deliver {
-        /// Go on until nothing waits any more; what expires is given up
+        /// Retry until no command is left or all have expired
         #[arg(long)]
         wait: bool,
     },
-    /// Deliver one to nobody else
+    /// Forget a command; nodes that have not received it never will
     Drop {
-        /// Its id
+        /// Id of the command
         command: CommandId,
     },
 }
 
-/// `conductor operator`
 #[derive(Debug, Subcommand)]
 pub enum OperatorCommand {
-    /// Who holds which keys and roles
+    /// All operators with their keys and roles
     List,
-    /// Sign whose key --key is, for an admin to enrol; needs no agent
+    /// Sign a statement of whose key --key is, for an admin to enrol; needs no agent
     Statement {
         /// Short name of the person
         name: Ident,
@@ -46,51 +44,46 @@ pub enum OperatorCommand {
     },
     /// Enrol the key of a statement; takes a second person
     Enrol {
-        /// The statement's file
+        /// File of the statement
         file: PathBuf,
         /// Roles, as in "operator approver"; with @UID for one tenant alone
         #[arg(long, value_name = "ROLES", value_parser = roles)]
         roles: RoleSet,
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Set a person's roles; granting takes a second person
+    /// Set the roles of a person; granting takes a second person
     Roles {
         /// Name or id of the person
         name: String,
         /// Roles, as in "operator approver"
         #[arg(value_parser = roles)]
         roles: Option<RoleSet>,
-        /// Take all roles away
+        /// Remove all roles
         #[arg(long)]
         none: bool,
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Shut a person out for now
+    /// Suspend a person
     Suspend {
         /// Name or id of the person
         name: String,
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Let them in again; takes a second person
+    /// Resume a suspended person; takes a second person
     Resume {
         /// Name or id of the person
         name: String,
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Shut a key out for ever
+    /// Revoke a key for ever
     Revoke {
         /// Minisign key id, 16 hex digits
         #[arg(value_parser = key_id)]
         key: KeyId,
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },
@@ -116,29 +109,28 @@ fn key_id(text: &str) -> Result<KeyId, String> {
     upper.parse().map_err(|_| "expected 16 hex digits, as minisign shows them".into())
 }
 
-/// `conductor approval`
 #[derive(Debug, Subcommand)]
 pub enum ApprovalCommand {
-    /// What waits
+    /// Requests that wait for a second person
     List,
-    /// One request, read from the text that would be approved
+    /// Show a request, as read from the text that would be approved
     Show {
-        /// Its id
+        /// Id of the request, 32 hex digits
         #[arg(value_parser = command_id)]
         command: CommandId,
     },
-    /// Approve it
+    /// Approve a request
     Give {
-        /// Its id
+        /// Id of the request, 32 hex digits
         #[arg(value_parser = command_id)]
         command: CommandId,
         /// Show the text that would be signed; send nothing
         #[arg(long)]
         dry_run: bool,
     },
-    /// Refuse it; whoever asked takes it back this way
+    /// Refuse a request; who asked withdraws it this way
     Refuse {
-        /// Its id
+        /// Id of the request, 32 hex digits
         #[arg(value_parser = command_id)]
         command: CommandId,
         /// Show the text that would be signed; send nothing
@@ -151,7 +143,6 @@ fn command_id(text: &str) -> Result<CommandId, String> {
     text.parse().map_err(|_| "expected 32 hex digits; see: conductor approval list".into())
 }
 
-/// `conductor key`
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
     /// Make a key pair: FILE (mode 0600) and FILE.pub

@@ -18,7 +18,6 @@ pub struct RuleArgs {
     pub tenant: TenantName,
     /// action/workflow, with * for any: run/etl, */etl, */*
     pub rule: Selector,
-    /// How.
     #[command(flatten)]
     pub change: ChangeArgs,
 }
@@ -26,31 +25,27 @@ pub struct RuleArgs {
 /// `kill set` and `ramp kill`
 #[derive(Debug, Clone, Args)]
 pub struct KillArgs {
-    /// Which.
     #[command(flatten)]
     pub rule: RuleArgs,
-    /// Deny new runs only; open runs go on
+    /// Deny new runs only; open runs continue
     #[arg(long)]
     pub drain: bool,
 }
 
-/// `conductor ramp`
 #[derive(Debug, Subcommand)]
 pub enum RampCommand {
     /// All rules of a tenant
     Show(TenantArg),
-    /// Set a rule; lowering an existing one is sent as a cap, which always counts
+    /// Set a rule; lowering an existing one is sent as a cap, which is always valid
     Set {
-        /// Which.
         #[command(flatten)]
         rule: RuleArgs,
         /// 0 to 100, with up to two decimals
         #[arg(value_parser = percent)]
         percent: BasisPoints,
     },
-    /// Lower a rule, never raise it; on all agents that are named, also later on those that cannot be reached now
+    /// Lower a rule, never raise it, on all named agents; kept for agents that cannot be reached
     Cap {
-        /// Which.
         #[command(flatten)]
         rule: RuleArgs,
         /// 0 to 100, with up to two decimals
@@ -59,54 +54,50 @@ pub enum RampCommand {
     },
     /// Lower a rule to its last lower value, else to 0 %
     Rollback(RuleArgs),
-    /// Remove a rule
+    /// Remove a rule of a tenant
     Clear(RuleArgs),
     /// The same as: conductor kill set
     Kill(KillArgs),
-    /// Staged plans, which the agent carries on while all is healthy
+    /// Staged plans, which the agent advances while the SLO holds
     #[command(subcommand)]
     Plan(PlanCommand),
-    /// Let a rule go again to where it was rolled back from by what was seen
+    /// Allow a rule to return to the value from which an SLO breach rolled it back
     Override(RuleArgs),
 }
 
-/// `conductor ramp plan`
 #[derive(Debug, Subcommand)]
 pub enum PlanCommand {
-    /// Begin a plan at its first step
+    /// Start a plan at its first step
     Set {
-        /// Which.
         #[command(flatten)]
         rule: RuleArgs,
         /// Rising steps, each but the last with its bake in seconds: "1%@3600s 5%@3600s 25%@7200s 100%"
         steps: Plan,
     },
-    /// End a plan where it stands
+    /// Stop a plan at its present step
     Stop(RuleArgs),
     /// Plans of a tenant: step, bake and verdict
     Show(TenantArg),
 }
 
-/// `conductor slo`
 #[derive(Debug, Subcommand)]
 pub enum SloCommand {
-    /// What is seen under each ramp of a tenant
+    /// SLO status of each ramp of a tenant
     Show(TenantArg),
-    /// Set what a ramp is held to; what is not given stays as it is
+    /// Set the thresholds of a ramp; those not given stay
     Set {
-        /// Which.
         #[command(flatten)]
         rule: RuleArgs,
-        /// Rate of errors in percent, above 0 and below 100; 0.5 at first
+        /// Error rate in percent, above 0 and below 100; 0.5 by default
         #[arg(long, value_name = "PERCENT", value_parser = error_rate)]
         errors: Option<BasisPoints>,
-        /// Step latency that 99 % stay within, milliseconds; 0: not watched, as at first
+        /// 99th percentile of step latency, milliseconds; 0, the default: not watched
         #[arg(long, value_name = "MS")]
         p99_ms: Option<u64>,
-        /// Receipts that may wait for a signature; 50000 at first
+        /// Receipts that may wait for a signature; 50000 by default
         #[arg(long, value_name = "N")]
         backlog: Option<u64>,
-        /// Runs that must settle before anything is healthy; 200 at first
+        /// Runs that must settle before a verdict can be healthy; 200 by default
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         min_settled: Option<u64>,
     },
@@ -117,10 +108,9 @@ fn error_rate(text: &str) -> Result<BasisPoints, String> {
     good.ok_or_else(|| "expected a percentage above 0 and below 100, such as 0.5".into())
 }
 
-/// `conductor kill`
 #[derive(Debug, Subcommand)]
 pub enum KillCommand {
-    /// Deny new runs and steps; on all agents that are named, also later on those that cannot be reached now
+    /// Deny new runs and steps, on all named agents; kept for agents that cannot be reached
     Set(KillArgs),
     /// Lift a kill switch
     Clear(RuleArgs),
@@ -128,12 +118,11 @@ pub enum KillCommand {
     Show(TenantArg),
 }
 
-/// `conductor quota`
 #[derive(Debug, Subcommand)]
 pub enum QuotaCommand {
     /// All quotas of a tenant
     Show(TenantArg),
-    /// Set one; lowering is sent as a cap, which always counts
+    /// Set a quota; lowering is sent as a cap, which is always valid
     Set {
         /// Display id or uid of the tenant
         tenant: TenantName,
@@ -142,7 +131,6 @@ pub enum QuotaCommand {
         quota: QuotaKind,
         /// New limit, a whole number
         limit: u64,
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },

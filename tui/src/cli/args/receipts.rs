@@ -7,20 +7,19 @@ use crate::client::resolve::TenantName;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
-/// `conductor receipts`
 #[derive(Debug, Subcommand)]
 pub enum ReceiptsCommand {
-    /// Receipts in order
+    /// Receipts of a log, in order
     List {
         /// Display id or uid; "node" for the node's own log
         tenant: TenantName,
-        /// The last so many
+        /// Number of newest receipts
         #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "from", value_parser = clap::value_parser!(u16).range(1..=500))]
         last: u16,
-        /// From this index on
+        /// First index
         #[arg(long, value_name = "INDEX")]
         from: Option<u64>,
-        /// How many, with --from
+        /// Number of receipts, with --from
         #[arg(long, value_name = "N", default_value_t = 100, requires = "from", value_parser = clap::value_parser!(u16).range(1..=500))]
         limit: u16,
     },
@@ -28,23 +27,23 @@ pub enum ReceiptsCommand {
     Show {
         /// Display id or uid; "node" for the node's own log
         tenant: TenantName,
-        /// Its index
+        /// Index of the receipt
         index: u64,
-        /// With what proves it, for: conductor verify
+        /// With its proof, for: conductor verify
         #[arg(long)]
         proof: bool,
         /// Write the proof to this new file
         #[arg(long, value_name = "FILE", requires = "proof")]
         out: Option<PathBuf>,
     },
-    /// A range with what proves it whole, as JSON lines, for: conductor verify
+    /// A range of receipts with its proof, as JSON lines, for: conductor verify
     Export {
         /// Display id or uid; "node" for the node's own log
         tenant: TenantName,
-        /// First index
+        /// Index of the first receipt
         #[arg(long, value_name = "INDEX", default_value_t = 0)]
         from: u64,
-        /// One after the last index; the size of the newest signed checkpoint unless given
+        /// Index after the last receipt; the size of the newest signed checkpoint unless given
         #[arg(long, value_name = "INDEX")]
         to: Option<u64>,
         /// Write to this new file
@@ -53,17 +52,15 @@ pub enum ReceiptsCommand {
     },
 }
 
-/// `conductor verify`
 #[derive(Debug, Clone, Args)]
 pub struct VerifyArgs {
     /// A receipt with its proof, an export, or a checkpoint (with FILE.minisig beside it)
     pub file: PathBuf,
-    /// What you trust, decided beforehand: trust.toml
+    /// Trusted keys, decided beforehand: trust.toml
     #[arg(long, value_name = "FILE")]
     pub trust: PathBuf,
 }
 
-/// `conductor checkpoint`
 #[derive(Debug, Clone, Args)]
 pub struct CheckpointArgs {
     /// Display id or uid; "node" for the node's own log

@@ -10,7 +10,6 @@ use conductor_shared::fact::{ActorType, Env};
 use conductor_shared::ids::Ident;
 use std::path::PathBuf;
 
-/// `conductor replay`
 #[derive(Debug, Clone, Args)]
 pub struct ReplayArgs {
     /// Records in WfFormat 1.5
@@ -25,7 +24,7 @@ pub struct ReplayArgs {
     /// File with the workload's token (mode 0600)
     #[arg(long, value_name = "FILE")]
     pub token_file: PathBuf,
-    /// So many times as fast as recorded; "max" or 0 does not wait
+    /// Factor by which to play faster than recorded; "max" or 0 does not wait
     #[arg(long, value_name = "X", default_value = "1", value_parser = speed)]
     pub speed: f64,
     /// production, staging, development or rehearsal
@@ -34,7 +33,7 @@ pub struct ReplayArgs {
     /// person, service, schedule or agent
     #[arg(long, default_value = "service", value_parser = actor)]
     pub actor: ActorType,
-    /// What is asked for
+    /// Action that the runs ask for
     #[arg(long, default_value = "run")]
     pub action: Ident,
     /// Subjects are TEXT and the number of the run; without it each run is its own subject
@@ -46,22 +45,22 @@ pub struct ReplayArgs {
     /// Make this share of the runs fail, spread evenly, to rehearse a breach: 0 to 100
     #[arg(long, value_name = "PERCENT", default_value = "0", value_parser = percent)]
     pub fail: BasisPoints,
-    /// Steps of one run that may be open at a time
+    /// Maximum number of open steps of a run
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub parallel: u16,
-    /// Runs that may be open at a time
+    /// Maximum number of open runs
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub runs: u16,
-    /// Play everything so many times
+    /// Number of times to play everything
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub repeat: u32,
-    /// How long one request is tried again before its denial stands, seconds
+    /// Seconds to retry one request before its denial is final
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=3600))]
     pub max_wait: u32,
     /// Make up N workflows instead of reading records
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub generate: Option<u64>,
-    /// Seed of --generate
+    /// Seed of the workflows that --generate makes up
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 }

@@ -9,69 +9,61 @@ use clap::{Args, Subcommand};
 use conductor_shared::ids::{Ident, TenantUid};
 use std::path::PathBuf;
 
-/// `conductor tenant`
 #[derive(Debug, Subcommand)]
 pub enum TenantCommand {
-    /// Create a tenant; its uid is chosen here, at random
+    /// Create a tenant; its uid is random
     Create {
         /// Display id: a-z 0-9 . _ -
         name: Ident,
         /// The uid that it has on another node, so that one command can mean it on both
         #[arg(long, value_name = "UID")]
         uid: Option<TenantUid>,
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },
     /// All tenants of the node
     List,
-    /// Control state and log of one
+    /// Control state and log of a tenant
     Show(TenantArg),
-    /// Revisions of its configuration, newest first: who, why, what differed
+    /// Revisions of the configuration, newest first, with who, why and differences
     History {
-        /// Which.
         #[command(flatten)]
         tenant: TenantArg,
-        /// How many
+        /// Number of revisions to list
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=500))]
         last: u16,
         /// Older than this revision
         #[arg(long, value_name = "REVISION")]
         before: Option<u64>,
     },
-    /// What differs in its configuration between two revisions
+    /// Differences of the configuration between two revisions
     Diff {
-        /// Which.
         #[command(flatten)]
         tenant: TenantArg,
-        /// The one
+        /// Revision to compare from
         from: u64,
-        /// The other; the present one unless given
+        /// Revision to compare to; the present one unless given
         to: Option<u64>,
     },
-    /// Take its configuration back to a revision, in one change; what that loosens is treated as a loosening
+    /// Roll the configuration back to a revision, in one change; classed as a loosening if it loosens anything
     Rollback {
-        /// Which.
         #[command(flatten)]
         tenant: TenantArg,
-        /// To which
+        /// Revision to roll back to
         revision: u64,
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },
 }
 
-/// `conductor workflow`
 #[derive(Debug, Subcommand)]
 pub enum WorkflowCommand {
     /// Add a workflow type to the catalog
     Register(WorkflowArgs),
-    /// Take one out
+    /// Remove a workflow type from the catalog
     Retire(WorkflowArgs),
-    /// Pin the prompt of one: runs that declare another are denied
+    /// Pin the prompt of a workflow type: runs that declare another are denied
     Pin {
-        /// Which.
         #[command(flatten)]
         workflow: WorkflowArgs,
         /// SHA-256 of the prompt, 64 hex digits
@@ -81,13 +73,12 @@ pub enum WorkflowCommand {
         #[arg(long, value_name = "FILE", conflicts_with = "sha256")]
         file: Option<PathBuf>,
     },
-    /// Lift the pin
+    /// Remove the pin of a prompt
     Unpin(WorkflowArgs),
-    /// The catalog
+    /// All workflow types of a tenant
     List(TenantArg),
 }
 
-/// A SHA-256.
 pub type Digest32 = [u8; 32];
 
 pub(super) fn digest(text: &str) -> Result<Digest32, String> {
@@ -99,36 +90,32 @@ pub(super) fn digest(text: &str) -> Result<Digest32, String> {
 pub struct WorkflowArgs {
     /// Display id or uid of the tenant
     pub tenant: TenantName,
-    /// The workflow type
+    /// Workflow type, as in the catalog
     pub workflow: Ident,
-    /// How.
     #[command(flatten)]
     pub change: ChangeArgs,
 }
 
-/// `conductor token`
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
-    /// Make a token; its secret is made here, shown once, and only its digest is sent
+    /// Issue a token; its secret is made here and shown once, only its digest is sent
     Issue {
         /// Display id or uid of the tenant
         tenant: TenantName,
-        /// What it is for
+        /// Name of the token
         name: Ident,
         /// Write the token to this new file (mode 0600) instead of showing it
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Shut a token out
+    /// Revoke a token
     Revoke {
         /// Display id or uid of the tenant
         tenant: TenantName,
         /// Id of the token, or its name when only one live token has it
         token: String,
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },
@@ -136,14 +123,13 @@ pub enum TokenCommand {
     List(TenantArg),
 }
 
-/// `conductor peer`
 #[derive(Debug, Subcommand)]
 pub enum PeerCommand {
-    /// Let a local user in on the tenant's own socket
+    /// Allow a local user on the tenant's own socket
     Allow(PeerArgs),
-    /// Shut them out
+    /// Deny a local user again
     Deny(PeerArgs),
-    /// Users that are let in
+    /// Local users that are allowed
     List(TenantArg),
 }
 
@@ -152,9 +138,8 @@ pub enum PeerCommand {
 pub struct PeerArgs {
     /// Display id or uid of the tenant
     pub tenant: TenantName,
-    /// Unix user id
+    /// User id on this machine
     pub uid: u32,
-    /// How.
     #[command(flatten)]
     pub change: ChangeArgs,
 }

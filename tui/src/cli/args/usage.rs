@@ -20,10 +20,10 @@ pub struct PeriodArgs {
     /// 30d, 24h, month (so far), 2026-10, 2026-10-31, 2026-10-01/2026-11-01, 2026-10-01T00:00:00Z/P7D
     #[arg(long, default_value = "30d")]
     pub range: String,
-    /// Cut into 15m, 1h, 1d or 1mo
+    /// Divide into steps of 15m, 1h, 1d or 1mo
     #[arg(long)]
     pub step: Option<String>,
-    /// By which of workflow_type, env, actor_type; none for totals only
+    /// Group by workflow_type, env, actor_type; totals only unless given
     #[arg(long, value_name = "LABELS")]
     pub group_by: Option<String>,
     /// Time zone of days, an IANA name; UTC unless given
@@ -31,14 +31,13 @@ pub struct PeriodArgs {
     pub tz: Option<String>,
 }
 
-/// `conductor usage`
 #[derive(Debug, Subcommand)]
 pub enum UsageCommand {
     /// Runs, steps, receipts and storage of a period
     Show(PeriodArgs),
-    /// Count every receipt again and name what differs from the rollups
+    /// Count every receipt again and list differences from the rollups
     Recount(TenantArg),
-    /// Set a period that is over right, by compensating events that count in it
+    /// Correct a period that is over, by compensating events
     Correct {
         /// Display id or uid of the tenant
         tenant: TenantName,
@@ -46,42 +45,39 @@ pub enum UsageCommand {
         /// 2026-10-31T10:15:00Z. May be given several times
         #[arg(long = "add", value_name = "ADJUSTMENT", value_parser = adjustment, required_unless_present = "file")]
         add: Vec<Adjustment>,
-        /// A file with one of them a line, for backfill
+        /// File with one adjustment a line, for backfill
         #[arg(long, value_name = "FILE", conflicts_with = "add")]
         file: Option<PathBuf>,
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },
 }
 
-/// `conductor cost`
 #[derive(Debug, Subcommand)]
 pub enum CostCommand {
-    /// What a period costs, by the rate cards in effect
+    /// Cost of a period, by the rate cards in effect
     Show(PeriodArgs),
-    /// Where an amount comes from, down to the events
+    /// Explain an amount, down to the events
     Explain {
-        /// Of what.
         #[command(flatten)]
         period: PeriodArgs,
         /// compute, storage or signing
         #[arg(long, value_parser = bucket)]
         bucket: Bucket,
-        /// Of one workflow type
+        /// Only of this workflow type
         #[arg(long, value_name = "WORKFLOW")]
         workflow: Option<Ident>,
-        /// Of one environment
+        /// Only of this environment
         #[arg(long)]
         env: Option<Env>,
-        /// Of one actor type
+        /// Only of this actor type
         #[arg(long, value_name = "ACTOR")]
         actor_type: Option<ActorType>,
         /// All events, not only the first page
         #[arg(long)]
         all: bool,
     },
-    /// Compare a month with an invoice, and name every difference
+    /// Compare a month with an invoice and list every difference
     Compare {
         /// Display id or uid of the tenant
         tenant: TenantName,
@@ -91,7 +87,7 @@ pub enum CostCommand {
         #[arg(long, value_name = "FILE")]
         invoice: PathBuf,
     },
-    /// The same, and when they agree to the unit, say so in a signed receipt
+    /// Compare, and record exact agreement in a signed receipt
     Reconcile {
         /// Display id or uid of the tenant
         tenant: TenantName,
@@ -100,22 +96,17 @@ pub enum CostCommand {
         /// CSV with the columns bucket,workflow_type,env,amount; amounts in the unit of the rate cards
         #[arg(long, value_name = "FILE")]
         invoice: PathBuf,
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },
 }
 
-/// What is exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExportWhat {
-    /// Usage.
     Usage,
-    /// Cost.
     Cost,
 }
 
-/// In which form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
     /// One JSON document, as the API gives it
@@ -126,74 +117,67 @@ pub enum ExportFormat {
     Focus,
 }
 
-/// `conductor export`
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// What
+    /// Usage or cost
     pub what: ExportWhat,
-    /// Of which period.
     #[command(flatten)]
     pub period: PeriodArgs,
-    /// In which form
+    /// Format of the file
     #[arg(long, value_enum, default_value = "csv")]
     pub format: ExportFormat,
-    /// Into which new file; standard output unless given
+    /// Write to this new file; standard output unless given
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
 }
 
-/// `conductor rate`
 #[derive(Debug, Subcommand)]
 pub enum RateCommand {
-    /// Rate cards, and whose are believed
+    /// Rate cards, and the key that is trusted
     List,
-    /// Read a card and say what it means, or what is wrong with it
+    /// Check a rate card and show it in words
     Check {
-        /// TOML file
+        /// File of the rate card, TOML
         card: PathBuf,
     },
     /// Sign a card with the billing key (--key); stock minisign does as well
     Sign {
-        /// TOML file
+        /// File of the rate card, TOML
         card: PathBuf,
     },
-    /// Say whose rate cards are believed
+    /// Trust rate cards signed by this key
     Trust {
         /// Minisign public key file
         public_key: PathBuf,
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Go by a card from when it says
+    /// Load a rate card; it is in effect from its date
     Load {
-        /// TOML file; its signature stands beside it, with .minisig
+        /// File of the rate card, TOML, with its signature beside it (.minisig)
         card: PathBuf,
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },
 }
 
-/// `conductor sink`
 #[derive(Debug, Subcommand)]
 pub enum SinkCommand {
-    /// Where metered events go, and how far they have come
+    /// Sinks, and how far each has been delivered
     List,
-    /// Events of a tenant that a receiver would not take, and why
+    /// Events of a tenant that a receiver rejected, and why
     Dead {
         /// Display id or uid of the tenant
         tenant: TenantName,
-        /// The sink
+        /// Name of the sink
         sink: Ident,
     },
-    /// Have them delivered again
+    /// Deliver rejected events again
     Replay {
         /// Display id or uid of the tenant
         tenant: TenantName,
-        /// The sink
+        /// Name of the sink
         sink: Ident,
-        /// How.
         #[command(flatten)]
         change: ChangeArgs,
     },

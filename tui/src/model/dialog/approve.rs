@@ -3,7 +3,7 @@
 
 use super::Field;
 use crate::model::confirmation::Target;
-use crate::model::input::Input;
+use crate::model::input::TextInput;
 use conductor_shared::command::Command;
 use conductor_shared::operator::{Answer, Approval};
 
@@ -18,9 +18,9 @@ pub(crate) struct Approve {
     /// The same, read back.
     pub(crate) approval: Approval,
     /// The tenant's name as typed.
-    pub(crate) name: Input,
+    pub(crate) name: TextInput,
     /// The password; `None` where the key has none.
-    pub(crate) password: Option<Input>,
+    pub(crate) password: Option<TextInput>,
     /// Where the keys go.
     pub(crate) focus: Field,
     /// When the text was composed, microseconds of the monotonic clock.
@@ -48,7 +48,7 @@ impl Approve {
         self.focus = f[(at + if forward { 1 } else { f.len() - 1 }) % f.len()];
     }
 
-    pub(crate) fn input(&mut self) -> Option<&mut Input> {
+    pub(crate) fn input(&mut self) -> Option<&mut TextInput> {
         match self.focus {
             Field::Name => Some(&mut self.name),
             Field::Password => self.password.as_mut(),

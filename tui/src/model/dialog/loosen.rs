@@ -2,7 +2,7 @@
 
 use super::Field;
 use crate::model::confirmation::{ConfirmAction, Target};
-use crate::model::input::Input;
+use crate::model::input::TextInput;
 use conductor_shared::command::Operation;
 use conductor_shared::http::Preview;
 
@@ -26,10 +26,10 @@ pub(crate) struct Loosen {
     /// When the preview was asked for, microseconds of the monotonic clock.
     pub(crate) asked_us: u64,
     /// The target's name as typed.
-    pub(crate) name: Input,
-    pub(crate) reason: Input,
+    pub(crate) name: TextInput,
+    pub(crate) reason: TextInput,
     /// The password, when the key has one.
-    pub(crate) password: Option<Input>,
+    pub(crate) password: Option<TextInput>,
     /// Where the keys go.
     pub(crate) focus: Field,
     /// The command, composed once the base is known.
@@ -60,7 +60,7 @@ impl Loosen {
     }
 
     /// The line that is typed in.
-    pub(crate) fn input(&mut self) -> Option<&mut Input> {
+    pub(crate) fn input(&mut self) -> Option<&mut TextInput> {
         match self.focus {
             Field::Name => Some(&mut self.name),
             Field::Reason => Some(&mut self.reason),

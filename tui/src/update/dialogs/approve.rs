@@ -3,11 +3,11 @@
 use crate::model::confirmation::Target;
 use crate::model::dialog::approve::Approve;
 use crate::model::dialog::{Field, Layer, Waiting};
-use crate::model::input::Input;
+use crate::model::input::TextInput;
 use crate::model::keys::Act;
 use crate::model::message::{Effect, Secret};
 use crate::model::tenants::RowKey;
-use crate::model::{Key, Model};
+use crate::model::{KeyState, Model};
 use conductor_shared::command::Command;
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::operator::{Answer, Approval};
@@ -37,11 +37,11 @@ pub(crate) fn begin(m: &mut Model, verdict: Answer) {
     let digest = Sha256::digest(text.as_bytes()).into();
     let Some((text, approval)) = compose(m, &target, &command, digest, verdict, at) else { return };
     let password = match &m.key {
-        Key::Unlocked(k) if !k.encrypted => None,
-        _ => Some(Input::new(256)),
+        KeyState::Unlocked(k) if !k.encrypted => None,
+        _ => Some(TextInput::new(256)),
     };
     let at_us = m.now.mono_us;
-    let name = Input::new(63);
+    let name = TextInput::new(63);
     let focus = Field::Cancel;
     let a = Approve { target, command, by, text, approval, name, password, focus, at_us, error: None };
     m.layers.push(Layer::Approve(Box::new(a)));

@@ -2,7 +2,7 @@
 
 use crate::model::Model;
 use crate::model::confirmation::Target;
-use crate::model::input::Input;
+use crate::model::input::TextInput;
 use crate::style::Tone;
 use crate::text::format::span;
 use crate::text::wrap::fit;
@@ -75,7 +75,7 @@ pub(super) fn staleness(m: &Model, t: &Target) -> Option<Line<'static>> {
     Some(Line::styled(text, m.look.style(Tone::Warn)))
 }
 
-pub(super) fn cursor(f: &mut Frame<'_>, inside: Rect, line: usize, lead: usize, input: &Input) {
+pub(super) fn cursor(f: &mut Frame<'_>, inside: Rect, line: usize, lead: usize, input: &TextInput) {
     let before: String = input.text().chars().take(input.at()).collect();
     let x = u16::try_from(lead + before.width()).unwrap_or(u16::MAX);
     let y = u16::try_from(line).unwrap_or(u16::MAX);
@@ -87,7 +87,7 @@ pub(super) fn cursor(f: &mut Frame<'_>, inside: Rect, line: usize, lead: usize, 
 pub(super) fn field(
     m: &Model,
     name: &str,
-    input: &Input,
+    input: &TextInput,
     focus: bool,
     hidden: bool,
     width: usize,
