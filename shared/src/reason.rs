@@ -129,7 +129,7 @@ reasons! {
     ClockUntrusted = "clock_untrusted", 503, "Set the clock right; then two admins on the node itself: conductor recover time.";
     /// The rate card is not signed by the billing key, cannot be read, is in another currency or unit than those before,
     /// or there are as many as there may be.
-    RateCardInvalid = "rate_card_invalid", 400, "Mend and sign it again (conductor rate check); trust the key that signed it.";
+    RateCardInvalid = "rate_card_invalid", 400, "Fix and sign it again (conductor rate check); trust the key that signed it.";
     /// The rate card's version is not higher than that of the newest.
     RateCardOlder = "rate_card_older", 409, "Give it a higher version.";
     /// The correction counts in a period that has not begun, or that began more than 400 days ago; or the month that is

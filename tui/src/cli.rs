@@ -38,7 +38,7 @@ pub enum Parsed {
     Plain(Box<Context>, PlainCommand),
 }
 
-/// Sorts out the arguments.
+/// Separates the console from plain commands.
 pub fn parsed(cli: Cli) -> Result<Parsed, CliError> {
     let context = Context::new(cli.global)?;
     Ok(match cli.command {

@@ -33,7 +33,7 @@ use tokio::sync::mpsc;
 
 /// Shortest time between two frames.
 const FRAME: Duration = Duration::from_millis(33);
-/// How often time is looked at.
+/// Interval of ticks.
 const TICK: Duration = Duration::from_millis(200);
 
 /// What the console is started with.
@@ -229,7 +229,7 @@ fn frame(m: &mut Model, screen: &mut TerminalScreen) -> Result<(), ConsoleError>
     Ok(())
 }
 
-/// Stops every thread of the process, the one that reads the terminal too: the shell has it alone meanwhile.
+/// Stops all threads of the process, so that nothing reads the terminal while the shell has it.
 fn suspend(m: &mut Model) -> Result<(), ConsoleError> {
     terminal::suspend()?;
     let (w, h) = crossterm::terminal::size()?;

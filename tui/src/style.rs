@@ -144,7 +144,7 @@ impl Look {
     pub(crate) fn more(self) -> &'static str {
         self.pick("…", "~")
     }
-    /// From, to.
+    /// The mark between an old and a new value.
     pub(crate) fn arrow(self) -> &'static str {
         self.pick("→", "->")
     }

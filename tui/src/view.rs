@@ -44,7 +44,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>) {
     dialogs::draw(m, f);
 }
 
-/// Says so, politely, and how to leave.
+/// A message that the terminal is too small, and how to quit.
 fn too_small(m: &Model, f: &mut Frame<'_>) {
     let (w, h) = m.size;
     let (want_w, want_h) = SMALLEST;

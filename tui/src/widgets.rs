@@ -1,4 +1,4 @@
-//! Small parts that screens are drawn from. They know no model.
+//! Widgets that know no model.
 
 pub(crate) mod gauge;
 pub(crate) mod table;

@@ -1,4 +1,4 @@
-//! The command line. Its names are public: snapshots of every help text keep them from changing unseen.
+//! The command line. Its names are public: a snapshot of every help text shows any change of them.
 
 // Doc comments here are help texts, read at a terminal: backquotes and brackets would stand in them as they are.
 #![allow(clippy::doc_markdown)]

@@ -25,14 +25,14 @@ pub struct Change {
     /// What a person types to confirm it: the tenant's name, or that of a new one.
     pub confirm: String,
     pub operation: Operation,
-    /// It can only make things safer, whatever the state is: it goes on when no preview can be had.
+    /// It can only tighten, whatever the state: it is sent even without a preview.
     pub tightens: bool,
 }
 
 /// The reason of a tightening when none is given.
 pub(super) const NO_REASON: &str = "no reason given";
 
-/// Carries a change out, or shows it with `--dry-run`.
+/// Makes a change, or shows it with `--dry-run`.
 pub async fn carry_out(
     context: &Context,
     session: &ReadSession,
@@ -69,7 +69,7 @@ pub async fn carry_out(
     Ok(report(&outcome, &command, &change.tenant.name))
 }
 
-/// Asks at the terminal. Only the exact name goes on.
+/// Asks at the terminal. Only the exact name confirms.
 fn confirm(shown: &str, name: &str) -> Result<(), CliError> {
     if !std::io::stdin().is_terminal() {
         return Err(CliError::Input(format!(
@@ -96,7 +96,7 @@ pub fn describe(c: &Command, tenant: &str, plan: &PlannedChange) -> String {
     let _ = writeln!(out, "node       {} ({}, {})", plan.node.name, plan.node.environment, plan.node.node_id);
     let _ = writeln!(out, "tenant     {tenant} ({})", c.tenant);
     let _ = writeln!(out, "operation  {}", c.operation.name());
-    // What is signed is the card's bytes; what a person reads is what they say.
+    // The bytes of the card are signed; a person reads what they say.
     let card = match &c.operation {
         Operation::RateLoad(load) => load.rate_card(),
         _ => None,
@@ -152,7 +152,7 @@ pub fn state(pairs: &[String]) -> String {
     each.collect::<Vec<_>>().join(" ")
 }
 
-/// What became of a command.
+/// The outcome of a command, as text and JSON.
 fn report(o: &CommandOutcome, c: &Command, tenant: &str) -> Output {
     let done = matches!(o.status, CommandStatus::Effective | CommandStatus::Requested);
     let mut text = String::new();

@@ -98,7 +98,7 @@ impl Context {
         Ok(Arc::clone(self.unlocked.get_or_try_init(|| unlock).await?))
     }
 
-    /// Refuses changes when only looking is allowed.
+    /// Refuses changes with `--read-only`.
     pub fn may_change(&self) -> Result<(), CliError> {
         if self.read_only {
             return Err(CliError::Input("--read-only was given, and this would change something".into()));

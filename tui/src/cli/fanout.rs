@@ -38,7 +38,7 @@ struct Place {
     reached: Result<(), ClientError>,
 }
 
-/// Carries a tightening out on all agents that were named.
+/// Sends a tightening to all named agents.
 pub(super) async fn everywhere(
     context: &Context,
     tenant: &TenantName,
@@ -70,8 +70,8 @@ pub(super) async fn everywhere(
         let command = prepared.parsed()?;
         let signed = key.sign(prepared.text(), &format!("{TYPE_LINE} {}", command.command_id))?;
         let mut kept = KeptCommand { tenant, signed, nodes };
-        // First kept, then sent: what is on its way survives this program. To make things safer is not held up by a
-        // disk that is full, though.
+        // Stored first, then sent: it is delivered even if this program ends. A full disk must not hold up a tightening,
+        // though.
         let stored = outbox.keep(&kept);
         kept.deliver(context.clock.now().wall_us, |_| true).await.map_err(CliError::Failed)?;
         if kept.waiting() == 0 {
@@ -147,7 +147,7 @@ async fn look(context: &Context, key: &Arc<UnlockedKey>) -> Vec<Place> {
 
 type Groups = BTreeMap<(TenantUid, String), Vec<Addressee>>;
 
-/// Nodes that hold the tenant, by its uid: one command each. And what is to be said about the others.
+/// The nodes that hold the tenant, by its uid (one command each), and a note about each other node.
 fn group(places: &[Place], tenant: &TenantName) -> Result<(Groups, Vec<String>), CliError> {
     let (mut groups, mut notes) = (Groups::new(), vec![]);
     for p in places {
@@ -155,7 +155,7 @@ fn group(places: &[Place], tenant: &TenantName) -> Result<(Groups, Vec<String>),
         let Some(node) = &p.node else {
             let why = p.reached.as_ref().err().map(ToString::to_string).unwrap_or_default();
             notes.push(format!(
-                "{at} was never spoken to from here, so nothing can be kept for it: {}",
+                "{at} was never reached from here, so nothing can be kept for it: {}",
                 escape(&why, 300)
             ));
             continue;
@@ -191,13 +191,13 @@ fn group(places: &[Place], tenant: &TenantName) -> Result<(Groups, Vec<String>),
 
 fn outbox() -> Result<Outbox, CliError> {
     Outbox::find().ok_or_else(|| {
-        CliError::Input("there is no folder for what is on its way: set HOME or XDG_STATE_HOME".into())
+        CliError::Input("there is no folder for kept commands: set HOME or XDG_STATE_HOME".into())
     })
 }
 
 pub async fn command(context: &Context, command: OutboxCommand) -> Result<Output, CliError> {
     let (outbox, now_us) = (outbox()?, || context.clock.now().wall_us);
-    let io = |e: std::io::Error| CliError::Failed(format!("commands on their way: {e}"));
+    let io = |e: std::io::Error| CliError::Failed(format!("kept commands: {e}"));
     match command {
         OutboxCommand::List => {
             let (kept, bad) = outbox.load(now_us()).map_err(io)?;
@@ -218,11 +218,11 @@ pub async fn command(context: &Context, command: OutboxCommand) -> Result<Output
             context.may_change()?;
             if !outbox.drop(command).map_err(io)? {
                 return Err(CliError::Input(format!(
-                    "no command {command} is on its way (conductor command list)"
+                    "no command {command} is kept (conductor command list)"
                 )));
             }
             let text = format!(
-                "{command} goes to nobody else. What nodes have acknowledged stands: take that back with a command of its own"
+                "{command} is sent to no more nodes. It stands where it was acknowledged: undo that with another command"
             );
             Ok(Output::ok(text, json!({ "dropped": command })))
         }
@@ -288,7 +288,7 @@ fn report(sent: &[(Command, KeptCommand)], notes: &[String], now_us: u64) -> Out
         text += "delivered by: conductor command deliver, or by the console when the node is back\n";
     }
     let refused = sent.iter().flat_map(|(_, k)| &k.nodes).any(|n| matches!(n.state, State::Refused { .. }));
-    // A node that nobody could address is no success.
+    // A node that could not be addressed is a failure.
     let code = match (refused || !notes.is_empty(), waits) {
         (true, _) => EXIT_FAILED,
         (false, true) => EXIT_KEPT,
@@ -305,7 +305,7 @@ fn listed(kept: &[(Command, KeptCommand)], bad: &[String], now_us: u64) -> Outpu
         text.push('\n');
     }
     if kept.is_empty() {
-        text += "no commands are on their way\n";
+        text += "no commands are kept\n";
     }
     for b in bad {
         let _ = writeln!(text, "unreadable {b}");

@@ -1,4 +1,4 @@
-//! Policy profiles with their freeze windows, freezes of one tenant on the spot, and break-glass.
+//! Policy profiles with their freeze windows, freezes of one tenant, and break-glass.
 
 use super::args::{BreakGlassCommand, ChangeArgs, FreezeCommand, ProfileCommand};
 use super::change::{Change, carry_out, uid_is_enough};
@@ -132,7 +132,7 @@ async fn freeze_here(
 ) -> Result<Output, CliError> {
     let session = context.session().await?;
     let now_us = session.agent().challenge().await?.node.now_us;
-    // Like a kill: it works with the tenant's uid alone, should names not be had.
+    // Like a kill: the tenant's uid is enough when names cannot be looked up.
     let tenant = uid_is_enough(resolve::tenant(&session, tenant).await, tenant)?;
     let (confirm, operation) = (tenant.name.clone(), operation(now_us));
     carry_out(context, &session, Change { tenant, confirm, operation, tightens: true }, change).await

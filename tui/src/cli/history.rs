@@ -1,4 +1,4 @@
-//! A tenant's configuration over time, and the way back to an earlier revision.
+//! The history of a tenant's configuration, and rolling it back to a revision.
 
 use super::args::{ChangeArgs, TenantArg};
 use super::change::{Change, carry_out};

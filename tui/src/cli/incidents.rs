@@ -1,4 +1,4 @@
-//! Incidents, the timeline of a log, and the watch over ramps: thresholds, plans, overrides.
+//! Incidents, the timeline of a log, and the SLOs of ramps: thresholds, plans, overrides.
 
 use super::args::{IncidentCommand, PlanCommand, RuleArgs, SloCommand, TenantArg, TimelineArgs};
 use super::change::{Change, carry_out, uid_is_enough};
@@ -50,7 +50,7 @@ async fn open(session: &ReadSession, log: Option<TenantUid>) -> Result<Vec<Incid
     Ok(session.agent().incidents(&bearer, log).await?.incidents)
 }
 
-/// By its id, or a beginning of it that only one has.
+/// Finds an incident by its id or a unique prefix.
 async fn find(session: &ReadSession, id: &str) -> Result<IncidentRow, CliError> {
     let mut found: Vec<_> =
         open(session, None).await?.into_iter().filter(|r| r.incident.starts_with(id)).collect();
@@ -144,7 +144,7 @@ pub async fn timeline(context: &Context, args: TimelineArgs) -> Result<Output, C
         let page = session.agent().timeline(&bearer, found.uid, (args.from, args.to), after).await?;
         origin = Some(page.origin);
         rows.extend(page.rows);
-        // An agent that gives the same page for ever must not hold us.
+        // Ends even if an agent sends the same page for ever.
         after = page.next.filter(|n| after.is_none_or(|a| *n > a));
         if after.is_none() {
             break;

@@ -23,12 +23,12 @@ use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::path::Path;
 
-/// How long an approval may wait on its way to the agent, microseconds.
+/// Time from signing an approval to its expiry, microseconds.
 const APPROVAL_LIFE_US: u64 = 300 * conductor_shared::clock::SECOND;
 /// No statement file is longer.
 const MAX_STATEMENT: u64 = 16 * 1024;
 
-/// What a new operator hands to an admin: whose key it is, and the proof that they have it.
+/// What a new operator gives to an admin: whose key it is, and proof of possession.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeyStatement {
@@ -170,7 +170,7 @@ fn read_statement(path: &Path) -> Result<KeyStatement, CliError> {
     if s.r#type != KEYS_LINE {
         return Err(bad(format!("expected a file of type {KEYS_LINE} (conductor operator statement)")));
     }
-    // The agent checks it as well; here the admin learns it before anybody is asked to approve.
+    // The agent checks it too; here the admin learns it before anybody is asked to approve.
     let file = STANDARD.decode(&s.proof).ok().and_then(|b| String::from_utf8(b).ok()).unwrap_or_default();
     let text = key_statement(s.person, &s.name, &s.public_key);
     conductor_shared::checkpoint::verify_minisign(&s.public_key, text.as_bytes(), &file)
@@ -219,7 +219,7 @@ pub async fn approval(context: &Context, command: ApprovalCommand) -> Result<Out
     context.may_change()?;
     let session = context.session().await?;
     let row = find(&session, id).await?;
-    // Drawn from the very text whose digest is signed.
+    // Read from the text whose digest is signed.
     let described = describe(&row)?;
     let bearer = session.bearer().await?;
     let here = session.agent().node(&bearer).await?;

@@ -31,10 +31,10 @@ pub enum CliError {
     /// The agent, or the way to it.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// What was asked cannot be.
+    /// Input that cannot be carried out.
     #[error("{0}")]
     Input(String),
-    /// It was tried and did not work out.
+    /// It was tried and failed.
     #[error("{0}")]
     Failed(String),
 }
@@ -53,7 +53,7 @@ impl CliError {
         }
     }
 
-    /// For programs: what the agent said, whole, when it said something.
+    /// For programs: the whole problem document of the agent, if there is one.
     pub fn json(&self) -> Value {
         let problem = match self {
             Self::Client(e) => e.problem(),
@@ -63,7 +63,7 @@ impl CliError {
     }
 }
 
-/// Text of several lines, each shown safely.
+/// Text of several lines, each escaped.
 pub fn lines(text: &str) -> String {
     text.lines().map(|l| escape(l, 4_000)).collect::<Vec<_>>().join("\n")
 }
@@ -73,7 +73,7 @@ pub fn in_file(path: &Path, why: impl std::fmt::Display) -> CliError {
     CliError::Input(format!("{}: {why}", escape(&path.to_string_lossy(), 200)))
 }
 
-/// Writes a result where it belongs and gives the exit code. A reader that went away is no error.
+/// Writes a result to standard output or error and returns the exit code. A closed pipe is no error.
 pub fn write(result: &Result<Output, CliError>, as_json: bool) -> u8 {
     let mut out = std::io::stdout().lock();
     let (text, code) = match result {
@@ -99,7 +99,7 @@ fn pretty(v: &Value) -> String {
     serde_json::to_string_pretty(v).unwrap_or_default()
 }
 
-/// Columns with the widths of their widest cells. Cells must be shown safely already.
+/// Columns with the widths of their widest cells. Cells must be escaped already.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     use unicode_width::UnicodeWidthStr;
     let mut widths: Vec<usize> = head.iter().map(|h| h.width()).collect();

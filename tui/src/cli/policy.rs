@@ -166,7 +166,7 @@ fn test(folder: &Path) -> Result<Output, CliError> {
             place(folder)
         )));
     }
-    // What the agent would refuse is no success either.
+    // A bundle that the agent would refuse fails too.
     bundle_of(folder)?;
     let failed: Vec<&TestOutcome> = outcomes.iter().filter(|t| t.passed.is_err()).collect();
     let mut text = String::new();
@@ -246,7 +246,7 @@ async fn sign(context: &Context, path: &Path, days: u64) -> Result<Output, CliEr
     Ok(Output::ok(text, json))
 }
 
-/// Archive, statement and minisign file; they belong together, and the public key is the agent's to know.
+/// Archive, statement and minisign file, checked against each other. The agent knows the public key.
 fn signed_bundle(path: &Path) -> Result<(Vec<u8>, Statement, String), CliError> {
     let archive = read_file(path, MAX_ARCHIVE as u64)?;
     let (at, signed_at) = (beside(path, ".statement"), beside(path, ".statement.minisig"));
@@ -331,7 +331,7 @@ async fn profile_at(session: &ReadSession, tenant: TenantUid, index: u64) -> Res
             let then = session.agent().config_revision(&bearer, tenant, row.revision).await?;
             return Ok(name_of(&then.control).to_owned());
         }
-        // A page that leads nowhere ends it: the tenant is as it was created.
+        // Without an older page the tenant is as it was created.
         match page.next.filter(|n| before.is_none_or(|b| *n < b)) {
             Some(next) => before = Some(next),
             None => return Ok(conductor_shared::profile::DEFAULT.to_owned()),

@@ -1,4 +1,4 @@
-//! Ramps, kill switches and quotas. Lowering is sent as a cap: absolute, so that it always counts and never loosens.
+//! Ramps, kill switches and quotas. Lowering is sent as a cap: absolute, so that it is always valid and never loosens.
 
 use super::args::{ChangeArgs, KillArgs, KillCommand, QuotaCommand, RampCommand, RuleArgs, TenantArg};
 use super::change::{Change, carry_out, uid_is_enough};
@@ -27,7 +27,7 @@ async fn change(
     carry_out(context, session, Change { tenant, confirm, operation, tightens }, args).await
 }
 
-/// Changes a rule without looking at its state first.
+/// Changes a rule without reading its state first.
 async fn blind(
     context: &Context,
     rule: RuleArgs,
@@ -127,7 +127,7 @@ async fn ramp_show(context: &Context, t: &TenantArg) -> Result<Output, CliError>
 /// `conductor kill set` and `conductor ramp kill`
 pub async fn kill_set(context: &Context, k: KillArgs) -> Result<Output, CliError> {
     let drain = k.drain;
-    // To drain what is killed already would let steps go on: only a full kill always tightens.
+    // Draining a killed rule would let steps continue: only a full kill always tightens.
     let operation = move |selector| Operation::KillSet(ops::KillSet { selector, drain });
     if drain {
         blind(context, k.rule, operation, false).await

@@ -134,7 +134,7 @@ async fn export(
     let file = opened.map_err(|e| in_file(out, e))?;
     let written = copy(&mut lines, BufWriter::new(file), from, to).await;
     if written.is_err() {
-        // A part of an export would look like an export.
+        // Half an export would look like a whole one.
         let _ = std::fs::remove_file(out);
     }
     let (head, entries) = written.map_err(|e| match e {

@@ -85,7 +85,7 @@ pub async fn key_show(context: &Context, file: Option<PathBuf>) -> Result<Output
     let path = file.or_else(|| context.key.clone()).ok_or(KeyError::Missing)?;
     let key = KeyFile::load(&path)?;
     let encrypted = key.is_encrypted();
-    // The public file spares the password, and says no more than it: what it says is checked when the key is used.
+    // Reading the public file needs no password. It is checked when the key is used.
     let beside = std::fs::read_to_string(public_file(&path)).ok();
     let beside =
         beside.and_then(|t| t.lines().nth(1).map(|l| l.trim().to_owned())).filter(|k| key_id(k).is_some());

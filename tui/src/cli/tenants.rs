@@ -192,7 +192,7 @@ pub async fn token(context: &Context, command: TokenCommand) -> Result<Output, C
             let secret_sha256: [u8; 32] = Sha256::digest(secret.as_slice()).into();
             let digits = Zeroizing::new(hex(&*secret));
             let bearer = Zeroizing::new(format!("{WORKLOAD_TOKEN}{}_{token}_{}", tenant.uid, *digits));
-            // Written before it counts: a token that counts and was lost would have to be revoked.
+            // Written before it is issued: an issued token that was lost would have to be revoked.
             if let (Some(path), false) = (&out, change.dry_run) {
                 write_new(path, 0o600, format!("{}\n", *bearer).as_bytes())?;
             }
@@ -240,7 +240,7 @@ pub async fn token(context: &Context, command: TokenCommand) -> Result<Output, C
     }
 }
 
-/// Shows the token once when it counts, and takes the file back when it does not.
+/// Shows the token once when it was issued, and removes the file when it was not.
 fn issued(
     done: Result<Output, CliError>,
     dry_run: bool,
@@ -252,7 +252,7 @@ fn issued(
         return done;
     }
     let counts = done.as_ref().is_ok_and(|o| o.code == 0);
-    // Without an answer it may count: the file stays, so that it can be used or revoked.
+    // Without an answer it may have been issued: the file stays, so that the token can be used or revoked.
     let surely_not = match &done {
         Ok(o) => o.code != 0,
         Err(CliError::Client(e)) => !e.may_retry(),

@@ -27,9 +27,9 @@ use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Of an invoice, bytes.
+/// Largest invoice, bytes.
 const MAX_INVOICE: u64 = 16 << 20;
-/// Of a file of adjustments: a command has no room for more.
+/// Largest file of adjustments, bytes: a command has no room for more.
 const MAX_BACKFILL: u64 = 8 << 10;
 
 /// The query of a period.
@@ -285,7 +285,7 @@ pub async fn cost(context: &Context, command: CostCommand) -> Result<Output, Cli
     }
 }
 
-/// An invoice beside what was metered.
+/// An invoice compared with what was metered.
 struct Compared {
     tenant: Found,
     answer: CostAnswer,

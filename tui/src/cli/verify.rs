@@ -20,7 +20,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-/// No trust file, checkpoint or single receipt is larger, in bytes.
+/// Largest trust file, checkpoint or single receipt, bytes.
 const MAX_SMALL: u64 = 8 * 1024 * 1024;
 
 pub fn verify(args: &VerifyArgs) -> Result<Output, CliError> {
@@ -137,8 +137,8 @@ fn range(
     Ok(Report { signature, inclusion, completeness, origin, size: cp.map(|c| c.size), entries })
 }
 
-/// A range that begins at 0 has nothing before it, and its export carries no path for its first entry. The check wants
-/// one of the right length, of which it then uses nothing: only left siblings count, and entry 0 has none.
+/// A path for entry 0, which exports leave out. The check wants one of the right length and uses none of it: only left
+/// siblings count, and entry 0 has none.
 fn no_left_siblings(size: u64) -> Vec<Hash> {
     let depth = u64::BITS - size.saturating_sub(1).leading_zeros();
     vec![[0; 32]; depth as usize]
@@ -215,7 +215,7 @@ fn verdict(r: &Report, file: &str) -> Output {
     Output { text, json, code }
 }
 
-/// Reads a trust file. What it does not know it names, with its place and what was probably meant.
+/// Reads a trust file. An unknown field is named with its place and what was probably meant.
 pub fn trust(path: &Path) -> Result<Trust, CliError> {
     let text = small(path)?;
     let trust: Trust = toml::from_str(&text).map_err(|e| in_file(path, place(&text, &e)))?;

@@ -13,12 +13,12 @@ use conductor_shared::http::{CommandOutcome, NodeInfo, Preview, PreviewRequest};
 use conductor_shared::ids::{CommandId, NodeId, TenantUid, unhex};
 use conductor_shared::untrusted::{UntrustedText, is_unshowable};
 
-/// How long a command lives, microseconds.
+/// Life of a command, microseconds.
 pub const LIFE_US: u64 = 300 * SECOND;
-/// How long one lives that waits for other persons.
+/// Life of a command that waits for other persons, microseconds.
 pub const REQUEST_LIFE_US: u64 = MAX_LIFE_US - SECOND;
 
-/// Bytes nobody can guess.
+/// Bytes from the system's random source.
 pub fn random<const N: usize>() -> Result<[u8; N], ClientError> {
     let mut out = [0u8; N];
     getrandom::fill(&mut out)
@@ -26,7 +26,7 @@ pub fn random<const N: usize>() -> Result<[u8; N], ClientError> {
     Ok(out)
 }
 
-/// Checks a reason as the reader of commands will.
+/// Checks a reason by the rules of the command parser.
 pub fn reason(text: &str) -> Result<UntrustedText, ClientError> {
     let fits = text.chars().count() <= MAX_REASON && !text.chars().any(is_unshowable);
     if fits && !text.trim().is_empty() {
@@ -36,7 +36,7 @@ pub fn reason(text: &str) -> Result<UntrustedText, ClientError> {
     Err(ClientError::Usage(why))
 }
 
-/// What a command is to say, before it has an id.
+/// The content of a command that has no id yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
     /// Nodes that it is for: one signature serves them all.
@@ -120,8 +120,8 @@ impl PlannedChange {
     }
 }
 
-/// Asks for class and blast radius, and composes the command that fits: with base for a loosening, without for a
-/// tightening. When the preview cannot be had, a change that `tightens` by nature goes on without it.
+/// Asks for class and blast radius and composes the command: with a base for a loosening, without for a tightening.
+/// If the preview fails, a change that `tightens` is composed without it.
 pub async fn plan(
     session: &ReadSession,
     tenant: TenantUid,
@@ -140,7 +140,7 @@ pub async fn plan(
     let (node, preview) = match looked.await {
         Ok((node, Ok(p))) => (node, Some(p)),
         Ok((node, Err(_))) if tightens => (node, None),
-        // Not even a session: anybody may ask which node this is and what time it has.
+        // Without a session: the challenge route names node and time to anybody.
         Err(e) if tightens => (agent.challenge().await.map_err(|_| e)?.node, None),
         Ok((_, Err(e))) | Err(e) => return Err(e),
     };

@@ -79,7 +79,7 @@ impl FromStr for Endpoint {
     }
 }
 
-/// Host and port; a trailing `/` is let pass.
+/// Host and port; a trailing `/` is allowed.
 fn authority(text: &str) -> Option<(String, u16)> {
     let text = text.strip_suffix('/').unwrap_or(text);
     let (host, port) = text.rsplit_once(':')?;
@@ -95,7 +95,7 @@ fn authority(text: &str) -> Option<(String, u16)> {
 }
 
 impl Endpoint {
-    /// How it stands in a session text.
+    /// The transport as named in a session text.
     pub fn transport(&self) -> Transport {
         match self {
             Self::Unix(_) => Transport::Unix,

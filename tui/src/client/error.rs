@@ -9,14 +9,14 @@ use std::fmt::Write as _;
 /// Why a call to an agent gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// The agent decided against it, or could not read it.
+    /// The agent denied it or could not read it.
     #[error("{}", problem_text(.0))]
     Denied(Box<Problem>),
-    /// The session or token does not count there.
+    /// The session or token is not valid there.
     #[error("{endpoint} does not accept the credentials: {why} {remedy}")]
     Unauthorised {
         endpoint: String,
-        /// What it said, shown safely.
+        /// What it said, escaped.
         why: String,
         remedy: &'static str,
     },
@@ -56,7 +56,7 @@ pub enum ClientError {
         endpoint: String,
         /// Name of the route.
         what: &'static str,
-        /// What is the matter, shown safely.
+        /// What is wrong, escaped.
         why: String,
     },
     /// This program was called in a way that cannot work.
@@ -82,7 +82,7 @@ impl ClientError {
     }
 }
 
-/// A problem for people: what was decided, each reason with its cure, and the receipt.
+/// A problem for people: what was decided, each reason with its remedy, and the receipt.
 pub fn problem_text(p: &Problem) -> String {
     let mut out = String::new();
     if p.reasons.is_empty() {

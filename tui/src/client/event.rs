@@ -20,7 +20,7 @@ pub(crate) enum AgentEvent {
         info: NodeInfo,
         /// Version of its protocol.
         version: u32,
-        /// Goes on from where the console left off.
+        /// The stream continues where the console left off.
         resumed: bool,
     },
     /// So many summaries follow.
@@ -46,7 +46,7 @@ pub(crate) enum AgentEvent {
     },
     /// The connection is gone.
     Lost {
-        /// Why, shown safely.
+        /// Why the connection ended, escaped.
         why: String,
         /// When the next try is due, microseconds from now.
         retry_us: u64,

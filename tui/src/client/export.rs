@@ -5,7 +5,7 @@ use super::http::{AgentClient, Bearer, Call};
 use conductor_shared::ids::TenantUid;
 use reqwest::Response;
 
-/// No line of an export is longer, in bytes: a receipt with all it discloses is far shorter.
+/// Longest line of an export, bytes. A receipt with all its fields is far shorter.
 pub const MAX_LINE: usize = 4 * 1024 * 1024;
 
 /// The lines of an export.

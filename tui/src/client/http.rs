@@ -28,9 +28,9 @@ use zeroize::Zeroizing;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest wait for an answer.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
-/// No answer but an export is taken that is larger, in bytes. The largest regular one is a page of 500 receipts.
+/// Largest answer except exports, bytes. The largest regular one is a page of 500 receipts.
 pub const MAX_ANSWER: usize = 16 * 1024 * 1024;
-/// No problem document is taken that is larger, in bytes.
+/// Largest problem document, bytes.
 const MAX_PROBLEM: usize = 64 * 1024;
 
 /// A bearer token. It is wiped when dropped, and cannot be printed.
@@ -38,7 +38,7 @@ const MAX_PROBLEM: usize = 64 * 1024;
 pub struct Bearer(Zeroizing<String>);
 
 impl Bearer {
-    /// Takes a token; refuses what cannot stand in a header.
+    /// Refuses a token that cannot stand in a header.
     pub fn new(token: impl Into<String>) -> Result<Self, ClientError> {
         let token = Zeroizing::new(token.into());
         let ok = (1..=512).contains(&token.len()) && token.bytes().all(|c| c.is_ascii_graphic());
@@ -456,7 +456,7 @@ impl AgentClient {
 /// Path and query of a question about metering.
 fn metered(tenant: TenantUid, what: &str, query: &[(&str, String)]) -> String {
     let path = format!("/v1/tenants/{tenant}/{what}");
-    // The host stands for any: only the query is taken, percent-encoded.
+    // The host is a placeholder: only the percent-encoded query is used.
     let url = reqwest::Url::parse_with_params("http://agent/", query);
     match url.ok().and_then(|u| u.query().map(str::to_owned)) {
         Some(q) => format!("{path}?{q}"),
@@ -464,7 +464,7 @@ fn metered(tenant: TenantUid, what: &str, query: &[(&str, String)]) -> String {
     }
 }
 
-/// No connection: says the innermost cause, which is the one that names the trouble.
+/// No connection: reports the innermost cause, which is the specific one.
 pub(super) fn unreachable_agent(endpoint: &Endpoint, e: &(dyn std::error::Error + 'static)) -> ClientError {
     let mut inner: &dyn std::error::Error = e;
     while let Some(next) = inner.source() {

@@ -17,7 +17,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// No key file is larger, in bytes.
+/// Largest key file, bytes.
 const MAX_FILE: u64 = 4096;
 /// Bytes of a secret key in minisign's binary form.
 const SECRET_LEN: usize = 158;
@@ -54,7 +54,7 @@ pub enum KeyError {
     /// The password is wrong.
     #[error("key file {path}: the password is wrong, or the file is damaged")]
     Password { path: String },
-    /// A password is needed and there is nobody to ask.
+    /// A password is needed and there is no terminal to ask at.
     #[error("key file {path} needs a password, and there is no terminal to ask for it")]
     NoTerminal { path: String },
     /// A file of that name is there.
@@ -129,7 +129,7 @@ impl KeyFile {
         self.encrypted
     }
 
-    /// Where it came from, shown safely.
+    /// Path of the file, escaped.
     pub fn name(&self) -> String {
         name(&self.path)
     }
@@ -147,7 +147,7 @@ impl KeyFile {
             SecretKey::from_bytes(&raw).map_err(|_| form())?
         };
         let key = UnlockedKey::new(secret)?;
-        // A damaged secret would sign what nobody can verify: find out here.
+        // A damaged secret would make signatures that do not verify: test it here.
         let probe = key.sign("conductor/probe/v1\n", "probe")?;
         conductor_shared::checkpoint::verify_minisign(
             &probe.public_key,

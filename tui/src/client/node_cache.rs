@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// No larger file is read, bytes: 100 nodes of 4,000 tenants.
+/// Largest file, bytes: 100 nodes of 4,000 tenants.
 const MAX_FILE: u64 = 64 << 20;
 /// Nodes that are remembered at most.
 const MAX_NODES: usize = 100;
 
-/// What did not change is written again after this long, microseconds: an hour.
-const REMEMBERED_ANEW_US: u64 = 3_600_000_000;
+/// An unchanged node is written again after an hour, microseconds.
+const REFRESH_US: u64 = 3_600_000_000;
 
 /// A node as it was last seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ fn path() -> Option<PathBuf> {
 }
 
 impl NodeCache {
-    /// What is remembered. A file that cannot be read is as good as none: it only spares questions.
+    /// Reads the cache. An unreadable file counts as an empty one: it only saves requests.
     pub(crate) fn load() -> Self {
         path().and_then(|p| Self::read(&p).ok()).unwrap_or_default()
     }
@@ -64,16 +64,16 @@ impl NodeCache {
         self.0.get(&endpoint.to_string())
     }
 
-    /// Remembers nodes, on disk as well where that can be done.
+    /// Adds nodes to the file. Errors are ignored: it is a cache.
     pub(crate) fn remember(seen: Vec<(Endpoint, CachedNode)>) {
-        // Several nodes are met at once; each reads the file and writes it whole.
+        // Several nodes are reached at once; each reads and rewrites the whole file.
         static WRITING: Mutex<()> = Mutex::new(());
         let _one = WRITING.lock();
         let mut all = Self::load();
         let mut changed = false;
         for (endpoint, node) in seen {
             let old = all.at(&endpoint);
-            let fresh = |o: &CachedNode| node.seen_us.saturating_sub(o.seen_us) < REMEMBERED_ANEW_US;
+            let fresh = |o: &CachedNode| node.seen_us.saturating_sub(o.seen_us) < REFRESH_US;
             if old.is_some_and(|o| fresh(o) && CachedNode { seen_us: node.seen_us, ..o.clone() } == node) {
                 continue;
             }

@@ -19,24 +19,24 @@ use std::path::{Path, PathBuf};
 
 /// Commands that are kept at most.
 const MAX_KEPT: usize = 1_000;
-/// No larger file is read, bytes.
+/// Largest file, bytes.
 const MAX_FILE: u64 = 1 << 20;
-/// So long after its end a command is still listed, microseconds: a day.
+/// A command is listed for a day after its expiry, microseconds.
 const SHOWN_US: u64 = 24 * 3_600 * 1_000_000;
 const ENDING: &str = "json";
 
-/// What a node made of a command.
+/// Answer of one node to a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state", deny_unknown_fields)]
 pub(crate) enum State {
     /// It has not answered.
     Waiting {
-        /// What the last attempt met, shown safely.
+        /// Error of the last attempt, escaped.
         last: String,
     },
     /// It is on record there.
     Acknowledged {
-        /// What became of it, a word.
+        /// Status that the node reported.
         status: CommandStatus,
         /// Where. `None` when an earlier attempt delivered it and the answer was lost.
         receipt: Option<ReceiptRef>,
@@ -44,7 +44,7 @@ pub(crate) enum State {
     /// The node decided against it, for good.
     Refused {
         reasons: Vec<Reason>,
-        /// The same in words, shown safely.
+        /// The same in words, escaped.
         why: String,
     },
 }
@@ -56,17 +56,17 @@ pub(crate) struct Addressee {
     pub(crate) node_id: NodeId,
     pub(crate) name: Ident,
     pub(crate) endpoint: String,
-    /// What it made of the command.
+    /// Its answer.
     pub(crate) state: State,
 }
 
-/// A command with what its nodes made of it.
+/// A command with the answers of its nodes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeptCommand {
     /// Name of the tenant, for people.
     pub(crate) tenant: String,
-    /// What was signed. Its bytes are never touched again.
+    /// The signed bytes, never changed.
     pub(crate) signed: SignedText,
     pub(crate) nodes: Vec<Addressee>,
 }
@@ -100,7 +100,7 @@ impl KeptCommand {
         format!("{} of {} nodes acknowledged", self.acknowledged(), self.nodes.len())
     }
 
-    /// Sends it to those who have not answered and that `wanted` names. True when something is new.
+    /// Sends it to the nodes in `wanted` that have not answered. True when an answer came.
     pub(crate) async fn deliver(
         &mut self,
         now_us: u64,
@@ -125,7 +125,7 @@ impl KeptCommand {
     }
 }
 
-/// One attempt. What is not an answer about this command leaves it waiting.
+/// One attempt. Anything but an answer about this command leaves it waiting.
 async fn attempt(to: &Addressee, signed: &SignedText) -> State {
     let send = async {
         let endpoint: Endpoint = to.endpoint.parse().map_err(|e| ClientError::Usage(format!("{e}")))?;
@@ -148,7 +148,7 @@ async fn attempt(to: &Addressee, signed: &SignedText) -> State {
     }
 }
 
-/// Reasons that say nothing about the command.
+/// Reasons that are about the node or session, not about the command.
 fn passes(r: &Reason) -> bool {
     matches!(r, Reason::StoreUnavailable | Reason::QueueFull | Reason::Stopping)
 }
@@ -168,7 +168,7 @@ impl State {
     }
 }
 
-/// Commands with what is kept of them, and what could not be read, in words.
+/// Commands that could be read, and a sentence for each file that could not.
 pub(crate) type Loaded = (Vec<(Command, KeptCommand)>, Vec<String>);
 
 /// The folder, one file a command.
@@ -191,7 +191,7 @@ impl Outbox {
         self.folder.join(format!("{id}.{ENDING}"))
     }
 
-    /// Keeps a command, durably; replaces what was kept of it.
+    /// Stores a command durably, replacing its earlier state.
     pub(crate) fn keep(&self, kept: &KeptCommand) -> io::Result<()> {
         let id = kept.command().map_err(io::Error::other)?.command_id;
         let path = self.path(id);
@@ -223,8 +223,8 @@ impl Outbox {
         Ok(files)
     }
 
-    /// All commands, oldest first, and what cannot be read: that is named and left where it is. Those that ended more
-    /// than a day ago are removed.
+    /// All commands, oldest first. An unreadable file is named and left in place; commands that expired more than a day
+    /// ago are removed.
     pub(crate) fn load(&self, now_us: u64) -> io::Result<Loaded> {
         let (mut kept, mut bad) = (vec![], vec![]);
         for path in self.files()? {
@@ -244,7 +244,7 @@ impl Outbox {
         Ok((kept, bad))
     }
 
-    /// Delivers to the nodes that `wanted` names what waits for them, and keeps what they answered.
+    /// Delivers pending commands to the nodes in `wanted` and stores their answers.
     pub(crate) async fn deliver(
         &self,
         now_us: u64,
@@ -261,7 +261,7 @@ impl Outbox {
         Ok((kept, bad))
     }
 
-    /// Takes a command back from those who have not had it. False when it is not there.
+    /// Removes a command, so that no more nodes receive it. False if there is none.
     pub(crate) fn drop(&self, id: CommandId) -> io::Result<bool> {
         match std::fs::remove_file(self.path(id)) {
             Ok(()) => Ok(true),

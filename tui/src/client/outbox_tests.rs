@@ -32,7 +32,7 @@ fn kill() -> Operation {
     Operation::KillSet(ops::KillSet { selector: "run/etl".parse().unwrap(), drain: false })
 }
 
-/// Issue "privileged commands", 1: what is on its way survives the program, is for its owner only, and is forgotten a
+/// Issue "privileged commands", 1: a kept command survives the program, is readable by its owner only, and is forgotten a
 /// day after its end.
 #[test]
 fn commands_are_kept_on_disk() {

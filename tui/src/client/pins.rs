@@ -1,5 +1,5 @@
-//! What this console saw of each log, kept across starts. A hash chain cannot show that its newest rows were removed; a
-//! witness can.
+//! Size and root of each log as last seen, kept across starts. A hash chain cannot show that its newest rows were
+//! removed; a witness can.
 //!
 //! A pin is (origin, size, root) and moves forward only by a consistency proof. A log that is shorter than its pin, or
 //! whose proof does not hold, has forked. A new epoch is `restored` when its first entry cites the old one, else a fork.
@@ -18,16 +18,16 @@ use std::path::{Path, PathBuf};
 
 /// First line of the file.
 const TYPE_LINE: &str = "conductor-pins/v1";
-/// No more pins than this are kept.
+/// Maximum number of pins.
 pub(crate) const MAX_PINS: usize = 50_000;
-/// No larger file is read, bytes.
+/// Largest file, bytes.
 const MAX_FILE: u64 = 64 << 20;
 
-/// What was seen of one log.
+/// One log as last seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pin {
     pub(crate) size: u64,
-    /// Root of those; the running one, not necessarily signed.
+    /// Root of these entries; not necessarily signed.
     pub(crate) root: Hash,
     /// When, microseconds since the Unix epoch on this machine.
     pub(crate) seen_us: u64,
@@ -35,17 +35,17 @@ pub(crate) struct Pin {
     pub(crate) signed: Option<SignedCheckpoint>,
 }
 
-/// What comparing a log with its pin gave.
+/// Result of comparing a log with its pin by a proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Checked {
     Grew(Pin),
-    /// It did not. What was seen, in a sentence.
+    /// The log forked. What was seen, in a sentence.
     Forked(String),
     /// A new epoch that cites the old one. What was lost, in a sentence.
     Restored(Pin, String),
 }
 
-/// What a summary says about a pinned log.
+/// Result of comparing a summary with a pin, before any proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LogChange {
     /// Never seen before: pinned now.
@@ -68,12 +68,12 @@ pub(crate) struct Pins {
 }
 
 impl Pins {
-    /// What was seen of a log.
+    /// The pin of a log.
     pub(crate) fn get(&self, origin: &Origin) -> Option<&Pin> {
         self.logs.get(origin)
     }
 
-    /// Compares what is said of a log now with its pin; pins it when it was never seen.
+    /// Compares size and root with the pin; pins a log that was never seen.
     pub(crate) fn compare(&mut self, origin: Origin, size: u64, root: Hash, now_us: u64) -> LogChange {
         let Some(pin) = self.logs.get(&origin) else {
             let first = Origin { epoch: 1, ..origin };
@@ -96,7 +96,7 @@ impl Pins {
         }
     }
 
-    /// Moves a pin forward. The caller has proved it.
+    /// Moves a pin forward. The caller has verified a proof.
     pub(crate) fn put(&mut self, origin: Origin, pin: Pin) {
         if self.logs.len() >= MAX_PINS && !self.logs.contains_key(&origin) {
             return;

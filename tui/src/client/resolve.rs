@@ -17,7 +17,7 @@ pub enum TenantName {
     Name(Ident),
 }
 
-/// The word for the node's own log. No tenant should bear it.
+/// The word for the node's own log. No tenant should have this name.
 pub const NODE_WORD: &str = "node";
 
 impl std::str::FromStr for TenantName {
@@ -75,26 +75,10 @@ fn unknown(session: &ReadSession, name: &TenantName, list: &[TenantRow]) -> Stri
     }
 }
 
-/// The known word that is most like a given one, when it is like it at all.
+/// The known word nearest to a given one, if any is near.
 pub fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.map(|k| (distance(word, k), k)).min_by_key(|(d, _)| *d)?;
+    let scored = known.map(|k| (strsim::levenshtein(word, k), k)).min_by_key(|(d, _)| *d)?;
     (scored.0 <= 1 + word.chars().count() / 3).then_some(scored.1)
-}
-
-/// Edits from one word to the other (Levenshtein), over at most 64 characters of each.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().take(64).collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().take(64).enumerate() {
-        let mut left_up = row[0];
-        row[0] = i + 1;
-        for (j, cb) in b.iter().enumerate() {
-            let up = row[j + 1];
-            row[j + 1] = (left_up + usize::from(ca != *cb)).min(up + 1).min(row[j] + 1);
-            left_up = up;
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ const RENEW_BEFORE: Micros = 30 * SECOND;
 #[derive(Debug, Clone)]
 pub struct Opened {
     pub bearer: Bearer,
-    /// Who the agent says one is.
+    /// Name of the person, as the agent knows the key.
     pub person: Ident,
     pub roles: Vec<String>,
     /// The node, as of opening.
@@ -67,7 +67,7 @@ impl ReadSession {
         &self.key
     }
 
-    /// The clock it goes by.
+    /// The clock that decides when it is renewed.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
     }

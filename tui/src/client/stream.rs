@@ -24,7 +24,7 @@ const LONGEST_US: u64 = 15_000_000;
 /// Events that may wait for the loop before the socket is no longer read.
 const QUEUE: usize = 1_024;
 
-/// What the console wants of the stream.
+/// An order of the console to the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
     /// State and facts of this partition.
@@ -32,7 +32,7 @@ pub(crate) enum Order {
     Close(TenantUid),
 }
 
-/// What goes to the screen, in order; summaries that were not taken yet are merged.
+/// Events for the screen, in order; pending summaries are merged, newest wins.
 #[derive(Default)]
 struct EventQueue {
     queue: VecDeque<AgentEvent>,
@@ -79,7 +79,7 @@ impl EventQueue {
     }
 }
 
-/// Where the stream left off.
+/// Where the next connection resumes the stream.
 #[derive(Default)]
 struct ResumePoint {
     open: Vec<TenantUid>,

@@ -284,7 +284,7 @@ fn reasons_are_checked_before_signing() {
     assert!(matches!(bad, Err(ClientError::Usage(_))));
 }
 
-/// SPEC, Bad input: answers are bounded, redirects are not followed, and hostile bytes are shown safely.
+/// SPEC, Bad input: answers are bounded, redirects are not followed, and hostile bytes are escaped.
 #[tokio::test]
 async fn answers_that_are_none() {
     let dir = tempfile::tempdir().unwrap();

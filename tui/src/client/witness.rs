@@ -56,7 +56,7 @@ pub(crate) async fn check(
     if !same_log {
         return Ok((origin, Checked::Forked(format!("its head speaks of another log, {}", head.origin))));
     }
-    // The epoch moved on since the question was put: what was the pin is now the pin of the epoch before.
+    // The epoch changed since the request: the pin is now that of the epoch before.
     let (pin, before) = match (pin, before) {
         (Some(p), _) if head.origin != origin => (None, Some((origin, p))),
         other => other,
@@ -91,7 +91,7 @@ pub(crate) async fn check(
     Ok((head.origin, judged))
 }
 
-/// What the first entry of a log cites. `None` when it cites nothing, or is not what it says.
+/// The log that the first entry cites. `None` when it cites none, or does not verify.
 fn cites(first: &ReceiptBundle, origin: Origin) -> Option<(Origin, u64, Hash)> {
     let sealed = verify::receipt(&first.receipt).ok()?;
     (sealed.header.origin == origin && sealed.header.index == 0).then_some(())?;

@@ -1,4 +1,4 @@
-//! Reads from agents, for the screen. An error is a sentence, shown safely.
+//! Reads from agents, for the screen. An error is a sentence, escaped.
 
 use crate::client::error::ClientError;
 use crate::client::http::From;
@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 type Asked<T> = Result<T, ClientError>;
 
-/// What went wrong, for the screen.
+/// The error as a sentence for the screen.
 #[allow(clippy::needless_pass_by_value)] // passed to `map_err`
 pub(super) fn text(e: ClientError) -> String {
     safe(&e.to_string(), 600)
@@ -115,7 +115,7 @@ pub(super) async fn export(
     q.extend([("format", "csv".to_owned()), ("group_by", "workflow_type,env".to_owned())]);
     let bytes = async { s.agent().metered_file(&s.bearer().await?, key.tenant, what, &q).await };
     let bytes = bytes.await.map_err(text)?;
-    // What was typed may hold slashes and colons.
+    // A typed period may hold slashes and colons.
     let range = range.range.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
     let write = move |file: PathBuf| write_new(&file, 0o600, &bytes).map_err(|e| safe(&e.to_string(), 300));
     let stem = format!("conductor-{what}-{name}-{range}");

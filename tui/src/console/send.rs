@@ -114,7 +114,7 @@ pub(super) async fn send_or_keep(
             kept.status_line(),
             safe(&e.to_string(), 200)
         ))),
-        _ => Reply::OnItsWay(ticket, Box::new(Outgoing::of(&command, &kept))),
+        _ => Reply::Kept(ticket, Box::new(Outgoing::of(&command, &kept))),
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) enum Link {
     Connecting,
     Live,
     Lost {
-        /// Why, shown safely.
+        /// Why the connection was lost, escaped.
         why: String,
         /// When the next try is due, microseconds of the monotonic clock.
         retry_at_us: u64,
@@ -30,7 +30,7 @@ pub(crate) enum Link {
 
 #[derive(Debug)]
 pub(crate) struct Agent {
-    /// Where it is, shown safely.
+    /// Its endpoint, escaped.
     pub(crate) endpoint: String,
     pub(crate) link: Link,
     pub(crate) info: Option<NodeInfo>,
@@ -56,7 +56,7 @@ pub(crate) struct Agent {
     pub(crate) open: Vec<TenantUid>,
     /// History of its answers a second, in tenths.
     pub(crate) spark: Spark,
-    /// A log check is on its way.
+    /// A log check is running.
     pub(crate) checking: bool,
     /// When the last one was sent.
     pub(crate) checked_us: u64,
@@ -67,7 +67,7 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// An agent nobody has talked to.
+    /// An agent that has not been reached yet.
     pub(crate) fn new(endpoint: &str) -> Self {
         Self {
             endpoint: crate::text::wrap::safe(endpoint, 80),

@@ -17,9 +17,9 @@ pub(crate) enum Level {
 /// Something that must not be missed. Stays on the screen until acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Alarm {
-    /// What about, shown safely.
+    /// What about, escaped.
     pub(crate) subject: String,
-    /// What was seen, shown safely.
+    /// What was seen, escaped.
     pub(crate) what: String,
     /// When, microseconds since the Unix epoch on this machine.
     pub(crate) at_us: u64,

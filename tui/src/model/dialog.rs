@@ -28,9 +28,9 @@ pub(crate) enum Layer {
     Loosen(Box<loosen::Loosen>),
     /// An answer to another person's request.
     Approve(Box<approve::Approve>),
-    /// A command was sent.
+    /// A command was sent and has no answer yet.
     Waiting(Waiting),
-    /// What became of it.
+    /// The outcome of a command.
     Notice(Notice),
     /// The key's password is typed.
     Unlock(Unlock),
@@ -43,7 +43,7 @@ pub(crate) struct Confirm {
     /// What can be chosen; at least one.
     pub(crate) choices: Vec<ConfirmAction>,
     pub(crate) chosen: usize,
-    /// When it was drawn up, microseconds of the monotonic clock.
+    /// When it was composed, microseconds of the monotonic clock.
     pub(crate) at_us: u64,
     /// The tenant is on other nodes as well, which can be meant too.
     pub(crate) elsewhere: bool,
@@ -59,7 +59,7 @@ pub(crate) struct RampForm {
     pub(crate) rules: Vec<(Selector, Option<BasisPoints>)>,
     pub(crate) chosen: usize,
     pub(crate) percent: TextInput,
-    /// What is wrong with it.
+    /// Why the value cannot be used.
     pub(crate) error: Option<String>,
 }
 
@@ -88,7 +88,7 @@ pub(crate) struct Waiting {
     pub(crate) since_us: u64,
 }
 
-/// What became of a command.
+/// The outcome of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Notice {
     /// In a word or two.
@@ -104,6 +104,6 @@ pub(crate) struct Unlock {
     pub(crate) password: TextInput,
     /// It is being checked.
     pub(crate) busy: bool,
-    /// What was wrong with the one before.
+    /// Why the last password was refused.
     pub(crate) error: Option<String>,
 }

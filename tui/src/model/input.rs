@@ -8,7 +8,7 @@ use zeroize::Zeroize as _;
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct TextInput {
     text: String,
-    /// Cursor, in characters.
+    /// Position of the cursor, in characters.
     at: usize,
     /// Longest text, in characters.
     max: usize,

@@ -32,7 +32,7 @@ pub(crate) enum Msg {
     Resumed,
     /// From the stream of one agent.
     Agent(usize, AgentEvent),
-    /// What an effect brought back.
+    /// Result of an effect.
     Reply(Reply),
 }
 
@@ -42,11 +42,11 @@ impl From<Reply> for Msg {
     }
 }
 
-/// What an effect brought back.
+/// Result of an effect.
 #[derive(Debug)]
 pub(crate) enum Reply {
     Receipts(RowKey, Result<ReceiptPage, String>),
-    /// What waits for a second person on a node.
+    /// Requests that wait for a second person on a node.
     Requests(usize, Result<Vec<RequestRow>, String>),
     /// Open incidents of a node.
     Incidents(usize, Result<Vec<IncidentRow>, String>),
@@ -68,8 +68,8 @@ pub(crate) enum Reply {
     /// A command was answered.
     Answered(u64, Result<CommandOutcome, Refusal>),
     /// A command was kept for nodes that did not answer.
-    OnItsWay(u64, Box<Outgoing>),
-    /// All commands on their way.
+    Kept(u64, Box<Outgoing>),
+    /// All pending commands.
     Outgoing(Vec<Outgoing>),
     /// The key was unlocked, or not.
     Unlocked(Result<KeyInfo, String>),
@@ -79,7 +79,7 @@ pub(crate) enum Reply {
     Log(usize, Origin, Result<Checked, String>),
 }
 
-/// Why a command was not carried out.
+/// Why a command was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) what: String,
@@ -146,7 +146,7 @@ pub(crate) enum Effect {
 pub(crate) enum Fetch {
     /// Receipts from an index; negative counts from the end.
     Receipts { key: RowKey, from: i128, limit: u64 },
-    /// What waits for a second person.
+    /// Requests that wait for a second person.
     Requests(usize),
     /// Open incidents of a node.
     Incidents(usize),
@@ -190,7 +190,7 @@ pub(crate) enum Fetch {
     },
 }
 
-/// A password on its way to the key. Wiped when dropped, never printed.
+/// A password for the key. Wiped when dropped, never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(pub(crate) Zeroizing<String>);
 

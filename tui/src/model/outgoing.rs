@@ -13,7 +13,7 @@ pub(crate) struct Outgoing {
     pub(crate) what: String,
     /// `3 of 5 nodes acknowledged`
     pub(crate) status_line: String,
-    /// Each node with its answer, shown safely.
+    /// Each node with its answer, escaped.
     pub(crate) nodes: Vec<(NodeId, String, NodeAnswer)>,
     /// When it expires, microseconds since the Unix epoch.
     pub(crate) expires_us: u64,
@@ -25,12 +25,12 @@ pub(crate) enum NodeAnswer {
     /// It is on record there.
     Acknowledged(String),
     Waits,
-    /// No, and why.
+    /// Refused by the node, with the reason.
     Refused(String),
 }
 
 impl Outgoing {
-    /// From what is kept.
+    /// From the stored command.
     pub(crate) fn of(c: &Command, k: &KeptCommand) -> Self {
         let word = |s: &State| match s {
             State::Acknowledged { receipt: Some(r), .. } => {

@@ -68,7 +68,7 @@ pub(crate) const COMMANDS: &[Entry] = &[
     e("receipts", "[name]", "receipts of a tenant", PaletteCommand::Receipts, false),
     e("approvals", "", "what waits for a second person", PaletteCommand::Approvals, false),
     e("incidents", "", "what went wrong and is not over", PaletteCommand::Incidents, false),
-    e("ramps", "[name]", "rules of a tenant, and what is seen under them", PaletteCommand::Ramps, false),
+    e("ramps", "[name]", "rules of a tenant, with their SLO status", PaletteCommand::Ramps, false),
     e("freezes", "", "windows on a calendar, and what is frozen", PaletteCommand::Freezes, false),
     e("admin", "", "persons, keys, roles and tokens", PaletteCommand::Admin, false),
     e("usage", "[name]", "what a tenant used", PaletteCommand::Usage, false),
@@ -85,7 +85,7 @@ pub(crate) const COMMANDS: &[Entry] = &[
     e("rollback", "[name]", "roll a ramp back", PaletteCommand::Rollback, true),
     e("kill", "[name]", "deny new runs and steps", PaletteCommand::Kill, true),
     e("drain", "[name]", "deny new runs, let open runs finish", PaletteCommand::Drain, true),
-    e("freeze", "[name]", "loosen nothing until somebody lifts it", PaletteCommand::Freeze, true),
+    e("freeze", "[name]", "nothing is loosened until somebody lifts it", PaletteCommand::Freeze, true),
     e("ramp", "[name]", "set a ramp", PaletteCommand::Ramp, true),
     e("unkill", "[name]", "lift a kill switch", PaletteCommand::Unkill, true),
     #[cfg(debug_assertions)]
@@ -188,6 +188,48 @@ impl Palette {
             [c] => Ok((c.command, arg.trim().to_owned())),
             [] => Err(format!("no command \"{word}\"; Tab lists them")),
             many => Err(many.iter().map(|c| c.name).collect::<Vec<_>>().join(", ") + "?"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::keys::{Act, KEYS};
+    use crate::model::screen::Screen;
+
+    fn help_of_key(act: Act) -> String {
+        KEYS.iter().find(|b| b.act == act).unwrap().help.to_lowercase()
+    }
+
+    fn words(text: &str) -> impl Iterator<Item = &str> {
+        text.split([' ', ',', ':']).filter(|w| !w.is_empty())
+    }
+
+    fn entry(command: PaletteCommand) -> &'static Entry {
+        COMMANDS.iter().find(|c| c.command == command).unwrap()
+    }
+
+    /// One name for one thing: what a key and a command both do has one name and one description in both tables.
+    #[test]
+    fn keys_and_commands_say_the_same() {
+        for (n, screen) in (0..).zip(Screen::MAIN) {
+            let help = help_of_key(Act::Screen(n));
+            assert!(help.starts_with(screen.name()), "{screen:?}: {help}");
+            assert!(COMMANDS.iter().any(|c| c.name == screen.name()), "{screen:?}");
+        }
+        for (act, command) in [
+            (Act::Rollback, PaletteCommand::Rollback),
+            (Act::Kill, PaletteCommand::Kill),
+            (Act::Drain, PaletteCommand::Drain),
+            (Act::Freeze, PaletteCommand::Freeze),
+            (Act::SetRamp, PaletteCommand::Ramp),
+            (Act::LiftKill, PaletteCommand::Unkill),
+            (Act::Alarms, PaletteCommand::Alarms),
+        ] {
+            let (key, command) = (help_of_key(act), entry(command).help);
+            let known: Vec<&str> = words(&key).collect();
+            assert!(words(command).all(|w| known.contains(&w)), "{act:?}: \"{key}\" and \"{command}\"");
         }
     }
 }

@@ -8,7 +8,7 @@ use conductor_shared::verify::Report;
 use std::collections::VecDeque;
 
 pub(crate) const KEPT: usize = 4_000;
-/// Asked for at a time.
+/// Receipts fetched at a time.
 pub(crate) const PAGE: u64 = 200;
 /// A larger gap than this is jumped over when following.
 const JUMP: u64 = 1_000;
@@ -17,9 +17,9 @@ const JUMP: u64 = 1_000;
 #[derive(Debug)]
 pub(crate) enum Detail {
     Loading,
-    /// Could not be had.
+    /// It could not be fetched.
     Failed(String),
-    /// With what verifying it here gave.
+    /// With the result of verifying it here.
     Ready(Box<(ReceiptBundle, Report)>),
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Receipts {
     pub(crate) rows: VecDeque<ReceiptJson>,
     /// Entries of the log when last asked.
     pub(crate) size: u64,
-    /// A query is on its way.
+    /// A query is running.
     pub(crate) busy: bool,
     /// When the last one was sent, microseconds of the monotonic clock.
     pub(crate) asked_us: u64,
@@ -77,7 +77,7 @@ impl Default for Receipts {
 }
 
 impl Receipts {
-    /// Looks at another log. The filter stays.
+    /// Switches to another log. The filter stays.
     pub(crate) fn turn_to(&mut self, key: RowKey) {
         if self.key != Some(key) {
             *self = Self { key: Some(key), filter: std::mem::take(&mut self.filter), ..Self::default() };

@@ -18,7 +18,7 @@ pub(crate) const EVERY_US: u64 = 10_000_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Choice {
     pub(crate) name: Cow<'static, str>,
-    /// As the agent takes it.
+    /// In the syntax of the agent.
     pub(crate) range: Cow<'static, str>,
     /// Steps of the chart.
     pub(crate) step: &'static str,
@@ -38,7 +38,7 @@ pub(crate) const RANGES: [Choice; 5] = [
 ];
 
 impl Choice {
-    /// Any period that the agent takes, as it was typed.
+    /// A typed period, if the agent accepts it.
     pub(crate) fn typed(text: &str, now_us: Micros) -> Result<Self, String> {
         if let Some(known) = RANGES.into_iter().find(|r| r.range == text) {
             return Ok(known);
@@ -164,7 +164,7 @@ pub(crate) fn usage(m: &Model) -> Option<(&UsageShown, u64)> {
     Some((shown, m.now.mono_us.saturating_sub(*at)))
 }
 
-/// Cost, likewise.
+/// Cost of the shown tenant and period, with its age in microseconds.
 pub(crate) fn cost(m: &Model) -> Option<(&CostShown, u64)> {
     let key = m.subject()?;
     let (_, _, at, shown) =

@@ -45,7 +45,7 @@ pub struct Options {
     /// Workflow type, from the tenant's catalog.
     pub workflow: Ident,
     pub env: Env,
-    /// Who sets the runs off.
+    /// Type of the actor that starts the runs.
     pub actor: ActorType,
     /// What is asked for.
     pub action: Ident,
@@ -54,7 +54,7 @@ pub struct Options {
     /// Prompt that the runs declare, SHA-256 in hex.
     pub prompt_sha256: Option<String>,
     pub speed: Speed,
-    /// Share of runs that are finished as failed whatever became of their steps.
+    /// Share of runs that are finished as failed, whatever their steps did.
     pub fail_hundredths: BasisPoints,
     /// Steps of one run that may be open at a time.
     pub parallel: usize,
@@ -69,7 +69,7 @@ pub struct Options {
 /// One run to play.
 #[derive(Debug, Clone)]
 pub struct Job {
-    /// For people, shown safely.
+    /// Name for people, escaped.
     pub label: String,
     pub workflow: Arc<Workflow>,
     pub plan: Arc<TaskGraph>,
@@ -88,7 +88,7 @@ pub enum Ended {
     Cancelled,
 }
 
-/// What was done, by one run or by all.
+/// Totals of one run or of all.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
 pub struct ReplayTotals {
     pub steps: u64,
@@ -118,7 +118,7 @@ impl ReplayTotals {
     }
 }
 
-/// What became of one run.
+/// The outcome of one run.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct RunReport {
     pub label: String,
@@ -129,7 +129,7 @@ pub struct RunReport {
     pub receipt: Option<ReceiptRef>,
     #[serde(flatten)]
     pub totals: ReplayTotals,
-    /// Why it did not succeed, shown safely.
+    /// Why it did not succeed, escaped.
     pub why: Option<String>,
 }
 
@@ -156,9 +156,9 @@ struct Run {
 /// Whether being stopped ends the waiting between two attempts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Patience {
-    /// What has begun must be settled.
+    /// Keep retrying: what has begun must be settled.
     Settle,
-    /// What has not begun need not begin.
+    /// Stop retrying: what has not begun need not begin.
     Admit,
 }
 
@@ -279,12 +279,12 @@ async fn heartbeats(run: Arc<Run>, id: RunId, lease_us: u64) {
     for n in 1u64.. {
         ticks.tick().await;
         let key = run.key(&format!("beat-{n}"));
-        // A heartbeat that fails is made good by the next one.
+        // The next heartbeat makes up for a failed one.
         let _ = run.workload.heartbeat(id, &key).await;
     }
 }
 
-/// What became of a step: its place, and what went wrong.
+/// The end of a step: its index, and its error if it failed.
 type StepEnd = (u32, Option<String>);
 
 impl Run {

@@ -14,7 +14,7 @@ impl SplitMix64 {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
-    /// In `0..n`.
+    /// A number below `n`.
     fn below(&mut self, n: u64) -> u64 {
         self.next() % n.max(1)
     }

@@ -5,7 +5,7 @@
 use super::wfformat::{ReadError, Workflow};
 use conductor_shared::untrusted::escape;
 
-/// Who waits for whom.
+/// Which task waits for which.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskGraph {
     /// For each task, how many parents it waits for.

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// No replay plays more runs.
+/// Maximum number of runs.
 pub const MAX_RUNS: usize = 1_000_000;
 
 /// Where workflows come from.

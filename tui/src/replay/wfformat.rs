@@ -16,13 +16,13 @@ use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
-/// No file is read that is larger, in bytes.
+/// Largest file, bytes.
 pub const MAX_FILE: u64 = 256 * 1024 * 1024;
-/// No record has more tasks.
+/// Maximum number of tasks in a record.
 pub const MAX_TASKS: usize = 1_000_000;
-/// No record names more files.
+/// Maximum number of files in a record.
 pub const MAX_FILES: usize = 4_000_000;
-/// No record has more edges between tasks.
+/// Maximum number of edges between tasks in a record.
 pub const MAX_EDGES: usize = 8_000_000;
 /// The version of the format.
 pub const VERSION: &str = "1.5";
@@ -32,7 +32,7 @@ pub const VERSION: &str = "1.5";
 pub struct Task {
     /// Its id in the record: outside text.
     pub id: String,
-    /// Recorded duration, microseconds.
+    /// Recorded duration of the task, microseconds.
     pub duration_us: u64,
     /// Sum of its input files.
     pub bytes_in: u64,
@@ -48,7 +48,7 @@ pub struct Workflow {
     pub name: String,
     /// In the order of the specification.
     pub tasks: Vec<Task>,
-    /// What was odd and let pass, shown safely.
+    /// Oddities that do not prevent a replay, escaped.
     pub notes: Vec<String>,
 }
 
@@ -56,7 +56,7 @@ pub struct Workflow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct Sums {
     pub tasks: u64,
-    /// Their time, microseconds.
+    /// Sum of their durations, microseconds.
     pub duration_us: u64,
     /// Bytes of their input files.
     pub bytes_in: u64,
@@ -92,7 +92,7 @@ pub enum ReadError {
     Json {
         line: usize,
         column: usize,
-        /// What is the matter, shown safely.
+        /// What is wrong, escaped.
         why: String,
     },
     /// Another version of the format.
@@ -100,7 +100,7 @@ pub enum ReadError {
         "schemaVersion is \"{0}\", and this reads {VERSION}: convert the record (WfCommons has a converter for older ones)"
     )]
     Version(String),
-    /// What it says cannot be a run.
+    /// It parses, but does not describe a run.
     #[error("{0}")]
     Record(String),
 }
@@ -205,11 +205,11 @@ where
 }
 
 /// The whole text, for places in it.
-struct Reader<'a> {
+struct RecordReader<'a> {
     text: &'a str,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> RecordReader<'a> {
     /// An error of JSON at its place in the whole text; `part` is a slice of it.
     fn at(&self, part: &str, e: &serde_json::Error) -> ReadError {
         let offset = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
@@ -292,7 +292,7 @@ pub fn read_file(path: &Path) -> Result<Workflow, ReadError> {
 
 pub fn read(bytes: &[u8]) -> Result<Workflow, ReadError> {
     let text = std::str::from_utf8(bytes).map_err(|e| ReadError::Utf8(e.valid_up_to()))?;
-    let r = Reader { text };
+    let r = RecordReader { text };
     let top: Top<'_> = r.object(text)?;
     if let Some(v) = top.version.filter(|v| v != VERSION) {
         return Err(ReadError::Version(escape(&v, 20)));
@@ -352,7 +352,7 @@ fn bounded_sums(tasks: &[Task]) -> Result<(), ReadError> {
 
 type Sizes<'a> = HashMap<Cow<'a, str>, u64>;
 
-fn file_sizes<'a>(r: &Reader<'a>, files: Option<&'a RawValue>) -> Result<Sizes<'a>, ReadError> {
+fn file_sizes<'a>(r: &RecordReader<'a>, files: Option<&'a RawValue>) -> Result<Sizes<'a>, ReadError> {
     let mut sizes = HashMap::new();
     let Some(files) = files else { return Ok(sizes) };
     r.each(files, |raw| {
@@ -374,7 +374,7 @@ fn file_sizes<'a>(r: &Reader<'a>, files: Option<&'a RawValue>) -> Result<Sizes<'
 
 /// Recorded durations in the order of the specification.
 fn durations<'a>(
-    r: &Reader<'a>,
+    r: &RecordReader<'a>,
     list: &'a RawValue,
     places: &HashMap<Cow<'a, str>, u32>,
     specs: &[TaskSpec<'a>],
@@ -404,7 +404,7 @@ type Edges = (Vec<Vec<u32>>, Vec<String>);
 
 /// Parents of each task, and notes about children that say otherwise.
 fn edges<'a>(
-    r: &Reader<'a>,
+    r: &RecordReader<'a>,
     specs: &[TaskSpec<'a>],
     places: &HashMap<Cow<'a, str>, u32>,
 ) -> Result<Edges, ReadError> {
@@ -455,7 +455,7 @@ fn edges<'a>(
 }
 
 fn claimed<'a>(
-    r: &Reader<'a>,
+    r: &RecordReader<'a>,
     sizes: &Sizes<'a>,
     task: &str,
     list: Option<&'a RawValue>,

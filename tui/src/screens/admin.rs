@@ -49,7 +49,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
         lines.push(if here { line.patch_style(look.style(Tone::Selected)) } else { line });
     }
     if all.is_empty() {
-        lines.push(Line::styled("  On its way.", look.style(Tone::Dim)));
+        lines.push(Line::styled("  Loading.", look.style(Tone::Dim)));
     }
     f.render_widget(Paragraph::new(lines), area);
     let below = list.y + list.height;

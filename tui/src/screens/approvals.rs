@@ -31,7 +31,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
         });
     }
     if m.approvals.rows.is_empty() {
-        let text = if m.approvals.answered { "  Nothing waits for another person." } else { "  On its way." };
+        let text = if m.approvals.answered { "  Nothing waits for another person." } else { "  Loading." };
         lines.push(Line::raw(""));
         lines.push(Line::styled(text, look.style(Tone::Dim)));
     }

@@ -21,7 +21,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
     let list = layout::list(m);
     let mut lines = vec![heading(m, "freeze windows, the next seven days")];
-    // A day has the same whole number of columns each.
+    // Every day has the same number of columns.
     let room = usize::from(area.width).saturating_sub(1 + 1 + 12 + 1 + 12 + 1 + 1);
     let day = (room / DAYS).max(1);
     let strip = u16::try_from(day * DAYS).unwrap_or(u16::MAX);
@@ -46,7 +46,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     }
     if all.is_empty() {
         let answered = !m.lists.freezes.is_empty();
-        let text = if answered { "  No profile has a freeze window." } else { "  On its way." };
+        let text = if answered { "  No profile has a freeze window." } else { "  Loading." };
         lines.push(Line::styled(text, look.style(Tone::Dim)));
     }
     f.render_widget(Paragraph::new(lines), area);
@@ -81,7 +81,7 @@ fn days(m: &Model, width: usize) -> String {
     midnights(m, now).iter().take(DAYS).map(name).collect()
 }
 
-/// One column for a part of a day: open at any time in it, or not; where now is, a mark.
+/// One column for each part of a day: whether the window is open in it, and a mark for now.
 fn strip(m: &Model, now_us: u64, w: &WindowRow, width: usize) -> String {
     let (full, empty) = m.look.gauge();
     let nights = midnights(m, now_us);

@@ -31,7 +31,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     if all.is_empty() {
         let answered = !m.lists.incidents.is_empty();
         let text = match (answered, m.lists.filter(Screen::Incidents)) {
-            (false, _) => "  On its way.",
+            (false, _) => "  Loading.",
             (true, "") => "  Nothing is wrong, as far as the nodes know.",
             (true, _) => "  None has these words.",
         };
@@ -99,7 +99,7 @@ fn detail(m: &Model, r: &IncidentRow, width: usize) -> Vec<Line<'static>> {
     lines
 }
 
-/// What happened around one, oldest first.
+/// Events around an incident, oldest first.
 pub(crate) fn timeline(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
     let list = layout::list(m);
@@ -139,7 +139,7 @@ pub(crate) fn timeline(m: &Model, f: &mut Frame<'_>, area: Rect) {
         lines.push(if here { line.patch_style(look.style(Tone::Selected)) } else { line });
     }
     let none = match &rows {
-        None => Some("  On its way."),
+        None => Some("  Loading."),
         Some(r) if r.is_empty() && !m.lists.filter(Screen::Timeline).is_empty() => {
             Some("  None has these words.")
         }

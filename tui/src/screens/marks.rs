@@ -12,7 +12,7 @@ use conductor_shared::stream::{
 };
 use ratatui::text::{Line, Span};
 
-/// The gravest thing about a row: mark, word, tone.
+/// The most severe state of a row: mark, word, tone.
 pub(crate) fn state(look: Look, r: &Row) -> (&'static str, &'static str, Tone) {
     if r.forked {
         (look.bad(), "forked", Tone::Bad)
@@ -52,7 +52,7 @@ pub(crate) fn heading(m: &Model, what: &str) -> Line<'static> {
     Line::from(spans)
 }
 
-/// How a node's link stands, in mark, words and tone.
+/// State of a node's connection: mark, words and tone.
 pub(crate) fn link(m: &Model, a: &Agent) -> (&'static str, String, Tone) {
     let look = m.look;
     let age = a.age_us(m.now);
@@ -94,7 +94,7 @@ pub(crate) fn signer(s: SignerState) -> (&'static str, Tone) {
     }
 }
 
-/// Mark and tone of how grave something is.
+/// Mark and tone of a severity.
 pub(crate) fn level(m: &Model, level: Level) -> (&'static str, Tone) {
     match level {
         Level::Bad => (m.look.bad(), Tone::Bad),

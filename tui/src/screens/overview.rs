@@ -150,7 +150,7 @@ fn outgoing(m: &Model, lines: &mut Vec<Line<'static>>) {
     let open: Vec<_> = m.outgoing.iter().filter(|o| o.open(m.now.wall_us)).collect();
     if !open.is_empty() {
         lines.push(Line::raw(""));
-        lines.push(Line::styled("  Commands on their way", look.style(Tone::Title)));
+        lines.push(Line::styled("  Commands kept for unreachable nodes", look.style(Tone::Title)));
     }
     for o in open.iter().take(6) {
         lines.push(Line::from(vec![

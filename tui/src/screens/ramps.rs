@@ -60,7 +60,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     }
     if rules.is_empty() {
         let known = m.state(key).is_some();
-        let text = if known { "  No rule: every subject is included." } else { "  On its way." };
+        let text = if known { "  No rule: every subject is included." } else { "  Loading." };
         lines.push(Line::styled(text, look.style(Tone::Dim)));
     }
     f.render_widget(Paragraph::new(lines), area);
@@ -131,7 +131,7 @@ fn detail(m: &Model, s: &Selector, h: BasisPoints, seen: Option<&SloStatus>) -> 
             format!("{}; before: {past}; rolls back to {}", r.revision, percent(r.rollback_to())),
         ));
     }
-    // Whichever covers a request that this rule decides for.
+    // A kill switch that covers any request of this rule.
     let meets = |k: &Selector| {
         (k.action.is_none() || s.action.is_none() || k.action == s.action)
             && (k.workflow.is_none() || s.workflow.is_none() || k.workflow == s.workflow)
@@ -141,14 +141,14 @@ fn detail(m: &Model, s: &Selector, h: BasisPoints, seen: Option<&SloStatus>) -> 
         lines.push(line("killed", format!("{how} by the kill switch {k}")));
     }
     let Some(x) = seen else {
-        lines.push(line("seen", "on its way".into()));
+        lines.push(line("seen", "loading".into()));
         return lines;
     };
     lines.extend(watch(x, h).into_iter().map(|(name, text)| line(name, text)));
     lines
 }
 
-/// What the rule is held to, and how far it has come: names and texts.
+/// Thresholds of the rule and progress towards a verdict: names and texts.
 fn watch(x: &SloStatus, hundredths: BasisPoints) -> Vec<(&'static str, String)> {
     let mut lines = vec![];
     let t = &x.thresholds;

@@ -20,7 +20,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let listed = m.receipts.rows.iter().find(|r| r.index == *index);
     let mut lines = vec![];
     match detail {
-        Detail::Loading => lines.push(Line::styled("  its proof is on its way", look.style(Tone::Dim))),
+        Detail::Loading => lines.push(Line::styled("  loading its proof", look.style(Tone::Dim))),
         Detail::Failed(e) => {
             lines.push(Line::styled(
                 format!("  {} no proof: {}", look.bad(), safe(e, 200)),

@@ -57,7 +57,7 @@ fn title(m: &Model) -> Line<'static> {
     ];
     let (words, tone) = match (&m.receipts.error, m.receipts.answered_us) {
         (Some(e), _) => (format!("  {} {}", look.bad(), safe(e, 60)), Tone::Bad),
-        (None, None) => ("  on its way".into(), Tone::Dim),
+        (None, None) => ("  loading".into(), Tone::Dim),
         (None, Some(at)) => {
             let age = m.now.mono_us.saturating_sub(at);
             if !m.fresh(key) {

@@ -120,7 +120,7 @@ fn rules(m: &Model, s: Option<&ControlState>) -> Vec<Line<'static>> {
     let look = m.look;
     let mut out = vec![section(m, "Ramps")];
     let Some(s) = s else {
-        out.push(Line::styled("  on its way", look.style(Tone::Dim)));
+        out.push(Line::styled("  loading", look.style(Tone::Dim)));
         return out;
     };
     let name = |sel: &dyn std::fmt::Display| format!("{:<22}", sel.to_string());

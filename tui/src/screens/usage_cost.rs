@@ -28,7 +28,7 @@ const ASCII: bar::Set<'static> = bar::Set {
     empty: " ",
 };
 
-/// What stands above the chart: whose, which period, how old.
+/// The line above the chart: tenant, period, age.
 fn head(m: &Model, what: &str, age: Option<u64>) -> Line<'static> {
     let Some(key) = m.subject() else { return heading(m, what) };
     let name = m.tenants.get(key).map_or_else(String::new, |r| r.summary.name.to_string());
@@ -36,7 +36,7 @@ fn head(m: &Model, what: &str, age: Option<u64>) -> Line<'static> {
     let age = match age {
         Some(us) if us < 2 * usage_cost::EVERY_US => String::new(),
         Some(us) => format!(", {} old", span(us)),
-        None => ", on its way".to_owned(),
+        None => ", loading".to_owned(),
     };
     heading(m, &format!("{what} of {name} on {node}, {}{age}", m.usage_cost.choice().name))
 }
@@ -60,7 +60,7 @@ fn figure(m: &Model, name: &str, value: String, change: &str) -> Vec<Span<'stati
 }
 
 /// A series of a chart: begin of each step, microseconds since the Unix epoch, and its value.
-type Series = Vec<(u64, u64)>;
+type ChartSeries = Vec<(u64, u64)>;
 
 /// What a chart shows, its highest value in words, and its steps.
 fn chart(
@@ -68,7 +68,7 @@ fn chart(
     f: &mut Frame<'_>,
     area: Rect,
     (name, range): (&str, &RangeShown),
-    values: &Series,
+    values: &ChartSeries,
     words: impl Fn(u64) -> String,
 ) {
     let look = m.look;
@@ -158,7 +158,7 @@ fn table(
         });
     }
     if empty {
-        let text = if fresh { "  Nothing in this period." } else { "  On its way." };
+        let text = if fresh { "  Nothing in this period." } else { "  Loading." };
         lines.push(Line::styled(text, look.style(Tone::Dim)));
     }
     f.render_widget(Paragraph::new(lines), area);

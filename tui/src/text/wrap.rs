@@ -49,5 +49,8 @@ mod tests {
         assert_eq!(fit("日本語", 5, "…"), "日本…");
         assert_eq!(wrap("one two three", 8), ["one two", "three"]);
         assert_eq!(wrap("abcdefghijkl", 8), ["abcdefgh", "ijkl"]);
+        assert_eq!(wrap("a node-1-x b", 8), ["a", "node-1-x", "b"], "a name is not broken at its hyphens");
+        assert_eq!(wrap("日本 日本語 x", 8), ["日本", "日本語 x"], "columns, not characters");
+        assert_eq!(wrap("日本語日本語", 8), ["日本語日", "本語"]);
     }
 }

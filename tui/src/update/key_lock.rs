@@ -74,7 +74,7 @@ pub(crate) fn key(m: &mut Model, mut u: Unlock, key: KeyEvent, act: Option<Act>,
     m.layers.push(Layer::Unlock(u));
 }
 
-/// Without its key the console can show nothing: the prompt stays, and says how to leave.
+/// Without its key the console can show nothing: the prompt stays and says how to quit.
 pub(crate) fn stay_locked(m: &mut Model, u: Unlock) {
     m.say("Your key stays locked: agents let nobody read without it. Press q to quit.");
     m.layers.push(Layer::Unlock(u));

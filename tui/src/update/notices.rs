@@ -13,7 +13,7 @@ pub(crate) fn answered(m: &mut Model, ticket: u64, got: &Result<CommandOutcome, 
 }
 
 /// All nodes answered, or it is kept for those that did not.
-pub(crate) fn on_its_way(m: &mut Model, ticket: u64, o: Outgoing) {
+pub(crate) fn kept(m: &mut Model, ticket: u64, o: Outgoing) {
     let mut lines = vec![o.what.clone()];
     lines.extend(o.lines());
     if !o.waiting().is_empty() {
@@ -28,7 +28,7 @@ pub(crate) fn on_its_way(m: &mut Model, ticket: u64, o: Outgoing) {
     m.outgoing.push(o);
 }
 
-/// In the dialog that waited for it, else in the line at the bottom.
+/// Shows a notice in the dialog that waited for it, else in the line at the bottom.
 fn report(m: &mut Model, ticket: u64, notice: Notice) {
     let waited = m.layers.iter().position(|l| matches!(l, Layer::Waiting(w) if w.ticket == ticket));
     m.dirty = true;

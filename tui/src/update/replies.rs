@@ -43,7 +43,7 @@ pub(crate) fn take(m: &mut Model, reply: Reply, out: &mut Vec<Effect>) {
         Reply::Timeline(key, from, got) => timeline(m, key, from, got),
         Reply::Proof(key, index, got) => proof(m, key, index, got),
         Reply::Preview(ticket, got) => loosen::preview(m, ticket, got),
-        Reply::OnItsWay(ticket, o) => notices::on_its_way(m, ticket, *o),
+        Reply::Kept(ticket, o) => notices::kept(m, ticket, *o),
         Reply::Outgoing(list) => outgoing::take(m, list),
         Reply::Answered(ticket, got) => notices::answered(m, ticket, &got),
         Reply::Unlocked(got) => key_lock::unlocked(m, got),

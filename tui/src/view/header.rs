@@ -24,7 +24,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
     let mut tabs = vec![Span::styled(" conductor ", look.style(Tone::Title))];
     let main = m.screens.first().copied().unwrap_or(Screen::Overview);
-    // Where not all names fit, the others stand as their keys.
+    // Where not all names fit, the other tabs are their keys.
     let names = area.width >= WITH_NAMES;
     for (n, screen) in Screen::MAIN.into_iter().enumerate() {
         let (here, name) = (screen == main, screen.name());
@@ -204,7 +204,7 @@ fn scopes(m: &Model) -> &'static [KeyScope] {
     keys::scopes(m.screen())
 }
 
-/// The keys that count now, as many as fit.
+/// The active keys, as many as fit.
 pub(crate) fn bar(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
     let fixed: &[(&str, &str)] = match m.layers.last() {

@@ -428,15 +428,15 @@ fn old_data() {
     insta::assert_snapshot!("incidents-lost", draw(&mut m, 80, 24));
 }
 
-/// Issue 3, operators and commands: what is on its way stands on the overview until all nodes have answered, and a
+/// Issue 3, operators and commands: a kept command stands on the overview until all nodes have answered, and a
 /// console that only looks delivers nothing.
 #[test]
-fn commands_on_their_way() {
+fn kept_commands() {
     let mut m = demo();
     m.now.wall_us = sample::AGENT_US;
     let node = m.agents[0].info.clone().unwrap().node_id;
     let other = conductor_shared::ids::NodeId([0xee; 16]);
-    let on_its_way = |words: [NodeAnswer; 3]| {
+    let pending = |words: [NodeAnswer; 3]| {
         let ids = [conductor_shared::ids::NodeId([1; 16]), node, other];
         let nodes = ids.into_iter().zip(["node-z", "node-a", "far-away"]).zip(words);
         Outgoing {
@@ -448,8 +448,8 @@ fn commands_on_their_way() {
         }
     };
     let ack = || NodeAnswer::Acknowledged("receipt 4".into());
-    send(&mut m, Reply::Outgoing(vec![on_its_way([ack(), NodeAnswer::Waits, NodeAnswer::Waits])]));
-    insta::assert_snapshot!("commands-on-their-way", draw(&mut m, 100, 24));
+    send(&mut m, Reply::Outgoing(vec![pending([ack(), NodeAnswer::Waits, NodeAnswer::Waits])]));
+    insta::assert_snapshot!("kept-commands", draw(&mut m, 100, 24));
     let delivers = |m: &mut Model| {
         m.now.mono_us += 20_000_000;
         let mut out = vec![];
@@ -467,11 +467,11 @@ fn commands_on_their_way() {
     m.read_only = false;
     send(
         &mut m,
-        Reply::Outgoing(vec![on_its_way([ack(), ack(), NodeAnswer::Refused("command_expired".into())])]),
+        Reply::Outgoing(vec![pending([ack(), ack(), NodeAnswer::Refused("command_expired".into())])]),
     );
     assert!(draw(&mut m, 100, 24).contains("1 of 3 nodes acknowledged"), "a refusal stays");
-    send(&mut m, Reply::Outgoing(vec![on_its_way([ack(), ack(), ack()])]));
-    assert!(!draw(&mut m, 100, 24).contains("Commands on their way"));
+    send(&mut m, Reply::Outgoing(vec![pending([ack(), ack(), ack()])]));
+    assert!(!draw(&mut m, 100, 24).contains("Commands kept for unreachable nodes"));
 }
 
 /// Issue 3, Console: `/` leaves the rows that have all words; actions are about what is left and marked; esc brings all

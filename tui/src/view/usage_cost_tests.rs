@@ -131,7 +131,7 @@ fn usage_screen() {
         assert!(draw(&mut m, w, h).contains("runs, highest"));
         // The answer for another period is not shown for this one.
         keys(&mut m, "]");
-        assert!(draw(&mut m, w, h).contains("On its way"));
+        assert!(draw(&mut m, w, h).contains("Loading."));
         assert!(
             tick(&mut m, 93_200_000).contains(&Effect::Fetch(Fetch::Usage(k, RANGES[1].clone()))),
             "at once"
@@ -191,7 +191,7 @@ fn any_period_can_be_typed() {
     keys(&mut m, ": r a n g e space 2 0 2 3 - 1 0 enter");
     let month = Choice { name: "2023-10".into(), range: "2023-10".into(), step: "1d" };
     assert!(tick(&mut m, 90_000_000).contains(&Effect::Fetch(Fetch::Usage(k, month))));
-    assert!(draw(&mut m, 80, 24).contains("usage of acme on node-a, 2023-10, on its way"));
+    assert!(draw(&mut m, 80, 24).contains("usage of acme on node-a, 2023-10, loading"));
     keys(&mut m, ": r a n g e space 2 0 2 3 - 1 3 enter");
     assert!(draw(&mut m, 80, 24).contains("is not understood"));
     keys(&mut m, "esc ]");

@@ -3,7 +3,7 @@
 use crate::style::{Look, Tone};
 use ratatui::text::Span;
 
-/// How much of a limit is taken: a bar, in the tone of how near it is.
+/// A bar of how much of a limit is used, in the tone of its severity.
 pub(crate) fn gauge(look: Look, used: u64, limit: u64, width: usize) -> Vec<Span<'static>> {
     let (full, empty) = look.gauge();
     let filled = if limit == 0 {
@@ -19,7 +19,7 @@ pub(crate) fn gauge(look: Look, used: u64, limit: u64, width: usize) -> Vec<Span
     ]
 }
 
-/// Calm below four fifths, a warning from there on, bad when all is taken.
+/// Good below four fifths, then a warning, bad when all is used.
 pub(crate) fn gauge_tone(used: u64, limit: u64) -> Tone {
     if used >= limit {
         Tone::Bad

@@ -5,6 +5,7 @@
 mod boundaries;
 mod circles;
 mod layers;
+mod names;
 mod sizes;
 mod traits;
 

@@ -79,7 +79,7 @@ pub struct TimelineArgs {
     /// Begin at this time, as in 2026-11-23T15:00:00Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub from: Option<u64>,
-    /// End before this time
+    /// Up to and including this time
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub to: Option<u64>,
     /// Write a report in Markdown

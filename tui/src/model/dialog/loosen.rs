@@ -10,7 +10,7 @@ use conductor_shared::http::Preview;
 #[derive(Debug)]
 pub(crate) enum Radius {
     Loading,
-    /// Could not be had.
+    /// It could not be fetched.
     Failed(String),
     /// Received at this reading of the monotonic clock, microseconds.
     Ready(Box<Preview>, u64),
@@ -34,7 +34,7 @@ pub(crate) struct Loosen {
     pub(crate) focus: Field,
     /// The command, composed once the base is known.
     pub(crate) action: Option<ConfirmAction>,
-    /// When it was drawn up.
+    /// When the command was composed.
     pub(crate) at_us: u64,
     /// The password is being checked.
     pub(crate) checking: bool,
@@ -42,7 +42,7 @@ pub(crate) struct Loosen {
 }
 
 impl Loosen {
-    /// The fields there are.
+    /// The fields of this dialog, in order.
     pub(crate) fn fields(&self) -> Vec<Field> {
         let mut f = vec![Field::Cancel, Field::Name, Field::Reason];
         if self.password.is_some() {
