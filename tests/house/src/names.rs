@@ -9,20 +9,20 @@ use crate::modules::{Tree, attributes, is_test, plain};
 
 /// Types of a crate by name, with the files that define one of this name. `public`: only those marked `pub`.
 pub fn types(tree: &Tree, public: bool) -> BTreeMap<String, Vec<String>> {
-    let mut found = Types { public, file: String::new(), types: BTreeMap::new() };
+    let mut visitor = Types { public, file: String::new(), found: BTreeMap::new() };
     for module in &tree.modules {
         if let Some(code) = &module.code {
-            found.file.clone_from(&module.file);
-            found.visit_file(code);
+            visitor.file.clone_from(&module.file);
+            visitor.visit_file(code);
         }
     }
-    found.types
+    visitor.found
 }
 
 struct Types {
     public: bool,
     file: String,
-    types: BTreeMap<String, Vec<String>>,
+    found: BTreeMap<String, Vec<String>>,
 }
 
 impl<'ast> Visit<'ast> for Types {
@@ -40,7 +40,7 @@ impl<'ast> Visit<'ast> for Types {
         if let Some((name, seen)) = defined
             && (!self.public || matches!(seen, Visibility::Public(_)))
         {
-            self.types.entry(plain(name)).or_default().push(self.file.clone());
+            self.found.entry(plain(name)).or_default().push(self.file.clone());
         }
         visit::visit_item(self, item);
     }
