@@ -33,7 +33,7 @@ use tokio::sync::mpsc;
 
 /// Shortest time between two frames.
 const FRAME: Duration = Duration::from_millis(33);
-/// Interval of ticks.
+/// Interval between two ticks.
 const TICK: Duration = Duration::from_millis(200);
 
 /// What the console is started with.

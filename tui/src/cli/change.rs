@@ -91,7 +91,7 @@ pub fn describe(c: &Command, tenant: &str, plan: &PlannedChange) -> String {
     let mut out = String::new();
     let class = match &plan.preview {
         Some(p) => p.class.as_str(),
-        None => "tighten (no preview could be had; it makes nothing looser)",
+        None => "tighten (no preview available; it makes nothing looser)",
     };
     let _ = writeln!(out, "node       {} ({}, {})", plan.node.name, plan.node.environment, plan.node.node_id);
     let _ = writeln!(out, "tenant     {tenant} ({})", c.tenant);

@@ -27,7 +27,7 @@ use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Largest invoice, bytes.
+/// Largest invoice file, bytes.
 const MAX_INVOICE: u64 = 16 << 20;
 /// Largest file of adjustments, bytes: a command has no room for more.
 const MAX_BACKFILL: u64 = 8 << 10;

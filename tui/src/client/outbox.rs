@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 /// Commands that are kept at most.
 const MAX_KEPT: usize = 1_000;
-/// Largest file, bytes.
+/// Largest file of one command, bytes.
 const MAX_FILE: u64 = 1 << 20;
 /// A command is listed for a day after its expiry, microseconds.
 const SHOWN_US: u64 = 24 * 3_600 * 1_000_000;
@@ -56,7 +56,6 @@ pub(crate) struct Addressee {
     pub(crate) node_id: NodeId,
     pub(crate) name: Ident,
     pub(crate) endpoint: String,
-    /// Its answer.
     pub(crate) state: State,
 }
 

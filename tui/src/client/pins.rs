@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 const TYPE_LINE: &str = "conductor-pins/v1";
 /// Maximum number of pins.
 pub(crate) const MAX_PINS: usize = 50_000;
-/// Largest file, bytes.
+/// Largest file of pins, bytes.
 const MAX_FILE: u64 = 64 << 20;
 
 /// One log as last seen.

@@ -30,7 +30,7 @@ pub(crate) enum Link {
 
 #[derive(Debug)]
 pub(crate) struct Agent {
-    /// Its endpoint, escaped.
+    /// Where it listens, escaped for the screen.
     pub(crate) endpoint: String,
     pub(crate) link: Link,
     pub(crate) info: Option<NodeInfo>,

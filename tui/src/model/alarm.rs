@@ -17,7 +17,7 @@ pub(crate) enum Level {
 /// Something that must not be missed. Stays on the screen until acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Alarm {
-    /// What about, escaped.
+    /// Log or node concerned, escaped.
     pub(crate) subject: String,
     /// What was seen, escaped.
     pub(crate) what: String,

@@ -69,7 +69,6 @@ pub(crate) enum Reply {
     Answered(u64, Result<CommandOutcome, Refusal>),
     /// A command was kept for nodes that did not answer.
     Kept(u64, Box<Outgoing>),
-    /// All pending commands.
     Outgoing(Vec<Outgoing>),
     /// The key was unlocked, or not.
     Unlocked(Result<KeyInfo, String>),

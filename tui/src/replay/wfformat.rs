@@ -16,7 +16,7 @@ use std::fmt;
 use std::io::Read;
 use std::path::Path;
 
-/// Largest file, bytes.
+/// Largest file of records, bytes.
 pub const MAX_FILE: u64 = 256 * 1024 * 1024;
 /// Maximum number of tasks in a record.
 pub const MAX_TASKS: usize = 1_000_000;

@@ -29,7 +29,6 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 /// How the made-up agent behaves.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Fake {
-    /// Tenants it has.
     pub(crate) tenants: u32,
     /// Bytes a second; 0 for as fast as it goes.
     pub(crate) rate: u64,

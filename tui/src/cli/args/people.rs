@@ -59,13 +59,13 @@ pub enum OperatorCommand {
         /// Roles, as in "operator approver"
         #[arg(value_parser = roles)]
         roles: Option<RoleSet>,
-        /// Remove all roles
+        /// Remove all roles of the person
         #[arg(long)]
         none: bool,
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Suspend a person
+    /// Suspend a person; their sessions and streams end at once
     Suspend {
         /// Name or id of the person
         name: String,
@@ -119,7 +119,7 @@ pub enum ApprovalCommand {
         #[arg(value_parser = command_id)]
         command: CommandId,
     },
-    /// Approve a request
+    /// Approve the request of another person
     Give {
         /// Id of the request, 32 hex digits
         #[arg(value_parser = command_id)]
@@ -128,7 +128,7 @@ pub enum ApprovalCommand {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Refuse a request; who asked withdraws it this way
+    /// Refuse a request; the person who asked withdraws it this way
     Refuse {
         /// Id of the request, 32 hex digits
         #[arg(value_parser = command_id)]

@@ -16,7 +16,7 @@ pub enum ReceiptsCommand {
         /// Number of newest receipts
         #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "from", value_parser = clap::value_parser!(u16).range(1..=500))]
         last: u16,
-        /// First index
+        /// Index to begin at
         #[arg(long, value_name = "INDEX")]
         from: Option<u64>,
         /// Number of receipts, with --from

@@ -110,7 +110,7 @@ pub enum TokenCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
-    /// Revoke a token
+    /// Revoke a token of a tenant
     Revoke {
         /// Display id or uid of the tenant
         tenant: TenantName,

@@ -119,7 +119,7 @@ pub enum ExportFormat {
 
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// Usage or cost
+    /// What the file holds
     pub what: ExportWhat,
     #[command(flatten)]
     pub period: PeriodArgs,
