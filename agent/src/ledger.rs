@@ -18,10 +18,10 @@ pub use tree::{DiskNodes, Tail};
 
 use crate::keys::{self, Key, TenantKeys, UnitReader};
 use crate::platform::random::{Random, bytes};
-use crate::store::{Family, PartitionId, Row, RowKind, Store, StoreError, VALUE_VERSION};
+use crate::store::{Family, Row, RowKind, Store, StoreError, VALUE_VERSION};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::fact::{Fact, is_control, schema};
-use conductor_shared::ids::{NodeId, Origin};
+use conductor_shared::ids::{NodeId, Origin, PartitionId};
 use conductor_shared::merkle::{Frontier, Hash};
 use conductor_shared::record::{Encoded, Header, PolicyVersion, leaf_hash};
 use std::sync::Arc;

@@ -7,9 +7,8 @@ mod sessions;
 
 pub use sessions::{MAX_SESSIONS, SESSION_US, SessionError, Sessions};
 
-use crate::store::PartitionId;
 use conductor_shared::control::ControlState;
-use conductor_shared::ids::{Ident, KeyId, PersonId, TenantUid, TokenId, unhex};
+use conductor_shared::ids::{Ident, KeyId, PartitionId, PersonId, TenantUid, TokenId, unhex};
 use conductor_shared::routes::WORKLOAD_TOKEN;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;

@@ -3,9 +3,10 @@
 
 use crate::ledger::{Partition, PlainBatch, ReadError, read_receipt};
 use crate::platform::random::Random;
-use crate::store::{FamilyChange, PartitionId, RowKey, Scan, Store};
+use crate::store::{FamilyChange, RowKey, Scan, Store};
 use conductor_shared::clock::Now;
 use conductor_shared::fact::{ControlFact, Fact};
+use conductor_shared::ids::PartitionId;
 use conductor_shared::record::PolicyVersion;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;

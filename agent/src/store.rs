@@ -17,7 +17,7 @@ pub use raw::Family;
 pub use reading::Reading;
 
 use crate::platform::files;
-use conductor_shared::ids::{TenantUid, hex, unhex};
+use conductor_shared::ids::{PartitionId, TenantUid, hex, unhex};
 use options::options;
 use parking_lot::{Mutex, RwLock};
 use reading::{bounds, read_error, walk, without_version};
@@ -109,27 +109,14 @@ pub enum StoreError {
     Failed,
 }
 
-/// One incarnation of a tenant's partition. A purge or a restore begins another one, with the next epoch: whoever holds
-/// on to an incarnation, across threads or time, holds this, and not the tenant alone. Its family is named after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PartitionId {
-    /// The tenant, or the node's own partition.
-    pub tenant: TenantUid,
-    /// Epoch of its log.
-    pub epoch: u64,
+/// A partition's family is named after it.
+fn family_name(id: PartitionId) -> String {
+    format!("p-{}-{}", hex(&id.tenant.0), id.epoch)
 }
 
-impl PartitionId {
-    /// The node's own.
-    pub const NODE: Self = Self { tenant: TenantUid::NODE, epoch: 1 };
-
-    fn name(self) -> String {
-        format!("p-{}-{}", hex(&self.tenant.0), self.epoch)
-    }
-    fn parse(name: &str) -> Option<Self> {
-        let (uid, epoch) = name.strip_prefix("p-")?.split_once('-')?;
-        Some(Self { tenant: TenantUid(unhex(uid)?), epoch: conductor_shared::ids::parse_decimal(epoch)? })
-    }
+fn family_of(name: &str) -> Option<PartitionId> {
+    let (uid, epoch) = name.strip_prefix("p-")?.split_once('-')?;
+    Some(PartitionId { tenant: TenantUid(unhex(uid)?), epoch: conductor_shared::ids::parse_decimal(epoch)? })
 }
 
 /// A change to the families, which has its place in the order of the batches.
@@ -243,7 +230,7 @@ impl Store {
         let db = Arc::new(opened.map_err(|e| Self::classify(path, &e))?);
         let families = names
             .iter()
-            .filter_map(|n| Some((PartitionId::parse(n)?, Family::of_open(&db, n)?)))
+            .filter_map(|n| Some((family_of(n)?, Family::of_open(&db, n)?)))
             .collect::<HashMap<_, _>>();
         let current = path.join("CURRENT");
         let ino = inode(&current).ok_or_else(|| StoreError::Unlinked(current.clone()))?;
@@ -324,7 +311,7 @@ impl Store {
         if map.len() + new > MAX_TENANTS + 1 {
             return Err(StoreError::TooMany);
         }
-        let planned = |id: &PartitionId| Family::planned(&self.db, id.name());
+        let planned = |id: &PartitionId| Family::planned(&self.db, family_name(*id));
         Ok(ids.iter().map(|id| map.entry(*id).or_insert_with(|| planned(id)).clone()).collect())
     }
 

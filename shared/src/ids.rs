@@ -224,6 +224,21 @@ impl<'de> Deserialize<'de> for Ident {
     }
 }
 
+/// One incarnation of a tenant's partition. A purge or a restore begins another one, with the next epoch: whoever holds
+/// on to an incarnation, across threads or time, holds this, and not the tenant alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PartitionId {
+    /// The tenant, or [`TenantUid::NODE`].
+    pub tenant: TenantUid,
+    /// Epoch of its log, as in [`Origin`].
+    pub epoch: u64,
+}
+
+impl PartitionId {
+    /// The node's own.
+    pub const NODE: Self = Self { tenant: TenantUid::NODE, epoch: 1 };
+}
+
 /// The name of one log: `conductor-log/<node_id>/<tenant_uid>/<epoch>`. It holds no name that a person gave.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Origin {

@@ -7,7 +7,7 @@ use conductor_agent::metering::DayRow;
 use conductor_agent::partition::{Loader, PartitionState};
 use conductor_agent::platform::random::{OsRandom, Random};
 use conductor_agent::staging::BatchBuilder;
-use conductor_agent::store::{PartitionId, Row, RowKind, SpaceLimits, Store};
+use conductor_agent::store::{Row, RowKind, SpaceLimits, Store};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::clock::Now;
 use conductor_shared::codec::Listed;
@@ -15,7 +15,7 @@ use conductor_shared::command::{Operation, ops};
 use conductor_shared::fact::{
     ApprovalDecided, ChangeClass, Effective, Fact, Outcome, Proposed, RunDecided, StepFinished, Verdict,
 };
-use conductor_shared::ids::{CommandId, Ident, NodeId, PersonId, RunId, TenantUid};
+use conductor_shared::ids::{CommandId, Ident, NodeId, PartitionId, PersonId, RunId, TenantUid};
 use conductor_shared::meter::{Adjustment, Labels, Sums};
 use conductor_shared::record::PolicyVersion;
 use conductor_shared::untrusted::UntrustedText;

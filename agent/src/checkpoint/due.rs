@@ -3,8 +3,8 @@
 use super::job::{CheckpointItem, CheckpointJob};
 use crate::command::Proposals;
 use crate::partition::Partitions;
-use crate::store::PartitionId;
 use conductor_shared::clock::{Micros, SECOND};
+use conductor_shared::ids::PartitionId;
 use std::sync::Arc;
 
 /// A log is checkpointed at the earlier of this age and [`CHECKPOINT_RECEIPTS`].

@@ -87,8 +87,8 @@ fn probe(client: &SignerClient, queues: &Queues, board: &Registry) {
     }
 }
 
-type Signed = Vec<(crate::store::PartitionId, Checkpoint, SignedCheckpoint)>;
-type Refused = Vec<(crate::store::PartitionId, String)>;
+type Signed = Vec<(conductor_shared::ids::PartitionId, Checkpoint, SignedCheckpoint)>;
+type Refused = Vec<(conductor_shared::ids::PartitionId, String)>;
 
 /// What the signer is asked about a log. `None`: no proof can be made now; it was said why.
 fn item(i: &CheckpointItem, from: u64) -> Option<Item> {

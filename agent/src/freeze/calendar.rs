@@ -4,11 +4,10 @@
 use crate::keys::KeyError;
 use crate::partition::{BreakGlassTimer, PartitionState, Partitions};
 use crate::staging::BatchBuilder;
-use crate::store::PartitionId;
 use conductor_shared::clock::Micros;
 use conductor_shared::control::{ControlState, profiles};
 use conductor_shared::fact::{BreakGlassOver, Fact, FreezeBegan, FreezeEnded, FreezeOver};
-use conductor_shared::ids::{Ident, PersonId};
+use conductor_shared::ids::{Ident, PartitionId, PersonId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 //! tenant that floods fills its own queue and nobody else's.
 
 use super::request::WriterRequest;
-use crate::store::PartitionId;
+use conductor_shared::ids::PartitionId;
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

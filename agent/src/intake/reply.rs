@@ -1,7 +1,7 @@
 //! Answers on their way back: held until what they rest on is durable.
 
 use super::request::{CommandReply, Denial, Reply};
-use crate::store::PartitionId;
+use conductor_shared::ids::PartitionId;
 use conductor_shared::reason::Reason;
 use tokio::sync::oneshot;
 

@@ -1,12 +1,12 @@
 //! What the writer is asked, and what it answers.
 
 use crate::scope::TenantScope;
-use crate::store::{PartitionId, RowKey};
+use crate::store::RowKey;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::command::Command;
 use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::http::{CommandOutcome, Decided, ReceiptRef};
-use conductor_shared::ids::{Ident, KeyId, PersonId, RunId, TenantUid};
+use conductor_shared::ids::{Ident, KeyId, PartitionId, PersonId, RunId, TenantUid};
 use conductor_shared::operator::Approval;
 use conductor_shared::reason::{Reason, Reasons};
 use conductor_shared::untrusted::UntrustedText;

@@ -4,8 +4,9 @@
 use super::{Partition, TENANT_KEY};
 use crate::keys::{self, KEY_NUMBER, Key, OVERHEAD};
 use crate::platform::random::Random;
-use crate::store::{Batch, Family, PartitionId};
+use crate::store::{Batch, Family};
 use conductor_shared::codec::length_prefix;
+use conductor_shared::ids::PartitionId;
 use std::ops::Range;
 
 /// A batch with values that wait to be sealed.

@@ -2,9 +2,10 @@
 
 use super::Partition;
 use crate::keys::{self, KeyError};
-use crate::store::{PartitionId, Row, Store, StoreError};
+use crate::store::{Row, Store, StoreError};
 use conductor_shared::codec::Reader;
 use conductor_shared::fact::{Fact, schema};
+use conductor_shared::ids::PartitionId;
 use conductor_shared::record::{Body, Sealed};
 use std::ops::Range;
 

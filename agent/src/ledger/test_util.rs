@@ -3,8 +3,8 @@
 use super::Partition;
 use crate::keys::{KeyStore, Units};
 use crate::platform::random::OsRandom;
-use crate::store::{PartitionId, SpaceLimits, Store};
-use conductor_shared::ids::{NodeId, Origin, TenantUid};
+use crate::store::{SpaceLimits, Store};
+use conductor_shared::ids::{NodeId, Origin, PartitionId, TenantUid};
 
 pub(crate) struct TestStore {
     pub(crate) store: Store,

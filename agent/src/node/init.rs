@@ -5,12 +5,12 @@ use crate::ledger::TENANT_KEY;
 use crate::partition::{Loader, PartitionState};
 use crate::platform::random::{Random, bytes};
 use crate::staging::BatchBuilder;
-use crate::store::{PartitionId, Row, SpaceLimits, Store, StoreError, VALUE_VERSION};
+use crate::store::{Row, SpaceLimits, Store, StoreError, VALUE_VERSION};
 use conductor_shared::checkpoint::key_id;
 use conductor_shared::clock::Clock;
 use conductor_shared::codec::Listed;
 use conductor_shared::fact::{BootstrapClosed, LogOpened, OperatorEnrolled, SignerPinned};
-use conductor_shared::ids::{Ident, NodeId, PersonId, TenantUid, hex};
+use conductor_shared::ids::{Ident, NodeId, PartitionId, PersonId, TenantUid, hex};
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,10 +1,9 @@
 //! The partitions of this node: its tenants' and its own.
 
 use super::{PartitionState, PartitionStatus};
-use crate::store::PartitionId;
 use conductor_shared::control::ControlState;
 use conductor_shared::fail_closed::Class;
-use conductor_shared::ids::TenantUid;
+use conductor_shared::ids::{PartitionId, TenantUid};
 use conductor_shared::reason::Reason;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;

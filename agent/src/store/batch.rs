@@ -105,8 +105,8 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{PartitionId, RowKind, SpaceLimits, Store, StoreError};
-    use conductor_shared::ids::TenantUid;
+    use crate::store::{RowKind, SpaceLimits, Store, StoreError};
+    use conductor_shared::ids::{PartitionId, TenantUid};
 
     /// DESIGN, the path of a change: a batch leaves what its rows, one after the other, would have left.
     #[test]

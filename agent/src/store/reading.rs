@@ -1,6 +1,6 @@
 //! Reading rows: one, or all of a scan, now or as they were at one moment.
 
-use super::{Family, Pair, PartitionId, Row, Scan, StoreError, VALUE_VERSION};
+use super::{Family, Pair, Row, Scan, StoreError, VALUE_VERSION, family_of};
 use rocksdb::{DBRawIterator, ReadOptions};
 use std::path::Path;
 
@@ -116,7 +116,7 @@ pub(super) fn read_error(path: &Path, e: &rocksdb::Error) -> StoreError {
 fn damaged(family: &str, key: &[u8], detail: &str) -> StoreError {
     StoreError::Row {
         family: family.to_owned(),
-        partition: PartitionId::parse(family),
+        partition: family_of(family),
         row: conductor_shared::ids::hex(key),
         detail: detail.to_owned(),
     }

@@ -6,7 +6,7 @@ use crate::intake::reply::Answers;
 use crate::ledger::ReadError;
 use crate::partition::PartitionStatus;
 use crate::staging::BatchBuilder;
-use crate::store::PartitionId;
+use conductor_shared::ids::PartitionId;
 use conductor_shared::untrusted::UntrustedText;
 
 impl Writer {

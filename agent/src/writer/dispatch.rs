@@ -7,11 +7,11 @@ use crate::intake::request::{Denial, Idempotency, Reply, SinkMoved, Unscoped, Wo
 use crate::ledger::ReadError;
 use crate::scope::TenantScope;
 use crate::staging::BatchBuilder;
-use crate::store::PartitionId;
 use crate::workload::{self, Defer, WorkloadCtx};
 use conductor_shared::codec::Listed;
 use conductor_shared::fact::{Fact, RequestDenied};
 use conductor_shared::fail_closed::Class;
+use conductor_shared::ids::PartitionId;
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::UntrustedText;
 use tokio::sync::oneshot;

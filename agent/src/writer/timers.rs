@@ -10,11 +10,12 @@ use crate::policy::Policy;
 use crate::rollout::controller::{self, Judgement, Tick};
 use crate::scope::TenantScope;
 use crate::staging::BatchBuilder;
-use crate::store::{PartitionId, Space};
+use crate::store::Space;
 use crate::workload::WorkloadCtx;
 use conductor_shared::clock::Micros;
 use conductor_shared::control::ControlState;
 use conductor_shared::fact::{Fact, Outcome};
+use conductor_shared::ids::PartitionId;
 use conductor_shared::reason::Reason;
 use std::sync::Arc;
 

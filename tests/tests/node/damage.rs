@@ -1,8 +1,8 @@
 //! Rows that cannot be what they are: the partition they stand in is no longer served, and all others are.
 
-use conductor_agent::store::{Batch, PartitionId, Row, SpaceLimits, Store};
+use conductor_agent::store::{Batch, Row, SpaceLimits, Store};
 use conductor_shared::cause::IncidentCause;
-use conductor_shared::ids::TenantUid;
+use conductor_shared::ids::{PartitionId, TenantUid};
 use conductor_tests::{Client, Node, Tenant, wait_for};
 
 const NODE: TenantUid = TenantUid::NODE;
