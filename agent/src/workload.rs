@@ -124,10 +124,7 @@ impl WorkloadCtx<'_> {
             return Ok(Err(Denial::bare(reason)));
         }
         let settled = match op {
-            WorkloadOp::StartRun { workflow, env, actor, action, subject, prompt } => {
-                let what = (workflow, action, prompt.as_ref());
-                return self.start_run(live, st, what, (*env, *actor), subject.as_ref());
-            }
+            WorkloadOp::StartRun(new) => return self.start_run(live, st, new),
             WorkloadOp::StartStep { run, name } => return self.start_step(live, st, *run, name),
             WorkloadOp::FinishStep { run, step, outcome, claimed_us, bytes_in, bytes_out } => {
                 let claim = Claim { us: *claimed_us, bytes_in: *bytes_in, bytes_out: *bytes_out };

@@ -12,53 +12,34 @@ use conductor_shared::reason::{Reason, Reasons};
 use conductor_shared::untrusted::UntrustedText;
 use tokio::sync::oneshot;
 
-/// An operation of a workload.
+/// The run that a workload asks to start: the HTTP body, checked.
 #[derive(Debug, Clone)]
-#[allow(missing_docs)] // fields are those of the HTTP bodies
+pub struct NewRun {
+    pub workflow: Ident,
+    pub env: Env,
+    pub actor: ActorType,
+    pub action: Ident,
+    pub subject: Option<UntrustedText>,
+    pub prompt: Option<[u8; 32]>,
+}
+
+/// An operation of a workload. Fields are those of the HTTP bodies.
+#[derive(Debug, Clone)]
 pub enum WorkloadOp {
-    StartRun {
-        workflow: Ident,
-        env: Env,
-        actor: ActorType,
-        action: Ident,
-        subject: Option<UntrustedText>,
-        prompt: Option<[u8; 32]>,
-    },
-    StartStep {
-        run: RunId,
-        name: UntrustedText,
-    },
-    FinishStep {
-        run: RunId,
-        step: u64,
-        outcome: Outcome,
-        claimed_us: u64,
-        bytes_in: u64,
-        bytes_out: u64,
-    },
-    Heartbeat {
-        run: RunId,
-    },
-    Approve {
-        run: RunId,
-        name: UntrustedText,
-        approver: UntrustedText,
-        approved: bool,
-    },
-    FinishRun {
-        run: RunId,
-        outcome: Outcome,
-    },
-    CancelRun {
-        run: RunId,
-    },
+    StartRun(NewRun),
+    StartStep { run: RunId, name: UntrustedText },
+    FinishStep { run: RunId, step: u64, outcome: Outcome, claimed_us: u64, bytes_in: u64, bytes_out: u64 },
+    Heartbeat { run: RunId },
+    Approve { run: RunId, name: UntrustedText, approver: UntrustedText, approved: bool },
+    FinishRun { run: RunId, outcome: Outcome },
+    CancelRun { run: RunId },
 }
 
 impl WorkloadOp {
     /// Its name, as in the table of routes.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::StartRun { .. } => "run_start",
+            Self::StartRun(_) => "run_start",
             Self::StartStep { .. } => "step_start",
             Self::FinishStep { .. } => "step_finish",
             Self::Heartbeat { .. } => "run_heartbeat",
@@ -69,7 +50,7 @@ impl WorkloadOp {
     }
     /// True for what the law calls settle.
     pub fn settles(&self) -> bool {
-        !matches!(self, Self::StartRun { .. } | Self::StartStep { .. })
+        !matches!(self, Self::StartRun(_) | Self::StartStep { .. })
     }
 }
 

@@ -1,52 +1,50 @@
 //! May a run or a step start? Quotas, kill switches, ramp and prompt first, then policy.
 
 use super::{Defer, Missing, WorkloadCtx};
-use crate::intake::request::{Denial, Reply};
-use crate::partition::admission::{self, AdmissionState, RunRequest};
+use crate::intake::request::{Denial, NewRun, Reply};
+use crate::partition::admission::{self, Ramped, RunRequest};
 use crate::partition::{PartitionState, Run};
 use crate::policy::{Lookup, Query, TRIES};
 use crate::rows::{RunRow, StepRow};
 use crate::staging::BatchBuilder;
 use crate::store::Space;
 use conductor_shared::basis_points::BasisPoints;
-use conductor_shared::clock::{Micros, SECOND};
+use conductor_shared::clock::{Micros, Now, SECOND};
 use conductor_shared::codec::Listed;
 use conductor_shared::control::{ControlState, profiles};
-use conductor_shared::fact::{ActorType, Env, RunDecided, StepDecided, Verdict};
+use conductor_shared::fact::{RunDecided, StepDecided, Verdict};
 use conductor_shared::http::Decided;
-use conductor_shared::ids::{Ident, RunId};
+use conductor_shared::ids::RunId;
 use conductor_shared::policy;
 use conductor_shared::profile::PolicyOutage;
 use conductor_shared::reason::{Reason, Reasons};
 use conductor_shared::untrusted::UntrustedText;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl WorkloadCtx<'_> {
     /// How old an allow may be that stands in for an engine that is down: SPEC, invariant 3, by profile.
-    pub(super) fn last_known_us(&self, log: &ControlState) -> Option<Micros> {
+    fn last_known_us(&self, log: &ControlState) -> Option<Micros> {
         let profile = profiles::profile(self.node, profiles::name_of(log))?;
         let lasts = profile.policy_outage == PolicyOutage::LastKnown;
         lasts.then_some(profile.last_known_s * SECOND)
     }
 
-    /// Policy's word on what the gate let through. `before` is the gate as it was, for when policy says no.
-    pub(super) fn ask_policy(
+    /// Policy's reason to deny what quotas, ramp and kill switches allow.
+    fn ask_policy(
         &self,
-        live: &mut PartitionState,
-        st: &BatchBuilder,
-        before: AdmissionState,
+        live: &PartitionState,
+        now: Now,
         operation: &str,
         work: policy::Work<'_>,
     ) -> Result<Option<Reason>, Defer> {
-        let name = Arc::clone(&live.shared);
-        let control = Arc::clone(&live.control);
-        // What the gate did not let through is not asked about: all of these hold.
+        // What is denied already is not asked about: all of these hold.
         let input = policy::Input {
             version: 1,
             class: "admit",
             operation,
-            tenant: name.name.as_str(),
-            profile: profiles::name_of(&control),
+            tenant: live.shared.name.as_str(),
+            profile: profiles::name_of(&live.control),
             principal: "workload",
             scope: policy::Scope { proven: true },
             work: Some(work),
@@ -58,87 +56,103 @@ impl WorkloadCtx<'_> {
             approvals: None,
         };
         let tenant = live.p.id.tenant;
-        let denied = match self.policy.lookup(tenant, &input, st.now, self.last_known_us(&control)) {
-            Lookup::Allow | Lookup::Aging | Lookup::LastKnown => return Ok(None),
-            Lookup::Deny => Reason::PolicyDenied,
-            Lookup::Down => Reason::PolicyUnavailable,
-            Lookup::Unknown if self.tries >= TRIES => Reason::PolicyContention,
-            Lookup::Unknown => {
-                live.gate = before;
-                return Err(Defer::Policy(Box::new(Query::of(tenant, &input))));
-            }
-        };
-        live.gate = before;
-        Ok(Some(denied))
+        match self.policy.lookup(tenant, &input, now, self.last_known_us(&live.control)) {
+            Lookup::Allow | Lookup::Aging | Lookup::LastKnown => Ok(None),
+            Lookup::Deny => Ok(Some(Reason::PolicyDenied)),
+            Lookup::Down => Ok(Some(Reason::PolicyUnavailable)),
+            Lookup::Unknown if self.tries >= TRIES => Ok(Some(Reason::PolicyContention)),
+            Lookup::Unknown => Err(Defer::Policy(Box::new(Query::of(tenant, &input)))),
+        }
+    }
+
+    /// Adds to the reasons of quotas, ramp and kill switches those of the disk, then those of policy.
+    fn disk_and_policy(
+        &self,
+        live: &PartitionState,
+        now: Now,
+        mut reasons: Reasons,
+        (operation, work): (&str, policy::Work<'_>),
+    ) -> Result<Reasons, Defer> {
+        if self.space == Space::Critical {
+            reasons.add(Reason::StoreUnavailable);
+        }
+        if reasons.is_empty() {
+            reasons.extend(self.ask_policy(live, now, operation, work)?);
+        }
+        Ok(reasons)
     }
 
     pub(super) fn start_run(
         &self,
         live: &mut PartitionState,
         st: &mut BatchBuilder,
-        (workflow, action, prompt): (&Ident, &Ident, Option<&[u8; 32]>),
-        (env, actor): (Env, ActorType),
-        subject: Option<&UntrustedText>,
+        new: &NewRun,
     ) -> Result<Reply, Defer> {
         let id = RunId(crate::platform::random::bytes(&*st.random));
         let by_run = id.to_string();
         let request = RunRequest {
-            action: action.as_str(),
-            workflow,
-            subject: subject.map_or(by_run.as_bytes(), |s| s.raw().as_bytes()),
-            prompt,
+            action: new.action.as_str(),
+            workflow: &new.workflow,
+            subject: new.subject.as_ref().map_or(by_run.as_bytes(), |s| s.raw().as_bytes()),
+            prompt: new.prompt.as_ref(),
         };
-        let unsigned = live.unsigned();
         let control = Arc::clone(&live.control);
-        let before = live.gate;
-        let (mut reasons, ramped) =
-            admission::start_run(&mut live.gate, &control, live.p.keys.ramp.bytes(), unsigned, request);
-        if self.space == Space::Critical {
-            live.gate = before;
-            reasons.add(Reason::StoreUnavailable);
-        }
-        if reasons.is_empty() {
-            let work = policy::Work {
-                action: action.as_str(),
-                workflow: workflow.as_str(),
-                env: env.as_str(),
-                actor: actor.as_str(),
-            };
-            if let Some(r) = self.ask_policy(live, st, before, "run.start", work)? {
-                reasons.add(r);
-            }
-        }
-        let allowed = reasons.is_empty();
-        let fact = |reasons: Reasons| RunDecided {
-            principal: self.principal.to_owned(),
-            run: if allowed { id } else { RunId::default() },
-            workflow: workflow.clone(),
-            env,
-            actor,
-            action: action.clone(),
-            subject: subject.cloned().unwrap_or_default(),
-            verdict: if allowed { Verdict::Allow } else { Verdict::Deny },
-            reasons: Listed(reasons.codes()),
-            rule: ramped.rule.map(ToString::to_string).unwrap_or_default(),
-            bucket: u64::from(ramped.bucket),
-            ramp: u64::from(ramped.hundredths),
-            lease_us: if allowed { self.lease_us } else { 0 },
+        // A copy, which is kept only when nothing denies the run.
+        let mut gate = live.gate;
+        let ramp_key = live.p.keys.ramp.bytes();
+        let (reasons, ramped) = admission::start_run(&mut gate, &control, ramp_key, live.unsigned(), request);
+        let work = policy::Work {
+            action: new.action.as_str(),
+            workflow: new.workflow.as_str(),
+            env: new.env.as_str(),
+            actor: new.actor.as_str(),
         };
-        if !allowed {
-            // Where a ramp decides, each bucket is a denial of its own, so that a blast radius can be told exactly.
-            let bucket =
-                if ramped.hundredths < BasisPoints::FULL { ramped.bucket } else { BasisPoints::FULL.get() };
-            let about = format!("run_start {action} {workflow} {env} {actor} {bucket}");
-            return Ok(Err(self.fold(live, st, &about, reasons, None, || fact(reasons).into())?));
+        let reasons = self.disk_and_policy(live, st.now, reasons, ("run.start", work))?;
+        if !reasons.is_empty() {
+            return self.deny_run(live, st, new, &ramped, reasons);
         }
+        live.gate = gate;
+        self.record_run(live, st, id, new, &ramped)
+    }
+
+    fn deny_run(
+        &self,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
+        new: &NewRun,
+        ramped: &Ramped<'_>,
+        reasons: Reasons,
+    ) -> Result<Reply, Defer> {
+        // Where a ramp decides, each bucket is a denial of its own, so that a blast radius can be told exactly.
+        let bucket =
+            if ramped.hundredths < BasisPoints::FULL { ramped.bucket } else { BasisPoints::FULL.get() };
+        let NewRun { action, workflow, env, actor, .. } = new;
+        let about = format!("run_start {action} {workflow} {env} {actor} {bucket}");
+        let fact = || RunDecided {
+            verdict: Verdict::Deny,
+            reasons: Listed(reasons.codes()),
+            ..self.run_decided(RunId::default(), new, ramped)
+        };
+        Ok(Err(self.fold(live, st, &about, reasons, None, || fact().into())?))
+    }
+
+    fn record_run(
+        &self,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
+        id: RunId,
+        new: &NewRun,
+        ramped: &Ramped<'_>,
+    ) -> Result<Reply, Defer> {
         let unit = live.new_unit(&*Arc::clone(&st.random))?;
-        let a = live.append(st, &fact(reasons).into(), (unit.0, &unit.1));
+        let fact = RunDecided { lease_us: self.lease_us, ..self.run_decided(id, new, ramped) };
+        let a = live.append(st, &fact.into(), (unit.0, &unit.1));
         live.allowed += 1;
         let row = RunRow {
-            workflow: workflow.clone(),
-            env,
-            actor,
-            action: action.clone(),
+            workflow: new.workflow.clone(),
+            env: new.env,
+            actor: new.actor,
+            action: new.action.clone(),
             started_us: a.time_us,
             started_at: a.index,
             steps: 0,
@@ -146,14 +160,33 @@ impl WorkloadCtx<'_> {
             last: a.index,
         };
         let lease_until = st.now.mono_us + self.lease_us;
-        let run = Run { row, unit, steps: std::collections::BTreeMap::new(), next_step: 1, lease_until };
+        let run = Run { row, unit, steps: BTreeMap::new(), next_step: 1, lease_until };
         live.put_run(st, id, &run);
         live.runs.insert(id, run);
         Ok(Ok(Decided {
             lease_us: Some(self.lease_us),
-            sticky: Some(subject.is_some()),
+            sticky: Some(new.subject.is_some()),
             ..Self::decided(live, a.index, id)
         }))
+    }
+
+    /// The fact of an allow without its lease; a denial puts its own verdict and reasons in.
+    fn run_decided(&self, run: RunId, new: &NewRun, ramped: &Ramped<'_>) -> RunDecided {
+        RunDecided {
+            principal: self.principal.to_owned(),
+            run,
+            workflow: new.workflow.clone(),
+            env: new.env,
+            actor: new.actor,
+            action: new.action.clone(),
+            subject: new.subject.clone().unwrap_or_default(),
+            verdict: Verdict::Allow,
+            reasons: Listed(Vec::new()),
+            rule: ramped.rule.map(ToString::to_string).unwrap_or_default(),
+            bucket: u64::from(ramped.bucket),
+            ramp: u64::from(ramped.hundredths),
+            lease_us: 0,
+        }
     }
 
     pub(super) fn start_step(
@@ -170,60 +203,75 @@ impl WorkloadCtx<'_> {
             };
             return Ok(Err(self.deny(live, st, "step_start", "", reason.into(), None)?));
         };
-        let (workflow, env, actor) = (run.row.workflow.clone(), run.row.env, run.row.actor);
-        let (action, open) = (run.row.action.clone(), run.steps.len());
-        let unsigned = live.unsigned();
-        let control = Arc::clone(&live.control);
-        let which = (action.as_str(), workflow.as_str());
-        let before = live.gate;
-        let (mut reasons, wait) =
-            admission::start_step(&mut live.gate, &control, unsigned, which, open, st.now.mono_us);
-        if self.space == Space::Critical {
-            live.gate = before;
-            reasons.add(Reason::StoreUnavailable);
-        }
-        if reasons.is_empty() {
-            let work =
-                policy::Work { action: which.0, workflow: which.1, env: env.as_str(), actor: actor.as_str() };
-            if let Some(r) = self.ask_policy(live, st, before, "step.start", work)? {
-                reasons.add(r);
-            }
-        }
-        let allowed = reasons.is_empty();
-        let fact = |step: u64| StepDecided {
-            principal: self.principal.to_owned(),
-            run: id,
-            step,
-            name: name.clone(),
-            workflow,
-            env,
-            actor,
-            verdict: if allowed { Verdict::Allow } else { Verdict::Deny },
-            reasons: Listed(reasons.codes()),
-            lease_us: if allowed { self.lease_us } else { 0 },
+        let work = policy::Work {
+            action: run.row.action.as_str(),
+            workflow: run.row.workflow.as_str(),
+            env: run.row.env.as_str(),
+            actor: run.row.actor.as_str(),
         };
-        if !allowed {
+        let mut gate = live.gate;
+        let which = (work.action, work.workflow);
+        let (reasons, wait) = admission::start_step(
+            &mut gate,
+            &live.control,
+            live.unsigned(),
+            which,
+            run.steps.len(),
+            st.now.mono_us,
+        );
+        let reasons = self.disk_and_policy(live, st.now, reasons, ("step.start", work))?;
+        if !reasons.is_empty() {
+            let row = run.row.clone();
+            let fact = || StepDecided {
+                verdict: Verdict::Deny,
+                reasons: Listed(reasons.codes()),
+                ..self.step_decided((id, 0), name, &row)
+            };
             let about = format!("step_start {id}");
-            return Ok(Err(self.fold(live, st, &about, reasons, wait, || fact(0).into())?));
+            return Ok(Err(self.fold(live, st, &about, reasons, wait, || fact().into())?));
         }
+        live.gate = gate;
+        Ok(self.record_step(live, st, id, name))
+    }
+
+    fn record_step(
+        &self,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
+        id: RunId,
+        name: &UntrustedText,
+    ) -> Reply {
         let lease_until = st.now.mono_us + self.lease_us;
-        let Some(run) = live.runs.get_mut(&id) else { return Ok(Err(Denial::bare(Reason::RunUnknown))) };
+        let Some(run) = live.runs.get_mut(&id) else { return Err(Denial::bare(Reason::RunUnknown)) };
         let step = run.next_step;
         run.next_step += 1;
         run.row.steps += 1;
         run.lease_until = lease_until;
         let unit = run.unit.clone();
-        let a = live.append(st, &fact(step).into(), (unit.0, &unit.1));
+        let fact = StepDecided { lease_us: self.lease_us, ..self.step_decided((id, step), name, &run.row) };
+        let a = live.append(st, &fact.into(), (unit.0, &unit.1));
         live.allowed += 1;
         let row = StepRow { name: name.clone(), started_us: a.time_us, outcome: None, last: a.index };
         live.put_step(st, id, &unit, step, &row);
         if let Some(run) = live.runs.get_mut(&id) {
             run.steps.insert(step, row);
         }
-        Ok(Ok(Decided {
-            step: Some(step),
-            lease_us: Some(self.lease_us),
-            ..Self::decided(live, a.index, id)
-        }))
+        Ok(Decided { step: Some(step), lease_us: Some(self.lease_us), ..Self::decided(live, a.index, id) })
+    }
+
+    /// The fact of an allow without its lease; a denial puts its own verdict and reasons in.
+    fn step_decided(&self, (run, step): (RunId, u64), name: &UntrustedText, of: &RunRow) -> StepDecided {
+        StepDecided {
+            principal: self.principal.to_owned(),
+            run,
+            step,
+            name: name.clone(),
+            workflow: of.workflow.clone(),
+            env: of.env,
+            actor: of.actor,
+            verdict: Verdict::Allow,
+            reasons: Listed(Vec::new()),
+            lease_us: 0,
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Parts, TightenLimit, Writer};
 use crate::checkpoint::job::CheckpointJob;
 use crate::intake::queue::Queues;
-use crate::intake::request::{CommandReply, Reply, Signed, WorkloadOp, WriterRequest};
+use crate::intake::request::{CommandReply, NewRun, Reply, Signed, WorkloadOp, WriterRequest};
 use crate::node::init::{Bootstrap, init};
 use crate::partition::published::Registry;
 use crate::platform::clock::RealClock;
@@ -192,14 +192,14 @@ fn all_allowed(asked: Vec<oneshot::Receiver<Reply>>) {
 }
 
 fn run() -> WorkloadOp {
-    WorkloadOp::StartRun {
+    WorkloadOp::StartRun(NewRun {
         workflow: ident("etl"),
         env: Env::Production,
         actor: ActorType::Service,
         action: ident("run"),
         subject: None,
         prompt: None,
-    }
+    })
 }
 
 /// DESIGN, the path of a change: no step of the writer touches more rows than its bound. Longer work (many tenants at

@@ -2,7 +2,7 @@
 
 use crate::rig::{Core, ident, reopen, resident, thread_cpu_micros};
 use crate::{Report, median, p99};
-use conductor_agent::intake::request::{Reply, WorkloadOp, WriterRequest};
+use conductor_agent::intake::request::{NewRun, Reply, WorkloadOp, WriterRequest};
 use conductor_agent::scope::TenantScope;
 use conductor_agent::store::{SpaceLimits, Store};
 use conductor_shared::fact::{ActorType, Env, Outcome};
@@ -140,14 +140,14 @@ fn lanes(core: &Core) -> Vec<Lane> {
     let runs = 16usize.div_ceil(core.tenants.len());
     let all = core.tenants.iter().flat_map(|t| std::iter::repeat_n(*t, runs));
     let open = |tenant| {
-        let op = WorkloadOp::StartRun {
+        let op = WorkloadOp::StartRun(NewRun {
             workflow: ident("etl"),
             env: Env::Production,
             actor: ActorType::Service,
             action: ident("run"),
             subject: None,
             prompt: None,
-        };
+        });
         Lane {
             scope: core.scope(tenant),
             run: core.ask(tenant, op).run_id,

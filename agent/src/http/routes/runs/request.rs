@@ -4,7 +4,7 @@ use super::call::Call;
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::state::ApiState;
-use crate::intake::request::{Denial, Idempotency, WorkloadOp};
+use crate::intake::request::{Denial, Idempotency, NewRun, WorkloadOp};
 use crate::partition::published::PartitionCell;
 use crate::scope::TenantScope;
 use axum::http::{HeaderMap, StatusCode};
@@ -123,7 +123,7 @@ impl Request {
             .map_err(|()| Refusal::bad("prompt_sha256: expected 64 hex digits, lower case"))?;
         let subject = b.subject.filter(|s| !s.raw().is_empty());
         let (workflow, env, actor, action) = (b.workflow_type, b.env, b.actor_type, b.action);
-        Ok(WorkloadOp::StartRun { workflow, env, actor, action, subject, prompt })
+        Ok(WorkloadOp::StartRun(NewRun { workflow, env, actor, action, subject, prompt }))
     }
 
     fn step_finish(&self, run: &str, step: &str, body: &[u8]) -> Result<WorkloadOp, Refusal> {
