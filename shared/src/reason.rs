@@ -1,9 +1,33 @@
 //! Every machine-readable reason an answer can carry. A table in code: the docs and the HTTP status are made from it.
+//! A reason without a word on its state is in use; `tests/house` checks the state of each against the code.
 
 use serde::{Deserialize, Serialize};
 
+/// Whether a reason can be met. A code is never used for anything else, whatever its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReasonState {
+    /// An agent answers with it.
+    InUse,
+    /// No agent answers with it yet: it comes with this row of SPEC.
+    Reserved(&'static str),
+    /// No agent answers with it any more; old receipts still name it.
+    Retired,
+}
+
+impl std::fmt::Display for ReasonState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::InUse => f.write_str("in use"),
+            Self::Reserved(row) => write!(f, "reserved for {row}"),
+            Self::Retired => f.write_str("retired"),
+        }
+    }
+}
+
 macro_rules! reasons {
-    ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal, $status:literal, $remedy:literal;)*) => {
+    (@state) => { ReasonState::InUse };
+    (@state $state:expr) => { $state };
+    ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal, $status:literal, $remedy:literal $(, $state:expr)?;)*) => {
         /// Why a request was denied. The code is public and never changes meaning.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub enum Reason {
@@ -20,6 +44,8 @@ macro_rules! reasons {
             pub fn description(self) -> &'static str { match self { $(Reason::$variant => concat!($($doc),+)),* } }
             /// How to fix it.
             pub fn remedy(self) -> &'static str { match self { $(Reason::$variant => $remedy),* } }
+            /// Whether it can be met.
+            pub fn state(self) -> ReasonState { match self { $(Reason::$variant => reasons!(@state $($state)?)),* } }
             /// From the public code.
             pub fn from_code(code: &str) -> Option<Self> { match code { $($code => Some(Reason::$variant),)* _ => None } }
         }
@@ -34,7 +60,7 @@ reasons! {
     /// Too many of the tenant's receipts wait for a signed checkpoint.
     QuotaReceiptBacklog = "quota_receipt_backlog", 429, "Bring the signer back; the backlog is then signed by itself.";
     /// The tenant has as much evidence as its quota grants.
-    QuotaEvidenceBytes = "quota_evidence_bytes", 429, "Delete evidence, or raise the quota.";
+    QuotaEvidenceBytes = "quota_evidence_bytes", 429, "Delete evidence, or raise the quota.", ReasonState::Reserved("1.3");
     /// Too many requests of this tenant wait already.
     QueueFull = "queue_full", 429, "Send fewer requests at a time.";
     /// The subject is not among those the ramp includes.
@@ -54,7 +80,7 @@ reasons! {
     /// The step is not known in this run.
     StepUnknown = "step_unknown", 404, "Start the step first.";
     /// The step is over: finished, cancelled or lost.
-    StepClosed = "step_closed", 409, "Start a new step.";
+    StepClosed = "step_closed", 409, "Start a new step.", ReasonState::Reserved("invariant 1");
     /// The run has more open steps than one run may have.
     StepsTooMany = "steps_too_many", 429, "Finish open steps first.";
     /// No credentials, or credentials that are not valid.
@@ -118,7 +144,7 @@ reasons! {
     /// This node holds as many tenants as it may.
     TenantsTooMany = "tenants_too_many", 507, "Place the tenant on another node.";
     /// More was changed by one person than one person may change in this time.
-    TightenLimit = "tighten_limit", 429, "Let a second person sign.";
+    TightenLimit = "tighten_limit", 429, "Let a second person sign.", ReasonState::Reserved("invariant 3");
     /// The ramp was rolled back from there by what was seen, and nobody has overridden that.
     RevisionBad = "revision_bad", 409, "Find out why it was rolled back; then: conductor ramp override.";
     /// A freeze is on: nothing is loosened, and nothing is done that cannot be taken back.

@@ -25,14 +25,17 @@ fn is_true(name: &str, text: &str) {
     assert!(found == text, "{path} is not what the code says; run: UPDATE_REFERENCE=1 make test");
 }
 
-/// SPEC, decision: every machine-readable reason, with the status it is told under and what mends it.
+/// SPEC, decision: every machine-readable reason, with its HTTP status, remedy and state.
 #[test]
 fn reasons() {
     let mut t = "# Reasons\n\nMade from `shared/src/reason.rs`; a test keeps it so. A denial lists every reason that \
-                 applies.\n\n| code | HTTP | what it means | what to do |\n|---|---|---|---|\n"
+                 applies. A reserved code comes with that part of the specification and is not answered yet; a retired \
+                 one is not answered any more. No code is ever given another meaning.\n\n\
+                 | code | HTTP | what it means | what to do | state |\n|---|---|---|---|---|\n"
         .to_owned();
     for r in Reason::ALL {
-        writeln!(t, "| `{}` | {} | {} | {} |", r.code(), r.status(), r.description().trim(), r.remedy())
+        let (code, status, state) = (r.code(), r.status(), r.state());
+        writeln!(t, "| `{code}` | {status} | {} | {} | {state} |", r.description().trim(), r.remedy())
             .unwrap();
     }
     is_true("reasons", &t);

@@ -60,19 +60,14 @@ pub fn deny_folded(
     fact: impl FnOnce() -> Fact,
 ) -> Result<Denial, ReadError> {
     live.denied += 1;
-    let of_quota = [
-        Reason::QuotaConcurrentRuns,
-        Reason::QuotaReceiptBacklog,
-        Reason::QuotaStepRate,
-        Reason::QuotaEvidenceBytes,
-    ];
-    if of_quota.iter().any(|q| reasons.has(*q)) {
+    let of_quota = reasons.iter().any(is_quota);
+    if of_quota {
         live.quota_denied = Some(st.now.mono_us);
     }
     let same = DenialKey { principal: principal.to_owned(), about: about.to_owned(), reasons };
     let (index, nth) = match live.folds.fold(same, st.now.mono_us) {
         Folded::Into(first, nth) => {
-            if of_quota.iter().any(|q| reasons.has(*q)) {
+            if of_quota {
                 live.quota_flood.note(first, st.now);
             }
             live.touch(st);
@@ -89,4 +84,14 @@ pub fn deny_folded(
     };
     let receipt = Some(ReceiptRef { origin: live.p.origin, index });
     Ok(Denial { reasons, receipt, folded: nth > 0, held: nth > PATIENCE, retry_after_us })
+}
+
+fn is_quota(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::QuotaConcurrentRuns
+            | Reason::QuotaReceiptBacklog
+            | Reason::QuotaStepRate
+            | Reason::QuotaEvidenceBytes
+    )
 }

@@ -7,7 +7,7 @@ use proc_macro2::TokenStream;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Field, ImplItem, Item, ItemUse, Local, Macro, Visibility};
 
-use crate::modules::{Id, Tree, attributes, imports, is_test, plain};
+use crate::modules::{Id, Tree, attributes, impl_attributes, imports, is_test, plain};
 use crate::tokens::{Token, tokens};
 
 /// `file:line: path`, where code names another module.
@@ -161,14 +161,7 @@ impl<'ast> Visit<'ast> for References<'_> {
     }
 
     fn visit_impl_item(&mut self, item: &'ast ImplItem) {
-        let attributes: &[Attribute] = match item {
-            ImplItem::Const(item) => &item.attrs,
-            ImplItem::Fn(item) => &item.attrs,
-            ImplItem::Macro(item) => &item.attrs,
-            ImplItem::Type(item) => &item.attrs,
-            _ => &[],
-        };
-        if !is_test(attributes) {
+        if !is_test(impl_attributes(item)) {
             visit::visit_impl_item(self, item);
         }
     }

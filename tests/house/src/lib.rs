@@ -18,3 +18,4 @@ pub mod sizes;
 pub mod sources;
 pub mod tokens;
 pub mod traits;
+pub mod variants;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use syn::visit::{self, Visit};
-use syn::{Attribute, Item, ItemUse, UseTree};
+use syn::{Attribute, ImplItem, Item, ItemUse, UseTree};
 
 /// Index of a module in its tree.
 pub type Id = usize;
@@ -283,6 +283,17 @@ pub fn attributes(item: &Item) -> &[Attribute] {
         Item::Type(item) => &item.attrs,
         Item::Union(item) => &item.attrs,
         Item::Use(item) => &item.attrs,
+        _ => &[],
+    }
+}
+
+/// The attributes of an item of an `impl`.
+pub fn impl_attributes(item: &ImplItem) -> &[Attribute] {
+    match item {
+        ImplItem::Const(item) => &item.attrs,
+        ImplItem::Fn(item) => &item.attrs,
+        ImplItem::Macro(item) => &item.attrs,
+        ImplItem::Type(item) => &item.attrs,
         _ => &[],
     }
 }

@@ -6,6 +6,7 @@ mod boundaries;
 mod circles;
 mod layers;
 mod names;
+mod reasons;
 mod sizes;
 mod traits;
 
