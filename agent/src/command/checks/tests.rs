@@ -1,8 +1,10 @@
 use super::*;
+use crate::store::MAX_TENANTS;
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::checkpoint::key_id;
 use conductor_shared::command::Audience;
 use conductor_shared::command::{KeyPurpose, Kind, Scope, ops};
+use conductor_shared::control::TenantEntry;
 use conductor_shared::ids::{CommandId, Ident, KeyId, NodeId, PersonId};
 use conductor_shared::operator::{GrantedRole, OperatorKey, Role};
 use conductor_shared::untrusted::UntrustedText;
@@ -179,4 +181,17 @@ fn every_operation_stands_in_its_log() {
             assert_eq!(elsewhere(&op, tenant), !fits(tenant), "{} in {tenant}", op.name());
         }
     }
+}
+
+/// SPEC 1.2: the tenant beyond what the store holds is refused before anything is made for it; the last one is not.
+#[test]
+fn the_tenant_beyond_the_limit_is_refused() {
+    let name = |i: usize| Ident::new(&format!("tenant-{i}")).unwrap();
+    let uid = |i: usize| TenantUid((i as u128 + 1).to_be_bytes());
+    let create = |i| Operation::from(ops::TenantCreate { tenant_uid: uid(i), tenant_id: name(i) });
+    let tenants = (0..MAX_TENANTS - 1).map(|i| (uid(i), TenantEntry { name: name(i), epoch: 1 })).collect();
+    let mut log = ControlState { tenants, ..ControlState::default() };
+    assert!(objections(create(MAX_TENANTS), &log).is_empty());
+    log.tenants.insert(uid(MAX_TENANTS - 1), TenantEntry { name: name(MAX_TENANTS - 1), epoch: 1 });
+    assert_eq!(objections(create(MAX_TENANTS), &log), Reason::TenantsTooMany.into());
 }
