@@ -109,7 +109,7 @@ proptest! {
         prop_assert_eq!(Tally { settled: n, errors: e }.breaches(BasisPoints::saturating(t)), e >= MIN_ERRORS && low > t_);
     }
 
-    /// SPEC 3.2: one more error never mends a breach, one more success never makes one.
+    /// SPEC 3.2: one more error never ends a breach, one more success never makes one.
     #[test]
     fn errors_only_make_it_worse(n in 0u64..100_000, e in 0u64..2_000, t in 1u16..5_000) {
         let x = Tally { settled: n.max(e), errors: e };
