@@ -1,6 +1,6 @@
 //! Privileged changes: commands and approvals of operators, and what a checkpoint that came back lets take effect.
 
-use super::jobs::Job;
+use super::jobs::{Job, SignedLogs};
 use super::{Open, Writer};
 use crate::command::{EvalCtx, Outgoing, Pending};
 use crate::freeze::calendar::alone_today;
@@ -27,17 +27,6 @@ use tokio::sync::oneshot;
 
 /// Rows that an effect touches, at most: receipts, citations and incidents that come with it, and counters.
 const EFFECT: usize = 32;
-
-/// Checkpoints that are not taken over yet.
-pub(super) struct SignedLogs {
-    left: VecDeque<(PartitionId, Checkpoint, SignedCheckpoint)>,
-}
-
-impl SignedLogs {
-    pub(super) fn is_empty(&self) -> bool {
-        self.left.is_empty()
-    }
-}
 
 impl Writer {
     /// Judges a command of an operator.

@@ -2,17 +2,51 @@
 //! meanwhile are decided in between.
 
 use super::Writer;
-use super::changes::SignedLogs;
-use super::provision::NewTenants;
-use crate::intake::reply::Answers;
+use crate::intake::reply::{Answer, Answers};
 use crate::ledger::ReadError;
 use crate::staging::BatchBuilder;
+use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
+use conductor_shared::ids::{Ident, PartitionId, TenantUid};
+use std::collections::VecDeque;
+use tokio::sync::oneshot;
 
 pub(super) enum Job {
     /// Checkpoints that came back from the signer.
     Signed(SignedLogs),
     /// Tenants to be created.
     Create(NewTenants),
+}
+
+/// Checkpoints that are not taken over yet.
+pub(super) struct SignedLogs {
+    pub(super) left: VecDeque<(PartitionId, Checkpoint, SignedCheckpoint)>,
+}
+
+impl SignedLogs {
+    pub(super) fn is_empty(&self) -> bool {
+        self.left.is_empty()
+    }
+}
+
+/// Tenants to be created, and who waits for them.
+pub(super) struct NewTenants {
+    pub(super) left: VecDeque<(TenantUid, Ident)>,
+    pub(super) reply: oneshot::Sender<Result<(), String>>,
+}
+
+impl NewTenants {
+    pub(super) fn is_empty(&self) -> bool {
+        self.left.is_empty()
+    }
+
+    /// All are on record: the answer goes when this step is durable, and so those before it.
+    pub(super) fn answer(self, answers: &mut Answers) {
+        answers.push(PartitionId::NODE, Answer::Done(self.reply, Ok(())));
+    }
+
+    pub(super) fn refuse(self, why: &str) {
+        let _ = self.reply.send(Err(why.to_owned()));
+    }
 }
 
 impl Writer {

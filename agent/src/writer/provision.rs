@@ -1,8 +1,7 @@
 //! New partitions, and the policy bundles that the node keeps.
 
 use super::Writer;
-use super::jobs::Job;
-use crate::intake::reply::{Answer, Answers};
+use super::jobs::{Job, NewTenants};
 use crate::ledger::{Partition, ReadError};
 use crate::partition::{Loader, PartitionState, index_hash};
 use crate::staging::BatchBuilder;
@@ -129,27 +128,6 @@ const FIRST_EPOCH: u64 = 1;
 
 fn first(tenant: TenantUid) -> PartitionId {
     PartitionId { tenant, epoch: FIRST_EPOCH }
-}
-
-/// Tenants to be created, and who waits for them.
-pub(super) struct NewTenants {
-    left: VecDeque<(TenantUid, Ident)>,
-    reply: oneshot::Sender<Result<(), String>>,
-}
-
-impl NewTenants {
-    pub(super) fn is_empty(&self) -> bool {
-        self.left.is_empty()
-    }
-
-    /// All are on record: the answer goes when this step is durable, and so those before it.
-    pub(super) fn answer(self, answers: &mut Answers) {
-        answers.push(PartitionId::NODE, Answer::Done(self.reply, Ok(())));
-    }
-
-    pub(super) fn refuse(self, why: &str) {
-        let _ = self.reply.send(Err(why.to_owned()));
-    }
 }
 
 /// The policy bundles that are kept. One that this program cannot read is passed over: should it be the one that is
