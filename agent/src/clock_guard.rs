@@ -8,22 +8,23 @@ use crate::keys::KeyError;
 use crate::partition::Partitions;
 use crate::staging::BatchBuilder;
 use conductor_shared::cause::IncidentCause;
-use conductor_shared::clock::{Drift, Micros, SECOND};
+use conductor_shared::clock::{Drift, SECOND_US, WallTime, micros};
 use conductor_shared::command::Operation;
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::UntrustedText;
+use std::time::Duration;
 
 /// Seconds with a sign and two places, for people.
 fn seconds(us: i128) -> String {
     let (sign, us) = (if us < 0 { "back" } else { "forward" }, us.unsigned_abs());
-    format!("{sign} by {}.{:02} s", us / u128::from(SECOND), us % u128::from(SECOND) / 10_000)
+    format!("{sign} by {}.{:02} s", us / u128::from(SECOND_US), us % u128::from(SECOND_US) / 10_000)
 }
 
 /// Puts on record that the clock is doubted, once. The node's log takes on the latest time that any log has told, so that
 /// confirming the time later covers all of them.
 fn doubt(partitions: &mut Partitions, st: &mut BatchBuilder, detail: &str) -> Result<(), KeyError> {
     tracing::error!("{detail}");
-    let newest = partitions.newest_us();
+    let newest = partitions.newest();
     let Some(node) = partitions.node_mut().filter(|n| n.status.serves()) else {
         return Ok(());
     };
@@ -37,15 +38,8 @@ fn doubt(partitions: &mut Partitions, st: &mut BatchBuilder, detail: &str) -> Re
     if node.control.clock_doubted() {
         return Ok(());
     }
-    let now_us = st.now.wall_us;
-    incident::open_incident(
-        node,
-        st,
-        IncidentCause::Clock,
-        UntrustedText::new(detail),
-        (now_us, now_us),
-        vec![],
-    )
+    let now = st.now.wall;
+    incident::open_incident(node, st, IncidentCause::Clock, UntrustedText::new(detail), (now, now), vec![])
 }
 
 fn is_confirmation(change: &[String]) -> bool {
@@ -57,16 +51,17 @@ fn is_confirmation(change: &[String]) -> bool {
 pub fn at_start(
     partitions: &mut Partitions,
     st: &mut BatchBuilder,
-    tolerance_us: Micros,
+    tolerance: Duration,
 ) -> Result<(), KeyError> {
-    let newest = partitions.newest_us();
+    let newest = partitions.newest();
     let node = partitions.node();
-    let confirmed = node.and_then(|n| n.control.time_confirmed).filter(|c| newest <= c.logged_us);
-    let ahead = confirmed.map_or(newest, |c| c.said_us).saturating_sub(st.now.wall_us);
-    if ahead <= tolerance_us {
+    let confirmed =
+        node.and_then(|n| n.control.time_confirmed).filter(|c| newest <= WallTime::from_micros(c.logged_us));
+    let ahead = confirmed.map_or(newest, |c| WallTime::from_micros(c.said_us)) - st.now.wall;
+    if ahead <= tolerance {
         return Ok(());
     }
-    let by = seconds(-i128::from(ahead));
+    let by = seconds(-i128::from(micros(ahead)));
     doubt(partitions, st, &format!("the clock was stepped {by} or more while the agent was stopped"))
 }
 
@@ -75,8 +70,8 @@ pub fn watch(
     drift: &mut Drift,
     partitions: &mut Partitions,
     st: &mut BatchBuilder,
-    tolerance_us: Micros,
+    tolerance: Duration,
 ) -> Result<(), KeyError> {
-    let Some(by) = drift.look(st.now, tolerance_us) else { return Ok(()) };
+    let Some(by) = drift.look(st.now, tolerance) else { return Ok(()) };
     doubt(partitions, st, &format!("the clock was stepped {}", seconds(by)))
 }

@@ -18,9 +18,9 @@ mod recover;
 mod verify;
 
 pub use approval::close;
-pub use context::{EvalCtx, SKEW_US};
+pub use context::{EvalCtx, SKEW};
 pub use evaluate::MAX_REQUESTS;
 pub use facts::{Outgoing, abandon};
 pub use policy_check::{policy_input, policy_lets};
-pub use proposals::{Pending, Proposals, TAKE_EFFECT_US};
+pub use proposals::{Pending, Proposals, TAKE_EFFECT};
 pub use verify::{VerifyError, verify, verify_approval};

@@ -8,7 +8,7 @@ use crate::keys::KeyError;
 use crate::partition::PartitionState;
 use crate::staging::BatchBuilder;
 use conductor_shared::cause::IncidentCause;
-use conductor_shared::clock::Micros;
+use conductor_shared::clock::WallTime;
 use conductor_shared::codec::Listed;
 use conductor_shared::fact::{Fact, IncidentClosed, IncidentEvidence, IncidentOpened};
 use conductor_shared::untrusted::UntrustedText;
@@ -19,11 +19,12 @@ pub(crate) fn open_incident(
     st: &mut BatchBuilder,
     cause: IncidentCause,
     detail: UntrustedText,
-    (began_us, detected_us): (Micros, Micros),
+    (began, detected): (WallTime, WallTime),
     receipts: Vec<u64>,
 ) -> Result<(), KeyError> {
     let incident = crate::platform::random::bytes(&*st.random);
     live.control_fact(st, Fact::from(IncidentOpened { incident, cause: cause.into(), detail }))?;
+    let (began_us, detected_us) = (began.as_micros(), detected.as_micros());
     let evidence = IncidentEvidence { incident, began_us, detected_us, receipts: Listed(receipts) };
     live.control_fact(st, Fact::from(evidence))?;
     Ok(())

@@ -10,6 +10,7 @@ mod read;
 pub(crate) mod test_util;
 mod tree;
 
+use conductor_shared::clock::WallTime;
 pub use describe::{read_json, summary};
 pub use plain_batch::{CannotSeal, PlainBatch};
 pub use read::{ReadError, Receipt, control_facts, read_receipt};
@@ -82,8 +83,8 @@ impl Partition {
 #[derive(Debug, Clone, Copy)]
 pub struct Appended {
     pub index: u64,
-    /// Receipt time, microseconds since the Unix epoch.
-    pub time_us: u64,
+    /// Receipt time.
+    pub time: WallTime,
     /// Sealed bytes stored.
     pub stored: u64,
 }
@@ -93,7 +94,7 @@ pub struct Log {
     origin: Origin,
     frontier: Frontier,
     tail: Tail,
-    last_us: u64,
+    last: WallTime,
     policy: PolicyVersion,
     /// Newest checkpoint that was signed.
     pub checkpoint: Option<Arc<SignedCheckpoint>>,
@@ -106,7 +107,7 @@ impl Log {
             origin: Origin { node, tenant: id.tenant, epoch: id.epoch },
             frontier: Frontier::default(),
             tail: Tail::default(),
-            last_us: 0,
+            last: WallTime::EPOCH,
             policy,
             checkpoint: None,
             signed: 0,
@@ -120,9 +121,9 @@ impl Log {
             _ => 0,
         };
         let mut log = Self::new(p.origin.node, p.id, policy);
-        let (tail, last_us) = Tail::load(store, p, size)?;
+        let (tail, last) = Tail::load(store, p, size)?;
         log.tail = tail;
-        log.last_us = last_us;
+        log.last = last;
         log.frontier = log.tail.frontier(p, size)?;
         if let Some(row) = store.get(&p.family, &Row::Checkpoint.key())? {
             let key = Row::Checkpoint.key();
@@ -156,13 +157,13 @@ impl Log {
     }
 
     /// From here on no entry is given an earlier time.
-    pub fn not_before(&mut self, us: u64) {
-        self.last_us = self.last_us.max(us);
+    pub fn not_before(&mut self, time: WallTime) {
+        self.last = self.last.max(time);
     }
 
     /// Time of the newest entry.
-    pub fn last_us(&self) -> u64 {
-        self.last_us
+    pub fn last(&self) -> WallTime {
+        self.last
     }
 
     /// The rules new entries are decided under.
@@ -187,19 +188,19 @@ impl Log {
         p: &Partition,
         fact: &Fact,
         unit: (u64, &Key),
-        now_us: u64,
+        now: WallTime,
         random: &dyn Random,
     ) -> Appended {
         let index = self.size();
         // Receipt times never go back within a log.
-        let time_us = now_us.max(self.last_us);
+        let time = now.max(self.last);
         let kind = fact.kind();
         let names = schema(kind).map_or(&[][..], |s| s.fields);
         let body = Encoded::new(&bytes(random), |out| fact.put_values(out));
         let header = Header {
             origin: self.origin,
             index,
-            time_us,
+            time_us: time.as_micros(),
             kind,
             policy: self.policy,
             commitments: u16::try_from(names.len()).unwrap_or(u16::MAX),
@@ -213,8 +214,8 @@ impl Log {
         let mut filled = Vec::new();
         self.frontier.push(leaf, |level, _, root| filled.extend((level % TILE_LEVELS == 0).then_some(*root)));
         self.tail.push(leaf, &filled, rows, p);
-        self.last_us = time_us;
-        Appended { index, time_us, stored }
+        self.last = time;
+        Appended { index, time, stored }
     }
 
     /// Stages a checkpoint that came back from the signer.

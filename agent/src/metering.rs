@@ -23,27 +23,32 @@ pub use recount::{Recounted, recount};
 pub use rollups::{Meters, OpenHour};
 pub use rows::{DayRow, HourSlots};
 
-use conductor_shared::clock::Micros;
+use conductor_shared::clock::WallTime;
 use conductor_shared::meter::{DAY_US, HOUR_US, SLOT_US};
 
 pub const SLOTS_PER_HOUR: u32 = 4;
 pub const HOURS_PER_DAY: u32 = 24;
 
-fn number(us: Micros, unit: u64) -> u32 {
-    u32::try_from(us / unit).unwrap_or(u32::MAX)
+fn number(at: WallTime, unit: u64) -> u32 {
+    u32::try_from(at.as_micros() / unit).unwrap_or(u32::MAX)
+}
+
+/// Where a slot, hour or day begins: `unit` is how long each is, in microseconds.
+fn begin_of(number: u32, unit: u64) -> WallTime {
+    WallTime::from_micros(u64::from(number) * unit)
 }
 
 /// Number of the 15-minute slot, since the epoch.
-pub fn slot_of(us: Micros) -> u32 {
-    number(us, SLOT_US)
+pub fn slot_of(at: WallTime) -> u32 {
+    number(at, SLOT_US)
 }
 
 /// Number of the hour, since the epoch.
-pub fn hour_of(us: Micros) -> u32 {
-    number(us, HOUR_US)
+pub fn hour_of(at: WallTime) -> u32 {
+    number(at, HOUR_US)
 }
 
 /// Number of the day (UTC), since the epoch.
-pub fn day_of(us: Micros) -> u32 {
-    number(us, DAY_US)
+pub fn day_of(at: WallTime) -> u32 {
+    number(at, DAY_US)
 }

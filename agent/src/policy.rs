@@ -8,7 +8,7 @@ mod cache;
 mod remote;
 mod workers;
 
-pub use cache::{FRESH_US, Lookup};
+pub use cache::{FRESH, Lookup};
 pub use remote::{Opa, OpaConfig};
 
 use crate::intake::queue::Queues;
@@ -19,7 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use cache::VerdictCache;
 use conductor_policies::{Bundle, BundleError, Engine};
 use conductor_shared::checkpoint::verify_minisign;
-use conductor_shared::clock::{Clock, Micros, Now};
+use conductor_shared::clock::{Clock, MonoTime, Now, WallTime};
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::policy::{Approvals, Role};
@@ -29,6 +29,7 @@ use conductor_shared::record::PolicyVersion;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Times one request is queried at most; beyond that, policy changes faster than it is decided.
@@ -60,7 +61,7 @@ impl Query {
 struct Loaded {
     version: PolicyVersion,
     /// Until when: on the wall clock, and on the monotonic one, whichever is over first.
-    ends: Option<(u64, Micros)>,
+    ends: Option<(WallTime, MonoTime)>,
     /// `Err` says why there is none to ask.
     engine: Result<Engine, String>,
     bundle: Option<Bundle>,
@@ -85,7 +86,7 @@ impl Loaded {
 pub struct Status {
     pub version: PolicyVersion,
     /// When it is over, microseconds since the Unix epoch; never for the one built in.
-    pub expires_at_us: Option<u64>,
+    pub expires_at: Option<WallTime>,
     /// `embedded` or `opa`.
     pub engine: &'static str,
     /// Why it does not answer; empty when it does.
@@ -127,7 +128,7 @@ impl Policy {
         let loaded = self.loaded.load();
         Status {
             version: loaded.version,
-            expires_at_us: loaded.ends.map(|e| e.0),
+            expires_at: loaded.ends.map(|e| e.0),
             engine: if self.remote.is_some() { "opa" } else { "embedded" },
             trouble: self.why_down(&loaded, now).unwrap_or_default(),
         }
@@ -141,26 +142,26 @@ impl Policy {
         if let Err(e) = &loaded.engine {
             return Some(e.clone());
         }
-        if loaded.ends.is_some_and(|(wall, mono)| now.wall_us >= wall || now.mono_us >= mono) {
+        if loaded.ends.is_some_and(|(wall, mono)| now.wall >= wall || now.mono >= mono) {
             return Some(format!("bundle {} has expired; load a newer one", loaded.version.revision));
         }
         self.trouble.lock().clone()
     }
 
-    /// What is known about an input now. `last_known_us`: while the engine is down, an allow that is no older counts.
+    /// What is known about an input now. `last_known`: while the engine is down, an allow that is no older counts.
     pub fn lookup(
         &self,
         tenant: TenantUid,
         input: &Input<'_>,
         now: Now,
-        last_known_us: Option<Micros>,
+        last_known: Option<Duration>,
     ) -> Lookup {
         let loaded = self.loaded.load();
         let digest = input.digest();
         if self.why_down(&loaded, now).is_some() {
-            return loaded.cache.last_known(tenant, &digest, now.mono_us, last_known_us);
+            return loaded.cache.last_known(tenant, &digest, now.mono, last_known);
         }
-        let look = loaded.cache.lookup(tenant, &digest, now.mono_us, last_known_us);
+        let look = loaded.cache.lookup(tenant, &digest, now.mono, last_known);
         if look == Lookup::Aging {
             // Asked again in the background, so that `last_known` is never far from what the engine really says.
             self.workers.send(workers::Job { query: Query::of(tenant, input), then: workers::Then::Nothing });
@@ -207,10 +208,10 @@ impl Policy {
         let digest = wanted.digest.0;
         let bundle = self.candidates.lock().get(&digest).cloned();
         let now = self.clock.now();
-        let left = wanted.expires_at_us.saturating_sub(now.wall_us);
+        let expires_at = WallTime::from_micros(wanted.expires_at_us);
         Loaded {
             version: PolicyVersion { revision: wanted.revision, digest },
-            ends: Some((wanted.expires_at_us, now.mono_us.saturating_add(left))),
+            ends: Some((expires_at, now.mono + (expires_at - now.wall))),
             engine: match &bundle {
                 Some(b) => Engine::prepare(b.files()).map_err(|e| e.to_string()),
                 None => Err(format!("the files of bundle {} are not in the store", wanted.revision)),
@@ -247,7 +248,7 @@ impl Policy {
         statement: &Statement,
         signature: &str,
         control: &ControlState,
-        now_us: u64,
+        now: WallTime,
     ) -> Option<Reason> {
         let trusted = control.policy_key.as_deref();
         let file =
@@ -255,7 +256,7 @@ impl Policy {
         let text = statement.text();
         let signed = trusted.is_some_and(|k| verify_minisign(k, text.as_bytes(), &file).is_ok());
         let kept = self.candidates.lock().contains_key(&statement.digest);
-        if !signed || !kept || statement.expires_at_us <= now_us {
+        if !signed || !kept || WallTime::from_micros(statement.expires_at_us) <= now {
             return Some(Reason::BundleInvalid);
         }
         let newest = control.policy.as_ref().map_or(0, |p| p.revision);

@@ -2,6 +2,7 @@
 //! batch of the receipt that changed it, and `conductord check` recomputes them all from receipts.
 
 use conductor_shared::basis_points::BasisPoints;
+use conductor_shared::clock::WallTime;
 use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::http::Decided;
 use conductor_shared::ids::Ident;
@@ -22,7 +23,7 @@ pub struct RunRow {
     /// What was asked for.
     pub action: Ident,
     /// Receipt time of its start.
-    pub started_us: u64,
+    pub started: WallTime,
     /// Index of the receipt of its start.
     pub started_at: u64,
     /// Steps admitted; exact once it ended.
@@ -46,7 +47,7 @@ pub struct StepRow {
     /// What the workflow calls it.
     pub name: UntrustedText,
     /// Receipt time of its start.
-    pub started_us: u64,
+    pub started: WallTime,
     /// How it ended.
     pub outcome: Option<Outcome>,
     /// Index of the receipt that changed it last.
@@ -137,7 +138,7 @@ pub struct WatchRow {
     /// Earlier values that were, newest last.
     pub good: Vec<BasisPoints>,
     /// Receipt time of the first error.
-    pub first_error_us: u64,
+    pub first_error: WallTime,
     /// Receipts of the newest errors.
     pub errors: Vec<u64>,
 }

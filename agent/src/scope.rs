@@ -5,7 +5,7 @@
 
 mod sessions;
 
-pub use sessions::{MAX_SESSIONS, SESSION_US, SessionError, Sessions};
+pub use sessions::{MAX_SESSIONS, SESSION, SessionError, Sessions};
 
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::{Ident, KeyId, PartitionId, PersonId, TenantUid, TokenId, unhex};

@@ -16,7 +16,7 @@ pub use cursor::{Letter, letters};
 use crate::intake::queue::Queues;
 use crate::partition::published::{PartitionCell, Registry};
 use crate::platform::random::{Random, bytes};
-use conductor_shared::clock::Clock;
+use conductor_shared::clock::{Clock, WallTime, micros};
 use conductor_shared::http::SinkStatus;
 use conductor_shared::ids::PartitionId;
 use cursor::{Batch, Cursor, Update};
@@ -65,7 +65,7 @@ pub struct Sink {
     failures: AtomicU64,
     dead_letters: AtomicU64,
     waiting: AtomicU64,
-    /// When receipts were first seen to wait; 0 if none do.
+    /// Wall time when receipts were first seen to wait, in microseconds; 0 if none do.
     since_us: AtomicU64,
     trouble: Mutex<String>,
 }
@@ -83,7 +83,7 @@ impl Sink {
         }
     }
 
-    pub fn status(&self, now_us: u64) -> SinkStatus {
+    pub fn status(&self, now: WallTime) -> SinkStatus {
         let n = |a: &AtomicU64| a.load(Ordering::Relaxed);
         let since = n(&self.since_us);
         SinkStatus {
@@ -93,7 +93,7 @@ impl Sink {
             failures: n(&self.failures),
             dead_letters: n(&self.dead_letters),
             waiting_receipts: n(&self.waiting),
-            lag_us: if since == 0 { 0 } else { now_us.saturating_sub(since) },
+            lag_us: if since == 0 { 0 } else { micros(now - WallTime::from_micros(since)) },
             trouble: self.trouble.lock().clone(),
         }
     }
@@ -158,7 +158,7 @@ pub async fn run(sink: Arc<Sink>, mut ctx: SinkCtx) {
                 }
             }
         }
-        measure(&sink, &tenants, &cursors, ctx.clock.now().wall_us);
+        measure(&sink, &tenants, &cursors, ctx.clock.now().wall);
         if !busy {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -176,7 +176,12 @@ fn backoff(failures: u32, random: &dyn Random) -> Duration {
     whole / 2 + whole / 2 * u32::from(b) / 255
 }
 
-fn measure(sink: &Sink, tenants: &[Arc<PartitionCell>], cursors: &HashMap<PartitionId, Cursor>, now_us: u64) {
+fn measure(
+    sink: &Sink,
+    tenants: &[Arc<PartitionCell>],
+    cursors: &HashMap<PartitionId, Cursor>,
+    now: WallTime,
+) {
     let mut waiting = 0;
     for s in tenants {
         let next = cursors.get(&s.id).map_or(0, |p| p.row.next);
@@ -188,7 +193,7 @@ fn measure(sink: &Sink, tenants: &[Arc<PartitionCell>], cursors: &HashMap<Partit
         if waiting == 0 {
             0
         } else if since == 0 {
-            now_us
+            now.as_micros()
         } else {
             since
         },

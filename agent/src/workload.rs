@@ -13,14 +13,13 @@ use crate::policy::{Policy, Query};
 use crate::rows::{Answered, RequestRow, RunRow, StepRow, decode, encode};
 use crate::staging::BatchBuilder;
 use crate::store::{Row, Space, Store};
-use conductor_shared::clock::Micros;
 use conductor_shared::control::ControlState;
 use conductor_shared::fact::{Outcome, Verdict};
 use conductor_shared::fail_closed::Class;
 use conductor_shared::http::{Decided, ReceiptRef};
 use conductor_shared::ids::RunId;
-use conductor_shared::meter::HOUR_US;
 use conductor_shared::reason::Reason;
+use std::time::Duration;
 
 /// What an operation needs besides the partition.
 pub struct WorkloadCtx<'a> {
@@ -29,7 +28,7 @@ pub struct WorkloadCtx<'a> {
     /// Room on disk.
     pub space: Space,
     /// How long a lease is.
-    pub lease_us: Micros,
+    pub lease: Duration,
     /// Who asks.
     pub principal: &'a str,
     /// Policy.
@@ -83,7 +82,7 @@ impl WorkloadCtx<'_> {
         once: Option<&Idempotency>,
     ) -> Result<Reply, Defer> {
         let Some(once) = once else { return self.decide(live, st, op) };
-        let day = u32::try_from(st.now.wall_us / (24 * HOUR_US)).unwrap_or(u32::MAX);
+        let day = crate::metering::day_of(st.now.wall);
         let text =
             [self.principal.as_bytes(), b"\0", op.name().as_bytes(), b"\0", once.key.as_bytes()].concat();
         let hash = index_hash(&live.p.keys.index, &text);

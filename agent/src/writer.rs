@@ -36,7 +36,7 @@ use crate::policy::Policy;
 use crate::rollout::controller::{EvalState, Pace};
 use crate::staging::{BatchBuilder, Remembered};
 use crate::store::{Space, SpaceLimits, Store};
-use conductor_shared::clock::{Clock, Drift, Micros};
+use conductor_shared::clock::{Clock, Drift, MonoTime};
 use conductor_shared::fail_closed::Outage;
 use conductor_shared::ids::{NodeId, PartitionId};
 use conductor_shared::reason::Reason;
@@ -58,8 +58,8 @@ const TICK: Duration = Duration::from_millis(20);
 pub struct TightenLimit {
     /// Tenants.
     pub tenants: usize,
-    /// The while, microseconds.
-    pub window_us: Micros,
+    /// The while.
+    pub window: Duration,
 }
 
 /// What the writer is made of.
@@ -73,13 +73,13 @@ pub struct Parts {
     /// Room on disk.
     pub limits: SpaceLimits,
     /// How long a lease is.
-    pub lease_us: Micros,
+    pub lease: Duration,
     /// How many tenants one person tightens alone.
     pub tighten: TightenLimit,
     /// How often ramps are judged.
     pub slo: Pace,
     /// A wall clock that was stepped further is doubted.
-    pub clock_tolerance_us: Micros,
+    pub clock_tolerance: Duration,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -129,15 +129,15 @@ pub struct Writer {
     parts: Parts,
     open: Option<Open>,
     proposals: Proposals,
-    /// When all partitions were looked at last, on the monotonic clock.
-    last_round: Micros,
+    /// When all partitions were looked at last.
+    last_round: MonoTime,
     round: Option<Round>,
     jobs: VecDeque<Job>,
     eval: EvalState,
     /// Holds the wall clock against the monotonic one.
     drift: Drift,
     space: Space,
-    retry_at: Micros,
+    retry_at: MonoTime,
     /// When a freeze window opens or closes next.
     calendar: Calendar,
     /// Durable sizes of the logs when the store was closed: what comes back shorter has lost receipts that were
@@ -155,13 +155,13 @@ impl Writer {
             parts,
             open: None,
             proposals: Proposals::default(),
-            last_round: 0,
+            last_round: MonoTime::default(),
             round: None,
             jobs: VecDeque::new(),
             eval: EvalState::default(),
             drift,
             space: Space::Ample,
-            retry_at: 0,
+            retry_at: MonoTime::default(),
             calendar: Calendar::default(),
             floor: HashMap::new(),
             reported: HashSet::new(),
@@ -209,9 +209,9 @@ impl Writer {
     fn pass(&mut self, asks: Vec<WriterRequest>) {
         let Some(mut st) = self.stage() else { return };
         let mut answers = Answers::default();
-        let tolerance_us = self.parts.clock_tolerance_us;
+        let tolerance = self.parts.clock_tolerance;
         if let Some(open) = &mut self.open
-            && let Err(e) = clock_guard::watch(&mut self.drift, &mut open.partitions, &mut st, tolerance_us)
+            && let Err(e) = clock_guard::watch(&mut self.drift, &mut open.partitions, &mut st, tolerance)
         {
             for ask in asks {
                 refuse(ask, Reason::StoreUnavailable);
@@ -291,9 +291,12 @@ impl Writer {
             live.stage_counters(&mut st);
             views.push((Arc::clone(&live.shared), live.view(st.node_seq)));
         }
-        let job = self.parts.checkpoints.is_some().then_some(st.now.mono_us).and_then(|mono_us| {
-            open.checkpoints.due(&mut open.partitions, &self.proposals, &touched, mono_us)
-        });
+        let job = self
+            .parts
+            .checkpoints
+            .is_some()
+            .then_some(st.now.mono)
+            .and_then(|mono| open.checkpoints.due(&mut open.partitions, &self.proposals, &touched, mono));
         open.node_seq = st.node_seq;
         self.parts.board.largest_step.fetch_max(st.rows.len(), Ordering::Relaxed);
         let commit = CommitBatch {

@@ -5,6 +5,7 @@
 
 use conductor_agent::partition::admission::{AdmissionState, RunRequest, start_run, start_step};
 use conductor_shared::basis_points::BasisPoints;
+use conductor_shared::clock::MonoTime;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::Ident;
@@ -31,7 +32,8 @@ fn an_allow_allocates_nothing() {
     let request = RunRequest { action: "run", workflow: &etl, subject: b"customer-0001", prompt: None };
     let mut decide = || {
         let (run, ramped) = start_run(&mut gate, &control, &[3; 32], 10, black_box(request));
-        let (step, _) = start_step(&mut gate, &control, 10, ("run", "etl"), 3, 1_000_000);
+        let (step, _) =
+            start_step(&mut gate, &control, 10, ("run", "etl"), 3, MonoTime::from_micros(1_000_000));
         (run.is_empty() && step.is_empty(), ramped.hundredths)
     };
     assert_eq!(decide(), (true, BasisPoints::FULL));

@@ -29,7 +29,7 @@ pub fn cloud_event(e: &Event) -> Value {
         "count": a.count,
         "quantity": a.quantity,
         "unit": a.event.unit(),
-        "counts_at": rfc3339(e.at_us()),
+        "counts_at": rfc3339(e.at()),
         "receipt_index": s.index,
         "ordinal": s.ordinal,
     });
@@ -43,7 +43,7 @@ pub fn cloud_event(e: &Event) -> Value {
         "source": s.origin,
         "type": type_of(a.event),
         "subject": s.tenant_id,
-        "time": rfc3339(s.recorded_us),
+        "time": rfc3339(s.recorded),
         "datacontenttype": "application/json",
         "dataschema": schema_of(a.event),
         "data": data,

@@ -33,6 +33,7 @@ pub use values::Values;
 use crate::ids::{CommandId, Ident, NodeId, TenantUid, hex, parse_decimal, unhex};
 use crate::untrusted::{UntrustedText, is_unshowable};
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// The first line.
 pub const TYPE_LINE: &str = "conductor/command/v1";
@@ -41,7 +42,7 @@ pub const MAX_TEXT: usize = 8 * 1024;
 /// No reason is longer, in characters.
 pub const MAX_REASON: usize = 200;
 /// No command lives longer: 24 hours.
-pub const MAX_LIFE_US: u64 = 24 * 3600 * 1_000_000;
+pub const MAX_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// No command is addressed to more nodes one by one.
 pub const MAX_AUDIENCE: usize = 100;
 

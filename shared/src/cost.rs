@@ -25,6 +25,7 @@ pub use export::{FOCUS_COLUMNS, csv, decimal, focus};
 pub use invoice::{Difference, INVOICE_HEADER, InvoiceLine, compare, read_invoice};
 
 use crate::checkpoint::verify_minisign;
+use crate::clock::WallTime;
 use crate::ids::{Ident, TenantUid};
 use crate::meter::{HOUR_US, SLOT_US};
 use crate::time_range::{Period, from_rfc3339};
@@ -148,7 +149,7 @@ impl RateCard {
             return Err(format!("no price is higher than {MAX_PRICE}"));
         }
         match from_rfc3339(&card.effective_from) {
-            Some(us) if us.is_multiple_of(SLOT_US) => Ok(card),
+            Some(at) if at.as_micros().is_multiple_of(SLOT_US) => Ok(card),
             _ => {
                 Err("effective_from: expected a whole quarter of an hour, for instance 2026-10-01T00:00:00Z"
                     .into())
@@ -166,9 +167,9 @@ impl RateCard {
         Self::parse(text)
     }
 
-    /// Start of validity, microseconds since the Unix epoch.
-    pub fn effective_us(&self) -> u64 {
-        from_rfc3339(&self.effective_from).unwrap_or(u64::MAX)
+    /// Start of validity.
+    pub fn effective(&self) -> WallTime {
+        from_rfc3339(&self.effective_from).unwrap_or(WallTime::MAX)
     }
 
     /// The price of a bucket.
@@ -187,8 +188,8 @@ impl RateCard {
 }
 
 /// The card in effect at a moment.
-pub fn card_at(cards: &[RateCard], us: u64) -> Option<&RateCard> {
-    cards.iter().filter(|c| c.effective_us() <= us).max_by_key(|c| c.version)
+pub fn card_at(cards: &[RateCard], at: WallTime) -> Option<&RateCard> {
+    cards.iter().filter(|c| c.effective() <= at).max_by_key(|c| c.version)
 }
 
 /// Key of a row before rounding.
@@ -309,7 +310,11 @@ impl Ledger {
     pub fn steps(&self, periods: &[Period]) -> Vec<CostStep> {
         let mut out: Vec<CostStep> = periods
             .iter()
-            .map(|p| CostStep { from_us: p.from_us, to_us: p.to_us, amounts: Amounts::default() })
+            .map(|p| CostStep {
+                from_us: p.from.as_micros(),
+                to_us: p.to.as_micros(),
+                amounts: Amounts::default(),
+            })
             .collect();
         for &bucket in Bucket::ALL {
             let of = |i: usize| self.steps.get(&(bucket, i)).copied().unwrap_or(0);

@@ -13,7 +13,7 @@
 //! taken as if the clocks had not been put forward; where a local time occurs twice, a window begins at the first
 //! occurrence and ends at the second.
 
-use crate::clock::Micros;
+use crate::clock::WallTime;
 use crate::ids::parse_decimal;
 use jiff::civil::{Date, DateTime, time};
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
@@ -73,12 +73,12 @@ pub enum WindowError {
 /// A freeze window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Window {
-    /// Once, between two moments, microseconds since the Unix epoch, whole seconds.
+    /// Once, between two moments, whole seconds.
     Once {
         /// Its start.
-        start_us: Micros,
+        start: WallTime,
         /// Its end.
-        end_us: Micros,
+        end: WallTime,
     },
     /// Every week.
     Weekly(Weekly),
@@ -101,17 +101,18 @@ pub(crate) fn zones() -> &'static TimeZoneDatabase {
     ZONES.get_or_init(TimeZoneDatabase::bundled)
 }
 
-fn micros(t: Timestamp) -> Micros {
+fn wall(t: Timestamp) -> WallTime {
     // Times before 1970 count as 1970; no caller can tell.
-    u64::try_from(t.as_microsecond()).unwrap_or(0)
+    WallTime::from_micros(u64::try_from(t.as_microsecond()).unwrap_or(0))
 }
 
-fn moment(us: Micros) -> Option<Timestamp> {
-    Timestamp::from_microsecond(i64::try_from(us).ok()?).ok()
+fn moment(at: WallTime) -> Option<Timestamp> {
+    Timestamp::from_microsecond(i64::try_from(at.as_micros()).ok()?).ok()
 }
 
-fn show(us: Micros) -> String {
-    moment(us).map_or_else(|| format!("{us} us"), |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+fn show(at: WallTime) -> String {
+    moment(at)
+        .map_or_else(|| format!("{} us", at.as_micros()), |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 /// Cuts the input that an error quotes.
@@ -147,11 +148,11 @@ impl Weekly {
         u32::try_from(n).is_ok_and(|n| self.days >> n & 1 == 1)
     }
 
-    fn span_of(&self, day: Date) -> Option<(Micros, Micros)> {
+    fn span_of(&self, day: Date) -> Option<(WallTime, WallTime)> {
         let (h, m) = (i8::try_from(self.start_min / 60).ok()?, i8::try_from(self.start_min % 60).ok()?);
         let start = day.to_datetime(time(h, m, 0, 0));
         let end = start.checked_add(Span::new().minutes(i64::from(self.length_min))).ok()?;
-        Some((micros(self.begins(start)?), micros(self.ends(end)?)))
+        Some((wall(self.begins(start)?), wall(self.ends(end)?)))
     }
 
     /// The first instant at which the local clocks have reached this time.
@@ -178,9 +179,9 @@ impl Weekly {
 
     /// Times at which it is open, of the starts from some days before a moment to some days after it, joined where they
     /// touch.
-    fn spans(&self, at: Timestamp, ahead: i64) -> Vec<(Micros, Micros)> {
+    fn spans(&self, at: Timestamp, ahead: i64) -> Vec<(WallTime, WallTime)> {
         let today = self.zone.to_datetime(at).date();
-        let mut out: Vec<(Micros, Micros)> = Vec::new();
+        let mut out: Vec<(WallTime, WallTime)> = Vec::new();
         for n in -DAYS_BACK..=ahead {
             let Ok(day) = today.checked_add(Span::new().days(n)) else { continue };
             let span = if self.on(day) { self.span_of(day) } else { None };
@@ -203,26 +204,26 @@ fn parse_two(text: &str) -> Option<u16> {
 }
 
 impl Window {
-    /// It is open at this moment, microseconds since the Unix epoch.
-    pub fn active(&self, at_us: Micros) -> bool {
-        let open = |spans: &[(Micros, Micros)]| spans.iter().any(|(s, e)| *s <= at_us && at_us < *e);
+    /// It is open at this moment.
+    pub fn active(&self, at: WallTime) -> bool {
+        let open = |spans: &[(WallTime, WallTime)]| spans.iter().any(|(s, e)| *s <= at && at < *e);
         match self {
-            Self::Once { start_us, end_us } => open(&[(*start_us, *end_us)]),
-            Self::Weekly(w) => moment(at_us).is_some_and(|at| open(&w.spans(at, 1))),
+            Self::Once { start, end } => open(&[(*start, *end)]),
+            Self::Weekly(w) => moment(at).is_some_and(|at| open(&w.spans(at, 1))),
         }
     }
 
     /// When it next opens or closes after this moment, and whether it is open then. `None` when it never does, or not in
     /// the weeks that are looked at: a window without a hole.
-    pub fn next_change(&self, at_us: Micros) -> Option<(Micros, bool)> {
-        let next = |spans: &[(Micros, Micros)]| {
-            let (start, end) = spans.iter().find(|(_, e)| at_us < *e).copied()?;
-            Some(if at_us < start { (start, true) } else { (end, false) })
+    pub fn next_change(&self, at: WallTime) -> Option<(WallTime, bool)> {
+        let next = |spans: &[(WallTime, WallTime)]| {
+            let (start, end) = spans.iter().find(|(_, e)| at < *e).copied()?;
+            Some(if at < start { (start, true) } else { (end, false) })
         };
         match self {
-            Self::Once { start_us, end_us } => next(&[(*start_us, *end_us)]),
+            Self::Once { start, end } => next(&[(*start, *end)]),
             Self::Weekly(w) => {
-                let at = moment(at_us)?;
+                let at = moment(at)?;
                 let mut spans = w.spans(at, DAYS_AHEAD);
                 // The end of the last one is where looking ends, not where it closes.
                 spans.pop();
@@ -231,23 +232,23 @@ impl Window {
         }
     }
 
-    /// The next times that it is open, from this moment on, as far as `until_us`; one that is open now begins earlier.
-    pub fn spans(&self, at_us: Micros, until_us: Micros) -> Vec<(Micros, Micros)> {
+    /// The next times that it is open, from this moment on, as far as `until`; one that is open now begins earlier.
+    pub fn spans(&self, at: WallTime, until: WallTime) -> Vec<(WallTime, WallTime)> {
         let spans = match self {
-            Self::Once { start_us, end_us } => vec![(*start_us, *end_us)],
-            Self::Weekly(w) => moment(at_us).map(|at| w.spans(at, DAYS_AHEAD)).unwrap_or_default(),
+            Self::Once { start, end } => vec![(*start, *end)],
+            Self::Weekly(w) => moment(at).map(|at| w.spans(at, DAYS_AHEAD)).unwrap_or_default(),
         };
-        spans.into_iter().filter(|(s, e)| at_us < *e && *s < until_us).collect()
+        spans.into_iter().filter(|(s, e)| at < *e && *s < until).collect()
     }
 
     /// A moment as the clocks of its zone show it: `Fri 2026-11-27 18:00 CET`.
-    pub fn local(&self, at_us: Micros) -> String {
+    pub fn local(&self, at: WallTime) -> String {
         let zone = match self {
             Self::Once { .. } => TimeZone::UTC,
             Self::Weekly(w) => w.zone.clone(),
         };
-        moment(at_us).map_or_else(
-            || format!("{at_us} us"),
+        moment(at).map_or_else(
+            || format!("{} us", at.as_micros()),
             |t| t.to_zoned(zone).strftime("%a %Y-%m-%d %H:%M %Z").to_string(),
         )
     }
@@ -256,7 +257,7 @@ impl Window {
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Once { start_us, end_us } => write!(f, "once {} to {}", show(*start_us), show(*end_us)),
+            Self::Once { start, end } => write!(f, "once {} to {}", show(*start), show(*end)),
             Self::Weekly(w) => {
                 let on = DAYS.iter().enumerate().filter(|(n, _)| w.days >> n & 1 == 1);
                 let days: Vec<&str> = on.map(|(_, d)| *d).collect();
@@ -279,13 +280,13 @@ impl FromStr for Window {
             ["once", start, "to", end] => {
                 let read = |t: &str| {
                     let at = t.parse::<Timestamp>().ok().filter(|t| t.as_second() >= 0);
-                    at.map(micros).ok_or_else(|| WindowError::Moment(cut(t)))
+                    at.map(wall).ok_or_else(|| WindowError::Moment(cut(t)))
                 };
-                let (start_us, end_us) = (read(start)?, read(end)?);
-                if start_us >= end_us {
+                let (start, end) = (read(start)?, read(end)?);
+                if start >= end {
                     return Err(WindowError::Empty);
                 }
-                Self::Once { start_us, end_us }
+                Self::Once { start, end }
             }
             ["weekly", days, start, "for", length, zone] => {
                 Self::Weekly(Weekly::parse(days, start, length, zone)?)
@@ -312,13 +313,17 @@ impl<'de> Deserialize<'de> for Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::SECOND;
     use proptest::prelude::*;
+    use std::time::Duration;
 
-    const DAY: Micros = 86_400 * SECOND;
+    const DAY: Duration = Duration::from_secs(86_400);
+    const US: Duration = Duration::from_micros(1);
 
-    fn us(text: &str) -> Micros {
-        micros(text.parse::<Timestamp>().unwrap())
+    fn seconds(s: u64) -> WallTime {
+        WallTime::EPOCH + Duration::from_secs(s)
+    }
+    fn time_of(text: &str) -> WallTime {
+        wall(text.parse::<Timestamp>().unwrap())
     }
     fn window(text: &str) -> Window {
         text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
@@ -471,16 +476,16 @@ mod tests {
             let w = window(&format!("weekly {text}"));
             let Some(closes) = closes.strip_suffix('+').map_or(Some(closes), |_| None) else {
                 // All of it is skipped: from the instant after the gap to that same instant there is nothing.
-                let next = w.next_change(us(from)).unwrap();
-                assert!(next.0 > us(opens) + DAY, "{text}: {}", show(next.0));
+                let next = w.next_change(time_of(from)).unwrap();
+                assert!(next.0 > time_of(opens) + DAY, "{text}: {}", show(next.0));
                 continue;
             };
-            let (at, on) = w.next_change(us(from)).unwrap();
+            let (at, on) = w.next_change(time_of(from)).unwrap();
             assert_eq!((show(at), on), (opens.to_owned(), true), "{text}");
             let (at, on) = w.next_change(at).unwrap();
             assert_eq!((show(at), on), (closes.to_owned(), false), "{text}");
-            assert!(w.active(us(opens)) && !w.active(us(opens) - 1), "{text}");
-            assert!(w.active(us(closes) - 1) && !w.active(us(closes)), "{text}");
+            assert!(w.active(time_of(opens)) && !w.active(time_of(opens) - US), "{text}");
+            assert!(w.active(time_of(closes) - US) && !w.active(time_of(closes)), "{text}");
         }
     }
 
@@ -490,17 +495,21 @@ mod tests {
     fn for_ever_and_never_again() {
         let always = window("weekly mon,tue,wed,thu,fri,sat,sun 00:00 for 24h00m Europe/Berlin");
         for at in ["2026-11-23T12:00:00Z", "2027-03-28T01:00:00Z", "2027-10-31T01:00:00Z"] {
-            assert!(always.active(us(at)), "{at}");
-            assert_eq!(always.next_change(us(at)), None, "{at}");
+            assert!(always.active(time_of(at)), "{at}");
+            assert_eq!(always.next_change(time_of(at)), None, "{at}");
         }
         let hole = window("weekly sun 03:00 for 167h00m Europe/Berlin");
         // The hole of that Sunday is the hour that is skipped: the next one is a week later.
-        assert_eq!(show(hole.next_change(us("2027-03-22T12:00:00Z")).unwrap().0), "2027-04-04T00:00:00Z");
+        assert_eq!(
+            show(hole.next_change(time_of("2027-03-22T12:00:00Z")).unwrap().0),
+            "2027-04-04T00:00:00Z"
+        );
         let once = window("once 2026-12-19T00:00:00Z to 2027-01-04T06:00:00Z");
-        assert_eq!(once.next_change(us("2027-01-04T06:00:00Z")), None);
-        for at in [0, 1, u64::MAX, i64::MAX as u64, us("9999-12-30T00:00:00Z")] {
+        assert_eq!(once.next_change(time_of("2027-01-04T06:00:00Z")), None);
+        let edges = [0, 1, u64::MAX, i64::MAX as u64].map(WallTime::from_micros);
+        for at in edges.into_iter().chain([time_of("9999-12-30T00:00:00Z")]) {
             for w in [&always, &hole, &once] {
-                let _ = (w.active(at), w.next_change(at), w.spans(at, u64::MAX), w.local(at));
+                let _ = (w.active(at), w.next_change(at), w.spans(at, WallTime::MAX), w.local(at));
             }
         }
     }
@@ -517,7 +526,7 @@ mod tests {
         ]);
         prop_oneof![
             (0u64..4_000_000_000, 1u64..10_000_000)
-                .prop_map(|(s, n)| Window::Once { start_us: s * SECOND, end_us: (s + n) * SECOND }),
+                .prop_map(|(s, n)| Window::Once { start: seconds(s), end: seconds(s + n) }),
             (1u8..128, 0u16..1440, 1u16..=MAX_MINUTES, zone).prop_map(
                 |(days, start_min, length_min, zone)| {
                     let zone_name = zone.to_owned();
@@ -539,18 +548,18 @@ mod tests {
         /// SPEC 3.3: between now and the next change nothing changes, and there it does.
         #[test]
         fn the_next_change_is_the_next(w in windows(), at in 1_200_000_000u64..4_000_000_000, samples in proptest::collection::vec(0u64..1_000_000, 8)) {
-            let at = at * SECOND;
+            let at = seconds(at);
             let now = w.active(at);
             let until = match w.next_change(at) {
                 Some((t, on)) => {
                     prop_assert!(t > at && on != now);
-                    prop_assert_eq!((w.active(t - 1), w.active(t)), (now, on));
+                    prop_assert_eq!((w.active(t - US), w.active(t)), (now, on));
                     t
                 }
-                None => at + 30 * DAY,
+                None => at + DAY * 30,
             };
             for s in samples {
-                let between = at + (until - at) / 1_000_000 * s;
+                let between = at + (until - at) / 1_000_000 * u32::try_from(s).unwrap();
                 prop_assert_eq!(w.active(between), now, "{} at {}", w, show(between));
             }
         }
@@ -559,18 +568,18 @@ mod tests {
         #[test]
         fn the_clock_on_the_wall_decides(w in windows(), at in 1_700_000_000u64..2_000_000_000) {
             let Window::Weekly(weekly) = &w else { return Ok(()) };
-            let at_us = at * SECOND;
-            let near = moment(at_us - 9 * DAY).unwrap();
-            let changes = weekly.zone.following(near).next().is_some_and(|t| micros(t.timestamp()) < at_us + 2 * DAY);
+            let at = seconds(at);
+            let near = moment(at - DAY * 9).unwrap();
+            let changes = weekly.zone.following(near).next().is_some_and(|t| wall(t.timestamp()) < at + DAY * 2);
             prop_assume!(!changes);
-            let local = weekly.zone.to_datetime(moment(at_us).unwrap());
+            let local = weekly.zone.to_datetime(moment(at).unwrap());
             let minute_of_week = i64::from(local.weekday().to_monday_zero_offset()) * 1440 + i64::from(local.hour()) * 60 + i64::from(local.minute());
             let week = 7 * 1440;
             let open = (0..7).filter(|d| weekly.days >> d & 1 == 1).any(|d| {
                 let since = (minute_of_week - (d * 1440 + i64::from(weekly.start_min))).rem_euclid(week);
                 since < i64::from(weekly.length_min)
             });
-            prop_assert_eq!(w.active(at_us), open, "{} at {}", w, show(at_us));
+            prop_assert_eq!(w.active(at), open, "{} at {}", w, show(at));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! run). It is as durable and provable as the receipt and needs no row of its own. Its id is (origin, index, ordinal).
 //! Only sums are stored beside the receipts: see [`crate::usage`].
 
+use crate::clock::WallTime;
 use crate::fact::{ActorType, Env, Fact, TrafficFact, Verdict};
 use crate::ids::{Ident, Origin, RunId, parse_decimal};
 use crate::words::words;
@@ -87,8 +88,8 @@ pub struct Source {
     pub index: u64,
     /// Place among the events of the receipt.
     pub ordinal: u32,
-    /// Receipt time, microseconds since the Unix epoch.
-    pub recorded_us: u64,
+    /// Receipt time.
+    pub recorded: WallTime,
 }
 
 /// One metered event. It is made of a source, labels and an amount, and cannot be without one of them.
@@ -97,14 +98,14 @@ pub struct Event {
     source: Source,
     labels: Labels,
     amount: Amount,
-    at_us: u64,
+    at: WallTime,
 }
 
 impl Event {
-    /// The event that an amount under labels is. `at_us`: the period it belongs to, which for a correction is an earlier
+    /// The event that an amount under labels is. `at`: the period it belongs to, which for a correction is an earlier
     /// one than that of its receipt.
-    pub fn new(source: Source, labels: Labels, amount: Amount, at_us: u64) -> Self {
-        Self { source, labels, amount, at_us }
+    pub fn new(source: Source, labels: Labels, amount: Amount, at: WallTime) -> Self {
+        Self { source, labels, amount, at }
     }
     /// Where it comes from.
     pub fn source(&self) -> &Source {
@@ -118,9 +119,9 @@ impl Event {
     pub fn amount(&self) -> Amount {
         self.amount
     }
-    /// The time it counts at, microseconds since the Unix epoch.
-    pub fn at_us(&self) -> u64 {
-        self.at_us
+    /// The time it counts at.
+    pub fn at(&self) -> WallTime {
+        self.at
     }
     /// `<origin>/<index>/<ordinal>`: the same for ever, however often it is delivered.
     pub fn id(&self) -> String {
@@ -262,8 +263,8 @@ pub mod decimal {
 }
 
 impl Sums {
-    /// Adds what a metered receipt says, that was written at `time_us`. The same as adding its [`amounts`] one by one.
-    pub fn add_receipt(&mut self, fact: &Fact, stored: u64, time_us: u64) {
+    /// Adds what a metered receipt says, that was written at `time`. The same as adding its [`amounts`] one by one.
+    pub fn add_receipt(&mut self, fact: &Fact, stored: u64, time: WallTime) {
         if let Fact::Traffic(t) = fact {
             match t {
                 TrafficFact::RunDecided(_) => self.runs_started += 1,
@@ -278,11 +279,11 @@ impl Sums {
             }
         }
         self.receipts_emitted += 1;
-        self.store(signed(stored), time_us);
+        self.store(signed(stored), time);
     }
 
-    /// Adds one event that counts at `at_us`.
-    pub fn add(&mut self, a: Amount, at_us: u64) {
+    /// Adds one event that counts at `at`.
+    pub fn add(&mut self, a: Amount, at: WallTime) {
         match a.event {
             EventType::RunStarted => self.runs_started = self.runs_started.saturating_add(a.count),
             EventType::StepExecuted => {
@@ -300,13 +301,13 @@ impl Sums {
             EventType::EvidenceExported => {
                 self.evidence_exported_bytes = self.evidence_exported_bytes.saturating_add(a.quantity);
             }
-            EventType::StorageBytesWritten => self.store(a.quantity, at_us),
+            EventType::StorageBytesWritten => self.store(a.quantity, at),
         }
     }
 
-    fn store(&mut self, bytes: i64, at_us: u64) {
+    fn store(&mut self, bytes: i64, at: WallTime) {
         self.storage_bytes = self.storage_bytes.saturating_add(bytes);
-        self.storage_moment += i128::from(bytes) * i128::from(at_us);
+        self.storage_moment += i128::from(bytes) * i128::from(at.as_micros());
     }
 
     /// Adds other sums.
@@ -416,14 +417,14 @@ mod tests {
     #[test]
     fn sums_are_those_of_events() {
         let (mut whole, mut parts) = (Sums::default(), Sums::default());
-        whole.add_receipt(&step(), 300, 1_000);
+        whole.add_receipt(&step(), 300, WallTime::from_micros(1_000));
         let amounts = amounts(&step(), 300);
         assert_eq!(
             amounts.iter().map(|a| a.event).collect::<Vec<_>>(),
             [EventType::StepExecuted, EventType::ReceiptEmitted, EventType::StorageBytesWritten]
         );
         for a in amounts {
-            parts.add(a, 1_000);
+            parts.add(a, WallTime::from_micros(1_000));
         }
         assert_eq!(whole, parts);
         assert_eq!((whole.step_us, whole.bytes_in, whole.storage_moment), (7, 3, 300_000));

@@ -20,7 +20,7 @@ pub const MAX_MINUTES: u64 = 60;
 /// How often a day one person may open break-glass alone, where the profile allows it.
 pub const ALONE_A_DAY: u64 = 2;
 /// A day of receipt times, microseconds.
-pub const DAY_US: u64 = 86_400 * crate::clock::SECOND;
+pub const DAY_US: u64 = 86_400 * crate::clock::SECOND_US;
 const MAX_TICKET: usize = 64;
 
 /// How admissions are decided while the policy engine is down.

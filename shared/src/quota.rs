@@ -1,8 +1,9 @@
 //! Quotas of a tenant. The gate reads only what was granted to this node.
 
-use crate::clock::Micros;
+use crate::clock::MonoTime;
 use crate::words::words;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// A limit and the part of it that this node may spend. On a single node both are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,40 +126,47 @@ pub struct RateBucket {
 }
 
 impl RateBucket {
-    /// Takes one, or says after how many microseconds one can be taken. A rate or burst of 0 admits nothing
-    /// (`Err(u64::MAX)`).
-    pub fn take(&mut self, now_us: Micros, rate: u64, burst: u64) -> Result<(), Micros> {
+    /// What [`take`](Self::take) says when waiting does not help.
+    pub const NEVER: Duration = Duration::MAX;
+
+    /// Takes one, or says after how long one can be taken. A rate or burst of 0 admits nothing
+    /// (`Err(`[`NEVER`](Self::NEVER)`)`).
+    pub fn take(&mut self, now: MonoTime, rate: u64, burst: u64) -> Result<(), Duration> {
         if rate == 0 || burst == 0 {
-            return Err(u64::MAX);
+            return Err(Self::NEVER);
         }
-        let now = now_us.saturating_mul(1_000);
+        let now = nanos(now);
         let interval = 1_000_000_000 / rate;
         // `burst` may be taken at once when the bucket is full.
         let tolerance = interval.saturating_mul(burst - 1);
         let tat = self.tat_ns.max(now);
         let ahead = tat - now;
         if ahead > tolerance {
-            return Err((ahead - tolerance).div_ceil(1_000));
+            return Err(Duration::from_micros((ahead - tolerance).div_ceil(1_000)));
         }
         self.tat_ns = tat.saturating_add(interval);
         Ok(())
     }
 
     /// How many of the burst are taken now, for gauges.
-    pub fn used(&self, now_us: Micros, rate: u64) -> u64 {
-        let ahead = self.tat_ns.saturating_sub(now_us.saturating_mul(1_000));
+    pub fn used(&self, now: MonoTime, rate: u64) -> u64 {
+        let ahead = self.tat_ns.saturating_sub(nanos(now));
         ahead.div_ceil((1_000_000_000 / rate.max(1)).max(1))
     }
 
     /// Stored form: microseconds ahead of now, so that the bucket is as full after a restart as before.
-    pub fn ahead_us(&self, now_us: Micros) -> u64 {
-        self.tat_ns.saturating_sub(now_us.saturating_mul(1_000)).div_ceil(1_000)
+    pub fn ahead_us(&self, now: MonoTime) -> u64 {
+        self.tat_ns.saturating_sub(nanos(now)).div_ceil(1_000)
     }
 
     /// From the stored form.
-    pub fn from_ahead(now_us: Micros, ahead_us: u64) -> Self {
-        Self { tat_ns: now_us.saturating_add(ahead_us).saturating_mul(1_000) }
+    pub fn from_ahead(now: MonoTime, ahead_us: u64) -> Self {
+        Self { tat_ns: nanos(now + Duration::from_micros(ahead_us)) }
     }
+}
+
+fn nanos(at: MonoTime) -> u64 {
+    at.as_micros().saturating_mul(1_000)
 }
 
 #[cfg(test)]
@@ -166,19 +174,25 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const US: Duration = Duration::from_micros(1);
+
+    fn mono(us: u64) -> MonoTime {
+        MonoTime::from_micros(us)
+    }
+
     /// SPEC 1.3: burst at once, then the rate, and never more.
     #[test]
     fn burst_then_rate() {
         let mut b = RateBucket::default();
-        let t0 = 1_000_000_000;
+        let (t0, t1) = (mono(1_000_000_000), mono(1_000_100_000));
         for _ in 0..5 {
             assert_eq!(b.take(t0, 10, 5), Ok(()));
         }
-        assert_eq!(b.take(t0, 10, 5), Err(100_000));
-        assert_eq!(b.take(t0 + 99_999, 10, 5), Err(1));
-        assert_eq!(b.take(t0 + 100_000, 10, 5), Ok(()));
-        assert_eq!(b.take(t0 + 100_000, 0, 5), Err(u64::MAX));
-        assert_eq!(b.take(t0 + 100_000, 5, 0), Err(u64::MAX));
+        assert_eq!(b.take(t0, 10, 5), Err(100_000 * US));
+        assert_eq!(b.take(t1 - US, 10, 5), Err(US));
+        assert_eq!(b.take(t1, 10, 5), Ok(()));
+        assert_eq!(b.take(t1, 0, 5), Err(RateBucket::NEVER));
+        assert_eq!(b.take(t1, 5, 0), Err(RateBucket::NEVER));
     }
 
     proptest! {
@@ -187,24 +201,24 @@ mod tests {
         fn never_more_than_granted(rate in 1u64..2_000, burst in 1u64..200,
                                    gaps in proptest::collection::vec(0u64..5_000, 1..400)) {
             let mut b = RateBucket::default();
-            let mut now = 5_000_000u64;
-            let mut admitted: Vec<u64> = vec![];
+            let mut now = mono(5_000_000);
+            let mut admitted: Vec<MonoTime> = vec![];
             for g in gaps {
-                now += g;
+                now += Duration::from_micros(g);
                 match b.take(now, rate, burst) {
                     Ok(()) => admitted.push(now),
                     Err(wait) => {
                         let mut later = b;
                         prop_assert!(later.take(now + wait, rate, burst).is_ok());
                         let mut early = b;
-                        prop_assert!(wait == 0 || early.take(now + wait - 1, rate, burst).is_err());
+                        prop_assert!(wait.is_zero() || early.take(now + wait - US, rate, burst).is_err());
                     }
                 }
             }
             for (i, from) in admitted.iter().enumerate() {
                 for (j, to) in admitted.iter().enumerate().skip(i) {
                     let n = (j - i + 1) as u128;
-                    let span = u128::from(to - from);
+                    let span = (*to - *from).as_micros();
                     // n - burst intervals must fit in the span.
                     let interval_ns = u128::from(1_000_000_000 / rate);
                     prop_assert!((n.saturating_sub(u128::from(burst))) * interval_ns <= span * 1_000);
@@ -216,7 +230,7 @@ mod tests {
         #[test]
         fn survives_a_restart(n in 0u64..50, rate in 1u64..1_000, later in 0u64..1_000_000_000) {
             let mut b = RateBucket::default();
-            let now = 9_000_000;
+            let (now, later) = (mono(9_000_000), mono(later));
             for _ in 0..n { let _ = b.take(now, rate, 50); }
             let again = RateBucket::from_ahead(later, b.ahead_us(now));
             prop_assert!(again.used(later, rate) >= b.used(now, rate));

@@ -5,11 +5,12 @@
 //! several nodes can be merged. Nothing here reads a clock or uses floating point.
 
 use crate::basis_points::{BasisPoints, parse_percent, percent};
-use crate::clock::{Micros, SECOND};
+use crate::clock::micros;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Fewer errors never make a breach.
 pub const MIN_ERRORS: u64 = 5;
@@ -78,7 +79,8 @@ pub struct Histogram(BTreeMap<u16, u64>);
 
 impl Histogram {
     /// The bucket of a duration.
-    pub fn bucket(us: Micros) -> u16 {
+    pub fn bucket(d: Duration) -> u16 {
+        let us = micros(d);
         let exponent = (us | 1).ilog2();
         if us < 16 {
             return u16::try_from(us).unwrap_or(15);
@@ -87,16 +89,16 @@ impl Histogram {
         u16::try_from(u64::from(exponent - 3) * 16 + part).unwrap_or(u16::MAX)
     }
     /// The least duration of a bucket.
-    pub fn least(bucket: u16) -> Micros {
+    pub fn least(bucket: u16) -> Duration {
         if bucket < 16 {
-            return u64::from(bucket);
+            return Duration::from_micros(bucket.into());
         }
         let (exponent, part) = (u32::from(bucket / 16) + 3, u64::from(bucket % 16));
-        (16 + part).checked_shl(exponent - 4).unwrap_or(u64::MAX)
+        Duration::from_micros((16 + part).checked_shl(exponent - 4).unwrap_or(u64::MAX))
     }
     /// Counts one duration.
-    pub fn add(&mut self, us: Micros) {
-        *self.0.entry(Self::bucket(us)).or_default() += 1;
+    pub fn add(&mut self, d: Duration) {
+        *self.0.entry(Self::bucket(d)).or_default() += 1;
     }
     /// Adds all of another.
     pub fn merge(&mut self, other: &Self) {
@@ -109,7 +111,7 @@ impl Histogram {
         self.0.values().sum()
     }
     /// The lower edge of the bucket that holds the 99th percentile: never more than the real p99.
-    pub fn p99(&self) -> Option<Micros> {
+    pub fn p99(&self) -> Option<Duration> {
         let total = self.count();
         let rank = total - total / 100;
         let mut seen = 0;
@@ -156,7 +158,7 @@ pub struct Thresholds {
     /// Rate of errors.
     pub errors_hundredths: BasisPoints,
     /// Step latency that 99 % stay within, microseconds; 0: not watched.
-    pub p99_us: Micros,
+    pub p99_us: u64,
     /// Receipts not covered by a signed checkpoint.
     pub backlog: u64,
     /// Runs that must have settled before anything is healthy.
@@ -227,7 +229,10 @@ pub fn verdict(seen: &Counts, backlog: u64, t: &Thresholds, bake_over: bool) -> 
     if seen.all.breaches(t.errors_hundredths) || recent.over(t.errors_hundredths, Z2_RECENT) {
         return Verdict::Breached(Why::Errors);
     }
-    if t.p99_us > 0 && seen.steps.count() >= MIN_STEPS && seen.steps.p99().is_some_and(|p| p > t.p99_us) {
+    if t.p99_us > 0
+        && seen.steps.count() >= MIN_STEPS
+        && seen.steps.p99().is_some_and(|p| micros(p) > t.p99_us)
+    {
         return Verdict::Breached(Why::Latency);
     }
     if backlog > t.backlog {
@@ -249,9 +254,9 @@ pub struct PlanStep {
 }
 
 impl PlanStep {
-    /// Likewise, microseconds.
-    pub fn bake_us(&self) -> Micros {
-        self.bake_s.saturating_mul(SECOND)
+    /// Likewise.
+    pub fn bake(&self) -> Duration {
+        Duration::from_secs(self.bake_s)
     }
 }
 

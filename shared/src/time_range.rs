@@ -2,12 +2,13 @@
 //!
 //! All edges are multiples of a quarter of an hour ([`SLOT_US`]): the days of every time zone in use begin at one.
 
-use crate::clock::Micros;
+use crate::clock::{SECOND_US, WallTime};
 use crate::freeze::zones;
 use crate::meter::{DAY_US, HOUR_US, SLOT_US};
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, ToSpan as _, Zoned};
+use std::time::Duration;
 
 /// Longest range: 400 days, enough for a year and a month to compare it with.
 pub const MAX_RANGE_US: u64 = 400 * DAY_US;
@@ -52,10 +53,10 @@ impl Step {
 /// From when to when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period {
-    /// Begin, microseconds since the Unix epoch.
-    pub from_us: Micros,
+    /// Begin.
+    pub from: WallTime,
     /// End, not in it.
-    pub to_us: Micros,
+    pub to: WallTime,
 }
 
 /// A range in a time zone.
@@ -68,13 +69,24 @@ pub struct Range {
     zone: TimeZone,
 }
 
-fn micros(t: Timestamp) -> Result<Micros, RangeError> {
-    u64::try_from(t.as_microsecond()).or_else(|_| wrong("range: expected times after 1970"))
+impl Period {
+    /// How long it is.
+    pub fn length(&self) -> Duration {
+        self.to - self.from
+    }
 }
 
-fn zoned(us: Micros, zone: &TimeZone) -> Result<Zoned, RangeError> {
-    let at = i64::try_from(us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
-    at.map(|t| t.to_zoned(zone.clone())).ok_or_else(|| RangeError("range: too far away".into()))
+fn wall(t: Timestamp) -> Result<WallTime, RangeError> {
+    let us = u64::try_from(t.as_microsecond()).or_else(|_| wrong("range: expected times after 1970"))?;
+    Ok(WallTime::from_micros(us))
+}
+
+fn timestamp(at: WallTime) -> Option<Timestamp> {
+    Timestamp::from_microsecond(i64::try_from(at.as_micros()).ok()?).ok()
+}
+
+fn zoned(at: WallTime, zone: &TimeZone) -> Result<Zoned, RangeError> {
+    timestamp(at).map(|t| t.to_zoned(zone.clone())).ok_or_else(|| RangeError("range: too far away".into()))
 }
 
 fn begin_of(date: Date, zone: &TimeZone) -> Result<Zoned, RangeError> {
@@ -110,7 +122,7 @@ fn month(of: &Zoned) -> Result<(Zoned, Zoned), RangeError> {
 
 impl Range {
     /// Reads a range. What is relative to now begins and ends at whole slots, the present one included.
-    pub fn parse(text: &str, zone: Option<&str>, now_us: Micros) -> Result<Self, RangeError> {
+    pub fn parse(text: &str, zone: Option<&str>, now: WallTime) -> Result<Self, RangeError> {
         let zone_name = zone.unwrap_or("UTC");
         let zone = if zone_name == "UTC" {
             TimeZone::UTC
@@ -122,17 +134,17 @@ impl Range {
             })?
         };
         let short: String = text.chars().take(100).collect();
-        let end_of_now = (now_us / SLOT_US + 1) * SLOT_US;
-        let now = zoned(now_us, &zone)?;
-        let (from_us, to_us) = if let Some((n, unit)) = relative(&short) {
+        let end_of_now = WallTime::from_micros((now.as_micros() / SLOT_US + 1) * SLOT_US);
+        let now = zoned(now, &zone)?;
+        let (from, to) = if let Some((n, unit)) = relative(&short) {
             // The present slot is the last of them.
             let length = n.checked_mul(unit).filter(|l| *l > 0 && *l <= MAX_RANGE_US);
             let Some(length) = length else {
                 return wrong(format!("range: {short}: expected 1h to 400d"));
             };
-            (end_of_now.saturating_sub(length), end_of_now)
+            (end_of_now - Duration::from_micros(length), end_of_now)
         } else if short == "month" {
-            (micros(month(&now)?.0.timestamp())?, end_of_now)
+            (wall(month(&now)?.0.timestamp())?, end_of_now)
         } else if let Some((a, b)) = short.split_once('/') {
             let (from, to) = match (a.starts_with('P'), b.starts_with('P')) {
                 (true, true) => return wrong(format!("range: two durations; {FORMS}")),
@@ -147,80 +159,81 @@ impl Range {
                 }
                 (false, false) => (moment(a, &zone)?, moment(b, &zone)?),
             };
-            (micros(from.timestamp())?, micros(to.timestamp())?)
+            (wall(from.timestamp())?, wall(to.timestamp())?)
         } else if let Ok(day) = short.parse::<Date>() {
             let next = day.tomorrow().map_err(|e| RangeError(format!("range: {e}")))?;
-            (micros(begin_of(day, &zone)?.timestamp())?, micros(begin_of(next, &zone)?.timestamp())?)
+            (wall(begin_of(day, &zone)?.timestamp())?, wall(begin_of(next, &zone)?.timestamp())?)
         } else if let Ok(first) = format!("{short}-01").parse::<Date>() {
             let (from, to) = month(&begin_of(first, &zone)?)?;
-            (micros(from.timestamp())?, micros(to.timestamp())?)
+            (wall(from.timestamp())?, wall(to.timestamp())?)
         } else {
             return wrong(format!("range: {short:?} is not understood; {FORMS}"));
         };
-        if from_us >= to_us {
+        if from >= to {
             return wrong("range: it ends before it begins; write the earlier time first");
         }
-        if to_us - from_us > MAX_RANGE_US {
+        if to - from > Duration::from_micros(MAX_RANGE_US) {
             return wrong("range: longer than 400 days; ask for a year at a time");
         }
-        if !from_us.is_multiple_of(SLOT_US) || !to_us.is_multiple_of(SLOT_US) {
+        if [from, to].iter().any(|t| !t.as_micros().is_multiple_of(SLOT_US)) {
             return wrong(
                 "range: the finest period is a quarter of an hour; use times such as 10:00, 10:15, 10:30",
             );
         }
-        Ok(Self { period: Period { from_us, to_us }, zone_name: zone_name.to_owned(), zone })
+        Ok(Self { period: Period { from, to }, zone_name: zone_name.to_owned(), zone })
     }
 
     /// The range cut at the steps of its time zone; the first and last may be shorter.
     pub fn steps(&self, step: Step) -> Result<Vec<Period>, RangeError> {
         let mut out = Vec::new();
-        let mut at = self.period.from_us;
-        while at < self.period.to_us {
+        let mut at = self.period.from;
+        while at < self.period.to {
             if out.len() >= MAX_STEPS {
                 return wrong(format!(
                     "step: more than {MAX_STEPS} of them; take a longer step or a shorter range"
                 ));
             }
             let next = self.after(at, step)?;
-            if !next.is_multiple_of(SLOT_US) || next <= at {
+            if !next.as_micros().is_multiple_of(SLOT_US) || next <= at {
                 return wrong(
                     "tz: the days of this zone did not begin at a quarter of an hour then; use UTC",
                 );
             }
-            let to_us = next.min(self.period.to_us);
-            out.push(Period { from_us: at, to_us });
-            at = to_us;
+            let to = next.min(self.period.to);
+            out.push(Period { from: at, to });
+            at = to;
         }
         Ok(out)
     }
 
     /// Where the step that `at` lies in ends.
-    fn after(&self, at: Micros, step: Step) -> Result<Micros, RangeError> {
+    fn after(&self, at: WallTime, step: Step) -> Result<WallTime, RangeError> {
         match step {
-            Step::Slot => Ok(at + SLOT_US),
+            Step::Slot => Ok(at + Duration::from_micros(SLOT_US)),
             Step::Hour => {
                 let seconds = i64::from(zoned(at, &self.zone)?.offset().seconds());
-                let into = (i64::try_from(at / 1_000_000).unwrap_or(i64::MAX) + seconds).rem_euclid(3_600);
-                Ok(at + HOUR_US - into.unsigned_abs() * 1_000_000)
+                let into = (i64::try_from(at.as_micros() / SECOND_US).unwrap_or(i64::MAX) + seconds)
+                    .rem_euclid(3_600);
+                Ok(at + Duration::from_micros(HOUR_US) - Duration::from_secs(into.unsigned_abs()))
             }
             Step::Day => {
                 let next = zoned(at, &self.zone)?.date().tomorrow().map_err(|e| RangeError(e.to_string()))?;
-                micros(begin_of(next, &self.zone)?.timestamp())
+                wall(begin_of(next, &self.zone)?.timestamp())
             }
-            Step::Month => micros(month(&zoned(at, &self.zone)?)?.1.timestamp()),
+            Step::Month => wall(month(&zoned(at, &self.zone)?)?.1.timestamp()),
         }
     }
 
     /// A moment in words of its zone.
-    pub fn show(&self, us: Micros) -> String {
-        zoned(us, &self.zone)
-            .map_or_else(|_| us.to_string(), |z| z.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
+    pub fn show(&self, at: WallTime) -> String {
+        zoned(at, &self.zone)
+            .map_or_else(|_| at.as_micros().to_string(), |z| z.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string())
     }
 
     /// The same length just before.
     pub fn previous(&self) -> Period {
-        let length = self.period.to_us - self.period.from_us;
-        Period { from_us: self.period.from_us.saturating_sub(length), to_us: self.period.from_us }
+        let Period { from, .. } = self.period;
+        Period { from: from - self.period.length(), to: from }
     }
 }
 
@@ -234,34 +247,34 @@ fn relative(text: &str) -> Option<(u64, u64)> {
 }
 
 /// The calendar month in UTC that a moment lies in, as `2026-10`, and its period.
-pub fn utc_month(us: Micros) -> Option<(String, Period)> {
-    let z = zoned(us, &TimeZone::UTC).ok()?;
+pub fn utc_month(at: WallTime) -> Option<(String, Period)> {
+    let z = zoned(at, &TimeZone::UTC).ok()?;
     let (from, to) = month(&z).ok()?;
-    let period = Period { from_us: micros(from.timestamp()).ok()?, to_us: micros(to.timestamp()).ok()? };
+    let period = Period { from: wall(from.timestamp()).ok()?, to: wall(to.timestamp()).ok()? };
     Some((z.strftime("%Y-%m").to_string(), period))
 }
 
 /// A moment in UTC, RFC 3339 with as many digits as it takes.
-pub fn rfc3339(us: Micros) -> String {
-    let t = i64::try_from(us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
-    t.map_or_else(|| us.to_string(), |t| t.to_string())
+pub fn rfc3339(at: WallTime) -> String {
+    timestamp(at).map_or_else(|| at.as_micros().to_string(), |t| t.to_string())
 }
 
 /// From RFC 3339.
-pub fn from_rfc3339(text: &str) -> Option<Micros> {
-    u64::try_from(text.parse::<Timestamp>().ok()?.as_microsecond()).ok()
+pub fn from_rfc3339(text: &str) -> Option<WallTime> {
+    wall(text.parse().ok()?).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::micros;
 
     // 2026-10-28T10:20:00Z, a Wednesday.
-    const NOW: u64 = 1_793_182_800_000_000;
+    const NOW: WallTime = WallTime::from_micros(1_793_182_800_000_000);
 
     fn read(text: &str, zone: Option<&str>) -> (String, String) {
         let r = Range::parse(text, zone, NOW).unwrap();
-        (r.show(r.period.from_us), r.show(r.period.to_us))
+        (r.show(r.period.from), r.show(r.period.to))
     }
     fn both(a: &str, b: &str) -> (String, String) {
         (a.to_owned(), b.to_owned())
@@ -289,17 +302,17 @@ mod tests {
     fn steps_of_a_zone() {
         let hours = |zone: &str| -> Vec<u64> {
             let r = Range::parse("2026-10-24/2026-10-27", Some(zone), NOW).unwrap();
-            r.steps(Step::Day).unwrap().iter().map(|p| (p.to_us - p.from_us) / HOUR_US).collect()
+            r.steps(Step::Day).unwrap().iter().map(|p| micros(p.length()) / HOUR_US).collect()
         };
         assert_eq!(hours("Europe/Berlin"), [24, 25, 24]);
         assert_eq!(hours("UTC"), [24, 24, 24]);
         let spring = Range::parse("2026-03-29", Some("Europe/Berlin"), NOW).unwrap();
         assert_eq!(spring.steps(Step::Hour).unwrap().len(), 23);
         let nepal = Range::parse("2026-10-24/P2D", Some("Asia/Kathmandu"), NOW).unwrap();
-        assert_eq!(nepal.period.from_us % HOUR_US, SLOT_US);
+        assert_eq!(nepal.period.from.as_micros() % HOUR_US, SLOT_US);
         assert_eq!(nepal.steps(Step::Hour).unwrap().len(), 48);
         let months = Range::parse("2026-01-15/2026-03-02", None, NOW).unwrap().steps(Step::Month).unwrap();
-        assert_eq!(months.iter().map(|p| (p.to_us - p.from_us) / DAY_US).collect::<Vec<_>>(), [17, 28, 1]);
+        assert_eq!(months.iter().map(|p| micros(p.length()) / DAY_US).collect::<Vec<_>>(), [17, 28, 1]);
         let relative = Range::parse("24h", None, NOW).unwrap();
         assert_eq!(relative.steps(Step::Hour).unwrap().len(), 25);
     }

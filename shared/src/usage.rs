@@ -4,6 +4,7 @@
 //! segments of whole slots and folds them in order of time. Stored bytes are a level: a segment counts the level at its
 //! begin for its whole length, and each change from its moment on. All arithmetic is in integers and exact.
 
+use crate::clock::{WallTime, micros};
 use crate::fact::{ActorType, Env};
 use crate::ids::{Ident, TenantUid};
 use crate::meter::{Labels, Sums, counters};
@@ -103,10 +104,10 @@ impl Folder {
         *self.at(series).2 += i64::try_from(n).unwrap_or(i64::MAX);
     }
 
-    /// Ends the current segment and calls `each` for every series with usage. Stored bytes count until `now_us` at most.
-    pub fn end(&mut self, segment: Period, now_us: u64, mut each: impl FnMut(Series, Usage)) {
-        let to = segment.to_us.min(now_us.max(segment.from_us));
-        let length = i128::from(to - segment.from_us);
+    /// Ends the current segment and calls `each` for every series with usage. Stored bytes count until `now` at most.
+    pub fn end(&mut self, segment: Period, now: WallTime, mut each: impl FnMut(Series, Usage)) {
+        let to = segment.to.min(now.max(segment.from));
+        let length = i128::from(micros(to - segment.from));
         for (i, ((level, sums), unsigned)) in
             self.levels.iter_mut().zip(&mut self.sums).zip(&mut self.unsigned).enumerate()
         {
@@ -115,7 +116,7 @@ impl Folder {
             if *level == 0 && s == Sums::default() {
                 continue;
             }
-            let grown = i128::from(s.storage_bytes) * i128::from(to) - s.storage_moment;
+            let grown = i128::from(s.storage_bytes) * i128::from(to.as_micros()) - s.storage_moment;
             let kept = i128::from(*level) * length + grown;
             *level = level.saturating_add(s.storage_bytes);
             let usage = Usage {
@@ -257,9 +258,15 @@ pub struct RangeShown {
 impl RangeShown {
     /// In words.
     pub fn of(range: &crate::time_range::Range) -> Self {
-        let Period { from_us, to_us } = range.period;
-        let (from, to) = (range.show(from_us), range.show(to_us));
-        Self { from_us, to_us, from, to, time_zone: range.zone_name.clone() }
+        let Period { from, to } = range.period;
+        let (from_us, to_us) = (from.as_micros(), to.as_micros());
+        Self {
+            from_us,
+            to_us,
+            from: range.show(from),
+            to: range.show(to),
+            time_zone: range.zone_name.clone(),
+        }
     }
 }
 
@@ -363,12 +370,12 @@ impl Gathered {
 }
 
 /// Where time is cut so that each of several questions is answered by whole pieces: sorted, without repetition.
-pub fn cuts(period: Period, at: impl IntoIterator<Item = u64>) -> Result<Vec<Period>, RangeError> {
-    let mut edges: Vec<u64> = at.into_iter().filter(|t| *t > period.from_us && *t < period.to_us).collect();
-    edges.extend([period.from_us, period.to_us]);
+pub fn cuts(period: Period, at: impl IntoIterator<Item = WallTime>) -> Result<Vec<Period>, RangeError> {
+    let mut edges: Vec<_> = at.into_iter().filter(|t| *t > period.from && *t < period.to).collect();
+    edges.extend([period.from, period.to]);
     edges.sort_unstable();
     edges.dedup();
-    Ok(edges.windows(2).map(|w| Period { from_us: w[0], to_us: w[1] }).collect())
+    Ok(edges.windows(2).map(|w| Period { from: w[0], to: w[1] }).collect())
 }
 
 #[cfg(test)]
@@ -384,22 +391,23 @@ mod tests {
             events in proptest::collection::vec((0u64..40, 0u32..3, -50i64..100), 0..60),
             at in proptest::collection::btree_set(1u64..40, 0..5),
         ) {
-            let all = Period { from_us: 0, to_us: 40 };
-            let segments = cuts(all, at).unwrap();
+            let us = WallTime::from_micros;
+            let all = Period { from: us(0), to: us(40) };
+            let segments = cuts(all, at.into_iter().map(us)).unwrap();
             let run = |segments: &[Period]| {
                 let mut f = Folder::begin([(1, 1_000)]);
                 let mut total = BTreeMap::<u32, Usage>::new();
                 for s in segments {
                     for (t, series, bytes) in &events {
-                        if *t >= s.from_us && *t < s.to_us {
+                        if us(*t) >= s.from && us(*t) < s.to {
                             let mut sums = Sums::default();
                             let event = crate::meter::EventType::StorageBytesWritten;
                             let a = crate::meter::Amount { event, count: 1, quantity: *bytes, bytes_in: 0, bytes_out: 0 };
-                            sums.add(a, *t);
+                            sums.add(a, us(*t));
                             f.add(*series, &sums);
                         }
                     }
-                    f.end(*s, 1_000, |series, u| total.entry(series).or_default().then(&u));
+                    f.end(*s, us(1_000), |series, u| total.entry(series).or_default().then(&u));
                 }
                 total
             };

@@ -9,7 +9,7 @@ use conductor_agent::platform::random::{OsRandom, Random};
 use conductor_agent::staging::BatchBuilder;
 use conductor_agent::store::{Row, RowKind, SpaceLimits, Store};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
-use conductor_shared::clock::Now;
+use conductor_shared::clock::{MonoTime, Now, WallTime};
 use conductor_shared::codec::Listed;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::fact::{
@@ -21,6 +21,7 @@ use conductor_shared::record::PolicyVersion;
 use conductor_shared::untrusted::UntrustedText;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A partition that is written to.
 pub struct Backfill {
@@ -62,7 +63,10 @@ impl Backfill {
 
     fn stage(&mut self, at_us: u64) -> &mut BatchBuilder {
         self.now_us = at_us;
-        let (random, now) = (Arc::clone(&self.random), Now { wall_us: at_us, mono_us: at_us });
+        let (random, now) = (
+            Arc::clone(&self.random),
+            Now { wall: WallTime::from_micros(at_us), mono: MonoTime::from_micros(at_us) },
+        );
         let st =
             self.stage.get_or_insert_with(|| BatchBuilder::new(0, now, random, PolicyVersion::built_in()));
         st.now = now;
@@ -196,7 +200,7 @@ impl Backfill {
 
 fn load(store: &Arc<Store>, keys: &Path, node: NodeId, tenant: TenantUid) -> PartitionState {
     let mut keys = KeyStore::open(keys).expect("a key store");
-    let now = Now { wall_us: 0, mono_us: 0 };
-    let ctx = Loader { store, keys: &mut keys, node, now, lease_us: 60_000_000 };
+    let now = Now::default();
+    let ctx = Loader { store, keys: &mut keys, node, now, lease: Duration::from_secs(60) };
     PartitionState::load(ctx, PartitionId { tenant, epoch: 1 }, None).expect("a partition")
 }

@@ -34,9 +34,10 @@ use crate::model::screen::Screen;
 use crate::model::tenants::{Row, RowKey, Tenants};
 use crate::model::usage_cost::UsageCost;
 use crate::style::{Look, ThemeName};
-use conductor_shared::clock::Now;
+use conductor_shared::clock::{MonoTime, Now};
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::Ident;
+use std::time::Duration;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum KeyState {
@@ -49,8 +50,8 @@ pub(crate) enum KeyState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Flash {
     pub(crate) text: String,
-    /// Until when, microseconds of the monotonic clock.
-    pub(crate) until_us: u64,
+    /// Until when.
+    pub(crate) until: MonoTime,
 }
 
 #[derive(Debug)]
@@ -70,8 +71,8 @@ pub struct Model {
     pub(crate) usage_cost: UsageCost,
     /// Commands that some node has not answered yet, and recent ones that all nodes have answered.
     pub(crate) outgoing: Vec<Outgoing>,
-    /// When they were last sent, microseconds of the monotonic clock.
-    pub(crate) delivered_us: u64,
+    /// When they were last sent.
+    pub(crate) delivered: MonoTime,
     /// Time zone of calendar times, shown beside the zone of the profile.
     pub(crate) zone: jiff::tz::TimeZone,
     /// The stack of screens that `esc` goes back through; the last one is shown.
@@ -80,7 +81,7 @@ pub struct Model {
     pub(crate) alarms: Vec<Alarm>,
     pub(crate) pins: Pins,
     /// When pins were saved last.
-    pub(crate) saved_us: u64,
+    pub(crate) saved: MonoTime,
     pub(crate) key: KeyState,
     pub(crate) ids: Ids,
     pub(crate) ticket: u64,
@@ -115,13 +116,13 @@ impl Model {
             lists: Lists::default(),
             usage_cost: UsageCost::default(),
             outgoing: vec![],
-            delivered_us: 0,
+            delivered: MonoTime::default(),
             zone: jiff::tz::TimeZone::UTC,
             screens: vec![Screen::Overview],
             layers: vec![],
             alarms: vec![],
             pins: Pins::default(),
-            saved_us: 0,
+            saved: MonoTime::default(),
             key: KeyState::Locked,
             ids: Ids::new(seed),
             ticket: 0,
@@ -214,7 +215,7 @@ impl Model {
 
     /// Says something for a few seconds.
     pub(crate) fn say(&mut self, text: impl Into<String>) {
-        self.flash = Some(Flash { text: text.into(), until_us: self.now.mono_us + 4_000_000 });
+        self.flash = Some(Flash { text: text.into(), until: self.now.mono + Duration::from_secs(4) });
         self.dirty = true;
     }
 
@@ -223,7 +224,7 @@ impl Model {
         if self.alarms.iter().any(|a| a.subject == subject && a.what == what) || self.alarms.len() >= 1_000 {
             return;
         }
-        self.alarms.push(Alarm { subject, what, at_us: self.now.wall_us, acknowledged: false, note });
+        self.alarms.push(Alarm { subject, what, at: self.now.wall, acknowledged: false, note });
         self.dirty = true;
     }
 }

@@ -9,7 +9,7 @@ use crate::model::{KeyState, Model};
 use crate::style::{Look, ThemeName};
 use crate::update::update;
 use conductor_shared::basis_points::BasisPoints;
-use conductor_shared::clock::Now;
+use conductor_shared::clock::{MonoTime, Now, WallTime};
 use conductor_shared::control::ControlState;
 #[cfg(test)]
 use conductor_shared::fact::Verdict;
@@ -30,6 +30,11 @@ use sha2::{Digest as _, Sha256};
 pub(crate) const AGENT_US: u64 = 1_700_000_000_000_000;
 /// The console's monotonic clock in samples.
 pub(crate) const MONO_US: u64 = 1_000_000_000;
+
+/// Both clocks, so many microseconds after the sample was taken.
+pub(crate) fn now(at: u64) -> Now {
+    Now { wall: WallTime::from_micros(AGENT_US + at), mono: MonoTime::from_micros(MONO_US + at) }
+}
 
 fn hash16(text: &str) -> [u8; 16] {
     let d = Sha256::digest(text.as_bytes());
@@ -180,7 +185,7 @@ pub(crate) fn health(n: u8, name: &str) -> NodeHealth {
 }
 
 fn tick(m: &mut Model, at: u64) {
-    update(m, Msg::Tick(Now { wall_us: AGENT_US + at, mono_us: MONO_US + at }));
+    update(m, Msg::Tick(now(at)));
 }
 
 /// A model with this many tenants on one live node.

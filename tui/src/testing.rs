@@ -4,7 +4,6 @@ use crate::model::Model;
 use crate::model::message::{Effect, Msg};
 use crate::sample;
 use crate::update::update;
-use conductor_shared::clock::Now;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 /// A key by its name in the table.
@@ -40,5 +39,5 @@ pub(crate) fn keys(m: &mut Model, names: &str) -> Vec<Effect> {
 
 /// Time passes until so long after the samples' start.
 pub(crate) fn tick(m: &mut Model, at: u64) -> Vec<Effect> {
-    send(m, Msg::Tick(Now { wall_us: sample::AGENT_US + at, mono_us: sample::MONO_US + at }))
+    send(m, Msg::Tick(sample::now(at)))
 }

@@ -24,12 +24,13 @@ use crate::model::dialog::Layer;
 use crate::model::dialog::loosen::Radius;
 use crate::model::message::{Effect, Msg};
 use crate::model::screen::Screen;
-use crate::model::spark::SLOT_US;
+use crate::model::spark::slot_of;
 use crate::model::{Model, layout, lists};
 use conductor_shared::clock::Now;
+use std::time::Duration;
 
-/// How often pins are written, microseconds.
-const SAVE_US: u64 = 15_000_000;
+/// How often pins are written.
+const SAVE: Duration = Duration::from_secs(15);
 
 /// Applies a message; returns the effects to run.
 pub(crate) fn update(m: &mut Model, msg: Msg) -> Vec<Effect> {
@@ -77,7 +78,7 @@ fn follow_selection(m: &mut Model, out: &mut Vec<Effect>) {
 
 fn tick(m: &mut Model, now: Now, out: &mut Vec<Effect>) {
     m.now = now;
-    if m.flash.as_ref().is_some_and(|f| f.until_us <= now.mono_us) {
+    if m.flash.as_ref().is_some_and(|f| f.until <= now.mono) {
         m.flash = None;
         m.dirty = true;
     }
@@ -89,8 +90,8 @@ fn tick(m: &mut Model, now: Now, out: &mut Vec<Effect>) {
     polling::lists(m, out);
     outgoing::tick(m, out);
     dialogs::approve::tick(m);
-    if m.pins.changed && now.mono_us.saturating_sub(m.saved_us) > SAVE_US {
-        m.saved_us = now.mono_us;
+    if m.pins.changed && now.mono - m.saved > SAVE {
+        m.saved = now.mono;
         m.pins.changed = false;
         out.push(Effect::SavePins(m.pins.text()));
     }
@@ -103,31 +104,31 @@ fn tick(m: &mut Model, now: Now, out: &mut Vec<Effect>) {
 
 /// A digest of the ages and countdowns on the screen: a tick that changes none of them draws nothing.
 fn ages(m: &Model) -> u64 {
-    let secs = |us: u64| us / 1_000_000;
+    let secs = |d: Duration| d.as_secs();
     let mut n = 0u64;
     let mut mix = |x: u64| n = n.wrapping_mul(31).wrapping_add(x);
     for a in &m.agents {
-        let age = a.age_us(m.now).map_or(0, secs);
+        let age = a.age(m.now).map_or(0, secs);
         // Under two seconds the screen says "live" and nothing moves.
         mix(if age < 2 { 0 } else { age });
-        if let Link::Lost { retry_at_us, .. } = &a.link {
-            mix(secs(retry_at_us.saturating_sub(m.now.mono_us)));
+        if let Link::Lost { retry_at, .. } = &a.link {
+            mix(secs(*retry_at - m.now.mono));
         }
         mix(u64::from(a.fresh(m.now)));
         // Sparklines move on by a slot, while there is anything in them.
         if a.fresh(m.now)
             && m.screen() != Screen::Receipts
-            && a.spark.last(m.now.mono_us, 32).iter().any(|c| *c != (0, 0))
+            && a.spark.last(m.now.mono, 32).iter().any(|c| *c != (0, 0))
         {
-            mix(m.now.mono_us / SLOT_US);
+            mix(slot_of(m.now.mono));
         }
     }
     for l in &m.layers {
         match l {
-            Layer::Waiting(w) => mix(secs(m.now.mono_us.saturating_sub(w.since_us))),
+            Layer::Waiting(w) => mix(secs(m.now.mono - w.since)),
             Layer::Loosen(l) => {
                 if let Radius::Ready(_, at) = &l.radius {
-                    mix(secs(m.now.mono_us.saturating_sub(*at)));
+                    mix(secs(m.now.mono - *at));
                 }
             }
             _ => {}

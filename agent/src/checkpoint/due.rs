@@ -3,24 +3,24 @@
 use super::job::{CheckpointItem, CheckpointJob};
 use crate::command::Proposals;
 use crate::partition::Partitions;
-use conductor_shared::clock::{Micros, SECOND};
+use conductor_shared::clock::MonoTime;
 use conductor_shared::ids::PartitionId;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A log is checkpointed at the earlier of this age and [`CHECKPOINT_RECEIPTS`].
-const CHECKPOINT_AGE_US: Micros = SECOND;
+const CHECKPOINT_AGE: Duration = Duration::from_secs(1);
 const CHECKPOINT_RECEIPTS: u64 = 4_096;
 /// Logs signed in one request.
 const CHECKPOINT_BATCH: usize = 1_000;
-/// All logs are looked at this often, microseconds.
-const LOOK_US: Micros = 20_000;
+/// All logs are looked at this often.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Which logs are being signed, and when all are looked at next.
 #[derive(Default)]
 pub struct Schedule {
     signing: Vec<PartitionId>,
-    /// On the monotonic clock, microseconds.
-    look_at: Micros,
+    look_at: MonoTime,
 }
 
 impl Schedule {
@@ -31,7 +31,7 @@ impl Schedule {
         partitions: &mut Partitions,
         proposals: &Proposals,
         touched: &[PartitionId],
-        mono_us: Micros,
+        mono: MonoTime,
     ) -> Option<CheckpointJob> {
         if !self.signing.is_empty() {
             return None;
@@ -39,10 +39,10 @@ impl Schedule {
         let urgent = !proposals.pending.is_empty();
         let many =
             |id: &PartitionId| partitions.get(*id).is_some_and(|l| l.unsigned() >= CHECKPOINT_RECEIPTS);
-        if !urgent && mono_us < self.look_at && !touched.iter().any(many) {
+        if !urgent && mono < self.look_at && !touched.iter().any(many) {
             return None;
         }
-        self.look_at = mono_us + LOOK_US;
+        self.look_at = mono + LOOK;
         let mut items = Vec::new();
         for live in partitions.iter_mut() {
             let (id, unsigned) = (live.p.id, live.unsigned());
@@ -52,7 +52,7 @@ impl Schedule {
             if (unsigned == 0 && !unproved) || !live.status.serves() || items.len() == CHECKPOINT_BATCH {
                 continue;
             }
-            let old = live.unsigned_since.is_some_and(|t| mono_us >= t + CHECKPOINT_AGE_US);
+            let old = live.unsigned_since.is_some_and(|t| mono >= t + CHECKPOINT_AGE);
             if unproved || old || unsigned >= CHECKPOINT_RECEIPTS || (urgent && proposals.waits(id)) {
                 live.signing = true;
                 self.signing.push(id);

@@ -3,7 +3,7 @@
 
 use super::approvers::Approvers;
 use super::checks::violations;
-use super::context::{EvalCtx, SKEW_US};
+use super::context::{EvalCtx, SKEW};
 use super::evaluate::{Candidate, Outcome};
 use super::facts::{Outgoing, deny};
 use super::freeze::FreezeCheck;
@@ -16,7 +16,8 @@ use crate::partition::state::PartitionState;
 use crate::staging::BatchBuilder;
 use crate::store::Store;
 use conductor_shared::checkpoint::signature_key_id;
-use conductor_shared::command::{Command, MAX_LIFE_US};
+use conductor_shared::clock::WallTime;
+use conductor_shared::command::{Command, MAX_LIFE};
 use conductor_shared::control::{CommandKey, Request};
 use conductor_shared::fact::{Approved, ControlFact, Fact, RequestClosed};
 use conductor_shared::fail_closed::Class;
@@ -93,10 +94,12 @@ fn against(a: &SignedApproval, r: &Request, tenant: TenantUid, ctx: &EvalCtx<'_>
     if text.command_digest != r.digest.0 {
         reasons.add(Reason::BaseStale);
     }
-    let early = text.issued_at_us > ctx.now_us.saturating_add(SKEW_US);
-    let life = text.expires_at_us.saturating_sub(text.issued_at_us);
-    let late = text.expires_at_us.min(r.expires_at_us) <= ctx.now_us;
-    if early || late || life == 0 || life > MAX_LIFE_US {
+    let issued_at = WallTime::from_micros(text.issued_at_us);
+    let expires_at = WallTime::from_micros(text.expires_at_us);
+    let life = expires_at - issued_at;
+    let early = issued_at > ctx.now + SKEW;
+    let late = expires_at.min(WallTime::from_micros(r.expires_at_us)) <= ctx.now;
+    if early || late || life.is_zero() || life > MAX_LIFE {
         reasons.add(Reason::CommandExpired);
     }
     reasons

@@ -12,6 +12,7 @@ mod signer;
 
 use super::context::EvalCtx;
 use crate::intake::request::Signed;
+use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Command, Operation};
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::TenantUid;
@@ -28,7 +29,7 @@ pub(super) fn violations(
     let c = &s.content;
     let mut reasons = signer::violations(s, ctx.node);
     reasons.extend(envelope::violations(s, ctx, log).iter());
-    reasons.extend(objects(c, ctx.node, log, ctx.now_us).iter());
+    reasons.extend(objects(c, ctx.node, log, ctx.now).iter());
     let elsewhere = tenant != c.tenant || elsewhere(&c.operation, c.tenant);
     reasons.extend(when(elsewhere, Reason::ObjectUnknown).iter());
     reasons
@@ -40,13 +41,13 @@ fn elsewhere(op: &Operation, tenant: TenantUid) -> bool {
 }
 
 /// Each step of the operation as it is alone, on the state that the one before left.
-fn objects(c: &Command, node: &ControlState, log: &ControlState, now_us: u64) -> Reasons {
+fn objects(c: &Command, node: &ControlState, log: &ControlState, now: WallTime) -> Reasons {
     let (mut reasons, mut state) = (Reasons::default(), Cow::Borrowed(log));
     for (i, step) in c.operation.steps().iter().enumerate() {
         if i > 0 {
             state = Cow::Owned(state.after(&c.operation.steps()[i - 1]));
         }
-        reasons.extend(object(step, (node, &state), c.issued_at_us, now_us).iter());
+        reasons.extend(object(step, (node, &state), WallTime::from_micros(c.issued_at_us), now).iter());
         reasons.extend(when(state.raises_bad(step), Reason::RevisionBad).iter());
     }
     reasons
@@ -56,8 +57,8 @@ fn objects(c: &Command, node: &ControlState, log: &ControlState, now_us: u64) ->
 fn object(
     op: &Operation,
     (node, log): (&ControlState, &ControlState),
-    issued_at_us: u64,
-    now_us: u64,
+    issued_at: WallTime,
+    now: WallTime,
 ) -> Reasons {
     match op {
         Operation::RampOverride(op) => rollout::ramp_override(op, log),
@@ -72,7 +73,7 @@ fn object(
         Operation::PolicyTrust(_) | Operation::RateTrust(_) | Operation::SignerReplace(_) => {
             keys::one_purpose(op, log)
         }
-        Operation::TimeConfirm(op) => incidents::time_confirm(op, issued_at_us, log),
+        Operation::TimeConfirm(op) => incidents::time_confirm(op, issued_at, log),
         Operation::IncidentAck(op) => incidents::incident_ack(op, log),
         Operation::IncidentClose(op) => incidents::incident_close(op, log),
         Operation::TenantCreate(op) => access::tenant_create(op, log),
@@ -85,9 +86,9 @@ fn object(
         Operation::FreezeClear(op) => freezes::freeze_clear(op, log),
         Operation::BreakGlassOpen(_) => freezes::break_glass_open(log),
         Operation::BreakGlassClose(op) => freezes::break_glass_close(op, log),
-        Operation::UsageCorrect(op) => billing::usage_correct(op, log, now_us),
+        Operation::UsageCorrect(op) => billing::usage_correct(op, log, now),
         Operation::RateLoad(op) => billing::rate_load(op, log),
-        Operation::CostReconcile(op) => billing::cost_reconcile(op, now_us),
+        Operation::CostReconcile(op) => billing::cost_reconcile(op, now),
         // Whatever the state, these have an object; a bundle is checked against the loaded files in `policy_check`.
         Operation::RampSet(_)
         | Operation::RampCap(_)

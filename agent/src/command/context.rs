@@ -1,12 +1,14 @@
 //! What the writer must know to evaluate a command.
 
 use crate::policy::Policy;
+use conductor_shared::clock::WallTime;
 use conductor_shared::control::ControlState;
 use conductor_shared::fail_closed::Outage;
 use conductor_shared::ids::NodeId;
+use std::time::Duration;
 
 /// Clocks of console and agent may differ by this much.
-pub const SKEW_US: u64 = 60 * 1_000_000;
+pub const SKEW: Duration = Duration::from_secs(60);
 
 /// What the writer must know to evaluate a command.
 pub struct EvalCtx<'a> {
@@ -17,7 +19,7 @@ pub struct EvalCtx<'a> {
     /// What is out.
     pub outage: Outage,
     /// The agent's time.
-    pub now_us: u64,
+    pub now: WallTime,
     /// Size of the node's log.
     pub node_size: u64,
     /// What policy says.

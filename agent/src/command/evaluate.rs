@@ -6,7 +6,7 @@ use super::context::EvalCtx;
 use super::facts::{self, Objects, Outgoing};
 use super::freeze::{self, FreezeCheck};
 use super::policy_check::{self, outage_denies, policy_denies};
-use super::proposals::{MAX_PENDING, Pending, Proposals, TAKE_EFFECT_US};
+use super::proposals::{MAX_PENDING, Pending, Proposals, TAKE_EFFECT};
 use super::recover;
 use crate::intake::request::{CommandReply, Signed};
 use crate::keys::KeyError;
@@ -159,7 +159,7 @@ impl Proposals {
         self.pending.push(Pending {
             partition: live.p.id,
             proposal,
-            deadline: st.now.mono_us + TAKE_EFFECT_US,
+            deadline: st.now.mono + TAKE_EFFECT,
             signed: c.signed,
             class: effect.class,
             objects,

@@ -125,7 +125,7 @@ pub(super) fn deny(
     let a = live.control_fact(st, Fact::from(fact))?;
     live.denied += 1;
     let receipt = Some(ReceiptRef { origin: live.p.origin, index: a.index });
-    Ok(Denial { reasons, receipt, folded: false, held: false, retry_after_us: None })
+    Ok(Denial { reasons, receipt, folded: false, held: false, retry_after: None })
 }
 
 /// Opens an incident.

@@ -94,5 +94,5 @@ pub(super) fn outage_denies(class: Class, ctx: &EvalCtx<'_>) -> Option<Reason> {
 /// What stands against a bundle: its files, signature and age.
 pub(super) fn bundle(live: &PartitionState, ctx: &EvalCtx<'_>, op: &Operation) -> Option<Reason> {
     let Operation::PolicyLoad(load) = op else { return None };
-    ctx.policy.against(&load.statement, &load.signature, &live.control, ctx.now_us)
+    ctx.policy.against(&load.statement, &load.signature, &live.control, ctx.now)
 }

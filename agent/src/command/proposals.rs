@@ -11,7 +11,7 @@ use crate::keys::KeyError;
 use crate::partition::state::PartitionState;
 use crate::staging::BatchBuilder;
 use conductor_shared::change_class::approvals_of;
-use conductor_shared::clock::{Micros, SECOND};
+use conductor_shared::clock::MonoTime;
 use conductor_shared::command::Operation;
 use conductor_shared::control::CommandKey;
 use conductor_shared::fact::{Effective, Fact};
@@ -20,10 +20,11 @@ use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef};
 use conductor_shared::ids::{CommandId, GrantId, PartitionId};
 use conductor_shared::reason::{Reason, Reasons};
 use std::collections::BTreeSet;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// A proposal that has not taken effect after this long never will.
-pub const TAKE_EFFECT_US: Micros = 5 * SECOND;
+pub const TAKE_EFFECT: Duration = Duration::from_secs(5);
 /// Proposals that may wait at a time.
 pub(super) const MAX_PENDING: usize = 256;
 
@@ -34,7 +35,7 @@ pub struct Pending {
     /// Index of the proposal.
     pub proposal: u64,
     /// When it is abandoned, on the monotonic clock.
-    pub deadline: Micros,
+    pub deadline: MonoTime,
     /// The command.
     pub signed: Box<Signed>,
     pub(super) class: Class,
@@ -72,8 +73,8 @@ impl Proposals {
     }
 
     /// Takes out those whose time is over.
-    pub fn overdue(&mut self, mono_us: Micros) -> Vec<Pending> {
-        self.pending.extract_if(.., |p| p.deadline <= mono_us).collect()
+    pub fn overdue(&mut self, mono: MonoTime) -> Vec<Pending> {
+        self.pending.extract_if(.., |p| p.deadline <= mono).collect()
     }
 }
 
@@ -124,7 +125,7 @@ impl Pending {
         if c.base != Some(live.control.object_digest(&c.operation)) {
             reasons.add(Reason::BaseStale);
         }
-        if self.deadline <= st.now.mono_us {
+        if self.deadline <= st.now.mono {
             reasons.add(Reason::CheckpointTimeout);
         }
         reasons.extend(bundle(live, ctx, &c.operation));

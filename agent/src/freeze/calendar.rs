@@ -4,7 +4,7 @@
 use crate::keys::KeyError;
 use crate::partition::{BreakGlassTimer, PartitionState, Partitions};
 use crate::staging::BatchBuilder;
-use conductor_shared::clock::Micros;
+use conductor_shared::clock::WallTime;
 use conductor_shared::control::{ControlState, profiles};
 use conductor_shared::fact::{BreakGlassOver, Fact, FreezeBegan, FreezeEnded, FreezeOver};
 use conductor_shared::ids::{Ident, PartitionId, PersonId};
@@ -15,8 +15,8 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Calendar {
     revision: Option<u64>,
-    looked_us: Micros,
-    next_us: Micros,
+    looked: WallTime,
+    next: WallTime,
     /// Windows that were open when partitions were last marked as frozen or free.
     marked: BTreeMap<Ident, BTreeMap<Ident, Option<u64>>>,
     /// Partitions that were not looked at since.
@@ -30,7 +30,7 @@ const MARKED: usize = 64;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NodeTime {
     /// Time of its newest receipt.
-    last_us: Micros,
+    last: WallTime,
     /// The clock is in doubt: it ends no freeze.
     doubted: bool,
 }
@@ -54,7 +54,7 @@ impl Calendar {
         st: &mut BatchBuilder,
     ) -> Result<NodeTime, KeyError> {
         let Some(node) = partitions.node_mut() else { return Ok(NodeTime::default()) };
-        let seen = NodeTime { last_us: node.log.last_us(), doubted: node.control.clock_doubted() };
+        let seen = NodeTime { last: node.log.last(), doubted: node.control.clock_doubted() };
         self.windows(node, st)?;
         Ok(seen)
     }
@@ -86,40 +86,41 @@ impl Calendar {
     }
 
     fn windows(&mut self, node: &mut PartitionState, st: &mut BatchBuilder) -> Result<(), KeyError> {
-        let now = st.now.wall_us;
+        let now = st.now.wall;
         // After a step back of the clock everything is looked at again.
         let known = self.revision == Some(node.control.revision);
-        if !node.status.serves() || (known && (self.looked_us..self.next_us).contains(&now)) {
+        if !node.status.serves() || (known && (self.looked..self.next).contains(&now)) {
             return Ok(());
         }
         let control = Arc::clone(&node.control);
-        let (facts, next_us) = changes(&control, now);
+        let (facts, next) = changes(&control, now);
         for fact in facts {
             node.control_fact(st, fact)?;
         }
-        (self.revision, self.looked_us, self.next_us) = (Some(control.revision), now, next_us);
+        (self.revision, self.looked, self.next) = (Some(control.revision), now, next);
         Ok(())
     }
 }
 
 /// The facts that make the windows on record those that are open now, and when that changes next.
-fn changes(node: &ControlState, now_us: Micros) -> (Vec<Fact>, Micros) {
-    let (mut facts, mut next_us) = (Vec::new(), Micros::MAX);
+fn changes(node: &ControlState, now: WallTime) -> (Vec<Fact>, WallTime) {
+    let (mut facts, mut next) = (Vec::new(), WallTime::MAX);
     for (profile, p) in &node.profiles {
         for (window, when) in &p.windows {
-            let change = when.next_change(now_us).map(|(at, _)| at);
-            next_us = next_us.min(change.unwrap_or(Micros::MAX));
+            let change = when.next_change(now).map(|(at, _)| at);
+            next = next.min(change.unwrap_or(WallTime::MAX));
             let on_record = node.active_windows.get(profile).is_some_and(|ws| ws.contains_key(window));
             let (profile, window) = (profile.clone(), window.clone());
-            match (on_record, when.active(now_us)) {
-                (false, true) => facts.push(FreezeBegan { profile, window, until_us: change }.into()),
+            match (on_record, when.active(now)) {
+                (false, true) => facts
+                    .push(FreezeBegan { profile, window, until_us: change.map(WallTime::as_micros) }.into()),
                 // A clock that is not believed ends none.
                 (true, false) if !node.clock_doubted() => facts.push(FreezeEnded { profile, window }.into()),
                 _ => {}
             }
         }
     }
-    (facts, next_us)
+    (facts, next)
 }
 
 /// Ends the freezes and the break-glass of a log whose time is over.
@@ -129,14 +130,14 @@ pub fn over(live: &mut PartitionState, st: &mut BatchBuilder, node: NodeTime) ->
     }
     let control = Arc::clone(&live.control);
     for (freeze, f) in &control.freezes {
-        if !node.doubted && f.until_us.is_some_and(|u| u <= st.now.wall_us) {
+        if !node.doubted && f.until_us.is_some_and(|u| WallTime::from_micros(u) <= st.now.wall) {
             live.control_fact(st, FreezeOver { freeze: freeze.clone() })?;
         }
     }
     if let Some(g) = &control.break_glass {
-        let seen_us = node.last_us.max(live.log.last_us());
+        let seen = node.last.max(live.log.last());
         let glass = live.glass.filter(|seen| seen.grant == g.grant);
-        let glass = glass.unwrap_or_else(|| BreakGlassTimer::first(g, st.now, seen_us));
+        let glass = glass.unwrap_or_else(|| BreakGlassTimer::first(g, st.now, seen));
         live.glass = Some(glass);
         if glass.over(g, st.now) {
             live.control_fact(st, BreakGlassOver { grant: g.grant })?;
@@ -146,14 +147,13 @@ pub fn over(live: &mut PartitionState, st: &mut BatchBuilder, node: NodeTime) ->
 }
 
 /// How often a person opened break-glass alone today, in all logs of the node.
-pub fn alone_today(partitions: &Partitions, person: PersonId, now_us: Micros) -> u64 {
-    partitions.iter().map(|l| profiles::alone_on_day(&l.control, person, now_us.max(l.log.last_us()))).sum()
+pub fn alone_today(partitions: &Partitions, person: PersonId, now: WallTime) -> u64 {
+    partitions.iter().map(|l| profiles::alone_on_day(&l.control, person, now.max(l.log.last()))).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use conductor_shared::clock::SECOND;
     use conductor_shared::command::{Operation, ops};
     use conductor_shared::control::At;
     use conductor_shared::fact::ControlFact;
@@ -175,22 +175,23 @@ mod tests {
             node = node.after(&op);
         }
         let mut told = Vec::new();
-        let mut now = 0;
+        let mut now = WallTime::EPOCH;
+        let seconds = |t: WallTime| (t - WallTime::EPOCH).as_secs();
         loop {
             let (facts, next) = changes(&node, now);
             for fact in facts {
                 let Fact::Control(c) = fact else { unreachable!() };
                 told.push(match &c {
                     ControlFact::FreezeBegan(f) => {
-                        format!("{} {} until {:?}", now / SECOND, f.window, f.until_us)
+                        format!("{} {} until {:?}", seconds(now), f.window, f.until_us)
                     }
-                    ControlFact::FreezeEnded(f) => format!("{} {} ended", now / SECOND, f.window),
+                    ControlFact::FreezeEnded(f) => format!("{} {} ended", seconds(now), f.window),
                     _ => unreachable!(),
                 });
-                node.apply(At { index: 0, time_us: now }, &c);
+                node.apply(At { index: 0, time_us: now.as_micros() }, &c);
             }
             assert!(changes(&node, now).0.is_empty(), "told once");
-            if next == Micros::MAX {
+            if next == WallTime::MAX {
                 break;
             }
             now = next;

@@ -9,6 +9,7 @@ use crate::partition::published::PartitionCell;
 use crate::scope::{OperatorScope, TenantScope, TokenParts, prove_peer};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use conductor_shared::clock::MonoTime;
 use conductor_shared::ids::{Ident, PartitionId, TenantUid};
 use conductor_shared::reason::Reason;
 use conductor_shared::session::Transport;
@@ -132,7 +133,7 @@ pub(super) async fn workload(
 }
 
 /// The operator of a session, and when it ends on the monotonic clock.
-pub(super) fn session(api: &ApiState, peer: &Peer, headers: &HeaderMap) -> Option<(OperatorScope, u64)> {
+pub(super) fn session(api: &ApiState, peer: &Peer, headers: &HeaderMap) -> Option<(OperatorScope, MonoTime)> {
     let node = api.board.node()?;
     let control = Arc::clone(&node.view.load().control);
     api.sessions.prove(bearer(headers)?, peer.transport, &control, api.clock.now())

@@ -5,6 +5,7 @@ use crate::ledger::ReadError;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use conductor_shared::clock::micros;
 use conductor_shared::fact::Verdict;
 use conductor_shared::http::Problem;
 use conductor_shared::reason::Reason;
@@ -57,7 +58,7 @@ impl From<Denial> for ApiError {
             reasons,
             receipt: d.receipt,
             folded: d.folded,
-            retry_after_us: d.retry_after_us.or(retryable.then_some(1_000_000)),
+            retry_after_us: d.retry_after.map(micros).or(retryable.then_some(1_000_000)),
         }))
     }
 }

@@ -2,19 +2,20 @@
 
 use crate::partition::published::{PartitionCell, Registry};
 use crate::policy::Policy;
-use conductor_shared::clock::{Micros, Now, SECOND};
+use conductor_shared::clock::{MonoTime, Now, SECOND_US, micros};
 use conductor_shared::http::NodeInfo;
 use conductor_shared::stream::NodeHealth;
 use conductor_shared::untrusted::escape;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
-const WINDOW_US: Micros = 10 * SECOND;
+const WINDOW: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy)]
 struct Sample {
-    mono_us: Micros,
+    mono: MonoTime,
     allowed: u64,
     denied: u64,
     backlog: u64,
@@ -28,14 +29,14 @@ impl Rates {
     fn note(&self, s: Sample) -> Option<(Sample, f64)> {
         let mut all = self.0.lock();
         // At most five samples a second, however many consoles poll.
-        if all.back().is_none_or(|l| s.mono_us >= l.mono_us + SECOND / 5) {
+        if all.back().is_none_or(|l| s.mono >= l.mono + Duration::from_millis(200)) {
             all.push_back(s);
         }
-        while all.len() > 2 && all.front().is_some_and(|f| f.mono_us + WINDOW_US < s.mono_us) {
+        while all.len() > 2 && all.front().is_some_and(|f| f.mono + WINDOW < s.mono) {
             all.pop_front();
         }
         let first = *all.front()?;
-        let seconds = s.mono_us.saturating_sub(first.mono_us) as f64 / SECOND as f64;
+        let seconds = (s.mono - first.mono).as_secs_f64();
         (seconds > 0.0).then_some((first, seconds))
     }
 }
@@ -59,7 +60,8 @@ pub(super) fn node_health(
     rates: &Rates,
 ) -> NodeHealth {
     let all = board.all();
-    let (mut backlog, mut age, mut open_runs, mut allowed, mut denied) = (0, 0, 0, 0, 0);
+    let (mut backlog, mut open_runs, mut allowed, mut denied) = (0, 0, 0, 0);
+    let mut age = Duration::ZERO;
     // The tenant nearest to its backlog quota, as (unsigned, quota).
     let mut nearest: Option<(u64, u64)> = None;
     for s in &all {
@@ -68,7 +70,7 @@ pub(super) fn node_health(
         open_runs += v.open_runs;
         allowed += v.allowed;
         denied += v.denied;
-        age = age.max(v.unsigned_since.map_or(0, |t| now.mono_us.saturating_sub(t)));
+        age = age.max(v.unsigned_since.map_or(Duration::ZERO, |t| now.mono - t));
         let quota = v.control.quotas.receipt_backlog.granted;
         let left = |(b, q): (u64, u64)| q.saturating_sub(b);
         if v.backlog() > 0 && nearest.is_none_or(|n| left((v.backlog(), quota)) < left(n)) {
@@ -76,7 +78,7 @@ pub(super) fn node_health(
         }
     }
     let (signer, detail) = board.signer();
-    let sample = Sample { mono_us: now.mono_us, allowed, denied, backlog };
+    let sample = Sample { mono: now.mono, allowed, denied, backlog };
     let (mut allow_rate, mut deny_rate, mut stop) = (0.0, 0.0, None);
     if let Some((first, seconds)) = rates.note(sample) {
         let per = |now: u64, then: u64| now.saturating_sub(then) as f64 / seconds;
@@ -86,7 +88,7 @@ pub(super) fn node_health(
             && signer != conductor_shared::stream::SignerState::Up
             && growth > 0.0
         {
-            let left = quota.saturating_sub(b) as f64 / growth * SECOND as f64;
+            let left = quota.saturating_sub(b) as f64 / growth * SECOND_US as f64;
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // bounded right here
             let us = left.clamp(0.0, 1e15) as u64;
             stop = Some(us);
@@ -95,7 +97,7 @@ pub(super) fn node_health(
     NodeHealth {
         node_id: info.node_id,
         name: info.name.clone(),
-        now_us: now.wall_us,
+        now_us: now.wall.as_micros(),
         node_seq: board.node_seq(),
         signer,
         signer_detail: escape(&detail, 300),
@@ -103,7 +105,7 @@ pub(super) fn node_health(
         policy_error: escape(&policy.status(now).trouble, 300),
         partition_error: escape(&partition_error(&all), 300),
         backlog,
-        backlog_age_us: age,
+        backlog_age_us: micros(age),
         admissions_stop_us: stop,
         allow_rate,
         deny_rate,

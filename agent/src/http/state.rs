@@ -42,7 +42,7 @@ impl Api {
             name: self.name.clone(),
             environment: self.environment.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            now_us: self.clock.now().wall_us,
+            now_us: self.clock.now().wall.as_micros(),
             boot: hex(&self.board.boot),
         }
     }

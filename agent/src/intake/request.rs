@@ -10,6 +10,7 @@ use conductor_shared::ids::{Ident, KeyId, PartitionId, PersonId, RunId, TenantUi
 use conductor_shared::operator::Approval;
 use conductor_shared::reason::{Reason, Reasons};
 use conductor_shared::untrusted::UntrustedText;
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// The run that a workload asks to start: the HTTP body, checked.
@@ -75,15 +76,15 @@ pub struct Denial {
     /// It came so often that its answer is held back a while: asking in a loop must not take the processor from
     /// others.
     pub held: bool,
-    /// After this many microseconds a retry can succeed.
-    pub retry_after_us: Option<u64>,
+    /// After so long a retry can succeed.
+    pub retry_after: Option<Duration>,
 }
 
 impl Denial {
     /// Without a receipt: the store is out, or the queue full.
     pub fn bare(reason: Reason) -> Self {
         let held = reason == Reason::QueueFull;
-        Self { reasons: reason.into(), receipt: None, folded: false, held, retry_after_us: None }
+        Self { reasons: reason.into(), receipt: None, folded: false, held, retry_after: None }
     }
 }
 

@@ -6,6 +6,7 @@
 use super::read::{ReadError, read_receipt};
 use super::{Partition, PlainBatch};
 use crate::store::{Row, Store};
+use conductor_shared::clock::WallTime;
 use conductor_shared::merkle::{Frontier, Hash, Nodes, node_hash};
 
 /// Hashes in a tile.
@@ -65,16 +66,16 @@ impl Tail {
     }
 
     /// Reads the end of a log of `size` entries back, and the time of its last entry.
-    pub(super) fn load(store: &Store, p: &Partition, size: u64) -> Result<(Self, u64), ReadError> {
+    pub(super) fn load(store: &Store, p: &Partition, size: u64) -> Result<(Self, WallTime), ReadError> {
         let mut levels = Vec::new();
-        let mut last_us = 0;
+        let mut last = WallTime::EPOCH;
         let mut at_level = size;
         let first = size / TILE as u64 * TILE as u64;
         // One entry before the tail as well, for its time.
         let mut leaves = Vec::new();
         for index in first.saturating_sub(u64::from(first == size && size > 0))..size {
             let r = read_receipt(store, p, index)?;
-            last_us = r.sealed.header.time_us;
+            last = WallTime::from_micros(r.sealed.header.time_us);
             if index >= first {
                 leaves.push(r.sealed.leaf());
             }
@@ -97,7 +98,7 @@ impl Tail {
             levels.push(hashes);
             level += 1;
         }
-        Ok((Self { levels, size }, last_us))
+        Ok((Self { levels, size }, last))
     }
 
     /// The frontier of a log whose tail this is.

@@ -2,10 +2,10 @@
 
 use super::rollups::OpenHour;
 use super::rows::{Slotted, number_of, open_day, open_hour_slots, open_list, open_slot};
-use super::{HOURS_PER_DAY, hour_of};
+use super::{HOURS_PER_DAY, begin_of, day_of, hour_of, slot_of};
 use crate::ledger::{Partition, ReadError};
 use crate::store::{Reading, Row, RowKind};
-use conductor_shared::clock::Micros;
+use conductor_shared::clock::WallTime;
 use conductor_shared::ids::PartitionId;
 use conductor_shared::meter::{DAY_US, HOUR_US, SLOT_US, Sums};
 use conductor_shared::time_range::Period;
@@ -21,7 +21,7 @@ pub struct FoldQuery<'a> {
     /// Receipts that no signed checkpoint covers: slot, series and count.
     pub unsigned: &'a [(u32, Series, u64)],
     /// Stored bytes count up to this time.
-    pub now_us: Micros,
+    pub now: WallTime,
     /// The current hour as published; if `None`, its rows are read.
     pub open: Option<&'a OpenHour>,
     pub cache: Option<&'a Cache>,
@@ -85,23 +85,23 @@ pub fn fold(
     each: impl FnMut(usize, Series, Usage),
 ) -> Result<(), ReadError> {
     let (Some(first), Some(last)) = (q.segments.first(), q.segments.last()) else { return Ok(()) };
-    let (from, to) = (first.from_us, last.to_us);
+    let (from, to) = (first.from, last.to);
     let rows = Rows { reading, p, open: q.open, cache: q.cache };
     let mut w = Walk { q, at: 0, unsigned: 0, folder: Folder::begin(rows.stored_bytes_at(from)?), each };
-    let days = rows.days(number(from.div_ceil(DAY_US)), number(to / DAY_US))?;
+    let days = rows.days(number(from.as_micros().div_ceil(DAY_US)), day_of(to))?;
     let mut at = from;
     for run in runs(&days, DAY_US, |begin, end| w.cut(begin, end)) {
         let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
-        let begin = u64::from(first.number) * DAY_US;
+        let begin = begin_of(first.number, DAY_US);
         rows.hours(at, begin, &mut w)?;
         w.until(begin);
         for (series, _, sums) in rows.total(run)?.iter() {
             w.folder.add(*series, sums);
         }
-        at = u64::from(last.number + 1) * DAY_US;
+        at = begin_of(last.number + 1, DAY_US);
     }
     rows.hours(at, to, &mut w)?;
-    w.until(Micros::MAX);
+    w.until(WallTime::MAX);
     Ok(())
 }
 
@@ -109,15 +109,15 @@ pub fn fold(
 pub fn all(reading: &Reading<'_>, p: &Partition) -> Result<BTreeMap<Series, Sums>, ReadError> {
     let rows = Rows { reading, p, open: None, cache: None };
     let mut out: BTreeMap<Series, Sums> = BTreeMap::new();
-    let mut since = 0;
+    let mut since = WallTime::EPOCH;
     for day in rows.days(0, u32::MAX)? {
         for (series, _, sums) in rows.list(&day)?.iter() {
             out.entry(*series).or_default().merge(sums);
         }
-        since = u64::from(day.number + 1) * DAY_US;
+        since = begin_of(day.number + 1, DAY_US);
     }
     rows.segments(
-        since..u64::from(u32::MAX) * SLOT_US,
+        since..begin_of(u32::MAX, SLOT_US),
         |_, _| false,
         |_, series, sums| {
             out.entry(series).or_default().merge(sums);
@@ -141,32 +141,32 @@ struct Walk<'a, F> {
 
 impl<F: FnMut(usize, Series, Usage)> Walk<'_, F> {
     /// Whether a segment begins or ends within.
-    fn cut(&self, from: Micros, to: Micros) -> bool {
-        let edge = self.q.segments.partition_point(|s| s.from_us <= from);
-        self.q.segments.get(edge).is_some_and(|s| s.from_us < to)
-            || self.q.segments.last().is_some_and(|s| s.to_us < to)
+    fn cut(&self, from: WallTime, to: WallTime) -> bool {
+        let edge = self.q.segments.partition_point(|s| s.from <= from);
+        self.q.segments.get(edge).is_some_and(|s| s.from < to)
+            || self.q.segments.last().is_some_and(|s| s.to < to)
     }
 
-    /// Ends the segments up to `us`.
-    fn until(&mut self, us: Micros) {
-        while let Some(s) = self.q.segments.get(self.at).filter(|s| s.to_us <= us) {
+    /// Ends the segments up to a moment.
+    fn until(&mut self, end: WallTime) {
+        while let Some(s) = self.q.segments.get(self.at).filter(|s| s.to <= end) {
             while let Some((slot, series, n)) = self.q.unsigned.get(self.unsigned) {
-                let at = u64::from(*slot) * SLOT_US;
-                if at >= s.to_us {
+                let at = begin_of(*slot, SLOT_US);
+                if at >= s.to {
                     break;
                 }
-                if at >= s.from_us {
+                if at >= s.from {
                     self.folder.unsigned(*series, *n);
                 }
                 self.unsigned += 1;
             }
             let i = self.at;
-            self.folder.end(*s, self.q.now_us, |series, usage| (self.each)(i, series, usage));
+            self.folder.end(*s, self.q.now, |series, usage| (self.each)(i, series, usage));
             self.at += 1;
         }
     }
 
-    fn add(&mut self, at: Micros, series: Series, sums: &Sums) {
+    fn add(&mut self, at: WallTime, series: Series, sums: &Sums) {
         self.until(at);
         self.folder.add(series, sums);
     }
@@ -189,12 +189,12 @@ enum Found {
 
 /// Groups days or hours into runs within which no segment begins or ends, as `cut` tells. A row that is cut itself is in
 /// no run.
-fn runs(rows: &[Numbered], unit: Micros, cut: impl Fn(Micros, Micros) -> bool) -> Vec<&[Numbered]> {
-    let end = |n: u32| u64::from(n + 1) * unit;
+fn runs(rows: &[Numbered], unit: u64, cut: impl Fn(WallTime, WallTime) -> bool) -> Vec<&[Numbered]> {
+    let end = |n: u32| begin_of(n + 1, unit);
     let mut out: Vec<&[Numbered]> = Vec::new();
     let mut from = 0;
     while let Some(first) = rows.get(from) {
-        let begin = u64::from(first.number) * unit;
+        let begin = begin_of(first.number, unit);
         let n = rows[from..].iter().take_while(|r| !cut(begin, end(r.number))).count();
         if n > 0 {
             out.push(&rows[from..from + n]);
@@ -205,9 +205,9 @@ fn runs(rows: &[Numbered], unit: Micros, cut: impl Fn(Micros, Micros) -> bool) -
 }
 
 /// Calls `each` for the slots that lie in the period.
-fn within(period: &Range<Micros>, list: &[Slotted], each: &mut impl FnMut(Micros, Series, &Sums)) {
+fn within(period: &Range<WallTime>, list: &[Slotted], each: &mut impl FnMut(WallTime, Series, &Sums)) {
     for (slot, series, sums) in list {
-        let at = u64::from(*slot) * SLOT_US;
+        let at = begin_of(*slot, SLOT_US);
         if period.contains(&at) {
             each(at, *series, sums);
         }
@@ -309,21 +309,22 @@ impl Rows<'_> {
     /// that are not packed yet.
     fn segments(
         &self,
-        period: Range<Micros>,
-        cut: impl Fn(Micros, Micros) -> bool,
-        mut each: impl FnMut(Micros, Series, &Sums),
+        period: Range<WallTime>,
+        cut: impl Fn(WallTime, WallTime) -> bool,
+        mut each: impl FnMut(WallTime, Series, &Sums),
     ) -> Result<(), ReadError> {
         if period.is_empty() {
             return Ok(());
         }
-        let hours = hour_of(period.start)..number(period.end.div_ceil(HOUR_US));
+        let hours = hour_of(period.start)..number(period.end.as_micros().div_ceil(HOUR_US));
         let packed = self.numbered(RowKind::Hour, hours.clone())?;
-        let cut = |begin: Micros, end: Micros| begin < period.start || end > period.end || cut(begin, end);
+        let cut =
+            |begin: WallTime, end: WallTime| begin < period.start || end > period.end || cut(begin, end);
         let mut whole = runs(&packed, HOUR_US, cut).into_iter().peekable();
         let mut rest = packed.as_slice();
         while let Some(Numbered { number: hour, .. }) = rest.first() {
             if let Some(run) = whole.next_if(|run| run.first().is_some_and(|first| first.number == *hour)) {
-                let begin = u64::from(*hour) * HOUR_US;
+                let begin = begin_of(*hour, HOUR_US);
                 for (series, _, sums) in self.total(run)?.iter() {
                     each(begin, *series, sums);
                 }
@@ -343,9 +344,9 @@ impl Rows<'_> {
     /// The sums of hours after the packed ones, from the published current hour or else from rows.
     fn not_packed(
         &self,
-        period: &Range<Micros>,
+        period: &Range<WallTime>,
         hours: Range<u32>,
-        mut each: impl FnMut(Micros, Series, &Sums),
+        mut each: impl FnMut(WallTime, Series, &Sums),
     ) -> Result<(), ReadError> {
         if let Some(open) = self.open {
             if hours.end <= open.hour {
@@ -362,7 +363,7 @@ impl Rows<'_> {
         for (row, value) in self.reading.rows(&self.p.family, &Row::scan_numbers(RowKind::Quarters, hours))? {
             within(period, &self.slots(number_of(self.p, row)?, &row.key(), &value)?, &mut each);
         }
-        let slots = number(period.start / SLOT_US)..number(period.end / SLOT_US);
+        let slots = slot_of(period.start)..slot_of(period.end);
         for (row, value) in self.reading.rows(&self.p.family, &Row::scan_numbers(RowKind::Slot, slots))? {
             within(period, &[open_slot(self.p, row, &value)?], &mut each);
         }
@@ -371,21 +372,21 @@ impl Rows<'_> {
 
     fn hours<F: FnMut(usize, Series, Usage)>(
         &self,
-        from: Micros,
-        to: Micros,
+        from: WallTime,
+        to: WallTime,
         w: &mut Walk<'_, F>,
     ) -> Result<(), ReadError> {
         // The segment edges, copied: `w` is borrowed mutably below.
-        let edges: Vec<Micros> = w.q.segments.iter().map(|s| s.from_us).collect();
-        let cut = |begin: Micros, end: Micros| {
+        let edges: Vec<WallTime> = w.q.segments.iter().map(|s| s.from).collect();
+        let cut = |begin: WallTime, end: WallTime| {
             edges.get(edges.partition_point(|e| *e <= begin)).is_some_and(|e| *e < end)
         };
         self.segments(from..to, cut, |at, series, sums| w.add(at, series, sums))
     }
 
     /// Stored bytes of each series at a time.
-    fn stored_bytes_at(&self, at: Micros) -> Result<BTreeMap<Series, i64>, ReadError> {
-        let day = number(at / DAY_US);
+    fn stored_bytes_at(&self, at: WallTime) -> Result<BTreeMap<Series, i64>, ReadError> {
+        let day = day_of(at);
         let days = Row::scan_numbers(RowKind::Day, 0..day.saturating_add(1));
         let (mut levels, since) = match self.reading.last(&self.p.family, &days)? {
             None => (BTreeMap::new(), 0),
@@ -400,7 +401,7 @@ impl Rows<'_> {
             }
         };
         self.segments(
-            u64::from(since) * HOUR_US..at,
+            begin_of(since, HOUR_US)..at,
             |_, _| false,
             |_, series, sums| {
                 *levels.entry(series).or_default() += sums.storage_bytes;
@@ -427,7 +428,7 @@ mod tests {
             let row = |number| Numbered { number, key: vec![], seal: vec![], row: Found::Sealed(vec![]) };
             let rows: Vec<Numbered> = days.iter().map(|d| row(*d)).collect();
             let cut = |begin: u64, end: u64| edges.iter().any(|e| *e > begin && *e < end);
-            let found = runs(&rows, UNIT, cut);
+            let found = runs(&rows, UNIT, |begin, end| cut(begin.as_micros(), end.as_micros()));
             let numbers = |run: &[Numbered]| run.iter().map(|r| u64::from(r.number)).collect::<Vec<_>>();
             let all: Vec<u64> = found.iter().flat_map(|r| numbers(r)).collect();
             let whole: Vec<u64> =

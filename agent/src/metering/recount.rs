@@ -5,6 +5,7 @@ use super::rows::{number_of, open_day, open_hour_slots, open_slot};
 use super::{HOURS_PER_DAY, SLOTS_PER_HOUR, slot_of};
 use crate::ledger::{Partition, ReadError, read_receipt};
 use crate::store::{Row, RowKind, Store};
+use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::fact::{ControlFact, Fact};
 use conductor_shared::http::RecountDifference;
@@ -25,13 +26,13 @@ impl EventsOf<'_> {
     /// The events of one receipt, in ordinal order.
     pub(crate) fn receipt(&self, r: &crate::ledger::Receipt) -> Result<Vec<Event>, ReadError> {
         let Some(fact) = &r.fact else { return Ok(vec![]) };
-        let (index, recorded_us) = (r.sealed.header.index, r.sealed.header.time_us);
+        let (index, recorded) = (r.sealed.header.index, WallTime::from_micros(r.sealed.header.time_us));
         let source = |ordinal: u32| Source {
             origin: self.p.origin,
             tenant_id: self.tenant_id.clone(),
             index,
             ordinal,
-            recorded_us,
+            recorded,
         };
         if let Fact::Control(ControlFact::Effective(f)) = fact {
             let proposed = read_receipt(self.store, self.p, f.proposal)?;
@@ -41,12 +42,13 @@ impl EventsOf<'_> {
             else {
                 return Ok(vec![]);
             };
-            let event =
-                |(n, a): (u32, Adjustment)| Event::new(source(n), a.labels.clone(), a.amount(), a.at_us);
+            let event = |(n, a): (u32, Adjustment)| {
+                Event::new(source(n), a.labels.clone(), a.amount(), WallTime::from_micros(a.at_us))
+            };
             return Ok((0..).zip(adjustments).map(event).collect());
         }
         let Some(labels) = labels_of(self.store, self.p, fact)? else { return Ok(vec![]) };
-        let event = |(n, a)| Event::new(source(n), labels.clone(), a, recorded_us);
+        let event = |(n, a)| Event::new(source(n), labels.clone(), a, recorded);
         Ok((0..).zip(amounts(fact, r.stored)).map(event).collect())
     }
 }
@@ -74,7 +76,7 @@ impl Recounted {
             self.erased += u64::from(r.body.is_none());
             return;
         };
-        let time_us = r.sealed.header.time_us;
+        let time = WallTime::from_micros(r.sealed.header.time_us);
         match fact {
             Fact::Control(ControlFact::Proposed(f)) => {
                 self.proposed.insert(f.command_id.to_string(), f.change.0.clone());
@@ -85,8 +87,8 @@ impl Recounted {
                     Operation::from_list(&change)
                 {
                     for a in adjustments {
-                        let at = (slot_of(a.at_us), a.labels.clone());
-                        self.slots.entry(at).or_default().add(a.amount(), a.at_us);
+                        let at = (slot_of(WallTime::from_micros(a.at_us)), a.labels.clone());
+                        self.slots.entry(at).or_default().add(a.amount(), WallTime::from_micros(a.at_us));
                     }
                 }
             }
@@ -104,7 +106,7 @@ impl Recounted {
             self.runs.insert(f.run, labels.clone());
         }
         self.unsigned += u64::from(index >= signed);
-        self.slots.entry((slot_of(time_us), labels)).or_default().add_receipt(fact, r.stored, time_us);
+        self.slots.entry((slot_of(time), labels)).or_default().add_receipt(fact, r.stored, time);
     }
 
     fn differ(

@@ -7,7 +7,7 @@ use crate::ledger::{Appended, Partition, ReadError, read_receipt};
 use crate::rows::encode;
 use crate::staging::BatchBuilder;
 use crate::store::{Row, RowKey, RowKind, Store};
-use conductor_shared::clock::Micros;
+use conductor_shared::clock::WallTime;
 use conductor_shared::fact::Fact;
 use conductor_shared::meter::{Adjustment, Labels, Sums};
 use conductor_shared::usage::Series;
@@ -70,7 +70,7 @@ impl Meters {
     pub fn load(
         store: &Store,
         p: &Partition,
-        last_us: Micros,
+        last: WallTime,
         (signed, size): (u64, u64),
     ) -> Result<Self, ReadError> {
         let labels = series(store, p)?;
@@ -78,7 +78,7 @@ impl Meters {
             numbers: labels.iter().cloned().zip(0..).collect(),
             stored: labels.len(),
             labels: Arc::new(labels),
-            hour: hour_of(last_us),
+            hour: hour_of(last),
             ..Self::default()
         };
         for (row, value) in store.rows(&p.family, &Row::scan_of(RowKind::Slot))? {
@@ -102,7 +102,7 @@ impl Meters {
             let Some(fact) = &r.fact else { continue };
             if let Some(labels) = labels_of(store, p, fact)? {
                 let series = m.number(&labels);
-                m.wait(index, slot_of(r.sealed.header.time_us), series);
+                m.wait(index, slot_of(WallTime::from_micros(r.sealed.header.time_us)), series);
             }
         }
         Ok(m)
@@ -119,7 +119,11 @@ impl Meters {
 
     /// Rows that a correction can touch: two for each hour, and every day since the oldest.
     pub fn rows_to_correct(&self, adjustments: &[Adjustment]) -> usize {
-        let oldest = adjustments.iter().map(|a| slot_of(a.at_us) / SLOTS_PER_HOUR).min().unwrap_or(self.hour);
+        let oldest = adjustments
+            .iter()
+            .map(|a| slot_of(WallTime::from_micros(a.at_us)) / SLOTS_PER_HOUR)
+            .min()
+            .unwrap_or(self.hour);
         let days = self.hour.saturating_sub(oldest) / HOURS_PER_DAY + 2;
         2 * adjustments.len() + days as usize
     }
@@ -168,9 +172,9 @@ impl Meters {
         if self.off {
             return;
         }
-        let (slot, series) = (slot_of(a.time_us), self.number(labels));
+        let (slot, series) = (slot_of(a.time), self.number(labels));
         let open = self.slots.entry((slot, series)).or_default();
-        open.sums.add_receipt(fact, a.stored, a.time_us);
+        open.sums.add_receipt(fact, a.stored, a.time);
         open.dirty = true;
         self.wait(a.index, slot, series);
     }
@@ -187,16 +191,17 @@ impl Meters {
         self.corrections += 1;
         let mut days: Option<Days> = None;
         for a in adjustments {
-            let (slot, series) = (slot_of(a.at_us), self.number(&a.labels));
+            let at = WallTime::from_micros(a.at_us);
+            let (slot, series) = (slot_of(at), self.number(&a.labels));
             let hour = slot / SLOTS_PER_HOUR;
             if hour >= self.hour {
                 let open = self.slots.entry((slot, series)).or_default();
-                open.sums.add(a.amount(), a.at_us);
+                open.sums.add(a.amount(), at);
                 open.dirty = true;
                 continue;
             }
             let mut sums = Sums::default();
-            sums.add(a.amount(), a.at_us);
+            sums.add(a.amount(), at);
             correct_hour(store, p, st, (slot, series), a)?;
             let day = hour / HOURS_PER_DAY;
             if day == self.hour / HOURS_PER_DAY {
@@ -221,7 +226,7 @@ impl Meters {
     }
 
     /// Stages the rows that changed, and packs finished hours and days.
-    pub fn stage(&mut self, p: &Partition, st: &mut BatchBuilder, last_us: Micros, signed: u64) {
+    pub fn stage(&mut self, p: &Partition, st: &mut BatchBuilder, last: WallTime, signed: u64) {
         while self.tail.front().is_some_and(|(index, ..)| *index < signed) {
             let Some((_, slot, series)) = self.tail.pop_front() else { break };
             if let Some(n) = self.unsigned.get_mut(&(slot, series)) {
@@ -235,7 +240,7 @@ impl Meters {
             st.rows.put(p, &Row::Series(n).key(), &encode(labels));
         }
         self.stored = self.labels.len();
-        let hour = hour_of(last_us);
+        let hour = hour_of(last);
         while self.hour < hour {
             // Skips hours without events.
             let first = self.slots.keys().next().map_or(hour, |(slot, _)| slot / SLOTS_PER_HOUR).min(hour);
@@ -253,7 +258,7 @@ impl Meters {
             put(st, p, Row::Hour(self.hour).key(), whole.encode());
             put(st, p, Row::Quarters(self.hour).key(), row.encode());
         }
-        if self.finish_slots_before(p, st, slot_of(last_us)) {
+        if self.finish_slots_before(p, st, slot_of(last)) {
             let plain = self.hour_slots.encode();
             self.finished = Arc::new(self.hour_slots.slots(self.hour));
             put(st, p, Row::Quarters(self.hour).key(), plain);
@@ -322,7 +327,7 @@ fn correct_hour(
         None => HourSlots::default(),
     };
     let quarter = u8::try_from(slot % SLOTS_PER_HOUR).unwrap_or(0);
-    row.0.entry((quarter, series)).or_default().add(a.amount(), a.at_us);
+    row.0.entry((quarter, series)).or_default().add(a.amount(), WallTime::from_micros(a.at_us));
     put(st, p, key, row.encode());
     put(st, p, Row::Hour(hour).key(), row.total().encode());
     Ok(())

@@ -6,7 +6,7 @@ use crate::ledger::{DiskNodes, read_receipt};
 use crate::node::init::{InitError, node_id};
 use crate::partition::{Loader, PartitionState};
 use crate::store::{Row, RowKind, SpaceLimits, Store};
-use conductor_shared::clock::{Clock as _, Micros};
+use conductor_shared::clock::Clock as _;
 use conductor_shared::control::{At, ControlState};
 use conductor_shared::fact::{ControlFact, Fact, TrafficFact, Verdict};
 use conductor_shared::ids::RunId;
@@ -14,6 +14,7 @@ use conductor_shared::merkle::{Frontier, root_at};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What the receipts of a log say its rows must be.
 #[derive(Default)]
@@ -24,7 +25,7 @@ struct Recount {
     denied: u64,
     open: BTreeMap<RunId, BTreeSet<u64>>,
     ended: BTreeSet<RunId>,
-    last_us: Micros,
+    last_us: u64,
 }
 
 impl Recount {
@@ -79,7 +80,7 @@ pub fn check(data: &Path, keys: &Path, limits: SpaceLimits) -> Result<Vec<String
     let mut wrong = Vec::new();
     for id in store.family_ids() {
         // A crash may leave the family of a tenant that was never created; it is empty.
-        let ctx = Loader { store: &store, keys: &mut keys, node, now, lease_us: 0 };
+        let ctx = Loader { store: &store, keys: &mut keys, node, now, lease: Duration::ZERO };
         let Ok(live) = PartitionState::load(ctx, id, None) else {
             wrong.push(format!("partition {} cannot be read back", id.tenant));
             continue;

@@ -8,6 +8,7 @@ use conductor_shared::ids::Ident;
 use conductor_shared::toml_error::suggestion;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Each sink reads all logs of the node.
 const MAX_SINKS: usize = 8;
@@ -105,8 +106,8 @@ impl Default for TightenConfig {
 
 impl TightenConfig {
     pub fn limit(self) -> TightenLimit {
-        let window_us = u64::from(self.minutes) * 60 * conductor_shared::clock::SECOND;
-        TightenLimit { tenants: self.tenants as usize, window_us }
+        let window = Duration::from_secs(u64::from(self.minutes) * 60);
+        TightenLimit { tenants: self.tenants as usize, window }
     }
 }
 

@@ -13,6 +13,7 @@ use conductor_shared::fact::{BootstrapClosed, LogOpened, OperatorEnrolled, Signe
 use conductor_shared::ids::{Ident, NodeId, PartitionId, PersonId, TenantUid, hex};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The parameters of a new node.
 pub struct Bootstrap<'a> {
@@ -75,7 +76,7 @@ pub fn init(b: Bootstrap<'_>, clock: &dyn Clock, random: &Arc<dyn Random>) -> Re
     store.put_meta(Row::Node, &sealed)?;
     store.create_families(&[PartitionId::NODE])?;
     let now = clock.now();
-    let ctx = Loader { store: &store, keys: &mut keys, node: node_id, now, lease_us: 0 };
+    let ctx = Loader { store: &store, keys: &mut keys, node: node_id, now, lease: Duration::ZERO };
     let mut live = PartitionState::load(ctx, PartitionId::NODE, Some(&b.name))?;
     let mut st = BatchBuilder::new(0, now, Arc::clone(random), crate::policy::built_in_version());
     live.control_fact(&mut st, LogOpened { reason: "init".into(), name: b.name.clone(), cites: None })?;

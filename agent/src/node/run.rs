@@ -14,7 +14,7 @@ use crate::scope::Sessions;
 use crate::signer::client::SignerClient;
 use crate::sinks::{Sink, SinkCtx};
 use crate::writer::{Parts, Writer};
-use conductor_shared::clock::{Clock, SECOND};
+use conductor_shared::clock::Clock;
 use conductor_shared::ids::NodeId;
 use std::path::Path;
 use std::sync::Arc;
@@ -92,13 +92,13 @@ impl Core {
             keys: config.keys.clone(),
             node_id: node,
             limits: config.space,
-            lease_us: config.lease_seconds * SECOND,
+            lease: Duration::from_secs(config.lease_seconds),
             tighten: config.tighten.limit(),
             slo: crate::rollout::controller::Pace {
-                every_us: config.slo.evaluate_ms * 1_000,
-                bake_us: config.slo.bake_seconds * SECOND,
+                every: Duration::from_millis(config.slo.evaluate_ms),
+                bake: Duration::from_secs(config.slo.bake_seconds),
             },
-            clock_tolerance_us: config.clock.tolerance_ms * 1_000,
+            clock_tolerance: Duration::from_millis(config.clock.tolerance_ms),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             queues: Arc::clone(&queues),

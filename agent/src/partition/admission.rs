@@ -2,11 +2,12 @@
 //! nothing. Pure: state in, reasons out.
 
 use conductor_shared::basis_points::BasisPoints;
-use conductor_shared::clock::Micros;
+use conductor_shared::clock::MonoTime;
 use conductor_shared::control::ControlState;
 use conductor_shared::quota::RateBucket;
 use conductor_shared::ramp::{self};
 use conductor_shared::reason::{Reason, Reasons};
+use std::time::Duration;
 
 /// Open steps that one run may have.
 pub const MAX_OPEN_STEPS: usize = 1_000;
@@ -87,15 +88,15 @@ pub fn start_run<'a>(
     (reasons, Ramped { rule: rule.map(|(s, _)| s), hundredths, bucket })
 }
 
-/// May this step start? Takes one from the bucket when it may; else says after how many microseconds the rate allows it.
+/// May this step start? Takes one from the bucket when it may; else says after how long the rate allows it.
 pub fn start_step(
     gate: &mut AdmissionState,
     control: &ControlState,
     unsigned: u64,
     (action, workflow): (&str, &str),
     open_steps: usize,
-    mono_us: Micros,
-) -> (Reasons, Option<Micros>) {
+    mono: MonoTime,
+) -> (Reasons, Option<Duration>) {
     let mut reasons = Reasons::default();
     backlog(control, unsigned, &mut reasons);
     if control.killed(action, workflow).is_some_and(|k| !k.drain) {
@@ -108,12 +109,12 @@ pub fn start_step(
     // A denied request takes nothing from the bucket.
     let mut bucket = gate.bucket;
     let (rate, burst) = (control.quotas.step_rate.granted, control.quotas.step_burst.granted);
-    match bucket.take(mono_us, rate, burst) {
+    match bucket.take(mono, rate, burst) {
         Ok(()) if reasons.is_empty() => gate.bucket = bucket,
         Ok(()) => {}
-        Err(us) => {
+        Err(after) => {
             reasons.add(Reason::QuotaStepRate);
-            wait = (us < u64::MAX).then_some(us);
+            wait = (after != RateBucket::NEVER).then_some(after);
         }
     }
     (reasons, wait)
@@ -151,7 +152,8 @@ mod tests {
         );
         assert_eq!((gate.open_runs, ramped.hundredths), (0, BasisPoints::ZERO));
         let before = gate.bucket;
-        let (reasons, _) = start_step(&mut gate, &control, 5, ("run", "etl"), MAX_OPEN_STEPS, 1_000);
+        let (reasons, _) =
+            start_step(&mut gate, &control, 5, ("run", "etl"), MAX_OPEN_STEPS, MonoTime::from_micros(1_000));
         assert!(reasons.has(Reason::Killed) && reasons.has(Reason::StepsTooMany));
         assert_eq!(gate.bucket, before);
     }
@@ -167,7 +169,7 @@ mod tests {
             let workflow = Ident::new("etl").unwrap();
             let request = RunRequest { action: "run", workflow: &workflow, subject: b"s", prompt: None };
             assert!(!start_run(&mut gate, &control, &[0; 32], 0, request).0.is_empty());
-            let (r, _) = start_step(&mut gate, &control, 0, ("run", "etl"), 0, 1);
+            let (r, _) = start_step(&mut gate, &control, 0, ("run", "etl"), 0, MonoTime::from_micros(1));
             assert_eq!(!r.is_empty(), step_denied);
         }
     }

@@ -5,13 +5,16 @@
 //! that, denials fold by their reasons alone.
 
 use crate::rows::FoldRow;
-use conductor_shared::clock::{Micros, SECOND};
+use conductor_shared::clock::MonoTime;
 use conductor_shared::codec::Listed;
 use conductor_shared::fact::DenialsFolded;
 use conductor_shared::quota::RateBucket;
 use conductor_shared::reason::Reasons;
 use std::collections::HashMap;
+use std::time::Duration;
 
+/// How long a fold stays open.
+const WINDOW: Duration = Duration::from_secs(1);
 /// Receipts for denials a second.
 const BUDGET: u64 = 200;
 /// After so many of the same denial within its second, whoever goes on asking waits for the answer.
@@ -32,7 +35,7 @@ pub struct DenialKey {
 
 struct Fold {
     first: u64,
-    until: Micros,
+    until: MonoTime,
     count: u64,
 }
 
@@ -61,37 +64,37 @@ impl Coalescer {
     }
 
     /// Counts a denial, or says that it needs a receipt of its own.
-    pub fn fold(&mut self, same: DenialKey, mono_us: Micros) -> Folded {
-        if let Some(first) = self.count(&same, mono_us) {
+    pub fn fold(&mut self, same: DenialKey, mono: MonoTime) -> Folded {
+        if let Some(first) = self.count(&same, mono) {
             return Folded::Into(first.0, first.1);
         }
         let room = self.open.len() < MAX_FOLDS;
-        if room && self.budget.take(mono_us, BUDGET, BUDGET).is_ok() {
+        if room && self.budget.take(mono, BUDGET, BUDGET).is_ok() {
             return Folded::First(same);
         }
         let any = DenialKey { principal: String::new(), about: String::new(), reasons: same.reasons };
-        match self.count(&any, mono_us) {
+        match self.count(&any, mono) {
             Some((first, nth)) => Folded::Into(first, nth),
             None => Folded::First(any),
         }
     }
 
-    fn count(&mut self, same: &DenialKey, mono_us: Micros) -> Option<(u64, u64)> {
-        let f = self.open.get_mut(same).filter(|f| mono_us < f.until)?;
+    fn count(&mut self, same: &DenialKey, mono: MonoTime) -> Option<(u64, u64)> {
+        let f = self.open.get_mut(same).filter(|f| mono < f.until)?;
         f.count += 1;
         Some((f.first, f.count))
     }
 
     /// A first denial has its receipt.
     #[allow(clippy::needless_pass_by_value)] // it becomes the key
-    pub fn begin(&mut self, same: DenialKey, first: u64, mono_us: Micros) -> Option<DenialsFolded> {
-        let fold = Fold { first, until: mono_us + SECOND, count: 0 };
+    pub fn begin(&mut self, same: DenialKey, first: u64, mono: MonoTime) -> Option<DenialsFolded> {
+        let fold = Fold { first, until: mono + WINDOW, count: 0 };
         let old = self.open.insert(same.clone(), fold)?;
         closed(&same, &old)
     }
 
     /// Folds that are over, as facts to write, so many at most; those that counted nothing are dropped.
-    pub fn close(&mut self, mono_us: Micros, most: usize) -> Vec<DenialsFolded> {
+    pub fn close(&mut self, mono: MonoTime, most: usize) -> Vec<DenialsFolded> {
         let restored = self.restored.len().min(most);
         let mut out: Vec<DenialsFolded> = self
             .restored
@@ -105,7 +108,7 @@ impl Coalescer {
             })
             .collect();
         self.open.retain(|same, f| {
-            let over = mono_us >= f.until && out.len() < most;
+            let over = mono >= f.until && out.len() < most;
             if over {
                 out.extend(closed(same, f));
             }
@@ -115,8 +118,8 @@ impl Coalescer {
     }
 
     /// True when [`Coalescer::close`] would have something to do.
-    pub fn due(&self, mono_us: Micros) -> bool {
-        !self.restored.is_empty() || self.open.values().any(|f| mono_us >= f.until)
+    pub fn due(&self, mono: MonoTime) -> bool {
+        !self.restored.is_empty() || self.open.values().any(|f| mono >= f.until)
     }
 
     /// What open folds have counted: index of the first, and how many came after it.
@@ -153,6 +156,8 @@ mod tests {
     use super::*;
     use conductor_shared::reason::Reason;
 
+    const US: Duration = Duration::from_micros(1);
+
     fn same(n: u32) -> DenialKey {
         DenialKey { principal: "p".into(), about: n.to_string(), reasons: Reason::Killed.into() }
     }
@@ -161,15 +166,15 @@ mod tests {
     #[test]
     fn folds_within_a_second() {
         let mut f = Coalescer::default();
-        let t = 10 * SECOND;
+        let t = MonoTime::from_micros(10_000_000);
         assert_eq!(f.fold(same(1), t), Folded::First(same(1)));
         assert_eq!(f.begin(same(1), 7, t), None);
         for i in 0..5 {
-            assert_eq!(f.fold(same(1), t + i), Folded::Into(7, i + 1));
+            assert_eq!(f.fold(same(1), t + US * i), Folded::Into(7, u64::from(i) + 1));
         }
-        assert!(f.close(t + SECOND - 1, 8).is_empty());
-        assert_eq!(f.fold(same(1), t + SECOND), Folded::First(same(1)));
-        let closed = f.begin(same(1), 8, t + SECOND).unwrap();
+        assert!(f.close(t + WINDOW - US, 8).is_empty());
+        assert_eq!(f.fold(same(1), t + WINDOW), Folded::First(same(1)));
+        let closed = f.begin(same(1), 8, t + WINDOW).unwrap();
         assert_eq!((closed.first, closed.count, closed.count_lower_bound), (7, 5, false));
     }
 
@@ -177,7 +182,7 @@ mod tests {
     #[test]
     fn the_budget_is_bounded_and_counts_are_exact() {
         let mut f = Coalescer::default();
-        let t = 10 * SECOND;
+        let t = MonoTime::from_micros(10_000_000);
         let (mut receipts, n) = (0u64, 100_000u32);
         for i in 0..n {
             if let Folded::First(s) = f.fold(same(i), t) {
@@ -186,7 +191,7 @@ mod tests {
             }
         }
         assert!(receipts <= BUDGET + 1, "{receipts}");
-        let counted: u64 = f.close(t + SECOND, usize::MAX).iter().map(|c| c.count).sum();
+        let counted: u64 = f.close(t + WINDOW, usize::MAX).iter().map(|c| c.count).sum();
         assert_eq!(receipts + counted, u64::from(n));
     }
 
@@ -194,11 +199,12 @@ mod tests {
     #[test]
     fn a_crash_leaves_a_lower_bound() {
         let mut f = Coalescer::default();
-        f.begin(same(1), 3, SECOND);
-        f.fold(same(1), SECOND + 1);
+        let t = MonoTime::from_micros(1_000_000);
+        f.begin(same(1), 3, t);
+        f.fold(same(1), t + US);
         let mut again = Coalescer::restored(f.rows());
-        assert!(again.due(0));
-        let closed = again.close(0, usize::MAX);
+        assert!(again.due(MonoTime::default()));
+        let closed = again.close(MonoTime::default(), usize::MAX);
         assert_eq!((closed.len(), closed[0].first, closed[0].count), (1, 3, 1));
         assert!(closed[0].count_lower_bound);
     }

@@ -8,7 +8,7 @@ use crate::store::Store;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::checkpoint::SignedCheckpoint;
-use conductor_shared::clock::Micros;
+use conductor_shared::clock::{MonoTime, WallTime};
 use conductor_shared::control::ControlState;
 use conductor_shared::fail_closed::Class;
 use conductor_shared::http::SloStatus;
@@ -50,13 +50,13 @@ pub struct PartitionView {
     /// Steps.
     pub bucket: RateBucket,
     /// Time of the newest receipt.
-    pub last_us: u64,
+    pub last: WallTime,
     /// Commit sequence of its last change.
     pub version: u64,
     /// When the oldest unsigned receipt was written, on the monotonic clock.
-    pub unsigned_since: Option<Micros>,
+    pub unsigned_since: Option<MonoTime>,
     /// When a quota last denied something, on the monotonic clock.
-    pub quota_denied: Option<Micros>,
+    pub quota_denied: Option<MonoTime>,
     /// Denials counted and not yet on record: index of the receipt of the first, and how many came after it.
     pub folding: Vec<(u64, u64)>,
     /// What was seen under each ramp, as of the last judgement.
@@ -138,7 +138,7 @@ impl PartitionCell {
     }
 
     /// The fixed-size summary for consoles.
-    pub fn summary(&self, mono_us: Micros) -> Summary {
+    pub fn summary(&self, mono: MonoTime) -> Summary {
         let v = self.view.load();
         let c = &v.control;
         let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
@@ -155,7 +155,7 @@ impl PartitionCell {
         set(c.newer, stream::FLAG_NEWER);
         set(v.frozen, stream::FLAG_FROZEN);
         set(!c.pending.is_empty(), stream::FLAG_PENDING);
-        set(v.quota_denied.is_some_and(|t| mono_us.saturating_sub(t) < 60_000_000), stream::FLAG_QUOTA);
+        set(v.quota_denied.is_some_and(|t| mono - t < Duration::from_secs(60)), stream::FLAG_QUOTA);
         Summary {
             tenant: self.id.tenant,
             name: self.name.clone(),
@@ -164,10 +164,10 @@ impl PartitionCell {
             size: v.size(),
             root: v.frontier.root(),
             signed: v.signed,
-            last_us: v.last_us,
+            last_us: v.last.as_micros(),
             open_runs: small(v.open_runs),
             run_quota: small(c.quotas.concurrent_runs.granted),
-            steps_used: small(v.bucket.used(mono_us, c.quotas.step_rate.granted)),
+            steps_used: small(v.bucket.used(mono, c.quotas.step_rate.granted)),
             step_burst: small(c.quotas.step_burst.granted),
             step_rate: small(c.quotas.step_rate.granted),
             backlog_quota: small(c.quotas.receipt_backlog.granted),

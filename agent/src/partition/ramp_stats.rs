@@ -5,13 +5,13 @@
 use crate::ledger::Appended;
 use crate::rows::{RunRow, SloRow, WatchRow};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
-use conductor_shared::clock::Micros;
 use conductor_shared::control::ControlState;
 use conductor_shared::fact::Outcome;
 use conductor_shared::http::SloStatus;
 use conductor_shared::ramp::{HISTORY, Selector, deciding};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Receipts of errors that an incident cites.
 const CITED: usize = 5;
@@ -105,7 +105,7 @@ impl RampStats {
         w.counts.run(error);
         if error {
             if w.errors.is_empty() {
-                w.first_error_us = at.time_us;
+                w.first_error = at.time;
             }
             w.errors.push(at.index);
             if w.errors.len() > CITED {
@@ -115,11 +115,11 @@ impl RampStats {
     }
 
     /// A step ended.
-    pub fn step_settled(&mut self, control: &ControlState, run: &RunRow, outcome: Outcome, seen_us: Micros) {
+    pub fn step_settled(&mut self, control: &ControlState, run: &RunRow, outcome: Outcome, seen: Duration) {
         if matches!(outcome, Outcome::Succeeded | Outcome::Failed)
             && let Some(w) = self.of_run(control, run)
         {
-            w.counts.steps.add(seen_us);
+            w.counts.steps.add(seen);
         }
     }
 
@@ -155,6 +155,7 @@ impl RampStats {
 mod tests {
     use super::*;
     use conductor_shared::basis_points::BasisPoints;
+    use conductor_shared::clock::WallTime;
     use conductor_shared::command::{Operation, ops};
     use conductor_shared::fact::{ActorType, Env};
     use conductor_shared::ids::Ident;
@@ -173,7 +174,7 @@ mod tests {
             env: Env::Rehearsal,
             actor: ActorType::Service,
             action: Ident::new("run").unwrap(),
-            started_us: 0,
+            started: WallTime::EPOCH,
             started_at,
             steps: 0,
             outcome: None,
@@ -181,7 +182,12 @@ mod tests {
         }
     }
     fn settle(w: &mut RampStats, c: &ControlState, started_at: u64, outcome: Outcome) -> u64 {
-        w.run_settled(c, &run(started_at), outcome, Appended { index: 99, time_us: 7, stored: 0 });
+        w.run_settled(
+            c,
+            &run(started_at),
+            outcome,
+            Appended { index: 99, time: WallTime::from_micros(7), stored: 0 },
+        );
         w.ramps[&"*/etl".parse().unwrap()].row.counts.all.settled
     }
 

@@ -4,7 +4,7 @@ use crate::keys::Key;
 use crate::ledger::{Partition, ReadError};
 use crate::rows::{RunRow, StepRow, decode};
 use crate::store::{Row, RowKind, Store};
-use conductor_shared::clock::Micros;
+use conductor_shared::clock::MonoTime;
 use conductor_shared::ids::RunId;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -20,13 +20,13 @@ pub struct Run {
     /// Number of the next step.
     pub next_step: u64,
     /// When its lease ends, on the monotonic clock.
-    pub lease_until: Micros,
+    pub lease_until: MonoTime,
 }
 
 pub(super) fn load_runs(
     store: &Store,
     p: &Partition,
-    lease_until: Micros,
+    lease_until: MonoTime,
 ) -> Result<FxHashMap<RunId, Run>, ReadError> {
     let mut runs = FxHashMap::default();
     for (row, value) in store.rows(&p.family, &Row::scan_of(RowKind::OpenRun))? {

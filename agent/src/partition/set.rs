@@ -1,6 +1,7 @@
 //! The partitions of this node: its tenants' and its own.
 
 use super::{PartitionState, PartitionStatus};
+use conductor_shared::clock::WallTime;
 use conductor_shared::control::ControlState;
 use conductor_shared::fail_closed::Class;
 use conductor_shared::ids::{PartitionId, TenantUid};
@@ -99,8 +100,8 @@ impl Partitions {
         self.held.values_mut()
     }
 
-    /// The latest time that any log has told, microseconds since the Unix epoch.
-    pub fn newest_us(&self) -> u64 {
-        self.iter().map(|l| l.log.last_us()).max().unwrap_or(0)
+    /// The latest time that any log has told.
+    pub fn newest(&self) -> WallTime {
+        self.iter().map(|l| l.log.last()).max().unwrap_or_default()
     }
 }

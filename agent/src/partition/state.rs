@@ -10,16 +10,16 @@ use super::runs::load_runs;
 use super::{BreakGlassTimer, PartitionStatus, QuotaFlood, Run};
 use crate::keys::{Key, KeyError, KeyStore, Units};
 use crate::ledger::{self, Appended, Log, Partition, ReadError};
-use crate::metering::Meters;
+use crate::metering::{Meters, day_of};
 use crate::platform::random::Random;
 use crate::rows::{GateRow, SloRow, StepRow, decode, encode};
 use crate::staging::{BatchBuilder, Event};
 use crate::store::{Row, Store};
-use conductor_shared::clock::{Micros, Now};
+use conductor_shared::clock::{MonoTime, Now, WallTime};
 use conductor_shared::control::{At, ControlState};
 use conductor_shared::fact::{ChangeClass, ControlFact, Fact};
 use conductor_shared::ids::{Ident, NodeId, Origin, PartitionId, PersonId, RunId};
-use conductor_shared::meter::{self, Adjustment, HOUR_US, Labels, Metered};
+use conductor_shared::meter::{self, Adjustment, Labels, Metered};
 use conductor_shared::quota::RateBucket;
 use conductor_shared::record::PolicyVersion;
 use rustc_hash::FxHashMap;
@@ -27,6 +27,7 @@ use serde::de::DeserializeOwned;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Kinds of records that share a unit key a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,7 +45,7 @@ pub struct Loader<'a> {
     pub node: NodeId,
     pub now: Now,
     /// Open runs have a full lease from now on.
-    pub lease_us: Micros,
+    pub lease: Duration,
 }
 
 /// A partition.
@@ -75,9 +76,9 @@ pub struct PartitionState {
     /// A checkpoint of it is being signed.
     pub signing: bool,
     /// When the oldest unsigned receipt was staged.
-    pub unsigned_since: Option<Micros>,
+    pub unsigned_since: Option<MonoTime>,
     /// When a quota last denied something.
-    pub quota_denied: Option<Micros>,
+    pub quota_denied: Option<MonoTime>,
     /// How it is published.
     pub shared: Arc<PartitionCell>,
     /// What was seen under each ramp.
@@ -89,7 +90,7 @@ pub struct PartitionState {
     /// Break-glass as this run of the agent has seen it.
     pub glass: Option<BreakGlassTimer>,
     /// When each person last tightened something here alone, receipt time.
-    pub tightened: HashMap<PersonId, Micros>,
+    pub tightened: HashMap<PersonId, WallTime>,
     units: Units,
     day_units: HashMap<(u32, DayKind), (u64, Key)>,
     /// Sums of metered events.
@@ -99,7 +100,7 @@ pub struct PartitionState {
 impl PartitionState {
     /// Reads a partition back, or begins an empty one.
     pub fn load(ctx: Loader<'_>, id: PartitionId, name: Option<&Ident>) -> Result<Self, ReadError> {
-        let Loader { store, keys, node, now, lease_us } = ctx;
+        let Loader { store, keys, node, now, lease } = ctx;
         let (p, units) = handle(store, keys, node, id)?;
         let log = Log::load(store, &p, PolicyVersion::built_in())?;
         let mut tightened = HashMap::new();
@@ -107,10 +108,10 @@ impl PartitionState {
         let gate_row: GateRow = row_or_default(store, &p, Row::Gate)?;
         let seen: SloRow = row_or_default(store, &p, Row::Slo)?;
         let ramp_stats = RampStats::restored(seen, &control, log.size());
-        let runs = load_runs(store, &p, now.mono_us + lease_us)?;
-        let meters = Meters::load(store, &p, log.last_us(), (log.signed, log.size()))?;
-        let bucket = RateBucket::from_ahead(now.mono_us, gate_row.step_ahead_us);
-        let unsigned_since = (log.size() > log.signed).then_some(now.mono_us);
+        let runs = load_runs(store, &p, now.mono + lease)?;
+        let meters = Meters::load(store, &p, log.last(), (log.signed, log.size()))?;
+        let bucket = RateBucket::from_ahead(now.mono, gate_row.step_ahead_us);
+        let unsigned_since = (log.size() > log.signed).then_some(now.mono);
         let fallback = Ident::new("unnamed").ok();
         let display = control.name.clone().or_else(|| name.cloned()).or(fallback);
         let display = display.ok_or_else(|| p.damaged(&[], "the partition has no name"))?;
@@ -180,7 +181,7 @@ impl PartitionState {
             allowed: self.allowed,
             denied: self.denied,
             bucket: self.gate.bucket,
-            last_us: self.log.last_us(),
+            last: self.log.last(),
             version,
             unsigned_since: self.unsigned_since,
             quota_denied: self.quota_denied,
@@ -220,16 +221,16 @@ impl PartitionState {
     ) -> Appended {
         let random = Arc::clone(&st.random);
         self.log.go_by(st.policy);
-        let a = self.log.append(&mut st.rows, &self.p, fact, unit, st.now.wall_us, &*random);
+        let a = self.log.append(&mut st.rows, &self.p, fact, unit, st.now.wall, &*random);
         st.node_seq += 1;
         st.receipts += 1;
         self.touch(st);
         if self.unsigned_since.is_none() {
-            self.unsigned_since = Some(st.now.mono_us);
+            self.unsigned_since = Some(st.now.mono);
         }
         if let Fact::Control(c) = fact {
-            note_tightening(&mut self.tightened, c, a.time_us);
-            Arc::make_mut(&mut self.control).apply(At { index: a.index, time_us: a.time_us }, c);
+            note_tightening(&mut self.tightened, c, a.time);
+            Arc::make_mut(&mut self.control).apply(At { index: a.index, time_us: a.time.as_micros() }, c);
             self.ramp_stats.follow(&self.control, a.index);
             st.remember_fact(&self.p, a.index, fact);
             st.events.push(Event { node_seq: st.node_seq, partition: self.p.id, index: a.index });
@@ -266,7 +267,7 @@ impl PartitionState {
 
     /// The unit key of today's records of a kind.
     pub fn day_unit(&mut self, st: &mut BatchBuilder, kind: DayKind) -> Result<(u64, Key), KeyError> {
-        let day = u32::try_from(st.now.wall_us / (24 * HOUR_US)).unwrap_or(u32::MAX);
+        let day = day_of(st.now.wall);
         if let Some(u) = self.day_units.get(&(day, kind)) {
             return Ok(u.clone());
         }
@@ -292,11 +293,11 @@ impl PartitionState {
     /// Stages the rows that change with every batch, as the last thing done to it in one.
     pub fn stage_counters(&mut self, st: &mut BatchBuilder) {
         self.dirty = false;
-        self.meters.stage(&self.p, st, self.log.last_us(), self.log.signed);
+        self.meters.stage(&self.p, st, self.log.last(), self.log.signed);
         let row = GateRow {
             allowed: self.allowed,
             denied: self.denied,
-            step_ahead_us: self.gate.bucket.ahead_us(st.now.mono_us),
+            step_ahead_us: self.gate.bucket.ahead_us(st.now.mono),
             folds: self.folds.rows(),
         };
         st.rows.put(&self.p, &Row::Gate.key(), &encode(&row));
@@ -341,13 +342,13 @@ pub fn index_hash(key: &Key, text: &[u8]) -> [u8; 16] {
     out
 }
 
-fn note_tightening(tightened: &mut HashMap<PersonId, Micros>, fact: &ControlFact, time_us: Micros) {
+fn note_tightening(tightened: &mut HashMap<PersonId, WallTime>, fact: &ControlFact, time: WallTime) {
     // To look after an incident or a sink switches nothing off.
     if let ControlFact::Changed(f) = fact
         && f.class == ChangeClass::Tighten
         && !f.change.0.first().is_some_and(|name| name.starts_with("incident.") || name == "sink.replay")
     {
-        tightened.insert(f.person, time_us);
+        tightened.insert(f.person, time);
     }
 }
 
@@ -380,14 +381,14 @@ fn row_or_default<T: Default + DeserializeOwned>(
 fn load_control(
     store: &Store,
     p: &Partition,
-    tightened: &mut HashMap<PersonId, Micros>,
+    tightened: &mut HashMap<PersonId, WallTime>,
 ) -> Result<ControlState, ReadError> {
     let mut state = ControlState::default();
     for index in ledger::control_facts(store, p, 0..u64::MAX, usize::MAX)? {
         let r = ledger::read_receipt(store, p, index)?;
         let h = &r.sealed.header;
         if let Some(Fact::Control(c)) = &r.fact {
-            note_tightening(tightened, c, h.time_us);
+            note_tightening(tightened, c, WallTime::from_micros(h.time_us));
         }
         state.apply_receipt(At { index, time_us: h.time_us }, h.kind, r.fact.as_ref());
     }

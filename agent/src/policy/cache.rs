@@ -1,15 +1,16 @@
 //! Verdicts by digest of the input. Each tenant has a quota of entries, so that one that makes up inputs evicts only its
 //! own. In memory only; a new bundle starts with an empty cache.
 
-use conductor_shared::clock::{Micros, SECOND};
+use conductor_shared::clock::MonoTime;
 use conductor_shared::ids::TenantUid;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
+use std::time::Duration;
 
 /// A verdict this old is refreshed in the background.
-pub const FRESH_US: Micros = 10 * SECOND;
+pub const FRESH: Duration = Duration::from_secs(10);
 /// An engine that erred on an input is asked about it again after this.
-const RETRY_US: Micros = SECOND;
+const RETRY: Duration = Duration::from_secs(1);
 /// Verdicts kept for one tenant.
 const EACH: usize = 1_024;
 
@@ -31,9 +32,9 @@ pub enum Lookup {
 #[derive(Clone, Copy)]
 struct Known {
     /// The last real verdict, and when.
-    verdict: Option<(bool, Micros)>,
+    verdict: Option<(bool, MonoTime)>,
     /// When the engine erred on it, if it did after that.
-    failed: Option<Micros>,
+    failed: Option<MonoTime>,
     /// Somebody is asking again.
     asking: bool,
 }
@@ -47,18 +48,18 @@ impl VerdictCache {
         &self,
         tenant: TenantUid,
         digest: &[u8; 32],
-        mono: Micros,
-        last: Option<Micros>,
+        mono: MonoTime,
+        last: Option<Duration>,
     ) -> Lookup {
         let mut all = self.0.lock();
         let Some(known) = all.get_mut(&tenant).and_then(|t| t.get_mut(digest)) else {
             return Lookup::Unknown;
         };
         if let Some(failed) = known.failed {
-            return if mono >= failed + RETRY_US { Lookup::Unknown } else { fallback(known, mono, last) };
+            return if mono >= failed + RETRY { Lookup::Unknown } else { fallback(known, mono, last) };
         }
         match known.verdict {
-            Some((true, at)) if mono >= at + FRESH_US && !known.asking => {
+            Some((true, at)) if mono >= at + FRESH && !known.asking => {
                 known.asking = true;
                 Lookup::Aging
             }
@@ -73,22 +74,22 @@ impl VerdictCache {
         &self,
         tenant: TenantUid,
         digest: &[u8; 32],
-        mono: Micros,
-        last: Option<Micros>,
+        mono: MonoTime,
+        last: Option<Duration>,
     ) -> Lookup {
         let all = self.0.lock();
         all.get(&tenant).and_then(|t| t.get(digest)).map_or(Lookup::Down, |k| fallback(k, mono, last))
     }
 
     /// True when the verdict is recent enough not to ask again.
-    pub(super) fn is_fresh(&self, tenant: TenantUid, digest: &[u8; 32], mono: Micros) -> bool {
+    pub(super) fn is_fresh(&self, tenant: TenantUid, digest: &[u8; 32], mono: MonoTime) -> bool {
         let all = self.0.lock();
         let known = all.get(&tenant).and_then(|t| t.get(digest));
-        known.is_some_and(|k| k.failed.is_none() && k.verdict.is_some_and(|(_, at)| mono < at + FRESH_US))
+        known.is_some_and(|k| k.failed.is_none() && k.verdict.is_some_and(|(_, at)| mono < at + FRESH))
     }
 
     /// An engine answered, or erred.
-    pub(super) fn note(&self, tenant: TenantUid, digest: [u8; 32], verdict: Option<bool>, mono: Micros) {
+    pub(super) fn note(&self, tenant: TenantUid, digest: [u8; 32], verdict: Option<bool>, mono: MonoTime) {
         let mut all = self.0.lock();
         let of = all.entry(tenant).or_default();
         if of.len() >= EACH && !of.contains_key(&digest) {
@@ -103,9 +104,9 @@ impl VerdictCache {
     }
 }
 
-fn fallback(known: &Known, mono: Micros, last: Option<Micros>) -> Lookup {
+fn fallback(known: &Known, mono: MonoTime, last: Option<Duration>) -> Lookup {
     match (known.verdict, last) {
-        (Some((true, at)), Some(last)) if mono <= at.saturating_add(last) => Lookup::LastKnown,
+        (Some((true, at)), Some(last)) if mono <= at + last => Lookup::LastKnown,
         _ => Lookup::Down,
     }
 }
@@ -115,26 +116,29 @@ mod tests {
     use super::*;
 
     const T: TenantUid = TenantUid([1; 16]);
+    const US: Duration = Duration::from_micros(1);
+    const MINUTE: Duration = Duration::from_secs(60);
 
     /// SPEC, invariant 3: `last_known` is an allow, for the same input, no older than it may be since the engine really
     /// said so; an input not seen is denied, and so is one that was denied.
     #[test]
     fn last_known_is_an_allow_of_late() {
         let m = VerdictCache::default();
-        m.note(T, [1; 32], Some(true), 100);
-        m.note(T, [2; 32], Some(false), 100);
+        let said = MonoTime::from_micros(100);
+        m.note(T, [1; 32], Some(true), said);
+        m.note(T, [2; 32], Some(false), said);
         let last = |d: u8, mono, l| m.last_known(T, &[d; 32], mono, l);
-        assert!(m.is_fresh(T, &[1; 32], 99 + FRESH_US) && !m.is_fresh(T, &[1; 32], 100 + FRESH_US));
-        assert!(!m.is_fresh(T, &[3; 32], 101));
-        assert_eq!(last(1, 100 + 60 * SECOND, Some(60 * SECOND)), Lookup::LastKnown);
-        assert_eq!(last(1, 101 + 60 * SECOND, Some(60 * SECOND)), Lookup::Down);
-        assert_eq!(last(1, 101, None), Lookup::Down, "the profile says deny");
-        assert_eq!(last(2, 101, Some(60 * SECOND)), Lookup::Down);
-        assert_eq!(last(3, 101, Some(60 * SECOND)), Lookup::Down);
-        assert_eq!(m.last_known(TenantUid([2; 16]), &[1; 32], 101, Some(60 * SECOND)), Lookup::Down);
+        assert!(m.is_fresh(T, &[1; 32], said + FRESH - US) && !m.is_fresh(T, &[1; 32], said + FRESH));
+        assert!(!m.is_fresh(T, &[3; 32], said + US));
+        assert_eq!(last(1, said + MINUTE, Some(MINUTE)), Lookup::LastKnown);
+        assert_eq!(last(1, said + MINUTE + US, Some(MINUTE)), Lookup::Down);
+        assert_eq!(last(1, said + US, None), Lookup::Down, "the profile says deny");
+        assert_eq!(last(2, said + US, Some(MINUTE)), Lookup::Down);
+        assert_eq!(last(3, said + US, Some(MINUTE)), Lookup::Down);
+        assert_eq!(m.last_known(TenantUid([2; 16]), &[1; 32], said + US, Some(MINUTE)), Lookup::Down);
         // A lookup is not an answer: the age counts from the last real one.
-        assert_eq!(m.lookup(T, &[1; 32], 50 * SECOND, None), Lookup::Aging);
-        assert_eq!(last(1, 101 + 60 * SECOND, Some(60 * SECOND)), Lookup::Down);
+        assert_eq!(m.lookup(T, &[1; 32], said + FRESH * 5, None), Lookup::Aging);
+        assert_eq!(last(1, said + MINUTE + US, Some(MINUTE)), Lookup::Down);
     }
 
     /// SPEC, invariant 3: for 1, 30 and 300 failures in a row an input that the engine errs on is not allowed, and what
@@ -142,16 +146,18 @@ mod tests {
     #[test]
     fn failures_never_allow() {
         let m = VerdictCache::default();
-        m.note(T, [2; 32], Some(false), 0);
+        let mut now = MonoTime::default();
+        m.note(T, [2; 32], Some(false), now);
         for n in 0..300 {
-            m.note(T, [1; 32], None, n * 10 * SECOND);
-            m.note(T, [2; 32], None, n * 10 * SECOND);
+            m.note(T, [1; 32], None, now);
+            m.note(T, [2; 32], None, now);
             for d in [1, 2] {
-                for after in [0, SECOND / 2, 2 * SECOND] {
-                    let look = m.lookup(T, &[d; 32], n * 10 * SECOND + after, Some(300 * SECOND));
-                    assert!(matches!(look, Lookup::Down | Lookup::Unknown), "{n} {d} {after} {look:?}");
+                for after in [0, 500, 2_000].map(Duration::from_millis) {
+                    let look = m.lookup(T, &[d; 32], now + after, Some(MINUTE * 5));
+                    assert!(matches!(look, Lookup::Down | Lookup::Unknown), "{n} {d} {after:?} {look:?}");
                 }
             }
+            now += FRESH;
         }
     }
 
@@ -159,13 +165,14 @@ mod tests {
     #[test]
     fn rooms_are_bounded_and_apart() {
         let m = VerdictCache::default();
-        m.note(T, [7; 32], Some(true), 0);
+        let now = MonoTime::default();
+        m.note(T, [7; 32], Some(true), now);
         for n in 0..3 * EACH as u64 {
             let mut d = [0; 32];
             d[..8].copy_from_slice(&n.to_be_bytes());
-            m.note(TenantUid([2; 16]), d, Some(true), 0);
+            m.note(TenantUid([2; 16]), d, Some(true), now);
         }
-        assert_eq!(m.lookup(T, &[7; 32], 1, None), Lookup::Allow);
+        assert_eq!(m.lookup(T, &[7; 32], now + US, None), Lookup::Allow);
         assert!(m.0.lock()[&TenantUid([2; 16])].len() <= EACH);
     }
 }

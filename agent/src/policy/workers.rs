@@ -5,7 +5,7 @@ use crate::intake::queue::{Full, Queues};
 use crate::intake::refuse;
 use crate::intake::request::WriterRequest;
 use conductor_policies::Engine;
-use conductor_shared::clock::{Micros, SECOND};
+use conductor_shared::clock::MonoTime;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::reason::Reason;
 use conductor_shared::record::PolicyVersion;
@@ -23,9 +23,9 @@ const QUEUE: usize = 32_768;
 /// Questions of one tenant that may wait: as many as requests before the writer. When a bundle is new all ask the same,
 /// and the first answer serves them all.
 const EACH: usize = crate::intake::queue::QUEUE;
-/// The engine is probed this often, and this often while it does not answer, microseconds.
-const PROBE_UP_US: u64 = 10 * SECOND;
-const PROBE_DOWN_US: u64 = SECOND;
+/// The engine is probed this often, and this often while it does not answer.
+const PROBE_UP: Duration = Duration::from_secs(10);
+const PROBE_DOWN: Duration = Duration::from_secs(1);
 
 pub(super) enum Then {
     /// Put this before the writer again.
@@ -106,7 +106,7 @@ struct Own {
 }
 
 /// To compile a bundle may take a thread this long; one whose rules are slower is interpreted.
-const COMPILE_US: Micros = 300_000;
+const COMPILE: Duration = Duration::from_millis(300);
 
 pub(super) fn start(policy: &Arc<Policy>, jobs: &Receiver<Box<Job>>, queues: &Arc<Queues>) {
     for n in 0..THREADS {
@@ -118,7 +118,7 @@ pub(super) fn start(policy: &Arc<Policy>, jobs: &Receiver<Box<Job>>, queues: &Ar
 fn run(policy: &Weak<Policy>, jobs: &Receiver<Box<Job>>, queues: &Queues, probes: bool) {
     crate::name_thread(c"policy");
     let mut own = Own { version: None, engine: Err(String::new()), tried: true };
-    let mut probed = 0;
+    let mut probed: Option<MonoTime> = None;
     loop {
         let job = match jobs.recv_timeout(Duration::from_millis(200)) {
             Ok(job) => Some(job),
@@ -128,9 +128,9 @@ fn run(policy: &Weak<Policy>, jobs: &Receiver<Box<Job>>, queues: &Queues, probes
         let Some(policy) = policy.upgrade() else { return };
         let now = policy.clock.now();
         if probes && policy.remote.is_some() {
-            let every = if policy.up(now) { PROBE_UP_US } else { PROBE_DOWN_US };
-            if probed == 0 || now.mono_us >= probed + every {
-                probed = now.mono_us.max(1);
+            let every = if policy.up(now) { PROBE_UP } else { PROBE_DOWN };
+            if probed.is_none_or(|at| now.mono >= at + every) {
+                probed = Some(now.mono);
                 policy.probe();
             }
         }
@@ -155,8 +155,8 @@ fn run(policy: &Weak<Policy>, jobs: &Receiver<Box<Job>>, queues: &Queues, probes
         // After the first answer under a bundle, so that nobody waits for it.
         if let (Ok(engine), false) = (&mut own.engine, own.tried) {
             own.tried = true;
-            let until = policy.clock.now().mono_us + COMPILE_US;
-            engine.compile(|| policy.clock.now().mono_us < until);
+            let until = policy.clock.now().mono + COMPILE;
+            engine.compile(|| policy.clock.now().mono < until);
         }
     }
 }
@@ -174,7 +174,7 @@ impl Policy {
     }
 
     fn known(&self, q: &Query) -> bool {
-        self.loaded.load().cache.is_fresh(q.tenant, &q.digest, self.clock.now().mono_us)
+        self.loaded.load().cache.is_fresh(q.tenant, &q.digest, self.clock.now().mono)
     }
 
     fn answer(&self, own: &mut Own, q: &Query) {
@@ -204,6 +204,6 @@ impl Policy {
         if let Err(e) = &verdict {
             tracing::warn!("policy: {e}");
         }
-        loaded.cache.note(q.tenant, q.digest, verdict.ok(), self.clock.now().mono_us);
+        loaded.cache.note(q.tenant, q.digest, verdict.ok(), self.clock.now().mono);
     }
 }

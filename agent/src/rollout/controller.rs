@@ -13,7 +13,7 @@ use crate::policy::Policy;
 use crate::staging::BatchBuilder;
 use conductor_shared::basis_points::{BasisPoints, percent};
 use conductor_shared::cause::{IncidentCause, RollbackCause};
-use conductor_shared::clock::{Micros, Now, SECOND};
+use conductor_shared::clock::{MonoTime, Now, WallTime, micros};
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::fact::{Fact, RampAdvanced, RampRolledBack};
@@ -23,20 +23,21 @@ use conductor_shared::ramp::Selector;
 use conductor_shared::slo::{self, Verdict, Why};
 use conductor_shared::untrusted::UntrustedText;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How often ramps are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
     /// Between two judgements.
-    pub every_us: Micros,
+    pub every: Duration,
     /// Observed uptime after which a ramp without a plan may be healthy.
-    pub bake_us: Micros,
+    pub bake: Duration,
 }
 
 /// What the writer remembers between judgements.
 #[derive(Debug, Default)]
 pub struct EvalState {
-    last: Micros,
+    last: MonoTime,
     signer_was_up: bool,
     /// Something was out since the last judgement.
     outage_seen: bool,
@@ -50,15 +51,15 @@ pub struct Tick {
     pub outage: Outage,
     /// The disk is nearly full: workloads are denied.
     pub disk_critical: bool,
-    /// Since the last call, microseconds.
-    pub since_us: Micros,
+    /// Since the last call.
+    pub since: Duration,
 }
 
 /// How every ramp of the node is judged in one round.
 #[derive(Debug, Clone, Copy)]
 pub struct Judgement {
     pace: Pace,
-    since_us: Micros,
+    since: Duration,
     /// It is time to judge, and not only to count uptime.
     due: bool,
     /// No plan goes on.
@@ -78,10 +79,10 @@ impl EvalState {
         let outage = tick.outage;
         self.outage_seen |= outage.policy || (outage.signer && self.signer_was_up) || tick.disk_critical;
         self.signer_was_up |= !outage.signer;
-        let due = st.now.mono_us >= self.last + tick.pace.every_us;
+        let due = st.now.mono >= self.last + tick.pace.every;
         let platform = outage.signer || self.outage_seen;
         if due {
-            self.last = st.now.mono_us;
+            self.last = st.now.mono;
             self.outage_seen = false;
         }
         // Going on with a plan loosens.
@@ -90,7 +91,7 @@ impl EvalState {
             incident::of_signer(node, st, &mut self.signer_down, outage)?;
             held |= node.control.clock_doubted();
         }
-        Ok(Judgement { pace: tick.pace, since_us: tick.since_us, due, held, platform })
+        Ok(Judgement { pace: tick.pace, since: tick.since, due, held, platform })
     }
 }
 
@@ -106,7 +107,8 @@ pub fn evaluate(
         return Ok(());
     }
     // Only uptime that was watched counts: a stall is none.
-    live.ramp_stats.ramps.values_mut().for_each(|w| w.row.up_us += j.since_us.min(SECOND));
+    let up_us = micros(j.since.min(Duration::from_secs(1)));
+    live.ramp_stats.ramps.values_mut().for_each(|w| w.row.up_us += up_us);
     if j.due {
         judge(live, st, &RolloutCtx { pace: j.pace, held: j.held, platform: j.platform, policy, node })?;
     }
@@ -136,7 +138,7 @@ fn judge(live: &mut PartitionState, st: &mut BatchBuilder, ctx: &RolloutCtx<'_>)
         let steps = plan.and_then(|p| Some((p, p.plan()?)));
         let place =
             |n: u64| steps.as_ref().and_then(|(_, p)| p.steps().get(usize::try_from(n).ok()?).copied());
-        let bake_us = plan.and_then(|p| place(p.at)).map_or(ctx.pace.bake_us, |x| x.bake_us());
+        let bake_us = micros(plan.and_then(|p| place(p.at)).map_or(ctx.pace.bake, |x| x.bake()));
         w.began_over &= backlog > t.backlog;
         let mut verdict = slo::verdict(&w.row.counts, backlog, &t, w.row.up_us >= bake_us);
         if verdict == Verdict::Breached(Why::Backlog) && w.began_over {
@@ -189,7 +191,7 @@ fn status(
     s: &Selector,
     judged: u64,
     verdict: Verdict,
-    bake_us: Micros,
+    bake_us: u64,
 ) -> Option<SloStatus> {
     let (control, w) = (&live.control, live.ramp_stats.ramps.get(s)?);
     let (c, plan) = (&w.row.counts, control.plans.get(s));
@@ -202,7 +204,7 @@ fn status(
         settled: c.all.settled,
         failed: c.all.errors,
         steps: c.steps.count(),
-        p99_us: c.steps.p99(),
+        p99_us: c.steps.p99().map(micros),
         up_us: w.row.up_us.min(bake_us),
         bake_us,
         thresholds: control.thresholds(s),
@@ -260,7 +262,7 @@ fn roll_back(
         Why::Latency => RollbackCause::Latency,
     };
     let c = &w.row.counts;
-    let p99_us = c.steps.p99().unwrap_or(0);
+    let p99_us = c.steps.p99().map_or(0, micros);
     let fact = RampRolledBack {
         selector: s.to_string(),
         from: u64::from(from),
@@ -273,7 +275,7 @@ fn roll_back(
         p99_us,
         backlog,
     };
-    let (mut receipts, first) = (w.row.errors.clone(), w.row.first_error_us);
+    let (mut receipts, first) = (w.row.errors.clone(), w.row.first_error);
     let what = match why {
         Why::Errors => format!("{} of {} runs failed", c.all.errors, c.all.settled),
         Why::Latency => format!("99 % of {} steps take up to {p99_us} us or more", c.steps.count()),
@@ -284,7 +286,7 @@ fn roll_back(
     tracing::warn!("{}: {detail}", live.p.origin);
     let a = live.control_fact(st, Fact::from(fact))?;
     receipts.insert(0, a.index);
-    let began = if why == Why::Errors && first > 0 { first } else { st.now.wall_us };
-    let times = (began, st.now.wall_us.max(began));
+    let began = if why == Why::Errors && first > WallTime::EPOCH { first } else { st.now.wall };
+    let times = (began, st.now.wall.max(began));
     open_incident(live, st, IncidentCause::AutoRollback, UntrustedText::new(detail), times, receipts)
 }

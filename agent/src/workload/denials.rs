@@ -6,12 +6,12 @@ use crate::ledger::ReadError;
 use crate::partition::denial_dedup::{DenialKey, Folded, PATIENCE};
 use crate::partition::{DayKind, PartitionState};
 use crate::staging::BatchBuilder;
-use conductor_shared::clock::Micros;
 use conductor_shared::codec::Listed;
 use conductor_shared::fact::{Fact, RequestDenied};
 use conductor_shared::http::ReceiptRef;
 use conductor_shared::reason::{Reason, Reasons};
 use conductor_shared::untrusted::UntrustedText;
+use std::time::Duration;
 
 impl WorkloadCtx<'_> {
     /// Denies with a receipt, or with that of the same denial less than a second ago.
@@ -21,10 +21,10 @@ impl WorkloadCtx<'_> {
         st: &mut BatchBuilder,
         about: &str,
         reasons: Reasons,
-        retry_after_us: Option<Micros>,
+        retry_after: Option<Duration>,
         fact: impl FnOnce() -> Fact,
     ) -> Result<Denial, ReadError> {
-        deny_folded(live, st, self.principal, about, reasons, retry_after_us, fact)
+        deny_folded(live, st, self.principal, about, reasons, retry_after, fact)
     }
 
     pub(super) fn deny(
@@ -34,9 +34,9 @@ impl WorkloadCtx<'_> {
         operation: &'static str,
         peer: &str,
         reasons: Reasons,
-        retry_after_us: Option<Micros>,
+        retry_after: Option<Duration>,
     ) -> Result<Denial, ReadError> {
-        self.fold(live, st, operation, reasons, retry_after_us, || {
+        self.fold(live, st, operation, reasons, retry_after, || {
             RequestDenied {
                 principal: self.principal.to_owned(),
                 peer: UntrustedText::new(peer),
@@ -56,16 +56,16 @@ pub fn deny_folded(
     principal: &str,
     about: &str,
     reasons: Reasons,
-    retry_after_us: Option<Micros>,
+    retry_after: Option<Duration>,
     fact: impl FnOnce() -> Fact,
 ) -> Result<Denial, ReadError> {
     live.denied += 1;
     let of_quota = reasons.iter().any(is_quota);
     if of_quota {
-        live.quota_denied = Some(st.now.mono_us);
+        live.quota_denied = Some(st.now.mono);
     }
     let same = DenialKey { principal: principal.to_owned(), about: about.to_owned(), reasons };
-    let (index, nth) = match live.folds.fold(same, st.now.mono_us) {
+    let (index, nth) = match live.folds.fold(same, st.now.mono) {
         Folded::Into(first, nth) => {
             if of_quota {
                 live.quota_flood.note(first, st.now);
@@ -76,14 +76,14 @@ pub fn deny_folded(
         Folded::First(same) => {
             let unit = live.day_unit(st, DayKind::Denial)?;
             let index = live.append(st, &fact(), (unit.0, &unit.1)).index;
-            if let Some(closed) = live.folds.begin(same, index, st.now.mono_us) {
+            if let Some(closed) = live.folds.begin(same, index, st.now.mono) {
                 live.append(st, &closed.into(), (unit.0, &unit.1));
             }
             (index, 0)
         }
     };
     let receipt = Some(ReceiptRef { origin: live.p.origin, index });
-    Ok(Denial { reasons, receipt, folded: nth > 0, held: nth > PATIENCE, retry_after_us })
+    Ok(Denial { reasons, receipt, folded: nth > 0, held: nth > PATIENCE, retry_after })
 }
 
 fn is_quota(reason: Reason) -> bool {

@@ -7,6 +7,7 @@ use crate::partition::{DayKind, PartitionState};
 use crate::rows::{RunRow, StepRow, decode};
 use crate::staging::BatchBuilder;
 use crate::store::Row;
+use conductor_shared::clock::micros;
 use conductor_shared::fact::{ApprovalDecided, LateSettle, LeaseRenewed, Outcome, RunFinished, StepFinished};
 use conductor_shared::http::Decided;
 use conductor_shared::ids::RunId;
@@ -24,7 +25,7 @@ impl WorkloadCtx<'_> {
     ) -> Result<Reply, ReadError> {
         let open = live.runs.get_mut(&id).and_then(|r| {
             let row = r.steps.remove(&step)?;
-            r.lease_until = st.now.mono_us + self.lease_us;
+            r.lease_until = st.now.mono + self.lease;
             Some((r.unit.clone(), r.row.clone(), row))
         });
         let Some((unit, run, row)) = open else {
@@ -39,7 +40,11 @@ impl WorkloadCtx<'_> {
             };
         };
         let index = self.settle_step(live, st, (id, step), (&unit, &run, row), outcome, claim);
-        Ok(Ok(Decided { step: Some(step), lease_us: Some(self.lease_us), ..Self::decided(live, index, id) }))
+        Ok(Ok(Decided {
+            step: Some(step),
+            lease_us: Some(micros(self.lease)),
+            ..Self::decided(live, index, id)
+        }))
     }
 
     /// Writes the end of an open step that was taken out of its run.
@@ -52,7 +57,7 @@ impl WorkloadCtx<'_> {
         outcome: Outcome,
         claim: Claim,
     ) -> u64 {
-        let observed_us = st.now.wall_us.max(live.log.last_us()).saturating_sub(row.started_us);
+        let observed = st.now.wall.max(live.log.last()) - row.started;
         let fact = StepFinished {
             principal: self.principal.to_owned(),
             run: id,
@@ -62,12 +67,12 @@ impl WorkloadCtx<'_> {
             actor: run.actor,
             outcome,
             claimed_us: claim.us,
-            observed_us,
+            observed_us: micros(observed),
             bytes_in: claim.bytes_in,
             bytes_out: claim.bytes_out,
         };
         let a = live.append(st, &fact.into(), (unit.0, &unit.1));
-        live.ramp_stats.step_settled(&live.control, run, outcome, observed_us);
+        live.ramp_stats.step_settled(&live.control, run, outcome, observed);
         row.outcome = Some(outcome);
         row.last = a.index;
         live.put_step(st, id, unit, step, &row);
@@ -81,12 +86,16 @@ impl WorkloadCtx<'_> {
         id: RunId,
     ) -> Result<Reply, ReadError> {
         let Some(run) = live.runs.get_mut(&id) else { return self.not_open(live, st, "run_heartbeat", id) };
-        run.lease_until = st.now.mono_us + self.lease_us;
+        run.lease_until = st.now.mono + self.lease;
         let (unit, steps) = (run.unit.clone(), run.steps.len() as u64);
-        let fact =
-            LeaseRenewed { principal: self.principal.to_owned(), run: id, lease_us: self.lease_us, steps };
+        let fact = LeaseRenewed {
+            principal: self.principal.to_owned(),
+            run: id,
+            lease_us: micros(self.lease),
+            steps,
+        };
         let a = live.append(st, &fact.into(), (unit.0, &unit.1));
-        Ok(Ok(Decided { lease_us: Some(self.lease_us), ..Self::decided(live, a.index, id) }))
+        Ok(Ok(Decided { lease_us: Some(micros(self.lease)), ..Self::decided(live, a.index, id) }))
     }
 
     pub(super) fn approve(
@@ -98,7 +107,7 @@ impl WorkloadCtx<'_> {
         approved: bool,
     ) -> Result<Reply, ReadError> {
         let Some(run) = live.runs.get_mut(&id) else { return self.not_open(live, st, "approval_decide", id) };
-        run.lease_until = st.now.mono_us + self.lease_us;
+        run.lease_until = st.now.mono + self.lease;
         let unit = run.unit.clone();
         let fact = ApprovalDecided {
             principal: self.principal.to_owned(),
@@ -159,7 +168,7 @@ impl WorkloadCtx<'_> {
             actor: run.row.actor,
             outcome,
             open_steps,
-            observed_us: st.now.wall_us.max(live.log.last_us()).saturating_sub(run.row.started_us),
+            observed_us: micros(st.now.wall.max(live.log.last()) - run.row.started),
         };
         let a = live.append(st, &fact.into(), (run.unit.0, &run.unit.1));
         run.row.outcome = Some(outcome);

@@ -9,7 +9,7 @@ use crate::rows::{RunRow, StepRow};
 use crate::staging::BatchBuilder;
 use crate::store::Space;
 use conductor_shared::basis_points::BasisPoints;
-use conductor_shared::clock::{Micros, Now, SECOND};
+use conductor_shared::clock::{Now, micros};
 use conductor_shared::codec::Listed;
 use conductor_shared::control::{ControlState, profiles};
 use conductor_shared::fact::{RunDecided, StepDecided, Verdict};
@@ -21,13 +21,14 @@ use conductor_shared::reason::{Reason, Reasons};
 use conductor_shared::untrusted::UntrustedText;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 impl WorkloadCtx<'_> {
     /// How old an allow may be that stands in for an engine that is down: SPEC, invariant 3, by profile.
-    fn last_known_us(&self, log: &ControlState) -> Option<Micros> {
+    fn last_known(&self, log: &ControlState) -> Option<Duration> {
         let profile = profiles::profile(self.node, profiles::name_of(log))?;
         let lasts = profile.policy_outage == PolicyOutage::LastKnown;
-        lasts.then_some(profile.last_known_s * SECOND)
+        lasts.then_some(Duration::from_secs(profile.last_known_s))
     }
 
     /// Policy's reason to deny what quotas, ramp and kill switches allow.
@@ -56,7 +57,7 @@ impl WorkloadCtx<'_> {
             approvals: None,
         };
         let tenant = live.p.id.tenant;
-        match self.policy.lookup(tenant, &input, now, self.last_known_us(&live.control)) {
+        match self.policy.lookup(tenant, &input, now, self.last_known(&live.control)) {
             Lookup::Allow | Lookup::Aging | Lookup::LastKnown => Ok(None),
             Lookup::Deny => Ok(Some(Reason::PolicyDenied)),
             Lookup::Down => Ok(Some(Reason::PolicyUnavailable)),
@@ -145,7 +146,7 @@ impl WorkloadCtx<'_> {
         ramped: &Ramped<'_>,
     ) -> Result<Reply, Defer> {
         let unit = live.new_unit(&*Arc::clone(&st.random))?;
-        let fact = RunDecided { lease_us: self.lease_us, ..self.run_decided(id, new, ramped) };
+        let fact = RunDecided { lease_us: micros(self.lease), ..self.run_decided(id, new, ramped) };
         let a = live.append(st, &fact.into(), (unit.0, &unit.1));
         live.allowed += 1;
         let row = RunRow {
@@ -153,18 +154,18 @@ impl WorkloadCtx<'_> {
             env: new.env,
             actor: new.actor,
             action: new.action.clone(),
-            started_us: a.time_us,
+            started: a.time,
             started_at: a.index,
             steps: 0,
             outcome: None,
             last: a.index,
         };
-        let lease_until = st.now.mono_us + self.lease_us;
+        let lease_until = st.now.mono + self.lease;
         let run = Run { row, unit, steps: BTreeMap::new(), next_step: 1, lease_until };
         live.put_run(st, id, &run);
         live.runs.insert(id, run);
         Ok(Ok(Decided {
-            lease_us: Some(self.lease_us),
+            lease_us: Some(micros(self.lease)),
             sticky: Some(new.subject.is_some()),
             ..Self::decided(live, a.index, id)
         }))
@@ -217,7 +218,7 @@ impl WorkloadCtx<'_> {
             live.unsigned(),
             which,
             run.steps.len(),
-            st.now.mono_us,
+            st.now.mono,
         );
         let reasons = self.disk_and_policy(live, st.now, reasons, ("step.start", work))?;
         if !reasons.is_empty() {
@@ -241,22 +242,22 @@ impl WorkloadCtx<'_> {
         id: RunId,
         name: &UntrustedText,
     ) -> Reply {
-        let lease_until = st.now.mono_us + self.lease_us;
+        let lease_until = st.now.mono + self.lease;
         let Some(run) = live.runs.get_mut(&id) else { return Err(Denial::bare(Reason::RunUnknown)) };
         let step = run.next_step;
         run.next_step += 1;
         run.row.steps += 1;
         run.lease_until = lease_until;
         let unit = run.unit.clone();
-        let fact = StepDecided { lease_us: self.lease_us, ..self.step_decided((id, step), name, &run.row) };
+        let fact = StepDecided { lease_us: micros(self.lease), ..self.step_decided((id, step), name, &run.row) };
         let a = live.append(st, &fact.into(), (unit.0, &unit.1));
         live.allowed += 1;
-        let row = StepRow { name: name.clone(), started_us: a.time_us, outcome: None, last: a.index };
+        let row = StepRow { name: name.clone(), started: a.time, outcome: None, last: a.index };
         live.put_step(st, id, &unit, step, &row);
         if let Some(run) = live.runs.get_mut(&id) {
             run.steps.insert(step, row);
         }
-        Ok(Decided { step: Some(step), lease_us: Some(self.lease_us), ..Self::decided(live, a.index, id) })
+        Ok(Decided { step: Some(step), lease_us: Some(micros(self.lease)), ..Self::decided(live, a.index, id) })
     }
 
     /// The fact of an allow without its lease; a denial puts its own verdict and reasons in.

@@ -14,6 +14,7 @@ use crate::staging::BatchBuilder;
 use crate::store::Row;
 use conductor_shared::cause::IncidentCause;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
+use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::fail_closed::{Class, Outage};
@@ -50,7 +51,7 @@ impl Writer {
             return Ok(());
         };
         let who = (signed.person, signed.content.tenant);
-        let judge = judge(open, here, &node, outage, st.now.wall_us, &self.parts.policy, who);
+        let judge = judge(open, here, &node, outage, st.now.wall, &self.parts.policy, who);
         let Some(live) = open.partitions.get_mut(log) else { return Ok(()) };
         let out = self.proposals.command(live, st, &judge, signed, reply)?;
         if let Some((to, answer)) = out {
@@ -81,7 +82,7 @@ impl Writer {
         };
         // It was approved: nobody opens anything alone here.
         let alone = conductor_shared::profile::ALONE_A_DAY;
-        let judge = judge_effect(here, &node, outage, st.now.wall_us, &self.parts.policy, alone);
+        let judge = judge_effect(here, &node, outage, st.now.wall, &self.parts.policy, alone);
         let store = Arc::clone(&open.store);
         let Some(live) = open.partitions.get_mut(log) else { return Ok(()) };
         let out = self.proposals.approve(live, st, &store, &judge, approval, reply)?;
@@ -148,20 +149,19 @@ impl Writer {
             self.calendar.bring_up_to_date(&mut open.partitions, st, id)?;
         }
         let covered = self.proposals.covered(id, cp.size);
-        let of = |p: &Pending| alone_today(&open.partitions, p.signed.person, st.now.wall_us);
+        let of = |p: &Pending| alone_today(&open.partitions, p.signed.person, st.now.wall);
         let alone: Vec<u64> = covered.iter().map(of).collect();
         let node = open.partitions.node_control();
         let (Some(node), Some(live)) = (node, open.partitions.get_mut(id)) else { return Ok(()) };
         live.unproved = false;
         live.ramp_stats.covered(&cp, &signed);
         live.log.set_checkpoint(&mut st.rows, &live.p, cp.size, signed.clone());
-        live.unsigned_since = (live.unsigned() > 0).then_some(st.now.mono_us);
+        live.unsigned_since = (live.unsigned() > 0).then_some(st.now.mono);
         live.touch(st);
         let mut created = Vec::new();
         for (p, alone_today) in covered.into_iter().zip(alone) {
-            let now_us = st.now.wall_us;
-            let ctx =
-                judge_effect(self.parts.node_id, &node, outage, now_us, &self.parts.policy, alone_today);
+            let now = st.now.wall;
+            let ctx = judge_effect(self.parts.node_id, &node, outage, now, &self.parts.policy, alone_today);
             let operation = p.signed.content.operation.clone();
             let out: Outgoing = p.take_effect(live, st, &ctx, (cp.size, cp.root))?;
             let effective = out.1.as_ref().is_ok_and(|o| o.status == CommandStatus::Effective);
@@ -208,15 +208,8 @@ impl Writer {
         }
         if let Some(node) = open.partitions.node_mut().filter(|n| n.status.serves()) {
             let detail = UntrustedText::new(format!("{origin}: {detail}"));
-            let now_us = st.now.wall_us;
-            incident::open_incident(
-                node,
-                st,
-                IncidentCause::LogRolledBack,
-                detail,
-                (now_us, now_us),
-                vec![],
-            )?;
+            let now = st.now.wall;
+            incident::open_incident(node, st, IncidentCause::LogRolledBack, detail, (now, now), vec![])?;
         }
         Ok(())
     }
@@ -234,11 +227,11 @@ fn judge<'a>(
     here: NodeId,
     node: &'a ControlState,
     outage: Outage,
-    now_us: u64,
+    now: WallTime,
     policy: &'a Policy,
     (person, tenant): (PersonId, TenantUid),
 ) -> EvalCtx<'a> {
-    let since = now_us.saturating_sub(open.tighten.window_us);
+    let since = now - open.tighten.window;
     let others = open
         .partitions
         .iter()
@@ -247,11 +240,11 @@ fn judge<'a>(
         here,
         node,
         outage,
-        now_us,
+        now,
         policy,
         node_size: open.partitions.node().map_or(0, |n| n.log.size()),
         over_limit: others.count() >= open.tighten.tenants,
-        alone_today: alone_today(&open.partitions, person, now_us),
+        alone_today: alone_today(&open.partitions, person, now),
     }
 }
 
@@ -260,9 +253,9 @@ fn judge_effect<'a>(
     here: NodeId,
     node: &'a ControlState,
     outage: Outage,
-    now_us: u64,
+    now: WallTime,
     policy: &'a Policy,
     alone_today: u64,
 ) -> EvalCtx<'a> {
-    EvalCtx { here, node, outage, now_us, policy, node_size: 0, alone_today, over_limit: false }
+    EvalCtx { here, node, outage, now, policy, node_size: 0, alone_today, over_limit: false }
 }

@@ -58,8 +58,8 @@ impl Writer {
             && self.reported.insert(id)
         {
             let detail = UntrustedText::new(format!("tenant {tenant}: {why}"));
-            let now_us = st.now.wall_us;
-            incident::open_incident(node, st, cause, detail, (now_us, now_us), vec![])?;
+            let now = st.now.wall;
+            incident::open_incident(node, st, cause, detail, (now, now), vec![])?;
         }
         Ok(())
     }

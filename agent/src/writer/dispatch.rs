@@ -102,7 +102,7 @@ impl Writer {
         let work = WorkloadCtx {
             store: &open.store,
             space: self.space,
-            lease_us: self.parts.lease_us,
+            lease: self.parts.lease,
             principal: w.scope.principal(),
             policy: &self.parts.policy,
             node: &node,

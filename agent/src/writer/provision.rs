@@ -111,9 +111,9 @@ impl Writer {
         uid: TenantUid,
         name: &Ident,
     ) -> Result<(), ReadError> {
-        let (node, lease_us) = (self.parts.node_id, self.parts.lease_us);
+        let (node, lease) = (self.parts.node_id, self.parts.lease);
         let Some(open) = &mut self.open else { return Ok(()) };
-        let ctx = Loader { store: &open.store, keys: &mut open.keys, node, now: st.now, lease_us };
+        let ctx = Loader { store: &open.store, keys: &mut open.keys, node, now: st.now, lease };
         let mut live = PartitionState::load(ctx, first(uid), Some(name))?;
         let fact = LogOpened { reason: "created".to_owned(), name: name.clone(), cites: None };
         live.control_fact(st, fact)?;

@@ -14,7 +14,6 @@ use crate::ledger::ReadError;
 use crate::partition::{Loader, PartitionState, Partitions};
 use crate::staging::BatchBuilder;
 use crate::store::{Store, StoreError};
-use conductor_shared::clock::SECOND;
 use conductor_shared::fact::AgentStarted;
 use conductor_shared::ids::{Ident, PartitionId};
 use conductor_shared::reason::Reason;
@@ -76,8 +75,8 @@ impl Writer {
     }
 
     fn loader<'a>(&self, store: &'a Arc<Store>, keys: &'a mut KeyStore) -> Loader<'a> {
-        let (node, now, lease_us) = (self.parts.node_id, self.parts.clock.now(), self.parts.lease_us);
-        Loader { store, keys, node, now, lease_us }
+        let (node, now, lease) = (self.parts.node_id, self.parts.clock.now(), self.parts.lease);
+        Loader { store, keys, node, now, lease }
     }
 
     /// Reads every partition back. One that is damaged stops itself and no other.
@@ -118,7 +117,7 @@ impl Writer {
         let mut answers = Answers::default();
         let Some(mut st) = self.stage() else { return Ok(()) };
         let Some(open) = &mut self.open else { return Ok(()) };
-        clock_guard::at_start(&mut open.partitions, &mut st, self.parts.clock_tolerance_us)?;
+        clock_guard::at_start(&mut open.partitions, &mut st, self.parts.clock_tolerance)?;
         let runs = open.partitions.iter().map(|l| l.gate.open_runs).sum();
         let waiting: Vec<PartitionId> =
             open.partitions.iter().filter(|l| !l.control.pending.is_empty()).map(|l| l.p.id).collect();
@@ -186,11 +185,11 @@ impl Writer {
         if !cells.iter().all(|cell| cell.wait_for_readers(READERS)) {
             tracing::error!("a reader still holds the store: it cannot be opened again before that ends");
         }
-        self.retry_at = self.parts.clock.now().mono_us;
+        self.retry_at = self.parts.clock.now().mono;
     }
 
     pub(super) fn try_again(&mut self) -> bool {
-        let now = self.parts.clock.now().mono_us;
+        let now = self.parts.clock.now().mono;
         if now < self.retry_at {
             return false;
         }
@@ -205,7 +204,7 @@ impl Writer {
                     tracing::error!("{e}");
                 }
                 self.parts.board.set_store_error(&e);
-                self.retry_at = now + SECOND;
+                self.retry_at = now + Duration::from_secs(1);
                 false
             }
         }

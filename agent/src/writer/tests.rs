@@ -90,10 +90,10 @@ impl Node {
             keys: key_folder,
             node_id,
             limits,
-            lease_us: 3_600_000_000,
-            tighten: TightenLimit { tenants: usize::MAX, window_us: 0 },
-            slo: Pace { every_us: 10_000_000, bake_us: 3_600_000_000 },
-            clock_tolerance_us: u64::MAX / 4,
+            lease: Duration::from_secs(3_600),
+            tighten: TightenLimit { tenants: usize::MAX, window: Duration::ZERO },
+            slo: Pace { every: Duration::from_secs(10), bake: Duration::from_secs(3_600) },
+            clock_tolerance: Duration::MAX,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             random,
             queues: Arc::clone(&queues),
@@ -127,7 +127,7 @@ impl Node {
         let input = about_command(operation.name(), false, (cell.name.as_str(), "default"), freeze);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(self.policy.prepare(Query::of(log.tenant, &input)));
-        let now = self.clock.now().wall_us;
+        let now = self.clock.now().wall.as_micros();
         let content = Command {
             command_id: CommandId(self.number.to_be_bytes()),
             audience: Audience::Nodes(vec![self.board.node_id]),

@@ -12,15 +12,16 @@ use crate::scope::TenantScope;
 use crate::staging::BatchBuilder;
 use crate::store::Space;
 use crate::workload::WorkloadCtx;
-use conductor_shared::clock::Micros;
+use conductor_shared::clock::WallTime;
 use conductor_shared::control::ControlState;
 use conductor_shared::fact::{Fact, Outcome};
 use conductor_shared::ids::PartitionId;
 use conductor_shared::reason::Reason;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// All partitions are looked at this often.
-const ROUND_US: Micros = 200_000;
+const ROUND: Duration = Duration::from_millis(200);
 /// Rows that a look at a partition touches at most, besides those of runs that are lost.
 const LOOK: usize = 512;
 /// The same of ending a run, and for each of its open steps.
@@ -52,7 +53,7 @@ impl Writer {
     }
 
     fn abandon_overdue(&mut self, st: &mut BatchBuilder, answers: &mut Answers) -> Result<(), ReadError> {
-        for p in self.proposals.overdue(st.now.mono_us) {
+        for p in self.proposals.overdue(st.now.mono) {
             let id = p.partition;
             let Some(live) = self.open.as_mut().and_then(|o| o.partitions.get_mut(id)) else {
                 p.lost();
@@ -66,11 +67,11 @@ impl Writer {
 
     /// `None`: it is not time.
     fn begin_round(&mut self, st: &mut BatchBuilder) -> Result<Option<Round>, ReadError> {
-        let mono = st.now.mono_us;
-        if mono < self.last_round + ROUND_US {
+        let mono = st.now.mono;
+        if mono < self.last_round + ROUND {
             return Ok(None);
         }
-        let since_us = mono.saturating_sub(self.last_round);
+        let since = mono - self.last_round;
         self.last_round = mono;
         let outage = self.outage();
         let Some(open) = &mut self.open else { return Ok(None) };
@@ -78,7 +79,7 @@ impl Writer {
         // First the freezes: a plan pauses in one.
         let node_time = self.calendar.of_node(&mut open.partitions, st)?;
         let disk_critical = self.space == Space::Critical;
-        let tick = Tick { pace: self.parts.slo, outage, disk_critical, since_us };
+        let tick = Tick { pace: self.parts.slo, outage, disk_critical, since };
         let judgement = self.eval.begin_round(&mut open.partitions, st, tick)?;
         Ok(Some(Round { left: open.partitions.ids().collect(), node_time, judgement }))
     }
@@ -96,15 +97,15 @@ impl Writer {
             controller::evaluate(live, st, round.judgement, (&self.parts.policy, &node))?;
             close_folds(live, st)?;
             close_requests(live, st)?;
-            let lease_us = self.parts.lease_us;
-            end_lost_runs(open, id, st, (&node, self.space, lease_us, &self.parts.policy))?;
+            let lease = self.parts.lease;
+            end_lost_runs(open, id, st, (&node, self.space, lease, &self.parts.policy))?;
         }
         Ok(())
     }
 }
 
 fn close_folds(live: &mut PartitionState, st: &mut BatchBuilder) -> Result<(), KeyError> {
-    let mono = st.now.mono_us;
+    let mono = st.now.mono;
     if !live.folds.due(mono) {
         return Ok(());
     }
@@ -116,8 +117,8 @@ fn close_folds(live: &mut PartitionState, st: &mut BatchBuilder) -> Result<(), K
 }
 
 fn close_requests(live: &mut PartitionState, st: &mut BatchBuilder) -> Result<(), KeyError> {
-    let (control, now_us) = (Arc::clone(&live.control), st.now.wall_us);
-    for (id, r) in control.requests.iter().filter(|(_, r)| r.expires_at_us <= now_us) {
+    let (control, now) = (Arc::clone(&live.control), st.now.wall);
+    for (id, r) in control.requests.iter().filter(|(_, r)| WallTime::from_micros(r.expires_at_us) <= now) {
         crate::command::close(live, st, *id, r.index, Reason::CommandExpired.into(), None)?;
     }
     Ok(())
@@ -128,17 +129,17 @@ fn end_lost_runs(
     open: &mut Open,
     id: PartitionId,
     st: &mut BatchBuilder,
-    (node, space, lease_us, policy): (&ControlState, Space, Micros, &Policy),
+    (node, space, lease, policy): (&ControlState, Space, Duration, &Policy),
 ) -> Result<(), ReadError> {
     let Some(live) = open.partitions.get_mut(id) else { return Ok(()) };
-    let lost = live.runs.iter().filter(|(_, r)| r.lease_until <= st.now.mono_us).take(LOST);
+    let lost = live.runs.iter().filter(|(_, r)| r.lease_until <= st.now.mono).take(LOST);
     let lost: Vec<_> = lost.map(|(run, r)| (*run, LOST_RUN + LOST_STEP * r.steps.len())).collect();
     if lost.is_empty() {
         return Ok(());
     }
     let scope = TenantScope::of_agent(id);
     let principal = scope.principal();
-    let work = WorkloadCtx { store: &open.store, space, lease_us, principal, policy, node, tries: 0 };
+    let work = WorkloadCtx { store: &open.store, space, lease, principal, policy, node, tries: 0 };
     for (run, rows) in lost {
         if !st.fits(rows) {
             break;

@@ -1,6 +1,7 @@
 //! Which profile governs a log, and what freezes it now. Without a clock: which windows are open is folded from facts.
 
 use super::ControlState;
+use crate::clock::WallTime;
 use crate::command::{Operation, ops};
 use crate::ids::{Ident, PersonId};
 use crate::profile::{DAY_US, DEFAULT, Profile};
@@ -59,7 +60,7 @@ pub fn forbids(log: &ControlState, node: &ControlState, op: &Operation) -> bool 
 }
 
 /// How often a person opened break-glass alone in a log on the day of a receipt time.
-pub fn alone_on_day(log: &ControlState, person: PersonId, time_us: u64) -> u64 {
-    let today = |t: &&u64| **t / DAY_US == time_us / DAY_US;
+pub fn alone_on_day(log: &ControlState, person: PersonId, time: WallTime) -> u64 {
+    let today = |t: &&u64| **t / DAY_US == time.as_micros() / DAY_US;
     log.opened_alone.get(&person).map_or(0, |times| times.iter().filter(today).count() as u64)
 }

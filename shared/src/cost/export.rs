@@ -1,6 +1,7 @@
 //! Cost as files: CSV and the columns of FOCUS.
 
 use super::{Bucket, CostAnswer, CostRow, money};
+use crate::clock::WallTime;
 use crate::fact::{ActorType, Env};
 use crate::ids::Ident;
 use crate::time_range::Period;
@@ -127,14 +128,14 @@ fn focus_row(a: &CostAnswer, r: &CostRow, month: Period, node: &str) -> Vec<Stri
         &a.tenant_uid.to_string(),
         a.tenant_id.as_str(),
         &a.currency,
-        &time(month.to_us),
-        &time(month.from_us),
+        &time(month.to),
+        &time(month.from),
         "Usage",
         "",
         &format!("{name} of {resource}"),
         "Usage-Based",
-        &time(a.range.to_us),
-        &time(a.range.from_us),
+        &time(WallTime::from_micros(a.range.to_us)),
+        &time(WallTime::from_micros(a.range.from_us)),
         &r.quantity.to_string(),
         &r.unit,
         &cost,

@@ -1,6 +1,7 @@
 use super::*;
 use crate::basis_points::BasisPoints;
 use proptest::prelude::*;
+use std::time::Duration;
 
 fn seen(settled: u64, errors: u64) -> Counts {
     Counts { all: Tally { settled, errors }, ..Counts::default() }
@@ -44,10 +45,10 @@ fn edges_of_the_verdicts() {
     let strict = Thresholds { p99_us: 1_000_000, ..t };
     let mut c = seen(200, 0);
     for _ in 0..499 {
-        c.steps.add(3_000_000);
+        c.steps.add(Duration::from_secs(3));
     }
     assert_eq!(verdict(&c, 0, &strict, true), Healthy, "499 steps say nothing");
-    c.steps.add(3_000_000);
+    c.steps.add(Duration::from_secs(3));
     assert_eq!(verdict(&c, 0, &strict, true), Breached(Why::Latency));
     assert_eq!(verdict(&c, 0, &t, true), Healthy, "not watched unless set");
 }
@@ -95,7 +96,7 @@ fn plans_have_one_spelling() {
     ] {
         assert!(bad.parse::<Plan>().is_err(), "{bad}");
     }
-    assert_eq!("1%@60s 100%".parse::<Plan>().unwrap().steps()[0].bake_us(), 60_000_000);
+    assert_eq!("1%@60s 100%".parse::<Plan>().unwrap().steps()[0].bake(), Duration::from_secs(60));
 }
 
 proptest! {
@@ -126,7 +127,7 @@ proptest! {
     fn counts_merge(a in proptest::collection::vec(any::<u64>(), 0..200), b in proptest::collection::vec(any::<u64>(), 0..200)) {
         let of = |list: &[u64]| {
             let mut c = Counts::default();
-            for us in list { c.run(us % 7 == 0); c.steps.add(*us); }
+            for us in list { c.run(us % 7 == 0); c.steps.add(Duration::from_micros(*us)); }
             c
         };
         let (mut ab, mut ba) = (of(&a), of(&b));
@@ -142,13 +143,14 @@ proptest! {
     fn buckets_are_narrow(list in proptest::collection::vec(any::<u64>().prop_map(|x| x >> (x % 60)), 1..300)) {
         let mut h = Histogram::default();
         for us in &list {
-            let least = Histogram::least(Histogram::bucket(*us));
+            let d = Duration::from_micros(*us);
+            let least = micros(Histogram::least(Histogram::bucket(d)));
             prop_assert!(least <= *us && us - least <= us / 16);
-            h.add(*us);
+            h.add(d);
         }
         let mut sorted = list.clone();
         sorted.sort_unstable();
-        let real = sorted[sorted.len() - sorted.len() / 100 - 1];
+        let real = Duration::from_micros(sorted[sorted.len() - sorted.len() / 100 - 1]);
         prop_assert_eq!(h.p99().unwrap(), Histogram::least(Histogram::bucket(real)));
     }
 

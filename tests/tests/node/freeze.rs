@@ -1,6 +1,7 @@
 //! Freezes and break-glass with real processes: what they stop, what they never stop, and how they end.
 
 use conductor_shared::basis_points::BasisPoints;
+use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::freeze::Window;
@@ -10,6 +11,7 @@ use conductor_shared::profile::Setting;
 use conductor_tests::{Node, Tenant, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::time::Duration;
 
 const NODE: TenantUid = TenantUid::NODE;
 const ALL: &str = "viewer,operator,approver,admin,break-glass";
@@ -158,9 +160,7 @@ fn a_window_begins_in_between() {
     let (node, a) = node_and_tenant();
     let pid = Pid::from_raw(i32::try_from(node.signer.as_ref().unwrap().id()).unwrap());
     let begins = window(&node, 3, 6);
-    let Operation::ProfileWindow(ops::ProfileWindow {
-        when: Window::Once { start_us: opens_us, .. }, ..
-    }) = begins
+    let Operation::ProfileWindow(ops::ProfileWindow { when: Window::Once { start: opens, .. }, .. }) = begins
     else {
         unreachable!()
     };
@@ -170,8 +170,8 @@ fn a_window_begins_in_between() {
     let up = Command { base: node.compose(a.uid, ramp(9000)).base, ..up };
     // Less than the signer may take to answer, more than it takes to propose.
     wait_for("the last second before", 20, || {
-        let now = node.now_us();
-        (now + 1_000_000 > opens_us).then_some(())
+        let now = WallTime::from_micros(node.now_us());
+        (now + Duration::from_secs(1) > opens).then_some(())
     });
     // Proposed before it begins; the signer answers when it has begun.
     kill(pid, Signal::SIGSTOP).unwrap();

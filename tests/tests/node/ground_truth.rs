@@ -2,6 +2,7 @@
 //! kills and the days on which clocks change, and the recorded workflow runs. `tests/ground-truth` computes from the raw
 //! trace, in another language, what the agent's answers must be to the unit.
 
+use conductor_shared::clock::WallTime;
 use conductor_shared::fact::{ActorType, Env};
 use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::meter::{Adjustment, EventType, Labels, SLOT_US};
@@ -102,11 +103,11 @@ fn month(backfill: &mut Backfill, d: &mut Prng, from: u64, to: u64, trace: &mut 
             match d.below(8) {
                 0 => {
                     let a = backfill.run(at, &l);
-                    let _ = writeln!(staged, "{}", raw(a.time_us, "run_allowed", &l, 0, a.stored));
+                    let _ = writeln!(staged, "{}", raw(a.time.as_micros(), "run_allowed", &l, 0, a.stored));
                 }
                 1 => {
                     let a = backfill.approval(at, &l);
-                    let _ = writeln!(staged, "{}", raw(a.time_us, "approval", &l, 0, a.stored));
+                    let _ = writeln!(staged, "{}", raw(a.time.as_micros(), "approval", &l, 0, a.stored));
                 }
                 2 if at > from + 8 * SLOT_US && d.below(4) == 0 => {
                     correct(backfill, d, at, from, &mut staged);
@@ -114,7 +115,8 @@ fn month(backfill: &mut Backfill, d: &mut Prng, from: u64, to: u64, trace: &mut 
                 _ => {
                     let us = d.below(90_000_000);
                     let a = backfill.step(at, &l, us);
-                    let _ = writeln!(staged, "{}", raw(a.time_us, "step_finished", &l, us, a.stored));
+                    let _ =
+                        writeln!(staged, "{}", raw(a.time.as_micros(), "step_finished", &l, us, a.stored));
                 }
             }
             match d.below(40) {
@@ -147,7 +149,7 @@ fn generated_months_agree_with_the_ground_truth() {
     let a = node.tenant("acme");
     // Receipt times never go back: the months lie in the next year.
     let now = node.now_us();
-    let year: u64 = utc_month(now).unwrap().0[..4].parse().unwrap();
+    let year: u64 = utc_month(WallTime::from_micros(now)).unwrap().0[..4].parse().unwrap();
     let y = year + 1;
     trust(&mut node);
     let cards = [
@@ -163,7 +165,7 @@ fn generated_months_agree_with_the_ground_truth() {
     let mut trace = String::new();
     for m in ["03", "10"] {
         let (_, p) = utc_month(from_rfc3339(&format!("{y}-{m}-15T00:00:00Z")).unwrap()).unwrap();
-        month(&mut backfill, &mut d, p.from_us, p.to_us, &mut trace);
+        month(&mut backfill, &mut d, p.from.as_micros(), p.to.as_micros(), &mut trace);
     }
     backfill.close();
     node.start_agent();
@@ -230,7 +232,7 @@ fn trace_of(events: &BTreeMap<String, Value>) -> String {
     let mut trace = String::new();
     for e in events.values() {
         let d = &e["data"];
-        let t = from_rfc3339(d["counts_at"].as_str().unwrap()).unwrap();
+        let t = from_rfc3339(d["counts_at"].as_str().unwrap()).unwrap().as_micros();
         let kind = e["type"].as_str().unwrap().trim_start_matches("conductor.").trim_end_matches(".v1");
         let zero = json!(0);
         let bytes = |name: &str| d.get(name).unwrap_or(&zero).clone();

@@ -1,5 +1,6 @@
 //! Metering, usage and cost of a real agent (SPEC 2.1 to 2.3, invariant 5).
 
+use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::TenantUid;
 use conductor_shared::time_range::{Period, utc_month};
@@ -7,6 +8,7 @@ use conductor_tests::billing::{card, load, trust};
 use conductor_tests::workload::work;
 use conductor_tests::{Node, Tenant};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const NODE: TenantUid = TenantUid::NODE;
 
@@ -124,11 +126,11 @@ impl Month {
     fn begin() -> Self {
         let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
         let tenant = node.tenant("acme");
-        let (current, period) = utc_month(node.now_us()).unwrap();
-        let (previous, before) = utc_month(period.from_us - 1).unwrap();
+        let (current, period) = utc_month(WallTime::from_micros(node.now_us())).unwrap();
+        let (previous, before) = utc_month(period.from - Duration::from_micros(1)).unwrap();
         trust(&mut node);
         node.command(NODE, load(&node, &card(1, "2026-01-01T00:00:00Z", 120_000_000), "billing"));
-        let at = before.from_us;
+        let at = before.from.as_micros();
         let later = at + 3 * 24 * 3_600_000_000;
         let list = [
             format!("step_executed {at} production service etl 3 5400000000"),
@@ -148,7 +150,7 @@ impl Month {
 
     /// A correction of last month, as the word of a command.
     fn correction(&self, count: i64, step_us: i64) -> String {
-        format!("step_executed {} production service etl {count} {step_us}", self.before.from_us)
+        format!("step_executed {} production service etl {count} {step_us}", self.before.from.as_micros())
     }
 
     fn end(mut self) {
@@ -184,7 +186,7 @@ fn rate_cards_are_signed_and_only_rise() {
 fn cost_is_exact() {
     let m = Month::begin();
     let c = m.cost();
-    let hours = i128::from(m.before.to_us - m.before.from_us) / 3_600_000_000;
+    let hours = i128::from(m.before.length().as_secs() / 3_600);
     let storage = (2 * 90_000_000_000 * hours + 365) / 730;
     assert_eq!(c["totals"]["compute"], json!(180_000_000), "{c}");
     assert_eq!(c["totals"]["storage"].as_i64().map(i128::from), Some(storage), "{c}");
@@ -284,7 +286,10 @@ fn corrections_change_only_what_they_name() {
     assert_eq!(whole(), (1_800_000_000, 1));
     for (word, why) in [
         (format!("run_started {} production service etl 1 1", end_of_this_month(&m)), "period_invalid"),
-        (format!("run_started {} production service nothing 1 1", m.before.from_us), "workflow_unknown"),
+        (
+            format!("run_started {} production service nothing 1 1", m.before.from.as_micros()),
+            "workflow_unknown",
+        ),
         ("run_started 0 production service etl 1 1".to_owned(), "period_invalid"),
     ] {
         assert_eq!(m.node.send(&m.node.compose(m.tenant.uid, correct(word))).reasons(), [why]);
@@ -294,7 +299,7 @@ fn corrections_change_only_what_they_name() {
 
 /// The end of this month, which is not yet.
 fn end_of_this_month(m: &Month) -> u64 {
-    utc_month(m.node.now_us()).unwrap().1.to_us
+    utc_month(WallTime::from_micros(m.node.now_us())).unwrap().1.to.as_micros()
 }
 
 /// SPEC 2.3: FOCUS has the same amounts, as decimals, for one billing period.

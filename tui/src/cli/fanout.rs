@@ -7,7 +7,7 @@ use super::args::{ChangeArgs, OutboxCommand};
 use super::change::NO_REASON;
 use super::context::Context;
 use super::output::{CliError, EXIT_FAILED, EXIT_OK, Output, table, time};
-use crate::client::commands::{self, Draft, LIFE_US, Prepared, REQUEST_LIFE_US};
+use crate::client::commands::{self, Draft, LIFE, Prepared, REQUEST_LIFE};
 use crate::client::endpoint::Endpoint;
 use crate::client::error::ClientError;
 use crate::client::http::AgentClient;
@@ -16,6 +16,7 @@ use crate::client::node_cache::{CachedNode, NodeCache};
 use crate::client::outbox::{Addressee, KeptCommand, Outbox, State};
 use crate::client::resolve::TenantName;
 use crate::client::session::ReadSession;
+use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Command, MAX_AUDIENCE, Operation, TYPE_LINE};
 use conductor_shared::ids::{Ident, NodeId, TenantUid};
 use conductor_shared::untrusted::{UntrustedText, escape};
@@ -42,7 +43,7 @@ struct Place {
 pub(super) async fn everywhere(
     context: &Context,
     tenant: &TenantName,
-    operation: impl Fn(u64) -> Operation,
+    operation: impl Fn(WallTime) -> Operation,
     args: &ChangeArgs,
 ) -> Result<Output, CliError> {
     context.may_change()?;
@@ -52,13 +53,13 @@ pub(super) async fn everywhere(
     };
     let key = context.unlocked().await?;
     let places = look(context, &key).await;
-    let now_us = places
+    let now = places
         .iter()
         .filter(|p| p.reached.is_ok())
-        .find_map(|p| Some(p.node.as_ref()?.seen_us))
-        .unwrap_or_else(|| context.clock.now().wall_us);
+        .find_map(|p| Some(p.node.as_ref()?.seen))
+        .unwrap_or_else(|| context.clock.now().wall);
     let (groups, mut notes) = group(&places, tenant)?;
-    let all = compose(groups, &places, operation, &why, now_us)?;
+    let all = compose(groups, &places, operation, &why, now)?;
     if args.dry_run {
         let texts: Vec<&str> = all.iter().map(|(p, ..)| p.text()).collect();
         let text = format!("These texts would be signed (nothing was sent):\n\n{}", texts.join("\n"));
@@ -73,7 +74,7 @@ pub(super) async fn everywhere(
         // Stored first, then sent: it is delivered even if this program ends. A full disk must not hold up a tightening,
         // though.
         let stored = outbox.keep(&kept);
-        kept.deliver(context.clock.now().wall_us, |_| true).await.map_err(CliError::Failed)?;
+        kept.deliver(context.clock.now().wall, |_| true).await.map_err(CliError::Failed)?;
         if kept.waiting() == 0 {
             let _ = outbox.drop(command.command_id);
         } else if let Err(e) = stored.and_then(|()| outbox.keep(&kept)) {
@@ -81,20 +82,20 @@ pub(super) async fn everywhere(
         }
         sent.push((command, kept));
     }
-    Ok(report(&sent, &notes, context.clock.now().wall_us))
+    Ok(report(&sent, &notes, context.clock.now().wall))
 }
 
 /// One command for each tenant, with the nodes that it is for. An operation that may loosen is refused.
 fn compose(
     groups: Groups,
     places: &[Place],
-    operation: impl Fn(u64) -> Operation,
+    operation: impl Fn(WallTime) -> Operation,
     why: &UntrustedText,
-    now_us: u64,
+    now: WallTime,
 ) -> Result<Vec<(Prepared, String, Vec<Addressee>)>, CliError> {
     let mut all = vec![];
     for ((tenant, name), nodes) in groups {
-        let operation = operation(now_us);
+        let operation = operation(now);
         if !operation.is_absolute() {
             let what = operation.name();
             return Err(CliError::Input(format!(
@@ -108,8 +109,8 @@ fn compose(
             operation,
             base: None,
             reason: why.clone(),
-            now_us,
-            life_us: if offline { REQUEST_LIFE_US } else { LIFE_US },
+            now,
+            life: if offline { REQUEST_LIFE } else { LIFE },
         };
         all.push((Prepared::compose(draft)?, name, nodes));
     }
@@ -196,20 +197,20 @@ fn outbox() -> Result<Outbox, CliError> {
 }
 
 pub async fn command(context: &Context, command: OutboxCommand) -> Result<Output, CliError> {
-    let (outbox, now_us) = (outbox()?, || context.clock.now().wall_us);
+    let (outbox, now) = (outbox()?, || context.clock.now().wall);
     let io = |e: std::io::Error| CliError::Failed(format!("kept commands: {e}"));
     match command {
         OutboxCommand::List => {
-            let (kept, bad) = outbox.load(now_us()).map_err(io)?;
-            Ok(listed(&kept, &bad, now_us()))
+            let (kept, bad) = outbox.load(now()).map_err(io)?;
+            Ok(listed(&kept, &bad, now()))
         }
         OutboxCommand::Deliver { wait } => {
             context.may_change()?;
             loop {
-                let (kept, bad) = outbox.deliver(now_us(), |_: NodeId| true).await.map_err(io)?;
-                let live = |c: &Command| c.expires_at_us > now_us();
+                let (kept, bad) = outbox.deliver(now(), |_: NodeId| true).await.map_err(io)?;
+                let live = |c: &Command| WallTime::from_micros(c.expires_at_us) > now();
                 if !wait || !kept.iter().any(|(c, k)| live(c) && k.waiting() > 0) {
-                    return Ok(listed(&kept, &bad, now_us()));
+                    return Ok(listed(&kept, &bad, now()));
                 }
                 tokio::time::sleep(RETRY).await;
             }
@@ -250,8 +251,8 @@ fn node_row(n: &Addressee, over: bool) -> Vec<String> {
     vec![n.name.to_string(), word.into(), more]
 }
 
-fn one(c: &Command, k: &KeptCommand, now_us: u64) -> String {
-    let over = c.expires_at_us <= now_us;
+fn one(c: &Command, k: &KeptCommand, now: WallTime) -> String {
+    let over = WallTime::from_micros(c.expires_at_us) <= now;
     let mut text = String::new();
     let _ = writeln!(
         text,
@@ -278,8 +279,8 @@ fn to_json(c: &Command, k: &KeptCommand) -> Value {
     })
 }
 
-fn report(sent: &[(Command, KeptCommand)], notes: &[String], now_us: u64) -> Output {
-    let mut text: String = sent.iter().map(|(c, k)| one(c, k, now_us)).collect();
+fn report(sent: &[(Command, KeptCommand)], notes: &[String], now: WallTime) -> Output {
+    let mut text: String = sent.iter().map(|(c, k)| one(c, k, now)).collect();
     for n in notes {
         let _ = writeln!(text, "note       {n}");
     }
@@ -298,10 +299,10 @@ fn report(sent: &[(Command, KeptCommand)], notes: &[String], now_us: u64) -> Out
     Output { text, json: json!({ "commands": commands, "notes": notes }), code }
 }
 
-fn listed(kept: &[(Command, KeptCommand)], bad: &[String], now_us: u64) -> Output {
+fn listed(kept: &[(Command, KeptCommand)], bad: &[String], now: WallTime) -> Output {
     let mut text = String::new();
     for (c, k) in kept {
-        text += &one(c, k, now_us);
+        text += &one(c, k, now);
         text.push('\n');
     }
     if kept.is_empty() {

@@ -8,7 +8,7 @@ use super::output::{CliError, Output, table, time};
 use crate::client::commands::random;
 use crate::client::error::ClientError;
 use crate::client::resolve::{self, Found, NODE_WORD, TenantName};
-use conductor_shared::clock::SECOND;
+use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::freeze::Window;
 use conductor_shared::http::{FreezeList, FreezeRow, ProfileRow};
@@ -17,8 +17,11 @@ use conductor_shared::profile::{Setting, is_ticket};
 use conductor_shared::untrusted::escape;
 use serde_json::json;
 use std::fmt::Write as _;
+use std::time::Duration;
 
-const MINUTE_US: u64 = 60 * SECOND;
+fn minutes_long(minutes: u64) -> Duration {
+    Duration::from_secs(minutes.saturating_mul(60))
+}
 
 fn node() -> Found {
     Found { uid: TenantUid::NODE, name: NODE_WORD.into() }
@@ -127,14 +130,14 @@ fn both_times(us: u64, when: &Window) -> String {
 async fn freeze_here(
     context: &Context,
     tenant: &TenantName,
-    operation: impl Fn(u64) -> Operation,
+    operation: impl Fn(WallTime) -> Operation,
     change: &ChangeArgs,
 ) -> Result<Output, CliError> {
     let session = context.session().await?;
-    let now_us = session.agent().challenge().await?.node.now_us;
+    let now = WallTime::from_micros(session.agent().challenge().await?.node.now_us);
     // Like a kill: the tenant's uid is enough when names cannot be looked up.
     let tenant = uid_is_enough(resolve::tenant(&session, tenant).await, tenant)?;
-    let (confirm, operation) = (tenant.name.clone(), operation(now_us));
+    let (confirm, operation) = (tenant.name.clone(), operation(now));
     carry_out(context, &session, Change { tenant, confirm, operation, tightens: true }, change).await
 }
 
@@ -149,10 +152,10 @@ pub async fn freeze(context: &Context, command: FreezeCommand) -> Result<Output,
         FreezeCommand::Set { tenant, name, minutes, change } => {
             context.may_change()?;
             // In the agent's time.
-            let operation = |now_us: u64| {
+            let operation = |now: WallTime| {
                 Operation::FreezeSet(ops::FreezeSet {
                     freeze: name.clone(),
-                    until_us: minutes.map(|m| now_us.saturating_add(m.saturating_mul(MINUTE_US))),
+                    until_us: minutes.map(|m| (now + minutes_long(m)).as_micros()),
                 })
             };
             if context.agents().len() > 1 {
@@ -194,7 +197,7 @@ fn frozen(rows: &[FreezeRow]) -> String {
                 })
                 .collect();
             let glass = r.break_glass.as_ref().map_or("-".to_owned(), |g| {
-                let until = time(g.opened_us.saturating_add(g.minutes.saturating_mul(MINUTE_US)));
+                let until = time((WallTime::from_micros(g.opened_us) + minutes_long(g.minutes)).as_micros());
                 format!("{} until {until}, used {} times", escape(&g.ticket, 80), g.used)
             });
             vec![

@@ -11,6 +11,7 @@ use crate::client::resolve::{self, Found, NODE_WORD, TenantName};
 use crate::client::session::ReadSession;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::http::{CommandStatus, RequestRow};
@@ -22,9 +23,10 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
-/// Time from signing an approval to its expiry, microseconds.
-const APPROVAL_LIFE_US: u64 = 300 * conductor_shared::clock::SECOND;
+/// Time from signing an approval to its expiry.
+const APPROVAL_LIFE: Duration = Duration::from_secs(300);
 /// No statement file is longer.
 const MAX_STATEMENT: u64 = 16 * 1024;
 
@@ -230,7 +232,7 @@ pub async fn approval(context: &Context, command: ApprovalCommand) -> Result<Out
         tenant: row.tenant_uid,
         verdict,
         issued_at_us: here.now_us,
-        expires_at_us: here.now_us.saturating_add(APPROVAL_LIFE_US),
+        expires_at_us: (WallTime::from_micros(here.now_us) + APPROVAL_LIFE).as_micros(),
         nonce: random()?,
     };
     if dry_run {

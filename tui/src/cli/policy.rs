@@ -27,12 +27,13 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Files of a policy folder are read up to this many bytes in all.
 const MAX_FOLDER: u64 = 8 << 20;
 /// Folders below the given one.
 const MAX_DEPTH: usize = 8;
-const DAY_US: u64 = 24 * 3600 * conductor_shared::clock::SECOND;
+const DAY_S: u64 = 24 * 3600;
 
 fn node() -> Found {
     Found { uid: TenantUid::NODE, name: NODE_WORD.into() }
@@ -224,8 +225,9 @@ async fn sign(context: &Context, path: &Path, days: u64) -> Result<Output, CliEr
     let revision = revision(&bytes).map_err(|e| bad(&e))?;
     let key = context.key.as_ref().ok_or(KeyError::Missing)?;
     let key = KeyFile::load(key)?.unlock_at_terminal().await?;
-    let built_at_us = SystemClock.now().wall_us;
-    let expires_at_us = built_at_us.saturating_add(days.saturating_mul(DAY_US));
+    let built_at = SystemClock.now().wall;
+    let expires_at = built_at + Duration::from_secs(days.saturating_mul(DAY_S));
+    let (built_at_us, expires_at_us) = (built_at.as_micros(), expires_at.as_micros());
     let s = Statement { revision, digest: bundle.digest(), built_at_us, expires_at_us };
     let signed = key.sign(&s.text(), BUNDLE_LINE)?;
     let (statement, signature) = (beside(path, ".statement"), beside(path, ".statement.minisig"));
@@ -447,7 +449,10 @@ mod tests {
         let context = Context::new(cli.unwrap().global).unwrap();
         sign(&context, &b, 30).await.unwrap();
         let (archive, statement, signature) = signed_bundle(&b).unwrap();
-        assert_eq!((statement.revision, statement.expires_at_us - statement.built_at_us), (3, 30 * DAY_US));
+        assert_eq!(
+            (statement.revision, statement.expires_at_us - statement.built_at_us),
+            (3, 30 * DAY_S * 1_000_000)
+        );
         let text = statement.text();
         verify_minisign(&key.public_key, text.as_bytes(), &signature).unwrap();
         assert_eq!(Bundle::unpack(&archive).unwrap().digest(), statement.digest);

@@ -34,7 +34,8 @@ pub async fn recover(context: &Context, command: RecoverCommand) -> Result<Outpu
             let now_us = session.agent().node(&bearer).await?.now_us;
             if !context.json {
                 let mut said = format!("the node's clock says   {}\n", time(now_us));
-                let _ = writeln!(said, "this machine's clock is {}", time(SystemClock.now().wall_us));
+                let _ =
+                    writeln!(said, "this machine's clock is {}", time(SystemClock.now().wall.as_micros()));
                 let _ = write!(said, "compare both with a clock that you trust before you go on\n\n");
                 let _ = std::io::stderr().write_all(said.as_bytes());
             }

@@ -2,7 +2,7 @@
 //!
 //! Everything else takes a [`Clock`], so that it runs under a simulated one in tests.
 
-use conductor_shared::clock::{Clock, Now};
+use conductor_shared::clock::{Clock, MonoTime, Now, WallTime};
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -17,10 +17,6 @@ impl Clock for SystemClock {
         let now = Instant::now();
         let mono = now.saturating_duration_since(*START.get_or_init(|| now));
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { wall_us: micros(wall), mono_us: micros(mono) }
+        Now { wall: WallTime::EPOCH + wall, mono: MonoTime::default() + mono }
     }
-}
-
-fn micros(d: std::time::Duration) -> u64 {
-    u64::try_from(d.as_micros()).unwrap_or(u64::MAX)
 }

@@ -6,17 +6,18 @@
 
 use super::error::ClientError;
 use super::session::ReadSession;
-use conductor_shared::clock::SECOND;
-use conductor_shared::command::{Audience, Command, MAX_LIFE_US, MAX_REASON, Operation, TYPE_LINE};
+use conductor_shared::clock::WallTime;
+use conductor_shared::command::{Audience, Command, MAX_LIFE, MAX_REASON, Operation, TYPE_LINE};
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::http::{CommandOutcome, NodeInfo, Preview, PreviewRequest};
 use conductor_shared::ids::{CommandId, NodeId, TenantUid, unhex};
 use conductor_shared::untrusted::{UntrustedText, is_unshowable};
+use std::time::Duration;
 
-/// Life of a command, microseconds.
-pub const LIFE_US: u64 = 300 * SECOND;
-/// Life of a command that waits for other persons, microseconds.
-pub const REQUEST_LIFE_US: u64 = MAX_LIFE_US - SECOND;
+/// Life of a command.
+pub const LIFE: Duration = Duration::from_secs(300);
+/// Life of a command that waits for other persons.
+pub const REQUEST_LIFE: Duration = MAX_LIFE.saturating_sub(Duration::from_secs(1));
 
 /// Bytes from the system's random source.
 pub fn random<const N: usize>() -> Result<[u8; N], ClientError> {
@@ -47,10 +48,10 @@ pub struct Draft {
     /// Digest of the state that was shown, for a loosening only.
     pub base: Option<[u8; 32]>,
     pub reason: UntrustedText,
-    /// The nodes' time, microseconds since the Unix epoch.
-    pub now_us: u64,
-    /// How long it lives, microseconds.
-    pub life_us: u64,
+    /// The nodes' time.
+    pub now: WallTime,
+    /// How long it lives.
+    pub life: Duration,
 }
 
 impl Draft {
@@ -63,8 +64,8 @@ impl Draft {
             base: self.base,
             operation: self.operation,
             reason: self.reason,
-            issued_at_us: self.now_us,
-            expires_at_us: self.now_us.saturating_add(self.life_us),
+            issued_at_us: self.now.as_micros(),
+            expires_at_us: (self.now + self.life).as_micros(),
             nonce,
         }
     }
@@ -152,9 +153,10 @@ pub async fn plan(
         _ => None,
     };
     let waits = preview.as_ref().is_some_and(|p| p.approvals > 0);
-    let life_us = if waits { REQUEST_LIFE_US } else { LIFE_US };
+    let life = if waits { REQUEST_LIFE } else { LIFE };
     let nodes = vec![node.node_id];
-    let draft = Draft { nodes, tenant, operation, base, reason: why, now_us: node.now_us, life_us };
+    let now = WallTime::from_micros(node.now_us);
+    let draft = Draft { nodes, tenant, operation, base, reason: why, now, life };
     let prepared = Prepared::compose(draft)?;
     Ok(PlannedChange { prepared, preview, node })
 }

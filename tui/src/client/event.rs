@@ -4,6 +4,7 @@ use conductor_shared::control::ControlState;
 use conductor_shared::http::{NodeInfo, ReceiptJson};
 use conductor_shared::ids::TenantUid;
 use conductor_shared::stream::{NodeHealth, Summary};
+use std::time::Duration;
 
 /// An event of an agent's stream.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ pub(crate) enum AgentEvent {
     Lost {
         /// Why the connection ended, escaped.
         why: String,
-        /// When the next try is due, microseconds from now.
-        retry_us: u64,
+        /// When the next try is due, from now.
+        retry: Duration,
     },
 }

@@ -4,6 +4,7 @@
 
 use super::endpoint::Endpoint;
 use super::state_dir;
+use conductor_shared::clock::WallTime;
 use conductor_shared::http::{NodeInfo, TenantList};
 use conductor_shared::ids::{Ident, NodeId, TenantUid};
 use parking_lot::Mutex;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Largest file, bytes: 100 nodes of 4,000 tenants.
 const MAX_FILE: u64 = 64 << 20;
@@ -18,7 +20,7 @@ const MAX_FILE: u64 = 64 << 20;
 const MAX_NODES: usize = 100;
 
 /// An unchanged node is written again after an hour, microseconds.
-const REFRESH_US: u64 = 3_600_000_000;
+const REFRESH: Duration = Duration::from_secs(3_600);
 
 /// A node as it was last seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +28,9 @@ const REFRESH_US: u64 = 3_600_000_000;
 pub(crate) struct CachedNode {
     pub(crate) node_id: NodeId,
     pub(crate) name: Ident,
-    /// When it was seen, microseconds since the Unix epoch, in its own time.
-    pub(crate) seen_us: u64,
+    /// When it was seen, in its own time.
+    #[serde(rename = "seen_us")]
+    pub(crate) seen: WallTime,
     pub(crate) tenants: BTreeMap<TenantUid, Ident>,
 }
 
@@ -35,7 +38,12 @@ impl CachedNode {
     /// From what a node said.
     pub(crate) fn of(node: &NodeInfo, list: &TenantList) -> Self {
         let tenants = list.tenants.iter().map(|t| (t.tenant_uid, t.tenant_id.clone())).collect();
-        Self { node_id: node.node_id, name: node.name.clone(), seen_us: node.now_us, tenants }
+        Self {
+            node_id: node.node_id,
+            name: node.name.clone(),
+            seen: WallTime::from_micros(node.now_us),
+            tenants,
+        }
     }
 }
 
@@ -73,8 +81,8 @@ impl NodeCache {
         let mut changed = false;
         for (endpoint, node) in seen {
             let old = all.at(&endpoint);
-            let fresh = |o: &CachedNode| node.seen_us.saturating_sub(o.seen_us) < REFRESH_US;
-            if old.is_some_and(|o| fresh(o) && CachedNode { seen_us: node.seen_us, ..o.clone() } == node) {
+            let fresh = |o: &CachedNode| node.seen - o.seen < REFRESH;
+            if old.is_some_and(|o| fresh(o) && CachedNode { seen: node.seen, ..o.clone() } == node) {
                 continue;
             }
             changed = true;
@@ -91,7 +99,7 @@ impl NodeCache {
     fn put(&mut self, endpoint: &Endpoint, node: CachedNode) {
         self.0.insert(endpoint.to_string(), node);
         while self.0.len() > MAX_NODES {
-            let oldest = self.0.iter().min_by_key(|(_, n)| n.seen_us).map(|(e, _)| e.clone());
+            let oldest = self.0.iter().min_by_key(|(_, n)| n.seen).map(|(e, _)| e.clone());
             oldest.and_then(|e| self.0.remove(&e));
         }
     }
@@ -103,7 +111,12 @@ mod tests {
 
     fn node(n: u8, seen_us: u64) -> CachedNode {
         let tenants = BTreeMap::from([(TenantUid([n; 16]), Ident::new("acme").unwrap())]);
-        CachedNode { node_id: NodeId([n; 16]), name: Ident::new("site").unwrap(), seen_us, tenants }
+        CachedNode {
+            node_id: NodeId([n; 16]),
+            name: Ident::new("site").unwrap(),
+            seen: WallTime::from_micros(seen_us),
+            tenants,
+        }
     }
 
     /// SPEC, bad input: the memory is bounded, and the node that was seen longest ago goes first.

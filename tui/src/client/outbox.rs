@@ -8,6 +8,7 @@ use super::endpoint::Endpoint;
 use super::error::ClientError;
 use super::http::AgentClient;
 use super::state_dir;
+use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Audience, Command};
 use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef, SignedText};
 use conductor_shared::ids::{CommandId, Ident, NodeId};
@@ -16,13 +17,14 @@ use conductor_shared::untrusted::escape;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Commands that are kept at most.
 const MAX_KEPT: usize = 1_000;
 /// Largest file of one command, bytes.
 const MAX_FILE: u64 = 1 << 20;
-/// A command is listed for a day after its expiry, microseconds.
-const SHOWN_US: u64 = 24 * 3_600 * 1_000_000;
+/// A command is listed for a day after its expiry.
+const SHOWN: Duration = Duration::from_secs(24 * 3_600);
 const ENDING: &str = "json";
 
 /// Answer of one node to a command.
@@ -102,11 +104,11 @@ impl KeptCommand {
     /// Sends it to the nodes in `wanted` that have not answered. True when an answer came.
     pub(crate) async fn deliver(
         &mut self,
-        now_us: u64,
+        now: WallTime,
         wanted: impl Fn(NodeId) -> bool,
     ) -> Result<bool, String> {
         let command = self.command()?;
-        if command.expires_at_us <= now_us {
+        if WallTime::from_micros(command.expires_at_us) <= now {
             return Ok(false);
         }
         let mut new = false;
@@ -224,12 +226,12 @@ impl Outbox {
 
     /// All commands, oldest first. An unreadable file is named and left in place; commands that expired more than a day
     /// ago are removed.
-    pub(crate) fn load(&self, now_us: u64) -> io::Result<Loaded> {
+    pub(crate) fn load(&self, now: WallTime) -> io::Result<Loaded> {
         let (mut kept, mut bad) = (vec![], vec![]);
         for path in self.files()? {
             match read(&path) {
                 Ok(Some((c, k))) => {
-                    if c.expires_at_us.saturating_add(SHOWN_US) <= now_us {
+                    if WallTime::from_micros(c.expires_at_us) + SHOWN <= now {
                         let _ = std::fs::remove_file(&path);
                     } else {
                         kept.push((c, k));
@@ -246,12 +248,12 @@ impl Outbox {
     /// Delivers pending commands to the nodes in `wanted` and stores their answers.
     pub(crate) async fn deliver(
         &self,
-        now_us: u64,
+        now: WallTime,
         wanted: impl Fn(NodeId) -> bool + Copy,
     ) -> io::Result<Loaded> {
-        let (mut kept, mut bad) = self.load(now_us)?;
+        let (mut kept, mut bad) = self.load(now)?;
         for (_, k) in &mut kept {
-            match k.deliver(now_us, wanted).await {
+            match k.deliver(now, wanted).await {
                 Ok(true) => self.keep(k)?,
                 Ok(false) => {}
                 Err(e) => bad.push(e),

@@ -5,6 +5,10 @@ use conductor_shared::ids::TenantUid;
 use conductor_shared::untrusted::UntrustedText;
 use std::os::unix::fs::PermissionsExt as _;
 
+fn wall(us: u64) -> WallTime {
+    WallTime::from_micros(us)
+}
+
 fn kept(issued_us: u64, operation: Operation, base: Option<[u8; 32]>) -> (CommandId, KeptCommand) {
     let ids = [1, 2].map(|n| NodeId([n; 16]));
     let p = Prepared::compose(Draft {
@@ -13,8 +17,8 @@ fn kept(issued_us: u64, operation: Operation, base: Option<[u8; 32]>) -> (Comman
         operation,
         base,
         reason: UntrustedText::new("why"),
-        now_us: issued_us,
-        life_us: 1_000,
+        now: wall(issued_us),
+        life: Duration::from_micros(1_000),
     })
     .unwrap();
     let id = p.parsed().unwrap().command_id;
@@ -38,7 +42,7 @@ fn kill() -> Operation {
 fn commands_are_kept_on_disk() {
     let dir = tempfile::tempdir().unwrap();
     let outbox = Outbox::at(dir.path().join("state/outbox"));
-    assert_eq!(outbox.load(0).unwrap().0.len(), 0, "no folder yet");
+    assert_eq!(outbox.load(wall(0)).unwrap().0.len(), 0, "no folder yet");
     let (second, k2) = kept(20, kill(), None);
     let (first, k1) = kept(10, kill(), None);
     outbox.keep(&k2).unwrap();
@@ -46,11 +50,11 @@ fn commands_are_kept_on_disk() {
     let mode = |p: &Path| std::fs::metadata(p).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&outbox.path(first)), 0o600);
     assert_eq!(mode(&outbox.folder), 0o700);
-    let (all, bad) = Outbox::at(outbox.folder.clone()).load(500).unwrap();
+    let (all, bad) = Outbox::at(outbox.folder.clone()).load(wall(500)).unwrap();
     assert_eq!(all.iter().map(|(c, _)| c.command_id).collect::<Vec<_>>(), [first, second], "oldest first");
     assert_eq!((all[0].1.clone(), bad.len()), (k1, 0));
     assert!(outbox.drop(first).unwrap() && !outbox.drop(first).unwrap());
-    assert_eq!(outbox.load(1_020 + SHOWN_US).unwrap().0.len(), 0, "it ended a day ago");
+    assert_eq!(outbox.load(wall(1_020) + SHOWN).unwrap().0.len(), 0, "it ended a day ago");
     assert!(!outbox.path(second).exists());
 }
 
@@ -71,7 +75,7 @@ fn only_bounds_are_kept() {
     let other = outbox.path(CommandId([4; 16]));
     std::fs::write(&other, serde_json::to_string(&kept(10, kill(), None).1).unwrap()).unwrap();
     std::fs::write(dir.path().join("half.json"), "{\"tenant\":").unwrap();
-    let (all, bad) = outbox.load(20).unwrap();
+    let (all, bad) = outbox.load(wall(20)).unwrap();
     let bad = bad.join("\n");
     assert_eq!(all.len(), 0);
     for what in ["not signed for", "not named after", "half.json"] {
@@ -90,11 +94,11 @@ async fn what_cannot_be_reached_waits_until_it_expires() {
     };
     k.nodes[0].state = State::Acknowledged { status: CommandStatus::Effective, receipt: Some(receipt) };
     assert_eq!((k.status_line().as_str(), k.waiting()), ("1 of 2 nodes acknowledged", 1));
-    assert_eq!(k.deliver(500, |n| n == NodeId([1; 16])).await, Ok(false), "that one has it");
-    assert_eq!(k.deliver(500, |_| true).await, Ok(true));
+    assert_eq!(k.deliver(wall(500), |n| n == NodeId([1; 16])).await, Ok(false), "that one has it");
+    assert_eq!(k.deliver(wall(500), |_| true).await, Ok(true));
     let State::Waiting { last } = &k.nodes[1].state else { panic!("{k:?}") };
     assert!(last.contains("cannot reach"), "{last}");
     k.nodes[1].state = State::Waiting { last: "before".into() };
-    assert_eq!(k.deliver(1_010, |_| true).await, Ok(false), "it has expired");
+    assert_eq!(k.deliver(wall(1_010), |_| true).await, Ok(false), "it has expired");
     assert_eq!(k.nodes[1].state, State::Waiting { last: "before".into() });
 }

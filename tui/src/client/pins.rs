@@ -9,6 +9,7 @@ use super::state_dir;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
+use conductor_shared::clock::WallTime;
 use conductor_shared::ids::{NodeId, Origin, parse_decimal};
 use conductor_shared::merkle::{Hash, verify_consistency};
 use std::collections::BTreeMap;
@@ -29,8 +30,8 @@ pub(crate) struct Pin {
     pub(crate) size: u64,
     /// Root of these entries; not necessarily signed.
     pub(crate) root: Hash,
-    /// When, microseconds since the Unix epoch on this machine.
-    pub(crate) seen_us: u64,
+    /// When since the Unix epoch on this machine.
+    pub(crate) seen: WallTime,
     /// Newest signed checkpoint that was verified and lies on this log.
     pub(crate) signed: Option<SignedCheckpoint>,
 }
@@ -74,14 +75,14 @@ impl Pins {
     }
 
     /// Compares size and root with the pin; pins a log that was never seen.
-    pub(crate) fn compare(&mut self, origin: Origin, size: u64, root: Hash, now_us: u64) -> LogChange {
+    pub(crate) fn compare(&mut self, origin: Origin, size: u64, root: Hash, now: WallTime) -> LogChange {
         let Some(pin) = self.logs.get(&origin) else {
             let first = Origin { epoch: 1, ..origin };
             let last = Origin { epoch: u64::MAX, ..origin };
             if let Some((other, _)) = self.logs.range(first..=last).next_back() {
                 return LogChange::Epoch(*other);
             }
-            self.put(origin, Pin { size, root, seen_us: now_us, signed: None });
+            self.put(origin, Pin { size, root, seen: now, signed: None });
             return LogChange::New;
         };
         match size.cmp(&pin.size) {
@@ -131,7 +132,7 @@ impl Pins {
             let _ = writeln!(out, "signer {node} {key}");
         }
         for (o, p) in &self.logs {
-            let _ = write!(out, "log {o} {} {} {}", p.size, STANDARD.encode(p.root), p.seen_us);
+            let _ = write!(out, "log {o} {} {} {}", p.size, STANDARD.encode(p.root), p.seen.as_micros());
             if let Some(s) = &p.signed {
                 let _ = write!(out, " {} {}", STANDARD.encode(&s.text), STANDARD.encode(&s.signature));
             }
@@ -177,16 +178,16 @@ fn read_pin(size: &str, root: &str, seen: &str, signed: &[&str]) -> Option<Pin> 
         _ => return None,
     };
     let root = STANDARD.decode(root).ok()?.try_into().ok()?;
-    Some(Pin { size: parse_decimal(size)?, root, seen_us: parse_decimal(seen)?, signed })
+    Some(Pin { size: parse_decimal(size)?, root, seen: WallTime::from_micros(parse_decimal(seen)?), signed })
 }
 
 /// Judges a log against its pin: `proof` leads from the pin to (`size`, `root`).
-pub(crate) fn judge(pin: &Pin, size: u64, root: Hash, proof: &[Hash], now_us: u64) -> Checked {
+pub(crate) fn judge(pin: &Pin, size: u64, root: Hash, proof: &[Hash], now: WallTime) -> Checked {
     if size < pin.size {
         return Checked::Forked(format!("it has {size} entries; {} were seen before", pin.size));
     }
     if verify_consistency(pin.size, &pin.root, size, &root, proof) {
-        Checked::Grew(Pin { size, root, seen_us: now_us, signed: pin.signed.clone() })
+        Checked::Grew(Pin { size, root, seen: now, signed: pin.signed.clone() })
     } else {
         Checked::Forked(format!(
             "no proof leads from the {} entries seen before to the {size} it has now",

@@ -3,6 +3,8 @@ use conductor_shared::ids::TenantUid;
 use conductor_shared::merkle::{Frontier, Nodes, consistency_proof, root_at};
 use proptest::prelude::*;
 
+const SEEN: WallTime = WallTime::from_micros(1);
+
 fn origin(epoch: u64) -> Origin {
     Origin { node: NodeId([1; 16]), tenant: TenantUid([2; 16]), epoch }
 }
@@ -29,7 +31,7 @@ fn log(n: u64, salt: u8) -> Log {
     l
 }
 fn pin(l: &Log, size: u64) -> Pin {
-    Pin { size, root: root_at(l, size).unwrap(), seen_us: 1, signed: None }
+    Pin { size, root: root_at(l, size).unwrap(), seen: SEEN, signed: None }
 }
 
 /// Issue, Pins: a log that grew is proved, a log that forked or shrank is caught.
@@ -38,17 +40,17 @@ fn growth_is_proved_and_forks_are_caught() {
     let (a, b) = (log(20, 0), log(20, 9));
     let proof = consistency_proof(&a, 8, 20).unwrap();
     let p = pin(&a, 8);
-    assert_eq!(judge(&p, 20, root_at(&a, 20).unwrap(), &proof, 1), Checked::Grew(pin(&a, 20)));
+    assert_eq!(judge(&p, 20, root_at(&a, 20).unwrap(), &proof, SEEN), Checked::Grew(pin(&a, 20)));
     let other = consistency_proof(&b, 8, 20).unwrap();
-    assert!(matches!(judge(&p, 20, root_at(&b, 20).unwrap(), &other, 1), Checked::Forked(_)));
-    assert!(matches!(judge(&p, 7, root_at(&a, 7).unwrap(), &[], 1), Checked::Forked(_)));
+    assert!(matches!(judge(&p, 20, root_at(&b, 20).unwrap(), &other, SEEN), Checked::Forked(_)));
+    assert!(matches!(judge(&p, 7, root_at(&a, 7).unwrap(), &[], SEEN), Checked::Forked(_)));
     let mut pins = Pins::default();
-    assert_eq!(pins.compare(origin(1), 8, p.root, 1), LogChange::New);
-    assert_eq!(pins.compare(origin(1), 8, p.root, 1), LogChange::Same);
-    assert_eq!(pins.compare(origin(1), 9, p.root, 1), LogChange::Longer);
-    assert!(matches!(pins.compare(origin(1), 7, p.root, 1), LogChange::Forked(_)));
-    assert!(matches!(pins.compare(origin(1), 8, [0; 32], 1), LogChange::Forked(_)));
-    assert_eq!(pins.compare(origin(2), 1, [0; 32], 1), LogChange::Epoch(origin(1)));
+    assert_eq!(pins.compare(origin(1), 8, p.root, SEEN), LogChange::New);
+    assert_eq!(pins.compare(origin(1), 8, p.root, SEEN), LogChange::Same);
+    assert_eq!(pins.compare(origin(1), 9, p.root, SEEN), LogChange::Longer);
+    assert!(matches!(pins.compare(origin(1), 7, p.root, SEEN), LogChange::Forked(_)));
+    assert!(matches!(pins.compare(origin(1), 8, [0; 32], SEEN), LogChange::Forked(_)));
+    assert_eq!(pins.compare(origin(2), 1, [0; 32], SEEN), LogChange::Epoch(origin(1)));
 }
 
 /// SPEC, Origins: a cited new epoch is a restore, an uncited one a fork.
@@ -104,7 +106,7 @@ proptest! {
     #[test]
     fn any_text_is_refused_or_read(edit in ".{0,40}", at in 0usize..400) {
         let mut pins = Pins::default();
-        pins.put(origin(1), Pin { size: 3, root: [7; 32], seen_us: 1, signed: None });
+        pins.put(origin(1), Pin { size: 3, root: [7; 32], seen: SEEN, signed: None });
         let mut text = pins.text();
         let at = at.min(text.len());
         if text.is_char_boundary(at) { text.insert_str(at, &edit); }

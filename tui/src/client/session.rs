@@ -6,15 +6,16 @@
 use super::error::ClientError;
 use super::http::{AgentClient, Bearer};
 use super::keys::UnlockedKey;
-use conductor_shared::clock::{Clock, Micros, SECOND};
+use conductor_shared::clock::{Clock, MonoTime, WallTime};
 use conductor_shared::http::NodeInfo;
 use conductor_shared::ids::{Ident, unhex};
 use conductor_shared::session::{Session, TYPE_LINE};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Mutex;
 
-/// A session is renewed when less than this is left of it, microseconds.
-const RENEW_BEFORE: Micros = 30 * SECOND;
+/// A session is renewed when less than this is left of it.
+const RENEW_BEFORE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone)]
 pub struct Opened {
@@ -25,15 +26,15 @@ pub struct Opened {
     /// The node, as of opening.
     pub node: NodeInfo,
     /// When it ends, in the agent's time.
-    pub expires_at_us: Micros,
+    pub expires_at: WallTime,
     /// Reading of the local monotonic clock when `node.now_us` was the agent's time.
-    pub opened_mono_us: Micros,
+    pub opened: MonoTime,
 }
 
 impl Opened {
     /// The agent's time now, as far as the local monotonic clock tells.
-    pub fn agent_now_us(&self, mono_us: Micros) -> Micros {
-        self.node.now_us.saturating_add(mono_us.saturating_sub(self.opened_mono_us))
+    pub fn agent_now(&self, mono: MonoTime) -> WallTime {
+        WallTime::from_micros(self.node.now_us) + (mono - self.opened)
     }
 }
 
@@ -75,9 +76,9 @@ impl ReadSession {
     /// The session, opened or renewed when needed.
     pub async fn get(&self) -> Result<Opened, ClientError> {
         let mut open = self.open.lock().await;
-        let mono = self.clock.now().mono_us;
+        let mono = self.clock.now().mono;
         if let Some(o) = open.as_ref()
-            && o.agent_now_us(mono).saturating_add(RENEW_BEFORE) < o.expires_at_us
+            && o.agent_now(mono) + RENEW_BEFORE < o.expires_at
         {
             return Ok(o.clone());
         }
@@ -99,7 +100,7 @@ impl ReadSession {
 
 async fn open_once(agent: &AgentClient, key: &UnlockedKey, clock: &dyn Clock) -> Result<Opened, ClientError> {
     let challenge = agent.challenge().await?;
-    let opened_mono_us = clock.now().mono_us;
+    let opened = clock.now().mono;
     let bytes = unhex(&challenge.challenge)
         .ok_or_else(|| agent.bad("session_challenge", "the challenge is not 32 hex digits"))?;
     let session = Session {
@@ -116,7 +117,7 @@ async fn open_once(agent: &AgentClient, key: &UnlockedKey, clock: &dyn Clock) ->
         person: answer.person,
         roles: answer.roles,
         node: challenge.node,
-        expires_at_us: answer.expires_at_us,
-        opened_mono_us,
+        expires_at: WallTime::from_micros(answer.expires_at_us),
+        opened,
     })
 }

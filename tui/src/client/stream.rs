@@ -19,8 +19,8 @@ use tokio::sync::mpsc;
 const SILENCE: Duration = Duration::from_secs(10);
 /// A ping is sent after this much silence.
 const PING: Duration = Duration::from_secs(4);
-/// Longest wait between two tries, microseconds.
-const LONGEST_US: u64 = 15_000_000;
+/// Longest wait between two tries.
+const LONGEST: Duration = Duration::from_secs(15);
 /// Events that may wait for the loop before the socket is no longer read.
 const QUEUE: usize = 1_024;
 
@@ -114,11 +114,11 @@ pub(crate) async fn keep(
         kept.complete = false;
         let Some(why) = once(agent, &session, &mut kept, &mut orders, &out).await else { return };
         attempt = if kept.complete { 0 } else { attempt.saturating_add(1) };
-        let retry_us = backoff(attempt);
-        if out.send((agent, AgentEvent::Lost { why, retry_us })).await.is_err() {
+        let retry = backoff(attempt);
+        if out.send((agent, AgentEvent::Lost { why, retry })).await.is_err() {
             return;
         }
-        let pause = tokio::time::sleep(Duration::from_micros(retry_us));
+        let pause = tokio::time::sleep(retry);
         tokio::pin!(pause);
         loop {
             tokio::select! {
@@ -132,14 +132,14 @@ pub(crate) async fn keep(
     }
 }
 
-/// How long to wait before the next try, microseconds: doubling from half a second, capped, and anywhere in the upper
+/// How long to wait before the next try: doubling from half a second, capped, and anywhere in the upper
 /// half of that, so that consoles do not come back all at once.
-fn backoff(attempt: u32) -> u64 {
-    let full = (500_000u64 << attempt.min(5)).min(LONGEST_US);
+fn backoff(attempt: u32) -> Duration {
+    let full = (Duration::from_millis(500) * (1 << attempt.min(5))).min(LONGEST);
     let mut b = [0u8; 2];
     // Without randomness the wait is merely not jittered.
     let _ = getrandom::fill(&mut b);
-    full / 2 + full / 2 * u64::from(u16::from_be_bytes(b)) / 65_536
+    full / 2 + full / 2 * u32::from(u16::from_be_bytes(b)) / 65_536
 }
 
 /// One connection, until it is lost. Says why; `None` when the screen is gone.
@@ -315,8 +315,8 @@ mod tests {
     #[test]
     fn backoff_is_capped() {
         for attempt in 0..80 {
-            let us = backoff(attempt);
-            assert!((250_000..=LONGEST_US).contains(&us), "{attempt}: {us}");
+            let wait = backoff(attempt);
+            assert!((Duration::from_millis(250)..=LONGEST).contains(&wait), "{attempt}: {wait:?}");
         }
     }
 }

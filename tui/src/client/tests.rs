@@ -15,6 +15,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::checkpoint::verify_minisign;
+use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::http::{
@@ -27,6 +28,7 @@ use conductor_shared::session::{Session, Transport};
 use conductor_shared::untrusted::UntrustedText;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const NOW: u64 = 1_700_000_000_000_000;
 const TENANT: TenantUid = TenantUid([2; 16]);
@@ -258,7 +260,7 @@ async fn commands_carry_what_their_class_needs() {
     let bases: Vec<_> = s.commands.iter().map(|c| c.base).collect();
     assert_eq!(bases, [None, None, None, Some([4; 32])]);
     for c in &s.commands {
-        assert_eq!((c.issued_at_us, c.expires_at_us), (NOW, NOW + commands::LIFE_US));
+        assert_eq!((c.issued_at_us, c.expires_at_us), (NOW, NOW + 300_000_000));
         assert_eq!(c.tenant, TENANT);
     }
     assert_ne!(s.commands[0].command_id, s.commands[1].command_id);
@@ -278,8 +280,8 @@ fn reasons_are_checked_before_signing() {
         operation: cap(),
         base: None,
         reason: UntrustedText::new("a\nnonce: 1"),
-        now_us: 1,
-        life_us: 1,
+        now: WallTime::from_micros(1),
+        life: Duration::from_micros(1),
     });
     assert!(matches!(bad, Err(ClientError::Usage(_))));
 }

@@ -8,6 +8,7 @@ use super::session::ReadSession;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::checkpoint::Checkpoint;
+use conductor_shared::clock::WallTime;
 use conductor_shared::codec::Value;
 use conductor_shared::fact::{ControlFact, Fact};
 use conductor_shared::http::ReceiptBundle;
@@ -47,7 +48,7 @@ pub(crate) async fn check(
     pin: Option<Pin>,
     before: Option<(Origin, Pin)>,
     signer: Option<String>,
-    seen_us: u64,
+    seen: WallTime,
 ) -> Result<(Origin, Checked), ClientError> {
     let bearer = s.bearer().await?;
     let head = s.agent().log_head(&bearer, origin.tenant).await?;
@@ -61,18 +62,18 @@ pub(crate) async fn check(
         (Some(p), _) if head.origin != origin => (None, Some((origin, p))),
         other => other,
     };
-    let now = Pin { size: head.size, root: to_root, seen_us, signed: None };
+    let now = Pin { size: head.size, root: to_root, seen, signed: None };
     let judged = match (&pin, &before) {
         (Some(p), _) if head.size > p.size && p.size > 0 => {
             let (said, path) = proof(s, head.origin, p.size, head.size).await?;
             if said == to_root {
-                judge(p, head.size, to_root, &path, seen_us)
+                judge(p, head.size, to_root, &path, seen)
             } else {
                 Checked::Forked("its head and its proof give different roots for one size".into())
             }
         }
         (Some(p), _) if p.size == 0 => Checked::Grew(now),
-        (Some(p), _) => judge(p, head.size, to_root, &[], seen_us),
+        (Some(p), _) => judge(p, head.size, to_root, &[], seen),
         (None, Some((old, p))) => {
             let first = s.agent().receipt_proof(&bearer, origin.tenant, 0).await?;
             judge_epoch(*old, p, now, cites(&first, head.origin))

@@ -7,6 +7,7 @@ use crate::client::session::ReadSession;
 use crate::model::tenants::RowKey;
 use crate::model::usage_cost::{Choice, CostShown, UsageShown};
 use crate::text::wrap::safe;
+use conductor_shared::clock::WallTime;
 use conductor_shared::command::Operation;
 use conductor_shared::http::{
     FreezeList, IncidentRow, Preview, PreviewRequest, ReceiptBundle, ReceiptPage, RequestRow, SloStatus,
@@ -84,8 +85,9 @@ fn period(c: &Choice) -> Vec<(&'static str, String)> {
 
 /// The same length just before.
 fn before(range: &RangeShown) -> Vec<(&'static str, String)> {
-    let begin = range.from_us.saturating_sub(range.to_us - range.from_us);
-    vec![("range", format!("{}/{}", rfc3339(begin), rfc3339(range.from_us)))]
+    let (from, to) = (WallTime::from_micros(range.from_us), WallTime::from_micros(range.to_us));
+    let begin = from - (to - from);
+    vec![("range", format!("{}/{}", rfc3339(begin), rfc3339(from)))]
 }
 
 pub(super) async fn usage(s: &ReadSession, key: RowKey, range: &Choice) -> Asked<Box<UsageShown>> {
@@ -100,8 +102,9 @@ pub(super) async fn cost(s: &ReadSession, key: RowKey, range: &Choice) -> Asked<
     let now = s.agent().cost(&bearer, key.tenant, &period(range)).await?;
     let before = s.agent().cost(&bearer, key.tenant, &before(&now.range)).await?;
     let month = s.agent().cost(&bearer, key.tenant, &[("range", "month".to_owned())]).await?;
-    let month_end_us = utc_month(month.range.from_us).map_or(month.range.to_us, |(_, p)| p.to_us);
-    Ok(Box::new(CostShown { now, before, month, month_end_us }))
+    let begin = WallTime::from_micros(month.range.from_us);
+    let month_end = utc_month(begin).map_or(WallTime::from_micros(month.range.to_us), |(_, p)| p.to);
+    Ok(Box::new(CostShown { now, before, month, month_end }))
 }
 
 /// Writes a CSV file where the console was started, and never over another.
@@ -130,12 +133,12 @@ pub(super) async fn export(
 }
 
 /// The first pages of a timeline; an incident fits in fewer.
-pub(super) async fn timeline(s: &ReadSession, key: RowKey, from: u64) -> Asked<Vec<TimelineRow>> {
+pub(super) async fn timeline(s: &ReadSession, key: RowKey, from: WallTime) -> Asked<Vec<TimelineRow>> {
     const PAGES: usize = 5;
     let (mut rows, mut after) = (vec![], None);
     for _ in 0..PAGES {
         let bearer = s.bearer().await?;
-        let page = s.agent().timeline(&bearer, key.tenant, (Some(from), None), after).await?;
+        let page = s.agent().timeline(&bearer, key.tenant, (Some(from.as_micros()), None), after).await?;
         rows.extend(page.rows);
         after = page.next.filter(|n| after.is_none_or(|a| *n > a));
         if after.is_none() {

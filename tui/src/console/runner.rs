@@ -201,9 +201,9 @@ impl Runner {
                 Reply::Preview(ticket, fetch::preview(&s, key, &operation).await.map_err(text))
             }),
             Fetch::CheckLog { agent, origin, pin, before, signer } => {
-                let seen_us = self.clock.now().wall_us;
+                let seen = self.clock.now().wall;
                 self.ask(agent, async move |s| {
-                    match witness::check(&s, origin, pin, before, signer, seen_us).await {
+                    match witness::check(&s, origin, pin, before, signer, seen).await {
                         Ok((origin, checked)) => Reply::Log(agent, origin, Ok(checked)),
                         Err(e) => Reply::Log(agent, origin, Err(text(e))),
                     }

@@ -32,15 +32,15 @@ impl Delivery {
     /// Pending commands of earlier runs. `None` where there is no outbox.
     pub(super) async fn outgoing(&self) -> Option<Reply> {
         let outbox = self.outbox.lock().await;
-        let (kept, _) = outbox.as_ref()?.load(self.clock.now().wall_us).ok()?;
+        let (kept, _) = outbox.as_ref()?.load(self.clock.now().wall).ok()?;
         Some(listed(&kept))
     }
 
     /// Delivers pending commands to these nodes.
     pub(super) async fn deliver(&self, nodes: &[NodeId]) -> Option<Reply> {
         let outbox = self.outbox.lock().await;
-        let now_us = self.clock.now().wall_us;
-        let (kept, _) = outbox.as_ref()?.deliver(now_us, |n| nodes.contains(&n)).await.ok()?;
+        let now = self.clock.now().wall;
+        let (kept, _) = outbox.as_ref()?.deliver(now, |n| nodes.contains(&n)).await.ok()?;
         Some(listed(&kept))
     }
 }
@@ -104,7 +104,7 @@ pub(super) async fn send_or_keep(
     };
     // Stored first, then sent. A full disk must not hold up a tightening, though.
     let stored = keep(&kept);
-    if let Err(e) = kept.deliver(way.clock.now().wall_us, |_| true).await {
+    if let Err(e) = kept.deliver(way.clock.now().wall, |_| true).await {
         return no(ClientError::Usage(e));
     }
     let stored = stored.and_then(|()| keep(&kept));

@@ -1,15 +1,16 @@
 //! One agent: its connection, and what it reported.
 
 use super::spark::Spark;
-use conductor_shared::clock::Now;
+use conductor_shared::clock::{MonoTime, Now, WallTime};
 use conductor_shared::control::ControlState;
 use conductor_shared::http::NodeInfo;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::stream::NodeHealth;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// Older data count as stale, microseconds.
-pub(crate) const STALE_US: u64 = 10_000_000;
+/// Older data count as stale.
+pub(crate) const STALE: Duration = Duration::from_secs(10);
 /// Partitions kept open for each agent, the node's own log among them.
 pub(crate) const OPEN: usize = 16;
 /// The connection to an agent.
@@ -23,8 +24,8 @@ pub(crate) enum Link {
     Lost {
         /// Why the connection was lost, escaped.
         why: String,
-        /// When the next try is due, microseconds of the monotonic clock.
-        retry_at_us: u64,
+        /// When the next try is due.
+        retry_at: MonoTime,
     },
 }
 
@@ -38,12 +39,12 @@ pub(crate) struct Agent {
     pub(crate) protocol: Option<u32>,
     /// Its health as last sent.
     pub(crate) health: Option<NodeHealth>,
-    /// Reading of the monotonic clock when the last health or hello came, microseconds; agent time counts from it.
-    pub(crate) clock_us: u64,
+    /// Reading of the monotonic clock when the last health or hello came; agent time counts from it.
+    pub(crate) clock: MonoTime,
     /// The agent's time at that moment.
-    pub(crate) their_us: u64,
-    /// When its last message came, microseconds of the monotonic clock.
-    pub(crate) seen_us: Option<u64>,
+    pub(crate) theirs: WallTime,
+    /// When its last message came.
+    pub(crate) seen: Option<MonoTime>,
     /// Summaries announced and received.
     pub(crate) overview: (u64, u64),
     /// The overview is complete.
@@ -59,7 +60,7 @@ pub(crate) struct Agent {
     /// A log check is running.
     pub(crate) checking: bool,
     /// When the last one was sent.
-    pub(crate) checked_us: u64,
+    pub(crate) checked: MonoTime,
     /// Next tenant of the round-robin log check.
     pub(crate) round: usize,
     /// Number of logs compared with their pins since the start.
@@ -75,9 +76,9 @@ impl Agent {
             info: None,
             protocol: None,
             health: None,
-            clock_us: 0,
-            their_us: 0,
-            seen_us: None,
+            clock: MonoTime::default(),
+            theirs: WallTime::EPOCH,
+            seen: None,
             overview: (0, 0),
             complete: false,
             session: None,
@@ -85,7 +86,7 @@ impl Agent {
             open: vec![],
             spark: Spark::default(),
             checking: false,
-            checked_us: 0,
+            checked: MonoTime::default(),
             round: 0,
             proofs: 0,
         }
@@ -100,18 +101,18 @@ impl Agent {
         self.info.as_ref().map(|i| i.environment.as_str())
     }
 
-    /// Its data are live: connected, complete and not older than [`STALE_US`].
+    /// Its data are live: connected, complete and not older than [`STALE`].
     pub(crate) fn fresh(&self, now: Now) -> bool {
-        self.link == Link::Live && self.complete && self.age_us(now).is_some_and(|a| a < STALE_US)
+        self.link == Link::Live && self.complete && self.age(now).is_some_and(|a| a < STALE)
     }
 
-    /// Age of its data, microseconds. `None` when there are none.
-    pub(crate) fn age_us(&self, now: Now) -> Option<u64> {
-        Some(now.mono_us.saturating_sub(self.seen_us?))
+    /// Age of its data. `None` when there are none.
+    pub(crate) fn age(&self, now: Now) -> Option<Duration> {
+        Some(now.mono - self.seen?)
     }
 
     /// The agent's time now, as computed from its last message.
-    pub(crate) fn time_us(&self, now: Now) -> u64 {
-        self.their_us.saturating_add(now.mono_us.saturating_sub(self.clock_us))
+    pub(crate) fn time(&self, now: Now) -> WallTime {
+        self.theirs + (now.mono - self.clock)
     }
 }

@@ -3,9 +3,11 @@
 use crate::model::Model;
 use crate::text::format::{bytes, span};
 use crate::text::wrap::safe;
+use conductor_shared::clock::WallTime;
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::stream::{NodeHealth, SignerState};
+use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Level {
@@ -22,7 +24,7 @@ pub(crate) struct Alarm {
     /// What was seen, escaped.
     pub(crate) what: String,
     /// When, microseconds since the Unix epoch on this machine.
-    pub(crate) at_us: u64,
+    pub(crate) at: WallTime,
     pub(crate) acknowledged: bool,
     /// A restore with citation, not a fork.
     pub(crate) note: bool,
@@ -94,10 +96,10 @@ fn health(h: &NodeHealth, say: &mut impl FnMut(Level, String, &'static str)) {
         }
     }
     if let Some(us) = h.admissions_stop_us {
-        let when = span(us);
+        let when = span(Duration::from_micros(us));
         say(Level::Bad, format!("at this rate admissions stop in {when}: unsigned backlog"), "");
     } else if h.backlog_age_us > 10_000_000 {
-        let age = span(h.backlog_age_us);
+        let age = span(Duration::from_micros(h.backlog_age_us));
         say(Level::Warn, format!("the oldest unsigned receipt is {age} old"), "");
     }
     if !h.store_error.is_empty() {

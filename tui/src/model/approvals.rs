@@ -1,6 +1,7 @@
 //! Requests of all nodes that wait for a second person. Answered here or by `conductor approval`. Pure.
 
 use super::cursor::ListCursor;
+use conductor_shared::clock::MonoTime;
 use conductor_shared::command::Command;
 use conductor_shared::http::RequestRow;
 
@@ -26,7 +27,7 @@ pub(crate) struct Approvals {
     pub(crate) errors: Vec<(usize, String)>,
     /// Nodes that have answered since the start.
     pub(crate) answered: bool,
-    pub(crate) asked_us: Option<u64>,
+    pub(crate) asked: Option<MonoTime>,
 }
 
 impl Approvals {

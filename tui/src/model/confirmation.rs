@@ -3,21 +3,23 @@
 //! A [`ConfirmAction`] holds the exact text that will be signed; dialogs show what is parsed back from it. Only
 //! [`ConfirmAction::confirm`] makes a [`ConfirmedAction`], and only that can be sent. Nothing here signs or sends.
 
-use crate::client::commands::{Draft, REQUEST_LIFE_US};
+use crate::client::commands::{Draft, REQUEST_LIFE};
 use crate::model::tenants::RowKey;
 use conductor_shared::basis_points::{BasisPoints, percent};
 use conductor_shared::change_class::class_of;
+use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Command, MAX_AUDIENCE, MAX_REASON, Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::ids::{Ident, NodeId};
 use conductor_shared::untrusted::{UntrustedText, is_unshowable};
 use sha2::{Digest as _, Sha256};
+use std::time::Duration;
 
-/// Life of a command from composing to taking effect, microseconds.
-pub(crate) const LIFE_US: u64 = 300_000_000;
-/// A dialog that stays open longer than this composes its command again, microseconds.
-pub(crate) const REDRAW_US: u64 = 120_000_000;
+/// Life of a command from composing to taking effect.
+pub(crate) const LIFE: Duration = Duration::from_secs(300);
+/// A dialog that stays open longer than this composes its command again.
+pub(crate) const REDRAW: Duration = Duration::from_secs(120);
 
 /// Random numbers for command ids and nonces, from a seed: the update function stays pure.
 #[derive(Debug, Clone)]
@@ -90,11 +92,11 @@ impl ConfirmAction {
         operation: Operation,
         base: Option<[u8; 32]>,
         reason: &str,
-        agent_now_us: u64,
+        agent_now: WallTime,
         ids: &mut Ids,
     ) -> Option<Self> {
         // A command kept for an offline node lives as long as a command can.
-        let life_us = if target.offline && operation.is_absolute() { REQUEST_LIFE_US } else { LIFE_US };
+        let life = if target.offline && operation.is_absolute() { REQUEST_LIFE } else { LIFE };
         let reason: String = reason.chars().filter(|c| !is_unshowable(*c)).take(MAX_REASON).collect();
         let draft = Draft {
             nodes: target.nodes().into_iter().map(|n| n.0).collect(),
@@ -102,8 +104,8 @@ impl ConfirmAction {
             base,
             operation,
             reason: UntrustedText::new(reason),
-            now_us: agent_now_us,
-            life_us,
+            now: agent_now,
+            life,
         };
         let text = draft.command(ids.draw(), ids.draw()).text();
         let command = Command::parse(text.as_bytes()).ok()?;
@@ -171,13 +173,20 @@ mod tests {
         let op = Operation::KillSet(ops::KillSet { selector: "*/*".parse().unwrap(), drain: false });
         let mut ids = Ids::new([7; 32]);
         let compose = |ids: &mut Ids| {
-            ConfirmAction::compose(sample::target("acme"), op.clone(), None, "why\nnot\u{202e}", 5, ids)
-                .unwrap()
+            ConfirmAction::compose(
+                sample::target("acme"),
+                op.clone(),
+                None,
+                "why\nnot\u{202e}",
+                WallTime::from_micros(5),
+                ids,
+            )
+            .unwrap()
         };
         let (a, b) = (compose(&mut ids), compose(&mut ids));
         assert_ne!(a.command().command_id, b.command().command_id);
         assert_eq!(a.command().reason.raw(), "whynot");
-        assert_eq!((a.command().issued_at_us, a.command().expires_at_us), (5, 5 + LIFE_US));
+        assert_eq!((a.command().issued_at_us, a.command().expires_at_us), (5, 300_000_005));
         let shown = a.command().clone();
         let sent = a.confirm();
         assert_eq!(Command::parse(sent.text().as_bytes()), Ok(shown));

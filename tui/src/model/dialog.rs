@@ -7,6 +7,7 @@ use crate::model::confirmation::{ConfirmAction, Target};
 use crate::model::input::TextInput;
 use crate::model::palette::Palette;
 use conductor_shared::basis_points::BasisPoints;
+use conductor_shared::clock::MonoTime;
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::ramp::Selector;
 
@@ -43,8 +44,8 @@ pub(crate) struct Confirm {
     /// What can be chosen; at least one.
     pub(crate) choices: Vec<ConfirmAction>,
     pub(crate) chosen: usize,
-    /// When it was composed, microseconds of the monotonic clock.
-    pub(crate) at_us: u64,
+    /// When it was composed.
+    pub(crate) at: MonoTime,
     /// The tenant is on other nodes as well, which can be meant too.
     pub(crate) elsewhere: bool,
     /// A comment that can be typed; what stands in the commands while nothing is typed.
@@ -84,8 +85,8 @@ pub(crate) struct Waiting {
     pub(crate) target: Target,
     pub(crate) sentence: String,
     pub(crate) class: ChangeClass,
-    /// When it was sent, microseconds of the monotonic clock.
-    pub(crate) since_us: u64,
+    /// When it was sent.
+    pub(crate) since: MonoTime,
 }
 
 /// The outcome of a command.

@@ -5,6 +5,7 @@ use crate::model::screen::Screen;
 use crate::model::tenants::RowKey;
 use crate::model::{Model, usage_cost};
 use conductor_shared::basis_points::BasisPoints;
+use conductor_shared::clock::{MonoTime, WallTime};
 use conductor_shared::http::{FreezeList, IncidentRow, ProfileRow, SloStatus, TimelineRow, WindowRow};
 use conductor_shared::ids::{KeyId, TenantUid};
 use conductor_shared::operator::{OperatorKey, roles_text};
@@ -21,13 +22,13 @@ pub(crate) struct Lists {
     /// SLO status of the ramps of one tenant.
     pub(crate) slo: Option<(RowKey, Vec<SloStatus>)>,
     /// The timeline of one log: which log, from which time; `None` until it arrives.
-    pub(crate) timeline: Option<(RowKey, u64, Option<Vec<TimelineRow>>)>,
+    pub(crate) timeline: Option<(RowKey, WallTime, Option<Vec<TimelineRow>>)>,
     /// The last error of each node.
     pub(crate) errors: BTreeMap<usize, String>,
     pub(crate) cursor: ListCursor,
     /// The selected incident by id: the selection must not slip to another one when the list changes.
     marked: Option<(usize, String)>,
-    pub(crate) asked: Option<(Screen, u64)>,
+    pub(crate) asked: Option<(Screen, MonoTime)>,
     /// The filter, and the screen it belongs to.
     filter: Option<(Screen, String)>,
 }

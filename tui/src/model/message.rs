@@ -7,7 +7,7 @@ use crate::model::confirmation::ConfirmedAction;
 use crate::model::outgoing::Outgoing;
 use crate::model::tenants::RowKey;
 use crate::model::usage_cost::{Choice, CostShown, UsageShown};
-use conductor_shared::clock::Now;
+use conductor_shared::clock::{Now, WallTime};
 use conductor_shared::command::Operation;
 use conductor_shared::http::{
     CommandOutcome, FreezeList, IncidentRow, Preview, ReceiptBundle, ReceiptPage, RequestRow, SloStatus,
@@ -55,7 +55,7 @@ pub(crate) enum Reply {
     /// SLO status of a tenant's ramps.
     Slo(RowKey, Result<Vec<SloStatus>, String>),
     /// The timeline of a log from a time on.
-    Timeline(RowKey, u64, Result<Vec<TimelineRow>, String>),
+    Timeline(RowKey, WallTime, Result<Vec<TimelineRow>, String>),
     /// Usage of a tenant in one of the periods.
     Usage(RowKey, Choice, Result<Box<UsageShown>, String>),
     /// Cost of a tenant in one of the periods.
@@ -153,8 +153,8 @@ pub(crate) enum Fetch {
     Freezes(usize),
     /// SLO status of a tenant's ramps.
     Slo(RowKey),
-    /// The timeline of a log from a time on, microseconds since the Unix epoch.
-    Timeline(RowKey, u64),
+    /// The timeline of a log from a time on.
+    Timeline(RowKey, WallTime),
     /// Usage of a tenant in one of the periods.
     Usage(RowKey, Choice),
     /// Cost of a tenant in one of the periods.

@@ -2,6 +2,7 @@
 
 use crate::client::outbox::{KeptCommand, State};
 use crate::text::wrap::safe;
+use conductor_shared::clock::WallTime;
 use conductor_shared::command::Command;
 use conductor_shared::ids::{CommandId, NodeId};
 
@@ -15,8 +16,8 @@ pub(crate) struct Outgoing {
     pub(crate) status_line: String,
     /// Each node with its answer, escaped.
     pub(crate) nodes: Vec<(NodeId, String, NodeAnswer)>,
-    /// When it expires, microseconds since the Unix epoch.
-    pub(crate) expires_us: u64,
+    /// When it expires since the Unix epoch.
+    pub(crate) expires: WallTime,
 }
 
 /// Answer of a node to a command.
@@ -45,7 +46,7 @@ impl Outgoing {
             what: format!("{} for {}", c.operation.sentence(), safe(&k.tenant, 63)),
             status_line: k.status_line(),
             nodes: k.nodes.iter().map(|n| (n.node_id, n.name.to_string(), word(&n.state))).collect(),
-            expires_us: c.expires_at_us,
+            expires: WallTime::from_micros(c.expires_at_us),
         }
     }
 
@@ -59,9 +60,9 @@ impl Outgoing {
     }
 
     /// It needs attention: some node has not answered, or refused.
-    pub(crate) fn open(&self, now_us: u64) -> bool {
+    pub(crate) fn open(&self, now: WallTime) -> bool {
         let refused = self.nodes.iter().any(|n| matches!(n.2, NodeAnswer::Refused(_)));
-        self.expires_us > now_us && (refused || !self.waiting().is_empty())
+        self.expires > now && (refused || !self.waiting().is_empty())
     }
 
     /// One line for the answer of each node.

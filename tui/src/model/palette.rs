@@ -121,7 +121,7 @@ fn complete(m: &Model, text: &str) -> (String, Vec<(String, String)>) {
         }
         PaletteCommand::Sort => Sort::VARIANTS.iter().map(|s| s.name()).filter(begins).map(plain).collect(),
         PaletteCommand::Range => {
-            let all = crate::model::usage_cost::completions(m.now.wall_us).into_iter();
+            let all = crate::model::usage_cost::completions(m.now.wall).into_iter();
             all.filter(|w| w.starts_with(arg)).map(|w| (w, String::new())).collect()
         }
         PaletteCommand::Tenant

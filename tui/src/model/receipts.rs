@@ -1,6 +1,7 @@
 //! State of the screens Receipts and Receipt: a window on one log, fetched when the log grows, and one receipt in detail.
 
 use crate::model::tenants::RowKey;
+use conductor_shared::clock::MonoTime;
 use conductor_shared::fact::Verdict;
 use conductor_shared::http::{ReceiptBundle, ReceiptJson, ReceiptPage};
 use conductor_shared::ids::Origin;
@@ -34,10 +35,10 @@ pub(crate) struct Receipts {
     pub(crate) size: u64,
     /// A query is running.
     pub(crate) busy: bool,
-    /// When the last one was sent, microseconds of the monotonic clock.
-    pub(crate) asked_us: u64,
+    /// When the last one was sent.
+    pub(crate) asked: MonoTime,
     /// When the last answer came.
-    pub(crate) answered_us: Option<u64>,
+    pub(crate) answered: Option<MonoTime>,
     /// Index of the selected entry.
     pub(crate) selected: Option<u64>,
     /// First row on the screen, a place among those shown.
@@ -62,8 +63,8 @@ impl Default for Receipts {
             rows: VecDeque::new(),
             size: 0,
             busy: false,
-            asked_us: 0,
-            answered_us: None,
+            asked: MonoTime::default(),
+            answered: None,
             selected: None,
             offset: 0,
             follow: true,

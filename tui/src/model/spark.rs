@@ -1,8 +1,10 @@
 //! A short history of two counters, for sparklines: how many allowed and denied in each slot of two seconds.
 
+use conductor_shared::clock::MonoTime;
+
 pub(crate) const SLOTS: usize = 32;
 /// Length of a slot, microseconds.
-pub(crate) const SLOT_US: u64 = 2_000_000;
+const SLOT_US: u64 = 2_000_000;
 
 /// Counts a slot, newest last on reading.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,11 @@ impl Default for Spark {
     }
 }
 
+/// Number of the slot since the clock's start.
+pub(crate) fn slot_of(mono: MonoTime) -> u64 {
+    mono.as_micros() / SLOT_US
+}
+
 impl Spark {
     fn index(slot: u64) -> usize {
         // SLOTS is small.
@@ -25,8 +32,8 @@ impl Spark {
     }
 
     /// Adds counts at a moment.
-    pub(crate) fn add(&mut self, mono_us: u64, allowed: u64, denied: u64) {
-        let slot = mono_us / SLOT_US;
+    pub(crate) fn add(&mut self, mono: MonoTime, allowed: u64, denied: u64) {
+        let slot = slot_of(mono);
         if slot > self.newest {
             for s in (self.newest + 1..=slot).rev().take(SLOTS) {
                 self.slots[Self::index(s)] = (0, 0);
@@ -39,8 +46,8 @@ impl Spark {
     }
 
     /// The last `n` slots up to a moment, oldest first.
-    pub(crate) fn last(&self, mono_us: u64, n: usize) -> Vec<(u16, u16)> {
-        let now = mono_us / SLOT_US;
+    pub(crate) fn last(&self, mono: MonoTime, n: usize) -> Vec<(u16, u16)> {
+        let now = slot_of(mono);
         let n = n.min(SLOTS) as u64;
         let first = (now + 1).saturating_sub(n);
         let missing = usize::try_from(n - (now + 1 - first)).unwrap_or(0);
@@ -51,13 +58,13 @@ impl Spark {
     }
 
     /// Denied a second over the last 10 s.
-    pub(crate) fn deny_rate(&self, mono_us: u64) -> f64 {
-        self.last(mono_us, 5).iter().map(|(_, d)| f64::from(*d)).sum::<f64>() / 10.0
+    pub(crate) fn deny_rate(&self, mono: MonoTime) -> f64 {
+        self.last(mono, 5).iter().map(|(_, d)| f64::from(*d)).sum::<f64>() / 10.0
     }
 
     /// Allowed a second over the last 10 s.
-    pub(crate) fn allow_rate(&self, mono_us: u64) -> f64 {
-        self.last(mono_us, 5).iter().map(|(a, _)| f64::from(*a)).sum::<f64>() / 10.0
+    pub(crate) fn allow_rate(&self, mono: MonoTime) -> f64 {
+        self.last(mono, 5).iter().map(|(a, _)| f64::from(*a)).sum::<f64>() / 10.0
     }
 }
 
@@ -69,12 +76,13 @@ mod tests {
     #[test]
     fn slots_pass() {
         let mut s = Spark::default();
-        s.add(0, 1, 0);
-        s.add(SLOT_US, 2, 1);
-        s.add(SLOT_US, 1, 0);
-        assert_eq!(s.last(SLOT_US, 3), [(0, 0), (1, 0), (3, 1)]);
-        assert_eq!(s.last(3 * SLOT_US, 4), [(1, 0), (3, 1), (0, 0), (0, 0)]);
-        s.add(100 * SLOT_US, 9, 9);
-        assert_eq!(s.last(100 * SLOT_US, 32).iter().filter(|c| **c != (0, 0)).count(), 1);
+        let slot = |n: u64| MonoTime::from_micros(n * SLOT_US);
+        s.add(slot(0), 1, 0);
+        s.add(slot(1), 2, 1);
+        s.add(slot(1), 1, 0);
+        assert_eq!(s.last(slot(1), 3), [(0, 0), (1, 0), (3, 1)]);
+        assert_eq!(s.last(slot(3), 4), [(1, 0), (3, 1), (0, 0), (0, 0)]);
+        s.add(slot(100), 9, 9);
+        assert_eq!(s.last(slot(100), 32).iter().filter(|c| **c != (0, 0)).count(), 1);
     }
 }

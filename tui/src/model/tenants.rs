@@ -4,6 +4,7 @@
 //! of a row, not its number, so that a list that moves cannot redirect an action.
 
 use crate::model::spark::Spark;
+use conductor_shared::clock::MonoTime;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::stream::{
     FLAG_DRAINING, FLAG_FROZEN, FLAG_KILLED, FLAG_NEWER, FLAG_PENDING, FLAG_QUOTA, FLAG_RAMPED, Summary,
@@ -118,7 +119,7 @@ impl Default for Tenants {
 
 impl Tenants {
     /// Takes a batch of summaries of one agent.
-    pub(crate) fn apply(&mut self, agent: usize, mono_us: u64, batch: Vec<Summary>) {
+    pub(crate) fn apply(&mut self, agent: usize, mono: MonoTime, batch: Vec<Summary>) {
         let touchy = self.sort != Sort::Name || !self.filter.is_empty();
         for s in batch {
             let key = RowKey { agent, tenant: s.tenant };
@@ -132,26 +133,26 @@ impl Tenants {
             let allowed = s.allowed.saturating_sub(row.summary.allowed);
             let denied = s.denied.saturating_sub(row.summary.denied);
             if allowed > 0 || denied > 0 {
-                row.spark.add(mono_us, allowed, denied);
+                row.spark.add(mono, allowed, denied);
             }
             self.resort |= touchy || row.summary.name != s.name || row.summary.flags != s.flags;
             self.resort |= row.summary.incidents != s.incidents;
             row.summary = s;
         }
         if self.resort {
-            self.refresh(mono_us);
+            self.refresh(mono);
         }
     }
 
     /// Forgets the rows of an agent: another node answers there.
-    pub(crate) fn forget(&mut self, agent: usize, mono_us: u64) {
+    pub(crate) fn forget(&mut self, agent: usize, mono: MonoTime) {
         self.rows.retain(|r| r.key.agent != agent);
         self.index = self.rows.iter().enumerate().map(|(i, r)| (r.key, i)).collect();
-        self.refresh(mono_us);
+        self.refresh(mono);
     }
 
     /// Sorts and filters again.
-    pub(crate) fn refresh(&mut self, mono_us: u64) {
+    pub(crate) fn refresh(&mut self, mono: MonoTime) {
         self.resort = false;
         let words: Vec<&str> = self.filter.split_whitespace().collect();
         let mut order: Vec<usize> =
@@ -166,7 +167,7 @@ impl Tenants {
                 Sort::Backlog => (high(r.summary.backlog()), 0),
                 // Rates are small and never negative.
                 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-                Sort::Denied => (high((r.spark.deny_rate(mono_us) * 10.0) as u64), high(r.summary.denied)),
+                Sort::Denied => (high((r.spark.deny_rate(mono) * 10.0) as u64), high(r.summary.denied)),
                 Sort::Runs => (high(u64::from(r.summary.open_runs)), 0),
                 Sort::Ramp => (r.summary.ramp.into(), 0),
             }
@@ -234,9 +235,9 @@ impl Tenants {
     }
 
     /// Filters by words: a part of the name, `@node` or `@environment`, or one of the marks.
-    pub(crate) fn set_filter(&mut self, filter: &str, mono_us: u64) {
+    pub(crate) fn set_filter(&mut self, filter: &str, mono: MonoTime) {
         filter.clone_into(&mut self.filter);
-        self.refresh(mono_us);
+        self.refresh(mono);
         self.offset = 0;
         if self.place().is_none() {
             self.selected = self.order.first().map(|i| self.rows[*i].key);

@@ -3,16 +3,17 @@
 use crate::model::Model;
 use crate::model::screen::Screen;
 use crate::model::tenants::RowKey;
-use conductor_shared::clock::Micros;
+use conductor_shared::clock::{MonoTime, WallTime, micros};
 use conductor_shared::cost::{CostAnswer, CostRow};
 use conductor_shared::meter::{DAY_US, HOUR_US};
 use conductor_shared::time_range::{Range, utc_month};
 use conductor_shared::usage::{Usage, UsageAnswer, UsageRow};
 use std::borrow::Cow;
+use std::time::Duration;
 use strum::{IntoStaticStr, VariantArray};
 
-/// How often a period is asked for while it is shown, microseconds.
-pub(crate) const EVERY_US: u64 = 10_000_000;
+/// How often a period is asked for while it is shown.
+pub(crate) const EVERY: Duration = Duration::from_secs(10);
 
 /// A period that can be chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,12 +40,12 @@ pub(crate) const RANGES: [Choice; 5] = [
 
 impl Choice {
     /// A typed period, if the agent accepts it.
-    pub(crate) fn typed(text: &str, now_us: Micros) -> Result<Self, String> {
+    pub(crate) fn typed(text: &str, now: WallTime) -> Result<Self, String> {
         if let Some(known) = RANGES.into_iter().find(|r| r.range == text) {
             return Ok(known);
         }
-        let period = Range::parse(text, None, now_us).map_err(|e| e.to_string())?.period;
-        let step = match period.to_us - period.from_us {
+        let period = Range::parse(text, None, now).map_err(|e| e.to_string())?.period;
+        let step = match micros(period.length()) {
             us if us <= 12 * HOUR_US => "15m",
             us if us <= 8 * DAY_US => "1h",
             _ => "1d",
@@ -54,12 +55,12 @@ impl Choice {
 }
 
 /// Completions of `:range`: the periods of the key, and the three months before this one.
-pub(crate) fn completions(now_us: Micros) -> Vec<String> {
+pub(crate) fn completions(now: WallTime) -> Vec<String> {
     let mut out: Vec<String> = RANGES.into_iter().map(|r| r.range.into_owned()).collect();
-    let mut at = now_us;
+    let mut at = now;
     for _ in 0..3 {
         let Some((_, this)) = utc_month(at) else { break };
-        at = this.from_us.saturating_sub(1);
+        at = this.from - Duration::from_micros(1);
         out.extend(utc_month(at).map(|(name, _)| name));
     }
     out
@@ -111,15 +112,16 @@ pub(crate) struct CostShown {
     pub(crate) before: CostAnswer,
     /// This calendar month so far.
     pub(crate) month: CostAnswer,
-    /// Its end, microseconds since the Unix epoch.
-    pub(crate) month_end_us: u64,
+    /// Its end.
+    pub(crate) month_end: WallTime,
 }
 
 impl CostShown {
     /// Total of the month if it continues at the present pace.
     pub(crate) fn projection(&self) -> Option<i64> {
         let begin = self.month.range.from_us;
-        let (gone, whole) = (self.month.as_of_us.checked_sub(begin)?, self.month_end_us.checked_sub(begin)?);
+        let (gone, whole) =
+            (self.month.as_of_us.checked_sub(begin)?, self.month_end.as_micros().checked_sub(begin)?);
         let total = i128::from(self.month.totals.total) * i128::from(whole);
         // Less than a tenth of a day is too short for a projection.
         (gone >= 8_640_000_000).then(|| i64::try_from(total / i128::from(gone)).unwrap_or(i64::MAX))
@@ -132,9 +134,9 @@ pub(crate) struct UsageCost {
     /// The period that was chosen or typed; `None`: the first of [`RANGES`].
     pub(crate) range: Option<Choice>,
     pub(crate) metric: usize,
-    /// Tenant, period, and when it came, microseconds of the monotonic clock.
-    pub(crate) usage: Option<(RowKey, Choice, u64, Box<UsageShown>)>,
-    pub(crate) cost: Option<(RowKey, Choice, u64, Box<CostShown>)>,
+    /// Tenant, period, and when it came.
+    pub(crate) usage: Option<(RowKey, Choice, MonoTime, Box<UsageShown>)>,
+    pub(crate) cost: Option<(RowKey, Choice, MonoTime, Box<CostShown>)>,
 }
 
 impl UsageCost {
@@ -156,20 +158,20 @@ impl UsageCost {
     }
 }
 
-/// Usage of the shown tenant and period, with its age in microseconds.
-pub(crate) fn usage(m: &Model) -> Option<(&UsageShown, u64)> {
+/// Usage of the shown tenant and period, with its age.
+pub(crate) fn usage(m: &Model) -> Option<(&UsageShown, Duration)> {
     let key = m.subject()?;
     let (_, _, at, shown) =
         m.usage_cost.usage.as_ref().filter(|u| u.0 == key && u.1 == m.usage_cost.choice())?;
-    Some((shown, m.now.mono_us.saturating_sub(*at)))
+    Some((shown, m.now.mono - *at))
 }
 
-/// Cost of the shown tenant and period, with its age in microseconds.
-pub(crate) fn cost(m: &Model) -> Option<(&CostShown, u64)> {
+/// Cost of the shown tenant and period, with its age.
+pub(crate) fn cost(m: &Model) -> Option<(&CostShown, Duration)> {
     let key = m.subject()?;
     let (_, _, at, shown) =
         m.usage_cost.cost.as_ref().filter(|u| u.0 == key && u.1 == m.usage_cost.choice())?;
-    Some((shown, m.now.mono_us.saturating_sub(*at)))
+    Some((shown, m.now.mono - *at))
 }
 
 /// Rows of the usage table that pass the filter.

@@ -5,7 +5,7 @@ use super::plan::TaskGraph;
 use super::wfformat::{self, Sums};
 use crate::client::error::seconds;
 use crate::client::workload::Workload;
-use conductor_shared::clock::Clock;
+use conductor_shared::clock::{Clock, micros};
 use conductor_shared::untrusted::escape;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::BTreeMap;
@@ -165,9 +165,9 @@ pub async fn run(workload: &Workload, jobs: Vec<Job>, options: Options, clock: &
             ReplayEvent::Run(r) => print_run(&bar, r),
         })
     };
-    let began = clock.now().mono_us;
+    let began = clock.now().mono;
     let reports = drive(workload, jobs, options, stop, &watcher).await;
-    let elapsed = clock.now().mono_us.saturating_sub(began);
+    let elapsed = micros(clock.now().mono - began);
     listener.abort();
     bar.finish_and_clear();
     ReplaySummary::new(planned, recorded, reports, elapsed)

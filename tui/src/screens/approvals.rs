@@ -7,6 +7,7 @@ use crate::style::Tone;
 use crate::text::format::clock;
 use crate::text::wrap::safe;
 use crate::widgets::table::{Cell, cell, columns, flex};
+use conductor_shared::clock::WallTime;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -73,7 +74,7 @@ fn row(m: &Model, w: &PendingRequest, selected: bool) -> Vec<Cell> {
         cell(w.row.tenant_id.to_string(), base),
         cell(w.row.person.to_string(), base),
         cell(format!("{} of {}", w.row.approved.len(), w.row.needed), base),
-        cell(clock(w.row.expires_at_us), base),
+        cell(clock(WallTime::from_micros(w.row.expires_at_us)), base),
         cell(safe(&what(w), 300), base),
     ]
 }

@@ -7,15 +7,17 @@ use crate::style::Tone;
 use crate::text::format::span;
 use crate::text::wrap::safe;
 use crate::widgets::table::{Cell, cell, columns, flex};
+use conductor_shared::clock::{WallTime, micros};
 use conductor_shared::http::{FreezeRow, ProfileRow, WindowRow};
 use jiff::{Timestamp, ToSpan as _};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
+use std::time::Duration;
 
 const DAYS: usize = 7;
-const DAY_US: u64 = 86_400_000_000;
+const DAY: Duration = Duration::from_secs(86_400);
 
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
@@ -61,19 +63,22 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
 }
 
 /// Midnight of today, and of each day after it, in the zone of the screen.
-fn midnights(m: &Model, now_us: u64) -> Vec<u64> {
-    let us = i64::try_from(now_us).unwrap_or(i64::MAX);
+fn midnights(m: &Model, now: WallTime) -> Vec<WallTime> {
+    let us = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
     let Ok(now) = Timestamp::from_microsecond(us) else { return vec![] };
     let Ok(today) = now.to_zoned(m.zone.clone()).start_of_day() else { return vec![] };
     let each = (0..=DAYS).filter_map(|n| today.checked_add(i64::try_from(n).unwrap_or(0).days()).ok());
-    each.filter_map(|z| u64::try_from(z.timestamp().as_microsecond()).ok()).collect()
+    let us = each.filter_map(|z| u64::try_from(z.timestamp().as_microsecond()).ok());
+    us.map(WallTime::from_micros).collect()
 }
 
 /// Heads of the days: `Mon 23` where there is room.
 fn days(m: &Model, width: usize) -> String {
-    let Some(now) = m.lists.freezes.values().next().map(|f| f.now_us) else { return String::new() };
-    let name = |us: &u64| {
-        let t = i64::try_from(*us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
+    let Some(now) = m.lists.freezes.values().next().map(|f| WallTime::from_micros(f.now_us)) else {
+        return String::new();
+    };
+    let name = |at: &WallTime| {
+        let t = i64::try_from(at.as_micros()).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
         let day = t.map_or_else(String::new, |t| t.to_zoned(m.zone.clone()).strftime("%a %d").to_string());
         let day: String = day.chars().take(width.saturating_sub(1)).collect();
         format!("{day:<width$}")
@@ -82,18 +87,18 @@ fn days(m: &Model, width: usize) -> String {
 }
 
 /// One column for each part of a day: whether the window is open in it, and a mark for now.
-fn strip(m: &Model, now_us: u64, w: &WindowRow, width: usize) -> String {
+fn strip(m: &Model, now: WallTime, w: &WindowRow, width: usize) -> String {
     let (full, empty) = m.look.gauge();
-    let nights = midnights(m, now_us);
+    let nights = midnights(m, now);
     let mut out = String::new();
     for (from, to) in nights.iter().zip(nights.iter().skip(1)) {
         let spans = w.when.spans(*from, *to);
         for n in 0..width as u64 {
-            let part = |n: u64| from + (to - from) * n / width as u64;
+            let part = |n: u64| *from + Duration::from_micros(micros(*to - *from) * n / width as u64);
             let (a, b) = (part(n), part(n + 1));
             let open = spans.iter().any(|(s, e)| *s < b && a < *e);
-            let now = a <= now_us && now_us < b;
-            out.push(if now {
+            let here = a <= now && now < b;
+            out.push(if here {
                 '|'
             } else if open {
                 full
@@ -111,7 +116,7 @@ fn row(m: &Model, agent: usize, p: &ProfileRow, w: &WindowRow, here: bool, day: 
     let fresh = node.is_some_and(|a| a.fresh(m.now));
     let base = look.style(if fresh { Tone::Text } else { Tone::Stale });
     let tone = if w.active && fresh { look.style(Tone::Warn) } else { base };
-    let now = m.lists.freezes.get(&agent).map_or(0, |f| f.now_us);
+    let now = m.lists.freezes.get(&agent).map_or(WallTime::EPOCH, |f| WallTime::from_micros(f.now_us));
     vec![
         cell(if here { look.pointer() } else { " " }, look.style(Tone::Accent)),
         cell(p.profile.to_string(), base),
@@ -121,11 +126,11 @@ fn row(m: &Model, agent: usize, p: &ProfileRow, w: &WindowRow, here: bool, day: 
 }
 
 /// In the zone of the screen, and in the window's own when that shows another time.
-fn moment(m: &Model, us: u64, w: &WindowRow) -> String {
-    let t = i64::try_from(us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
-    let Some(t) = t else { return format!("{us} us") };
+fn moment(m: &Model, at: WallTime, w: &WindowRow) -> String {
+    let t = i64::try_from(at.as_micros()).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
+    let Some(t) = t else { return format!("{} us", at.as_micros()) };
     let here = t.to_zoned(m.zone.clone()).strftime("%a %Y-%m-%d %H:%M %Z").to_string();
-    let there = w.when.local(us);
+    let there = w.when.local(at);
     if here == there { here } else { format!("{here}  =  {there}") }
 }
 
@@ -135,7 +140,7 @@ fn detail(m: &Model, agent: usize, p: &ProfileRow, w: &WindowRow) -> Vec<Line<'s
         Line::from(vec![Span::styled(format!("  {name:<12}"), look.style(Tone::Dim)), Span::raw(text)])
     };
     let node = m.agents.get(agent).map_or("", Agent::name).to_owned();
-    let now = m.lists.freezes.get(&agent).map_or(0, |f| f.now_us);
+    let now = m.lists.freezes.get(&agent).map_or(WallTime::EPOCH, |f| WallTime::from_micros(f.now_us));
     let mut lines = vec![line("window", format!("{} of {} on {node}: {}", w.window, p.profile, w.when))];
     lines.push(line(
         "governs",
@@ -143,9 +148,9 @@ fn detail(m: &Model, agent: usize, p: &ProfileRow, w: &WindowRow) -> Vec<Line<'s
     ));
     // Two changes: with the next one, the one after it.
     let first = w.when.next_change(now);
-    let changes = [first, first.and_then(|(us, _)| w.when.next_change(us))];
-    for (us, opens) in changes.into_iter().flatten() {
-        lines.push(line(if opens { "starts" } else { "ends" }, moment(m, us, w)));
+    let changes = [first, first.and_then(|(at, _)| w.when.next_change(at))];
+    for (at, opens) in changes.into_iter().flatten() {
+        lines.push(line(if opens { "starts" } else { "ends" }, moment(m, at, w)));
     }
     if first.is_none() {
         lines.push(line("next", "it never changes again".into()));
@@ -170,8 +175,11 @@ fn frozen(m: &Model) -> Vec<Line<'static>> {
                 (true, false) => Tone::Warn,
             };
             let mark = if r.break_glass.is_some() { look.bad() } else { look.note() };
-            let words =
-                format!("  {mark} {:<20} {}", r.tenant_id.to_string(), why(m, *agent, r, list.now_us));
+            let words = format!(
+                "  {mark} {:<20} {}",
+                r.tenant_id.to_string(),
+                why(m, *agent, r, WallTime::from_micros(list.now_us))
+            );
             lines.push(Line::styled(safe(&words, 300), look.style(tone)));
         }
     }
@@ -181,12 +189,12 @@ fn frozen(m: &Model) -> Vec<Line<'static>> {
     lines
 }
 
-fn why(m: &Model, agent: usize, r: &FreezeRow, now_us: u64) -> String {
+fn why(m: &Model, agent: usize, r: &FreezeRow, now: WallTime) -> String {
     let mut parts = vec![];
     if let Some(g) = &r.break_glass {
-        let age = m.agents.get(agent).and_then(|a| a.age_us(m.now)).unwrap_or(0).min(DAY_US);
-        let passed = (now_us + age).saturating_sub(g.opened_us);
-        let left = g.minutes.saturating_mul(60_000_000).saturating_sub(passed);
+        let age = m.agents.get(agent).and_then(|a| a.age(m.now)).unwrap_or_default().min(DAY);
+        let passed = now + age - WallTime::from_micros(g.opened_us);
+        let left = Duration::from_secs(g.minutes.saturating_mul(60)).saturating_sub(passed);
         parts.push(format!(
             "break-glass {} (ticket {}), {} left",
             if r.frozen { "lifts it" } else { "open" },
@@ -197,7 +205,7 @@ fn why(m: &Model, agent: usize, r: &FreezeRow, now_us: u64) -> String {
     for (name, f) in &r.freezes {
         let until = f.until_us.map_or_else(
             || "until somebody lifts it".to_owned(),
-            |us| format!("{} left", span(us.saturating_sub(now_us))),
+            |us| format!("{} left", span(WallTime::from_micros(us) - now)),
         );
         parts.push(format!("freeze {name} {until}"));
     }

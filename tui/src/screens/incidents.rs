@@ -8,11 +8,13 @@ use crate::style::Tone;
 use crate::text::format::{clock, date, span};
 use crate::text::wrap::{safe, wrap};
 use crate::widgets::table::{Cell, cell, columns, flex};
+use conductor_shared::clock::WallTime;
 use conductor_shared::http::IncidentRow;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
+use std::time::Duration;
 
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
@@ -54,7 +56,7 @@ fn row(m: &Model, agent: usize, r: &IncidentRow, here: bool) -> Vec<Cell> {
     let bad = look.style(if fresh && r.acknowledged_by.is_none() { Tone::Bad } else { Tone::Text });
     vec![
         cell(if here { look.pointer() } else { " " }, look.style(Tone::Accent)),
-        cell(clock(r.since_us), base),
+        cell(clock(WallTime::from_micros(r.since_us)), base),
         cell(node.map_or("", Agent::name).to_owned(), base),
         cell(r.tenant_id.to_string(), base),
         cell(r.cause.to_string(), if fresh { bad } else { base }),
@@ -74,13 +76,14 @@ fn detail(m: &Model, r: &IncidentRow, width: usize) -> Vec<Line<'static>> {
         lines.push(line(if n == 0 { "what" } else { "" }, w));
     }
     if let (Some(began), Some(seen)) = (r.began_us, r.detected_us) {
-        let after = match seen.saturating_sub(began) {
-            0..1_000_000 => "within a second".to_owned(),
-            us => format!("{} later", span(us)),
+        let began = WallTime::from_micros(began);
+        let after = match WallTime::from_micros(seen) - began {
+            d if d < Duration::from_secs(1) => "within a second".to_owned(),
+            d => format!("{} later", span(d)),
         };
         lines.push(line("began", format!("{}, noticed {after}", date(began))));
     } else {
-        lines.push(line("since", date(r.since_us)));
+        lines.push(line("since", date(WallTime::from_micros(r.since_us))));
     }
     let proof: Vec<String> = r.receipts.iter().map(u64::to_string).collect();
     let proof = if proof.is_empty() { String::new() } else { format!(", proved by {}", proof.join(" ")) };
@@ -88,7 +91,7 @@ fn detail(m: &Model, r: &IncidentRow, width: usize) -> Vec<Line<'static>> {
     let acknowledged = match (&r.acknowledged_by, r.acknowledged_us) {
         (Some(who), Some(at)) => {
             let said = r.comment.as_ref().map_or_else(String::new, |c| format!(": {}", c.escaped(100)));
-            format!("by {who} since {}Z{said}", clock(at))
+            format!("by {who} since {}Z{said}", clock(WallTime::from_micros(at)))
         }
         _ => "by nobody yet: press c".into(),
     };
@@ -124,12 +127,16 @@ pub(crate) fn timeline(m: &Model, f: &mut Frame<'_>, area: Rect) {
         let base = look.style(tone);
         let cells = vec![
             cell(if here { look.pointer() } else { " " }, look.style(Tone::Accent)),
-            cell(clock(r.time_us), base),
+            cell(clock(WallTime::from_micros(r.time_us)), base),
             cell(r.index.to_string(), base),
             cell(r.person.as_ref().map_or_else(|| "-".into(), ToString::to_string), base),
             cell(
                 r.unnoticed_us.map_or_else(String::new, |us| {
-                    if us < 1_000_000 { "< 1 s".into() } else { format!("+{}", span(us)) }
+                    if us < 1_000_000 {
+                        "< 1 s".into()
+                    } else {
+                        format!("+{}", span(Duration::from_micros(us)))
+                    }
                 }),
                 base,
             ),

@@ -11,6 +11,7 @@ use conductor_shared::stream::{
     FLAG_DRAINING, FLAG_FROZEN, FLAG_KILLED, FLAG_NEWER, FLAG_PENDING, FLAG_QUOTA, FLAG_RAMPED, SignerState,
 };
 use ratatui::text::{Line, Span};
+use std::time::Duration;
 
 /// The most severe state of a row: mark, word, tone.
 pub(crate) fn state(look: Look, r: &Row) -> (&'static str, &'static str, Tone) {
@@ -55,16 +56,19 @@ pub(crate) fn heading(m: &Model, what: &str) -> Line<'static> {
 /// State of a node's connection: mark, words and tone.
 pub(crate) fn link(m: &Model, a: &Agent) -> (&'static str, String, Tone) {
     let look = m.look;
-    let age = a.age_us(m.now);
+    let age = a.age(m.now);
     match &a.link {
         Link::Waiting => (look.lost(), "waits for your key".into(), Tone::Dim),
         Link::Connecting => (look.lost(), "connecting".into(), Tone::Warn),
-        Link::Lost { why, retry_at_us } => {
-            let retry = retry_at_us.saturating_sub(m.now.mono_us);
-            let next =
-                if retry < 1_000_000 { "trying".into() } else { format!("next try in {}", span(retry)) };
+        Link::Lost { why, retry_at } => {
+            let retry = *retry_at - m.now.mono;
+            let next = if retry < Duration::from_secs(1) {
+                "trying".into()
+            } else {
+                format!("next try in {}", span(retry))
+            };
             let dated = match age {
-                Some(us) => format!("lost {} ago", span(us)),
+                Some(age) => format!("lost {} ago", span(age)),
                 None => "not reached".into(),
             };
             (look.lost(), format!("{dated}, {next}: {}", safe(why, 60)), Tone::Bad)
@@ -74,7 +78,7 @@ pub(crate) fn link(m: &Model, a: &Agent) -> (&'static str, String, Tone) {
             format!("{} of {} tenants", a.overview.1.min(a.overview.0), a.overview.0),
             Tone::Warn,
         ),
-        Link::Live if a.fresh(m.now) && age.is_some_and(|a| a < 2_000_000) => {
+        Link::Live if a.fresh(m.now) && age.is_some_and(|a| a < Duration::from_secs(2)) => {
             (look.ok(), "live".into(), Tone::Good)
         }
         Link::Live => {

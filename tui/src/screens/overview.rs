@@ -13,6 +13,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
+use std::time::Duration;
 
 /// Columns, left to right, with the width of screen from which they are there.
 const COLUMNS: &[(&str, u16, u16)] = &[
@@ -78,10 +79,10 @@ fn row(m: &Model, a: &Agent, selected: bool) -> Vec<Cell> {
         return vec![name];
     };
     let (s, s_tone) = signer(h.signer);
-    let old = if h.backlog_age_us == 0 { "-".into() } else { span(h.backlog_age_us) };
+    let old = if h.backlog_age_us == 0 { "-".into() } else { span(Duration::from_micros(h.backlog_age_us)) };
     let late = if h.backlog_age_us > 10_000_000 { Tone::Warn } else { Tone::Text };
     let deny = if h.deny_rate > 0.0 { Tone::Deny } else { Tone::Text };
-    let slots = a.spark.last(m.now.mono_us, 12);
+    let slots = a.spark.last(m.now.mono, 12);
     let info = a.info.as_ref();
     vec![
         name,
@@ -147,7 +148,7 @@ fn needs(m: &Model, f: &mut Frame<'_>, area: Rect) {
 /// Commands that some node has not answered.
 fn outgoing(m: &Model, lines: &mut Vec<Line<'static>>) {
     let look = m.look;
-    let open: Vec<_> = m.outgoing.iter().filter(|o| o.open(m.now.wall_us)).collect();
+    let open: Vec<_> = m.outgoing.iter().filter(|o| o.open(m.now.wall)).collect();
     if !open.is_empty() {
         lines.push(Line::raw(""));
         lines.push(Line::styled("  Commands kept for unreachable nodes", look.style(Tone::Title)));
@@ -160,7 +161,7 @@ fn outgoing(m: &Model, lines: &mut Vec<Line<'static>>) {
         ]));
         let waiting = o.waiting();
         if !waiting.is_empty() {
-            let until = clock(o.expires_us);
+            let until = clock(o.expires);
             let text = format!("    until {until}Z it waits for {}", safe(&waiting.join(", "), 200));
             lines.push(Line::styled(text, look.style(Tone::Dim)));
         }

@@ -13,6 +13,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Wrap};
+use std::time::Duration;
 
 /// Columns, left to right, with their widths.
 const COLUMNS: &[(&str, u16)] = &[
@@ -164,7 +165,7 @@ fn watch(x: &SloStatus, hundredths: BasisPoints) -> Vec<(&'static str, String)> 
     let baked = if x.up_us >= x.bake_us {
         "over".into()
     } else {
-        format!("{} of {}", span(x.up_us), span(x.bake_us))
+        format!("{} of {}", span(Duration::from_micros(x.up_us)), span(Duration::from_micros(x.bake_us)))
     };
     lines.push((
         "healthy at",

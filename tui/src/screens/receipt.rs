@@ -6,6 +6,7 @@ use crate::screens::receipts::verdict;
 use crate::style::Tone;
 use crate::text::format::date;
 use crate::text::wrap::{safe, wrap};
+use conductor_shared::clock::WallTime;
 use conductor_shared::http::ReceiptJson;
 use conductor_shared::verify::Verdict;
 use ratatui::Frame;
@@ -88,7 +89,7 @@ fn receipt(m: &Model, r: &ReceiptJson, width: usize, lines: &mut Vec<Line<'stati
         Span::styled(format!("  {}", r.index), look.style(Tone::Title)),
         Span::raw(format!("  {}  ", safe(&r.kind_name, 40))),
         Span::styled(words, look.style(tone)),
-        Span::styled(format!("  {}", date(r.time_us)), look.style(Tone::Dim)),
+        Span::styled(format!("  {}", date(WallTime::from_micros(r.time_us))), look.style(Tone::Dim)),
     ]));
     for l in wrap(&safe(&r.summary, 2_000), width) {
         lines.push(Line::raw(format!("  {l}")));

@@ -6,6 +6,7 @@ use crate::style::Tone;
 use crate::text::format::{clock, count, span};
 use crate::text::wrap::safe;
 use crate::widgets::table::{Cell, cell, columns, flex, number};
+use conductor_shared::clock::WallTime;
 use conductor_shared::fact::Verdict;
 use conductor_shared::http::ReceiptJson;
 use ratatui::Frame;
@@ -55,11 +56,11 @@ fn title(m: &Model) -> Line<'static> {
         Span::styled(format!("  {whose}"), look.style(Tone::Title)),
         Span::styled(format!("  {} entries", count(m.receipts.size)), look.style(Tone::Dim)),
     ];
-    let (words, tone) = match (&m.receipts.error, m.receipts.answered_us) {
+    let (words, tone) = match (&m.receipts.error, m.receipts.answered) {
         (Some(e), _) => (format!("  {} {}", look.bad(), safe(e, 60)), Tone::Bad),
         (None, None) => ("  loading".into(), Tone::Dim),
         (None, Some(at)) => {
-            let age = m.now.mono_us.saturating_sub(at);
+            let age = m.now.mono - at;
             if !m.fresh(key) {
                 (format!("  {} as of {} ago", look.warn(), span(age)), Tone::Warn)
             } else if m.receipts.follow {
@@ -93,7 +94,7 @@ fn row(m: &Model, r: &ReceiptJson, selected: bool) -> Vec<Cell> {
     vec![
         cell(if selected { look.pointer() } else { " " }, look.style(Tone::Accent)),
         number(r.index.to_string(), tint(Tone::Dim)),
-        cell(clock(r.time_us), base),
+        cell(clock(WallTime::from_micros(r.time_us)), base),
         cell(answer, tint(tone)),
         cell(safe(&r.kind_name, 30), tint(if control { Tone::Accent } else { Tone::Text })),
         cell(safe(&r.summary, 300), base),

@@ -7,6 +7,7 @@ use crate::style::Tone;
 use crate::text::format::{count, date, rate, short_count, span};
 use crate::widgets::gauge::{gauge, gauge_tone, spark};
 use conductor_shared::basis_points::percent;
+use conductor_shared::clock::WallTime;
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::Origin;
 use ratatui::Frame;
@@ -68,7 +69,7 @@ fn heading(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
     }
     if !m.fresh(r.key) {
         let age = agent
-            .and_then(|a| a.age_us(m.now))
+            .and_then(|a| a.age(m.now))
             .map_or_else(|| "of unknown age".into(), |a| format!("{} old", span(a)));
         spans.push(Span::styled(format!(" {} data {age} ", look.warn()), look.style(Tone::Warn)));
     }
@@ -102,7 +103,7 @@ fn quotas(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
             write!(words, ", evidence up to {}", crate::text::format::bytes(s.quotas.evidence_bytes.granted));
     }
     out.push(Line::styled(words, look.style(Tone::Dim)));
-    let slots = r.spark.last(m.now.mono_us, 32);
+    let slots = r.spark.last(m.now.mono, 32);
     let history = |name: &str, which: fn(&(u16, u16)) -> u16, now: f64, total: u64, tone| {
         Line::from(vec![
             Span::styled(format!("  {name:<9}"), look.style(Tone::Dim)),
@@ -111,8 +112,8 @@ fn quotas(m: &Model, r: &Row, s: Option<&ControlState>) -> Vec<Line<'static>> {
         ])
     };
     out.push(section(m, "Answers, last minute"));
-    out.push(history("allowed", |c| c.0, r.spark.allow_rate(m.now.mono_us), t.allowed, Tone::Allow));
-    out.push(history("denied", |c| c.1, r.spark.deny_rate(m.now.mono_us), t.denied, Tone::Deny));
+    out.push(history("allowed", |c| c.0, r.spark.allow_rate(m.now.mono), t.allowed, Tone::Allow));
+    out.push(history("denied", |c| c.1, r.spark.deny_rate(m.now.mono), t.denied, Tone::Deny));
     out
 }
 
@@ -163,8 +164,13 @@ fn rules(m: &Model, s: Option<&ControlState>) -> Vec<Line<'static>> {
     if !s.incidents.is_empty() {
         out.push(section(m, "Incidents"));
         for i in s.incidents.values().take(4) {
-            let words =
-                format!("  {} {} since {}, receipt {}", look.bad(), i.cause, date(i.since_us), i.index);
+            let words = format!(
+                "  {} {} since {}, receipt {}",
+                look.bad(),
+                i.cause,
+                date(WallTime::from_micros(i.since_us)),
+                i.index
+            );
             out.push(Line::styled(words, look.style(Tone::Bad)));
         }
     }
@@ -200,7 +206,7 @@ fn log(m: &Model, r: &Row) -> Vec<Line<'static>> {
         Tone::Text,
     ));
     if t.last_us > 0 {
-        out.push(words("newest", date(t.last_us), Tone::Text));
+        out.push(words("newest", date(WallTime::from_micros(t.last_us)), Tone::Text));
     }
     let origin = m.agent_of(r.key).and_then(|a| a.info.as_ref()).map(|i| Origin {
         node: i.node_id,

@@ -9,11 +9,13 @@ use crate::text::wrap::fit;
 use crate::widgets::gauge::{gauge, gauge_tone, spark};
 use crate::widgets::table::{Cell, cell, columns, flex, number};
 use conductor_shared::basis_points::{BasisPoints, percent};
+use conductor_shared::clock::WallTime;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
+use std::time::Duration;
 
 /// Columns, left to right: heading, width, the width of screen from which they are there, numbers on the right.
 const COLUMNS: &[(&str, u16, u16, bool)] = &[
@@ -93,8 +95,8 @@ fn row(m: &Model, r: &Row, selected: bool) -> Vec<Cell> {
     let pointer = if selected { look.pointer() } else { " " };
     let mark = if fresh { mark } else { look.lost() };
     let name = if fresh { base.add_modifier(Modifier::empty()) } else { base };
-    let slots = r.spark.last(m.now.mono_us, 12);
-    let deny = r.spark.deny_rate(m.now.mono_us);
+    let slots = r.spark.last(m.now.mono, 12);
+    let deny = r.spark.deny_rate(m.now.mono);
     let limit = |used: u64, limit: u64| {
         let words = format!("{}/{}", short_count(used), short_count(limit));
         let pad = 13usize.saturating_sub(words.len() + 1);
@@ -114,7 +116,7 @@ fn row(m: &Model, r: &Row, selected: bool) -> Vec<Cell> {
         BasisPoints::FULL => number("100 %", tint(Tone::Dim)),
         n => number(percent(n), tint(Tone::Accent)),
     };
-    let last = agent.map_or(0, |a| a.time_us(m.now).saturating_sub(s.last_us));
+    let last = agent.map_or(Duration::ZERO, |a| a.time(m.now) - WallTime::from_micros(s.last_us));
     vec![
         Cell {
             spans: vec![

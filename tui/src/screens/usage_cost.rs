@@ -6,14 +6,15 @@ use crate::screens::marks::heading;
 use crate::style::Tone;
 use crate::text::format::{count, date, gb_hours, hours, span};
 use crate::widgets::table::{Cell, cell, columns, flex, number};
+use conductor_shared::clock::WallTime;
 use conductor_shared::cost::{CostStep, money};
-use conductor_shared::meter::HOUR_US;
 use conductor_shared::usage::{RangeShown, Usage};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::symbols::bar;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Paragraph, Sparkline};
+use std::time::Duration;
 
 /// Bars for terminals without block characters: a column is a hash or nothing.
 const ASCII: bar::Set<'static> = bar::Set {
@@ -29,13 +30,13 @@ const ASCII: bar::Set<'static> = bar::Set {
 };
 
 /// The line above the chart: tenant, period, age.
-fn head(m: &Model, what: &str, age: Option<u64>) -> Line<'static> {
+fn head(m: &Model, what: &str, age: Option<Duration>) -> Line<'static> {
     let Some(key) = m.subject() else { return heading(m, what) };
     let name = m.tenants.get(key).map_or_else(String::new, |r| r.summary.name.to_string());
     let node = m.agent_of(key).map_or("", crate::model::agent::Agent::name);
     let age = match age {
-        Some(us) if us < 2 * usage_cost::EVERY_US => String::new(),
-        Some(us) => format!(", {} old", span(us)),
+        Some(age) if age < 2 * usage_cost::EVERY => String::new(),
+        Some(age) => format!(", {} old", span(age)),
         None => ", loading".to_owned(),
     };
     heading(m, &format!("{what} of {name} on {node}, {}{age}", m.usage_cost.choice().name))
@@ -60,7 +61,7 @@ fn figure(m: &Model, name: &str, value: String, change: &str) -> Vec<Span<'stati
 }
 
 /// A series of a chart: begin of each step, microseconds since the Unix epoch, and its value.
-type ChartSeries = Vec<(u64, u64)>;
+type ChartSeries = Vec<(WallTime, u64)>;
 
 /// What a chart shows, its highest value in words, and its steps.
 fn chart(
@@ -75,7 +76,14 @@ fn chart(
     let top = values.iter().map(|v| v.1).max().unwrap_or(0);
     let line = Line::from(vec![
         Span::styled(format!("  {name}, highest {}; ", words(top)), look.style(Tone::Dim)),
-        Span::styled(format!("{} to {}", date(range.from_us), date(range.to_us - 1)), look.style(Tone::Dim)),
+        Span::styled(
+            format!(
+                "{} to {}",
+                date(WallTime::from_micros(range.from_us)),
+                date(WallTime::from_micros(range.to_us - 1))
+            ),
+            look.style(Tone::Dim),
+        ),
     ]);
     f.render_widget(Paragraph::new(line), Rect { height: 1, ..area });
     let room = usize::from(area.width.saturating_sub(4));
@@ -99,9 +107,9 @@ fn chart(
 }
 
 /// When steps began, below them: days by their date, shorter steps by their hour, each where it begins.
-fn ticks(values: &[(u64, u64)], wide: usize, room: usize) -> String {
+fn ticks(values: &[(WallTime, u64)], wide: usize, room: usize) -> String {
     let mut line = String::new();
-    let daily = values.windows(2).all(|w| w[1].0 - w[0].0 >= 23 * HOUR_US);
+    let daily = values.windows(2).all(|w| w[1].0 - w[0].0 >= Duration::from_secs(23 * 3_600));
     for (i, (at, _)) in values.iter().enumerate() {
         let day = date(*at).get(5..10).unwrap_or("").to_owned();
         let hour = date(*at).get(11..16).unwrap_or("").to_owned();
@@ -189,7 +197,12 @@ pub(crate) fn usage(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let (up, below) = frame(m, f, area, top);
     if let Some((shown, _)) = shown {
         let metric = m.usage_cost.chart();
-        let values = shown.now.steps.iter().map(|s| (s.from_us, metric.of(&s.totals))).collect();
+        let values = shown
+            .now
+            .steps
+            .iter()
+            .map(|s| (WallTime::from_micros(s.from_us), metric.of(&s.totals)))
+            .collect();
         chart(m, f, up, (metric.name(), &shown.now.range), &values, count);
     }
     let style = m.look.style(if m.fresh(key) { Tone::Text } else { Tone::Stale });
@@ -227,7 +240,8 @@ pub(crate) fn cost(m: &Model, f: &mut Frame<'_>, area: Rect) {
     }
     let (up, below) = frame(m, f, area, top);
     if let Some((c, _)) = shown {
-        let of = |s: &CostStep| (s.from_us, u64::try_from(s.amounts.total).unwrap_or(0));
+        let of =
+            |s: &CostStep| (WallTime::from_micros(s.from_us), u64::try_from(s.amounts.total).unwrap_or(0));
         let values = c.now.steps.iter().map(of).collect();
         let words = |n| money(i64::try_from(n).unwrap_or(i64::MAX), c.now.decimals, &c.now.currency);
         chart(m, f, up, ("cost", &c.now.range), &values, words);

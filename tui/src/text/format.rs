@@ -1,8 +1,11 @@
 //! Numbers and times for people.
 
+use conductor_shared::clock::{SECOND_US, WallTime};
+use std::time::Duration;
+
 /// A span of time in one unit that fits, or two: `3 s`, `2 min`, `1 h 5 min`, `3 d`.
-pub(crate) fn span(us: u64) -> String {
-    let s = us / 1_000_000;
+pub(crate) fn span(d: Duration) -> String {
+    let s = d.as_secs();
     match s {
         0..60 => format!("{s} s"),
         60..3_600 => format!("{} min", s / 60),
@@ -13,8 +16,8 @@ pub(crate) fn span(us: u64) -> String {
 }
 
 /// A span in at most five columns, for tables: `3s`, `12m`, `5h`, `9d`.
-pub(crate) fn short_span(us: u64) -> String {
-    let s = us / 1_000_000;
+pub(crate) fn short_span(d: Duration) -> String {
+    let s = d.as_secs();
     match s {
         0..60 => format!("{s}s"),
         60..3_600 => format!("{}m", s / 60),
@@ -82,14 +85,14 @@ pub(crate) fn bytes(n: u64) -> String {
 }
 
 /// Time of day of a receipt, UTC: `14:03:22`.
-pub(crate) fn clock(us: u64) -> String {
-    let s = us / 1_000_000;
+pub(crate) fn clock(at: WallTime) -> String {
+    let s = at.as_micros() / SECOND_US;
     format!("{:02}:{:02}:{:02}", (s / 3600) % 24, (s / 60) % 60, s % 60)
 }
 
 /// Date and time of day, UTC: `2026-11-23 14:03:22 Z`.
-pub(crate) fn date(us: u64) -> String {
-    let us = i64::try_from(us).unwrap_or(i64::MAX);
+pub(crate) fn date(at: WallTime) -> String {
+    let us = i64::try_from(at.as_micros()).unwrap_or(i64::MAX);
     match jiff::Timestamp::from_microsecond(us) {
         Ok(t) => t.strftime("%Y-%m-%d %H:%M:%S Z").to_string(),
         Err(_) => "not a date".into(),
@@ -123,12 +126,16 @@ mod tests {
     fn numbers_fit() {
         for n in [0, 9_999, 10_000, 99_999, 123_456, 1_000_000, 99_999_999, 999_999_999, u64::MAX] {
             assert!(short_count(n).len() <= 5, "{n}: {}", short_count(n));
-            assert!(short_span(n).len() <= 5, "{n}: {}", short_span(n));
+            let d = Duration::from_micros(n);
+            assert!(short_span(d).len() <= 5, "{n}: {}", short_span(d));
         }
         assert_eq!((count(1_234_567), count(12)), ("1,234,567".into(), "12".into()));
-        assert_eq!((span(3_900_000_000), span(59_000_000)), ("1 h 5 min".into(), "59 s".into()));
+        assert_eq!(
+            (span(Duration::from_secs(3_900)), span(Duration::from_secs(59))),
+            ("1 h 5 min".into(), "59 s".into())
+        );
         assert_eq!((rate(f64::NAN), rate(-1.0), rate(0.25)), ("-".into(), "-".into(), "0.2".into()));
         assert_eq!((bytes(100), bytes(3 << 30)), ("100 B".into(), "3.0 GiB".into()));
-        assert_eq!(date(1_700_000_000_000_000), "2023-11-14 22:13:20 Z");
+        assert_eq!(date(WallTime::from_micros(1_700_000_000_000_000)), "2023-11-14 22:13:20 Z");
     }
 }

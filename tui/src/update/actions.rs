@@ -9,11 +9,13 @@ use crate::model::screen::Screen;
 use crate::model::tenants::RowKey;
 use crate::model::{KeyState, Model, lists};
 use conductor_shared::basis_points::BasisPoints;
+use conductor_shared::clock::{MonoTime, WallTime};
 use conductor_shared::command::{MAX_REASON, Operation, ops};
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::ids::{Ident, unhex};
 use conductor_shared::ramp::Selector;
 use conductor_shared::untrusted::UntrustedText;
+use std::time::Duration;
 
 /// Default reasons, recorded in receipts when none is typed.
 const ROLLBACK: &str = "ramp rolled back from the console";
@@ -22,7 +24,7 @@ const DRAIN: &str = "drained from the console";
 const FREEZE: &str = "frozen from the console";
 const ACKNOWLEDGED: &str = "acknowledged from the console";
 const CLOSED: &str = "closed from the console";
-const HOUR_US: u64 = 3_600_000_000;
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Begins an act on a target.
 pub(crate) fn begin(m: &mut Model, target: Target, act: Act) {
@@ -42,7 +44,7 @@ pub(crate) fn begin(m: &mut Model, target: Target, act: Act) {
 
 /// Composes a tightening, which needs no base.
 pub(crate) fn compose(m: &mut Model, target: &Target, op: Operation, why: &str) -> Option<ConfirmAction> {
-    let at = m.agent_of(target.key)?.time_us(m.now);
+    let at = m.agent_of(target.key)?.time(m.now);
     let before = m.state(target.key).map(|s| s.object(&op));
     let mut a = ConfirmAction::compose(target.clone(), op, None, why, at, &mut m.ids)?;
     a.before = before;
@@ -57,13 +59,7 @@ pub(crate) fn confirm(m: &mut Model, choices: Vec<ConfirmAction>) {
     }
     let bounds = choices.iter().all(|c| c.command().operation.is_absolute());
     let elsewhere = bounds && choices.first().is_some_and(|c| !m.everywhere(&c.target).also.is_empty());
-    m.layers.push(Layer::Confirm(Confirm {
-        choices,
-        chosen: 0,
-        at_us: m.now.mono_us,
-        elsewhere,
-        comment: None,
-    }));
+    m.layers.push(Layer::Confirm(Confirm { choices, chosen: 0, at: m.now.mono, elsewhere, comment: None }));
 }
 
 fn rollback(m: &mut Model, target: &Target) {
@@ -120,11 +116,12 @@ fn kill(m: &mut Model, target: &Target, drain: bool) {
 
 /// Without end, for an hour or a day: the first choice is the safest.
 fn freeze(m: &mut Model, target: &Target) {
-    let Some(at) = m.agent_of(target.key).map(|a| a.time_us(m.now)) else { return };
+    let Some(at) = m.agent_of(target.key).map(|a| a.time(m.now)) else { return };
     let Ok(name) = Ident::new("now") else { return };
-    let ends = [None, Some(at.saturating_add(HOUR_US)), Some(at.saturating_add(24 * HOUR_US))];
+    let ends = [None, Some(at + HOUR), Some(at + HOUR * 24)];
     let mut choices = vec![];
-    for until_us in ends {
+    for until in ends {
+        let until_us = until.map(WallTime::as_micros);
         let op = Operation::FreezeSet(ops::FreezeSet { freeze: name.clone(), until_us });
         if direction(m.state(target.key), &op) == ChangeClass::Tighten {
             choices.extend(compose(m, target, op, FREEZE));
@@ -215,13 +212,13 @@ pub(crate) fn loosen(m: &mut Model, target: Target, operation: Operation) {
         operation,
         radius: Radius::Loading,
         ticket: 0,
-        asked_us: 0,
+        asked: MonoTime::default(),
         name: TextInput::new(63),
         reason: TextInput::new(MAX_REASON),
         password,
         focus: Field::Cancel,
         action: None,
-        at_us: 0,
+        at: None,
         checking: false,
         error: None,
     })));

@@ -9,7 +9,7 @@ use crate::model::Model;
 use crate::model::agent::{Agent, Link, OPEN};
 use crate::model::message::Effect;
 use crate::model::tenants::RowKey;
-use conductor_shared::clock::Now;
+use conductor_shared::clock::{Now, WallTime};
 use conductor_shared::control::At;
 use conductor_shared::http::{NodeInfo, ReceiptJson};
 use conductor_shared::ids::{Origin, TenantUid};
@@ -20,12 +20,12 @@ pub(crate) fn update(m: &mut Model, agent: usize, msg: AgentEvent, out: &mut Vec
     let now = m.now;
     let a = &mut m.agents[agent];
     if !matches!(msg, AgentEvent::Connecting | AgentEvent::Lost { .. }) {
-        a.seen_us = Some(now.mono_us);
+        a.seen = Some(now.mono);
     }
     match msg {
         AgentEvent::Connecting => {
             // A lost agent stays lost on the screen, with its age, until it answers.
-            if a.seen_us.is_none() {
+            if a.seen.is_none() {
                 a.link = Link::Connecting;
             }
         }
@@ -50,8 +50,8 @@ pub(crate) fn update(m: &mut Model, agent: usize, msg: AgentEvent, out: &mut Vec
             Some(t) => drop(a.states.remove(&t)),
             None => a.states.clear(),
         },
-        AgentEvent::Lost { why, retry_us } => {
-            a.link = Link::Lost { why, retry_at_us: now.mono_us.saturating_add(retry_us) };
+        AgentEvent::Lost { why, retry } => {
+            a.link = Link::Lost { why, retry_at: now.mono + retry };
             a.checking = false;
         }
     }
@@ -64,19 +64,19 @@ fn overview_end(m: &mut Model, agent: usize, out: &mut Vec<Effect>) {
     let Some(info) = &a.info else { return };
     let rows = (0..m.tenants.total()).filter_map(|n| m.tenants.nth(n)).filter(|r| r.key.agent == agent);
     let tenants = rows.map(|r| (r.key.tenant, r.summary.name.clone())).collect();
-    let (node_id, name, seen_us) = (info.node_id, info.name.clone(), info.now_us);
-    out.push(Effect::Remember(agent, Box::new(CachedNode { node_id, name, seen_us, tenants })));
+    let (node_id, name, seen) = (info.node_id, info.name.clone(), WallTime::from_micros(info.now_us));
+    out.push(Effect::Remember(agent, Box::new(CachedNode { node_id, name, seen, tenants })));
 }
 
 fn health(a: &mut Agent, now: Now, h: NodeHealth) {
-    (a.clock_us, a.their_us) = (now.mono_us, h.now_us);
+    (a.clock, a.theirs) = (now.mono, WallTime::from_micros(h.now_us));
     let tenths = |r: f64| {
         // Rates are small and never negative.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let n = (r.clamp(0.0, 6_000.0) * 10.0) as u64;
         n
     };
-    a.spark.add(now.mono_us, tenths(h.allow_rate), tenths(h.deny_rate));
+    a.spark.add(now.mono, tenths(h.allow_rate), tenths(h.deny_rate));
     a.health = Some(h);
 }
 
@@ -98,7 +98,7 @@ fn hello(m: &mut Model, agent: usize, info: NodeInfo, version: u32, resumed: boo
     let a = &mut m.agents[agent];
     let other = a.info.as_ref().filter(|i| i.node_id != info.node_id).map(|i| i.name.to_string());
     (a.link, a.protocol) = (Link::Live, Some(version));
-    (a.clock_us, a.their_us) = (now.mono_us, info.now_us);
+    (a.clock, a.theirs) = (now.mono, WallTime::from_micros(info.now_us));
     let words = format!("{} {}", info.name, info.environment);
     if m.tenants.agent_words.len() <= agent {
         m.tenants.agent_words.resize(agent + 1, String::new());
@@ -113,7 +113,7 @@ fn hello(m: &mut Model, agent: usize, info: NodeInfo, version: u32, resumed: boo
     if let Some(other) = other {
         a.open.clear();
         a.health = None;
-        m.tenants.forget(agent, now.mono_us);
+        m.tenants.forget(agent, now.mono);
         m.alarm(subject, format!("another node answers here than before; it was {other}"), false);
     }
     outgoing::node_is_back(m, node, out);
@@ -129,7 +129,7 @@ fn summaries(m: &mut Model, agent: usize, batch: Vec<Summary>) {
     if let Some(node) = node {
         for s in &batch {
             let origin = Origin { node, tenant: s.tenant, epoch: u64::from(s.epoch) };
-            match m.pins.compare(origin, s.size, s.root, m.now.wall_us) {
+            match m.pins.compare(origin, s.size, s.root, m.now.wall) {
                 LogChange::Forked(what) => alarms.push((s.clone(), what)),
                 LogChange::Epoch(o) if o.epoch > origin.epoch => {
                     let what =
@@ -140,7 +140,7 @@ fn summaries(m: &mut Model, agent: usize, batch: Vec<Summary>) {
             }
         }
     }
-    m.tenants.apply(agent, m.now.mono_us, batch);
+    m.tenants.apply(agent, m.now.mono, batch);
     for (s, what) in alarms {
         forked(m, RowKey { agent, tenant: s.tenant }, &what);
     }

@@ -35,7 +35,7 @@ pub(crate) fn run(m: &mut Model, c: PaletteCommand, arg: &str, out: &mut Vec<Eff
     match c {
         PaletteCommand::Overview => go(m, Screen::Overview),
         PaletteCommand::Tenants => {
-            m.tenants.set_filter(arg, m.now.mono_us);
+            m.tenants.set_filter(arg, m.now.mono);
             go(m, Screen::Tenants);
         }
         PaletteCommand::Approvals => go(m, Screen::Approvals),
@@ -46,7 +46,7 @@ pub(crate) fn run(m: &mut Model, c: PaletteCommand, arg: &str, out: &mut Vec<Eff
         PaletteCommand::Usage => go_to_tenant(m, arg, Screen::Usage)?,
         PaletteCommand::Cost => go_to_tenant(m, arg, Screen::Cost)?,
         PaletteCommand::Range => {
-            m.usage_cost.range = Some(Choice::typed(arg, m.now.wall_us)?);
+            m.usage_cost.range = Some(Choice::typed(arg, m.now.wall)?);
             m.lists.top();
         }
         PaletteCommand::Filter => filter(m, arg),
@@ -70,7 +70,7 @@ pub(crate) fn run(m: &mut Model, c: PaletteCommand, arg: &str, out: &mut Vec<Eff
         }
         PaletteCommand::Sort => {
             m.tenants.sort = arg.parse().map_err(|_| "name, trouble, backlog, denied, runs or ramp?")?;
-            m.tenants.refresh(m.now.mono_us);
+            m.tenants.refresh(m.now.mono);
         }
         PaletteCommand::Alarms => m.layers.push(Layer::Alarms),
         PaletteCommand::Help => m.layers.push(Layer::Help(0)),

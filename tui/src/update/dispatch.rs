@@ -193,7 +193,7 @@ fn sort(m: &mut Model, act: Act) {
         let at = Sort::VARIANTS.iter().position(|s| *s == m.tenants.sort).unwrap_or(0);
         m.tenants.sort = Sort::VARIANTS[(at + 1) % Sort::VARIANTS.len()];
     }
-    m.tenants.refresh(m.now.mono_us);
+    m.tenants.refresh(m.now.mono);
 }
 
 /// Opens the receipts of the marked row's log.

@@ -5,14 +5,16 @@ use crate::model::Model;
 use crate::model::keys::Act;
 use crate::model::lists::incident;
 use crate::model::screen::Screen;
+use conductor_shared::clock::WallTime;
+use std::time::Duration;
 
-/// The timeline starts this long before the incident began, microseconds.
-const BEFORE_US: u64 = 60_000_000;
+/// The timeline starts this long before the incident began.
+const BEFORE: Duration = Duration::from_secs(60);
 
 /// Opens the timeline around the selected incident.
 pub(crate) fn open_timeline(m: &mut Model) {
     let Some((key, row)) = incident(m) else { return };
-    let from = row.began_us.unwrap_or(row.since_us).saturating_sub(BEFORE_US);
+    let from = WallTime::from_micros(row.began_us.unwrap_or(row.since_us)) - BEFORE;
     m.lists.timeline = Some((key, from, None));
     m.screens.push(Screen::Timeline);
     m.lists.remember_mark();

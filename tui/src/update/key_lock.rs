@@ -20,9 +20,9 @@ pub(crate) fn lock(m: &mut Model, out: &mut Vec<Effect>) -> Result<(), String> {
     }
     m.key = KeyState::Locked;
     m.layers.clear();
-    let now_us = m.now.mono_us;
+    let now = m.now.mono;
     for a in &mut m.agents {
-        a.link = Link::Lost { why: "you locked the console".into(), retry_at_us: now_us };
+        a.link = Link::Lost { why: "you locked the console".into(), retry_at: now };
         (a.session, a.checking) = (None, false);
         // The streams of the next session open them again.
         a.open.clear();

@@ -6,9 +6,10 @@ use crate::model::Model;
 use crate::model::message::{Effect, Fetch};
 use crate::model::tenants::RowKey;
 use conductor_shared::ids::{NodeId, Origin, TenantUid};
+use std::time::Duration;
 
-/// Shortest interval between two log checks of one agent, microseconds.
-const CHECK_US: u64 = 250_000;
+/// Shortest interval between two log checks of one agent.
+const CHECK: Duration = Duration::from_millis(250);
 /// Rows visited in one tick of the round robin.
 const ROUND: usize = 256;
 
@@ -16,13 +17,13 @@ const ROUND: usize = 256;
 pub(crate) fn tick(m: &mut Model, out: &mut Vec<Effect>) {
     for agent in 0..m.agents.len() {
         let a = &m.agents[agent];
-        let due = m.now.mono_us.saturating_sub(a.checked_us) >= CHECK_US;
+        let due = m.now.mono - a.checked >= CHECK;
         if !a.fresh(m.now) || a.checking || !due {
             continue;
         }
         if let Some(e) = next_check(m, agent) {
             let a = &mut m.agents[agent];
-            (a.checking, a.checked_us) = (true, m.now.mono_us);
+            (a.checking, a.checked) = (true, m.now.mono);
             out.push(e);
         }
     }
@@ -64,7 +65,7 @@ fn check(m: &Model, key: RowKey, node: NodeId) -> Option<Effect> {
         // The node's log has no summary: its head is asked for, at most every 5 s.
         let origin = Origin { node, tenant: TenantUid::NODE, epoch: 1 };
         let pin = m.pins.get(&origin).cloned();
-        let recent = pin.as_ref().is_some_and(|p| m.now.wall_us.saturating_sub(p.seen_us) < 5_000_000);
+        let recent = pin.as_ref().is_some_and(|p| m.now.wall - p.seen < Duration::from_secs(5));
         let due = key.tenant.is_node() && !recent;
         return due.then(|| effect(origin, pin, None)).flatten();
     };

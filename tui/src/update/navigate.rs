@@ -34,7 +34,7 @@ pub(crate) fn filter(m: &mut Model, text: &str) {
     match m.screen() {
         Screen::Receipts => m.receipts.set_filter(text),
         s if s.is_polled() => m.lists.set_filter(s, text),
-        _ => m.tenants.set_filter(text, m.now.mono_us),
+        _ => m.tenants.set_filter(text, m.now.mono),
     }
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn step(m: &mut Model, by: isize, out: &mut Vec<Effect>) {
                 && let Some((from, limit)) = m.receipts.older()
             {
                 m.receipts.busy = true;
-                m.receipts.asked_us = m.now.mono_us;
+                m.receipts.asked = m.now.mono;
                 out.push(Effect::Fetch(Fetch::Receipts { key, from, limit }));
             }
         }
@@ -75,7 +75,7 @@ pub(crate) fn enter(m: &mut Model, out: &mut Vec<Effect>) {
         Screen::Overview => {
             if let Some(a) = m.agents.get(m.agent) {
                 let words = if m.agents.len() > 1 { format!("@{}", a.name()) } else { String::new() };
-                m.tenants.set_filter(&words, m.now.mono_us);
+                m.tenants.set_filter(&words, m.now.mono);
             }
             m.screens.push(Screen::Tenants);
         }

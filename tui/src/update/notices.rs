@@ -19,11 +19,11 @@ pub(crate) fn kept(m: &mut Model, ticket: u64, o: Outgoing) {
     if !o.waiting().is_empty() {
         lines.push(format!(
             "Kept until {}Z; delivered when they are back.",
-            crate::text::format::clock(o.expires_us)
+            crate::text::format::clock(o.expires)
         ));
         lines.push("Also without the console: conductor command deliver --wait".into());
     }
-    report(m, ticket, Notice { title: o.status_line.clone(), lines, good: !o.open(m.now.wall_us) });
+    report(m, ticket, Notice { title: o.status_line.clone(), lines, good: !o.open(m.now.wall) });
     m.outgoing.retain(|x| x.id != o.id);
     m.outgoing.push(o);
 }

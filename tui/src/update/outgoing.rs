@@ -5,9 +5,10 @@ use crate::model::agent::Link;
 use crate::model::message::Effect;
 use crate::model::outgoing::Outgoing;
 use conductor_shared::ids::NodeId;
+use std::time::Duration;
 
-/// Interval of retries to a live node that has not taken a command, microseconds.
-const AGAIN_US: u64 = 15_000_000;
+/// Interval of retries to a live node that has not taken a command.
+const AGAIN: Duration = Duration::from_secs(15);
 
 /// Takes the pending commands. Reports a command when its last node has answered.
 pub(crate) fn take(m: &mut Model, now: Vec<Outgoing>) {
@@ -27,15 +28,15 @@ pub(crate) fn take(m: &mut Model, now: Vec<Outgoing>) {
 
 /// Delivers pending commands to live nodes, and retries until they are taken.
 pub(crate) fn tick(m: &mut Model, out: &mut Vec<Effect>) {
-    if m.read_only || m.now.mono_us.saturating_sub(m.delivered_us) < AGAIN_US {
+    if m.read_only || m.now.mono - m.delivered < AGAIN {
         return;
     }
     let live =
         m.agents.iter().filter(|a| a.link == Link::Live).filter_map(|a| Some(a.info.as_ref()?.node_id));
     let wanted: Vec<NodeId> =
-        live.filter(|n| m.outgoing.iter().any(|o| o.expires_us > m.now.wall_us && o.waits_for(*n))).collect();
+        live.filter(|n| m.outgoing.iter().any(|o| o.expires > m.now.wall && o.waits_for(*n))).collect();
     if !wanted.is_empty() {
-        m.delivered_us = m.now.mono_us;
+        m.delivered = m.now.mono;
         out.push(Effect::Deliver(wanted));
     }
 }
@@ -45,6 +46,6 @@ pub(crate) fn node_is_back(m: &mut Model, node: NodeId, out: &mut Vec<Effect>) {
     if m.read_only {
         return;
     }
-    m.delivered_us = m.now.mono_us;
+    m.delivered = m.now.mono;
     out.push(Effect::Deliver(vec![node]));
 }

@@ -37,7 +37,7 @@ pub(crate) fn paste(m: &mut Model, text: &str) {
             if let Some(i) = l.input() {
                 i.paste(text);
             }
-            l.at_us = 0;
+            l.at = None;
         }
         _ => {}
     }

@@ -4,23 +4,24 @@ use crate::model::agent::Link;
 use crate::model::message::{Effect, Fetch};
 use crate::model::screen::Screen;
 use crate::model::{Model, usage_cost};
+use std::time::Duration;
 
-/// Interval of polling a list, microseconds.
-const LIST_US: u64 = 2_000_000;
-/// Interval of polling the node's own log, microseconds.
-const NODE_LOG_US: u64 = 2_000_000;
+/// Interval of polling a list.
+const LIST: Duration = Duration::from_secs(2);
+/// Interval of polling the node's own log.
+const NODE_LOG: Duration = Duration::from_secs(2);
 
 /// Polls the approvals of all nodes while their screen is shown.
 pub(crate) fn approvals(m: &mut Model, out: &mut Vec<Effect>) {
     if m.screen() != Screen::Approvals {
-        m.approvals.asked_us = None;
+        m.approvals.asked = None;
         return;
     }
-    let now = m.now.mono_us;
-    if m.approvals.asked_us.is_some_and(|at| now.saturating_sub(at) < LIST_US) {
+    let now = m.now.mono;
+    if m.approvals.asked.is_some_and(|at| now - at < LIST) {
         return;
     }
-    m.approvals.asked_us = Some(now);
+    m.approvals.asked = Some(now);
     out.extend(
         (0..m.agents.len())
             .filter(|a| m.agents[*a].session.is_some())
@@ -35,9 +36,9 @@ pub(crate) fn lists(m: &mut Model, out: &mut Vec<Effect>) {
         m.lists.asked = None;
         return;
     }
-    let now = m.now.mono_us;
-    let every = if matches!(screen, Screen::Usage | Screen::Cost) { usage_cost::EVERY_US } else { LIST_US };
-    if m.lists.asked.is_some_and(|(s, at)| s == screen && now.saturating_sub(at) < every) {
+    let now = m.now.mono;
+    let every = if matches!(screen, Screen::Usage | Screen::Cost) { usage_cost::EVERY } else { LIST };
+    if m.lists.asked.is_some_and(|(s, at)| s == screen && now - at < every) {
         return;
     }
     m.lists.asked = Some((screen, now));
@@ -74,20 +75,20 @@ pub(crate) fn receipts(m: &mut Model, out: &mut Vec<Effect>) {
         m.receipts.busy = false;
         return;
     }
-    let waited = m.now.mono_us.saturating_sub(m.receipts.asked_us);
-    if m.receipts.busy && waited > 15_000_000 {
+    let waited = m.now.mono - m.receipts.asked;
+    if m.receipts.busy && waited > Duration::from_secs(15) {
         m.receipts.busy = false;
     }
     let ask = match m.tenants.get(key) {
         Some(row) => m.receipts.missing(row.summary.size.max(m.receipts.size)),
         // The node's own log has no summary, so it is polled.
         None if m.receipts.rows.is_empty() => m.receipts.missing(1),
-        None => m.receipts.missing(m.receipts.next() + u64::from(waited > NODE_LOG_US)),
+        None => m.receipts.missing(m.receipts.next() + u64::from(waited > NODE_LOG)),
     };
     // After an error it is not asked again at once.
-    let ask = ask.filter(|_| m.receipts.error.is_none() || waited > 3_000_000);
+    let ask = ask.filter(|_| m.receipts.error.is_none() || waited > Duration::from_secs(3));
     if let Some((from, limit)) = ask {
-        (m.receipts.busy, m.receipts.asked_us) = (true, m.now.mono_us);
+        (m.receipts.busy, m.receipts.asked) = (true, m.now.mono);
         out.push(Effect::Fetch(Fetch::Receipts { key, from, limit }));
     }
 }

@@ -7,13 +7,14 @@ use crate::model::message::{Effect, Reply};
 use crate::model::receipts::Detail;
 use crate::model::screen::Screen;
 use crate::model::tenants::RowKey;
+use conductor_shared::clock::WallTime;
 use conductor_shared::http::{IncidentRow, ReceiptBundle, ReceiptPage, TimelineRow};
 use conductor_shared::verify::Report;
 
 pub(crate) fn take(m: &mut Model, reply: Reply, out: &mut Vec<Effect>) {
     // These decide themselves whether something visible changed.
     m.dirty |= !matches!(reply, Reply::Receipts(..) | Reply::Proof(..) | Reply::Log(..));
-    let now_us = m.now.mono_us;
+    let now = m.now.mono;
     match reply {
         Reply::Receipts(key, page) => receipts(m, key, page),
         Reply::Requests(agent, got) => m.approvals.take(agent, got),
@@ -30,12 +31,12 @@ pub(crate) fn take(m: &mut Model, reply: Reply, out: &mut Vec<Effect>) {
         }
         Reply::Usage(key, range, got) => {
             if let Some(shown) = m.lists.reply(key.agent, got) {
-                m.usage_cost.usage = Some((key, range, now_us, shown));
+                m.usage_cost.usage = Some((key, range, now, shown));
             }
         }
         Reply::Cost(key, range, got) => {
             if let Some(shown) = m.lists.reply(key.agent, got) {
-                m.usage_cost.cost = Some((key, range, now_us, shown));
+                m.usage_cost.cost = Some((key, range, now, shown));
             }
         }
         Reply::Exported(Ok(file)) => m.say(format!("Written to {file}")),
@@ -63,7 +64,7 @@ fn incidents(m: &mut Model, agent: usize, got: Result<Vec<IncidentRow>, String>)
     }
 }
 
-fn timeline(m: &mut Model, key: RowKey, from: u64, got: Result<Vec<TimelineRow>, String>) {
+fn timeline(m: &mut Model, key: RowKey, from: WallTime, got: Result<Vec<TimelineRow>, String>) {
     let rows = m.lists.reply(key.agent, got);
     if let (Some(rows), Some(t)) = (rows, &mut m.lists.timeline)
         && (t.0, t.1) == (key, from)
@@ -81,7 +82,7 @@ fn receipts(m: &mut Model, key: RowKey, page: Result<ReceiptPage, String>) {
     match page {
         Ok(p) => {
             m.receipts.error = None;
-            m.receipts.answered_us = Some(m.now.mono_us);
+            m.receipts.answered = Some(m.now.mono);
             m.receipts.take(p);
         }
         Err(e) => m.receipts.error = Some(e),

@@ -12,6 +12,7 @@ use conductor_shared::fact::ChangeClass;
 use conductor_shared::http::Preview;
 use conductor_shared::stream::Summary;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use std::time::Duration;
 
 fn demo() -> Model {
     let mut m = sample::demo(Look::new(ThemeName::Dark, false, false), ThemeName::Dark);
@@ -71,7 +72,7 @@ fn three_keys_tighten() {
 #[test]
 fn old_data_lock_loosening_only() {
     let mut m = demo();
-    let lost = AgentEvent::Lost { why: "gone".into(), retry_us: 1 };
+    let lost = AgentEvent::Lost { why: "gone".into(), retry: Duration::from_micros(1) };
     send(&mut m, Msg::Agent(0, lost));
     tick(&mut m, 100_000_000);
     assert!(sent(&keys(&mut m, "! k enter")).is_some());
@@ -233,7 +234,7 @@ fn logs_are_checked() {
 fn a_lost_agent_keeps_its_rows() {
     let mut m = demo();
     let rows = m.tenants.shown();
-    send(&mut m, Msg::Agent(0, AgentEvent::Lost { why: "reset".into(), retry_us: 9_000_000 }));
+    send(&mut m, Msg::Agent(0, AgentEvent::Lost { why: "reset".into(), retry: Duration::from_secs(9) }));
     let link = m.agents[0].link.clone();
     keys(&mut m, "j k g G");
     send(&mut m, Msg::Agent(0, AgentEvent::Connecting));

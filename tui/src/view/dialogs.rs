@@ -59,7 +59,7 @@ fn menu(m: &Model, f: &mut Frame<'_>, t: &Target) {
 
 fn waiting(m: &Model, f: &mut Frame<'_>, w: &Waiting) {
     let look = m.look;
-    let since = m.now.mono_us.saturating_sub(w.since_us);
+    let since = m.now.mono - w.since;
     let what = match w.class {
         ChangeClass::Tighten => "sent, waits for its receipt",
         ChangeClass::Loosen => "proposed, waits for a signed checkpoint (at most 5 s)",
@@ -119,7 +119,7 @@ fn alarms(m: &Model, f: &mut Frame<'_>) {
         let read = if a.acknowledged { "  acknowledged" } else { "" };
         lines.push(Line::from(vec![
             Span::styled(format!("{mark} {}", a.subject), look.style(tone)),
-            Span::styled(format!("  {}{read}", date(a.at_us)), look.style(Tone::Dim)),
+            Span::styled(format!("  {}{read}", date(a.at)), look.style(Tone::Dim)),
         ]));
         for l in wrap(&a.what, inner.saturating_sub(2)) {
             lines.push(Line::raw(format!("  {l}")));

@@ -11,6 +11,7 @@ use crate::sample;
 use crate::style::{Look, ThemeName};
 use crate::testing::{keys, send, tick};
 use conductor_shared::basis_points::BasisPoints;
+use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::freeze::Window;
 use conductor_shared::http::{
@@ -23,6 +24,7 @@ use conductor_shared::slo::Thresholds;
 use conductor_shared::untrusted::UntrustedText;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Friday, 2023-11-17 15:00 UTC.
 const FRIDAY_US: u64 = 1_700_233_200_000_000;
@@ -89,12 +91,12 @@ fn incidents() {
         let key = RowKey { agent: 0, tenant: TenantUid::NODE };
         keys(&mut m, "k enter");
         let asked = tick(&mut m, 93_000_000);
-        let from = sample::AGENT_US - 120_000_000;
+        let from = WallTime::from_micros(sample::AGENT_US - 120_000_000);
         let acme = RowKey { tenant: m.tenants.selected.unwrap().tenant, ..key };
         assert!(asked.contains(&Effect::Fetch(Fetch::Timeline(acme, from))), "{asked:?}");
         let row = |n: u64, words: &str, incident: bool| TimelineRow {
             index: n,
-            time_us: from + n * 1_000_000,
+            time_us: (from + Duration::from_secs(n)).as_micros(),
             kind: "Changed".into(),
             words: words.into(),
             person: (n == 1).then(|| ident("ana")),
@@ -122,7 +124,7 @@ fn incidents() {
             Reply::Timeline(acme, from, Ok(vec![row(1, "x", false), row(2, "y", false), row(3, "z", true)])),
         );
         // An answer to what is no longer asked changes nothing.
-        send(&mut m, Reply::Timeline(acme, from + 1, Ok(vec![])));
+        send(&mut m, Reply::Timeline(acme, from + Duration::from_micros(1), Ok(vec![])));
         assert_eq!(crate::model::lists::rows(&m), 3);
     }
 }
@@ -208,11 +210,11 @@ fn ramps() {
 
 fn window(name: &str, when: &str, active: bool) -> WindowRow {
     let when: Window = when.parse().unwrap();
-    let next = when.next_change(FRIDAY_US);
+    let next = when.next_change(WallTime::from_micros(FRIDAY_US));
     WindowRow {
         window: ident(name),
         active,
-        next_us: next.map(|n| n.0),
+        next_us: next.map(|n| n.0.as_micros()),
         next_active: next.is_some_and(|n| n.1),
         when,
     }
@@ -368,7 +370,7 @@ fn an_answer_is_to_what_is_shown_now() {
     // Old data: no approval, but a refusal.
     let mut m = demo();
     open(&mut m, "A");
-    send(&mut m, Msg::Agent(0, AgentEvent::Lost { why: "gone".into(), retry_us: 1 }));
+    send(&mut m, Msg::Agent(0, AgentEvent::Lost { why: "gone".into(), retry: Duration::from_micros(1) }));
     assert!(keys(&mut m, "tab n o d e - 1 tab p w tab enter").is_empty());
     assert!(draw(&mut m, 80, 24).contains("not live"));
     // A dialog that stays open composes its answer again, for the same request.
@@ -423,7 +425,7 @@ fn old_data() {
     keys(&mut m, "5");
     with_incidents(&mut m);
     send(&mut m, Reply::Incidents(0, Err("the agent\u{1b}[31m does not answer".into())));
-    send(&mut m, Msg::Agent(0, AgentEvent::Lost { why: "gone".into(), retry_us: 1 }));
+    send(&mut m, Msg::Agent(0, AgentEvent::Lost { why: "gone".into(), retry: Duration::from_micros(1) }));
     tick(&mut m, 300_000_000);
     insta::assert_snapshot!("incidents-lost", draw(&mut m, 80, 24));
 }
@@ -433,7 +435,7 @@ fn old_data() {
 #[test]
 fn kept_commands() {
     let mut m = demo();
-    m.now.wall_us = sample::AGENT_US;
+    m.now.wall = WallTime::from_micros(sample::AGENT_US);
     let node = m.agents[0].info.clone().unwrap().node_id;
     let other = conductor_shared::ids::NodeId([0xee; 16]);
     let pending = |words: [NodeAnswer; 3]| {
@@ -444,14 +446,14 @@ fn kept_commands() {
             what: "Kill */*: deny new runs and steps for acme".into(),
             status_line: "1 of 3 nodes acknowledged".into(),
             nodes: nodes.map(|((id, name), w)| (id, name.to_owned(), w)).collect(),
-            expires_us: sample::AGENT_US + 3_600_000_000,
+            expires: WallTime::from_micros(sample::AGENT_US + 3_600_000_000),
         }
     };
     let ack = || NodeAnswer::Acknowledged("receipt 4".into());
     send(&mut m, Reply::Outgoing(vec![pending([ack(), NodeAnswer::Waits, NodeAnswer::Waits])]));
     insta::assert_snapshot!("kept-commands", draw(&mut m, 100, 24));
     let delivers = |m: &mut Model| {
-        m.now.mono_us += 20_000_000;
+        m.now.mono += Duration::from_secs(20);
         let mut out = vec![];
         crate::update::outgoing::tick(m, &mut out);
         crate::update::outgoing::node_is_back(m, other, &mut out);

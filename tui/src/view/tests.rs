@@ -25,6 +25,7 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::{Color, Modifier};
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// Symbols, then each row's runs of style that is not plain.
 pub(super) fn draw(m: &mut Model, w: u16, h: u16) -> String {
@@ -197,7 +198,7 @@ fn other_looks() {
 fn connection_lost() {
     let mut m = demo();
     keys(&mut m, "2");
-    let lost = AgentEvent::Lost { why: "connection refused".into(), retry_us: 7_000_000 };
+    let lost = AgentEvent::Lost { why: "connection refused".into(), retry: Duration::from_secs(7) };
     send(&mut m, Msg::Agent(0, lost));
     tick(&mut m, 75_000_000);
     insta::assert_snapshot!("tenants-lost", draw(&mut m, 80, 24));

@@ -4,10 +4,11 @@ use super::tests::{demo, draw};
 use crate::model::Model;
 use crate::model::message::{Effect, Fetch, Reply};
 use crate::model::tenants::RowKey;
-use crate::model::usage_cost::{Choice, CostShown, EVERY_US, RANGES, UsageShown};
+use crate::model::usage_cost::{Choice, CostShown, EVERY, RANGES, UsageShown};
 use crate::sample;
 use crate::style::{Look, ThemeName};
 use crate::testing::{keys, send, tick};
+use conductor_shared::clock::{WallTime, micros};
 use conductor_shared::cost::{Amounts, Bucket, CostAnswer, CostRow, CostStep};
 use conductor_shared::fact::Env;
 use conductor_shared::ids::Ident;
@@ -17,7 +18,7 @@ use conductor_shared::usage::{Group, RangeShown, Usage, UsageAnswer, UsageRow, U
 fn range(days: u64) -> RangeShown {
     let to_us = sample::AGENT_US / DAY_US * DAY_US;
     let from_us = to_us - days * DAY_US;
-    let show = |us| conductor_shared::time_range::rfc3339(us);
+    let show = |us| conductor_shared::time_range::rfc3339(WallTime::from_micros(us));
     RangeShown { from_us, to_us, from: show(from_us), to: show(to_us), time_zone: "UTC".into() }
 }
 
@@ -145,7 +146,7 @@ fn usage_screen() {
         send(&mut m, Reply::Exported(Ok("/tmp/x.csv".into())));
         assert!(draw(&mut m, w, h).contains("Written to /tmp/x.csv"));
         // Old figures say so.
-        tick(&mut m, 90_000_000 + 4 * EVERY_US);
+        tick(&mut m, 90_000_000 + 4 * micros(EVERY));
         assert!(draw(&mut m, w, h).contains(" old"));
     }
 }
@@ -162,7 +163,7 @@ fn cost_screen() {
             now: cost(k, 98_765_432, currency),
             before: cost(k, 123_000_000, currency),
             month: cost(k, 30_000_000, currency),
-            month_end_us: range(30).to_us,
+            month_end: WallTime::from_micros(range(30).to_us),
         };
         // Ten of thirty days.
         assert_eq!(shown("EUR").projection(), Some(3 * shown("EUR").month.totals.total));
@@ -176,7 +177,7 @@ fn cost_screen() {
     keys(&mut m, "0");
     let k = key(&m);
     let c = |n| cost(k, n, "EUR");
-    let shown = CostShown { now: c(7_000_000), before: c(0), month: c(0), month_end_us: 0 };
+    let shown = CostShown { now: c(7_000_000), before: c(0), month: c(0), month_end: WallTime::EPOCH };
     send(&mut m, Reply::Cost(k, RANGES[0].clone(), Ok(Box::new(shown))));
     let drawn = draw(&mut m, 80, 24);
     assert!(drawn.is_ascii(), "{drawn}");
@@ -196,7 +197,7 @@ fn any_period_can_be_typed() {
     assert!(draw(&mut m, 80, 24).contains("is not understood"));
     keys(&mut m, "esc ]");
     assert!(tick(&mut m, 90_100_000).contains(&Effect::Fetch(Fetch::Usage(k, RANGES[0].clone()))));
-    let step = |text: &str| Choice::typed(text, sample::AGENT_US).map(|c| c.step);
+    let step = |text: &str| Choice::typed(text, WallTime::from_micros(sample::AGENT_US)).map(|c| c.step);
     assert_eq!(step("12h"), Ok("15m"));
     assert_eq!(step("2023-10-01"), Ok("1h"));
     assert_eq!(step("2023-10-01/2023-10-20"), Ok("1d"));

@@ -1,8 +1,9 @@
 //! Incidents, that of the clock among them.
 
 use super::when;
-use crate::command::context::SKEW_US;
+use crate::command::context::SKEW;
 use conductor_shared::cause::IncidentCause;
+use conductor_shared::clock::WallTime;
 use conductor_shared::command::ops;
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::IncidentId;
@@ -12,9 +13,9 @@ fn is_clock(incident: &[u8; 16], log: &ControlState) -> bool {
     log.incidents.get(&IncidentId(*incident)).is_some_and(|i| i.cause == IncidentCause::Clock)
 }
 
-pub(super) fn time_confirm(op: &ops::TimeConfirm, issued_at_us: u64, log: &ControlState) -> Reasons {
+pub(super) fn time_confirm(op: &ops::TimeConfirm, issued_at: WallTime, log: &ControlState) -> Reasons {
     // What is confirmed is the time at which it was signed, and no other.
-    if op.now_us.abs_diff(issued_at_us) > SKEW_US {
+    if WallTime::from_micros(op.now_us).abs_diff(issued_at) > SKEW {
         return Reason::CommandExpired.into();
     }
     when(!is_clock(&op.incident, log), Reason::ObjectUnknown)

@@ -10,7 +10,7 @@ use conductor_shared::operator::{GrantedRole, OperatorKey, Role};
 use conductor_shared::untrusted::UntrustedText;
 use strum::VariantArray as _;
 
-const NOW_US: u64 = 1_800_000_000_000_000;
+const NOW: WallTime = WallTime::from_micros(1_800_000_000_000_000);
 
 fn command(operation: Operation) -> Command {
     Command {
@@ -20,14 +20,14 @@ fn command(operation: Operation) -> Command {
         base: None,
         operation,
         reason: UntrustedText::new("why"),
-        issued_at_us: NOW_US,
-        expires_at_us: NOW_US + 1,
+        issued_at_us: NOW.as_micros(),
+        expires_at_us: NOW.as_micros() + 1,
         nonce: [0; 16],
     }
 }
 
 fn objections(operation: Operation, log: &ControlState) -> Reasons {
-    objects(&command(operation), log, log, NOW_US)
+    objects(&command(operation), log, log, NOW)
 }
 
 fn rollback(changes: Vec<Operation>) -> Operation {

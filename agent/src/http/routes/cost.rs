@@ -12,6 +12,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
+use conductor_shared::clock::WallTime;
 use conductor_shared::cost::{self, CostAnswer, Ledger, RateCard, Rates, card_at};
 use conductor_shared::time_range::{MAX_STEPS, Period, utc_month};
 use conductor_shared::usage::{Group, GroupBy, RangeShown, Usage, cuts};
@@ -35,12 +36,12 @@ pub(super) fn priced(
     steps: Option<&[Period]>,
     cards: &[RateCard],
 ) -> Result<Vec<Priced>, ApiError> {
-    let mut edges: Vec<u64> = cards.iter().map(RateCard::effective_us).collect();
-    edges.extend(steps.into_iter().flatten().map(|s| s.from_us));
-    let mut month = utc_month(range.from_us);
-    while let Some((_, p)) = month.filter(|(_, p)| p.to_us < range.to_us) {
-        edges.push(p.to_us);
-        month = utc_month(p.to_us);
+    let mut edges: Vec<WallTime> = cards.iter().map(RateCard::effective).collect();
+    edges.extend(steps.into_iter().flatten().map(|s| s.from));
+    let mut month = utc_month(range.from);
+    while let Some((_, p)) = month.filter(|(_, p)| p.to < range.to) {
+        edges.push(p.to);
+        month = utc_month(p.to);
     }
     let periods = cuts(range, edges)?;
     if periods.len() > MAX_STEPS * 2 {
@@ -48,9 +49,9 @@ pub(super) fn priced(
     }
     let of = |period: Period| Priced {
         period,
-        card: card_at(cards, period.from_us).cloned(),
-        step: steps.map_or(0, |s| s.partition_point(|p| p.to_us <= period.from_us)),
-        month: utc_month(period.from_us),
+        card: card_at(cards, period.from).cloned(),
+        step: steps.map_or(0, |s| s.partition_point(|p| p.to <= period.from)),
+        month: utc_month(period.from),
     };
     Ok(periods.into_iter().map(of).collect())
 }
@@ -59,14 +60,14 @@ pub(super) fn priced(
 fn ledger(
     at: RollupSource<'_>,
     view: &PartitionView,
-    (segments, now_us): (&[Priced], u64),
+    (segments, now): (&[Priced], WallTime),
     group_by: GroupBy,
     agreed: &BTreeMap<String, bool>,
 ) -> Result<Ledger, ReadError> {
     let periods: Vec<Period> = segments.iter().map(|s| s.period).collect();
     let mut cells: Vec<BTreeMap<Group, Usage>> = Vec::new();
     cells.resize_with(segments.len(), BTreeMap::new);
-    gather(at, view, (&periods, now_us), |segment, labels, usage| {
+    gather(at, view, (&periods, now), |segment, labels, usage| {
         if let Some(cell) = cells.get_mut(segment) {
             cell.entry(group_by.of(labels)).or_default().beside(&usage);
         }
@@ -85,7 +86,7 @@ fn ledger(
 fn agreed(
     at: RollupSource<'_>,
     view: &PartitionView,
-    (segments, now_us): (&[Priced], u64),
+    (segments, now): (&[Priced], WallTime),
     cards: &[RateCard],
 ) -> Result<BTreeMap<String, bool>, ReadError> {
     let mut out = BTreeMap::new();
@@ -97,8 +98,8 @@ fn agreed(
         let Ok(month) = priced(*period, None, cards) else { continue };
         let none = BTreeMap::new();
         let by = GroupBy { workflow_type: false, env: false, actor_type: false };
-        let now = ledger(at, view, (&month, now_us), by, &none)?.amounts();
-        out.insert(name.clone(), now == confirmed.amounts);
+        let amounts = ledger(at, view, (&month, now), by, &none)?.amounts();
+        out.insert(name.clone(), amounts == confirmed.amounts);
     }
     Ok(out)
 }
@@ -113,7 +114,7 @@ pub(crate) async fn cost(
     let shared = auth::reader(&api, &peer, &headers, "cost", &tenant).await?;
     let view = shared.view.load_full();
     let q = parse(&api, &view, &params)?;
-    let month = utc_month(q.range.period.from_us).map(|(_, p)| p).filter(|p| q.range.period.to_us <= p.to_us);
+    let month = utc_month(q.range.period.from).map(|(_, p)| p).filter(|p| q.range.period.to <= p.to);
     let month = match (q.format.as_str(), month) {
         ("json" | "csv", m) => m,
         ("focus", Some(m)) => Some(m),
@@ -143,13 +144,13 @@ async fn costs(
 ) -> Result<CostAnswer, ApiError> {
     let cards = cards(api);
     let segments = priced(q.range.period, q.steps.as_deref(), &cards)?;
-    let (group_by, now_us) = (q.group_by, q.now_us);
+    let (group_by, now) = (q.group_by, q.now);
     let all = cards.clone();
     let (of, cache) = (Arc::clone(shared), Arc::clone(&api.rollups));
     let done = blocking(shared, move |store, p| {
         let at = RollupSource { store, p, shared: &of, cache: &cache };
-        let agreed = agreed(at, &view, (&segments, now_us), &all)?;
-        Ok((ledger(at, &view, (&segments, now_us), group_by, &agreed)?, segments))
+        let agreed = agreed(at, &view, (&segments, now), &all)?;
+        Ok((ledger(at, &view, (&segments, now), group_by, &agreed)?, segments))
     });
     let (ledger, segments) = done.await?;
     let rows = ledger.rows();
@@ -160,7 +161,7 @@ async fn costs(
         tenant_uid: shared.id.tenant,
         tenant_id: shared.name.clone(),
         range: RangeShown::of(&q.range),
-        as_of_us: now_us,
+        as_of_us: now.as_micros(),
         currency: newest.map_or(String::new(), |c| c.currency.clone()),
         decimals: newest.map_or(0, |c| c.decimals),
         unit: newest.map_or(String::new(), RateCard::unit),

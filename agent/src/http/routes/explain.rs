@@ -13,6 +13,7 @@ use crate::store::Store;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
+use conductor_shared::clock::{WallTime, micros};
 use conductor_shared::cost::{Bucket, Explained, ExplainedEvent, Part, RateCard};
 use conductor_shared::fact::{ActorType, Env};
 use conductor_shared::ids::Ident;
@@ -62,12 +63,12 @@ pub(crate) async fn explain(
     let (after, limit) = (number(&params, "after", 0)?, number(&params, "limit", PAGE)?.clamp(1, PAGE));
     let cards = cards(&api);
     let segments = priced(a.range.period, None, &cards)?;
-    let (period, now_us) = (a.range.period, a.now_us);
+    let (period, now) = (a.range.period, a.now);
     let name = shared.name.clone();
     let wanted = group.clone();
     let (of, cache) = (Arc::clone(&shared), Arc::clone(&api.rollups));
     let done = blocking(&shared, move |store, p| {
-        let q = Question { bucket, group: wanted, period, now_us, after, limit };
+        let q = Question { bucket, group: wanted, period, now, after, limit };
         let (parts, kept_before) =
             parts(RollupSource { store, p, shared: &of, cache: &cache }, &view, &segments, &q)?;
         let (events, next) = events((store, p), &view, &name, &q)?;
@@ -94,15 +95,15 @@ struct Question {
     bucket: Bucket,
     group: Group,
     period: Period,
-    now_us: u64,
+    now: WallTime,
     after: u64,
     limit: u64,
 }
 
 impl Question {
     /// End of the period, or now if that is earlier: nothing is stored later.
-    fn until_us(&self) -> u64 {
-        self.period.to_us.min(self.now_us.max(self.period.from_us))
+    fn until(&self) -> WallTime {
+        self.period.to.min(self.now.max(self.period.from))
     }
 }
 
@@ -116,7 +117,7 @@ fn parts(
     let periods: Vec<Period> = segments.iter().map(|s| s.period).collect();
     let mut quantities = vec![0; segments.len()];
     let mut before: i64 = 0;
-    gather(at, view, (&periods, q.now_us), |segment, labels, usage| {
+    gather(at, view, (&periods, q.now), |segment, labels, usage| {
         if matches(&q.group, labels) {
             quantities[segment] += q.bucket.quantity(&usage);
             if segment == 0 {
@@ -130,13 +131,13 @@ fn parts(
         let product = quantity.saturating_mul(i128::from(price));
         match out.last_mut().filter(|p| p.rate_card == rate_card) {
             Some(last) => {
-                last.to_us = s.period.to_us;
+                last.to_us = s.period.to.as_micros();
                 last.quantity += quantity;
                 last.product = last.product.saturating_add(product);
             }
             None => out.push(Part {
-                from_us: s.period.from_us,
-                to_us: s.period.to_us,
+                from_us: s.period.from.as_micros(),
+                to_us: s.period.to.as_micros(),
                 rate_card,
                 price,
                 quantity,
@@ -144,7 +145,7 @@ fn parts(
             }),
         }
     }
-    let span = i128::from(q.until_us() - q.period.from_us);
+    let span = i128::from(micros(q.until() - q.period.from));
     let kept = if q.bucket == Bucket::Storage { i128::from(before) * span } else { 0 };
     Ok((out, kept))
 }
@@ -159,8 +160,8 @@ fn events(
 ) -> Result<(Vec<ExplainedEvent>, Option<u64>), ReadError> {
     let of = EventsOf { store, p, tenant_id };
     let size = view.size();
-    let begin = first_at(store, p, size, q.period.from_us)?;
-    let end = first_at(store, p, size, q.period.to_us)?;
+    let begin = first_at(store, p, size, q.period.from)?;
+    let end = first_at(store, p, size, q.period.to)?;
     let mut out = Vec::new();
     let mut looked = 0;
     let mut at = q.after;
@@ -194,21 +195,23 @@ fn explained(e: &Event, signed: u64, q: &Question) -> Option<ExplainedEvent> {
     };
     let counts = e.amount().event == kind
         && matches(&q.group, e.labels())
-        && (q.period.from_us..q.period.to_us).contains(&e.at_us())
-        && (q.bucket != Bucket::Signing || e.source().index < signed || e.at_us() != e.source().recorded_us);
+        && (q.period.from..q.period.to).contains(&e.at())
+        && (q.bucket != Bucket::Signing || e.source().index < signed || e.at() != e.source().recorded);
     if !counts {
         return None;
     }
     let quantity = if q.bucket == Bucket::Signing { e.amount().count } else { e.amount().quantity };
     let adds = match q.bucket {
-        Bucket::Storage => i128::from(quantity) * (i128::from(q.until_us()) - i128::from(e.at_us())),
+        Bucket::Storage => {
+            i128::from(quantity) * (i128::from(q.until().as_micros()) - i128::from(e.at().as_micros()))
+        }
         _ => i128::from(quantity),
     };
     Some(ExplainedEvent {
         id: e.id(),
         receipt: e.source().index,
-        at_us: e.at_us(),
-        recorded_us: e.source().recorded_us,
+        at_us: e.at().as_micros(),
+        recorded_us: e.source().recorded.as_micros(),
         labels: e.labels().clone(),
         quantity,
         adds,
@@ -220,12 +223,12 @@ fn next_control(store: &Store, p: &Partition, from: u64, size: u64) -> Result<u6
     Ok(control_facts(store, p, from..u64::MAX, 1)?.first().copied().unwrap_or(size))
 }
 
-/// Index of the first receipt that is not older than `us`.
-fn first_at(store: &Store, p: &Partition, size: u64, us: u64) -> Result<u64, ReadError> {
+/// Index of the first receipt that is not older than `time`.
+fn first_at(store: &Store, p: &Partition, size: u64, time: WallTime) -> Result<u64, ReadError> {
     let (mut low, mut high) = (0, size);
     while low < high {
         let mid = low + (high - low) / 2;
-        if read_receipt(store, p, mid)?.sealed.header.time_us < us {
+        if read_receipt(store, p, mid)?.sealed.header.time_us < time.as_micros() {
             low = mid + 1;
         } else {
             high = mid;

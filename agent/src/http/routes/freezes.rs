@@ -7,6 +7,7 @@ use crate::intake::request::Denial;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::{Extension, Json};
+use conductor_shared::clock::WallTime;
 use conductor_shared::control::ControlState;
 use conductor_shared::control::profiles;
 use conductor_shared::http::{FreezeList, FreezeRow, ProfileRow, WindowRow};
@@ -24,7 +25,7 @@ pub(crate) async fn freezes(
     auth::operator(&api, &peer, &headers, "freeze_list").await?;
     let node = api.board.node().ok_or_else(|| ApiError::from(Denial::bare(Reason::StoreUnavailable)))?;
     let node = Arc::clone(&node.view.load().control);
-    let now_us = api.clock.now().wall_us;
+    let now = api.clock.now().wall;
     let mut governs = BTreeMap::<String, u64>::new();
     let mut tenants = Vec::new();
     for shared in api.board.all() {
@@ -52,20 +53,20 @@ pub(crate) async fn freezes(
     }
     let row = |(name, p): (&Ident, &Profile)| {
         let governs = governs.get(name.as_str()).copied().unwrap_or(0);
-        profile_row(&node, name, p, governs, now_us)
+        profile_row(&node, name, p, governs, now)
     };
-    Ok(Json(FreezeList { now_us, profiles: all.iter().map(row).collect(), tenants }))
+    Ok(Json(FreezeList { now_us: now.as_micros(), profiles: all.iter().map(row).collect(), tenants }))
 }
 
-fn profile_row(node: &ControlState, name: &Ident, p: &Profile, governs: u64, now_us: u64) -> ProfileRow {
+fn profile_row(node: &ControlState, name: &Ident, p: &Profile, governs: u64, now: WallTime) -> ProfileRow {
     let active = node.active_windows.get(name);
     let windows = p.windows.iter().map(|(window, when)| {
-        let next = when.next_change(now_us);
+        let next = when.next_change(now);
         WindowRow {
             window: window.clone(),
             when: when.clone(),
             active: active.is_some_and(|ws| ws.contains_key(window)),
-            next_us: next.map(|n| n.0),
+            next_us: next.map(|n| n.0.as_micros()),
             next_active: next.is_some_and(|n| n.1),
         }
     });

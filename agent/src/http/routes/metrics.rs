@@ -5,6 +5,7 @@ use crate::http::state::ApiState;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use conductor_shared::clock::WallTime;
 use conductor_shared::stream::SignerState;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::ConstCounter;
@@ -53,7 +54,7 @@ pub(crate) async fn metrics(State(api): State<ApiState>) -> Response {
     r.register_with_unit("store_memory", "Memory of memtables and block cache", Unit::Bytes, bytes(memory));
     let age = ConstGauge::new(h.backlog_age_us as f64 / 1e6);
     r.register_with_unit("receipt_backlog_age", "Age of the oldest unsigned receipt", Unit::Seconds, age);
-    sinks(&api, now.wall_us, &mut r);
+    sinks(&api, now.wall, &mut r);
     let mut out = String::new();
     if encode(&mut out, &r).is_err() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
@@ -63,8 +64,8 @@ pub(crate) async fn metrics(State(api): State<ApiState>) -> Response {
 }
 
 /// Metrics by sink: the configuration bounds the names.
-fn sinks(api: &crate::http::state::Api, now_us: u64, r: &mut Registry) {
-    let status: Vec<_> = api.sinks.iter().map(|s| s.status(now_us)).collect();
+fn sinks(api: &crate::http::state::Api, now: WallTime, r: &mut Registry) {
+    let status: Vec<_> = api.sinks.iter().map(|s| s.status(now)).collect();
     for s in &status {
         let r = r.sub_registry_with_label(("sink".into(), s.name.to_string().into()));
         let mut counter = |name: &str, help: &str, v: u64| r.register(name, help, ConstCounter::new(v));

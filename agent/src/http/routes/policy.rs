@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use conductor_shared::clock::WallTime;
 use conductor_shared::command::Operation;
 use conductor_shared::http::{BundleFiles, BundleKept, ExplainRequest, Explanation, PolicyShown};
 use conductor_shared::ids::{CommandId, TenantUid, hex, unhex};
@@ -49,7 +50,7 @@ pub(crate) async fn show(
     Ok(Json(PolicyShown {
         revision: s.version.revision,
         digest: hex(&s.version.digest),
-        expires_at_us: s.expires_at_us,
+        expires_at_us: s.expires_at.map(WallTime::as_micros),
         engine: s.engine.to_owned(),
         trouble: escape(&s.trouble, 300),
         trusted_key: key,

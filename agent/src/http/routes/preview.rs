@@ -12,6 +12,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use conductor_shared::change_class;
+use conductor_shared::clock::WallTime;
 use conductor_shared::command::Operation;
 use conductor_shared::control::ControlState;
 use conductor_shared::control::profiles;
@@ -22,6 +23,7 @@ use conductor_shared::meter::HOUR_US;
 use conductor_shared::ramp::effective;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Maximum workflow types in one answer.
 const ROWS: usize = 50;
@@ -41,12 +43,12 @@ pub(crate) async fn preview(
     let op = Operation::from_list(&request.operation).ok_or_else(unknown)?;
     let view = shared.view.load_full();
     let (before, after) = (view.control.as_ref().clone(), view.control.after(&op));
-    let since_us = api.clock.now().wall_us.saturating_sub(HOUR_US);
+    let since = api.clock.now().wall - Duration::from_micros(HOUR_US);
     let (size, folding) = (view.size(), view.folding.clone());
     let states = (before.clone(), after.clone());
     let read = blocking(&shared, move |store, p| {
         let hour = Sums { folded: folding.into_iter().collect(), ..Sums::default() };
-        let sums = hour.count(store, p, (since_us, size), &states.0, &states.1)?;
+        let sums = hour.count(store, p, (since, size), &states.0, &states.1)?;
         Ok((sums, runs_stopped(store, p, &states.0, &states.1)?))
     });
     let (sums, open_runs_stopped) = read.await?;
@@ -63,7 +65,7 @@ pub(crate) async fn preview(
         base: hex(&before.object_digest(&op)),
         before: before.object(&op),
         after: after.object(&op),
-        since_us,
+        since_us: since.as_micros(),
         requests,
         newly_allowed,
         newly_denied,
@@ -81,11 +83,11 @@ pub(crate) async fn preview(
 
 /// Approvals that this change needs now if this person asks for it.
 fn approvals(api: &Api, person: PersonId, op: &Operation, before: &ControlState, node: &ControlState) -> u64 {
-    let now_us = api.clock.now().wall_us;
+    let now = api.clock.now().wall;
     let all = api.board.all();
     let alone = all.iter().map(|s| {
         let v = s.view.load();
-        profiles::alone_on_day(&v.control, person, now_us.max(v.last_us))
+        profiles::alone_on_day(&v.control, person, now.max(v.last))
     });
     change_class::approvals_of(before, node, op, alone.sum())
 }
@@ -123,18 +125,18 @@ struct Sums {
 }
 
 impl Sums {
-    /// Counts the receipts below `size` that are not older than `since_us`.
+    /// Counts the receipts below `size` that are not older than `since`.
     fn count(
         mut self,
         store: &Store,
         p: &Partition,
-        (since_us, size): (u64, u64),
+        (since, size): (WallTime, u64),
         before: &ControlState,
         after: &ControlState,
     ) -> Result<Self, ReadError> {
         for index in (0..size).rev() {
             let r = read_receipt(store, p, index)?;
-            if r.sealed.header.time_us < since_us {
+            if r.sealed.header.time_us < since.as_micros() {
                 break;
             }
             self.add(&r, before, after);

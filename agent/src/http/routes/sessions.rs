@@ -4,7 +4,7 @@ use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
 use crate::http::state::ApiState;
 use crate::intake::request::Denial;
-use crate::scope::{SESSION_US, SessionError};
+use crate::scope::{SESSION, SessionError};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -39,7 +39,7 @@ pub(crate) async fn open(
                 .map(|k| k.roles.iter().map(GrantedRole::word).collect());
             Ok(Json(SessionOpened {
                 token,
-                expires_at_us: now.wall_us + SESSION_US,
+                expires_at_us: (now.wall + SESSION).as_micros(),
                 person: scope.name().clone(),
                 roles: roles.unwrap_or_default(),
             }))

@@ -21,8 +21,8 @@ pub(crate) async fn sinks(
     headers: HeaderMap,
 ) -> Result<Json<SinkList>, ApiError> {
     auth::operator(&api, &peer, &headers, "sink_list").await?;
-    let now_us = api.clock.now().wall_us;
-    Ok(Json(SinkList { sinks: api.sinks.iter().map(|s| s.status(now_us)).collect() }))
+    let now = api.clock.now().wall;
+    Ok(Json(SinkList { sinks: api.sinks.iter().map(|s| s.status(now)).collect() }))
 }
 
 pub(crate) async fn dead_letters(

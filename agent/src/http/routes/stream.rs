@@ -167,7 +167,7 @@ impl Console {
         self.send(&ToConsole::OverviewBegin { tenants: all.len() as u64 }).await?;
         for chunk in all.chunks(CHUNK) {
             let mut out = Vec::with_capacity(chunk.len() * Summary::LEN);
-            let mono = self.api.clock.now().mono_us;
+            let mono = self.api.clock.now().mono;
             for s in chunk {
                 self.seen.insert(s.id.tenant, s.view.load().version);
                 s.summary(mono).put(&mut out);
@@ -179,7 +179,7 @@ impl Console {
     }
 
     async fn changed_summaries(&mut self) -> Result<(), Closed> {
-        let mono = self.api.clock.now().mono_us;
+        let mono = self.api.clock.now().mono;
         let mut out = Vec::new();
         for s in self.api.board.all() {
             if s.id.tenant.is_node() {

@@ -42,7 +42,7 @@ async fn used(
     view: Arc<PartitionView>,
     q: &UsageQuery,
 ) -> Result<UsageAnswer, ApiError> {
-    let (group_by, now_us) = (q.group_by, q.now_us);
+    let (group_by, now) = (q.group_by, q.now);
     let segments = q.steps.clone().unwrap_or_else(|| vec![q.range.period]);
     let (of, cache) = (Arc::clone(shared), Arc::clone(&api.rollups));
     let cells = blocking(shared, move |store, p| {
@@ -51,7 +51,7 @@ async fn used(
         gather(
             RollupSource { store, p, shared: &of, cache: &cache },
             &view,
-            (&segments, now_us),
+            (&segments, now),
             |segment, labels, usage| {
                 cells.resize_with(cells.len().max(segment + 1), Gathered::default);
                 if rows <= MAX_ROWS
@@ -77,9 +77,9 @@ async fn used(
         whole.then(c);
     }
     let steps = q.steps.iter().flatten().zip(&cells).map(|(p, c)| UsageStep {
-        from_us: p.from_us,
-        to_us: p.to_us,
-        from: q.range.show(p.from_us),
+        from_us: p.from.as_micros(),
+        to_us: p.to.as_micros(),
+        from: q.range.show(p.from),
         totals: c.totals(),
         breakdown: if q.grouped { c.rows() } else { vec![] },
     });
@@ -87,7 +87,7 @@ async fn used(
         tenant_uid: shared.id.tenant,
         tenant_id: shared.name.clone(),
         range: RangeShown::of(&q.range),
-        as_of_us: now_us,
+        as_of_us: now.as_micros(),
         totals: whole.totals(),
         breakdown: whole.rows(),
         steps: steps.collect(),

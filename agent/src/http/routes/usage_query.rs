@@ -8,6 +8,7 @@ use crate::partition::published::{PartitionCell, PartitionView};
 use crate::store::Store;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use conductor_shared::clock::WallTime;
 use conductor_shared::meter::Labels;
 use conductor_shared::time_range::{Period, Range, RangeError, Step};
 use conductor_shared::usage::{GroupBy, Usage};
@@ -28,7 +29,7 @@ impl From<RangeError> for ApiError {
 /// The parameters of a query, and the time that counts as now.
 pub(super) struct UsageQuery {
     pub(super) range: Range,
-    pub(super) now_us: u64,
+    pub(super) now: WallTime,
     pub(super) steps: Option<Vec<Period>>,
     pub(super) group_by: GroupBy,
     pub(super) grouped: bool,
@@ -42,14 +43,14 @@ pub(super) fn parse(
 ) -> Result<UsageQuery, ApiError> {
     let text = |name: &str| params.get(name).map(String::as_str);
     // Receipt times never go back, and may be ahead of a clock that was stepped back.
-    let now_us = api.clock.now().wall_us.max(view.last_us);
-    let range = Range::parse(text("range").unwrap_or("30d"), text("tz"), now_us)?;
+    let now = api.clock.now().wall.max(view.last);
+    let range = Range::parse(text("range").unwrap_or("30d"), text("tz"), now)?;
     let steps = text("step").map(|s| Step::parse(s).and_then(|s| range.steps(s))).transpose()?;
     let group_by = text("group_by").map(GroupBy::parse).transpose().map_err(bad)?;
     let format = text("format").unwrap_or("json").to_owned();
     Ok(UsageQuery {
         range,
-        now_us,
+        now,
         steps,
         grouped: group_by.is_some(),
         group_by: group_by.unwrap_or_default(),
@@ -82,14 +83,14 @@ pub(super) struct RollupSource<'a> {
 pub(super) fn gather(
     RollupSource { store, p, shared, cache }: RollupSource<'_>,
     view: &PartitionView,
-    (segments, now_us): (&[Period], u64),
+    (segments, now): (&[Period], WallTime),
     mut each: impl FnMut(usize, &Labels, Usage),
 ) -> Result<(), ReadError> {
     let reading = store.reading();
     // A correction may be in the rows and not yet in the view. Then only rows are read, so that it counts completely.
     let no_correction_pending = shared.corrections.load(Ordering::SeqCst) == view.open_hour.corrections;
     let open = no_correction_pending.then_some(&view.open_hour);
-    let q = FoldQuery { segments, unsigned: &view.unsigned, now_us, open, cache: Some(cache) };
+    let q = FoldQuery { segments, unsigned: &view.unsigned, now, open, cache: Some(cache) };
     let mut known = Arc::clone(&view.series);
     let mut failed = None;
     metering::fold(&reading, p, &q, |segment, series, usage| {

@@ -4,6 +4,7 @@
 use crate::rig::Core;
 use crate::{Report, median};
 use conductor_agent::metering::{self, FoldQuery};
+use conductor_shared::clock::WallTime;
 use conductor_shared::fact::{ActorType, Env};
 use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::meter::{DAY_US, Labels};
@@ -77,7 +78,7 @@ impl Stored {
                 let a = backfill.step(at, l, us);
                 if let Some(f) = &mut raw {
                     let (w, e, c) = (&l.workflow_type, l.env, l.actor_type);
-                    let at = a.time_us;
+                    let at = a.time.as_micros();
                     for (event, q) in
                         [("step_executed", us), ("receipt_emitted", 1), ("storage_bytes_written", a.stored)]
                     {
@@ -286,12 +287,13 @@ fn in_process(report: &mut Report, s: &Stored, files: &Path) {
     let mut peer = Peer::start(files, first, last);
     let backfill = s.backfill();
     let labels = backfill.live.meters.labels().clone();
-    let segments = [Period { from_us: first * DAY_US, to_us: last * DAY_US }];
+    let segments =
+        [Period { from: WallTime::from_micros(first * DAY_US), to: WallTime::from_micros(last * DAY_US) }];
     let ours = || {
         let begun = Instant::now();
         let reading = backfill.store.reading();
         let mut rows = Gathered::default();
-        let q = FoldQuery { segments: &segments, unsigned: &[], now_us: u64::MAX, open: None, cache: None };
+        let q = FoldQuery { segments: &segments, unsigned: &[], now: WallTime::MAX, open: None, cache: None };
         let by = GroupBy::default();
         metering::fold(&reading, &backfill.live.p, &q, |_, series, u| {
             rows.beside(by.of(&labels[series as usize]), &u);

@@ -74,10 +74,13 @@ fn parts(
         keys: dir.join("keys"),
         node_id: board.node_id,
         limits: SpaceLimits::default(),
-        lease_us: 3_600_000_000,
-        tighten: TightenLimit { tenants: usize::MAX, window_us: 0 },
-        slo: conductor_agent::rollout::controller::Pace { every_us: 10_000_000, bake_us: 3_600_000_000 },
-        clock_tolerance_us: 2_000_000,
+        lease: Duration::from_secs(3_600),
+        tighten: TightenLimit { tenants: usize::MAX, window: Duration::ZERO },
+        slo: conductor_agent::rollout::controller::Pace {
+            every: Duration::from_secs(10),
+            bake: Duration::from_secs(3_600),
+        },
+        clock_tolerance: Duration::from_secs(2),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         random: Arc::new(OsRandom::default()),
         queues: Arc::clone(queues),
@@ -197,7 +200,7 @@ impl Core {
         let input = about_command(op.name(), false, (shared.name.as_str(), "default"), freeze);
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         runtime.block_on(self.policy.prepare(Query::of(tenant, &input)));
-        let now = self.clock.now().wall_us;
+        let now = self.clock.now().wall.as_micros();
         let command = Command {
             command_id: CommandId(number.to_be_bytes()),
             audience: Audience::Nodes(vec![self.board.node_id]),

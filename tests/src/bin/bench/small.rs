@@ -3,6 +3,7 @@
 use crate::{Report, median};
 use conductor_agent::partition::admission::{AdmissionState, RunRequest, start_run, start_step};
 use conductor_shared::basis_points::BasisPoints;
+use conductor_shared::clock::MonoTime;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::Ident;
@@ -53,7 +54,7 @@ pub(crate) fn gate(report: &mut Report) {
         let request = RunRequest { action: "run", workflow: &etl, subject: b"customer-0001", prompt: None };
         let (a, _) = start_run(&mut gate, &control, &[3; 32], 10, black_box(request));
         gate.open_runs = 0;
-        let now = u64::try_from(begun.elapsed().as_micros()).unwrap_or(0) + 1_000_000;
+        let now = MonoTime::from_micros(1_000_000) + begun.elapsed();
         let (b, _) = start_step(&mut gate, &control, 10, ("run", "etl"), 3, now);
         assert!(a.is_empty());
         black_box(b.is_empty())

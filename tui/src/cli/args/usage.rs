@@ -190,8 +190,8 @@ fn bucket(text: &str) -> Result<Bucket, String> {
 /// An adjustment, its period as a time or in microseconds.
 pub(in crate::cli) fn adjustment(text: &str) -> Result<Adjustment, String> {
     let mut parts: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-    if let Some(us) = parts.get(1).and_then(|t| conductor_shared::time_range::from_rfc3339(t)) {
-        parts[1] = us.to_string();
+    if let Some(at) = parts.get(1).and_then(|t| conductor_shared::time_range::from_rfc3339(t)) {
+        parts[1] = at.as_micros().to_string();
     }
     let form = "<event> <time> <env> <actor type> <workflow type> <count> <quantity>, the time as 2026-10-31T10:15:00Z";
     match parts.len() {

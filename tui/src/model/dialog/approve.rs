@@ -4,6 +4,7 @@
 use super::Field;
 use crate::model::confirmation::Target;
 use crate::model::input::TextInput;
+use conductor_shared::clock::MonoTime;
 use conductor_shared::command::Command;
 use conductor_shared::operator::{Answer, Approval};
 
@@ -23,8 +24,8 @@ pub(crate) struct Approve {
     pub(crate) password: Option<TextInput>,
     /// Where the keys go.
     pub(crate) focus: Field,
-    /// When the text was composed, microseconds of the monotonic clock.
-    pub(crate) at_us: u64,
+    /// When the text was composed.
+    pub(crate) at: MonoTime,
     pub(crate) error: Option<String>,
 }
 

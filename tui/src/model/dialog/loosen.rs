@@ -3,6 +3,7 @@
 use super::Field;
 use crate::model::confirmation::{ConfirmAction, Target};
 use crate::model::input::TextInput;
+use conductor_shared::clock::MonoTime;
 use conductor_shared::command::Operation;
 use conductor_shared::http::Preview;
 
@@ -12,8 +13,8 @@ pub(crate) enum Radius {
     Loading,
     /// It could not be fetched.
     Failed(String),
-    /// Received at this reading of the monotonic clock, microseconds.
-    Ready(Box<Preview>, u64),
+    /// Received at this reading of the monotonic clock.
+    Ready(Box<Preview>, MonoTime),
 }
 
 #[derive(Debug)]
@@ -23,8 +24,8 @@ pub(crate) struct Loosen {
     pub(crate) radius: Radius,
     /// Ticket of the preview it waits for.
     pub(crate) ticket: u64,
-    /// When the preview was asked for, microseconds of the monotonic clock.
-    pub(crate) asked_us: u64,
+    /// When the preview was asked for.
+    pub(crate) asked: MonoTime,
     /// The target's name as typed.
     pub(crate) name: TextInput,
     pub(crate) reason: TextInput,
@@ -35,7 +36,7 @@ pub(crate) struct Loosen {
     /// The command, composed once the base is known.
     pub(crate) action: Option<ConfirmAction>,
     /// When the command was composed.
-    pub(crate) at_us: u64,
+    pub(crate) at: Option<MonoTime>,
     /// The password is being checked.
     pub(crate) checking: bool,
     pub(crate) error: Option<String>,

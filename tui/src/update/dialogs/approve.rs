@@ -8,17 +8,19 @@ use crate::model::keys::Act;
 use crate::model::message::{Effect, Secret};
 use crate::model::tenants::RowKey;
 use crate::model::{KeyState, Model};
+use conductor_shared::clock::WallTime;
 use conductor_shared::command::Command;
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::operator::{Answer, Approval};
 use crossterm::event::KeyEvent;
 use sha2::{Digest as _, Sha256};
+use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// Life of an answer, microseconds.
-const LIFE_US: u64 = 300_000_000;
-/// A dialog that stays open longer than this composes its answer again, microseconds.
-const REDRAW_US: u64 = 120_000_000;
+/// Life of an answer.
+const LIFE: Duration = Duration::from_secs(300);
+/// A dialog that stays open longer than this composes its answer again.
+const REDRAW: Duration = Duration::from_secs(120);
 
 /// Opens the dialog on the selected request.
 pub(crate) fn begin(m: &mut Model, verdict: Answer) {
@@ -33,17 +35,17 @@ pub(crate) fn begin(m: &mut Model, verdict: Answer) {
     let (text, by, name) = (row.text.clone(), row.person.to_string(), row.tenant_id.clone());
     let key = RowKey { agent, tenant: row.tenant_uid };
     let Some(target) = m.target_named(key, name) else { return };
-    let at = m.agent_of(key).map_or(0, |a| a.time_us(m.now));
+    let at = m.agent_of(key).map_or(WallTime::EPOCH, |a| a.time(m.now));
     let digest = Sha256::digest(text.as_bytes()).into();
     let Some((text, approval)) = compose(m, &target, &command, digest, verdict, at) else { return };
     let password = match &m.key {
         KeyState::Unlocked(k) if !k.encrypted => None,
         _ => Some(TextInput::new(256)),
     };
-    let at_us = m.now.mono_us;
+    let opened = m.now.mono;
     let name = TextInput::new(63);
     let focus = Field::Cancel;
-    let a = Approve { target, command, by, text, approval, name, password, focus, at_us, error: None };
+    let a = Approve { target, command, by, text, approval, name, password, focus, at: opened, error: None };
     m.layers.push(Layer::Approve(Box::new(a)));
 }
 
@@ -54,7 +56,7 @@ fn compose(
     command: &Command,
     command_digest: [u8; 32],
     verdict: Answer,
-    at_us: u64,
+    at: WallTime,
 ) -> Option<(String, Approval)> {
     let text = Approval {
         command_id: command.command_id,
@@ -62,8 +64,8 @@ fn compose(
         node: target.node_id,
         tenant: command.tenant,
         verdict,
-        issued_at_us: at_us,
-        expires_at_us: at_us.saturating_add(LIFE_US),
+        issued_at_us: at.as_micros(),
+        expires_at_us: (at + LIFE).as_micros(),
         nonce: m.ids.draw(),
     }
     .text();
@@ -111,7 +113,7 @@ fn send(m: &mut Model, a: Approve, out: &mut Vec<Effect>) {
         target: a.target.clone(),
         sentence: format!("{}: {what}", if approves { "Approve" } else { "Refuse" }),
         class: if approves { ChangeClass::Loosen } else { ChangeClass::Tighten },
-        since_us: m.now.mono_us,
+        since: m.now.mono,
     }));
     let password = a.password.as_ref().map(|p| Secret(Zeroizing::new(p.text().to_owned())));
     out.push(Effect::Approve { ticket, agent: a.target.key.agent, text: a.text, password });
@@ -119,14 +121,14 @@ fn send(m: &mut Model, a: Approve, out: &mut Vec<Effect>) {
 
 /// Composes an old answer again, with a new time.
 pub(crate) fn tick(m: &mut Model) {
-    let now = m.now.mono_us;
-    let old = |l: &Layer| matches!(l, Layer::Approve(a) if now.saturating_sub(a.at_us) > REDRAW_US);
+    let now = m.now.mono;
+    let old = |l: &Layer| matches!(l, Layer::Approve(a) if now - a.at > REDRAW);
     let Some(place) = m.layers.iter().position(old) else { return };
     let Layer::Approve(mut a) = m.layers.remove(place) else { return };
-    let at = m.agent_of(a.target.key).map_or(0, |x| x.time_us(m.now));
+    let at = m.agent_of(a.target.key).map_or(WallTime::EPOCH, |x| x.time(m.now));
     let (digest, verdict) = (a.approval.command_digest, a.approval.verdict);
     if let Some((text, approval)) = compose(m, &a.target, &a.command, digest, verdict, at) {
-        (a.text, a.approval, a.at_us) = (text, approval, now);
+        (a.text, a.approval, a.at) = (text, approval, now);
     }
     m.layers.insert(place, Layer::Approve(a));
     m.dirty = true;

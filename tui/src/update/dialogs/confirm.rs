@@ -1,11 +1,12 @@
 //! The short dialog of a tightening: one Enter confirms. Pure.
 
 use crate::model::Model;
-use crate::model::confirmation::{ConfirmAction, REDRAW_US};
+use crate::model::confirmation::{ConfirmAction, REDRAW};
 use crate::model::dialog::{Confirm, Layer, Waiting};
 use crate::model::keys::Act;
 use crate::model::message::Effect;
 use crate::update::actions::commented;
+use conductor_shared::clock::WallTime;
 use conductor_shared::fact::ChangeClass;
 use crossterm::event::KeyEvent;
 
@@ -53,7 +54,7 @@ pub(crate) fn pasted(m: &mut Model) {
 /// Composes the choices again: for other nodes, or because they are old.
 fn redraw_choices(m: &mut Model, c: &mut Confirm) {
     for a in &mut c.choices {
-        let t = m.agent_of(a.target.key).map_or(0, |a| a.time_us(m.now));
+        let t = m.agent_of(a.target.key).map_or(WallTime::EPOCH, |a| a.time(m.now));
         let (mut op, why) = (a.command().operation.clone(), a.command().reason.raw().to_owned());
         if let Some(comment) = &c.comment {
             op = commented(&op, comment.text());
@@ -64,7 +65,7 @@ fn redraw_choices(m: &mut Model, c: &mut Confirm) {
             *a = new;
         }
     }
-    c.at_us = m.now.mono_us;
+    c.at = m.now.mono;
 }
 
 /// Sends what was confirmed and waits for the answer.
@@ -78,16 +79,16 @@ pub(crate) fn send(m: &mut Model, action: ConfirmAction, class: ChangeClass, out
         target: action.target().clone(),
         sentence: words,
         class,
-        since_us: m.now.mono_us,
+        since: m.now.mono,
     }));
     out.push(Effect::Send { ticket, action });
 }
 
 /// Composes old choices again, with a new time.
 pub(crate) fn tick(m: &mut Model) {
-    let now = m.now.mono_us;
+    let now = m.now.mono;
     for at in 0..m.layers.len() {
-        if matches!(&m.layers[at], Layer::Confirm(c) if now.saturating_sub(c.at_us) > REDRAW_US) {
+        if matches!(&m.layers[at], Layer::Confirm(c) if now - c.at > REDRAW) {
             let Layer::Confirm(mut c) = m.layers.remove(at) else { continue };
             redraw_choices(m, &mut c);
             m.layers.insert(at, Layer::Confirm(c));

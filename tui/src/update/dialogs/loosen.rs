@@ -11,10 +11,11 @@ use conductor_shared::fact::ChangeClass;
 use conductor_shared::http::Preview;
 use conductor_shared::ids::unhex;
 use crossterm::event::KeyEvent;
+use std::time::Duration;
 use zeroize::Zeroizing;
 
-/// An older preview is requested again, microseconds.
-const RADIUS_US: u64 = 30_000_000;
+/// An older preview is requested again.
+const RADIUS: Duration = Duration::from_secs(30);
 
 /// A key in the dialog.
 pub(crate) fn key(m: &mut Model, mut l: Box<Loosen>, key: KeyEvent, act: Option<Act>, out: &mut Vec<Effect>) {
@@ -91,7 +92,7 @@ pub(crate) fn checked(m: &mut Model, got: Result<(), String>, out: &mut Vec<Effe
 }
 
 pub(crate) fn preview(m: &mut Model, ticket: u64, got: Result<Preview, String>) {
-    let now = m.now.mono_us;
+    let now = m.now.mono;
     m.dirty = true;
     let Some(at) = m.layers.iter().position(|l| matches!(l, Layer::Loosen(l) if l.ticket == ticket)) else {
         return;
@@ -110,16 +111,16 @@ fn draw_up(m: &mut Model, l: &mut Loosen) {
     l.action = None;
     let Radius::Ready(p, _) = &l.radius else { return };
     let Some(base) = unhex::<32>(&p.base) else { return };
-    let Some(at) = m.agent_of(l.target.key).map(|a| a.time_us(m.now)) else { return };
+    let Some(at) = m.agent_of(l.target.key).map(|a| a.time(m.now)) else { return };
     let base = Some(base);
     let reason = l.reason.text().trim().to_owned();
     l.action = ConfirmAction::compose(l.target.clone(), l.operation.clone(), base, &reason, at, &mut m.ids);
-    l.at_us = m.now.mono_us;
+    l.at = Some(m.now.mono);
 }
 
 /// Text was pasted into a field: composes the command again.
 pub(crate) fn pasted(m: &mut Model) {
-    if matches!(m.layers.last(), Some(Layer::Loosen(l)) if l.at_us == 0)
+    if matches!(m.layers.last(), Some(Layer::Loosen(l)) if l.at.is_none())
         && let Some(Layer::Loosen(mut l)) = m.layers.pop()
     {
         draw_up(m, &mut l);
@@ -129,18 +130,18 @@ pub(crate) fn pasted(m: &mut Model) {
 
 /// Asks for previews that are due.
 pub(crate) fn tick(m: &mut Model, out: &mut Vec<Effect>) {
-    let now = m.now.mono_us;
+    let now = m.now.mono;
     for layer in &mut m.layers {
         let Layer::Loosen(l) = layer else { continue };
-        let waited = now.saturating_sub(l.asked_us);
+        let waited = now - l.asked;
         let due = match &l.radius {
-            Radius::Loading => l.ticket == 0 || waited > 10_000_000,
-            Radius::Failed(_) => waited > 5_000_000,
-            Radius::Ready(_, at) => now.saturating_sub(*at) > RADIUS_US && waited > RADIUS_US,
+            Radius::Loading => l.ticket == 0 || waited > Duration::from_secs(10),
+            Radius::Failed(_) => waited > Duration::from_secs(5),
+            Radius::Ready(_, at) => now - *at > RADIUS && waited > RADIUS,
         };
         if due && !l.checking {
             m.ticket += 1;
-            (l.ticket, l.asked_us) = (m.ticket, now);
+            (l.ticket, l.asked) = (m.ticket, now);
             let (key, operation) = (l.target.key, l.operation.clone());
             out.push(Effect::Fetch(Fetch::Preview { ticket: l.ticket, key, operation }));
         }

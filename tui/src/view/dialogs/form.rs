@@ -70,7 +70,7 @@ pub(super) fn staleness(m: &Model, t: &Target) -> Option<Line<'static>> {
     if a.fresh(m.now) {
         return None;
     }
-    let age = a.age_us(m.now).map_or_else(|| "unknown".into(), span);
+    let age = a.age(m.now).map_or_else(|| "unknown".into(), span);
     let text = format!("{} What you see is {age} old. Tightening works on old data.", m.look.warn());
     Some(Line::styled(text, m.look.style(Tone::Warn)))
 }

@@ -68,7 +68,7 @@ fn radius(m: &Model, r: &Radius, width: usize, lines: &mut Vec<Line<'static>>) {
             let words = format!("{} {} {}", object_words(&p.before), look.arrow(), object_words(&p.after));
             lines.push(Line::styled(fit(&words, width, look.more()), look.style(Tone::Accent)));
             lines.push(Line::raw(""));
-            let age = span(m.now.mono_us.saturating_sub(*at));
+            let age = span(m.now.mono - *at);
             lines.push(Line::from(vec![
                 Span::styled("Blast radius", look.style(Tone::Title)),
                 Span::styled(

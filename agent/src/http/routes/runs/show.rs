@@ -52,7 +52,7 @@ pub(crate) async fn show(
         run_id: id,
         workflow_type: row.workflow,
         outcome: row.outcome,
-        started_us: row.started_us,
+        started_us: row.started.as_micros(),
         steps,
         open_steps,
     }))

@@ -1,3 +1,4 @@
+use crate::clock::WallTime;
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::{Ident, parse_decimal};
@@ -42,7 +43,8 @@ impl OperationSpec for FreezeSet {
     }
 
     fn sentence(&self) -> String {
-        let end = self.until_us.map_or("somebody lifts it".to_owned(), rfc3339);
+        let end =
+            self.until_us.map_or("somebody lifts it".to_owned(), |us| rfc3339(WallTime::from_micros(us)));
         format!("Freeze ({}): loosen nothing until {end}", self.freeze)
     }
 

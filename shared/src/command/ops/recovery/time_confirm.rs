@@ -1,3 +1,4 @@
+use crate::clock::WallTime;
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
 use crate::ids::hex;
@@ -33,6 +34,6 @@ impl OperationSpec for TimeConfirm {
     }
 
     fn sentence(&self) -> String {
-        format!("Confirm that the node's clock is right: {}", rfc3339(self.now_us))
+        format!("Confirm that the node's clock is right: {}", rfc3339(WallTime::from_micros(self.now_us)))
     }
 }
