@@ -58,7 +58,7 @@ const TICK: Duration = Duration::from_millis(20);
 pub struct TightenLimit {
     /// Tenants.
     pub tenants: usize,
-    /// The while.
+    /// Length of the sliding window.
     pub window: Duration,
 }
 

@@ -3,7 +3,7 @@
 //! bucket = first 8 bytes, big-endian, of HMAC-SHA256(ramp key, len4(action) action len4(workflow) workflow
 //! len4(subject) subject), modulo 10,000. A subject is included when its bucket is below the ramp, in basis points. The
 //! bucket depends on the request alone, so raising a ramp only adds subjects, and ramping down and up again brings back
-//! the same ones. Test vectors: docs/reference/ramp-vectors.md.
+//! the same ones. Test vectors: docs/reference/vectors.md.
 
 use crate::basis_points::BasisPoints;
 use crate::ids::Ident;

@@ -67,7 +67,8 @@ pub(super) fn policy_denies(
 }
 
 /// The class of a command on the staged state. Loading a bundle is the way out of a policy that is gone or that denies
-/// its own replacement (SPEC, invariant 3); signer and clock have theirs by what they change.
+/// its own replacement (SPEC, invariant 3). A signer's replacement and a confirmed time are of class recover by
+/// themselves, see `change_class`.
 pub(super) fn class(live: &PartitionState, st: &BatchBuilder, ctx: &EvalCtx<'_>, op: &Operation) -> Class {
     match class_of(&live.control, op) {
         class @ Class::Loosen if matches!(op, Operation::PolicyLoad(_)) => {

@@ -17,7 +17,7 @@ pub const MAX_OPEN_STEPS: usize = 1_000;
 pub struct AdmissionState {
     /// Open runs.
     pub open_runs: u64,
-    /// Steps.
+    /// Rate limiter of steps.
     pub bucket: RateBucket,
 }
 

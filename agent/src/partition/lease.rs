@@ -78,7 +78,7 @@ mod tests {
     use super::*;
     use crate::ledger::test_util::TestStore;
 
-    /// HOUSE, a partition has a life: what was revoked is lent no more, and whoever waits waits for the last reader.
+    /// docs/design/write-path.md, leases: what was revoked is lent no more, and whoever waits waits for the last reader.
     #[test]
     fn a_lease_can_be_revoked_and_waited_for() {
         let mut t = TestStore::new();

@@ -67,9 +67,9 @@ pub struct PartitionState {
     pub denied: u64,
     /// Denials of the last second.
     pub folds: Coalescer,
-    /// The signer knows another log than this: nothing may be written.
+    /// Where it is in its life.
     pub status: PartitionStatus,
-    /// Something was staged since the last publication: see [`Live::touch`].
+    /// Something was staged since the last publication: see [`PartitionState::touch`].
     dirty: bool,
     /// Since it was opened nobody asked the signer whether it knows a longer log.
     pub unproved: bool,
@@ -343,7 +343,7 @@ pub fn index_hash(key: &Key, text: &[u8]) -> [u8; 16] {
 }
 
 fn note_tightening(tightened: &mut HashMap<PersonId, WallTime>, fact: &ControlFact, time: WallTime) {
-    // To look after an incident or a sink switches nothing off.
+    // To acknowledge an incident or to replay a sink switches nothing off.
     if let ControlFact::Changed(f) = fact
         && f.class == ChangeClass::Tighten
         && !f.change.0.first().is_some_and(|name| name.starts_with("incident.") || name == "sink.replay")

@@ -249,7 +249,8 @@ impl WorkloadCtx<'_> {
         run.row.steps += 1;
         run.lease_until = lease_until;
         let unit = run.unit.clone();
-        let fact = StepDecided { lease_us: micros(self.lease), ..self.step_decided((id, step), name, &run.row) };
+        let fact =
+            StepDecided { lease_us: micros(self.lease), ..self.step_decided((id, step), name, &run.row) };
         let a = live.append(st, &fact.into(), (unit.0, &unit.1));
         live.allowed += 1;
         let row = StepRow { name: name.clone(), started: a.time, outcome: None, last: a.index };
@@ -257,7 +258,11 @@ impl WorkloadCtx<'_> {
         if let Some(run) = live.runs.get_mut(&id) {
             run.steps.insert(step, row);
         }
-        Ok(Decided { step: Some(step), lease_us: Some(micros(self.lease)), ..Self::decided(live, a.index, id) })
+        Ok(Decided {
+            step: Some(step),
+            lease_us: Some(micros(self.lease)),
+            ..Self::decided(live, a.index, id)
+        })
     }
 
     /// The fact of an allow without its lease; a denial puts its own verdict and reasons in.

@@ -51,9 +51,9 @@ impl Writer {
             return Ok(());
         };
         let who = (signed.person, signed.content.tenant);
-        let judge = judge(open, here, &node, outage, st.now.wall, &self.parts.policy, who);
+        let ctx = eval_ctx(open, here, &node, outage, st.now.wall, &self.parts.policy, who);
         let Some(live) = open.partitions.get_mut(log) else { return Ok(()) };
-        let out = self.proposals.command(live, st, &judge, signed, reply)?;
+        let out = self.proposals.command(live, st, &ctx, signed, reply)?;
         if let Some((to, answer)) = out {
             answers.push(log, Answer::Command(to, answer));
         }
@@ -82,10 +82,10 @@ impl Writer {
         };
         // It was approved: nobody opens anything alone here.
         let alone = conductor_shared::profile::ALONE_A_DAY;
-        let judge = judge_effect(here, &node, outage, st.now.wall, &self.parts.policy, alone);
+        let ctx = eval_ctx_of_effect(here, &node, outage, st.now.wall, &self.parts.policy, alone);
         let store = Arc::clone(&open.store);
         let Some(live) = open.partitions.get_mut(log) else { return Ok(()) };
-        let out = self.proposals.approve(live, st, &store, &judge, approval, reply)?;
+        let out = self.proposals.approve(live, st, &store, &ctx, approval, reply)?;
         if let Some((to, answer)) = out {
             answers.push(log, Answer::Command(to, answer));
         }
@@ -161,7 +161,8 @@ impl Writer {
         let mut created = Vec::new();
         for (p, alone_today) in covered.into_iter().zip(alone) {
             let now = st.now.wall;
-            let ctx = judge_effect(self.parts.node_id, &node, outage, now, &self.parts.policy, alone_today);
+            let ctx =
+                eval_ctx_of_effect(self.parts.node_id, &node, outage, now, &self.parts.policy, alone_today);
             let operation = p.signed.content.operation.clone();
             let out: Outgoing = p.take_effect(live, st, &ctx, (cp.size, cp.root))?;
             let effective = out.1.as_ref().is_ok_and(|o| o.status == CommandStatus::Effective);
@@ -215,14 +216,14 @@ impl Writer {
     }
 }
 
-/// Why nothing of this partition can be changed now, if so. By class nothing differs: each writes.
+/// Why nothing of this partition can be changed now, if so. The class does not matter here: every change writes.
 fn refuses_changes(open: &Open, log: PartitionId) -> Option<Reason> {
     open.partitions.refuses(log, Class::Tighten)
 }
 
 /// What a command is judged by. One person tightens only so many tenants in a while: a stolen key must not switch off
 /// the whole node (SPEC, invariant 3).
-fn judge<'a>(
+fn eval_ctx<'a>(
     open: &Open,
     here: NodeId,
     node: &'a ControlState,
@@ -249,7 +250,7 @@ fn judge<'a>(
 }
 
 /// The same where no command comes in: the limit was judged when it did.
-fn judge_effect<'a>(
+fn eval_ctx_of_effect<'a>(
     here: NodeId,
     node: &'a ControlState,
     outage: Outage,

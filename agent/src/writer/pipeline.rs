@@ -31,7 +31,7 @@ pub(super) struct CommitBatch {
     pub(super) views: Vec<(Arc<PartitionCell>, PartitionView)>,
     /// Control facts.
     pub(super) events: Vec<Event>,
-    /// `CommitBatch` sequence.
+    /// Commit sequence number after this batch.
     pub(super) node_seq: u64,
     /// Receipts in it.
     pub(super) receipts: u64,

@@ -202,7 +202,7 @@ fn run() -> WorkloadOp {
     })
 }
 
-/// DESIGN, the path of a change: no step of the writer touches more rows than its bound. Longer work (many tenants at
+/// docs/design/write-path.md, one step: no step of the writer touches more rows than its bound. Longer work (many tenants at
 /// once, their checkpoints, the end of a run with every step open beside others, a window that freezes all) is staged in
 /// slices.
 #[test]
@@ -236,7 +236,7 @@ fn no_step_touches_more_rows_than_its_bound() {
     node.stop();
 }
 
-/// DESIGN, Epochs: what was taken for one incarnation of a partition is refused by another.
+/// docs/design/write-path.md, incarnations: what was taken for one incarnation of a partition is refused by another.
 #[test]
 fn another_incarnation_is_refused() {
     let mut node = Node::start();

@@ -18,7 +18,7 @@ fn kept(issued_us: u64, operation: Operation, base: Option<[u8; 32]>) -> (Comman
         base,
         reason: UntrustedText::new("why"),
         now: wall(issued_us),
-        life: Duration::from_micros(1_000),
+        life: Duration::from_millis(1),
     })
     .unwrap();
     let id = p.parsed().unwrap().command_id;
