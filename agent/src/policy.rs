@@ -85,7 +85,7 @@ impl Loaded {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     pub version: PolicyVersion,
-    /// When it is over, microseconds since the Unix epoch; never for the one built in.
+    /// When it is over; never for the one built in.
     pub expires_at: Option<WallTime>,
     /// `embedded` or `opa`.
     pub engine: &'static str,

@@ -68,6 +68,50 @@ const PARTS: [Part; 23] = [
     }),
 ];
 
+/// Names every field: a new one does not compile before somebody says which part of [`PARTS`] compares it, or why none
+/// has to. What no part compares counts as tighter.
+const _: fn(ControlState) = |state| {
+    let ControlState {
+        quotas: _,
+        ramps: _,
+        kills: _,
+        workflows: _,
+        prompts: _,
+        tokens: _,
+        peers: _,
+        tenants: _,
+        operators: _,
+        signer_key: _,
+        time_confirmed: _,
+        policy_key: _,
+        policy: _,
+        profiles: _,
+        profile: _,
+        freezes: _,
+        break_glass: _,
+        billing_key: _,
+        corrections: _,
+        reconciled: _,
+        rate_cards: _,
+        bootstrap_closed: _,
+        plans: _,
+        slos: _,
+        bad: _,
+        // Compared by no part: names, counts and what is on record. They allow nothing.
+        name: _,
+        revision: _,
+        last: _,
+        newer: _,
+        pending: _,
+        requests: _,
+        commands: _,
+        incidents: _,
+        active_windows: _,
+        opened_alone: _,
+        sink_replays: _,
+    } = state;
+};
+
 /// The strictest class of what a change makes looser. A state that this version cannot read whole is never known to get
 /// tighter.
 pub fn class(before: &ControlState, after: &ControlState) -> Class {

@@ -1,5 +1,5 @@
-//! Every route of the HTTP API: a table in code. The router, the `OpenAPI` document, the tests of scope and the docs are
-//! made from it.
+//! Every route of the HTTP API: a table in code, from which the `OpenAPI` document and the docs are made. The router is
+//! written by hand, and each handler checks its caller itself.
 
 use crate::fail_closed::Class;
 

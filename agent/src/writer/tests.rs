@@ -3,7 +3,9 @@
 use super::{Parts, TightenLimit, Writer};
 use crate::checkpoint::job::CheckpointJob;
 use crate::intake::queue::Queues;
-use crate::intake::request::{CommandReply, NewRun, Reply, Signed, WorkloadOp, WriterRequest};
+use crate::intake::request::{
+    CommandReply, NewRun, Reply, Signed, SignedApproval, WorkloadOp, WriterRequest,
+};
 use crate::node::init::{Bootstrap, init};
 use crate::partition::published::Registry;
 use crate::platform::clock::RealClock;
@@ -14,17 +16,22 @@ use crate::scope::TenantScope;
 use crate::signer::keys::{self, SigningKey};
 use crate::staging::STEP_ROWS;
 use crate::store::SpaceLimits;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use conductor_shared::checkpoint::Checkpoint;
 use conductor_shared::clock::Clock;
 use conductor_shared::command::{Audience, Command, Operation, ops};
 use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::http::CommandStatus;
-use conductor_shared::ids::{CommandId, Ident, PartitionId, RunId, TenantUid};
+use conductor_shared::ids::{CommandId, Ident, KeyId, PartitionId, PersonId, RunId, TenantUid};
+use conductor_shared::operator::{Answer, Approval};
 use conductor_shared::policy::Freeze;
+use conductor_shared::profile::Setting;
 use conductor_shared::quota::QuotaKind;
 use conductor_shared::reason::Reason;
 use conductor_shared::stream::SignerState;
 use conductor_shared::untrusted::UntrustedText;
+use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -50,6 +57,14 @@ fn first(n: u32) -> PartitionId {
     PartitionId { tenant: TenantUid(uid), epoch: 1 }
 }
 
+/// A signature's second line: algorithm, key id, and nothing that anybody checks here.
+fn signature_by(key: KeyId) -> String {
+    let mut raw = [0; 74];
+    raw[2..10].copy_from_slice(&key.0);
+    raw[2..10].reverse();
+    STANDARD.encode(raw)
+}
+
 /// Signs what the writer asks to have signed.
 fn sign(jobs: crossbeam_channel::Receiver<CheckpointJob>, signer: &SigningKey, queues: &Queues) {
     for job in jobs {
@@ -72,13 +87,17 @@ impl Node {
         let random: Arc<dyn Random> = Arc::new(OsRandom::default());
         let (data, key_folder) = (folder.path().join("data"), folder.path().join("keys"));
         let limits = SpaceLimits { reserve_bytes: 0, low_bytes: 0, critical_bytes: 0 };
-        let roles = vec!["operator".into(), "admin".into()];
+        let ben = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
+        let (admin, approver) = (vec!["operator".into(), "admin".into()], vec!["approver".into()]);
         let bootstrap = Bootstrap {
             data: &data,
             keys: &key_folder,
             name: ident("test"),
             signer_key: signer.public.base64.clone(),
-            operators: vec![(ident("ana"), ana.pk.to_base64(), roles)],
+            operators: vec![
+                (ident("ana"), ana.pk.to_base64(), admin),
+                (ident("ben"), ben.pk.to_base64(), approver),
+            ],
             limits,
         };
         let node_id = init(bootstrap, &*clock, &random).unwrap();
@@ -120,7 +139,7 @@ impl Node {
     }
 
     /// A command as the API hands it on, verified. Policy is asked before: the writer waits for no engine.
-    fn command(&mut self, log: PartitionId, operation: Operation) -> (Signed, CommandId) {
+    fn command(&mut self, log: PartitionId, operation: Operation) -> Signed {
         self.number += 1;
         let cell = self.board.get(log.tenant).unwrap();
         let freeze = Freeze { active: false, break_glass: false };
@@ -139,10 +158,34 @@ impl Node {
             expires_at_us: now + 60_000_000,
             nonce: [0; 16],
         };
+        let (key_id, person) = self.person("ana");
+        let signature = format!("untrusted comment: test\n{}\n", signature_by(key_id));
+        let text = content.text().into_bytes();
+        Signed { text, content, signature, person, key_id, local: true }
+    }
+
+    fn person(&self, name: &str) -> (KeyId, PersonId) {
         let node = self.board.node().unwrap().view.load_full();
-        let (key_id, key) = node.control.operators.iter().next().unwrap();
-        let (text, signature, id) = (content.text().into_bytes(), String::new(), content.command_id);
-        (Signed { text, content, signature, person: key.person, key_id: *key_id, local: true }, id)
+        let (id, key) = node.control.operators.iter().find(|(_, k)| k.name == ident(name)).unwrap();
+        (*id, key.person)
+    }
+
+    /// What ben says to a command: go ahead.
+    fn approval(&self, signed: &Signed) -> SignedApproval {
+        let now = self.clock.now().wall.as_micros();
+        let content = Approval {
+            command_id: signed.content.command_id,
+            command_digest: Sha256::digest(&signed.text).into(),
+            node: self.board.node_id,
+            tenant: signed.content.tenant,
+            verdict: Answer::Approve,
+            issued_at_us: now,
+            expires_at_us: now + 60_000_000,
+            nonce: [0; 16],
+        };
+        let (key_id, person) = self.person("ben");
+        let text = content.text().into_bytes();
+        SignedApproval { text, content, signature: String::new(), person, key_id, local: true }
     }
 
     fn send(&self, log: PartitionId, signed: Signed) -> oneshot::Receiver<CommandReply> {
@@ -152,7 +195,7 @@ impl Node {
     }
 
     fn change(&mut self, log: PartitionId, operation: Operation) {
-        let signed = self.command(log, operation).0;
+        let signed = self.command(log, operation);
         let outcome = self.send(log, signed).blocking_recv().unwrap().unwrap();
         assert_eq!(outcome.status, CommandStatus::Effective, "{:?}", outcome.reasons);
     }
@@ -236,6 +279,28 @@ fn no_step_touches_more_rows_than_its_bound() {
     node.stop();
 }
 
+/// docs/design/write-path.md, rows that are not in the store yet: a request is approved in the moment it was made, before
+/// anything of it is durable.
+#[test]
+fn a_request_is_approved_before_it_is_in_the_store() {
+    let mut node = Node::start();
+    let profile = ops::ProfileCreate { profile: ident("strict") };
+    node.change(PartitionId::NODE, Operation::ProfileCreate(profile));
+    for seconds in 100..110 {
+        let setting = Setting::parse("last_known_s", &seconds.to_string()).unwrap();
+        let set = ops::ProfileSet { profile: ident("strict"), setting };
+        let signed = node.command(PartitionId::NODE, Operation::ProfileSet(set));
+        let approval = node.approval(&signed);
+        let requested = node.send(PartitionId::NODE, signed);
+        let (to, approved) = oneshot::channel();
+        node.queues.push(WriterRequest::Approval(PartitionId::NODE, Box::new(approval), to)).unwrap();
+        assert_eq!(requested.blocking_recv().unwrap().unwrap().status, CommandStatus::Requested);
+        let outcome = approved.blocking_recv().unwrap().unwrap();
+        assert_eq!(outcome.status, CommandStatus::Effective, "{:?}", outcome.reasons);
+    }
+    node.stop();
+}
+
 /// docs/design/write-path.md, incarnations: what was taken for one incarnation of a partition is refused by another.
 #[test]
 fn another_incarnation_is_refused() {
@@ -245,7 +310,7 @@ fn another_incarnation_is_refused() {
     let denied = node.ask(then, run()).blocking_recv().unwrap().unwrap_err();
     assert_eq!(denied.reasons, Reason::PartitionReplaced.into());
     let kill = Operation::KillSet(ops::KillSet { selector: "*/*".parse().unwrap(), drain: false });
-    let signed = node.command(now, kill.clone()).0;
+    let signed = node.command(now, kill.clone());
     let denied = node.send(then, signed).blocking_recv().unwrap().unwrap_err();
     assert_eq!(denied.reasons, Reason::PartitionReplaced.into());
     assert!(node.board.get(now.tenant).unwrap().view.load().control.kills.is_empty());

@@ -1,6 +1,6 @@
 //! What can be changed: one list of all operations. Each stands in a file of its own, with all that is said of it; the
-//! class of a change is never read off its name, see [`crate::change_class`]. To add one: its file, its line in the list
-//! below, and its arms in `control/effect`, `control/object` and the agent's `command/checks`.
+//! class of a change is never read off its name, see [`crate::change_class`]. To add one: see ARCHITECTURE, "To add
+//! something".
 
 mod billing;
 mod breakglass;

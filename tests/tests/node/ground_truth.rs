@@ -7,6 +7,7 @@ use conductor_shared::fact::{ActorType, Env};
 use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::meter::{Adjustment, EventType, Labels, SLOT_US};
 use conductor_shared::time_range::{from_rfc3339, utc_month};
+use conductor_shared::usage::UsageAnswer;
 use conductor_tests::backfill::Backfill;
 use conductor_tests::billing::{card, load, trust};
 use conductor_tests::events::{by_id, on_tape};
@@ -262,8 +263,8 @@ fn recorded_runs_agree_with_the_ground_truth() {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let receipts = node.all_signed(a.uid);
     let total = || -> u64 {
-        let u = node.operator().get(&format!("/v1/tenants/{}/usage?range=24h", a.uid)).json();
-        u["totals"]["receipts_emitted"].as_u64().unwrap()
+        let u: UsageAnswer = node.operator().get(&format!("/v1/tenants/{}/usage?range=24h", a.uid)).read();
+        u.totals.receipts_emitted.try_into().unwrap()
     };
     let metered = total();
     assert!(metered < receipts, "what is no work is not metered");

@@ -2,26 +2,25 @@
 
 use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Operation, ops};
+use conductor_shared::cost::{CostAnswer, Explained};
+use conductor_shared::fact::{ActorType, Env};
 use conductor_shared::ids::TenantUid;
 use conductor_shared::time_range::{Period, utc_month};
+use conductor_shared::usage::UsageAnswer;
 use conductor_tests::billing::{card, load, trust};
 use conductor_tests::workload::work;
 use conductor_tests::{Node, Tenant};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::time::Duration;
 
 const NODE: TenantUid = TenantUid::NODE;
 
-fn usage(node: &Node, a: &Tenant, query: &str) -> Value {
-    let r = node.operator().get(&format!("/v1/tenants/{}/usage?{query}", a.uid));
-    assert_eq!(r.status, 200, "{r}");
-    r.json()
+fn usage(node: &Node, a: &Tenant, query: &str) -> UsageAnswer {
+    node.operator().get(&format!("/v1/tenants/{}/usage?{query}", a.uid)).read()
 }
 
-fn cost(node: &Node, a: &Tenant, query: &str) -> Value {
-    let r = node.operator().get(&format!("/v1/tenants/{}/cost?{query}", a.uid));
-    assert_eq!(r.status, 200, "{r}");
-    r.json()
+fn cost(node: &Node, a: &Tenant, query: &str) -> CostAnswer {
+    node.operator().get(&format!("/v1/tenants/{}/cost?{query}", a.uid)).read()
 }
 
 /// A node on which acme has done four runs and beta one.
@@ -40,32 +39,21 @@ fn worked() -> (Node, Tenant, Tenant) {
 fn usage_is_what_was_done() {
     let (mut node, a, _) = worked();
     let u = usage(&node, &a, "range=24h");
-    let t = &u["totals"];
+    let t = &u.totals;
     // Eleven a run: start, three steps begun and ended, a heartbeat, an approval, the end, a settle too late.
-    let want = [
-        ("runs_started", 4),
-        ("steps_executed", 12),
-        ("step_us", 30_000_000),
-        ("bytes_in", 120),
-        ("bytes_out", 240),
-        ("approval_decisions", 4),
-        ("receipts_emitted", 44),
-        ("receipts_signed", 44),
-    ];
-    for (name, n) in want {
-        assert_eq!(t[name], json!(n), "{name}: {t}");
-    }
-    assert!(t["storage_bytes"].as_i64().unwrap() > 44 * 100, "{t}");
-    assert_eq!(t["storage_bytes"], t["storage_bytes_written"], "nothing was there before");
-    assert_eq!(u["breakdown"].as_array().unwrap().len(), 1);
-    let row = &u["breakdown"][0];
-    assert_eq!((&row["workflow_type"], &row["env"]), (&json!("etl"), &json!("rehearsal")));
+    assert_eq!((t.runs_started, t.approval_decisions), (4, 4));
+    assert_eq!((t.steps_executed, t.step_us, t.bytes_in, t.bytes_out), (12, 30_000_000, 120, 240));
+    assert_eq!((t.receipts_emitted, t.receipts_signed), (44, 44));
+    assert!(t.storage_bytes > 44 * 100, "{t:?}");
+    assert_eq!(t.storage_bytes, t.storage_bytes_written, "nothing was there before");
+    assert_eq!(u.breakdown.len(), 1);
+    let group = &u.breakdown[0].group;
+    assert_eq!((group.workflow_type.as_ref().unwrap().as_str(), group.env), ("etl", Some(Env::Rehearsal)));
     node.stop_agent();
     node.check();
     node.start_agent();
     let again = usage(&node, &a, "range=24h");
-    assert_eq!(again["totals"]["receipts_emitted"], json!(44));
-    assert_eq!(again["totals"]["storage_bytes"], t["storage_bytes"]);
+    assert_eq!((again.totals.receipts_emitted, again.totals.storage_bytes), (44, t.storage_bytes));
 }
 
 /// SPEC 2.2: a tenant reads its own usage, by its display id and without a version, and nobody else's; bad questions are
@@ -76,10 +64,10 @@ fn usage_is_read_by_its_tenant() {
     let mut c = node.client(&a.token);
     let own = c.get("/tenants/acme/usage?range=24h&group_by=actor_type&step=1d&tz=Asia/Kathmandu");
     assert_eq!(own.status, 200);
-    assert_eq!(own.json()["totals"]["receipts_emitted"], json!(44));
-    assert_eq!(own.json()["breakdown"][0]["actor_type"], "service");
-    let steps = own.json()["steps"].as_array().unwrap().clone();
-    assert_eq!(steps.len(), 2, "a day of the zone ended within: {steps:?}");
+    let own: UsageAnswer = own.read();
+    assert_eq!(own.totals.receipts_emitted, 44);
+    assert_eq!(own.breakdown[0].group.actor_type, Some(ActorType::Service));
+    assert_eq!(own.steps.len(), 2, "a day of the zone ended within: {:?}", own.steps);
     let other = c.get(&format!("/v1/tenants/{}/usage", b.uid));
     assert_eq!((other.status, other.reasons()), (403, vec!["scope_mismatch".to_owned()]));
     for (query, what) in [
@@ -107,7 +95,8 @@ fn usage_is_the_same_in_every_form() {
     let row: Vec<&str> = text.lines().nth(1).unwrap().split(',').collect();
     assert_eq!((row[0], row[3], row[6], row[8], row[12]), ("acme", "etl", "4", "30000000", "44"));
     let (ok, shown, said) = node.cli(&["usage", "show", "acme", "--range", "24h"]);
-    assert!(ok && shown["totals"]["steps_executed"] == 12, "{said}");
+    let shown: UsageAnswer = serde_json::from_value(shown).unwrap();
+    assert!(ok && shown.totals.steps_executed == 12, "{said}");
     let (ok, counted, said) = node.cli(&["usage", "recount", "acme"]);
     assert!(ok && counted["differences"] == json!([]), "{said}");
 }
@@ -144,7 +133,7 @@ impl Month {
     }
 
     /// Cost of last month by days.
-    fn cost(&self) -> Value {
+    fn cost(&self) -> CostAnswer {
         cost(&self.node, &self.tenant, &format!("range={}&step=1d", self.previous))
     }
 
@@ -154,11 +143,11 @@ impl Month {
     }
 
     fn end(mut self) {
-        let totals = self.cost()["totals"].clone();
+        let totals = self.cost().totals;
         self.node.stop_agent();
         self.node.check();
         self.node.start_agent();
-        assert_eq!(self.cost()["totals"], totals, "a restart changes nothing");
+        assert_eq!(self.cost().totals, totals, "a restart changes nothing");
     }
 }
 
@@ -188,16 +177,15 @@ fn cost_is_exact() {
     let c = m.cost();
     let hours = i128::from(m.before.length().as_secs() / 3_600);
     let storage = (2 * 90_000_000_000 * hours + 365) / 730;
-    assert_eq!(c["totals"]["compute"], json!(180_000_000), "{c}");
-    assert_eq!(c["totals"]["storage"].as_i64().map(i128::from), Some(storage), "{c}");
-    assert_eq!(c["totals"]["signing"], json!(2_100), "3 x 700000001 / 1000000 rounds to 2100");
-    let by_day: i64 = c["steps"].as_array().unwrap().iter().map(|s| s["total"].as_i64().unwrap()).sum();
-    assert_eq!(c["totals"]["total"], json!(by_day), "days add up to the month");
-    assert_eq!((&c["unit"], &c["reconciled"]), (&json!("10^-6 EUR"), &json!(false)));
+    assert_eq!((c.totals.compute, i128::from(c.totals.storage)), (180_000_000, storage));
+    assert_eq!(c.totals.signing, 2_100, "3 x 700000001 / 1000000 rounds to 2100");
+    let by_day: i64 = c.steps.iter().map(|s| s.amounts.total).sum();
+    assert_eq!(c.totals.total, by_day, "days add up to the month");
+    assert_eq!((c.unit.as_str(), c.reconciled), ("10^-6 EUR", false));
     let this = usage(&m.node, &m.tenant, &format!("range={}", m.current));
-    assert!(this["totals"]["storage_bytes"].as_i64().unwrap() >= 2_000_000_000, "{this}");
+    assert!(this.totals.storage_bytes >= 2_000_000_000, "{this:?}");
     let earlier = usage(&m.node, &m.tenant, &format!("range=P1D/{}-01", m.previous));
-    assert_eq!(earlier["breakdown"], json!([]));
+    assert_eq!(earlier.breakdown, []);
     m.end();
 }
 
@@ -208,19 +196,17 @@ fn cost_is_explained() {
     let args = ["cost", "explain", "acme", "--range", &m.previous, "--bucket", "storage", "--all"];
     let (ok, e, said) = m.node.cli(&args);
     assert!(ok, "{said}");
-    let adds = |e: &Value| -> i128 {
-        let each = e["events"].as_array().unwrap().iter();
-        each.map(|v| v["adds"].as_str().unwrap().parse::<i128>().unwrap()).sum()
-    };
-    let quantity: i128 = e["parts"][0]["quantity"].as_str().unwrap().parse().unwrap();
-    assert_eq!(adds(&e) + e["kept_before"].as_str().unwrap().parse::<i128>().unwrap(), quantity);
-    assert_eq!(e["amount"], m.cost()["totals"]["storage"]);
-    assert!(e["events"][0]["recorded_us"].as_u64() > e["events"][0]["at_us"].as_u64(), "it was backfilled");
+    let adds = |e: &Explained| -> i128 { e.events.iter().map(|event| event.adds).sum() };
+    let e: Explained = serde_json::from_value(e).unwrap();
+    assert_eq!(adds(&e) + e.kept_before, e.parts[0].quantity);
+    assert_eq!(e.amount, m.cost().totals.storage);
+    assert!(e.events[0].recorded_us > e.events[0].at_us, "it was backfilled");
     work(&m.node, &m.tenant, 2);
     m.node.all_signed(m.tenant.uid);
     let args = ["cost", "explain", "acme", "--range", "24h", "--bucket", "compute", "--all"];
     let (ok, e, said) = m.node.cli(&args);
-    assert!(ok && e["events"].as_array().unwrap().len() == 6 && adds(&e) == 9_000_000, "{said}");
+    let e: Explained = serde_json::from_value(e).unwrap();
+    assert!(ok && e.events.len() == 6 && adds(&e) == 9_000_000, "{said}");
 }
 
 /// SPEC 2.3 and X4: an invoice is compared to the unit; one that differs is named, one that agrees is put on record, and
@@ -231,7 +217,7 @@ fn an_invoice_is_reconciled_while_it_agrees() {
     let c = m.cost();
     let invoice = m.node.path("invoice.csv");
     let write = |compute: i64| {
-        let (s, n) = (&c["totals"]["storage"], &c["totals"]["signing"]);
+        let (s, n) = (c.totals.storage, c.totals.signing);
         let text = format!(
             "bucket,workflow_type,env,amount\ncompute,etl,production,{compute}\nstorage,etl,production,{s}\nsigning,etl,production,{n}\n"
         );
@@ -258,7 +244,7 @@ fn an_invoice_is_reconciled_while_it_agrees() {
     let (ok, done, said) = reconcile(&m.previous);
     assert!(ok && done["status"] == "effective", "{said}");
     let c = m.cost();
-    assert!(c["reconciled"] == true && c["rows"].as_array().unwrap().iter().all(|r| r["reconciled"] == true));
+    assert!(c.reconciled && c.rows.iter().all(|row| row.reconciled));
     let (ok, ..) = reconcile(&m.current);
     assert!(!ok, "this month is not over");
     let add = m.correction(-1, -3_600_000_000);
@@ -266,7 +252,7 @@ fn an_invoice_is_reconciled_while_it_agrees() {
         m.node.cli(&["usage", "correct", "acme", "--add", &add, "--yes", "--reason", "metered twice"]);
     assert!(ok, "{said}");
     let c = m.cost();
-    assert_eq!((&c["totals"]["compute"], &c["reconciled"]), (&json!(60_000_000), &json!(false)));
+    assert_eq!((c.totals.compute, c.reconciled), (60_000_000, false));
     m.end();
 }
 
@@ -275,8 +261,8 @@ fn an_invoice_is_reconciled_while_it_agrees() {
 fn corrections_change_only_what_they_name() {
     let m = Month::begin();
     let whole = || {
-        let t = usage(&m.node, &m.tenant, &format!("range={}", m.previous))["totals"].clone();
-        (t["step_us"].as_i64().unwrap(), t["runs_started"].as_i64().unwrap())
+        let t = usage(&m.node, &m.tenant, &format!("range={}", m.previous)).totals;
+        (t.step_us, t.runs_started)
     };
     assert_eq!((whole(), whole()), ((5_400_000_000, 1), (5_400_000_000, 1)));
     let correct = |word: String| {

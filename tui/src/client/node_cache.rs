@@ -19,7 +19,7 @@ const MAX_FILE: u64 = 64 << 20;
 /// Nodes that are remembered at most.
 const MAX_NODES: usize = 100;
 
-/// An unchanged node is written again after an hour, microseconds.
+/// An unchanged node is written again after an hour.
 const REFRESH: Duration = Duration::from_secs(3_600);
 
 /// A node as it was last seen.

@@ -23,7 +23,7 @@ pub(crate) struct Alarm {
     pub(crate) subject: String,
     /// What was seen, escaped.
     pub(crate) what: String,
-    /// When, microseconds since the Unix epoch on this machine.
+    /// When, by this machine's clock.
     pub(crate) at: WallTime,
     pub(crate) acknowledged: bool,
     /// A restore with citation, not a fork.

@@ -60,7 +60,7 @@ fn figure(m: &Model, name: &str, value: String, change: &str) -> Vec<Span<'stati
     ]
 }
 
-/// A series of a chart: begin of each step, microseconds since the Unix epoch, and its value.
+/// A series of a chart: begin of each step and its value.
 type ChartSeries = Vec<(WallTime, u64)>;
 
 /// What a chart shows, its highest value in words, and its steps.
