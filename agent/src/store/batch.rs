@@ -105,7 +105,7 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{RowKind, SpaceLimits, Store, StoreError};
+    use crate::store::{FamilyChange, RowKind, SpaceLimits, Store, StoreError};
     use conductor_shared::ids::{PartitionId, TenantUid};
 
     /// DESIGN, the path of a change: a batch leaves what its rows, one after the other, would have left.
@@ -182,5 +182,35 @@ mod tests {
         }
         store.db.put_cf(&f.made().unwrap(), b"\x46short", b"\x01").unwrap();
         assert!(store.rows(&f, &Row::scan_of(RowKind::Hour)).is_err(), "a key that is none");
+    }
+
+    /// docs/design/write-path.md, the sealer: a planned family reads as empty until it is made; one that was dropped is gone
+    /// with its rows, and stays gone.
+    #[test]
+    fn families_are_planned_made_and_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = SpaceLimits { reserve_bytes: 0, ..SpaceLimits::default() };
+        let store = Store::create(dir.path(), limits).unwrap();
+        let id = PartitionId { tenant: TenantUid([1; 16]), epoch: 1 };
+        let f = store.plan_families(&[id]).unwrap().remove(0);
+        let key = Row::Hour(1).key();
+        assert_eq!(store.get(&f, &key).unwrap(), None);
+        assert_eq!(store.rows(&f, &Row::scan_of(RowKind::Hour)).unwrap(), []);
+        assert_eq!(store.last(&f, &Row::scan_of(RowKind::Hour)).unwrap(), None);
+        let mut b = Batch::default();
+        b.put(&f, &key, 1);
+        store.change_families(&[FamilyChange::Make(vec![id])]).unwrap();
+        store.write(b).unwrap();
+        assert_eq!(store.get(&f, &key).unwrap().as_deref(), Some(&[0][..]));
+        store.change_families(&[FamilyChange::Drop(id)]).unwrap();
+        assert!(store.family(id).is_none());
+        drop((f, store));
+        let store = Store::open(dir.path(), limits).unwrap();
+        assert_eq!(store.family_ids(), []);
+        // Without its family nothing of a batch is written, and the store says so.
+        let f = store.plan_families(&[id]).unwrap().remove(0);
+        let mut b = Batch::default();
+        b.put(&f, &key, 1);
+        assert!(store.write(b).is_err() && store.has_failed());
     }
 }
