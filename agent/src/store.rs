@@ -335,8 +335,10 @@ impl Store {
 
     /// All at once: one by one, each would rewrite the OPTIONS file for all of them.
     fn make_families(&self, ids: &[PartitionId]) -> Result<(), String> {
-        let map = self.families.read();
-        let planned: Vec<Family> = ids.iter().filter_map(|id| map.get(id).cloned()).collect();
+        let planned: Vec<Family> = {
+            let map = self.families.read();
+            ids.iter().filter_map(|id| map.get(id).cloned()).collect()
+        };
         let new: Vec<Family> = planned.into_iter().filter(|f| f.made().is_none()).collect();
         raw::create_families(&self.db, &self.family_options, &new)
     }

@@ -200,7 +200,7 @@ impl Writer {
         }
         if let Some(open) = self.open.take() {
             open.committer.stop();
-            open.partitions.iter().for_each(|l| l.shared.revoke());
+            self.parts.board.all().iter().for_each(|cell| cell.revoke());
         }
         self.parts.board.store.store(None);
     }

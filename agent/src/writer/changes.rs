@@ -22,7 +22,6 @@ use conductor_shared::http::CommandStatus;
 use conductor_shared::ids::{NodeId, PartitionId, PersonId, TenantUid};
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::UntrustedText;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -94,10 +93,7 @@ impl Writer {
 
     /// Checkpoints came back from the signer; they are taken over in this step and those after it.
     pub(super) fn signed(&mut self, key: &str, list: Vec<(PartitionId, Checkpoint, SignedCheckpoint)>) {
-        // It may have been replaced while it signed.
-        let current = self.open.as_ref().is_some_and(|o| o.signer_key.as_deref() == Some(key));
-        let left = if current { list.into() } else { VecDeque::new() };
-        self.jobs.push_back(Job::Signed(SignedLogs { left }));
+        self.jobs.push_back(Job::Signed(SignedLogs { key: key.to_owned(), left: list.into() }));
     }
 
     /// Backlogs shrink, and proposals that a checkpoint covers take effect: log after log, as far as this step allows.
@@ -107,6 +103,10 @@ impl Writer {
         logs: &mut SignedLogs,
         answers: &mut Answers,
     ) -> Result<(), ReadError> {
+        // It may have been replaced while it signed, or since the last slice.
+        if self.open.as_ref().is_none_or(|o| o.signer_key.as_deref() != Some(&logs.key)) {
+            logs.left.clear();
+        }
         while let Some((id, ..)) = logs.left.front() {
             if !st.fits(self.cost_of_covered(*id)) {
                 return Ok(());
@@ -115,10 +115,14 @@ impl Writer {
                 self.log_signed(st, id, (checkpoint, signed), answers)?;
             }
         }
+        Ok(())
+    }
+
+    /// All that the signer answered is taken over, or cannot be: it is asked about the next logs.
+    pub(super) fn may_ask_signer_again(&mut self) {
         if let Some(open) = &mut self.open {
             open.checkpoints.answered(&mut open.partitions);
         }
-        Ok(())
     }
 
     /// Rows that a checkpoint of this log touches, at most.

@@ -19,6 +19,8 @@ pub(super) enum Job {
 
 /// Checkpoints that are not taken over yet.
 pub(super) struct SignedLogs {
+    /// Who signed them, base64: another signer may have been pinned in between.
+    pub(super) key: String,
     pub(super) left: VecDeque<(PartitionId, Checkpoint, SignedCheckpoint)>,
 }
 
@@ -57,6 +59,9 @@ impl Writer {
             let (rest, done) = match job {
                 Job::Signed(mut logs) => {
                     let done = self.take_signed(st, &mut logs, answers);
+                    if logs.is_empty() {
+                        self.may_ask_signer_again();
+                    }
                     ((!logs.is_empty()).then_some(Job::Signed(logs)), done)
                 }
                 Job::Create(mut tenants) => {

@@ -164,10 +164,13 @@ impl Writer {
         tracing::error!("the store is closed: {why}");
         self.parts.board.set_store_error(&why);
         self.parts.board.store.store(None);
-        let cells: Vec<_> = open.partitions.iter().map(|l| Arc::clone(&l.shared)).collect();
+        // Of all that were published, those that are damaged and no longer held too.
+        let cells = self.parts.board.all();
         for cell in &cells {
             cell.revoke();
-            self.floor.insert(cell.id, cell.view.load().size());
+        }
+        for live in open.partitions.iter() {
+            self.floor.insert(live.p.id, live.shared.view.load().size());
         }
         for p in self.proposals.pending.drain(..) {
             p.lost();

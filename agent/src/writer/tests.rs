@@ -7,6 +7,7 @@ use crate::intake::request::{
     CommandReply, NewRun, Reply, Signed, SignedApproval, WorkloadOp, WriterRequest,
 };
 use crate::node::init::{Bootstrap, init};
+use crate::partition::PartitionStatus;
 use crate::partition::published::Registry;
 use crate::platform::clock::RealClock;
 use crate::platform::random::{OsRandom, Random};
@@ -15,7 +16,7 @@ use crate::rollout::controller::Pace;
 use crate::scope::TenantScope;
 use crate::signer::keys::{self, SigningKey};
 use crate::staging::STEP_ROWS;
-use crate::store::SpaceLimits;
+use crate::store::{Batch, Row, SpaceLimits};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::checkpoint::Checkpoint;
@@ -24,6 +25,7 @@ use conductor_shared::command::{Audience, Command, Operation, ops};
 use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::http::CommandStatus;
 use conductor_shared::ids::{CommandId, Ident, KeyId, PartitionId, PersonId, RunId, TenantUid};
+use conductor_shared::meter::HOUR_US;
 use conductor_shared::operator::{Answer, Approval};
 use conductor_shared::policy::Freeze;
 use conductor_shared::profile::Setting;
@@ -228,6 +230,14 @@ impl Node {
     }
 }
 
+/// Writes a row that cannot be what it is.
+fn damage(node: &Node, log: PartitionId, row: Row) {
+    let store = node.board.store.load_full().unwrap();
+    let mut batch = Batch::default();
+    batch.put(&store.family(log).unwrap(), &row.key(), 64);
+    store.write(batch).unwrap();
+}
+
 fn all_allowed(asked: Vec<oneshot::Receiver<Reply>>) {
     for answer in asked {
         answer.blocking_recv().unwrap().unwrap();
@@ -276,6 +286,55 @@ fn no_step_touches_more_rows_than_its_bound() {
     all_allowed(asked);
     assert_eq!(node.board.get(log.tenant).unwrap().view.load().open_runs, 0);
     assert!(node.largest_step() <= STEP_ROWS, "{}", node.largest_step());
+    node.stop();
+}
+
+/// docs/design/write-path.md, when something fails: a partition that was damaged while it served does not keep the store
+/// from being opened again after a failure, nor the signer from being asked.
+#[test]
+fn a_damaged_partition_holds_nothing_up() {
+    let mut node = Node::start();
+    node.create(0..2).unwrap();
+    let (bad, good) = (first(0), first(1));
+    let register = || Operation::WorkflowRegister(ops::WorkflowRegister { workflow: ident("etl") });
+    node.change(bad, register());
+    let run = node.ask(bad, run()).blocking_recv().unwrap().unwrap().run_id;
+    let finish = || WorkloadOp::FinishRun { run, outcome: Outcome::Succeeded };
+    node.ask(bad, finish()).blocking_recv().unwrap().unwrap();
+    node.wait_for("all are signed", |b| b.all().iter().all(|c| c.view.load().backlog() == 0));
+    damage(&node, bad, Row::EndedRun(run.0));
+    let denied = node.ask(bad, finish()).blocking_recv().unwrap().unwrap_err();
+    assert_eq!(denied.reasons, Reason::PartitionDamaged.into());
+    // A loosening waits for a signature.
+    node.change(good, register());
+    let store = node.board.store.load_full().unwrap();
+    store.fail();
+    drop(store);
+    node.wait_for("the store is open again", |b| b.store.load().as_ref().is_some_and(|s| !s.has_failed()));
+    let kill = Operation::KillSet(ops::KillSet { selector: "*/*".parse().unwrap(), drain: false });
+    node.change(good, kill);
+    node.stop();
+}
+
+/// docs/design/write-path.md, when something fails: a checkpoint whose effect meets a damaged row stops that partition, and
+/// all others are signed on.
+#[test]
+fn signing_goes_on_past_a_damaged_effect() {
+    let mut node = Node::start();
+    node.create(0..2).unwrap();
+    let (bad, good) = (first(0), first(1));
+    let register = || Operation::WorkflowRegister(ops::WorkflowRegister { workflow: ident("etl") });
+    node.change(bad, register());
+    let two_days_ago = node.clock.now().wall - Duration::from_secs(48 * 3_600);
+    let hour = two_days_ago.as_micros() / HOUR_US;
+    damage(&node, bad, Row::Quarters(hour.try_into().unwrap()));
+    let word = format!("run_started {} production service etl 1 1", hour * HOUR_US);
+    let correct = ops::UsageCorrect { adjustments: vec![word.parse().unwrap()] };
+    let signed = node.command(bad, Operation::UsageCorrect(correct));
+    let denied = node.send(bad, signed).blocking_recv().unwrap().unwrap_err();
+    assert_eq!(denied.reasons, Reason::StoreUnavailable.into());
+    assert_eq!(node.board.get(bad.tenant).unwrap().status(), PartitionStatus::Damaged);
+    node.change(good, register());
     node.stop();
 }
 

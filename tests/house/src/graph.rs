@@ -7,7 +7,7 @@ use proc_macro2::TokenStream;
 use syn::visit::{self, Visit};
 use syn::{Attribute, Field, ImplItem, Item, ItemUse, Local, Macro, Visibility};
 
-use crate::modules::{Id, Tree, attributes, impl_attributes, imports, is_test, plain};
+use crate::modules::{Id, Tree, impl_attributes, imports, is_test, plain};
 use crate::tokens::{Token, tokens};
 
 /// `file:line: path`, where code names another module.
@@ -147,15 +147,8 @@ fn path_at(tokens: &[Token]) -> Vec<String> {
 
 impl<'ast> Visit<'ast> for References<'_> {
     fn visit_item(&mut self, item: &'ast Item) {
-        if is_test(attributes(item)) {
-            return;
-        }
-        let outer = self.at;
-        if let Item::Mod(inner) = item
-            && let Some(child) = self.tree.modules[self.at].children.get(&plain(&inner.ident))
-        {
-            self.at = *child;
-        }
+        let Some(inside) = self.tree.inside(self.at, item) else { return };
+        let outer = std::mem::replace(&mut self.at, inside);
         visit::visit_item(self, item);
         self.at = outer;
     }

@@ -41,6 +41,16 @@ impl Tree {
         tree
     }
 
+    /// The module that the code of an item of module `at` stands in: another one inside of an inline module. `None`: the
+    /// item is only there for tests.
+    pub fn inside(&self, at: Id, item: &Item) -> Option<Id> {
+        if is_test(attributes(item)) {
+            return None;
+        }
+        let Item::Mod(inner) = item else { return Some(at) };
+        Some(self.modules[at].children.get(&plain(&inner.ident)).copied().unwrap_or(at))
+    }
+
     fn load(&mut self, module: Module, folder: &str, read: &dyn Fn(&str) -> Option<String>) -> Id {
         let text = read(&module.file).unwrap_or_else(|| panic!("{}: no such file", module.file));
         let code = syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", module.file));

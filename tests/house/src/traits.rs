@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use syn::visit::{self, Visit};
 use syn::{Item, ItemImpl, ItemTrait};
 
-use crate::modules::{Id, Tree, attributes, is_test, plain};
+use crate::modules::{Id, Tree, plain};
 use crate::sizes::type_name;
 
 /// Such traits of a crate: `module::Trait`, and who implements it.
@@ -40,15 +40,8 @@ struct Traits<'a> {
 
 impl<'ast> Visit<'ast> for Traits<'_> {
     fn visit_item(&mut self, item: &'ast Item) {
-        if is_test(attributes(item)) {
-            return;
-        }
-        let outer = self.at;
-        if let Item::Mod(inner) = item
-            && let Some(child) = self.tree.modules[self.at].children.get(&plain(&inner.ident))
-        {
-            self.at = *child;
-        }
+        let Some(inside) = self.tree.inside(self.at, item) else { return };
+        let outer = std::mem::replace(&mut self.at, inside);
         visit::visit_item(self, item);
         self.at = outer;
     }

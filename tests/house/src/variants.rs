@@ -10,7 +10,7 @@ use syn::visit::{self, Visit};
 use syn::{BinOp, Expr, ExprBinary, ExprMethodCall, ExprPath, ImplItem, Item, Macro, Pat, Token};
 
 use crate::graph::Place;
-use crate::modules::{Id, Tree, attributes, impl_attributes, is_test, plain};
+use crate::modules::{Id, Tree, impl_attributes, is_test, plain};
 use crate::tokens::tokens;
 
 /// Methods that ask something about their argument or about the variant itself.
@@ -81,15 +81,8 @@ impl Made<'_> {
 
 impl<'ast> Visit<'ast> for Made<'_> {
     fn visit_item(&mut self, item: &'ast Item) {
-        if is_test(attributes(item)) {
-            return;
-        }
-        let outer = self.at;
-        if let Item::Mod(inner) = item
-            && let Some(child) = self.tree.modules[self.at].children.get(&plain(&inner.ident))
-        {
-            self.at = *child;
-        }
+        let Some(inside) = self.tree.inside(self.at, item) else { return };
+        let outer = std::mem::replace(&mut self.at, inside);
         visit::visit_item(self, item);
         self.at = outer;
     }
