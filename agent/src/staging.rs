@@ -14,8 +14,6 @@ use std::sync::Arc;
 
 /// Rows that one step of the writer touches at most. Longer work goes on in the next step, so that nobody waits for it.
 pub const STEP_ROWS: usize = 4_096;
-/// Rows of counters that each changed partition adds at the end of a step, besides those of its meters.
-const COUNTERS: usize = 3;
 
 /// A control fact, in commit order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,16 +97,20 @@ impl BatchBuilder {
         self.touched.retain(|t| *t != p.id);
     }
 
-    /// A partition changed: at the end of the step it adds its counters and the rows of so many meters.
-    pub fn touch(&mut self, id: PartitionId, meters: usize) {
+    /// A partition changed: at the end of the step it adds so many rows of its own.
+    pub fn touch(&mut self, id: PartitionId, rows: usize) {
         self.touched.push(id);
-        self.owed += COUNTERS + meters;
+        self.owe(rows);
     }
 
-    /// Rows that this step touches if it ends now, at most: those staged, and for each receipt one of a meter.
+    /// So many more rows are due when the step ends.
+    pub fn owe(&mut self, rows: usize) {
+        self.owed += rows;
+    }
+
+    /// Rows that this step touches if it ends now, at most.
     fn load(&self) -> usize {
-        let receipts = usize::try_from(self.receipts).unwrap_or(usize::MAX);
-        self.rows.len().saturating_add(receipts).saturating_add(self.owed)
+        self.rows.len() + self.owed
     }
 
     /// True when work that touches so many rows more belongs into this step. Into an empty one everything does.

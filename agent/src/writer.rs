@@ -219,6 +219,12 @@ impl Writer {
             self.fail(&e.to_string());
             return;
         }
+        let Some(mut st) = self.left_over(st, &mut answers) else {
+            for ask in asks {
+                refuse(ask, Reason::StoreUnavailable);
+            }
+            return;
+        };
         for ask in asks {
             if !st.fits(self.cost(&ask)) {
                 self.finish(st, &mut answers);
@@ -247,6 +253,36 @@ impl Writer {
             return;
         }
         self.finish(st, &mut answers);
+    }
+
+    /// What the last step left over goes first, in steps of its own: requests come without end, and what needs most of a
+    /// step would never have its turn beside them.
+    fn left_over(&mut self, mut st: BatchBuilder, answers: &mut Answers) -> Option<BatchBuilder> {
+        if !self.jobs.is_empty() {
+            st = self.step_of(st, answers, Self::work)?;
+        }
+        if self.round.is_some() {
+            st = self.step_of(st, answers, Self::go_on_with_round)?;
+        }
+        Some(st)
+    }
+
+    /// `None`: the store was closed.
+    fn step_of(
+        &mut self,
+        mut st: BatchBuilder,
+        answers: &mut Answers,
+        part: fn(&mut Self, &mut BatchBuilder, &mut Answers) -> Result<(), ReadError>,
+    ) -> Option<BatchBuilder> {
+        let done = part(self, &mut st, answers);
+        self.follow(&mut st);
+        if let Err(e) = done
+            && !self.contain(&e, &mut st, answers)
+        {
+            return None;
+        }
+        self.finish(st, answers);
+        self.stage()
     }
 
     /// What changed holds from the next request on.

@@ -62,19 +62,21 @@ impl Proposals {
         self.pending.iter().any(|p| p.partition == log)
     }
 
-    /// The proposals of a log.
-    pub fn of(&self, log: PartitionId) -> impl Iterator<Item = &Pending> {
-        self.pending.iter().filter(move |p| p.partition == log)
+    /// The oldest proposal of a log that a checkpoint of this size covers.
+    pub fn next_covered(&self, log: PartitionId, size: u64) -> Option<&Pending> {
+        self.pending.iter().find(|p| p.partition == log && p.proposal < size)
     }
 
-    /// Takes out the proposals of a log that a checkpoint of this size covers.
-    pub fn covered(&mut self, log: PartitionId, size: u64) -> Vec<Pending> {
-        self.pending.extract_if(.., |p| p.partition == log && p.proposal < size).collect()
+    /// Takes it out.
+    pub fn take_covered(&mut self, log: PartitionId, size: u64) -> Option<Pending> {
+        let at = self.pending.iter().position(|p| p.partition == log && p.proposal < size)?;
+        Some(self.pending.remove(at))
     }
 
-    /// Takes out those whose time is over.
-    pub fn overdue(&mut self, mono: MonoTime) -> Vec<Pending> {
-        self.pending.extract_if(.., |p| p.deadline <= mono).collect()
+    /// Takes out one whose time is over.
+    pub fn take_overdue(&mut self, mono: MonoTime) -> Option<Pending> {
+        let at = self.pending.iter().position(|p| p.deadline <= mono)?;
+        Some(self.pending.remove(at))
     }
 }
 

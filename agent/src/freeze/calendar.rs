@@ -23,9 +23,6 @@ pub struct Calendar {
     unmarked: Vec<PartitionId>,
 }
 
-/// Rows that publishing a partition adds, at most.
-const MARKED: usize = 64;
-
 /// The node's log, as what is measured by the clock must know it.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NodeTime {
@@ -67,7 +64,7 @@ impl Calendar {
             self.marked.clone_from(&control.active_windows);
             self.unmarked = partitions.ids().collect();
         }
-        let mut mark = |id: PartitionId, st: &mut BatchBuilder| {
+        let mark = |partitions: &mut Partitions, id: PartitionId, st: &mut BatchBuilder| {
             let Some(live) = partitions.get_mut(id) else { return };
             let frozen = profiles::frozen_by(&live.control, &control).next().is_some();
             if std::mem::replace(&mut live.frozen, frozen) != frozen {
@@ -75,13 +72,14 @@ impl Calendar {
             }
         };
         for id in st.touched.clone() {
-            mark(id, st);
+            mark(partitions, id, st);
         }
         while let Some(id) = self.unmarked.pop() {
-            mark(id, st);
-            if !st.fits(MARKED) {
+            if !st.fits(partitions.get(id).map_or(0, PartitionState::rows_of_touch)) {
+                self.unmarked.push(id);
                 break;
             }
+            mark(partitions, id, st);
         }
     }
 

@@ -21,10 +21,14 @@ struct Inner {
 
 /// The store and a partition of it, for one bounded read.
 pub struct Lease {
+    // Let go of in this order: whoever waits for the lease opens the store again.
     store: Arc<Store>,
     partition: Arc<Partition>,
-    of: Arc<Leases>,
+    _back: Back,
 }
+
+/// Gives a lease back when it goes.
+struct Back(Arc<Leases>);
 
 impl Leases {
     /// `None`: there is nothing to read.
@@ -38,7 +42,7 @@ impl Leases {
         let mut inner = self.inner.lock();
         let (store, partition) = inner.lent.clone()?;
         inner.held += 1;
-        Some(Lease { store, partition, of: Arc::clone(self) })
+        Some(Lease { store, partition, _back: Back(Arc::clone(self)) })
     }
 
     /// From now on none is lent.
@@ -63,12 +67,12 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
+impl Drop for Back {
     fn drop(&mut self) {
-        let mut inner = self.of.inner.lock();
+        let mut inner = self.0.inner.lock();
         inner.held -= 1;
         if inner.held == 0 {
-            self.of.returned.notify_all();
+            self.0.returned.notify_all();
         }
     }
 }

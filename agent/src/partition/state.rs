@@ -38,6 +38,9 @@ pub enum DayKind {
     Denial = 2,
 }
 
+/// Rows of counters that a changed partition adds at the end of a step, besides those of its meters.
+const COUNTERS: usize = 3;
+
 /// What partitions are loaded with.
 pub struct Loader<'a> {
     pub store: &'a Arc<Store>,
@@ -196,9 +199,15 @@ impl PartitionState {
 
     /// What is published of it changes with this batch.
     pub fn touch(&mut self, st: &mut BatchBuilder) {
+        let rows = self.rows_of_touch();
         if !std::mem::replace(&mut self.dirty, true) {
-            st.touch(self.p.id, self.meters.rows_at_end());
+            st.touch(self.p.id, rows);
         }
+    }
+
+    /// Rows that the first change in a step adds at its end, at most: counters, and those of meters.
+    pub fn rows_of_touch(&self) -> usize {
+        if self.dirty { 0 } else { COUNTERS + self.meters.rows_at_end() }
     }
 
     /// Receipts not covered by a signed checkpoint.
@@ -235,6 +244,7 @@ impl PartitionState {
             st.remember_fact(&self.p, a.index, fact);
             st.events.push(Event { node_seq: st.node_seq, partition: self.p.id, index: a.index });
         }
+        let slots = self.meters.rows_at_end();
         match meter::metered(fact) {
             Some(Metered::As(labels)) => self.meters.add(&labels, fact, a),
             Some(Metered::AsRun(run)) => {
@@ -244,6 +254,7 @@ impl PartitionState {
             }
             None => {}
         }
+        st.owe(self.meters.rows_at_end() - slots);
         a
     }
 

@@ -15,7 +15,7 @@ use conductor_shared::basis_points::{BasisPoints, percent};
 use conductor_shared::cause::{IncidentCause, RollbackCause};
 use conductor_shared::clock::{MonoTime, Now, WallTime, micros};
 use conductor_shared::command::{Operation, ops};
-use conductor_shared::control::ControlState;
+use conductor_shared::control::{ControlState, profiles};
 use conductor_shared::fact::{Fact, RampAdvanced, RampRolledBack};
 use conductor_shared::fail_closed::{self, Class, Outage, OutageRule};
 use conductor_shared::http::SloStatus;
@@ -85,13 +85,20 @@ impl EvalState {
             self.last = st.now.mono;
             self.outage_seen = false;
         }
-        // Going on with a plan loosens.
-        let mut held = matches!(fail_closed::rule(Class::Loosen, outage), OutageRule::Deny(_));
         if let Some(node) = partitions.node_mut().filter(|n| n.status.serves()) {
             incident::of_signer(node, st, &mut self.signer_down, outage)?;
-            held |= node.control.clock_doubted();
         }
-        Ok(Judgement { pace: tick.pace, since: tick.since, due, held, platform })
+        Ok(Judgement { pace: tick.pace, since: tick.since, due, held: true, platform })
+    }
+}
+
+impl Judgement {
+    /// A round may take several steps: what is out, and whether the clock is in doubt, is looked at in each.
+    pub fn now(&mut self, outage: Outage, node: &ControlState) {
+        // Going on with a plan loosens.
+        let denied = matches!(fail_closed::rule(Class::Loosen, outage), OutageRule::Deny(_));
+        self.held = denied || node.clock_doubted();
+        self.platform |= outage.signer || outage.policy;
     }
 }
 
@@ -159,7 +166,8 @@ fn judge(live: &mut PartitionState, st: &mut BatchBuilder, ctx: &RolloutCtx<'_>)
                 let op =
                     Operation::RampSet(ops::RampSet { selector: s.clone(), hundredths: next.hundredths });
                 // A plan pauses in a freeze, under break-glass too: that lifts it for persons.
-                let paused = ctx.held || live.frozen || control.raises_bad(&op);
+                let frozen = profiles::frozen_by(&control, ctx.node).next().is_some();
+                let paused = ctx.held || frozen || control.raises_bad(&op);
                 if paused || !policy_lets(ctx.policy, live, ctx.node, st.now, &op) {
                     live.ramp_stats.forget_proof(&s);
                     seen.extend(status(live, &s, revision, verdict, bake_us));

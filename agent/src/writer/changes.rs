@@ -8,7 +8,7 @@ use crate::incident;
 use crate::intake::reply::{Answer, Answers};
 use crate::intake::request::{CommandReply, Denial, Signed, SignedApproval};
 use crate::ledger::ReadError;
-use crate::partition::PartitionStatus;
+use crate::partition::{PartitionState, PartitionStatus};
 use crate::policy::Policy;
 use crate::staging::BatchBuilder;
 use crate::store::Row;
@@ -96,7 +96,8 @@ impl Writer {
         self.jobs.push_back(Job::Signed(SignedLogs { key: key.to_owned(), left: list.into() }));
     }
 
-    /// Backlogs shrink, and proposals that a checkpoint covers take effect: log after log, as far as this step allows.
+    /// Backlogs shrink, and proposals that a checkpoint covers take effect: one after the other, as far as this step
+    /// allows.
     pub(super) fn take_signed(
         &mut self,
         st: &mut BatchBuilder,
@@ -107,12 +108,17 @@ impl Writer {
         if self.open.as_ref().is_none_or(|o| o.signer_key.as_deref() != Some(&logs.key)) {
             logs.left.clear();
         }
-        while let Some((id, ..)) = logs.left.front() {
-            if !st.fits(self.cost_of_covered(*id)) {
+        while let Some((id, checkpoint, signed)) = logs.left.pop_front() {
+            let touch = self
+                .open
+                .as_ref()
+                .and_then(|o| o.partitions.get(id))
+                .map_or(0, PartitionState::rows_of_touch);
+            let whole =
+                st.fits(EFFECT + touch) && self.log_signed(st, id, (&checkpoint, &signed), answers)?;
+            if !whole {
+                logs.left.push_front((id, checkpoint, signed));
                 return Ok(());
-            }
-            if let Some((id, checkpoint, signed)) = logs.left.pop_front() {
-                self.log_signed(st, id, (checkpoint, signed), answers)?;
             }
         }
         Ok(())
@@ -125,70 +131,83 @@ impl Writer {
         }
     }
 
-    /// Rows that a checkpoint of this log touches, at most.
-    fn cost_of_covered(&self, id: PartitionId) -> usize {
-        let Some(live) = self.open.as_ref().and_then(|o| o.partitions.get(id)) else { return 0 };
-        let corrections = self.proposals.of(id).map(|p| match &p.signed.content.operation {
-            Operation::UsageCorrect(ops::UsageCorrect { adjustments }) => {
-                EFFECT + live.meters.rows_to_correct(adjustments)
-            }
-            _ => EFFECT,
-        });
-        EFFECT + live.meters.rows_at_end() + corrections.sum::<usize>()
-    }
-
+    /// False: more proposals are covered than this step allows.
     fn log_signed(
         &mut self,
         st: &mut BatchBuilder,
         id: PartitionId,
-        (cp, signed): (Checkpoint, SignedCheckpoint),
+        (cp, signed): (&Checkpoint, &SignedCheckpoint),
         answers: &mut Answers,
-    ) -> Result<(), ReadError> {
-        let outage = self.outage();
-        let Some(open) = &mut self.open else { return Ok(()) };
+    ) -> Result<bool, ReadError> {
+        let Some(open) = &mut self.open else { return Ok(true) };
         if !open.partitions.contains(id) {
-            return Ok(());
+            return Ok(true);
         }
         if self.proposals.waits(id) {
             self.calendar.bring_up_to_date(&mut open.partitions, st, id)?;
         }
-        let covered = self.proposals.covered(id, cp.size);
-        let of = |p: &Pending| alone_today(&open.partitions, p.signed.person, st.now.wall);
-        let alone: Vec<u64> = covered.iter().map(of).collect();
-        let node = open.partitions.node_control();
-        let (Some(node), Some(live)) = (node, open.partitions.get_mut(id)) else { return Ok(()) };
+        let Some(live) = open.partitions.get_mut(id) else { return Ok(true) };
         live.unproved = false;
-        live.ramp_stats.covered(&cp, &signed);
+        live.ramp_stats.covered(cp, signed);
         live.log.set_checkpoint(&mut st.rows, &live.p, cp.size, signed.clone());
         live.unsigned_since = (live.unsigned() > 0).then_some(st.now.mono);
         live.touch(st);
-        let mut created = Vec::new();
-        for (p, alone_today) in covered.into_iter().zip(alone) {
-            let now = st.now.wall;
-            let ctx =
-                eval_ctx_of_effect(self.parts.node_id, &node, outage, now, &self.parts.policy, alone_today);
-            let operation = p.signed.content.operation.clone();
-            let out: Outgoing = p.take_effect(live, st, &ctx, (cp.size, cp.root))?;
-            let effective = out.1.as_ref().is_ok_and(|o| o.status == CommandStatus::Effective);
-            answers.push(id, Answer::Command(out.0, out.1));
-            if !effective {
-                continue;
+        while let Some(p) = self.proposals.next_covered(id, cp.size) {
+            if !st.fits(self.rows_of_effect(p)) {
+                return Ok(false);
             }
-            // What a change rests on is kept for ever.
-            let key = Row::CitedCheckpoint(cp.size).key();
-            st.rows.put(&live.p, &key, &serde_json::to_vec(&signed).unwrap_or_default());
-            match operation {
-                Operation::TenantCreate(ops::TenantCreate { tenant_uid, tenant_id }) => {
-                    created.push((tenant_uid, tenant_id));
-                }
-                Operation::UsageCorrect(ops::UsageCorrect { adjustments }) => {
-                    live.correct(&open.store, st, &adjustments)?;
-                }
-                _ => {}
+            if let Some(p) = self.proposals.take_covered(id, cp.size) {
+                self.take_effect(st, p, (cp, signed), answers)?;
             }
         }
-        self.plan(st, &created)?;
-        created.iter().try_for_each(|(uid, name)| self.begin(st, *uid, name))
+        Ok(true)
+    }
+
+    /// Rows that an effect touches, at most.
+    fn rows_of_effect(&self, p: &Pending) -> usize {
+        let live = self.open.as_ref().and_then(|o| o.partitions.get(p.partition));
+        match (&p.signed.content.operation, live) {
+            (Operation::UsageCorrect(ops::UsageCorrect { adjustments }), Some(live)) => {
+                EFFECT + live.meters.rows_to_correct(adjustments)
+            }
+            _ => EFFECT,
+        }
+    }
+
+    /// Everything is checked again, and the proposal takes effect or never will.
+    fn take_effect(
+        &mut self,
+        st: &mut BatchBuilder,
+        p: Pending,
+        (cp, signed): (&Checkpoint, &SignedCheckpoint),
+        answers: &mut Answers,
+    ) -> Result<(), ReadError> {
+        let (id, outage, now) = (p.partition, self.outage(), st.now.wall);
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let alone_today = alone_today(&open.partitions, p.signed.person, now);
+        let node = open.partitions.node_control();
+        let (Some(node), Some(live)) = (node, open.partitions.get_mut(id)) else { return Ok(()) };
+        let ctx = eval_ctx_of_effect(self.parts.node_id, &node, outage, now, &self.parts.policy, alone_today);
+        let operation = p.signed.content.operation.clone();
+        let out: Outgoing = p.take_effect(live, st, &ctx, (cp.size, cp.root))?;
+        let effective = out.1.as_ref().is_ok_and(|o| o.status == CommandStatus::Effective);
+        answers.push(id, Answer::Command(out.0, out.1));
+        if !effective {
+            return Ok(());
+        }
+        // What a change rests on is kept for ever.
+        let key = Row::CitedCheckpoint(cp.size).key();
+        st.rows.put(&live.p, &key, &serde_json::to_vec(signed).unwrap_or_default());
+        match operation {
+            Operation::TenantCreate(ops::TenantCreate { tenant_uid, tenant_id }) => {
+                self.plan(st, &[(tenant_uid, tenant_id.clone())])?;
+                self.begin(st, tenant_uid, &tenant_id)
+            }
+            Operation::UsageCorrect(ops::UsageCorrect { adjustments }) => {
+                live.correct(&open.store, st, &adjustments)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The signer knows a longer or another log: this one is only read from now on.

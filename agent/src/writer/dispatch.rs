@@ -5,6 +5,7 @@ use crate::intake::refuse;
 use crate::intake::reply::{Answer, Answers};
 use crate::intake::request::{Denial, Idempotency, Reply, SinkMoved, Unscoped, WorkloadOp, WriterRequest};
 use crate::ledger::ReadError;
+use crate::partition::PartitionState;
 use crate::scope::TenantScope;
 use crate::staging::BatchBuilder;
 use crate::workload::{self, Defer, WorkloadCtx};
@@ -19,8 +20,8 @@ use tokio::sync::oneshot;
 /// Rows that deciding most requests touches, at most: a command that waited for others comes with citations, incidents
 /// and what it closes.
 const MOST: usize = 64;
-/// The same of ending a run, for each of its open steps: receipt, meter, the ended step's row and the open one's.
-const OPEN_STEP: usize = 4;
+/// The same of ending a run, for each of its open steps: receipt, the ended step's row and the open one's.
+pub(super) const OPEN_STEP: usize = 3;
 
 /// An operation of a workload as it came.
 struct Work {
@@ -35,19 +36,20 @@ struct Work {
 impl Writer {
     /// Rows that deciding a request touches, at most.
     pub(super) fn cost(&self, ask: &WriterRequest) -> usize {
-        match ask {
+        let live = self.open.as_ref().and_then(|o| o.partitions.get(ask.partition()));
+        let touch = live.map_or(0, PartitionState::rows_of_touch);
+        let own = match ask {
             WriterRequest::Workload {
-                scope,
                 op: WorkloadOp::FinishRun { run, .. } | WorkloadOp::CancelRun { run },
                 ..
             } => {
-                let live = self.open.as_ref().and_then(|o| o.partitions.get(scope.partition()));
                 let steps = live.and_then(|l| l.runs.get(run)).map_or(0, |r| r.steps.len());
                 MOST + OPEN_STEP * steps
             }
             WriterRequest::Sink(moved, _) => moved.rows.len(),
             _ => MOST,
-        }
+        };
+        own + touch
     }
 
     pub(super) fn one(

@@ -23,6 +23,8 @@ use std::time::Duration;
 
 /// Rows that abandoning what waited in one log touches, at most.
 const ABANDONED: usize = 1_024;
+/// The same of reporting a damaged partition.
+const REPORTED: usize = 16;
 /// Readers have this long to give their leases back.
 const READERS: Duration = Duration::from_secs(30);
 
@@ -71,7 +73,12 @@ impl Writer {
             handed,
             on_the_way,
         });
-        self.after_open(&damaged)
+        let done = self.after_open(&damaged);
+        if let Err(e) = &done {
+            // Facts that were staged and are not written stand in the logs in memory: they are read back.
+            self.fail(&e.to_string());
+        }
+        done
     }
 
     fn loader<'a>(&self, store: &'a Arc<Store>, keys: &'a mut KeyStore) -> Loader<'a> {
@@ -127,13 +134,22 @@ impl Writer {
                 let Some(next) = self.stage() else { return Ok(()) };
                 st = next;
             }
-            self.abandon_pending(id, &mut st)?;
+            if let Err(e) = self.abandon_pending(id, &mut st)
+                && !self.contain(&e, &mut st, &mut answers)
+            {
+                return Err(e);
+            }
         }
         if let Some(node) = self.open.as_mut().and_then(|o| o.partitions.node_mut()) {
             let fact = AgentStarted { version: env!("CARGO_PKG_VERSION").to_owned(), boot, open_runs: runs };
             node.control_fact(&mut st, fact)?;
         }
         for (id, _, why) in damaged {
+            if !st.fits(REPORTED) {
+                self.finish(st, &mut answers);
+                let Some(next) = self.stage() else { return Ok(()) };
+                st = next;
+            }
             self.report_damage(*id, why, &mut st)?;
         }
         self.finish(st, &mut answers);

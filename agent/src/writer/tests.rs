@@ -6,6 +6,7 @@ use crate::intake::queue::Queues;
 use crate::intake::request::{
     CommandReply, NewRun, Reply, Signed, SignedApproval, WorkloadOp, WriterRequest,
 };
+use crate::node::check::check;
 use crate::node::init::{Bootstrap, init};
 use crate::partition::PartitionStatus;
 use crate::partition::published::Registry;
@@ -39,6 +40,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+const LIMITS: SpaceLimits = SpaceLimits { reserve_bytes: 0, low_bytes: 0, critical_bytes: 0 };
+
 struct Node {
     queues: Arc<Queues>,
     board: Arc<Registry>,
@@ -46,7 +49,7 @@ struct Node {
     clock: Arc<RealClock>,
     number: u128,
     threads: Vec<std::thread::JoinHandle<()>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn ident(text: &str) -> Ident {
@@ -88,7 +91,6 @@ impl Node {
         let clock = Arc::new(RealClock::default());
         let random: Arc<dyn Random> = Arc::new(OsRandom::default());
         let (data, key_folder) = (folder.path().join("data"), folder.path().join("keys"));
-        let limits = SpaceLimits { reserve_bytes: 0, low_bytes: 0, critical_bytes: 0 };
         let ben = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
         let (admin, approver) = (vec!["operator".into(), "admin".into()], vec!["approver".into()]);
         let bootstrap = Bootstrap {
@@ -100,7 +102,7 @@ impl Node {
                 (ident("ana"), ana.pk.to_base64(), admin),
                 (ident("ben"), ben.pk.to_base64(), approver),
             ],
-            limits,
+            limits: LIMITS,
         };
         let node_id = init(bootstrap, &*clock, &random).unwrap();
         let (board, queues) = (Arc::new(Registry::new(node_id, [1; 16])), Arc::new(Queues::default()));
@@ -110,7 +112,7 @@ impl Node {
             data,
             keys: key_folder,
             node_id,
-            limits,
+            limits: LIMITS,
             lease: Duration::from_secs(3_600),
             tighten: TightenLimit { tenants: usize::MAX, window: Duration::ZERO },
             slo: Pace { every: Duration::from_secs(10), bake: Duration::from_secs(3_600) },
@@ -130,7 +132,7 @@ impl Node {
             std::thread::spawn(move || writer.run()),
             std::thread::spawn(move || sign(jobs, &signer, &of_signer)),
         ];
-        Self { queues, board, policy, clock, number: 0, threads, _folder: folder }
+        Self { queues, board, policy, clock, number: 0, threads, folder }
     }
 
     fn create(&self, tenants: std::ops::Range<u32>) -> Result<(), String> {
@@ -222,7 +224,18 @@ impl Node {
         panic!("{what}");
     }
 
+    /// Every row agrees with the receipts.
     fn stop(self) {
+        self.queues.close();
+        for thread in self.threads {
+            thread.join().unwrap();
+        }
+        let at = |name| self.folder.path().join(name);
+        assert_eq!(check(&at("data"), &at("keys"), LIMITS).unwrap(), Vec::<String>::new());
+    }
+
+    /// With the database and its rows as a test damaged them.
+    fn stop_damaged(self) {
         self.queues.close();
         for thread in self.threads {
             thread.join().unwrap();
@@ -313,6 +326,26 @@ fn a_damaged_partition_holds_nothing_up() {
     node.wait_for("the store is open again", |b| b.store.load().as_ref().is_some_and(|s| !s.has_failed()));
     let kill = Operation::KillSet(ops::KillSet { selector: "*/*".parse().unwrap(), drain: false });
     node.change(good, kill);
+    node.stop_damaged();
+}
+
+/// docs/design/write-path.md, when something fails: a start that cannot write its own receipt serves nobody, and leaves no
+/// log with a hole in it.
+#[test]
+fn a_start_that_fails_is_tried_again() {
+    let mut node = Node::start();
+    node.create(0..1).unwrap();
+    let (units, away) = (node.folder.path().join("keys/units"), node.folder.path().join("away"));
+    std::fs::rename(&units, &away).unwrap();
+    let store = node.board.store.load_full().unwrap();
+    store.fail();
+    drop(store);
+    node.wait_for("the start fails", |b| b.store_error().contains("units"));
+    let denied = node.ask(first(0), run()).blocking_recv().unwrap().unwrap_err();
+    assert_eq!(denied.reasons, Reason::StoreUnavailable.into());
+    std::fs::rename(&away, &units).unwrap();
+    node.wait_for("the store is open again", |b| b.store.load().as_ref().is_some_and(|s| !s.has_failed()));
+    node.change(first(0), Operation::WorkflowRegister(ops::WorkflowRegister { workflow: ident("etl") }));
     node.stop();
 }
 
@@ -335,7 +368,7 @@ fn signing_goes_on_past_a_damaged_effect() {
     assert_eq!(denied.reasons, Reason::StoreUnavailable.into());
     assert_eq!(node.board.get(bad.tenant).unwrap().status(), PartitionStatus::Damaged);
     node.change(good, register());
-    node.stop();
+    node.stop_damaged();
 }
 
 /// docs/design/write-path.md, rows that are not in the store yet: a request is approved in the moment it was made, before

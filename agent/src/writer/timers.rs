@@ -1,7 +1,8 @@
 //! What time brings: proposals that are overdue, leases that ran out, folds that close, freezes, plans and incidents.
 
+use super::dispatch::OPEN_STEP;
 use super::{Open, Writer};
-use crate::freeze::calendar::{self, NodeTime};
+use crate::freeze::calendar;
 use crate::intake::reply::{Answer, Answers};
 use crate::keys::KeyError;
 use crate::ledger::ReadError;
@@ -22,11 +23,11 @@ use std::time::Duration;
 
 /// All partitions are looked at this often.
 const ROUND: Duration = Duration::from_millis(200);
-/// Rows that a look at a partition touches at most, besides those of runs that are lost.
+/// Rows that a look at a partition touches at most, besides those of runs that are lost and of its own counters.
 const LOOK: usize = 512;
-/// The same of ending a run, and for each of its open steps.
+/// The same of ending a run, besides its open steps, and of abandoning a proposal.
 const LOST_RUN: usize = 16;
-const LOST_STEP: usize = 4;
+const ABANDONED: usize = 8;
 /// Folds of a partition closed in one look, and runs ended.
 const FOLDS: usize = 64;
 const LOST: usize = 64;
@@ -34,17 +35,24 @@ const LOST: usize = 64;
 /// One look at all partitions, in as many steps as it takes.
 pub(super) struct Round {
     left: Vec<PartitionId>,
-    node_time: NodeTime,
     judgement: Judgement,
 }
 
 impl Writer {
     /// Does what is due. Cheap when nothing is.
     pub(super) fn tick(&mut self, st: &mut BatchBuilder, answers: &mut Answers) -> Result<(), ReadError> {
-        self.abandon_overdue(st, answers)?;
         if self.round.is_none() {
             self.round = self.begin_round(st)?;
         }
+        self.go_on_with_round(st, answers)?;
+        self.abandon_overdue(st, answers)
+    }
+
+    pub(super) fn go_on_with_round(
+        &mut self,
+        st: &mut BatchBuilder,
+        _: &mut Answers,
+    ) -> Result<(), ReadError> {
         let Some(mut round) = self.round.take() else { return Ok(()) };
         let done = self.look_at_all(st, &mut round);
         // An error is of one partition: the others are looked at all the same.
@@ -52,8 +60,10 @@ impl Writer {
         done
     }
 
+    /// One after the other, as many as this step allows.
     fn abandon_overdue(&mut self, st: &mut BatchBuilder, answers: &mut Answers) -> Result<(), ReadError> {
-        for p in self.proposals.overdue(st.now.mono) {
+        while st.fits(ABANDONED) {
+            let Some(p) = self.proposals.take_overdue(st.now.mono) else { break };
             let id = p.partition;
             let Some(live) = self.open.as_mut().and_then(|o| o.partitions.get_mut(id)) else {
                 p.lost();
@@ -76,29 +86,30 @@ impl Writer {
         let outage = self.outage();
         let Some(open) = &mut self.open else { return Ok(None) };
         self.space = open.store.space();
-        // First the freezes: a plan pauses in one.
-        let node_time = self.calendar.of_node(&mut open.partitions, st)?;
         let disk_critical = self.space == Space::Critical;
         let tick = Tick { pace: self.parts.slo, outage, disk_critical, since };
         let judgement = self.eval.begin_round(&mut open.partitions, st, tick)?;
-        Ok(Some(Round { left: open.partitions.ids().collect(), node_time, judgement }))
+        Ok(Some(Round { left: open.partitions.ids().collect(), judgement }))
     }
 
     fn look_at_all(&mut self, st: &mut BatchBuilder, round: &mut Round) -> Result<(), ReadError> {
+        let (outage, lease) = (self.outage(), self.parts.lease);
         let Some(open) = &mut self.open else { return Ok(()) };
+        // First the freezes: a plan pauses in one.
+        let time = self.calendar.of_node(&mut open.partitions, st)?;
         let node = open.partitions.node_control().unwrap_or_default();
+        round.judgement.now(outage, &node);
         while let Some(id) = round.left.pop() {
+            let ended = end_lost_runs(open, id, st, (&node, self.space, lease, &self.parts.policy))?;
             let Some(live) = open.partitions.get_mut(id).filter(|l| l.status.serves()) else { continue };
-            if !st.fits(LOOK) {
+            if !ended || !st.fits(LOOK + live.rows_of_touch()) {
                 round.left.push(id);
                 return Ok(());
             }
-            calendar::over(live, st, round.node_time)?;
+            calendar::over(live, st, time)?;
             controller::evaluate(live, st, round.judgement, (&self.parts.policy, &node))?;
             close_folds(live, st)?;
             close_requests(live, st)?;
-            let lease = self.parts.lease;
-            end_lost_runs(open, id, st, (&node, self.space, lease, &self.parts.policy))?;
         }
         Ok(())
     }
@@ -124,27 +135,27 @@ fn close_requests(live: &mut PartitionState, st: &mut BatchBuilder) -> Result<()
     Ok(())
 }
 
-/// Ends runs whose lease ran out, as many as this step allows: the others are still due at the next look.
+/// Ends runs whose lease ran out. False: more are due than this step allows.
 fn end_lost_runs(
     open: &mut Open,
     id: PartitionId,
     st: &mut BatchBuilder,
     (node, space, lease, policy): (&ControlState, Space, Duration, &Policy),
-) -> Result<(), ReadError> {
-    let Some(live) = open.partitions.get_mut(id) else { return Ok(()) };
+) -> Result<bool, ReadError> {
+    let Some(live) = open.partitions.get_mut(id).filter(|l| l.status.serves()) else { return Ok(true) };
     let lost = live.runs.iter().filter(|(_, r)| r.lease_until <= st.now.mono).take(LOST);
-    let lost: Vec<_> = lost.map(|(run, r)| (*run, LOST_RUN + LOST_STEP * r.steps.len())).collect();
+    let lost: Vec<_> = lost.map(|(run, r)| (*run, LOST_RUN + OPEN_STEP * r.steps.len())).collect();
     if lost.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let scope = TenantScope::of_agent(id);
     let principal = scope.principal();
     let work = WorkloadCtx { store: &open.store, space, lease, principal, policy, node, tries: 0 };
     for (run, rows) in lost {
-        if !st.fits(rows) {
-            break;
+        if !st.fits(rows + live.rows_of_touch()) {
+            return Ok(false);
         }
         let _ = work.end_run(live, st, run, Outcome::Lost)?;
     }
-    Ok(())
+    Ok(true)
 }
