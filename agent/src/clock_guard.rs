@@ -31,9 +31,9 @@ fn doubt(partitions: &mut Partitions, st: &mut BatchBuilder, detail: &str) -> Re
     node.log.not_before(newest);
     // Whoever asked to confirm the time before this step looked at another clock.
     let asked = node.control.requests.iter().filter(|(_, r)| is_confirmation(&r.change));
-    let asked: Vec<_> = asked.map(|(id, r)| (*id, r.index)).collect();
-    for (id, index) in asked {
-        crate::command::close(node, st, id, index, Reason::ClockUntrusted.into(), None)?;
+    let asked: Vec<_> = asked.map(|(key, r)| (*key, r.clone())).collect();
+    for (key, request) in &asked {
+        crate::command::close(node, st, (*key, request), Reason::ClockUntrusted.into(), None)?;
     }
     if node.control.clock_doubted() {
         return Ok(());

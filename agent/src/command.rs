@@ -20,7 +20,7 @@ mod verify;
 pub use approval::close;
 pub use context::{EvalCtx, SKEW};
 pub use evaluate::MAX_REQUESTS;
-pub use facts::{Outgoing, abandon};
+pub use facts::{Named, Outgoing, abandon};
 pub use policy_check::{policy_input, policy_lets};
 pub use proposals::{Pending, Proposals, TAKE_EFFECT};
 pub use verify::{VerifyError, verify, verify_approval};

@@ -2,7 +2,9 @@
 
 pub mod admission;
 mod break_glass;
+pub mod cuts;
 pub mod denial_dedup;
+pub mod deny;
 pub mod lease;
 pub mod published;
 mod quota_flood;
@@ -14,7 +16,7 @@ mod status;
 
 pub use break_glass::BreakGlassTimer;
 pub use quota_flood::{FLOOD, QuotaFlood};
-pub use runs::Run;
+pub use runs::{Beats, Run};
 pub use set::Partitions;
 pub use state::{DayKind, Loader, PartitionState, index_hash};
 pub use status::PartitionStatus;

@@ -32,6 +32,8 @@ pub struct RunRow {
     pub outcome: Option<Outcome>,
     /// Index of the receipt that changed it last.
     pub last: u64,
+    /// What was approved and rejected in it: keyed hash of name, approver and answer, and the index of the receipt.
+    pub approvals: Vec<([u8; 16], u64)>,
 }
 
 impl RunRow {
@@ -96,6 +98,7 @@ impl Answered {
             lease_us: self.lease_us,
             sticky: self.sticky,
             late: self.late,
+            folded: false,
         }
     }
 }

@@ -4,8 +4,6 @@ mod denials;
 mod settle;
 mod start;
 
-pub use denials::deny_folded;
-
 use crate::intake::request::{Denial, Idempotency, Reply, WorkloadOp};
 use crate::ledger::ReadError;
 use crate::partition::{DayKind, PartitionState, index_hash};
@@ -69,7 +67,8 @@ impl From<crate::keys::KeyError> for Defer {
 /// A run or step asked about that is not open.
 enum Missing {
     Unknown,
-    Ended(Outcome),
+    /// How it ended, and the index of the receipt of that.
+    Ended(Outcome, u64),
 }
 
 impl WorkloadCtx<'_> {
@@ -81,6 +80,8 @@ impl WorkloadCtx<'_> {
         op: &WorkloadOp,
         once: Option<&Idempotency>,
     ) -> Result<Reply, Defer> {
+        // A heartbeat is one by itself: nothing is kept about it.
+        let once = once.filter(|_| !matches!(op, WorkloadOp::Heartbeat { .. }));
         let Some(once) = once else { return self.decide(live, st, op) };
         let day = crate::metering::day_of(st.now.wall);
         let text =
@@ -98,8 +99,10 @@ impl WorkloadCtx<'_> {
             }
         }
         let reply = self.decide(live, st, op)?;
-        // Only what was carried out is remembered: a denial may become an allow.
-        if let Ok(decided) = &reply {
+        // Only what was carried out is remembered: a denial may become an allow, and what was said before has its answer.
+        if let Ok(decided) = reply.as_ref()
+            && !decided.folded
+        {
             let key = Row::Request(day, hash).key();
             let plain = encode(&RequestRow { body: once.body, answer: Answered::of(decided) });
             let unit = match live.runs.get(&decided.run_id) {
@@ -148,12 +151,13 @@ impl WorkloadCtx<'_> {
     ) -> Result<Missing, ReadError> {
         let key = step.map_or(Row::EndedRun(id.0), |n| Row::EndedStep(id.0, n)).key();
         let Some(plain) = st.row(self.store, &live.p, &key)? else { return Ok(Missing::Unknown) };
-        let outcome = match step {
-            None => decode::<RunRow>(&plain).map(|r| r.outcome),
-            Some(_) => decode::<StepRow>(&plain).map(|r| r.outcome),
+        let ended = match step {
+            None => decode::<RunRow>(&plain).map(|r| (r.outcome, r.last)),
+            Some(_) => decode::<StepRow>(&plain).map(|r| (r.outcome, r.last)),
         };
-        let outcome = outcome.map_err(|e| live.p.damaged(&key, &e))?;
-        outcome.map(Missing::Ended).ok_or_else(|| live.p.damaged(&key, "ended without an outcome"))
+        let (outcome, last) = ended.map_err(|e| live.p.damaged(&key, &e))?;
+        let outcome = outcome.ok_or_else(|| live.p.damaged(&key, "ended without an outcome"))?;
+        Ok(Missing::Ended(outcome, last))
     }
 
     fn decided(live: &PartitionState, index: u64, run: RunId) -> Decided {
@@ -165,6 +169,7 @@ impl WorkloadCtx<'_> {
             lease_us: None,
             sticky: None,
             late: None,
+            folded: false,
         }
     }
 }

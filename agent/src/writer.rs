@@ -53,11 +53,11 @@ use timers::Round;
 /// The writer looks at leases, folds and checkpoints this often when nothing else happens.
 const TICK: Duration = Duration::from_millis(20);
 
-/// One person tightens at most so many tenants in a while; beyond that it takes a second one.
+/// One person takes something from at most so many tenants and persons in a while; beyond that it takes a second one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TightenLimit {
-    /// Tenants.
-    pub tenants: usize,
+    /// Tenants and persons.
+    pub most: usize,
     /// Length of the sliding window.
     pub window: Duration,
 }

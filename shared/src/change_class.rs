@@ -3,13 +3,15 @@
 
 use crate::command::Operation;
 use crate::control::ControlState;
+use crate::control::points::points;
 use crate::control::profiles;
 use crate::fact::ChangeClass;
 use crate::fail_closed::Class;
+use crate::ids::PersonId;
 use crate::profile::{ALONE_A_DAY, Profile};
 use crate::quota::QuotaKind;
-use crate::ramp::{Selector, effective};
-use std::collections::BTreeSet;
+use crate::ramp::effective;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Other persons who approve a change that makes a part looser (SPEC, invariant 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,8 @@ enum Approvals {
 
 /// One part of the control state.
 struct Part {
+    /// To make it tighter switches something off for a tenant, or takes something from a person.
+    cuts: bool,
     /// What a change is that makes it looser.
     class: Class,
     approvals: Approvals,
@@ -30,28 +34,32 @@ struct Part {
 }
 
 const fn part(class: Class, approvals: Approvals, looser: fn(&ControlState, &ControlState) -> bool) -> Part {
-    Part { class, approvals, looser }
+    Part { cuts: false, class, approvals, looser }
+}
+
+const fn cuts(class: Class, approvals: Approvals, looser: fn(&ControlState, &ControlState) -> bool) -> Part {
+    Part { cuts: true, class, approvals, looser }
 }
 
 /// All parts.
 const PARTS: [Part; 23] = [
-    part(Class::Loosen, Approvals::None, quotas),
-    part(Class::Loosen, Approvals::None, ramps_and_kills),
-    part(Class::Loosen, Approvals::None, |b, a| !a.workflows.is_subset(&b.workflows)),
-    part(Class::Loosen, Approvals::None, prompts),
-    part(Class::Loosen, Approvals::None, tokens),
-    part(Class::Loosen, Approvals::None, |b, a| !a.peers.is_subset(&b.peers)),
+    cuts(Class::Loosen, Approvals::None, quotas),
+    cuts(Class::Loosen, Approvals::None, ramps_and_kills),
+    cuts(Class::Loosen, Approvals::None, |b, a| !a.workflows.is_subset(&b.workflows)),
+    cuts(Class::Loosen, Approvals::None, prompts),
+    cuts(Class::Loosen, Approvals::None, tokens),
+    cuts(Class::Loosen, Approvals::None, |b, a| !a.peers.is_subset(&b.peers)),
     part(Class::Loosen, Approvals::None, tenants),
     part(Class::Irreversible, Approvals::One, |b, a| {
         a.operators.keys().any(|k| !b.operators.contains_key(k))
     }),
-    part(Class::Loosen, Approvals::One, operators),
+    cuts(Class::Loosen, Approvals::One, operators),
     part(Class::Recover, Approvals::One, |b, a| a.signer_key != b.signer_key),
     part(Class::Recover, Approvals::One, |b, a| b.clock_doubted() && !a.clock_doubted()),
     part(Class::Loosen, Approvals::One, |b, a| a.policy_key != b.policy_key || a.policy != b.policy),
     part(Class::Loosen, Approvals::One, profiles_looser),
     part(Class::Loosen, Approvals::One, |b, a| profiles::name_of(a) != profiles::name_of(b)),
-    part(Class::Loosen, Approvals::One, freezes),
+    cuts(Class::Loosen, Approvals::One, freezes),
     part(Class::Loosen, Approvals::OneUnlessAlone, break_glass),
     // What is billed has no order.
     part(Class::Loosen, Approvals::One, |b, a| a.billing_key != b.billing_key),
@@ -62,7 +70,7 @@ const PARTS: [Part; 23] = [
     part(Class::Loosen, Approvals::None, |b, a| b.bootstrap_closed && !a.bootstrap_closed),
     // A plan authorises later raises, so a new or changed plan loosens, whatever its first step is.
     part(Class::Loosen, Approvals::None, |b, a| a.plans.iter().any(|(s, p)| b.plans.get(s) != Some(p))),
-    part(Class::Loosen, Approvals::None, slos),
+    cuts(Class::Loosen, Approvals::None, slos),
     part(Class::Loosen, Approvals::None, |b, a| {
         b.bad.iter().any(|(s, v)| a.bad.get(s).is_none_or(|a| a > v))
     }),
@@ -105,6 +113,8 @@ const _: fn(ControlState) = |state| {
         pending: _,
         requests: _,
         commands: _,
+        objects: _,
+        objects_before: _,
         incidents: _,
         active_windows: _,
         opened_alone: _,
@@ -152,6 +162,32 @@ pub fn approvals_of(log: &ControlState, node: &ControlState, op: &Operation, alo
     each.max().unwrap_or(0)
 }
 
+/// True when a change takes something from a tenant or a person, whatever else it does and whatever its class: what one
+/// person may do to few in a while (SPEC, invariant 3).
+pub fn cuts_off(before: &ControlState, after: &ControlState) -> bool {
+    PARTS.iter().any(|p| p.cuts && (p.looser)(after, before))
+}
+
+/// True when a change lets fewer requests through than before, by ramps or kill switches.
+pub fn lets_fewer_through(before: &ControlState, after: &ControlState) -> bool {
+    ramps_and_kills(after, before)
+}
+
+/// Persons who may do less after a change than before.
+pub fn persons_cut(before: &ControlState, after: &ControlState) -> BTreeSet<PersonId> {
+    let persons = before.operators.values().map(|k| k.person);
+    let of = |s: &ControlState, person| ControlState {
+        operators: s
+            .operators
+            .iter()
+            .filter(|(_, k)| k.person == person)
+            .map(|(i, k)| (*i, k.clone()))
+            .collect(),
+        ..ControlState::default()
+    };
+    persons.filter(|p| operators(&of(after, *p), &of(before, *p))).collect()
+}
+
 /// The state before and after each step.
 fn steps(before: &ControlState, op: &Operation) -> impl Iterator<Item = (ControlState, ControlState)> {
     op.steps().iter().scan(before.clone(), |state, step| {
@@ -178,21 +214,11 @@ fn quotas(before: &ControlState, after: &ControlState) -> bool {
     })
 }
 
-/// Compares every action and workflow that a rule names, and one that none names.
 fn ramps_and_kills(before: &ControlState, after: &ControlState) -> bool {
-    let selectors =
-        || before.ramps.keys().chain(after.ramps.keys()).chain(before.kills.keys()).chain(after.kills.keys());
-    let axis = |part: fn(&Selector) -> Option<&str>| -> BTreeSet<&str> {
-        // "*" is not a valid identifier, so it can stand for everything that no rule names.
-        selectors().filter_map(part).chain(["*"]).collect()
-    };
-    let workflows = axis(|s| s.workflow.as_ref().map(crate::ids::Ident::as_str));
     let strength = |s: &ControlState, a, w| s.killed(a, w).map_or(0, |k| if k.drain { 1 } else { 2 });
-    axis(|s| s.action.as_ref().map(crate::ids::Ident::as_str)).into_iter().any(|a| {
-        workflows.iter().any(|w| {
-            effective(&after.ramps, a, w) > effective(&before.ramps, a, w)
-                || strength(after, a, w) < strength(before, a, w)
-        })
+    points(before, after, &BTreeMap::new()).into_iter().any(|(a, w)| {
+        effective(&after.ramps, a, w) > effective(&before.ramps, a, w)
+            || strength(after, a, w) < strength(before, a, w)
     })
 }
 
@@ -271,6 +297,7 @@ mod tests {
     use crate::fact::{ControlFact, IncidentOpened};
     use crate::ids::{Ident, PersonId};
     use crate::operator::parse_roles;
+    use crate::ramp::Selector;
     use crate::untrusted::UntrustedText;
     use proptest::prelude::*;
 

@@ -6,8 +6,12 @@
 mod apply;
 mod canonical;
 mod effect;
+mod limits;
 mod object;
+pub(crate) mod points;
 pub mod profiles;
+
+pub use limits::{LIMITS, Limit};
 
 use crate::basis_points::BasisPoints;
 use crate::cause::{Cause, IncidentCause};
@@ -68,6 +72,8 @@ pub struct Pending {
     pub change: Vec<String>,
     /// Who.
     pub person: PersonId,
+    /// SHA-256 of the command's exact text.
+    pub digest: Digest,
     /// Who approved it, where it took more than one person.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approved: Vec<PersonId>,
@@ -134,6 +140,10 @@ impl PlanState {
     }
 }
 
+/// Objects whose last revision is kept. Of others it is only known that they changed no later than all of these: a
+/// command about one of them has to be signed again when one more is forgotten.
+pub const MAX_OBJECTS: usize = 1_024;
+
 /// Position of a fact in its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct At {
@@ -170,12 +180,18 @@ pub struct ControlState {
     /// Local users let in.
     pub peers: BTreeSet<u32>,
     /// Proposals without effect yet.
-    pub pending: BTreeMap<CommandId, Pending>,
+    pub pending: BTreeMap<CommandKey, Pending>,
     /// Changes that wait for other persons.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub requests: BTreeMap<CommandId, Request>,
-    /// Commands carried out, with the time they expire. Forgotten after that.
+    pub requests: BTreeMap<CommandKey, Request>,
+    /// Commands carried out, with the time they expire. Forgotten once the clock that judges commands is past that.
     pub commands: BTreeMap<CommandKey, u64>,
+    /// The revision of this state that changed an object last, by [`Operation::object`]: of the objects that changed last.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub objects: BTreeMap<String, u64>,
+    /// What stands for the revision of all other objects.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub objects_before: u64,
     /// Open incidents.
     pub incidents: BTreeMap<IncidentId, Incident>,
     /// Staged plans in progress.
@@ -300,20 +316,23 @@ impl ControlState {
         {
             after.set_ramp(selector.clone(), last.hundredths);
         }
-        let keys = || self.ramps.keys().chain(after.ramps.keys()).chain(self.bad.keys());
-        // "*" is not a valid identifier, so it can stand for everything that no rule names.
-        let axis = |part: fn(&Selector) -> Option<&str>| -> BTreeSet<&str> {
-            keys().filter_map(part).chain(["*"]).collect()
-        };
-        let actions = axis(|s| s.action.as_ref().map(Ident::as_str));
-        let workflows = axis(|s| s.workflow.as_ref().map(Ident::as_str));
-        self.bad.iter().any(|(s, bad)| {
-            let points = actions.iter().flat_map(|a| workflows.iter().map(move |w| (*a, *w)));
-            points.filter(|(a, w)| s.covers(a, w)).any(|(a, w)| {
-                let then = effective(&after.ramps, a, w);
-                then >= *bad && then > effective(&self.ramps, a, w)
-            })
+        points::points(self, &after, &self.bad).into_iter().any(|(a, w)| {
+            let then = effective(&after.ramps, a, w);
+            let bad = self.bad.iter().filter(|(s, _)| s.covers(a, w)).map(|(_, b)| *b).min();
+            bad.is_some_and(|bad| then >= bad) && then > effective(&self.ramps, a, w)
         })
+    }
+
+    /// Revision of this state that changed the object of an operation last, as far as it is known.
+    pub fn object_revision(&self, op: &Operation) -> u64 {
+        self.objects.get(&op.object()).copied().unwrap_or(self.objects_before)
+    }
+
+    /// The request that somebody answers: by the id of its command and the digest of its exact text, since ids of different
+    /// persons may be alike. No two requests that wait have the same text.
+    pub fn request_meant(&self, command: CommandId, digest: &[u8; 32]) -> Option<(CommandKey, &Request)> {
+        let mut found = self.requests.iter().filter(|(k, r)| k.command == command && r.digest.0 == *digest);
+        found.next().map(|(k, r)| (*k, r))
     }
 
     /// The strictest kill switch that covers a request: `None`, drain, or full.
@@ -370,6 +389,7 @@ mod tests {
     use crate::fact::{Abandoned, ChangeClass, Changed, Effective, LogOpened, Proposed};
     use crate::ids::hex;
     use crate::untrusted::UntrustedText;
+    use sha2::{Digest as _, Sha256};
 
     fn change(op: &Operation) -> Listed<String> {
         Listed(op.to_list())
@@ -384,7 +404,8 @@ mod tests {
             why: UntrustedText::new("why"),
             command_id: CommandId([n; 16]),
             expires_at_us: 50,
-            text: vec![],
+            judged_at_us: 10 + u64::from(n),
+            text: vec![n],
             signature: String::new(),
         })
     }
@@ -399,9 +420,14 @@ mod tests {
             why: p.why,
             command_id: p.command_id,
             expires_at_us: p.expires_at_us,
+            judged_at_us: p.judged_at_us,
             text: p.text,
             signature: p.signature,
         })
+    }
+    /// Of the text of [`proposed`].
+    fn digest(n: u8) -> [u8; 32] {
+        Sha256::digest([n]).into()
     }
     fn set(h: u16) -> Operation {
         Operation::RampSet(ops::RampSet {
@@ -418,16 +444,20 @@ mod tests {
                 &Operation::WorkflowRegister(ops::WorkflowRegister { workflow: Ident::new("etl").unwrap() }),
             ),
             ControlFact::Effective(Effective {
+                author: PersonId([1; 16]),
                 command_id: CommandId([1; 16]),
                 proposal: 1,
+                digest: digest(1),
                 checkpoint_size: 2,
                 checkpoint_root: [0; 32],
             }),
             changed(2, &set(1000)),
             proposed(3, &set(5000)),
             ControlFact::Abandoned(Abandoned {
+                author: PersonId([1; 16]),
                 command_id: CommandId([3; 16]),
                 proposal: 4,
+                digest: digest(3),
                 why: "checkpoint_timeout".into(),
             }),
             changed(4, &Operation::KillSet(ops::KillSet { selector: "*/*".parse().unwrap(), drain: true })),
@@ -460,8 +490,10 @@ mod tests {
         assert_eq!(s.ramps, before);
         assert!(s.pending.is_empty());
         let effective = ControlFact::Effective(Effective {
+            author: PersonId([1; 16]),
             command_id: CommandId([3; 16]),
             proposal: 4,
+            digest: digest(3),
             checkpoint_size: 5,
             checkpoint_root: [0; 32],
         });
@@ -469,15 +501,89 @@ mod tests {
         assert_eq!(s.ramps, before, "effective without a proposal does nothing");
     }
 
-    /// Issue 3, Operators and commands: a command id is remembered until it expires.
+    fn key(person: u8, command: u8) -> CommandKey {
+        CommandKey { person: PersonId([person; 16]), command: CommandId([command; 16]) }
+    }
+
+    /// Invariant 3: a command counts once: it is remembered until the clock that judges commands is well past its end. The
+    /// time of receipts says nothing about that: it runs ahead when the clock was put back.
     #[test]
-    fn commands_are_remembered_until_they_expire() {
+    fn commands_are_remembered_by_the_clock_that_judges_them() {
+        let at_us = |judged_at_us| {
+            let ControlFact::Changed(f) = changed(9, &set(10)) else { unreachable!() };
+            ControlFact::Changed(Changed { judged_at_us, expires_at_us: u64::MAX, ..f })
+        };
         let mut s = fold(&golden());
-        assert!(
-            s.commands.contains_key(&CommandKey { person: PersonId([1; 16]), command: CommandId([2; 16]) })
-        );
-        s.apply(At { index: 9, time_us: 51 }, &changed(9, &set(10)));
-        assert_eq!(s.commands.len(), 1);
+        assert!(s.commands.contains_key(&key(1, 2)));
+        s.apply(At { index: 9, time_us: u64::MAX / 2 }, &at_us(51));
+        assert!(s.commands.contains_key(&key(1, 2)), "receipts are of a time to come");
+        s.apply(At { index: 10, time_us: u64::MAX / 2 }, &at_us(60 * 60 * 1_000_000 + 51));
+        assert_eq!(s.commands.keys().collect::<Vec<_>>(), [&key(1, 9)]);
+    }
+
+    /// Invariant 4: a command is somebody's: the same id of another person is another command, and a fact that names another
+    /// text or place than what waits changes nothing and shows.
+    #[test]
+    fn ids_of_different_persons_are_different_commands() {
+        let of = |person: u8, h: u16| {
+            let ControlFact::Proposed(f) = proposed(1, &set(h)) else { unreachable!() };
+            ControlFact::Proposed(Proposed { person: PersonId([person; 16]), text: vec![person], ..f })
+        };
+        let effective = |person: u8, proposal, text: u8| {
+            ControlFact::Effective(Effective {
+                author: PersonId([person; 16]),
+                command_id: CommandId([1; 16]),
+                proposal,
+                digest: digest(text),
+                checkpoint_size: 9,
+                checkpoint_root: [0; 32],
+            })
+        };
+        let s = fold(&[of(1, 5_000), of(2, 9_000)]);
+        assert_eq!(s.pending.len(), 2);
+        let with = |fact| {
+            let mut s = s.clone();
+            s.apply(At { index: 2, time_us: 12 }, &fact);
+            let value = s.ramps.values().next().map(|r| r.hundredths.get());
+            (value, s.newer, s.pending.into_keys().map(|k| k.person.0[0]).collect::<Vec<_>>())
+        };
+        assert_eq!(with(effective(1, 0, 1)), (Some(5_000), false, vec![2]));
+        assert_eq!(with(effective(2, 1, 2)), (Some(9_000), false, vec![1]));
+        for wrong in [effective(1, 1, 1), effective(1, 0, 2), effective(3, 0, 1)] {
+            assert_eq!(with(wrong), (None, true, vec![1, 2]));
+        }
+    }
+
+    /// Invariant 3: an object that was changed and changed back has another base, also one that is gone again.
+    #[test]
+    fn what_was_changed_back_has_another_base() {
+        let kill: Operation = ops::KillSet { selector: "*/*".parse().unwrap(), drain: false }.into();
+        let clear: Operation = ops::KillClear { selector: "*/*".parse().unwrap() }.into();
+        let killed = ControlState::default().after(&kill);
+        let again = killed.after(&clear).after(&kill);
+        assert_eq!(killed.object(&clear), again.object(&clear));
+        assert_ne!(killed.object_digest(&clear), again.object_digest(&clear));
+        let none = ControlState::default();
+        assert_ne!(none.object_digest(&kill), killed.after(&clear).object_digest(&kill));
+        let other = again.after(&set(10));
+        assert_eq!(other.object_digest(&clear), again.object_digest(&clear), "other objects do not matter");
+    }
+
+    /// The revisions of objects are bounded: what is forgotten counts as changed with the newest that was.
+    #[test]
+    fn forgotten_objects_only_make_commands_stale() {
+        let freeze = |n: usize| -> Operation {
+            ops::FreezeClear { freeze: Ident::new(&format!("f{n}")).unwrap() }.into()
+        };
+        let first = ControlState::default().after(&freeze(0));
+        let base = first.object_digest(&freeze(0));
+        let mut s = (1..MAX_OBJECTS).fold(first, |s, n| s.after(&freeze(n)));
+        assert_eq!((s.objects.len(), s.object_digest(&freeze(0))), (MAX_OBJECTS, base));
+        for n in MAX_OBJECTS..MAX_OBJECTS + 3 {
+            s = s.after(&freeze(n));
+        }
+        assert_eq!(s.objects.len(), MAX_OBJECTS);
+        assert_ne!(s.object_digest(&freeze(0)), base);
     }
 
     /// SPEC 3.3: a freeze on the spot only grows, break-glass is never prolonged, and a window that is removed or replaced

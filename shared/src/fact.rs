@@ -225,6 +225,8 @@ facts! {
             command_id: CommandId,
             /// When the command ends, microseconds since the Unix epoch.
             expires_at_us: u64,
+            /// The agent's wall clock when it judged that, likewise.
+            judged_at_us: u64,
             /// Exact bytes of the command.
             text: Vec<u8>,
             /// Its minisign file.
@@ -248,6 +250,8 @@ facts! {
             command_id: CommandId,
             /// When the command ends, microseconds since the Unix epoch.
             expires_at_us: u64,
+            /// The agent's wall clock when it judged that, likewise.
+            judged_at_us: u64,
             /// Exact bytes of the command.
             text: Vec<u8>,
             /// Its minisign file.
@@ -255,10 +259,14 @@ facts! {
         }
         /// A proposed change took effect.
         0x0008 Effective {
+            /// Whose command.
+            author: PersonId,
             /// The command.
             command_id: CommandId,
             /// Index of its proposal.
             proposal: u64,
+            /// SHA-256 of the command's exact text.
+            digest: [u8; 32],
             /// Size of the signed checkpoint that covers the proposal.
             checkpoint_size: u64,
             /// Its root.
@@ -266,10 +274,14 @@ facts! {
         }
         /// A proposed change will never take effect.
         0x0009 Abandoned {
+            /// Whose command.
+            author: PersonId,
             /// The command.
             command_id: CommandId,
             /// Index of its proposal.
             proposal: u64,
+            /// SHA-256 of the command's exact text.
+            digest: [u8; 32],
             /// A reason code.
             why: String,
         }
@@ -316,6 +328,8 @@ facts! {
             command_id: CommandId,
             /// When the command ends, microseconds since the Unix epoch.
             expires_at_us: u64,
+            /// The agent's wall clock when it judged that, likewise.
+            judged_at_us: u64,
             /// Exact bytes of the command.
             text: Vec<u8>,
             /// Its minisign file.
@@ -327,10 +341,14 @@ facts! {
         }
         /// A person approved what another asked for.
         0x000f Approved {
+            /// Whose command.
+            author: PersonId,
             /// The command.
             command_id: CommandId,
             /// Index of the request.
             request: u64,
+            /// SHA-256 of the command's exact text.
+            digest: [u8; 32],
             /// Who.
             person: PersonId,
             /// With which key.
@@ -342,10 +360,14 @@ facts! {
         }
         /// What was asked for will never take effect: refused, or its time is over.
         0x0010 RequestClosed {
+            /// Whose command.
+            author: PersonId,
             /// The command.
             command_id: CommandId,
             /// Index of the request.
             request: u64,
+            /// SHA-256 of the command's exact text.
+            digest: [u8; 32],
             /// Who refused it; zeros when its time was over.
             person: PersonId,
             /// A reason code.
@@ -431,6 +453,8 @@ facts! {
         0x0014 BreakGlassUsed {
             /// Which break-glass.
             grant: GrantId,
+            /// Whose command.
+            author: PersonId,
             /// The command.
             command_id: CommandId,
         }
@@ -438,17 +462,6 @@ facts! {
         0x0015 BreakGlassOver {
             /// Which.
             grant: GrantId,
-        }
-        /// A privileged command was refused.
-        0x000d CommandDenied {
-            /// The command, as far as it could be read.
-            command_id: CommandId,
-            /// Who signed it, when proved.
-            person: Option<PersonId>,
-            /// Reason codes.
-            reasons: Listed<String>,
-            /// SHA-256 of the text.
-            text_digest: [u8; 32],
         }
     }
     traffic {
@@ -535,6 +548,26 @@ facts! {
                 count_lower_bound: bool }
             measure { /// Denials after the first.
                 count: u64 }
+        }
+        /// A command, an approval or a refusal of a person was denied.
+        0x100a CommandDenied {
+            who { /// Who signed it.
+                person: PersonId }
+            what { /// The command.
+                command_id: CommandId, /// Name of the operation; `approval` for an answer to a request.
+                operation: String, /// What it would have changed.
+                object: UntrustedText, reasons: Listed<String>,
+                /// SHA-256 of the text.
+                text_digest: [u8; 32] }
+            measure { }
+        }
+        /// A run was lost: how many of its heartbeats left no receipt of their own, and when the last one came.
+        0x100b HeartbeatsFolded {
+            who { principal: String }
+            what { run: RunId, /// True when more may have come than were counted: the agent was started meanwhile.
+                count_lower_bound: bool }
+            measure { count: u64, /// Agent's time, microseconds since the Unix epoch.
+                last_us: u64 }
         }
     }
 }

@@ -144,7 +144,11 @@ reasons! {
     /// This node holds as many tenants as it may.
     TenantsTooMany = "tenants_too_many", 507, "Place the tenant on another node.";
     /// More was changed by one person than one person may change in this time.
-    TightenLimit = "tighten_limit", 429, "Let a second person sign.", ReasonState::Reserved("invariant 3");
+    TightenLimit = "tighten_limit", 429, "Let a second person approve it, or wait until the time is over.";
+    /// The log holds as many of these as it may.
+    RulesTooMany = "rules_too_many", 409, "Remove what is no longer needed, or set a rule that covers more.";
+    /// The run has as many different approval decisions as one run may have.
+    ApprovalsTooMany = "approvals_too_many", 429, "Start a new run.";
     /// The ramp was rolled back from there by what was seen, and nobody has overridden that.
     RevisionBad = "revision_bad", 409, "Find out why it was rolled back; then: conductor ramp override.";
     /// A freeze is on: nothing is loosened, and nothing is done that cannot be taken back.
@@ -173,7 +177,7 @@ impl std::fmt::Display for Reason {
 
 /// A set of reasons without allocation: the hot decision fills one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub struct Reasons(u64);
+pub struct Reasons(u128);
 
 impl Reasons {
     /// Adds one.

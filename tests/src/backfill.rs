@@ -19,6 +19,7 @@ use conductor_shared::ids::{CommandId, Ident, NodeId, PartitionId, PersonId, Run
 use conductor_shared::meter::{Adjustment, Labels, Sums};
 use conductor_shared::record::PolicyVersion;
 use conductor_shared::untrusted::UntrustedText;
+use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,12 +151,19 @@ impl Backfill {
             why: UntrustedText::new("late"),
             command_id,
             expires_at_us: at_us,
+            judged_at_us: at_us,
             text: vec![],
             signature: String::new(),
         };
         let p = self.live.control_fact(st, proposed).expect("written");
-        let effective =
-            Effective { command_id, proposal: p.index, checkpoint_size: 0, checkpoint_root: [0; 32] };
+        let effective = Effective {
+            author: PersonId([0; 16]),
+            command_id,
+            proposal: p.index,
+            digest: Sha256::digest(b"").into(),
+            checkpoint_size: 0,
+            checkpoint_root: [0; 32],
+        };
         self.live.control_fact(st, effective).expect("written");
         self.live.correct(&self.store, st, list).expect("corrected");
     }
@@ -201,6 +209,7 @@ impl Backfill {
 fn load(store: &Arc<Store>, keys: &Path, node: NodeId, tenant: TenantUid) -> PartitionState {
     let mut keys = KeyStore::open(keys).expect("a key store");
     let now = Now::default();
-    let ctx = Loader { store, keys: &mut keys, node, now, lease: Duration::from_secs(60) };
+    let ctx =
+        Loader { store, keys: &mut keys, node, now, lease: Duration::from_secs(60), cuts_since: now.wall };
     PartitionState::load(ctx, PartitionId { tenant, epoch: 1 }, None).expect("a partition")
 }

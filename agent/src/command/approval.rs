@@ -5,7 +5,7 @@ use super::approvers::Approvers;
 use super::checks::violations;
 use super::context::{EvalCtx, SKEW};
 use super::evaluate::{Candidate, Outcome};
-use super::facts::{Outgoing, deny};
+use super::facts::{Outgoing, Said, deny};
 use super::freeze::FreezeCheck;
 use super::policy_check::{self, outage_denies};
 use super::proposals::Proposals;
@@ -22,24 +22,24 @@ use conductor_shared::control::{CommandKey, Request};
 use conductor_shared::fact::{Approved, ControlFact, Fact, RequestClosed};
 use conductor_shared::fail_closed::Class;
 use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef};
-use conductor_shared::ids::{CommandId, KeyId, PersonId, TenantUid};
+use conductor_shared::ids::{KeyId, PersonId, TenantUid};
 use conductor_shared::operator::{Answer, Role};
 use conductor_shared::reason::{Reason, Reasons};
-use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
 /// Closes a request that will never take effect.
 pub fn close(
     live: &mut PartitionState,
     st: &mut BatchBuilder,
-    command_id: CommandId,
-    request: u64,
+    (key, request): (CommandKey, &Request),
     why: Reasons,
     refusal: Option<&SignedApproval>,
 ) -> Result<u64, KeyError> {
     let fact = RequestClosed {
-        command_id,
-        request,
+        author: key.person,
+        command_id: key.command,
+        request: request.index,
+        digest: request.digest.0,
         person: refusal.map_or(PersonId([0; 16]), |r| r.person),
         why: why.codes().join(" "),
         text: refusal.map_or(vec![], |r| r.text.clone()),
@@ -91,9 +91,6 @@ fn against(a: &SignedApproval, r: &Request, tenant: TenantUid, ctx: &EvalCtx<'_>
     if text.node != ctx.here || text.tenant != tenant {
         reasons.add(Reason::CommandAudience);
     }
-    if text.command_digest != r.digest.0 {
-        reasons.add(Reason::BaseStale);
-    }
     let issued_at = WallTime::from_micros(text.issued_at_us);
     let expires_at = WallTime::from_micros(text.expires_at_us);
     let life = expires_at - issued_at;
@@ -129,32 +126,40 @@ impl Proposals {
         a: &SignedApproval,
         reply: oneshot::Sender<CommandReply>,
     ) -> Result<Option<Outgoing>, ReadError> {
-        let (id, tenant) = (a.content.command_id, live.p.id.tenant);
+        let tenant = live.p.id.tenant;
+        let object = a.content.command_id.to_string();
         let denied = |live: &mut PartitionState, st: &mut BatchBuilder, reasons: Reasons| {
-            deny(live, st, (id, a.person, Sha256::digest(&a.text).into()), reasons)
+            let command = CommandKey { person: a.person, command: a.content.command_id };
+            let said = Said { command, operation: "approval", object: object.clone(), text: &a.text };
+            deny(live, st, &said, reasons)
         };
-        let Some(r) = live.control.requests.get(&id).cloned() else {
-            let denial = denied(live, st, Reason::ObjectUnknown.into())?;
+        let Some((key, r)) = live.control.request_meant(a.content.command_id, &a.content.command_digest)
+        else {
+            // Another text waits under this id: the approver was shown something else.
+            let edited = live.control.requests.keys().any(|k| k.command == a.content.command_id);
+            let reason = if edited { Reason::BaseStale } else { Reason::ObjectUnknown };
+            let denial = denied(live, st, reason.into())?;
             return Ok(Some((reply, Err(denial))));
         };
+        let r = r.clone();
         let reasons = against(a, &r, tenant, ctx);
         if !reasons.is_empty() {
             let denial = denied(live, st, reasons)?;
             return Ok(Some((reply, Err(denial))));
         }
         if a.content.verdict == Answer::Refuse {
-            let index = close(live, st, id, r.index, Reason::RequestRefused.into(), Some(a))?;
+            let index = close(live, st, (key, &r), Reason::RequestRefused.into(), Some(a))?;
             let refused = (CommandStatus::Refused, index);
-            return Ok(Some((reply, Ok(outcome(live, id, &r, refused, Reasons::default())))));
+            return Ok(Some((reply, Ok(outcome(live, key, &r, refused, Reasons::default())))));
         }
-        let local = a.local && self.local.contains(&id);
+        let local = a.local && self.local.contains(&key);
         let signed = command_of(store, live, st, (r.index, local))?;
         let held = signed.as_ref().map_or(Some(Reason::ObjectUnknown), |s| held_back(live, st, ctx, s));
         let (Some(signed), None) = (signed, held) else {
             let denial = denied(live, st, held.unwrap_or(Reason::ObjectUnknown).into())?;
             return Ok(Some((reply, Err(denial))));
         };
-        Ok(self.approved(live, st, ctx, (a, &r), Box::new(signed), reply)?)
+        Ok(self.approved(live, st, ctx, (a, key, &r), Box::new(signed), reply)?)
     }
 
     /// Puts the approval on record; with the last one the command goes ahead.
@@ -163,14 +168,16 @@ impl Proposals {
         live: &mut PartitionState,
         st: &mut BatchBuilder,
         ctx: &EvalCtx<'_>,
-        (a, r): (&SignedApproval, &Request),
+        (a, key, r): (&SignedApproval, CommandKey, &Request),
         signed: Box<Signed>,
         reply: oneshot::Sender<CommandReply>,
     ) -> Result<Option<Outgoing>, KeyError> {
-        let (id, tenant) = (a.content.command_id, live.p.id.tenant);
+        let tenant = live.p.id.tenant;
         let fact = Approved {
-            command_id: id,
+            author: key.person,
+            command_id: key.command,
             request: r.index,
+            digest: r.digest.0,
             person: a.person,
             key_id: a.key_id.to_string(),
             text: a.text.clone(),
@@ -181,12 +188,12 @@ impl Proposals {
         given.push((a.person, a.key_id));
         if (given.len() as u64) < r.needed {
             let waits = (CommandStatus::Requested, on_record);
-            return Ok(Some((reply, Ok(outcome(live, id, r, waits, Reasons::default())))));
+            return Ok(Some((reply, Ok(outcome(live, key, r, waits, Reasons::default())))));
         }
         let approvers = Approvers { given, node_size: r.node_size, needed: r.needed };
         // Its own request remembered the command; that is no replay.
         let mut again = live.control.as_ref().clone();
-        again.commands.remove(&CommandKey { person: signed.person, command: id });
+        again.commands.remove(&key);
         let mut violations = violations(&signed, ctx, (tenant, &again));
         violations.extend(approvers.violations(signed.person, tenant, ctx.node).iter());
         let candidate = Candidate { signed, violations, approved: Some(approvers), reply };
@@ -194,9 +201,9 @@ impl Proposals {
             Outcome::Waits => Ok(None),
             Outcome::Done(reply, done) => Ok(Some((reply, Ok(*done)))),
             Outcome::Refused(reply, reasons) => {
-                let index = close(live, st, id, r.index, reasons, None)?;
+                let index = close(live, st, (key, r), reasons, None)?;
                 let abandoned = (CommandStatus::Abandoned, index);
-                Ok(Some((reply, Ok(outcome(live, id, r, abandoned, reasons)))))
+                Ok(Some((reply, Ok(outcome(live, key, r, abandoned, reasons)))))
             }
         }
     }
@@ -204,13 +211,13 @@ impl Proposals {
 
 fn outcome(
     live: &PartitionState,
-    command_id: CommandId,
+    key: CommandKey,
     r: &Request,
     (status, index): (CommandStatus, u64),
     reasons: Reasons,
 ) -> CommandOutcome {
     CommandOutcome {
-        command_id,
+        command_id: key.command,
         status,
         class: r.class,
         receipt: ReceiptRef { origin: live.p.origin, index },

@@ -1,10 +1,12 @@
 //! What the writer must know to evaluate a command.
 
+use crate::partition::cuts::Cut;
 use crate::policy::Policy;
 use conductor_shared::clock::WallTime;
 use conductor_shared::control::ControlState;
 use conductor_shared::fail_closed::Outage;
 use conductor_shared::ids::NodeId;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Clocks of console and agent may differ by this much.
@@ -24,8 +26,10 @@ pub struct EvalCtx<'a> {
     pub node_size: u64,
     /// What policy says.
     pub policy: &'a Policy,
-    /// Whoever asks has tightened so many tenants of late that one more takes a second person.
-    pub over_limit: bool,
+    /// From whom whoever asks took something alone of late.
+    pub cuts: BTreeSet<Cut>,
+    /// From so many one person may take something in a while.
+    pub most_cuts: usize,
     /// How often whoever asks has opened break-glass alone today.
     pub alone_today: u64,
 }

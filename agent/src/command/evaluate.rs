@@ -3,20 +3,22 @@
 use super::approvers::Approvers;
 use super::checks::violations;
 use super::context::EvalCtx;
-use super::facts::{self, Objects, Outgoing};
+use super::facts::{self, Objects, Outgoing, Said};
 use super::freeze::{self, FreezeCheck};
 use super::policy_check::{self, outage_denies, policy_denies};
 use super::proposals::{MAX_PENDING, Pending, Proposals, TAKE_EFFECT};
 use super::recover;
 use crate::intake::request::{CommandReply, Signed};
 use crate::keys::KeyError;
+use crate::partition::cuts::of_change;
 use crate::partition::state::PartitionState;
 use crate::staging::BatchBuilder;
 use conductor_shared::change_class::approvals_of;
-use conductor_shared::command::Execution;
+use conductor_shared::command::{Execution, Operation};
 use conductor_shared::control::ControlState;
 use conductor_shared::fail_closed::Class;
 use conductor_shared::http::CommandOutcome;
+use conductor_shared::ids::Digest;
 use conductor_shared::operator::Role;
 use conductor_shared::reason::{Reason, Reasons};
 use sha2::{Digest as _, Sha256};
@@ -52,20 +54,25 @@ struct Effect {
     freeze: FreezeCheck,
     /// Approvals by other persons.
     needed: u64,
+    /// One of them because whoever asks took something from so many of late.
+    over_limit: bool,
 }
 
 impl Effect {
     fn of(live: &PartitionState, st: &BatchBuilder, ctx: &EvalCtx<'_>, signed: &Signed) -> Self {
         let op = &signed.content.operation;
         let class = policy_check::class(live, st, ctx, op);
-        let (freeze, needed) = match class {
-            Class::Tighten => (FreezeCheck::Free, u64::from(ctx.over_limit && op.kind().limited)),
+        let after = live.control.after(op);
+        let (freeze, agreed) = match class {
+            Class::Tighten => (FreezeCheck::Free, 0),
             _ => (
                 FreezeCheck::of(op, &live.control, ctx.node),
                 approvals_of(&live.control, ctx.node, op, ctx.alone_today),
             ),
         };
-        Self { class, after: live.control.after(op), freeze, needed }
+        let over_limit = takes_too_much(live, ctx, op, &after);
+        let alone = u64::from(over_limit || leaves_too_few(&live.control, &after));
+        Self { class, after, freeze, needed: agreed.max(alone), over_limit }
     }
 
     fn objects(&self, live: &PartitionState, signed: &Signed) -> Objects {
@@ -89,13 +96,16 @@ impl Proposals {
         reply: oneshot::Sender<CommandReply>,
     ) -> Result<Option<Outgoing>, KeyError> {
         let violations = violations(&signed, ctx, (live.p.id.tenant, &live.control));
-        let id = (signed.content.command_id, signed.person, Sha256::digest(&signed.text).into());
+        let (command, text) = (signed.key(), signed.text.clone());
+        let op = &signed.content.operation;
+        let (operation, object) = (op.name(), op.object());
         let candidate = Candidate { signed, violations, approved: None, reply };
         match self.evaluate(live, st, ctx, candidate)? {
             Outcome::Waits => Ok(None),
             Outcome::Done(reply, outcome) => Ok(Some((reply, Ok(*outcome)))),
             Outcome::Refused(reply, reasons) => {
-                let denial = facts::deny(live, st, id, reasons)?;
+                let denial =
+                    facts::deny(live, st, &Said { command, operation, object, text: &text }, reasons)?;
                 Ok(Some((reply, Err(denial))))
             }
         }
@@ -121,10 +131,11 @@ impl Proposals {
         let objects = effect.objects(live, signed);
         if effect.needed > 0 && c.approved.is_none() {
             if signed.local && self.local.len() < MAX_REQUESTS {
-                self.local.insert(signed.content.command_id);
+                self.local.insert(signed.key());
             }
             let waits_for = (effect.needed, ctx.node_size);
-            let outcome = facts::requested(live, st, signed, effect.class, objects, waits_for)?;
+            let mut outcome = facts::requested(live, st, signed, effect.class, objects, waits_for)?;
+            outcome.reasons.extend(effect.over_limit.then_some(Reason::TightenLimit));
             return Ok(Outcome::Done(c.reply, Box::new(outcome)));
         }
         if effect.class == Class::Recover {
@@ -153,7 +164,7 @@ impl Proposals {
     ) -> Result<Outcome, KeyError> {
         let under_grant = effect.freeze.grant();
         if let Some(grant) = under_grant {
-            freeze::cite(live, st, grant, c.signed.content.command_id)?;
+            freeze::cite(live, st, grant, c.signed.key())?;
         }
         let proposal = facts::proposed(live, st, &c.signed, effect.class, &objects)?;
         self.pending.push(Pending {
@@ -195,20 +206,58 @@ impl Proposals {
                 Some(b) if b != live.control.object_digest(op) => reasons.add(Reason::BaseStale),
                 Some(_) => {}
             }
+            if c.approved.is_none() && before_the_clock(command.issued_at_us, ctx.node) {
+                reasons.add(Reason::CommandExpired);
+            }
             reasons.extend(outage_denies(effect.class, ctx));
             if self.pending.len() >= MAX_PENDING {
                 reasons.add(Reason::QueueFull);
             }
         }
         reasons.extend(policy_check::bundle(live, ctx, op));
-        if c.approved.is_none() && effect.needed > 0 && live.control.requests.len() >= MAX_REQUESTS {
-            reasons.add(Reason::QueueFull);
+        if live.control.beyond(&effect.after).is_some() {
+            reasons.add(Reason::RulesTooMany);
+        }
+        if c.approved.is_none() && effect.needed > 0 {
+            if live.control.requests.len() >= MAX_REQUESTS {
+                reasons.add(Reason::QueueFull);
+            }
+            // An approval names the exact text: whoever sends another's must not share in it.
+            let digest = Digest(Sha256::digest(&c.signed.text).into());
+            if live.control.requests.values().any(|r| r.digest == digest) {
+                reasons.add(Reason::CommandReplayed);
+            }
         }
         if c.approved.as_ref().is_some_and(|a| (a.given.len() as u64) < effect.needed) {
             reasons.add(Reason::RoleMissing);
         }
         reasons
     }
+}
+
+/// Whether a change takes something from more tenants and persons than one person may in a while. From whom they took
+/// something already, they may take more.
+fn takes_too_much(live: &PartitionState, ctx: &EvalCtx<'_>, op: &Operation, after: &ControlState) -> bool {
+    if live.takes_nothing(op, &live.control, after) {
+        return false;
+    }
+    let cuts = of_change(live.p.id.tenant, &live.control, after);
+    let more = cuts.difference(&ctx.cuts).count();
+    more > 0 && ctx.cuts.len() + more > ctx.most_cuts
+}
+
+/// Fewer could not agree on anything: whoever has one key must not bring the node there.
+fn leaves_too_few(before: &ControlState, after: &ControlState) -> bool {
+    [(Role::Admin, 2), (Role::Approver, 1)].into_iter().any(|(role, least)| {
+        let then = after.persons_with(role).len();
+        then < least && then < before.persons_with(role).len()
+    })
+}
+
+/// Before the time was confirmed last, the clock that judges whether a command has expired said something else, and may have
+/// let a command be forgotten that has not: whoever signed it signs again.
+fn before_the_clock(issued_at_us: u64, node: &ControlState) -> bool {
+    node.time_confirmed.is_some_and(|t| issued_at_us < t.said_us)
 }
 
 /// Who is asked once nothing else stands against it: admins on the node itself for a recovery, policy for whatever else

@@ -6,10 +6,10 @@ use crate::partition::state::PartitionState;
 use crate::staging::BatchBuilder;
 use conductor_shared::cause::IncidentCause;
 use conductor_shared::command::Operation;
-use conductor_shared::control::ControlState;
 use conductor_shared::control::profiles;
+use conductor_shared::control::{CommandKey, ControlState};
 use conductor_shared::fact::{BreakGlassUsed, Fact};
-use conductor_shared::ids::{CommandId, GrantId, PersonId};
+use conductor_shared::ids::{GrantId, PersonId};
 
 /// What a freeze says to a change that loosens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,9 +44,13 @@ pub(super) fn cite(
     live: &mut PartitionState,
     st: &mut BatchBuilder,
     grant: GrantId,
-    command_id: CommandId,
+    command: CommandKey,
 ) -> Result<(), KeyError> {
-    live.control_fact(st, Fact::from(BreakGlassUsed { grant, command_id })).map(drop)
+    live.control_fact(
+        st,
+        Fact::from(BreakGlassUsed { grant, author: command.person, command_id: command.command }),
+    )
+    .map(drop)
 }
 
 /// Somebody opened break-glass alone: others are to look at it.

@@ -3,7 +3,7 @@
 use super::approvers::Approvers;
 use super::checks::violations;
 use super::context::EvalCtx;
-use super::facts::{Objects, Outgoing, abandon};
+use super::facts::{Named, Objects, Outgoing, abandon};
 use super::freeze::{self, FreezeCheck};
 use super::policy_check::{bundle, outage_denies, policy_denies};
 use crate::intake::request::{CommandReply, Denial, Signed};
@@ -17,8 +17,9 @@ use conductor_shared::control::CommandKey;
 use conductor_shared::fact::{Effective, Fact};
 use conductor_shared::fail_closed::Class;
 use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef};
-use conductor_shared::ids::{CommandId, GrantId, PartitionId};
+use conductor_shared::ids::{GrantId, PartitionId};
 use conductor_shared::reason::{Reason, Reasons};
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -53,7 +54,7 @@ pub struct Proposals {
     /// For their checkpoint.
     pub pending: Vec<Pending>,
     /// Requests that came over the agent's own unix socket. In memory only: after a restart they are asked for again.
-    pub(super) local: BTreeSet<CommandId>,
+    pub(super) local: BTreeSet<CommandKey>,
 }
 
 impl Proposals {
@@ -97,11 +98,14 @@ impl Pending {
             return self.abandon(live, st, reasons);
         }
         if let Some(grant) = freeze.grant().filter(|g| self.under_grant != Some(*g)) {
-            freeze::cite(live, st, grant, c.command_id)?;
+            freeze::cite(live, st, grant, self.signed.key())?;
         }
+        let Named { command, proposal, digest } = self.named();
         let fact = Effective {
-            command_id: c.command_id,
-            proposal: self.proposal,
+            author: command.person,
+            command_id: command.command,
+            proposal,
+            digest,
             checkpoint_size: size,
             checkpoint_root: root,
         };
@@ -110,6 +114,11 @@ impl Pending {
             freeze::open_incident(live, st, self.signed.person)?;
         }
         Ok(self.outcome(live, CommandStatus::Effective, a.index, Reasons::default()))
+    }
+
+    fn named(&self) -> Named {
+        let digest = Sha256::digest(&self.signed.text).into();
+        Named { command: self.signed.key(), proposal: self.proposal, digest }
     }
 
     fn violations(
@@ -122,7 +131,7 @@ impl Pending {
         let (signed, c) = (&self.signed, &self.signed.content);
         let mut again = live.control.as_ref().clone();
         // Its own proposal remembered the command; that is no replay.
-        again.commands.remove(&CommandKey { person: signed.person, command: c.command_id });
+        again.commands.remove(&signed.key());
         let mut reasons = violations(signed, ctx, (self.partition.tenant, &again));
         if c.base != Some(live.control.object_digest(&c.operation)) {
             reasons.add(Reason::BaseStale);
@@ -159,7 +168,7 @@ impl Pending {
         st: &mut BatchBuilder,
         reasons: Reasons,
     ) -> Result<Outgoing, KeyError> {
-        let a = abandon(live, st, self.signed.content.command_id, self.proposal, reasons)?;
+        let a = abandon(live, st, &self.named(), reasons)?;
         Ok(self.outcome(live, CommandStatus::Abandoned, a, reasons))
     }
 

@@ -1,17 +1,28 @@
-//! What waits before the writer: one bounded queue for each partition, served round robin, settle and tighten first. A
+//! What waits before the writer, in three lanes. What the agent itself has to tell is a state, one slot a log: it is never
+//! dropped, and what is newer takes the place of what is older. What people sign waits in a queue for each person and is
+//! served before all traffic. Workloads have one bounded queue for each partition, served round robin, settles first: a
 //! tenant that floods fills its own queue and nobody else's.
 
+mod told;
+
 use super::request::WriterRequest;
-use conductor_shared::ids::PartitionId;
+use conductor_shared::ids::{PartitionId, PersonId};
 use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use told::Told;
 
 /// Requests of one partition that may wait.
 pub const QUEUE: usize = 1_024;
 /// Requests decided in one batch at most.
 pub const BATCH: usize = 160;
+/// Commands and approvals of one person that may wait.
+pub const CONTROL_OF_PERSON: usize = 64;
+/// Commands and approvals that may wait in all.
+pub const CONTROL: usize = 1_024;
+/// Commands and approvals in one batch at most. They are served first, so the next one waits for so many at most.
+pub const CONTROL_TURN: usize = 32;
 /// So few on their way to the disk are no reason to gather a full batch.
 const FEW: usize = BATCH / 4;
 /// Requests one partition gets served before the next one's turn.
@@ -19,16 +30,71 @@ const TURN: usize = 32;
 
 #[derive(Default)]
 struct Lane {
-    /// Settle, tighten and the agent's own.
+    /// The agent's own, each of which waits for its answer: there are no more than there are sinks and uploads.
+    own: VecDeque<WriterRequest>,
+    /// Settles.
     urgent: VecDeque<WriterRequest>,
     normal: VecDeque<WriterRequest>,
     queued: bool,
 }
 
+impl Lane {
+    fn pop(&mut self) -> Option<WriterRequest> {
+        let own = self.own.pop_front();
+        own.or_else(|| self.urgent.pop_front()).or_else(|| self.normal.pop_front())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.own.is_empty() && self.urgent.is_empty() && self.normal.is_empty()
+    }
+}
+
+/// What people signed: a queue for each, served in turn.
+#[derive(Default)]
+struct Control {
+    persons: FxHashMap<PersonId, VecDeque<WriterRequest>>,
+    ring: VecDeque<PersonId>,
+    waiting: usize,
+}
+
+impl Control {
+    fn push(&mut self, person: PersonId, ask: WriterRequest) -> Result<(), WriterRequest> {
+        let full = self.waiting >= CONTROL;
+        let queue = self.persons.entry(person).or_default();
+        if full || queue.len() >= CONTROL_OF_PERSON {
+            return Err(ask);
+        }
+        if queue.is_empty() {
+            self.ring.push_back(person);
+        }
+        queue.push_back(ask);
+        self.waiting += 1;
+        Ok(())
+    }
+
+    /// One of each person in turn.
+    fn take(&mut self, most: usize, out: &mut Vec<WriterRequest>) {
+        for _ in 0..most {
+            let Some(person) = self.ring.pop_front() else { return };
+            let Some(queue) = self.persons.get_mut(&person) else { continue };
+            out.extend(queue.pop_front());
+            self.waiting -= 1;
+            if queue.is_empty() {
+                self.persons.remove(&person);
+            } else {
+                self.ring.push_back(person);
+            }
+        }
+    }
+}
+
 #[derive(Default)]
 struct Inner {
+    told: Told,
+    control: Control,
     lanes: FxHashMap<PartitionId, Lane>,
     ring: VecDeque<PartitionId>,
+    /// In lanes.
     waiting: usize,
     /// Requests that were taken, decided and are not durable yet.
     in_flight: usize,
@@ -40,10 +106,57 @@ struct Inner {
 impl Inner {
     /// A sync costs the same for one request as for a batch: while one goes on, the next batch gathers, and is taken
     /// early only when it is full. Or when few are on their way, and as many wait: more may not come before those are
-    /// answered, and what waits is decided and written by the time the disk is free.
+    /// answered, and what waits is decided and written by the time the disk is free. What people sign does not wait.
     fn ready(&self) -> bool {
         let few = self.in_flight <= FEW && self.waiting >= self.in_flight;
-        self.closed || self.waiting >= BATCH || (self.waiting > 0 && few)
+        let first = self.control.waiting > 0 || !self.told.is_empty();
+        self.closed || first || self.waiting >= BATCH || (self.waiting > 0 && few)
+    }
+}
+
+impl Inner {
+    #[allow(clippy::result_large_err)] // as in `push`
+    fn push_to_lane(&mut self, ask: WriterRequest) -> Result<(), Full> {
+        let partition = ask.partition();
+        let lane = self.lanes.entry(partition).or_default();
+        let (queue, most) = match &ask {
+            WriterRequest::Workload { op, .. } if op.settles() => (&mut lane.urgent, QUEUE),
+            WriterRequest::Workload { .. } | WriterRequest::Unscoped(..) => (&mut lane.normal, QUEUE),
+            _ => (&mut lane.own, usize::MAX),
+        };
+        if queue.len() >= most {
+            return Err(Full::Queue(ask));
+        }
+        queue.push_back(ask);
+        if !lane.queued {
+            lane.queued = true;
+            self.ring.push_back(partition);
+        }
+        self.waiting += 1;
+        Ok(())
+    }
+
+    /// Up to `max` requests of workloads, round robin.
+    fn take_from_lanes(&mut self, max: usize, out: &mut Vec<WriterRequest>) {
+        let before = out.len();
+        while out.len() < max
+            && let Some(partition) = self.ring.pop_front()
+        {
+            let Some(lane) = self.lanes.get_mut(&partition) else { continue };
+            for _ in 0..TURN {
+                let Some(ask) = lane.pop() else { break };
+                out.push(ask);
+                if out.len() == max {
+                    break;
+                }
+            }
+            if lane.is_empty() {
+                self.lanes.remove(&partition);
+            } else {
+                self.ring.push_back(partition);
+            }
+        }
+        self.waiting -= out.len() - before;
     }
 }
 
@@ -69,7 +182,7 @@ impl Queues {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a request into its partition's queue. Urgent ones have as much room again.
+    /// Takes a request into its lane.
     #[allow(clippy::result_large_err)] // the request itself comes back; boxing it would cost every refusal
     pub fn push(&self, ask: WriterRequest) -> Result<(), Full> {
         let mut guard = self.lock();
@@ -77,18 +190,18 @@ impl Queues {
         if inner.closed {
             return Err(Full::Closed(ask));
         }
-        let partition = ask.partition();
-        let lane = inner.lanes.entry(partition).or_default();
-        let queue = if ask.urgent() { &mut lane.urgent } else { &mut lane.normal };
-        if queue.len() >= QUEUE {
-            return Err(Full::Queue(ask));
+        match &ask {
+            WriterRequest::Signed(..) | WriterRequest::RolledBack(..) | WriterRequest::SignerChanged => {
+                inner.told.tell(ask);
+            }
+            WriterRequest::Command(_, signed, _) => {
+                inner.control.push(signed.person, ask).map_err(Full::Queue)?;
+            }
+            WriterRequest::Approval(_, signed, _) => {
+                inner.control.push(signed.person, ask).map_err(Full::Queue)?;
+            }
+            _ => inner.push_to_lane(ask)?,
         }
-        queue.push_back(ask);
-        if !lane.queued {
-            lane.queued = true;
-            inner.ring.push_back(partition);
-        }
-        inner.waiting += 1;
         self.wake(guard);
         Ok(())
     }
@@ -102,8 +215,8 @@ impl Queues {
         }
     }
 
-    /// Up to `max` requests, round robin. Waits at most `wait`: for a full batch while another is in flight, else for
-    /// the first request. `None` once closed and empty.
+    /// What the agent has to tell, and up to `max` requests: of people first, then of workloads. Waits at most `wait`: for a
+    /// full batch while another is in flight, else for the first request. `None` once closed and empty.
     pub fn take(&self, max: usize, wait: Duration) -> Option<Vec<WriterRequest>> {
         let mut guard = self.lock();
         if !guard.ready() {
@@ -112,28 +225,14 @@ impl Queues {
             guard.asleep = false;
         }
         let inner = &mut *guard;
-        if inner.ring.is_empty() && inner.closed {
+        if inner.closed && inner.ring.is_empty() && inner.control.waiting == 0 && inner.told.is_empty() {
             return None;
         }
-        let mut out = Vec::with_capacity(max.min(64));
-        while out.len() < max
-            && let Some(partition) = inner.ring.pop_front()
-        {
-            let Some(lane) = inner.lanes.get_mut(&partition) else { continue };
-            for _ in 0..TURN {
-                let Some(ask) = lane.urgent.pop_front().or_else(|| lane.normal.pop_front()) else { break };
-                out.push(ask);
-                if out.len() == max {
-                    break;
-                }
-            }
-            if lane.urgent.is_empty() && lane.normal.is_empty() {
-                inner.lanes.remove(&partition);
-            } else {
-                inner.ring.push_back(partition);
-            }
-        }
-        inner.waiting -= out.len();
+        let mut out = inner.told.take();
+        let max = max + out.len();
+        out.reserve(max.min(64));
+        inner.control.take(CONTROL_TURN, &mut out);
+        inner.take_from_lanes(max, &mut out);
         Some(out)
     }
 
@@ -149,9 +248,10 @@ impl Queues {
         self.wake(inner);
     }
 
-    /// How many wait.
+    /// Requests that wait.
     pub fn waiting(&self) -> usize {
-        self.lock().waiting
+        let inner = self.lock();
+        inner.waiting + inner.control.waiting
     }
 
     /// Takes no more; what waits is still served.
@@ -195,7 +295,7 @@ mod tests {
         q.push(ask(1, settle())).unwrap();
         q.push(ask(2, start())).unwrap();
         let got = q.take(TURN + 1, Duration::ZERO).unwrap();
-        assert!(got[0].urgent(), "settle first");
+        assert!(matches!(&got[0], WriterRequest::Workload { op, .. } if op.settles()), "settle first");
         assert_eq!(got[TURN].partition(), partition(2), "the other tenant's turn comes after {TURN}");
         assert_eq!(q.waiting() + TURN + 1, QUEUE + 2);
         q.close();
@@ -207,7 +307,104 @@ mod tests {
         assert_eq!(rest + TURN + 1, QUEUE + 2, "what waits is still served");
     }
 
-    /// DESIGN, one writer and group commit: while a batch is being made durable the next one gathers; it goes early when
+    fn command(person: u8) -> WriterRequest {
+        let (tx, _rx) = tokio::sync::oneshot::channel();
+        let signed = crate::intake::request::Verified {
+            content: conductor_shared::operator::Approval {
+                command_id: conductor_shared::ids::CommandId([0; 16]),
+                command_digest: [0; 32],
+                node: conductor_shared::ids::NodeId([0; 16]),
+                tenant: TenantUid([1; 16]),
+                verdict: conductor_shared::operator::Answer::Approve,
+                issued_at_us: 0,
+                expires_at_us: 0,
+                nonce: [0; 16],
+            },
+            text: vec![],
+            signature: String::new(),
+            person: PersonId([person; 16]),
+            key_id: conductor_shared::ids::KeyId([0; 8]),
+            local: false,
+        };
+        WriterRequest::Approval(partition(1), Box::new(signed), tx)
+    }
+    fn person(ask: &WriterRequest) -> Option<u8> {
+        match ask {
+            WriterRequest::Approval(_, a, _) => Some(a.person.0[0]),
+            _ => None,
+        }
+    }
+
+    /// Invariant 3: whatever workloads do, and whatever another person does, what somebody signs is decided in the next
+    /// batch, behind at most so many others.
+    #[test]
+    fn what_people_sign_goes_first_and_nobody_fills_anothers_lane() {
+        let q = Queues::default();
+        for tenant in 1..=2 {
+            (0..QUEUE).for_each(|_| q.push(ask(tenant, settle())).unwrap());
+            (0..QUEUE).for_each(|_| q.push(ask(tenant, start())).unwrap());
+        }
+        (0..CONTROL_OF_PERSON).for_each(|_| q.push(command(1)).unwrap());
+        assert!(matches!(q.push(command(1)), Err(Full::Queue(_))));
+        q.push(command(2)).unwrap();
+        let got = q.take(BATCH, Duration::ZERO).unwrap();
+        assert_eq!(got.len(), BATCH);
+        let persons: Vec<_> = got.iter().map_while(person).collect();
+        assert_eq!((persons.len(), persons[0], persons[1]), (CONTROL_TURN, 1, 2), "in turn");
+        assert!(
+            got[CONTROL_TURN..].iter().all(|r| person(r).is_none()),
+            "the rest of the batch is for workloads"
+        );
+    }
+
+    /// Invariant 3: what is signed makes the next batch go at once, however much is on its way.
+    #[test]
+    fn what_people_sign_does_not_wait_for_a_full_batch() {
+        let q = Queues::default();
+        q.handed_over(BATCH);
+        q.push(ask(1, start())).unwrap();
+        assert!(!q.lock().ready(), "a workload waits for more");
+        q.push(command(1)).unwrap();
+        assert!(q.lock().ready());
+    }
+
+    /// The agent's own events are never refused, and of one log only the newest counts.
+    #[test]
+    fn what_the_agent_tells_is_never_lost() {
+        use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
+        let q = Queues::default();
+        let signed = |log: u8, size: u64, key: &str| {
+            let origin = conductor_shared::ids::Origin {
+                node: conductor_shared::ids::NodeId([0; 16]),
+                tenant: TenantUid([log; 16]),
+                epoch: 1,
+            };
+            let checkpoint = Checkpoint { origin, size, root: [0; 32] };
+            let text = SignedCheckpoint { text: String::new(), signature: String::new() };
+            WriterRequest::Signed(key.into(), vec![(partition(log), checkpoint, text)])
+        };
+        for size in 0..10_000 {
+            q.push(signed(1, size, "old")).unwrap();
+            q.push(WriterRequest::RolledBack(partition(1), size.to_string())).unwrap();
+            q.push(WriterRequest::SignerChanged).unwrap();
+        }
+        q.push(signed(2, 7, "old")).unwrap();
+        let got = q.take(BATCH, Duration::ZERO).unwrap();
+        let sizes = got.iter().find_map(|r| match r {
+            WriterRequest::Signed(_, list) => Some(list.iter().map(|(_, c, _)| c.size).collect::<Vec<_>>()),
+            _ => None,
+        });
+        assert_eq!((got.len(), sizes), (3, Some(vec![9_999, 7])));
+        q.push(signed(1, 1, "old")).unwrap();
+        q.push(signed(2, 2, "new")).unwrap();
+        let got = q.take(BATCH, Duration::ZERO).unwrap();
+        assert!(
+            matches!(&got[..], [WriterRequest::Signed(key, list)] if key == "new" && list.len() == 1),
+            "what another signer signed does not count any more"
+        );
+    }
+
+    /// One writer and group commit: while a batch is being made durable the next one gathers; it goes early when
     /// it is full or as large, and nobody waits for ever for a disk that is slow.
     #[test]
     fn a_batch_gathers_while_another_is_in_flight() {

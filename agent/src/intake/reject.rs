@@ -23,9 +23,9 @@ pub(crate) fn refuse(ask: WriterRequest, reason: Reason) {
     }
 }
 
-/// Puts an internal message before the writer; dropped when the agent stops.
+/// Puts an internal message before the writer. None is refused but when the agent stops.
 pub fn tell(queues: &Queues, ask: WriterRequest) {
     if queues.push(ask).is_err() {
-        tracing::warn!("the writer takes no more messages");
+        tracing::debug!("the writer takes no more messages: the agent stops");
     }
 }

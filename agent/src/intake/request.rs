@@ -4,6 +4,7 @@ use crate::scope::TenantScope;
 use crate::store::RowKey;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::command::Command;
+use conductor_shared::control::CommandKey;
 use conductor_shared::fact::{ActorType, Env, Outcome};
 use conductor_shared::http::{CommandOutcome, Decided, ReceiptRef};
 use conductor_shared::ids::{Ident, KeyId, PartitionId, PersonId, RunId, TenantUid};
@@ -112,6 +113,12 @@ pub struct Verified<T> {
 
 /// A verified command.
 pub type Signed = Verified<Command>;
+impl Signed {
+    /// What makes it count once: who signed, and its id.
+    pub fn key(&self) -> CommandKey {
+        CommandKey { person: self.person, command: self.content.command_id }
+    }
+}
 /// A verified approval.
 pub type SignedApproval = Verified<Approval>;
 
@@ -209,14 +216,5 @@ impl WriterRequest {
     /// True for what may change control state.
     pub fn changes(&self) -> bool {
         matches!(self, Self::Command(..) | Self::Approval(..) | Self::Signed(..))
-    }
-
-    /// True for what is served first.
-    pub fn urgent(&self) -> bool {
-        match self {
-            Self::Workload { op, .. } => op.settles(),
-            Self::Unscoped(..) | Self::Sink(..) => false,
-            _ => true,
-        }
     }
 }

@@ -41,8 +41,10 @@ pub fn read_json(r: &Receipt) -> ReceiptJson {
         Some(Fact::Traffic(TrafficFact::RunDecided(f))) => Some(f.verdict),
         Some(Fact::Traffic(TrafficFact::StepDecided(f))) => Some(f.verdict),
         Some(
-            Fact::Traffic(TrafficFact::RequestDenied(_) | TrafficFact::DenialsFolded(_))
-            | Fact::Control(ControlFact::CommandDenied(_) | ControlFact::Abandoned(_)),
+            Fact::Traffic(
+                TrafficFact::RequestDenied(_) | TrafficFact::DenialsFolded(_) | TrafficFact::CommandDenied(_),
+            )
+            | Fact::Control(ControlFact::Abandoned(_)),
         ) => Some(Verdict::Deny),
         _ => None,
     };
@@ -93,6 +95,14 @@ fn traffic(fact: &TrafficFact) -> String {
         }
         TrafficFact::RunFinished(f) => format!("run {} of {} {}", short(&f.run.0), f.workflow, f.outcome),
         TrafficFact::LeaseRenewed(f) => format!("run {} is alive", short(&f.run.0)),
+        TrafficFact::HeartbeatsFolded(f) => {
+            let least = if f.count_lower_bound { "at least " } else { "" };
+            format!(
+                "run {} was lost after {least}{} heartbeats without receipts of their own",
+                short(&f.run.0),
+                f.count
+            )
+        }
         TrafficFact::ApprovalDecided(f) => {
             let (name, by) = (f.name.escaped(60), f.approver.escaped(60));
             let answer = if f.approved { "approved" } else { "rejected" };
@@ -105,6 +115,11 @@ fn traffic(fact: &TrafficFact) -> String {
             let (operation, principal) = (escape(&f.operation, 40), escape(&f.principal, 60));
             let (why, named) = (f.reasons.0.join(", "), f.named_tenant.escaped(63));
             format!("{operation} by {principal} denied: {why} (named tenant {named})")
+        }
+        TrafficFact::CommandDenied(f) => {
+            let (operation, object) = (escape(&f.operation, 40), f.object.escaped(80));
+            let why = f.reasons.0.join(", ");
+            format!("{operation} by person {} about {object} denied: {why}", short(&f.person.0))
         }
         TrafficFact::DenialsFolded(f) => {
             let least = if f.count_lower_bound { "at least " } else { "" };
@@ -173,7 +188,6 @@ fn control(fact: &ControlFact) -> String {
         ControlFact::AgentStarted(f) => {
             format!("agent {} started with {} open runs", escape(&f.version, 20), f.open_runs)
         }
-        ControlFact::CommandDenied(f) => format!("command denied: {}", f.reasons.0.join(", ")),
     }
 }
 

@@ -66,7 +66,7 @@ pub struct Recounted {
     /// Empty if rows and receipts agree.
     pub differences: Vec<RecountDifference>,
     runs: HashMap<RunId, Labels>,
-    proposed: HashMap<String, Vec<String>>,
+    proposed: HashMap<u64, Vec<String>>,
 }
 
 impl Recounted {
@@ -79,10 +79,10 @@ impl Recounted {
         let time = WallTime::from_micros(r.sealed.header.time_us);
         match fact {
             Fact::Control(ControlFact::Proposed(f)) => {
-                self.proposed.insert(f.command_id.to_string(), f.change.0.clone());
+                self.proposed.insert(index, f.change.0.clone());
             }
             Fact::Control(ControlFact::Effective(f)) => {
-                let change = self.proposed.remove(&f.command_id.to_string()).unwrap_or_default();
+                let change = self.proposed.remove(&f.proposal).unwrap_or_default();
                 if let Some(Operation::UsageCorrect(ops::UsageCorrect { adjustments })) =
                     Operation::from_list(&change)
                 {

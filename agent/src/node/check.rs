@@ -8,7 +8,7 @@ use crate::partition::{Loader, PartitionState};
 use crate::store::{Row, RowKind, SpaceLimits, Store};
 use conductor_shared::clock::Clock as _;
 use conductor_shared::control::{At, ControlState};
-use conductor_shared::fact::{ControlFact, Fact, TrafficFact, Verdict};
+use conductor_shared::fact::{Fact, TrafficFact, Verdict};
 use conductor_shared::ids::RunId;
 use conductor_shared::merkle::{Frontier, root_at};
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,11 +36,17 @@ impl Recount {
         }
         self.last_us = h.time_us;
         self.frontier.push(r.sealed.leaf(), |_, _, _| {});
+        let known = !self.control.newer;
         self.control.apply_receipt(At { index: h.index, time_us: h.time_us }, h.kind, r.fact.as_ref());
+        if known && self.control.newer {
+            wrong.push(format!(
+                "{} entry {}: this program does not write it so: it names a change that does not wait, or is newer",
+                h.origin, h.index
+            ));
+        }
         let Some(fact) = &r.fact else { return };
         match fact {
             Fact::Traffic(t) => self.traffic(t),
-            Fact::Control(ControlFact::CommandDenied(_)) => self.denied += 1,
             Fact::Control(_) => {}
         }
     }
@@ -55,9 +61,10 @@ impl Recount {
                 self.allowed += 1;
                 self.open.entry(f.run).or_default().insert(f.step);
             }
-            TrafficFact::RunDecided(_) | TrafficFact::StepDecided(_) | TrafficFact::RequestDenied(_) => {
-                self.denied += 1;
-            }
+            TrafficFact::RunDecided(_)
+            | TrafficFact::StepDecided(_)
+            | TrafficFact::RequestDenied(_)
+            | TrafficFact::CommandDenied(_) => self.denied += 1,
             TrafficFact::StepFinished(f) => {
                 self.open.entry(f.run).or_default().remove(&f.step);
             }
@@ -66,7 +73,10 @@ impl Recount {
                 self.ended.insert(f.run);
             }
             TrafficFact::DenialsFolded(f) => self.denied += f.count,
-            TrafficFact::LeaseRenewed(_) | TrafficFact::ApprovalDecided(_) | TrafficFact::LateSettle(_) => {}
+            TrafficFact::LeaseRenewed(_)
+            | TrafficFact::HeartbeatsFolded(_)
+            | TrafficFact::ApprovalDecided(_)
+            | TrafficFact::LateSettle(_) => {}
         }
     }
 }
@@ -80,7 +90,8 @@ pub fn check(data: &Path, keys: &Path, limits: SpaceLimits) -> Result<Vec<String
     let mut wrong = Vec::new();
     for id in store.family_ids() {
         // A crash may leave the family of a tenant that was never created; it is empty.
-        let ctx = Loader { store: &store, keys: &mut keys, node, now, lease: Duration::ZERO };
+        let ctx =
+            Loader { store: &store, keys: &mut keys, node, now, lease: Duration::ZERO, cuts_since: now.wall };
         let Ok(live) = PartitionState::load(ctx, id, None) else {
             wrong.push(format!("partition {} cannot be read back", id.tenant));
             continue;
@@ -114,7 +125,7 @@ fn check_partition(store: &Store, live: &PartitionState, wrong: &mut Vec<String>
     differ("control state", hex(live.control.digest()), hex(r.control.digest()));
     differ("allowed", live.allowed.to_string(), r.allowed.to_string());
     // Open folds count denials that have no receipt yet.
-    let folding: u64 = live.folds.rows().iter().map(|f| f.count).sum();
+    let folding: u64 = live.open_folds().iter().map(|f| f.count).sum();
     differ("denied", live.denied.to_string(), (r.denied + folding).to_string());
     let rows: BTreeMap<RunId, BTreeSet<u64>> =
         live.runs.iter().map(|(id, run)| (*id, run.steps.keys().copied().collect())).collect();

@@ -90,7 +90,7 @@ impl Default for SloConfig {
     }
 }
 
-/// One person alone may tighten at most `tenants` tenants in `minutes`; more takes a second person.
+/// One person alone takes something from at most so many tenants and persons in `minutes`; more takes a second person.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TightenConfig {
@@ -107,7 +107,7 @@ impl Default for TightenConfig {
 impl TightenConfig {
     pub fn limit(self) -> TightenLimit {
         let window = Duration::from_secs(u64::from(self.minutes) * 60);
-        TightenLimit { tenants: self.tenants as usize, window }
+        TightenLimit { most: self.tenants as usize, window }
     }
 }
 

@@ -76,7 +76,14 @@ pub fn init(b: Bootstrap<'_>, clock: &dyn Clock, random: &Arc<dyn Random>) -> Re
     store.put_meta(Row::Node, &sealed)?;
     store.create_families(&[PartitionId::NODE])?;
     let now = clock.now();
-    let ctx = Loader { store: &store, keys: &mut keys, node: node_id, now, lease: Duration::ZERO };
+    let ctx = Loader {
+        store: &store,
+        keys: &mut keys,
+        node: node_id,
+        now,
+        lease: Duration::ZERO,
+        cuts_since: now.wall,
+    };
     let mut live = PartitionState::load(ctx, PartitionId::NODE, Some(&b.name))?;
     let mut st = BatchBuilder::new(0, now, Arc::clone(random), crate::policy::built_in_version());
     live.control_fact(&mut st, LogOpened { reason: "init".into(), name: b.name.clone(), cites: None })?;

@@ -2,7 +2,8 @@
 //! answered with that receipt, and their count is written when the fold closes.
 //!
 //! However many different denials a tenant provokes, it gets at most [`BUDGET`] receipts for them a second: beyond
-//! that, denials fold by their reasons alone.
+//! that, denials fold by their reasons alone. Persons have a budget each ([`BUDGET_PERSON`]), and what one of them
+//! provokes is never folded into what another did.
 
 use crate::rows::FoldRow;
 use conductor_shared::clock::MonoTime;
@@ -17,6 +18,8 @@ use std::time::Duration;
 const WINDOW: Duration = Duration::from_secs(1);
 /// Receipts for denials a second.
 const BUDGET: u64 = 200;
+/// Receipts for denials a second of one person.
+const BUDGET_PERSON: u64 = 20;
 /// After so many of the same denial within its second, whoever goes on asking waits for the answer.
 pub const PATIENCE: u64 = 64;
 /// Folds open at a time.
@@ -25,7 +28,7 @@ const MAX_FOLDS: usize = 1_024;
 /// What makes two denials the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct DenialKey {
-    /// Who; empty when the budget is spent.
+    /// Who; empty when the budget that all share is spent.
     pub principal: String,
     /// Operation, and what of it matters to the reasons; empty when the budget is spent.
     pub about: String,
@@ -43,7 +46,9 @@ struct Fold {
 #[derive(Default)]
 pub struct Coalescer {
     open: HashMap<DenialKey, Fold>,
-    budget: RateBucket,
+    /// One that all share, under the empty name, or one for each person.
+    budgets: HashMap<String, RateBucket>,
+    by_person: bool,
     /// Open at the last stop: their counts are lower bounds.
     restored: Vec<FoldRow>,
 }
@@ -63,16 +68,24 @@ impl Coalescer {
         Self { restored: rows, ..Self::default() }
     }
 
+    /// Each person has a budget.
+    pub fn of_persons() -> Self {
+        Self { by_person: true, ..Self::default() }
+    }
+
     /// Counts a denial, or says that it needs a receipt of its own.
     pub fn fold(&mut self, same: DenialKey, mono: MonoTime) -> Folded {
         if let Some(first) = self.count(&same, mono) {
             return Folded::Into(first.0, first.1);
         }
+        let (principal, budget) =
+            if self.by_person { (same.principal.clone(), BUDGET_PERSON) } else { (String::new(), BUDGET) };
         let room = self.open.len() < MAX_FOLDS;
-        if room && self.budget.take(mono, BUDGET, BUDGET).is_ok() {
+        let bucket = self.budgets.entry(principal.clone()).or_default();
+        if room && bucket.take(mono, budget, budget).is_ok() {
             return Folded::First(same);
         }
-        let any = DenialKey { principal: String::new(), about: String::new(), reasons: same.reasons };
+        let any = DenialKey { principal, about: String::new(), reasons: same.reasons };
         match self.count(&any, mono) {
             Some((first, nth)) => Folded::Into(first, nth),
             None => Folded::First(any),
@@ -193,6 +206,27 @@ mod tests {
         assert!(receipts <= BUDGET + 1, "{receipts}");
         let counted: u64 = f.close(t + WINDOW, usize::MAX).iter().map(|c| c.count).sum();
         assert_eq!(receipts + counted, u64::from(n));
+    }
+
+    /// One person's denials are bounded, and neither spend another's receipts nor stand for them.
+    #[test]
+    fn persons_are_kept_apart() {
+        let of = |person: &str, n: u32| DenialKey {
+            principal: person.into(),
+            about: n.to_string(),
+            reasons: Reason::Killed.into(),
+        };
+        let mut f = Coalescer::of_persons();
+        let t = MonoTime::from_micros(10_000_000);
+        let mut receipts = 0u64;
+        for i in 0..10_000 {
+            if let Folded::First(s) = f.fold(of("ana", i), t) {
+                receipts += 1;
+                f.begin(s, receipts, t);
+            }
+        }
+        assert!(receipts <= BUDGET_PERSON + 1, "{receipts}");
+        assert_eq!(f.fold(of("ben", 1), t), Folded::First(of("ben", 1)));
     }
 
     /// SPEC 1.3: after a crash the count is a lower bound, and says so.

@@ -199,6 +199,8 @@ pub struct Registry {
     pub commits: AtomicU64,
     /// Bytes of batches made durable since the start.
     pub bytes: AtomicU64,
+    /// Commands and approvals that had counted before and were refused, since the start.
+    pub replays: AtomicU64,
     /// When asked for: bytes made durable by each sync, for measuring against a bare loop.
     pub sync_sizes: Mutex<Option<Vec<u32>>>,
     /// Passes of the writer's loop: what the watchdog watches.
@@ -222,6 +224,7 @@ impl Registry {
             receipts: AtomicU64::new(0),
             commits: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            replays: AtomicU64::new(0),
             sync_sizes: Mutex::new(None),
             beats: AtomicU64::new(0),
             largest_step: AtomicUsize::new(0),

@@ -179,6 +179,7 @@ mod tests {
             steps: 0,
             outcome: None,
             last: 0,
+            approvals: vec![],
         }
     }
     fn settle(w: &mut RampStats, c: &ControlState, started_at: u64, outcome: Outcome) -> u64 {

@@ -4,7 +4,7 @@ use crate::keys::Key;
 use crate::ledger::{Partition, ReadError};
 use crate::rows::{RunRow, StepRow, decode};
 use crate::store::{Row, RowKind, Store};
-use conductor_shared::clock::MonoTime;
+use conductor_shared::clock::{MonoTime, WallTime};
 use conductor_shared::ids::RunId;
 use rustc_hash::FxHashMap;
 use std::collections::BTreeMap;
@@ -21,6 +21,21 @@ pub struct Run {
     pub next_step: u64,
     /// When its lease ends, on the monotonic clock.
     pub lease_until: MonoTime,
+    /// Heartbeats.
+    pub beats: Beats,
+}
+
+/// Heartbeats of an open run: one in each window has a receipt, those after it are counted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Beats {
+    /// Index of the receipt of this window, and when the window ends.
+    pub window: Option<(u64, MonoTime)>,
+    /// How many left no receipt since the run began, or the agent.
+    pub folded: u64,
+    /// When the last one of those came.
+    pub last: WallTime,
+    /// The run began before the agent was started.
+    pub since_start: bool,
 }
 
 pub(super) fn load_runs(
@@ -48,7 +63,8 @@ pub(super) fn load_runs(
         {
             last = last.max(n);
         }
-        runs.insert(id, Run { row, unit, steps, next_step: last + 1, lease_until });
+        let beats = Beats { since_start: true, ..Beats::default() };
+        runs.insert(id, Run { row, unit, steps, next_step: last + 1, lease_until, beats });
     }
     Ok(runs)
 }

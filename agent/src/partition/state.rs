@@ -2,6 +2,7 @@
 //! place as facts are staged; if the commit fails all of it is dropped and read back from the store.
 
 use super::admission::AdmissionState;
+use super::cuts::Cuts;
 use super::denial_dedup::Coalescer;
 use super::lease::Leases;
 use super::published::{PartitionCell, PartitionView};
@@ -12,15 +13,19 @@ use crate::keys::{Key, KeyError, KeyStore, Units};
 use crate::ledger::{self, Appended, Log, Partition, ReadError};
 use crate::metering::{Meters, day_of};
 use crate::platform::random::Random;
-use crate::rows::{GateRow, SloRow, StepRow, decode, encode};
+use crate::rows::{FoldRow, GateRow, SloRow, StepRow, decode, encode};
 use crate::staging::{BatchBuilder, Event};
 use crate::store::{Row, Store};
+use conductor_shared::basis_points::BasisPoints;
+use conductor_shared::change_class::lets_fewer_through;
 use conductor_shared::clock::{MonoTime, Now, WallTime};
-use conductor_shared::control::{At, ControlState};
-use conductor_shared::fact::{ChangeClass, ControlFact, Fact};
-use conductor_shared::ids::{Ident, NodeId, Origin, PartitionId, PersonId, RunId};
+use conductor_shared::command::Operation;
+use conductor_shared::control::{At, CommandKey, ControlState};
+use conductor_shared::fact::{ControlFact, DenialsFolded, Fact};
+use conductor_shared::ids::{Ident, NodeId, Origin, PartitionId, RunId};
 use conductor_shared::meter::{self, Adjustment, Labels, Metered};
 use conductor_shared::quota::RateBucket;
+use conductor_shared::ramp::Selector;
 use conductor_shared::record::PolicyVersion;
 use rustc_hash::FxHashMap;
 use serde::de::DeserializeOwned;
@@ -49,6 +54,8 @@ pub struct Loader<'a> {
     pub now: Now,
     /// Open runs have a full lease from now on.
     pub lease: Duration,
+    /// What persons took away alone since then counts.
+    pub cuts_since: WallTime,
 }
 
 /// A partition.
@@ -70,6 +77,8 @@ pub struct PartitionState {
     pub denied: u64,
     /// Denials of the last second.
     pub folds: Coalescer,
+    /// The same of what persons signed.
+    pub command_folds: Coalescer,
     /// Where it is in its life.
     pub status: PartitionStatus,
     /// Something was staged since the last publication: see [`PartitionState::touch`].
@@ -92,8 +101,8 @@ pub struct PartitionState {
     pub frozen: bool,
     /// Break-glass as this run of the agent has seen it.
     pub glass: Option<BreakGlassTimer>,
-    /// When each person last tightened something here alone, receipt time.
-    pub tightened: HashMap<PersonId, WallTime>,
+    /// What each person took away here alone of late.
+    pub cuts: Cuts,
     units: Units,
     day_units: HashMap<(u32, DayKind), (u64, Key)>,
     /// Sums of metered events.
@@ -103,12 +112,11 @@ pub struct PartitionState {
 impl PartitionState {
     /// Reads a partition back, or begins an empty one.
     pub fn load(ctx: Loader<'_>, id: PartitionId, name: Option<&Ident>) -> Result<Self, ReadError> {
-        let Loader { store, keys, node, now, lease } = ctx;
+        let Loader { store, keys, node, now, lease, cuts_since: since } = ctx;
         let (p, units) = handle(store, keys, node, id)?;
         let log = Log::load(store, &p, PolicyVersion::built_in())?;
-        let mut tightened = HashMap::new();
-        let control = load_control(store, &p, &mut tightened)?;
         let gate_row: GateRow = row_or_default(store, &p, Row::Gate)?;
+        let (control, cuts) = load_control(store, &p, since)?;
         let seen: SloRow = row_or_default(store, &p, Row::Slo)?;
         let ramp_stats = RampStats::restored(seen, &control, log.size());
         let runs = load_runs(store, &p, now.mono + lease)?;
@@ -126,6 +134,7 @@ impl PartitionState {
             allowed: gate_row.allowed,
             denied: gate_row.denied,
             folds: Coalescer::restored(gate_row.folds),
+            command_folds: Coalescer::of_persons(),
             shared: Arc::new(cell),
             p,
             log,
@@ -141,7 +150,7 @@ impl PartitionState {
             quota_flood: QuotaFlood::default(),
             frozen: false,
             glass: None,
-            tightened,
+            cuts,
             units,
             day_units: HashMap::new(),
             meters,
@@ -158,7 +167,7 @@ impl PartitionState {
         let Loader { store, keys, node, .. } = ctx;
         let read = |keys: &mut KeyStore| {
             let (p, _) = handle(store, keys, node, id)?;
-            load_control(store, &p, &mut HashMap::new())
+            load_control(store, &p, WallTime::from_micros(u64::MAX)).map(|(control, _)| control)
         };
         let control = Arc::new(read(keys).unwrap_or_default());
         let view = PartitionView { control, ..PartitionView::default() };
@@ -188,7 +197,7 @@ impl PartitionState {
             version,
             unsigned_since: self.unsigned_since,
             quota_denied: self.quota_denied,
-            folding: self.folds.counts(),
+            folding: [self.folds.counts(), self.command_folds.counts()].concat(),
             slo: self.ramp_stats.published(),
             frozen: self.frozen,
             series: Arc::clone(self.meters.labels()),
@@ -238,8 +247,13 @@ impl PartitionState {
             self.unsigned_since = Some(st.now.mono);
         }
         if let Fact::Control(c) = fact {
-            note_tightening(&mut self.tightened, c, a.time);
+            let before = Arc::clone(&self.control);
             Arc::make_mut(&mut self.control).apply(At { index: a.index, time_us: a.time.as_micros() }, c);
+            let harmless =
+                change_of(c, &before).is_some_and(|op| self.takes_nothing(&op, &before, &self.control));
+            if !harmless {
+                self.cuts.note(self.p.id.tenant, c, (&before, &self.control), a.time);
+            }
             self.ramp_stats.follow(&self.control, a.index);
             st.remember_fact(&self.p, a.index, fact);
             st.events.push(Event { node_seq: st.node_seq, partition: self.p.id, index: a.index });
@@ -256,6 +270,22 @@ impl PartitionState {
         }
         st.owe(self.meters.rows_at_end() - slots);
         a
+    }
+
+    /// True for what takes nothing from a tenant: it is being set up and has never run anything, or this takes back what the
+    /// agent itself judges to breach its thresholds, to where it was healthy last. To shut off a tenant before its first run
+    /// takes something from it.
+    pub fn takes_nothing(&self, op: &Operation, before: &ControlState, after: &ControlState) -> bool {
+        let idle = !self.p.id.tenant.is_node() && self.allowed == 0 && !lets_fewer_through(before, after);
+        let rolls_back = |selector: &Selector, to: BasisPoints| {
+            let breached = self.ramp_stats.published.iter().any(|s| s.selector == *selector && s.breached());
+            breached && before.ramps.get(selector).is_some_and(|r| r.rollback_to() == to)
+        };
+        idle || match op {
+            Operation::RampSet(op) => rolls_back(&op.selector, op.hundredths),
+            Operation::RampCap(op) => rolls_back(&op.selector, op.hundredths),
+            _ => false,
+        }
     }
 
     /// Stages compensating events, in the batch of the receipt that puts them into effect.
@@ -309,12 +339,25 @@ impl PartitionState {
             allowed: self.allowed,
             denied: self.denied,
             step_ahead_us: self.gate.bucket.ahead_us(st.now.mono),
-            folds: self.folds.rows(),
+            folds: self.open_folds(),
         };
         st.rows.put(&self.p, &Row::Gate.key(), &encode(&row));
         if let Some(seen) = self.ramp_stats.row_if_changed() {
             st.rows.put(&self.p, &Row::Slo.key(), &encode(&seen));
         }
+    }
+
+    /// Denials that are counted and not on record yet.
+    pub fn open_folds(&self) -> Vec<FoldRow> {
+        let mut rows = [self.folds.rows(), self.command_folds.rows()].concat();
+        rows.sort_by_key(|r| r.first);
+        rows
+    }
+
+    /// Folds that are over, as facts to write, so many of either kind at most.
+    pub fn closed_folds(&mut self, mono: MonoTime, most: usize) -> Vec<DenialsFolded> {
+        let each = [&mut self.folds, &mut self.command_folds].into_iter();
+        each.filter(|f| f.due(mono)).flat_map(|f| f.close(mono, most)).collect()
     }
 
     /// Stages a run's row.
@@ -353,13 +396,15 @@ pub fn index_hash(key: &Key, text: &[u8]) -> [u8; 16] {
     out
 }
 
-fn note_tightening(tightened: &mut HashMap<PersonId, WallTime>, fact: &ControlFact, time: WallTime) {
-    // To acknowledge an incident or to replay a sink switches nothing off.
-    if let ControlFact::Changed(f) = fact
-        && f.class == ChangeClass::Tighten
-        && !f.change.0.first().is_some_and(|name| name.starts_with("incident.") || name == "sink.replay")
-    {
-        tightened.insert(f.person, time);
+/// The operation that takes effect with a fact.
+fn change_of(fact: &ControlFact, before: &ControlState) -> Option<Operation> {
+    match fact {
+        ControlFact::Changed(f) => Operation::from_list(&f.change.0),
+        ControlFact::Effective(f) => {
+            let key = CommandKey { person: f.author, command: f.command_id };
+            before.pending.get(&key).and_then(|p| Operation::from_list(&p.change))
+        }
+        _ => None,
     }
 }
 
@@ -388,20 +433,18 @@ fn row_or_default<T: Default + DeserializeOwned>(
     decode(&p.open(&key, &found)?).map_err(|e| p.damaged(&key, &e))
 }
 
-/// Folds the control facts of a log, and tells who tightened something when.
-fn load_control(
-    store: &Store,
-    p: &Partition,
-    tightened: &mut HashMap<PersonId, WallTime>,
-) -> Result<ControlState, ReadError> {
-    let mut state = ControlState::default();
+/// Folds the control facts of a log, and tells what persons took away alone since a moment.
+fn load_control(store: &Store, p: &Partition, since: WallTime) -> Result<(ControlState, Cuts), ReadError> {
+    let (mut state, mut cuts) = (ControlState::default(), Cuts::default());
     for index in ledger::control_facts(store, p, 0..u64::MAX, usize::MAX)? {
         let r = ledger::read_receipt(store, p, index)?;
         let h = &r.sealed.header;
-        if let Some(Fact::Control(c)) = &r.fact {
-            note_tightening(tightened, c, WallTime::from_micros(h.time_us));
+        let (at, time) = (At { index, time_us: h.time_us }, WallTime::from_micros(h.time_us));
+        let before = (time > since).then(|| state.clone());
+        state.apply_receipt(at, h.kind, r.fact.as_ref());
+        if let (Some(before), Some(Fact::Control(c))) = (before, &r.fact) {
+            cuts.note(p.id.tenant, c, (&before, &state), time);
         }
-        state.apply_receipt(At { index, time_us: h.time_us }, h.kind, r.fact.as_ref());
     }
-    Ok(state)
+    Ok((state, cuts))
 }

@@ -5,8 +5,8 @@ use std::ops::Range;
 use strum::{EnumDiscriminants, FromRepr, VariantArray};
 
 /// Version of the layout as a whole. A newer one is refused, and so is an older one, which no release wrote: 1 had sums by
-/// hour alone, 2 had values without a version.
-pub const FORMAT: u32 = 3;
+/// hour alone, 2 had values without a version, 3 had runs without what was approved in them.
+pub const FORMAT: u32 = 4;
 
 /// First byte of each stored value: the layout of the rest. [`super::Store`] puts it there, takes it off, and refuses a
 /// value that begins with another one; what is sealed is bound to it.
@@ -40,6 +40,8 @@ pub enum Row {
     OpenStep([u8; 16], u64) = 0x22,
     /// A step that is over.
     EndedStep([u8; 16], u64) = 0x23,
+    /// The one settle that came after the end of a run (0) or step: index of its receipt.
+    LateSettle([u8; 16], u64) = 0x24,
     /// A request that was carried out: day, then keyed hash of principal, operation and key.
     Request(u32, [u8; 16]) = 0x30,
     /// Counters, rate buckets and fold counts of the tenant.
@@ -145,9 +147,10 @@ impl Row {
             Self::Receipt(n) | Self::CitedCheckpoint(n) | Self::Control(n) => k(&[&n.to_be_bytes()]),
             Self::Tile(level, n) => k(&[&[level], &n.to_be_bytes()]),
             Self::OpenRun(id) | Self::EndedRun(id) | Self::Sink(id) | Self::Bundle(id) => k(&[&id]),
-            Self::OpenStep(id, n) | Self::EndedStep(id, n) | Self::DeadLetter(id, n) => {
-                k(&[&id, &n.to_be_bytes()])
-            }
+            Self::OpenStep(id, n)
+            | Self::EndedStep(id, n)
+            | Self::LateSettle(id, n)
+            | Self::DeadLetter(id, n) => k(&[&id, &n.to_be_bytes()]),
             Self::Request(day, hash) => k(&[&day.to_be_bytes(), &hash]),
             Self::Series(n) | Self::Hour(n) | Self::Quarters(n) | Self::Day(n) => k(&[&n.to_be_bytes()]),
             Self::Slot(slot, series) => k(&[&slot.to_be_bytes(), &series.to_be_bytes()]),
@@ -171,6 +174,7 @@ impl Row {
             RowKind::EndedRun => Self::EndedRun(p.take()?),
             RowKind::OpenStep => Self::OpenStep(p.take()?, p.u64()?),
             RowKind::EndedStep => Self::EndedStep(p.take()?, p.u64()?),
+            RowKind::LateSettle => Self::LateSettle(p.take()?, p.u64()?),
             RowKind::Request => Self::Request(p.u32()?, p.take()?),
             RowKind::Gate => Self::Gate,
             RowKind::Slo => Self::Slo,
@@ -262,6 +266,7 @@ mod tests {
             RowKind::EndedRun => Row::EndedRun(id),
             RowKind::OpenStep => Row::OpenStep(id, 1),
             RowKind::EndedStep => Row::EndedStep(id, 1),
+            RowKind::LateSettle => Row::LateSettle(id, 1),
             RowKind::Request => Row::Request(1, id),
             RowKind::Gate => Row::Gate,
             RowKind::Slo => Row::Slo,

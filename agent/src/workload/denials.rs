@@ -1,15 +1,14 @@
-//! Denials, each with a receipt or with that of the same denial less than a second ago.
+//! Denials of workloads.
 
 use super::WorkloadCtx;
 use crate::intake::request::Denial;
 use crate::ledger::ReadError;
-use crate::partition::denial_dedup::{DenialKey, Folded, PATIENCE};
-use crate::partition::{DayKind, PartitionState};
+use crate::partition::PartitionState;
+use crate::partition::deny::{By, Denied};
 use crate::staging::BatchBuilder;
 use conductor_shared::codec::Listed;
 use conductor_shared::fact::{Fact, RequestDenied};
-use conductor_shared::http::ReceiptRef;
-use conductor_shared::reason::{Reason, Reasons};
+use conductor_shared::reason::Reasons;
 use conductor_shared::untrusted::UntrustedText;
 use std::time::Duration;
 
@@ -24,7 +23,9 @@ impl WorkloadCtx<'_> {
         retry_after: Option<Duration>,
         fact: impl FnOnce() -> Fact,
     ) -> Result<Denial, ReadError> {
-        deny_folded(live, st, self.principal, about, reasons, retry_after, fact)
+        let denied =
+            Denied { by: By::Principal(self.principal), about: about.to_owned(), reasons, retry_after };
+        Ok(live.deny(st, denied, fact)?)
     }
 
     pub(super) fn deny(
@@ -47,51 +48,4 @@ impl WorkloadCtx<'_> {
             .into()
         })
     }
-}
-
-/// Denies with a receipt in this partition, or with that of the same denial less than a second ago.
-pub fn deny_folded(
-    live: &mut PartitionState,
-    st: &mut BatchBuilder,
-    principal: &str,
-    about: &str,
-    reasons: Reasons,
-    retry_after: Option<Duration>,
-    fact: impl FnOnce() -> Fact,
-) -> Result<Denial, ReadError> {
-    live.denied += 1;
-    let of_quota = reasons.iter().any(is_quota);
-    if of_quota {
-        live.quota_denied = Some(st.now.mono);
-    }
-    let same = DenialKey { principal: principal.to_owned(), about: about.to_owned(), reasons };
-    let (index, nth) = match live.folds.fold(same, st.now.mono) {
-        Folded::Into(first, nth) => {
-            if of_quota {
-                live.quota_flood.note(first, st.now);
-            }
-            live.touch(st);
-            (first, nth)
-        }
-        Folded::First(same) => {
-            let unit = live.day_unit(st, DayKind::Denial)?;
-            let index = live.append(st, &fact(), (unit.0, &unit.1)).index;
-            if let Some(closed) = live.folds.begin(same, index, st.now.mono) {
-                live.append(st, &closed.into(), (unit.0, &unit.1));
-            }
-            (index, 0)
-        }
-    };
-    let receipt = Some(ReceiptRef { origin: live.p.origin, index });
-    Ok(Denial { reasons, receipt, folded: nth > 0, held: nth > PATIENCE, retry_after })
-}
-
-fn is_quota(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::QuotaConcurrentRuns
-            | Reason::QuotaReceiptBacklog
-            | Reason::QuotaStepRate
-            | Reason::QuotaEvidenceBytes
-    )
 }

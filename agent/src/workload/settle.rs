@@ -3,16 +3,21 @@
 use super::{Claim, Missing, WorkloadCtx};
 use crate::intake::request::Reply;
 use crate::ledger::ReadError;
-use crate::partition::{DayKind, PartitionState};
-use crate::rows::{RunRow, StepRow, decode};
+use crate::partition::{DayKind, PartitionState, index_hash};
+use crate::rows::{RunRow, StepRow, decode, encode};
 use crate::staging::BatchBuilder;
 use crate::store::Row;
 use conductor_shared::clock::micros;
-use conductor_shared::fact::{ApprovalDecided, LateSettle, LeaseRenewed, Outcome, RunFinished, StepFinished};
+use conductor_shared::fact::{
+    ApprovalDecided, HeartbeatsFolded, LateSettle, LeaseRenewed, Outcome, RunFinished, StepFinished,
+};
 use conductor_shared::http::Decided;
 use conductor_shared::ids::RunId;
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::UntrustedText;
+
+/// Different approval decisions of one run at most.
+const MAX_APPROVALS: usize = 100;
 
 impl WorkloadCtx<'_> {
     pub(super) fn finish_step(
@@ -32,11 +37,11 @@ impl WorkloadCtx<'_> {
             return match self.gone(live, st, id, Some(step))? {
                 Missing::Unknown => {
                     let known = live.runs.contains_key(&id)
-                        || matches!(self.gone(live, st, id, None)?, Missing::Ended(_));
+                        || matches!(self.gone(live, st, id, None)?, Missing::Ended(..));
                     let reason = if known { Reason::StepUnknown } else { Reason::RunUnknown };
                     self.deny(live, st, "step_finish", "", reason.into(), None).map(Err)
                 }
-                Missing::Ended(was) => self.late(live, st, (id, step), outcome, was, claim),
+                Missing::Ended(was, last) => self.after(live, st, (id, step), outcome, (was, last), claim),
             };
         };
         let index = self.settle_step(live, st, (id, step), (&unit, &run, row), outcome, claim);
@@ -85,8 +90,14 @@ impl WorkloadCtx<'_> {
         st: &mut BatchBuilder,
         id: RunId,
     ) -> Result<Reply, ReadError> {
+        let (now, lease_us) = (st.now, Some(micros(self.lease)));
         let Some(run) = live.runs.get_mut(&id) else { return self.not_open(live, st, "run_heartbeat", id) };
-        run.lease_until = st.now.mono + self.lease;
+        run.lease_until = now.mono + self.lease;
+        if let Some((index, _)) = run.beats.window.filter(|(_, until)| now.mono < *until) {
+            run.beats.folded += 1;
+            run.beats.last = now.wall;
+            return Ok(Ok(Decided { lease_us, folded: true, ..Self::decided(live, index, id) }));
+        }
         let (unit, steps) = (run.unit.clone(), run.steps.len() as u64);
         let fact = LeaseRenewed {
             principal: self.principal.to_owned(),
@@ -95,7 +106,10 @@ impl WorkloadCtx<'_> {
             steps,
         };
         let a = live.append(st, &fact.into(), (unit.0, &unit.1));
-        Ok(Ok(Decided { lease_us: Some(micros(self.lease)), ..Self::decided(live, a.index, id) }))
+        if let Some(run) = live.runs.get_mut(&id) {
+            run.beats.window = Some((a.index, now.mono + self.lease / 2));
+        }
+        Ok(Ok(Decided { lease_us, ..Self::decided(live, a.index, id) }))
     }
 
     pub(super) fn approve(
@@ -106,8 +120,19 @@ impl WorkloadCtx<'_> {
         (name, approver): (&UntrustedText, &UntrustedText),
         approved: bool,
     ) -> Result<Reply, ReadError> {
+        let said = [name.raw(), approver.raw(), if approved { "1" } else { "0" }].join("\0");
+        let said = index_hash(&live.p.keys.index, said.as_bytes());
         let Some(run) = live.runs.get_mut(&id) else { return self.not_open(live, st, "approval_decide", id) };
         run.lease_until = st.now.mono + self.lease;
+        let first = run.row.approvals.iter().find(|(hash, _)| *hash == said).map(|(_, index)| *index);
+        if let Some(index) = first {
+            return Ok(Ok(Decided { folded: true, ..Self::decided(live, index, id) }));
+        }
+        if run.row.approvals.len() >= MAX_APPROVALS {
+            return self
+                .deny(live, st, "approval_decide", "", Reason::ApprovalsTooMany.into(), None)
+                .map(Err);
+        }
         let unit = run.unit.clone();
         let fact = ApprovalDecided {
             principal: self.principal.to_owned(),
@@ -120,6 +145,11 @@ impl WorkloadCtx<'_> {
             approved,
         };
         let a = live.append(st, &fact.into(), (unit.0, &unit.1));
+        if let Some(mut run) = live.runs.remove(&id) {
+            run.row.approvals.push((said, a.index));
+            live.put_run(st, id, &run);
+            live.runs.insert(id, run);
+        }
         Ok(Ok(Self::decided(live, a.index, id)))
     }
 
@@ -132,7 +162,7 @@ impl WorkloadCtx<'_> {
     ) -> Result<Reply, ReadError> {
         let reason = match self.gone(live, st, id, None)? {
             Missing::Unknown => Reason::RunUnknown,
-            Missing::Ended(_) => Reason::RunClosed,
+            Missing::Ended(..) => Reason::RunClosed,
         };
         self.deny(live, st, op, "", reason.into(), None).map(Err)
     }
@@ -150,9 +180,21 @@ impl WorkloadCtx<'_> {
                 Missing::Unknown => {
                     self.deny(live, st, "run_finish", "", Reason::RunUnknown.into(), None).map(Err)
                 }
-                Missing::Ended(was) => self.late(live, st, (id, 0), outcome, was, Claim::default()),
+                Missing::Ended(was, last) => {
+                    self.after(live, st, (id, 0), outcome, (was, last), Claim::default())
+                }
             };
         };
+        if outcome == Outcome::Lost && run.beats.folded > 0 {
+            let fact = HeartbeatsFolded {
+                principal: self.principal.to_owned(),
+                run: id,
+                count_lower_bound: run.beats.since_start,
+                count: run.beats.folded,
+                last_us: run.beats.last.as_micros(),
+            };
+            live.append(st, &fact.into(), (run.unit.0, &run.unit.1));
+        }
         let steps = std::mem::take(&mut run.steps);
         let open_steps = steps.len() as u64;
         // A run that went well cannot vouch for steps that never said so.
@@ -180,8 +222,31 @@ impl WorkloadCtx<'_> {
         Ok(Ok(Self::decided(live, a.index, id)))
     }
 
-    /// A settle that came too late: recorded under the run's own key, and nothing else.
-    pub(super) fn late(
+    /// A settle after the end. The same one again has the answer of the first; another one is recorded once, and whatever
+    /// comes after that has its answer: so there are no more receipts than a run and its steps are admitted.
+    fn after(
+        &self,
+        live: &mut PartitionState,
+        st: &mut BatchBuilder,
+        (id, step): (RunId, u64),
+        outcome: Outcome,
+        (was, last): (Outcome, u64),
+        claim: Claim,
+    ) -> Result<Reply, ReadError> {
+        let number = (step > 0).then_some(step);
+        if outcome == was {
+            return Ok(Ok(Decided { folded: true, step: number, ..Self::decided(live, last, id) }));
+        }
+        let key = Row::LateSettle(id.0, step).key();
+        let Some(plain) = st.row(self.store, &live.p, &key)? else {
+            return self.late(live, st, (id, step), outcome, was, claim);
+        };
+        let index: u64 = decode(&plain).map_err(|e| live.p.damaged(&key, &e))?;
+        Ok(Ok(Decided { late: Some(was), folded: true, step: number, ..Self::decided(live, index, id) }))
+    }
+
+    /// A settle that came too late: recorded, and nothing else.
+    fn late(
         &self,
         live: &mut PartitionState,
         st: &mut BatchBuilder,
@@ -210,6 +275,9 @@ impl WorkloadCtx<'_> {
             bytes_out: claim.bytes_out,
         };
         let a = live.append_for(st, &fact.into(), (unit.0, &unit.1), labels);
+        let (key, plain) = (Row::LateSettle(id.0, step).key(), encode(&a.index));
+        st.rows.put_under(&live.p, &key, (unit.0, &unit.1), &plain);
+        st.remember(&live.p, key, plain);
         let step = (step > 0).then_some(step);
         Ok(Ok(Decided { late: Some(was), step, ..Self::decided(live, a.index, id) }))
     }

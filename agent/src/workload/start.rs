@@ -3,7 +3,7 @@
 use super::{Defer, Missing, WorkloadCtx};
 use crate::intake::request::{Denial, NewRun, Reply};
 use crate::partition::admission::{self, Ramped, RunRequest};
-use crate::partition::{PartitionState, Run};
+use crate::partition::{Beats, PartitionState, Run};
 use crate::policy::{Lookup, Query, TRIES};
 use crate::rows::{RunRow, StepRow};
 use crate::staging::BatchBuilder;
@@ -159,9 +159,11 @@ impl WorkloadCtx<'_> {
             steps: 0,
             outcome: None,
             last: a.index,
+            approvals: vec![],
         };
         let lease_until = st.now.mono + self.lease;
-        let run = Run { row, unit, steps: BTreeMap::new(), next_step: 1, lease_until };
+        let run =
+            Run { row, unit, steps: BTreeMap::new(), next_step: 1, lease_until, beats: Beats::default() };
         live.put_run(st, id, &run);
         live.runs.insert(id, run);
         Ok(Ok(Decided {
@@ -200,7 +202,7 @@ impl WorkloadCtx<'_> {
         let Some(run) = live.runs.get(&id) else {
             let reason = match self.gone(live, st, id, None)? {
                 Missing::Unknown => Reason::RunUnknown,
-                Missing::Ended(_) => Reason::RunClosed,
+                Missing::Ended(..) => Reason::RunClosed,
             };
             return Ok(Err(self.deny(live, st, "step_start", "", reason.into(), None)?));
         };

@@ -19,9 +19,10 @@ use conductor_shared::command::{Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::fail_closed::{Class, Outage};
 use conductor_shared::http::CommandStatus;
-use conductor_shared::ids::{NodeId, PartitionId, PersonId, TenantUid};
+use conductor_shared::ids::{NodeId, PartitionId, PersonId};
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::UntrustedText;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -49,8 +50,7 @@ impl Writer {
         let Some(node) = open.partitions.node_control() else {
             return Ok(());
         };
-        let who = (signed.person, signed.content.tenant);
-        let ctx = eval_ctx(open, here, &node, outage, st.now.wall, &self.parts.policy, who);
+        let ctx = eval_ctx(open, here, &node, outage, st.now.wall, &self.parts.policy, signed.person);
         let Some(live) = open.partitions.get_mut(log) else { return Ok(()) };
         let out = self.proposals.command(live, st, &ctx, signed, reply)?;
         if let Some((to, answer)) = out {
@@ -244,8 +244,7 @@ fn refuses_changes(open: &Open, log: PartitionId) -> Option<Reason> {
     open.partitions.refuses(log, Class::Tighten)
 }
 
-/// What a command is judged by. One person tightens only so many tenants in a while: a stolen key must not switch off
-/// the whole node (SPEC, invariant 3).
+/// What a command is judged by.
 fn eval_ctx<'a>(
     open: &Open,
     here: NodeId,
@@ -253,13 +252,10 @@ fn eval_ctx<'a>(
     outage: Outage,
     now: WallTime,
     policy: &'a Policy,
-    (person, tenant): (PersonId, TenantUid),
+    person: PersonId,
 ) -> EvalCtx<'a> {
     let since = now - open.tighten.window;
-    let others = open
-        .partitions
-        .iter()
-        .filter(|l| l.p.id.tenant != tenant && l.tightened.get(&person).is_some_and(|at| *at > since));
+    let cuts = open.partitions.iter().flat_map(|l| l.cuts.since(person, since)).collect();
     EvalCtx {
         here,
         node,
@@ -267,7 +263,8 @@ fn eval_ctx<'a>(
         now,
         policy,
         node_size: open.partitions.node().map_or(0, |n| n.log.size()),
-        over_limit: others.count() >= open.tighten.tenants,
+        cuts,
+        most_cuts: open.tighten.most,
         alone_today: alone_today(&open.partitions, person, now),
     }
 }
@@ -281,5 +278,15 @@ fn eval_ctx_of_effect<'a>(
     policy: &'a Policy,
     alone_today: u64,
 ) -> EvalCtx<'a> {
-    EvalCtx { here, node, outage, now, policy, node_size: 0, alone_today, over_limit: false }
+    EvalCtx {
+        here,
+        node,
+        outage,
+        now,
+        policy,
+        node_size: 0,
+        alone_today,
+        cuts: BTreeSet::new(),
+        most_cuts: usize::MAX,
+    }
 }

@@ -6,9 +6,10 @@ use crate::intake::reply::{Answer, Answers};
 use crate::intake::request::{Denial, Idempotency, Reply, SinkMoved, Unscoped, WorkloadOp, WriterRequest};
 use crate::ledger::ReadError;
 use crate::partition::PartitionState;
+use crate::partition::deny::{By, Denied};
 use crate::scope::TenantScope;
 use crate::staging::BatchBuilder;
-use crate::workload::{self, Defer, WorkloadCtx};
+use crate::workload::{Defer, WorkloadCtx};
 use conductor_shared::codec::Listed;
 use conductor_shared::fact::{Fact, RequestDenied};
 use conductor_shared::fail_closed::Class;
@@ -149,7 +150,8 @@ impl Writer {
             }
             .into()
         };
-        let denial = workload::deny_folded(live, st, &u.principal, &about, u.reasons, None, fact)?;
+        let by = By::Principal(&u.principal);
+        let denial = live.deny(st, Denied { by, about, reasons: u.reasons, retry_after: None }, fact)?;
         Ok(Some((log, denial)))
     }
 }

@@ -113,7 +113,14 @@ impl Writer {
     ) -> Result<(), ReadError> {
         let (node, lease) = (self.parts.node_id, self.parts.lease);
         let Some(open) = &mut self.open else { return Ok(()) };
-        let ctx = Loader { store: &open.store, keys: &mut open.keys, node, now: st.now, lease };
+        let ctx = Loader {
+            store: &open.store,
+            keys: &mut open.keys,
+            node,
+            now: st.now,
+            lease,
+            cuts_since: st.now.wall,
+        };
         let mut live = PartitionState::load(ctx, first(uid), Some(name))?;
         let fact = LogOpened { reason: "created".to_owned(), name: name.clone(), cites: None };
         live.control_fact(st, fact)?;

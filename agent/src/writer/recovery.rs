@@ -7,6 +7,7 @@ use super::{Open, Writer};
 use crate::checkpoint::due::Schedule;
 use crate::clock_guard;
 use crate::command;
+use crate::command::Named;
 use crate::freeze::calendar::Calendar;
 use crate::intake::reply::Answers;
 use crate::keys::KeyStore;
@@ -14,6 +15,7 @@ use crate::ledger::ReadError;
 use crate::partition::{Loader, PartitionState, Partitions};
 use crate::staging::BatchBuilder;
 use crate::store::{Store, StoreError};
+use conductor_shared::control::{CommandKey, Pending};
 use conductor_shared::fact::AgentStarted;
 use conductor_shared::ids::{Ident, PartitionId};
 use conductor_shared::reason::Reason;
@@ -83,7 +85,7 @@ impl Writer {
 
     fn loader<'a>(&self, store: &'a Arc<Store>, keys: &'a mut KeyStore) -> Loader<'a> {
         let (node, now, lease) = (self.parts.node_id, self.parts.clock.now(), self.parts.lease);
-        Loader { store, keys, node, now, lease }
+        Loader { store, keys, node, now, lease, cuts_since: now.wall - self.parts.tighten.window }
     }
 
     /// Reads every partition back. One that is damaged stops itself and no other.
@@ -158,9 +160,14 @@ impl Writer {
 
     fn abandon_pending(&mut self, id: PartitionId, st: &mut BatchBuilder) -> Result<(), ReadError> {
         let Some(live) = self.open.as_mut().and_then(|o| o.partitions.get_mut(id)) else { return Ok(()) };
-        let pending: Vec<_> = live.control.pending.iter().map(|(id, p)| (*id, p.index)).collect();
-        for (command, index) in pending {
-            command::abandon(live, st, command, index, Reason::CheckpointTimeout.into())?;
+        let named = |(key, p): (&CommandKey, &Pending)| Named {
+            command: *key,
+            proposal: p.index,
+            digest: p.digest.0,
+        };
+        let pending: Vec<_> = live.control.pending.iter().map(named).collect();
+        for proposal in &pending {
+            command::abandon(live, st, proposal, Reason::CheckpointTimeout.into())?;
         }
         Ok(())
     }

@@ -114,7 +114,7 @@ impl Node {
             node_id,
             limits: LIMITS,
             lease: Duration::from_secs(3_600),
-            tighten: TightenLimit { tenants: usize::MAX, window: Duration::ZERO },
+            tighten: TightenLimit { most: usize::MAX, window: Duration::ZERO },
             slo: Pace { every: Duration::from_secs(10), bake: Duration::from_secs(3_600) },
             clock_tolerance: Duration::MAX,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,

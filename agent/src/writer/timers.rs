@@ -116,11 +116,7 @@ impl Writer {
 }
 
 fn close_folds(live: &mut PartitionState, st: &mut BatchBuilder) -> Result<(), KeyError> {
-    let mono = st.now.mono;
-    if !live.folds.due(mono) {
-        return Ok(());
-    }
-    for closed in live.folds.close(mono, FOLDS) {
+    for closed in live.closed_folds(st.now.mono, FOLDS) {
         let unit = live.day_unit(st, DayKind::Denial)?;
         live.append(st, &Fact::from(closed), (unit.0, &unit.1));
     }
@@ -130,7 +126,7 @@ fn close_folds(live: &mut PartitionState, st: &mut BatchBuilder) -> Result<(), K
 fn close_requests(live: &mut PartitionState, st: &mut BatchBuilder) -> Result<(), KeyError> {
     let (control, now) = (Arc::clone(&live.control), st.now.wall);
     for (id, r) in control.requests.iter().filter(|(_, r)| WallTime::from_micros(r.expires_at_us) <= now) {
-        crate::command::close(live, st, *id, r.index, Reason::CommandExpired.into(), None)?;
+        crate::command::close(live, st, (*id, r), Reason::CommandExpired.into(), None)?;
     }
     Ok(())
 }

@@ -65,8 +65,6 @@ pub trait OperationSpec: Sized {
     /// It sets a part of a tenant's configuration, and may stand in a rollback. Who is let in, with which token, is no
     /// configuration: nobody who was shut out comes back that way.
     const CONFIG: bool = false;
-    /// It counts where one person tightens many tenants in a short time. What switches nothing off does not.
-    const LIMITED: bool = true;
     /// Representative values, at least one set, for tests and documents.
     const SAMPLES: &'static [&'static [&'static str]];
     /// How it takes effect, by its class.
@@ -105,8 +103,6 @@ pub struct Kind<O: 'static> {
     pub roles: &'static [Role],
     /// See [`OperationSpec::CONFIG`].
     pub config: bool,
-    /// See [`OperationSpec::LIMITED`].
-    pub limited: bool,
     /// See [`OperationSpec::EXECUTION`].
     pub execution: fn(Class) -> Execution,
     samples: &'static [&'static [&'static str]],
@@ -121,7 +117,6 @@ impl<O: 'static> Kind<O> {
             scope: T::SCOPE,
             roles: T::ROLES,
             config: T::CONFIG,
-            limited: T::LIMITED,
             execution: T::EXECUTION,
             samples: T::SAMPLES,
             parse: |v| T::parse(v).map(Into::into),

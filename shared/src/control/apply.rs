@@ -1,19 +1,22 @@
 //! What each fact makes of the state; what each operation that takes effect makes of it stands in `effect`.
 
 use super::{
-    Acknowledged, At, CommandKey, ControlState, Incident, Pending, PlanState, Request, TenantEntry,
-    TimeConfirmed,
+    Acknowledged, At, CommandKey, ControlState, Incident, MAX_OBJECTS, Pending, PlanState, Request,
+    TenantEntry, TimeConfirmed,
 };
 use crate::basis_points::BasisPoints;
 use crate::cause::RollbackCause;
 use crate::command::{Operation, ops};
-use crate::fact::{ControlFact, Fact};
+use crate::fact::{Approved, ControlFact, Fact};
 use crate::ids::{CommandId, Digest, Ident, IncidentId, PersonId};
 use crate::operator::{GrantedRole, OperatorKey};
 use crate::profile::DAY_US;
 use crate::ramp::{HISTORY, Ramp, Selector};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
+
+/// A command is remembered for so long after it expired.
+const KEPT_US: u64 = 3_600_000_000;
 
 impl ControlState {
     /// Folds one fact of this log.
@@ -47,8 +50,9 @@ impl ControlState {
                 self.revision += 1;
             }
             ControlFact::Changed(f) => {
-                self.note_command(at, f.person, f.command_id, f.expires_at_us);
-                self.requests.remove(&f.command_id);
+                let key = CommandKey { person: f.person, command: f.command_id };
+                self.note_command(key, f.expires_at_us, f.judged_at_us);
+                self.requests.remove(&key);
                 self.take_effect(at.index, &f.change.0);
                 if let Some(Operation::IncidentAck(ops::IncidentAck { incident, comment })) =
                     Operation::from_list(&f.change.0)
@@ -63,7 +67,8 @@ impl ControlState {
                 }
             }
             ControlFact::Requested(f) => {
-                self.note_command(at, f.person, f.command_id, f.expires_at_us);
+                let key = CommandKey { person: f.person, command: f.command_id };
+                self.note_command(key, f.expires_at_us, f.judged_at_us);
                 let r = Request {
                     index: at.index,
                     change: f.change.0.clone(),
@@ -75,25 +80,30 @@ impl ControlState {
                     expires_at_us: f.expires_at_us,
                     approvals: BTreeMap::new(),
                 };
-                self.requests.insert(f.command_id, r);
+                self.requests.insert(key, r);
             }
-            ControlFact::Approved(f) => match (self.requests.get_mut(&f.command_id), f.key_id.parse()) {
-                (Some(r), Ok(key)) => drop(r.approvals.insert(f.person, key)),
-                (Some(_), Err(_)) => self.newer = true,
-                (None, _) => {}
+            ControlFact::Approved(f) => match (f.key_id.parse(), self.request_of(f)) {
+                (Ok(key), Some(r)) => drop(r.approvals.insert(f.person, key)),
+                _ => self.newer = true,
             },
             ControlFact::RequestClosed(f) => {
-                self.requests.remove(&f.command_id);
+                let key = CommandKey { person: f.author, command: f.command_id };
+                let named = |r: &Request| (r.index, r.digest.0) == (f.request, f.digest);
+                self.newer |= take_named(&mut self.requests, key, named).is_none();
             }
             ControlFact::Proposed(f) => {
-                self.note_command(at, f.person, f.command_id, f.expires_at_us);
-                let request = self.requests.remove(&f.command_id);
+                let key = CommandKey { person: f.person, command: f.command_id };
+                self.note_command(key, f.expires_at_us, f.judged_at_us);
+                let request = self.requests.remove(&key);
                 let approved = request.map_or(vec![], |r| r.approvals.into_keys().collect());
-                let p = Pending { index: at.index, change: f.change.0.clone(), person: f.person, approved };
-                self.pending.insert(f.command_id, p);
+                let digest = Digest(Sha256::digest(&f.text).into());
+                let change = f.change.0.clone();
+                let p = Pending { index: at.index, change, person: f.person, digest, approved };
+                self.pending.insert(key, p);
             }
             ControlFact::Effective(f) => {
-                if let Some(p) = self.pending.remove(&f.command_id) {
+                let found = self.take_proposal(f.author, f.command_id, (f.proposal, f.digest));
+                if let Some(p) = found {
                     let before = self.break_glass.as_ref().map(|g| g.grant);
                     self.take_effect(at.index, &p.change);
                     self.note_break_glass(at, before, &p);
@@ -108,6 +118,7 @@ impl ControlState {
             ControlFact::FreezeEnded(f) => self.window_closed(&f.profile, &f.window),
             ControlFact::FreezeOver(f) => {
                 self.freezes.remove(&f.freeze);
+                self.revise(&ops::FreezeClear { freeze: f.freeze.clone() }.into());
             }
             ControlFact::BreakGlassUsed(f) => {
                 if let Some(g) = self.break_glass.as_mut().filter(|g| g.grant == f.grant) {
@@ -116,9 +127,10 @@ impl ControlState {
             }
             ControlFact::BreakGlassOver(f) => {
                 self.break_glass.take_if(|g| g.grant == f.grant);
+                self.revise(&ops::BreakGlassClose { grant: f.grant }.into());
             }
             ControlFact::Abandoned(f) => {
-                self.pending.remove(&f.command_id);
+                self.take_proposal(f.author, f.command_id, (f.proposal, f.digest));
             }
             ControlFact::IncidentOpened(f) => {
                 let i = Incident {
@@ -160,7 +172,7 @@ impl ControlState {
                     _ => self.newer = true,
                 }
             }
-            ControlFact::AgentStarted(_) | ControlFact::CommandDenied(_) => {}
+            ControlFact::AgentStarted(_) => {}
         }
     }
 
@@ -185,9 +197,41 @@ impl ControlState {
         s
     }
 
-    fn note_command(&mut self, at: At, person: PersonId, command: CommandId, expires: u64) {
-        self.commands.retain(|_, e| *e >= at.time_us);
-        self.commands.insert(CommandKey { person, command }, expires);
+    /// A command is forgotten once it has expired by the clock that judges whether one has, and a while later: that clock
+    /// may be put back a little.
+    fn note_command(&mut self, key: CommandKey, expires_at_us: u64, judged_at_us: u64) {
+        self.commands.retain(|_, e| e.saturating_add(KEPT_US) > judged_at_us);
+        self.commands.insert(key, expires_at_us);
+    }
+
+    fn request_of(&mut self, f: &Approved) -> Option<&mut Request> {
+        let key = CommandKey { person: f.author, command: f.command_id };
+        self.requests.get_mut(&key).filter(|r| (r.index, r.digest.0) == (f.request, f.digest))
+    }
+
+    /// Takes out the proposal that a fact names. Where none is as it says, the log is not what this program writes.
+    fn take_proposal(
+        &mut self,
+        author: PersonId,
+        command: CommandId,
+        named: (u64, [u8; 32]),
+    ) -> Option<Pending> {
+        let key = CommandKey { person: author, command };
+        let found = take_named(&mut self.pending, key, |p| (p.index, p.digest.0) == named);
+        self.newer |= found.is_none();
+        found
+    }
+
+    /// The object of an operation changes with this revision.
+    pub(super) fn revise(&mut self, op: &Operation) {
+        self.objects.insert(op.object(), self.revision);
+        if self.objects.len() > MAX_OBJECTS
+            && let Some((object, revision)) = self.objects.iter().min_by_key(|(_, r)| **r)
+        {
+            self.objects_before = self.objects_before.max(*revision);
+            let object = object.clone();
+            self.objects.remove(&object);
+        }
     }
 
     fn take_effect(&mut self, index: u64, change: &[String]) {
@@ -221,8 +265,15 @@ impl ControlState {
         }
     }
 
+    fn revise_rule(&mut self, selector: &Selector) {
+        let selector = || selector.clone();
+        self.revise(&ops::RampClear { selector: selector() }.into());
+        self.revise(&ops::PlanStop { selector: selector() }.into());
+    }
+
     fn ramp_advanced(&mut self, selector: Selector, hundredths: BasisPoints) {
         self.revision += 1;
+        self.revise_rule(&selector);
         if let Some(p) = self.plans.get_mut(&selector) {
             p.at += 1;
             let last = p.plan().is_none_or(|plan| p.at + 1 >= plan.steps().len() as u64);
@@ -237,6 +288,7 @@ impl ControlState {
     /// others end the plan, and the value is remembered.
     fn ramp_rolled_back(&mut self, selector: Selector, from: BasisPoints, to: BasisPoints, platform: bool) {
         self.revision += 1;
+        self.revise_rule(&selector);
         let step = |p: &PlanState| p.plan()?.steps().iter().position(|s| s.hundredths == to);
         match self.plans.get(&selector).and_then(step).filter(|_| platform) {
             Some(at) => self.plans.get_mut(&selector).into_iter().for_each(|p| p.at = at as u64),
@@ -260,4 +312,13 @@ impl ControlState {
         ramp.hundredths = hundredths;
         ramp.revision += 1;
     }
+}
+
+/// Takes out what a fact names, if it is as the fact says.
+fn take_named<T>(
+    map: &mut BTreeMap<CommandKey, T>,
+    key: CommandKey,
+    named: impl FnOnce(&T) -> bool,
+) -> Option<T> {
+    map.get(&key).is_some_and(named).then(|| map.remove(&key)).flatten()
 }

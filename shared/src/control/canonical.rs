@@ -2,7 +2,7 @@
 //!
 //! It is built from the values of [`crate::codec`]: integers, bytes, text and lists.
 //!
-//! - The digest is SHA-256 over the domain tag `conductor/control-state/v2`, one zero byte, and the value of the state.
+//! - The digest is SHA-256 over the domain tag `conductor/control-state/v3`, one zero byte, and the value of the state.
 //! - A structure is a list of field numbers (`U64`) and values in turn, in rising order of the numbers.
 //! - A field is left out while it has the value that it has where nothing was ever set: zero, false, empty text, an
 //!   empty list, no value, or the default that is named here (quotas, thresholds, profiles). So a new field changes no
@@ -29,7 +29,7 @@ use crate::ramp::{Kill, Ramp};
 use crate::slo::Thresholds;
 use sha2::{Digest, Sha256};
 
-const TAG: &[u8] = b"conductor/control-state/v2\0";
+const TAG: &[u8] = b"conductor/control-state/v3\0";
 
 impl ControlState {
     /// Digest of the whole state. The same facts give the same digest, in every release.
@@ -125,6 +125,8 @@ fn state(s: &ControlState) -> Value {
         pending,
         requests,
         commands,
+        objects,
+        objects_before,
         incidents,
         plans,
         slos,
@@ -161,8 +163,8 @@ fn state(s: &ControlState) -> Value {
         .put(9, map(prompts, Canon::to_value, Canon::to_value))
         .put(10, map(tokens, Canon::to_value, token))
         .put(11, list(peers, |p| small(*p)))
-        .put(12, map(pending, Canon::to_value, self::pending))
-        .put(13, map(requests, Canon::to_value, request))
+        .put(12, map(pending, command_key, self::pending))
+        .put(13, map(requests, command_key, request))
         .put(14, map(commands, command_key, Canon::to_value))
         .put(15, map(incidents, Canon::to_value, incident))
         .put(16, map(plans, shown, plan))
@@ -186,6 +188,8 @@ fn state(s: &ControlState) -> Value {
         .put(34, map(sink_replays, Canon::to_value, Canon::to_value))
         .some(35, billing_key.as_ref().map(Canon::to_value))
         .put(36, list(rate_cards, rate_card))
+        .put(37, map(objects, Canon::to_value, Canon::to_value))
+        .put(38, small(*objects_before))
         .end()
 }
 
@@ -239,12 +243,13 @@ fn token(t: &Token) -> Value {
 }
 
 fn pending(p: &Pending) -> Value {
-    let Pending { index, change, person, approved } = p;
+    let Pending { index, change, person, digest, approved } = p;
     Fields::default()
         .put(1, small(*index))
         .put(2, list(change, Canon::to_value))
         .put(3, person.to_value())
         .put(4, list(approved, Canon::to_value))
+        .put(5, digest.to_value())
         .end()
 }
 

@@ -12,6 +12,10 @@ use crate::command::Operation;
 
 impl ControlState {
     pub(super) fn apply_operation(&mut self, index: u64, op: Operation) {
+        // A rollback is each of its steps.
+        if !matches!(op, Operation::ConfigRollback(_)) {
+            self.revise(&op);
+        }
         match op {
             Operation::ConfigRollback(op) => {
                 for step in op.changes {

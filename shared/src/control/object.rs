@@ -76,10 +76,12 @@ impl ControlState {
         }
     }
 
-    /// Digest of one object's state: the `base` of a command that loosens it.
+    /// Digest of one object's state and of the revision that changed it last: the `base` of a command that loosens it. So
+    /// what was changed and changed back is another base, and a command signed before does not fit it.
     pub fn object_digest(&self, op: &Operation) -> [u8; 32] {
         let mut h = Sha256::new();
-        h.update(b"conductor/object/v1\0");
+        h.update(b"conductor/object/v2\0");
+        h.update(self.object_revision(op).to_be_bytes());
         for part in std::iter::once(op.object()).chain(self.object(op)) {
             h.update(u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
             h.update(part.as_bytes());

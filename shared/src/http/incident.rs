@@ -48,6 +48,13 @@ pub struct SloStatus {
     pub rolled_back_from: Option<crate::basis_points::BasisPoints>,
 }
 
+impl SloStatus {
+    /// True while what is seen breaches a threshold.
+    pub fn breached(&self) -> bool {
+        self.verdict == "breached"
+    }
+}
+
 /// `GET /v1/incidents` and `GET /v1/tenants/{uid}/incidents`: what is open.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IncidentList {

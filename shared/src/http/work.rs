@@ -121,6 +121,9 @@ pub struct Decided {
     /// The settle came too late: it was recorded, and revived nothing. What it had ended as.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late: Option<Outcome>,
+    /// The same was said before, and `receipt` is that one's: a heartbeat within half a lease, an approval, an end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub folded: bool,
 }
 
 /// `GET /v1/runs/{run}`

@@ -112,7 +112,7 @@ fn control(out: &mut String, c: &ControlState) {
         let _ = writeln!(out, "incident   {} since {}", i.cause, super::output::time(i.since_us));
     }
     for (id, p) in &c.pending {
-        let _ = writeln!(out, "pending    {} (command {})", super::change::state(&p.change), id);
+        let _ = writeln!(out, "pending    {} (command {})", super::change::state(&p.change), id.command);
     }
 }
 

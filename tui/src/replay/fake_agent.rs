@@ -68,6 +68,7 @@ fn allow(s: &mut Seen, run: RunId, step: Option<u64>) -> Response {
         step,
         lease_us: s.lease_us,
         sticky: None,
+        folded: false,
         late: None,
     })
     .into_response()

@@ -5,7 +5,7 @@ use crate::command::context::{EvalCtx, SKEW};
 use crate::intake::request::Signed;
 use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Audience, MAX_LIFE};
-use conductor_shared::control::{CommandKey, ControlState};
+use conductor_shared::control::ControlState;
 use conductor_shared::reason::{Reason, Reasons};
 
 pub(super) fn violations(s: &Signed, ctx: &EvalCtx<'_>, log: &ControlState) -> Reasons {
@@ -19,7 +19,7 @@ pub(super) fn violations(s: &Signed, ctx: &EvalCtx<'_>, log: &ControlState) -> R
     if early || expires_at <= now || life.is_zero() || life > MAX_LIFE {
         reasons.add(Reason::CommandExpired);
     }
-    if log.commands.contains_key(&CommandKey { person: s.person, command: c.command_id }) {
+    if log.commands.contains_key(&s.key()) {
         reasons.add(Reason::CommandReplayed);
     }
     reasons

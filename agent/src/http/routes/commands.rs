@@ -7,17 +7,23 @@ use crate::http::error::ApiError;
 use crate::http::read::blocking;
 use crate::http::state::ApiState;
 use crate::intake::queue::Full;
-use crate::intake::request::{CommandReply, Denial, WriterRequest};
+use crate::intake::request::{
+    CommandReply, Denial, Signed, SignedApproval, Unscoped, Verified, WriterRequest,
+};
 use crate::ledger::read_receipt;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
+use conductor_shared::clock::WallTime;
+use conductor_shared::command::Audience;
 use conductor_shared::fact::{ControlFact, Fact};
 use conductor_shared::http::{CommandOutcome, ReceiptRef, RequestList, RequestRow, SignedText};
-use conductor_shared::ids::{Ident, Origin, PersonId};
+use conductor_shared::ids::{Ident, Origin, PartitionId, PersonId};
 use conductor_shared::reason::Reason;
+use conductor_shared::untrusted::UntrustedText;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 
 pub(crate) async fn command(
@@ -32,10 +38,65 @@ pub(crate) async fn command(
         Ok(v) => v,
         Err(e) => return Err(not_verified(&api, &peer, "command", e).await),
     };
-    policy::prepare(&api, verified.content.tenant, &verified.content.operation).await;
     let about = api.board.about(verified.content.tenant);
+    if let Some(reason) = stale(&api, about, &verified) {
+        return Err(refused(&api, &peer, about, &verified, reason).await);
+    }
+    policy::prepare(&api, verified.content.tenant, &verified.content.operation).await;
     let (tx, rx) = oneshot::channel();
     answered(&api, WriterRequest::Command(about, Box::new(verified), tx), rx).await
+}
+
+/// Why a command cannot count, whatever the state: its text is known to whoever reads a receipt, and must not cost the
+/// writer anything.
+fn stale(api: &ApiState, about: PartitionId, signed: &Signed) -> Option<Reason> {
+    let control = Arc::clone(&api.board.get(about.tenant)?.view.load().control);
+    if control.commands.contains_key(&signed.key()) {
+        return Some(Reason::CommandReplayed);
+    }
+    let here = matches!(&signed.content.audience, Audience::Nodes(ids) if ids.contains(&api.node_id));
+    let over = WallTime::from_micros(signed.content.expires_at_us) <= api.clock.now().wall;
+    (!here).then_some(Reason::CommandAudience).or(over.then_some(Reason::CommandExpired))
+}
+
+/// The same of an answer to a request.
+fn answers_nothing(api: &ApiState, about: PartitionId, signed: &SignedApproval) -> Option<Reason> {
+    let control = Arc::clone(&api.board.get(about.tenant)?.view.load().control);
+    let said = &signed.content;
+    match control.request_meant(said.command_id, &said.command_digest) {
+        Some((_, r)) if r.approvals.contains_key(&signed.person) => Some(Reason::CommandReplayed),
+        Some(_) => None,
+        None if control.requests.keys().any(|k| k.command == said.command_id) => Some(Reason::BaseStale),
+        None => Some(Reason::ObjectUnknown),
+    }
+}
+
+/// A replay is counted. Everything else leaves a receipt, folded, in the lane of traffic.
+async fn refused<T>(
+    api: &ApiState,
+    peer: &Peer,
+    about: PartitionId,
+    signed: &Verified<T>,
+    reason: Reason,
+) -> ApiError {
+    if reason == Reason::CommandReplayed {
+        api.board.replays.fetch_add(1, Ordering::Relaxed);
+        return Denial::bare(reason).into();
+    }
+    let (tx, rx) = oneshot::channel();
+    let unscoped = Unscoped {
+        log: about,
+        principal: format!("person:{}", signed.person),
+        peer: peer.name(),
+        operation: "command",
+        named: UntrustedText::default(),
+        reasons: reason.into(),
+    };
+    match api.queues.push(WriterRequest::Unscoped(unscoped, tx)) {
+        Ok(()) => rx.await.unwrap_or_else(|_| Denial::bare(Reason::StoreUnavailable)).into(),
+        Err(Full::Queue(_)) => Denial::bare(reason).into(),
+        Err(Full::Closed(_)) => Denial::bare(Reason::Stopping).into(),
+    }
 }
 
 async fn answered(
@@ -74,8 +135,11 @@ pub(crate) async fn approval(
     let control = Arc::clone(&node.view.load().control);
     match verify_approval(&signed, &control, peer.local()) {
         Ok(a) => {
-            policy::prepare_request(&api, a.content.tenant, a.content.command_id).await;
             let about = api.board.about(a.content.tenant);
+            if let Some(reason) = answers_nothing(&api, about, &a) {
+                return Err(refused(&api, &peer, about, &a, reason).await);
+            }
+            policy::prepare_request(&api, a.content.tenant, &a.content).await;
             let (tx, rx) = oneshot::channel();
             answered(&api, WriterRequest::Approval(about, Box::new(a), tx), rx).await
         }
@@ -96,7 +160,7 @@ pub(crate) async fn approvals(
     for shared in api.board.all() {
         let control = Arc::clone(&shared.view.load().control);
         for (id, r) in &control.requests {
-            let (command_id, index) = (*id, r.index);
+            let (command_id, index) = (id.command, r.index);
             let read = blocking(&shared, move |store, p| read_receipt(store, p, index));
             let Some(Fact::Control(ControlFact::Requested(f))) = read.await?.fact else { continue };
             requests.push(RequestRow {

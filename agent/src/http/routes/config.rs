@@ -14,7 +14,7 @@ use conductor_shared::config::{config, differences};
 use conductor_shared::control::{At, ControlState};
 use conductor_shared::fact::{ControlFact, Fact};
 use conductor_shared::http::{ConfigHistory, ConfigRevision, ConfigRow};
-use conductor_shared::ids::{CommandId, PersonId, parse_decimal};
+use conductor_shared::ids::{PersonId, parse_decimal};
 use conductor_shared::untrusted::UntrustedText;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -39,7 +39,7 @@ fn fold(
     mut each: impl FnMut(&Step<'_>) -> bool,
 ) -> Result<(), ReadError> {
     let mut control = ControlState::default();
-    let mut proposed: HashMap<CommandId, (PersonId, UntrustedText)> = HashMap::new();
+    let mut proposed: HashMap<u64, (PersonId, UntrustedText)> = HashMap::new();
     let mut next = 0;
     loop {
         // Only durable facts are shown.
@@ -54,12 +54,12 @@ fn fold(
             let by = match &r.fact {
                 Some(Fact::Control(ControlFact::Changed(f))) => Some((f.person, f.why.clone())),
                 Some(Fact::Control(ControlFact::Proposed(f))) => {
-                    proposed.insert(f.command_id, (f.person, f.why.clone()));
+                    proposed.insert(index, (f.person, f.why.clone()));
                     None
                 }
-                Some(Fact::Control(ControlFact::Effective(f))) => proposed.remove(&f.command_id),
+                Some(Fact::Control(ControlFact::Effective(f))) => proposed.remove(&f.proposal),
                 Some(Fact::Control(ControlFact::Abandoned(f))) => {
-                    proposed.remove(&f.command_id);
+                    proposed.remove(&f.proposal);
                     None
                 }
                 _ => None,

@@ -121,7 +121,6 @@ fn about(fact: &ControlFact) -> (Option<PersonId>, Option<String>, Option<u64>) 
         ControlFact::Proposed(f) => (Some(f.person), None, None),
         ControlFact::Requested(f) => (Some(f.person), None, None),
         ControlFact::Approved(f) => (Some(f.person), None, None),
-        ControlFact::CommandDenied(f) => (f.person, None, None),
         ControlFact::IncidentOpened(f) => (None, Some(hex(&f.incident)), None),
         ControlFact::IncidentClosed(f) => (None, Some(hex(&f.incident)), None),
         ControlFact::IncidentEvidence(f) => {

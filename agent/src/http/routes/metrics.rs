@@ -28,6 +28,11 @@ pub(crate) async fn metrics(State(api): State<ApiState>) -> Response {
     counter("decisions_denied", "Decisions that denied, folded ones included", denied);
     counter("receipts_written", "Receipts made durable since the agent started", load(&api.board.receipts));
     counter("commits", "Batches made durable since the agent started", load(&api.board.commits));
+    counter(
+        "commands_replayed",
+        "Commands and approvals refused because they had counted before",
+        load(&api.board.replays),
+    );
     let mut gauge = |name: &str, help: &str, v: u64| {
         r.register(name, help, ConstGauge::new(i64::try_from(v).unwrap_or(i64::MAX)));
     };

@@ -14,7 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use conductor_shared::clock::WallTime;
 use conductor_shared::command::Operation;
 use conductor_shared::http::{BundleFiles, BundleKept, ExplainRequest, Explanation, PolicyShown};
-use conductor_shared::ids::{CommandId, TenantUid, hex, unhex};
+use conductor_shared::ids::{TenantUid, hex, unhex};
+use conductor_shared::operator::Approval;
 use conductor_shared::operator::Role;
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::escape;
@@ -31,10 +32,11 @@ pub(crate) async fn prepare(api: &ApiState, tenant: TenantUid, op: &Operation) {
 }
 
 /// Like [`prepare`], for a command that waits for an approval.
-pub(crate) async fn prepare_request(api: &ApiState, tenant: TenantUid, id: CommandId) {
+pub(crate) async fn prepare_request(api: &ApiState, tenant: TenantUid, approval: &Approval) {
     let control = api.board.get(tenant).map(|s| s.view.load().control.clone());
-    let request = control.as_ref().and_then(|c| c.requests.get(&id));
-    if let Some(op) = request.and_then(|r| Operation::from_list(&r.change)) {
+    let request =
+        control.as_ref().and_then(|c| c.request_meant(approval.command_id, &approval.command_digest));
+    if let Some(op) = request.and_then(|(_, r)| Operation::from_list(&r.change)) {
         prepare(api, tenant, &op).await;
     }
 }

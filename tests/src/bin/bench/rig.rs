@@ -75,7 +75,7 @@ fn parts(
         node_id: board.node_id,
         limits: SpaceLimits::default(),
         lease: Duration::from_secs(3_600),
-        tighten: TightenLimit { tenants: usize::MAX, window: Duration::ZERO },
+        tighten: TightenLimit { most: usize::MAX, window: Duration::ZERO },
         slo: conductor_agent::rollout::controller::Pace {
             every: Duration::from_secs(10),
             bake: Duration::from_secs(3_600),

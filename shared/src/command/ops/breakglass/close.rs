@@ -14,7 +14,6 @@ impl OperationSpec for BreakGlassClose {
     const NAME: &'static str = "breakglass.close";
     const SCOPE: Scope = Scope::AnyLog;
     const ROLES: &'static [Role] = &[Role::Operator, Role::BreakGlass];
-    const LIMITED: bool = false;
     const SAMPLES: &'static [&'static [&'static str]] = &[&["01010101010101010101010101010101"]];
 
     fn args(&self) -> Args {

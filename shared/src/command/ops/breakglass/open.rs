@@ -19,7 +19,6 @@ impl OperationSpec for BreakGlassOpen {
     const NAME: &'static str = "breakglass.open";
     const SCOPE: Scope = Scope::AnyLog;
     const ROLES: &'static [Role] = &[Role::BreakGlass];
-    const LIMITED: bool = false;
     const SAMPLES: &'static [&'static [&'static str]] =
         &[&["01010101010101010101010101010101", "INC-7", "60"]];
 

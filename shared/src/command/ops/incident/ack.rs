@@ -17,7 +17,6 @@ impl OperationSpec for IncidentAck {
     const NAME: &'static str = "incident.ack";
     const SCOPE: Scope = Scope::AnyLog;
     const ROLES: &'static [Role] = &[Role::Operator];
-    const LIMITED: bool = false;
     const SAMPLES: &'static [&'static [&'static str]] = &[&["01010101010101010101010101010101", "over"]];
 
     fn args(&self) -> Args {

@@ -14,7 +14,6 @@ impl OperationSpec for SinkReplay {
     const NAME: &'static str = "sink.replay";
     const SCOPE: Scope = Scope::Tenant;
     const ROLES: &'static [Role] = &[Role::Operator];
-    const LIMITED: bool = false;
     const SAMPLES: &'static [&'static [&'static str]] = &[&["billing"]];
 
     fn args(&self) -> Args {

@@ -1,0 +1,76 @@
+//! How much of each kind one log may hold: what an operator can add without end would in the end cost every command.
+
+use super::ControlState;
+use crate::profile::{MAX_FREEZES, MAX_PROFILES, MAX_WINDOWS};
+use crate::ramp::Selector;
+
+/// One kind of thing that a log holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Limit {
+    /// What it is, in the plural.
+    pub name: &'static str,
+    /// So many at most.
+    pub most: usize,
+    /// How many there are.
+    pub count: fn(&ControlState) -> usize,
+}
+
+const fn limit(name: &'static str, most: usize, count: fn(&ControlState) -> usize) -> Limit {
+    Limit { name, most, count }
+}
+
+/// A rule for everything always finds room: it is what switches off at once.
+fn rules<'a>(selectors: impl Iterator<Item = &'a Selector>) -> usize {
+    selectors.filter(|s| **s != Selector::default()).count()
+}
+
+/// All of them.
+pub const LIMITS: [Limit; 13] = [
+    limit("ramps", 256, |s| rules(s.ramps.keys())),
+    limit("kill switches", 256, |s| rules(s.kills.keys())),
+    limit("staged plans", 64, |s| s.plans.len()),
+    limit("SLO thresholds", 256, |s| rules(s.slos.keys())),
+    limit("workflow types", 1_024, |s| s.workflows.len()),
+    limit("pinned prompts", 1_024, |s| s.prompts.len()),
+    // A revoked one is kept for ever: nothing may be issued under its id again.
+    limit("tokens, revoked ones too", 4_096, |s| s.tokens.len()),
+    limit("local users", 256, |s| s.peers.len()),
+    // As tokens.
+    limit("operators' keys, revoked ones too", 1_024, |s| s.operators.len()),
+    limit("profiles", MAX_PROFILES, |s| s.profiles.len()),
+    limit("windows of a profile", MAX_WINDOWS, |s| {
+        s.profiles.values().map(|p| p.windows.len()).max().unwrap_or(0)
+    }),
+    limit("freezes", MAX_FREEZES, |s| s.freezes.len()),
+    limit("sinks with replays", 256, |s| s.sink_replays.len()),
+];
+
+impl ControlState {
+    /// What a change would hold more of than one log may.
+    pub fn beyond(&self, after: &Self) -> Option<&'static Limit> {
+        LIMITS.iter().find(|l| {
+            let then = (l.count)(after);
+            then > l.most && then > (l.count)(self)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{Operation, ops};
+
+    fn kill(selector: &str) -> Operation {
+        Operation::KillSet(ops::KillSet { selector: selector.parse().unwrap(), drain: false })
+    }
+
+    /// Invariant 3: rules end somewhere, and the one that switches everything off always has a place.
+    #[test]
+    fn rules_end_and_the_one_for_all_has_a_place() {
+        let most = LIMITS.iter().find(|l| l.name == "kill switches").unwrap().most;
+        let full = (0..most).fold(ControlState::default(), |s, i| s.after(&kill(&format!("run/w{i}"))));
+        assert!(full.beyond(&full.after(&kill("run/w0"))).is_none(), "what is there may be set again");
+        assert!(full.beyond(&full.after(&kill("*/*"))).is_none());
+        assert_eq!(full.beyond(&full.after(&kill("run/more"))).map(|l| l.name), Some("kill switches"));
+    }
+}
