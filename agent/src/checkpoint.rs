@@ -3,3 +3,4 @@
 pub mod due;
 pub mod job;
 pub mod sign;
+pub mod witness;

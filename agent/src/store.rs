@@ -9,18 +9,21 @@ mod format;
 mod options;
 mod raw;
 mod reading;
+mod reserve;
 
 pub use batch::Batch;
 pub use format::{FORMAT, Row, RowKey, RowKind, Scan, VALUE_VERSION};
 pub use options::MAX_OPEN_FILES;
 pub use raw::Family;
 pub use reading::Reading;
+pub use reserve::Space;
 
 use crate::platform::files;
 use conductor_shared::ids::{PartitionId, TenantUid, hex, unhex};
 use options::options;
 use parking_lot::{Mutex, RwLock};
 use reading::{bounds, read_error, walk, without_version};
+use reserve::Reserves;
 use rocksdb::{ColumnFamilyDescriptor, DB, Options, WriteOptions};
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt as _;
@@ -128,16 +131,6 @@ pub enum FamilyChange {
     Drop(PartitionId),
 }
 
-/// How much room there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Space {
-    Ample,
-    /// Evidence and exports stop.
-    Low,
-    /// Admissions stop too; settle, tighten and checkpoints go on.
-    Critical,
-}
-
 pub struct Store {
     // Families borrow from the database: they are dropped first.
     families: RwLock<HashMap<PartitionId, Family>>,
@@ -146,7 +139,7 @@ pub struct Store {
     family_options: Options,
     watched: Mutex<Watched>,
     failed: AtomicBool,
-    limits: SpaceLimits,
+    reserves: Reserves,
 }
 
 struct Watched {
@@ -160,22 +153,8 @@ impl std::fmt::Debug for Store {
     }
 }
 
-/// Bytes free on the file system of a folder.
-fn disk_free(path: &Path) -> u64 {
-    nix::sys::statvfs::statvfs(path)
-        .map_or(u64::MAX, |s| s.blocks_available().saturating_mul(s.fragment_size()))
-}
-
 fn with_version(value: &[u8]) -> Vec<u8> {
     [&[VALUE_VERSION], value].concat()
-}
-
-/// Bytes set aside for a full disk.
-const RESERVE: &str = "RESERVE.conductor";
-
-/// True when there was one.
-fn give_up_reserve(path: &Path) -> bool {
-    std::fs::remove_file(path.join(RESERVE)).is_ok()
 }
 
 fn inode(path: &Path) -> Option<u64> {
@@ -219,14 +198,15 @@ impl Store {
             let descriptors = names.iter().map(|n| ColumnFamilyDescriptor::new(n, family_options.clone()));
             DB::open_cf_descriptors(&db_options, path, descriptors)
         };
-        let opened = match try_open() {
-            // Opening writes as well. What was set aside for a full disk is for a start on one, too.
-            Err(e) if disk_free(path) < limits.critical_bytes && give_up_reserve(path) => {
-                tracing::warn!("gave up the disk reserve to open {}: {e}", path.display());
-                try_open()
-            }
-            other => other,
-        };
+        let reserves = Reserves::of(path, limits);
+        let mut opened = try_open();
+        // Opening writes as well. What was set aside for a full disk is for a start on one, too.
+        while let Err(e) = &opened
+            && let Some(what) = reserves.give_up()
+        {
+            tracing::warn!("gave up {what} to open {}: {e}", path.display());
+            opened = try_open();
+        }
         let db = Arc::new(opened.map_err(|e| Self::classify(path, &e))?);
         let families = names
             .iter()
@@ -241,9 +221,9 @@ impl Store {
             family_options,
             watched: Mutex::new(Watched { current: (current, ino), wal: None }),
             failed: AtomicBool::new(false),
-            limits,
+            reserves,
         };
-        store.fill_reserve();
+        store.reserves.fill(0);
         Ok(store)
     }
 
@@ -478,38 +458,18 @@ impl Store {
 
     /// Bytes free on the file system of the database.
     pub fn disk_free(&self) -> u64 {
-        disk_free(&self.path)
+        reserve::disk_free(&self.path)
     }
 
-    /// How much room there is.
-    pub fn space(&self) -> Space {
-        match self.disk_free() {
-            n if n < self.limits.critical_bytes => Space::Critical,
-            n if n < self.limits.low_bytes => Space::Low,
-            _ => Space::Ample,
-        }
+    /// Sets aside room for the ends of so many open runs and steps, and tells how much room there is.
+    pub fn space(&self, open: u64) -> Space {
+        self.reserves.fill(open);
+        self.reserves.space(open)
     }
 
-    /// Creates the reserve file, when there is room. It is given up by [`Store::release_reserve`].
-    fn fill_reserve(&self) {
-        let path = self.path.join(RESERVE);
-        if path.exists()
-            || self.disk_free() < self.limits.critical_bytes.saturating_add(self.limits.reserve_bytes)
-        {
-            return;
-        }
-        let made = std::fs::File::create(&path).and_then(|f| {
-            nix::fcntl::posix_fallocate(&f, 0, i64::try_from(self.limits.reserve_bytes).unwrap_or(i64::MAX))
-                .map_err(std::io::Error::from)
-        });
-        if made.is_err() {
-            let _ = std::fs::remove_file(&path);
-        }
-    }
-
-    /// Deletes the reserve file, to make room for what must still be written. True when there was one.
-    pub fn release_reserve(&self) -> bool {
-        give_up_reserve(&self.path)
+    /// Makes room for what must still be written, if the disk is full: what was given up for it.
+    pub fn give_up_reserve(&self) -> Option<&'static str> {
+        self.reserves.give_up()
     }
 
     /// Jobs that write files or merge them, now.

@@ -33,6 +33,8 @@ pub struct WorkloadCtx<'a> {
     pub policy: &'a Policy,
     /// The node's control state, which has the profiles.
     pub node: &'a ControlState,
+    /// The node's log is not the one that was signed.
+    pub node_doubted: bool,
     /// How often an engine was asked about this.
     pub tries: u8,
 }
@@ -124,6 +126,13 @@ impl WorkloadCtx<'_> {
         let class = if op.settles() { Class::Settle } else { Class::Admit };
         if let Some(reason) = live.status.refuses(class) {
             return Ok(Err(Denial::bare(reason)));
+        }
+        // Policy and profile are the node's: what was taken back there may be missing.
+        if self.node_doubted && class == Class::Admit {
+            return Ok(Err(Denial::bare(Reason::LogRolledBack)));
+        }
+        if self.space == Space::ControlOnly {
+            return Ok(Err(Denial::bare(Reason::StoreUnavailable)));
         }
         let settled = match op {
             WorkloadOp::StartRun(new) => return self.start_run(live, st, new),

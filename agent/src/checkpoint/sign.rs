@@ -3,6 +3,7 @@
 //! signer delays nothing else.
 
 use crate::checkpoint::job::{CheckpointItem, CheckpointJob};
+use crate::checkpoint::witness::Witness;
 use crate::intake::queue::Queues;
 use crate::intake::request::WriterRequest;
 use crate::intake::tell;
@@ -15,12 +16,14 @@ use conductor_shared::merkle::consistency_proof;
 use conductor_shared::stream::SignerState;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Interval of probes of a healthy signer when there is nothing to sign.
 const PROBE_UP: Duration = Duration::from_secs(60);
 /// Interval of probes of a signer that does not answer.
 const PROBE_DOWN: Duration = Duration::from_secs(10);
+/// What was signed is written to the file beside the database so long after it, at the latest.
+const WRITE: Duration = Duration::from_secs(1);
 /// Pause after a failure.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -30,22 +33,28 @@ pub fn run(
     jobs: &Receiver<CheckpointJob>,
     queues: &Arc<Queues>,
     board: &Arc<Registry>,
+    mut witness: Witness,
 ) {
     crate::name_thread(c"checkpoints");
     probe(&client, queues, board);
+    let mut asked_at = Instant::now();
     loop {
         let wait = if board.signer().0 == SignerState::Up { PROBE_UP } else { PROBE_DOWN };
-        let job = jobs.recv_timeout(wait);
+        // What was signed last is written although nothing more is.
+        let job = jobs.recv_timeout(if witness.owes() { WRITE } else { wait });
+        witness.write();
         // The pinned key may have changed.
         if let Some(key) = board.node().and_then(|n| n.view.load().control.signer_key.clone()) {
             client.expect(&key);
         }
         match job {
             Ok(job) => {
+                asked_at = Instant::now();
                 let done = sign(&client, &job);
                 let failed = done.is_err();
                 let list = match done {
                     Ok((signed, refused)) => {
+                        signed.iter().for_each(|(_, checkpoint, _)| witness.note(checkpoint));
                         report(queues, board, SignerState::Up, "");
                         for (id, detail) in refused {
                             tell(queues, WriterRequest::RolledBack(id, detail));
@@ -63,8 +72,12 @@ pub fn run(
                 }
                 tell(queues, WriterRequest::Signed(client.public_key().to_owned(), list));
             }
-            Err(RecvTimeoutError::Timeout) => probe(&client, queues, board),
-            Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) if asked_at.elapsed() < wait => {}
+            Err(RecvTimeoutError::Timeout) => {
+                asked_at = Instant::now();
+                probe(&client, queues, board);
+            }
+            Err(RecvTimeoutError::Disconnected) => return witness.write_now(),
         }
     }
 }

@@ -26,6 +26,8 @@ pub struct EvalCtx<'a> {
     pub node_size: u64,
     /// What policy says.
     pub policy: &'a Policy,
+    /// The node's log is not the one that was signed: who may do what, and what policy says, is not known to be so.
+    pub node_doubted: bool,
     /// From whom whoever asks took something alone of late.
     pub cuts: BTreeSet<Cut>,
     /// From so many one person may take something in a while.

@@ -81,8 +81,11 @@ pub(super) fn class(live: &PartitionState, st: &BatchBuilder, ctx: &EvalCtx<'_>,
     }
 }
 
-/// The reason why an outage forbids a change, or a clock that nobody believes, if one does.
+/// The reason why an outage forbids a change, or a clock or a node's log that nobody believes, if one does.
 pub(super) fn outage_denies(class: Class, ctx: &EvalCtx<'_>) -> Option<Reason> {
+    if class != Class::Tighten && ctx.node_doubted {
+        return Some(Reason::LogRolledBack);
+    }
     if matches!(class, Class::Loosen | Class::Irreversible) && ctx.node.clock_doubted() {
         return Some(Reason::ClockUntrusted);
     }

@@ -1,6 +1,7 @@
 //! Runs the agent: opens the store, starts the writer, the signing thread, the listeners and the sinks, and stops them in
 //! an order that loses no accepted request.
 
+use crate::checkpoint::witness::Witness;
 use crate::http::{Api, ApiState, App, ConnLimiter, Listener, Rates, bind_unix, connections_that_fit, serve};
 use crate::intake::queue::Queues;
 use crate::node::config::{Config, Listen};
@@ -116,7 +117,8 @@ impl Core {
         let client = SignerClient::new(&config.signer.socket, pinned, config.signer.uid);
         let signing = {
             let (queues, board) = (Arc::clone(&queues), Arc::clone(&board));
-            std::thread::spawn(move || crate::checkpoint::sign::run(client, &jobs, &queues, &board))
+            let witness = Witness::open(&config.data);
+            std::thread::spawn(move || crate::checkpoint::sign::run(client, &jobs, &queues, &board, witness))
         };
         Ok(Self { node, clock, random, board, queues, policy, writer, signing })
     }

@@ -61,6 +61,11 @@ impl Partitions {
         }
     }
 
+    /// The node's log is not the one that was signed.
+    pub fn node_doubted(&self) -> bool {
+        self.node().is_some_and(|n| n.status == PartitionStatus::RolledBack)
+    }
+
     pub fn contains(&self, id: PartitionId) -> bool {
         self.get(id).is_some()
     }

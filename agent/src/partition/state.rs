@@ -176,6 +176,11 @@ impl PartitionState {
         cell
     }
 
+    /// Open runs and steps: whatever of it is said to have ended must find room on the disk.
+    pub fn open_work(&self) -> u64 {
+        self.runs.values().map(|r| 1 + r.steps.len() as u64).sum()
+    }
+
     /// From now on nothing is decided and written in it.
     pub fn stop(&mut self, status: PartitionStatus) {
         self.status = status;

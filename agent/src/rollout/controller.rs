@@ -94,10 +94,10 @@ impl EvalState {
 
 impl Judgement {
     /// A round may take several steps: what is out, and whether the clock is in doubt, is looked at in each.
-    pub fn now(&mut self, outage: Outage, node: &ControlState) {
+    pub fn now(&mut self, outage: Outage, node: &ControlState, node_doubted: bool) {
         // Going on with a plan loosens.
         let denied = matches!(fail_closed::rule(Class::Loosen, outage), OutageRule::Deny(_));
-        self.held = denied || node.clock_doubted();
+        self.held = denied || node_doubted || node.clock_doubted();
         self.platform |= outage.signer || outage.policy;
     }
 }

@@ -74,7 +74,7 @@ impl WorkloadCtx<'_> {
         mut reasons: Reasons,
         (operation, work): (&str, policy::Work<'_>),
     ) -> Result<Reasons, Defer> {
-        if self.space == Space::Critical {
+        if matches!(self.space, Space::Critical | Space::ControlOnly) {
             reasons.add(Reason::StoreUnavailable);
         }
         if reasons.is_empty() {

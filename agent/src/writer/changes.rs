@@ -81,7 +81,8 @@ impl Writer {
         };
         // It was approved: nobody opens anything alone here.
         let alone = conductor_shared::profile::ALONE_A_DAY;
-        let ctx = eval_ctx_of_effect(here, &node, outage, st.now.wall, &self.parts.policy, alone);
+        let doubted = open.partitions.node_doubted();
+        let ctx = eval_ctx_of_effect(here, (&node, doubted), outage, st.now.wall, &self.parts.policy, alone);
         let store = Arc::clone(&open.store);
         let Some(live) = open.partitions.get_mut(log) else { return Ok(()) };
         let out = self.proposals.approve(live, st, &store, &ctx, approval, reply)?;
@@ -185,9 +186,16 @@ impl Writer {
         let (id, outage, now) = (p.partition, self.outage(), st.now.wall);
         let Some(open) = &mut self.open else { return Ok(()) };
         let alone_today = alone_today(&open.partitions, p.signed.person, now);
-        let node = open.partitions.node_control();
+        let (node, doubted) = (open.partitions.node_control(), open.partitions.node_doubted());
         let (Some(node), Some(live)) = (node, open.partitions.get_mut(id)) else { return Ok(()) };
-        let ctx = eval_ctx_of_effect(self.parts.node_id, &node, outage, now, &self.parts.policy, alone_today);
+        let ctx = eval_ctx_of_effect(
+            self.parts.node_id,
+            (&node, doubted),
+            outage,
+            now,
+            &self.parts.policy,
+            alone_today,
+        );
         let operation = p.signed.content.operation.clone();
         let out: Outgoing = p.take_effect(live, st, &ctx, (cp.size, cp.root))?;
         let effective = out.1.as_ref().is_ok_and(|o| o.status == CommandStatus::Effective);
@@ -263,30 +271,22 @@ fn eval_ctx<'a>(
         now,
         policy,
         node_size: open.partitions.node().map_or(0, |n| n.log.size()),
+        node_doubted: open.partitions.node_doubted(),
         cuts,
         most_cuts: open.tighten.most,
         alone_today: alone_today(&open.partitions, person, now),
     }
 }
 
-/// The same where no command comes in: the limit was judged when it did.
+/// The same where no command comes in: what one person may take away was judged when it did.
 fn eval_ctx_of_effect<'a>(
     here: NodeId,
-    node: &'a ControlState,
+    (node, node_doubted): (&'a ControlState, bool),
     outage: Outage,
     now: WallTime,
     policy: &'a Policy,
     alone_today: u64,
 ) -> EvalCtx<'a> {
-    EvalCtx {
-        here,
-        node,
-        outage,
-        now,
-        policy,
-        node_size: 0,
-        alone_today,
-        cuts: BTreeSet::new(),
-        most_cuts: usize::MAX,
-    }
+    let (cuts, most_cuts) = (BTreeSet::new(), usize::MAX);
+    EvalCtx { here, node, outage, now, policy, node_size: 0, node_doubted, alone_today, cuts, most_cuts }
 }

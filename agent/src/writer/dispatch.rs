@@ -9,6 +9,7 @@ use crate::partition::PartitionState;
 use crate::partition::deny::{By, Denied};
 use crate::scope::TenantScope;
 use crate::staging::BatchBuilder;
+use crate::store::Space;
 use crate::workload::{Defer, WorkloadCtx};
 use conductor_shared::codec::Listed;
 use conductor_shared::fact::{Fact, RequestDenied};
@@ -92,6 +93,7 @@ impl Writer {
 
     fn workload(&mut self, st: &mut BatchBuilder, w: Work, answers: &mut Answers) -> Result<(), ReadError> {
         let node = self.open.as_ref().and_then(|o| o.partitions.node_control());
+        let node_doubted = self.open.as_ref().is_some_and(|o| o.partitions.node_doubted());
         let (Some(open), Some(node)) = (&mut self.open, node) else {
             let _ = w.reply.send(Err(Denial::bare(Reason::StoreUnavailable)));
             return Ok(());
@@ -109,6 +111,7 @@ impl Writer {
             principal: w.scope.principal(),
             policy: &self.parts.policy,
             node: &node,
+            node_doubted,
             tries: w.tries,
         };
         match work.once(live, st, &w.op, w.once.as_ref()) {
@@ -137,6 +140,12 @@ impl Writer {
         u: &Unscoped,
     ) -> Result<Option<(PartitionId, Denial)>, ReadError> {
         let Some(open) = &mut self.open else { return Ok(None) };
+        if self.space == Space::ControlOnly {
+            return Ok(Some((
+                u.log,
+                Denial { reasons: u.reasons, ..Denial::bare(Reason::StoreUnavailable) },
+            )));
+        }
         let log = if open.partitions.contains(u.log) { u.log } else { PartitionId::NODE };
         let Some(live) = open.partitions.get_mut(log) else { return Ok(None) };
         let about = format!("{} {}", u.operation, u.peer);

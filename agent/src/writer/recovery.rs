@@ -5,6 +5,7 @@ use super::pipeline::{CommitCtx, Committer};
 use super::provision::read_bundles;
 use super::{Open, Writer};
 use crate::checkpoint::due::Schedule;
+use crate::checkpoint::witness::Witness;
 use crate::clock_guard;
 use crate::command;
 use crate::command::Named;
@@ -59,7 +60,7 @@ impl Writer {
             checkpoints: p.checkpoints.clone(),
             runtime: p.runtime.clone(),
         });
-        self.space = store.space();
+        self.space = store.space(partitions.iter().map(PartitionState::open_work).sum());
         self.calendar = Calendar::default();
         let tighten = p.tighten;
         let (handed, on_the_way) = (0, VecDeque::new());
@@ -124,12 +125,13 @@ impl Writer {
     fn after_open(&mut self, damaged: &[Damaged]) -> Result<(), ReadError> {
         let boot = self.parts.board.boot;
         let mut answers = Answers::default();
-        let Some(mut st) = self.stage() else { return Ok(()) };
+        let Some(st) = self.stage() else { return Ok(()) };
+        let Some(mut st) = self.stop_what_was_put_back(st, &mut answers)? else { return Ok(()) };
         let Some(open) = &mut self.open else { return Ok(()) };
         clock_guard::at_start(&mut open.partitions, &mut st, self.parts.clock_tolerance)?;
         let runs = open.partitions.iter().map(|l| l.gate.open_runs).sum();
-        let waiting: Vec<PartitionId> =
-            open.partitions.iter().filter(|l| !l.control.pending.is_empty()).map(|l| l.p.id).collect();
+        let waiting = open.partitions.iter().filter(|l| l.status.serves() && !l.control.pending.is_empty());
+        let waiting: Vec<PartitionId> = waiting.map(|l| l.p.id).collect();
         for id in waiting {
             if !st.fits(ABANDONED) {
                 self.finish(st, &mut answers);
@@ -142,7 +144,8 @@ impl Writer {
                 return Err(e);
             }
         }
-        if let Some(node) = self.open.as_mut().and_then(|o| o.partitions.node_mut()) {
+        let node = self.open.as_mut().and_then(|o| o.partitions.node_mut());
+        if let Some(node) = node.filter(|n| n.status.serves()) {
             let fact = AgentStarted { version: env!("CARGO_PKG_VERSION").to_owned(), boot, open_runs: runs };
             node.control_fact(&mut st, fact)?;
         }
@@ -156,6 +159,31 @@ impl Writer {
         }
         self.finish(st, &mut answers);
         Ok(())
+    }
+
+    /// Logs that are not what was signed are only read from now on: the node's own first, so that nothing is written to it.
+    fn stop_what_was_put_back(
+        &mut self,
+        mut st: BatchBuilder,
+        answers: &mut Answers,
+    ) -> Result<Option<BatchBuilder>, ReadError> {
+        let Some(open) = &self.open else { return Ok(None) };
+        let witness = Witness::open(&self.parts.data);
+        let against = open.partitions.iter().filter_map(|l| {
+            let origin = l.p.origin.to_string();
+            Some((l.p.id, witness.contradicts(&origin, l.log.size(), &l.log.root())?))
+        });
+        let mut against: Vec<_> = against.collect();
+        against.sort_by_key(|(id, _)| !id.tenant.is_node());
+        for (id, why) in against {
+            if !st.fits(REPORTED) {
+                self.finish(st, answers);
+                let Some(next) = self.stage() else { return Ok(None) };
+                st = next;
+            }
+            self.rolled_back(&mut st, id, &why)?;
+        }
+        Ok(Some(st))
     }
 
     fn abandon_pending(&mut self, id: PartitionId, st: &mut BatchBuilder) -> Result<(), ReadError> {
@@ -201,8 +229,8 @@ impl Writer {
         self.drop_jobs(&why);
         self.round = None;
         // Room for what must still be written, should the disk be full.
-        if open.store.release_reserve() {
-            tracing::warn!("gave up the disk reserve");
+        if let Some(what) = open.store.give_up_reserve() {
+            tracing::warn!("the disk is full: gave up {what}");
         }
         open.committer.stop();
         // Nothing is on its way any more, also when a thread on it panicked and told nobody.

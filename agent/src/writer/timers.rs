@@ -85,8 +85,8 @@ impl Writer {
         self.last_round = mono;
         let outage = self.outage();
         let Some(open) = &mut self.open else { return Ok(None) };
-        self.space = open.store.space();
-        let disk_critical = self.space == Space::Critical;
+        self.space = open.store.space(open.partitions.iter().map(PartitionState::open_work).sum());
+        let disk_critical = matches!(self.space, Space::Critical | Space::ControlOnly);
         let tick = Tick { pace: self.parts.slo, outage, disk_critical, since };
         let judgement = self.eval.begin_round(&mut open.partitions, st, tick)?;
         Ok(Some(Round { left: open.partitions.ids().collect(), judgement }))
@@ -98,7 +98,7 @@ impl Writer {
         // First the freezes: a plan pauses in one.
         let time = self.calendar.of_node(&mut open.partitions, st)?;
         let node = open.partitions.node_control().unwrap_or_default();
-        round.judgement.now(outage, &node);
+        round.judgement.now(outage, &node, open.partitions.node_doubted());
         while let Some(id) = round.left.pop() {
             let ended = end_lost_runs(open, id, st, (&node, self.space, lease, &self.parts.policy))?;
             let Some(live) = open.partitions.get_mut(id).filter(|l| l.status.serves()) else { continue };
@@ -108,7 +108,9 @@ impl Writer {
             }
             calendar::over(live, st, time)?;
             controller::evaluate(live, st, round.judgement, (&self.parts.policy, &node))?;
-            close_folds(live, st)?;
+            if self.space != Space::ControlOnly {
+                close_folds(live, st)?;
+            }
             close_requests(live, st)?;
         }
         Ok(())
@@ -139,6 +141,9 @@ fn end_lost_runs(
     (node, space, lease, policy): (&ControlState, Space, Duration, &Policy),
 ) -> Result<bool, ReadError> {
     let Some(live) = open.partitions.get_mut(id).filter(|l| l.status.serves()) else { return Ok(true) };
+    if space == Space::ControlOnly {
+        return Ok(true);
+    }
     let lost = live.runs.iter().filter(|(_, r)| r.lease_until <= st.now.mono).take(LOST);
     let lost: Vec<_> = lost.map(|(run, r)| (*run, LOST_RUN + OPEN_STEP * r.steps.len())).collect();
     if lost.is_empty() {
@@ -146,7 +151,10 @@ fn end_lost_runs(
     }
     let scope = TenantScope::of_agent(id);
     let principal = scope.principal();
-    let work = WorkloadCtx { store: &open.store, space, lease, principal, policy, node, tries: 0 };
+    // What ends by itself is no admission.
+    let node_doubted = false;
+    let work =
+        WorkloadCtx { store: &open.store, space, lease, principal, policy, node, node_doubted, tries: 0 };
     for (run, rows) in lost {
         if !st.fits(rows + live.rows_of_touch()) {
             return Ok(false);
