@@ -21,6 +21,7 @@ pub mod opa;
 pub mod policy;
 pub mod prng;
 pub mod programs;
+pub mod provision;
 pub mod signer_support;
 pub mod terminal;
 pub mod workload;

@@ -13,6 +13,7 @@ mod node {
     mod freeze;
     mod ground_truth;
     mod history;
+    mod identity;
     mod kill;
     mod offline;
     mod ofrep;
@@ -25,6 +26,7 @@ mod node {
     mod slo;
     mod store;
     mod stream;
+    mod tenants;
     mod usage;
     mod verify;
 }
