@@ -2,7 +2,7 @@
 
 mod conditions;
 
-pub(crate) use conditions::{of_quota, of_signer};
+pub(crate) use conditions::{of_health, of_quota};
 
 use crate::keys::KeyError;
 use crate::partition::PartitionState;

@@ -9,6 +9,7 @@ pub mod checkpoint;
 pub mod clock_guard;
 pub mod command;
 pub mod freeze;
+pub mod health;
 pub mod http;
 pub mod incident;
 pub mod intake;

@@ -23,6 +23,7 @@ use crate::checkpoint::job::CheckpointJob;
 use crate::clock_guard;
 use crate::command::Proposals;
 use crate::freeze::calendar::Calendar;
+use crate::health::Health;
 use crate::intake::queue::{BATCH, Queues};
 use crate::intake::refuse;
 use crate::intake::reply::Answers;
@@ -90,6 +91,8 @@ pub struct Parts {
     pub board: Arc<Registry>,
     /// Policy.
     pub policy: Arc<Policy>,
+    /// What is the matter with the agent.
+    pub health: Arc<Health>,
     /// Where checkpoints are asked for; `None` without a signer.
     pub checkpoints: Option<crossbeam_channel::Sender<CheckpointJob>>,
     /// Where those who asked wait; `None` where they are threads.

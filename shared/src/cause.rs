@@ -15,6 +15,10 @@ pub enum IncidentCause {
     AutoRollback,
     /// The signer has not signed for too long.
     SignerOutage,
+    /// No valid policy has answered for too long.
+    PolicyOutage,
+    /// There has been too little room on the disk for too long.
+    DiskFull,
     /// One tenant is denied for its quotas at a high rate.
     QuotaFlood,
     /// A log is shorter than what was signed of it.

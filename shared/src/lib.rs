@@ -19,6 +19,7 @@ mod csv_text;
 pub mod fact;
 pub mod fail_closed;
 pub mod freeze;
+pub mod health;
 pub mod http;
 pub mod ids;
 pub mod merkle;

@@ -145,14 +145,9 @@ pub struct NodeHealth {
     pub signer: SignerState,
     /// What is wrong with it, escaped for display; empty when up.
     pub signer_detail: String,
-    /// What is wrong with the store, escaped for display; empty when it writes.
-    pub store_error: String,
-    /// What is wrong with policy, escaped for display; empty when it answers.
+    /// Subsystems that do not do their work, the worst first.
     #[serde(default)]
-    pub policy_error: String,
-    /// Partitions that do not serve, each with what that stops, escaped for display; empty when all serve.
-    #[serde(default)]
-    pub partition_error: String,
+    pub troubles: Vec<crate::health::Trouble>,
     /// Unsigned receipts of all partitions.
     pub backlog: u64,
     /// Age of the oldest unsigned receipt, microseconds.

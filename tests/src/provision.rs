@@ -1,6 +1,7 @@
 //! Many tenants at once, put into the database of a node that is stopped.
 
 use crate::Node;
+use conductor_agent::health::{Health, Sources};
 use conductor_agent::intake::queue::Queues;
 use conductor_agent::intake::request::WriterRequest;
 use conductor_agent::partition::published::Registry;
@@ -20,6 +21,13 @@ use tokio::sync::oneshot;
 pub fn create_tenants(node: &Node, tenants: usize) {
     let (queues, clock) = (Arc::new(Queues::default()), Arc::new(RealClock::default()));
     let policy = Policy::start(None, Arc::clone(&clock) as Arc<dyn Clock>, &queues);
+    let board = Arc::new(Registry::new(node.id, [1; 16]));
+    let health = Health::new(Sources {
+        board: Arc::clone(&board),
+        queues: Arc::clone(&queues),
+        policy: Arc::clone(&policy),
+        clock: Arc::clone(&clock) as Arc<dyn Clock>,
+    });
     let writer = Writer::open(Parts {
         data: node.path("data"),
         keys: node.path("keys"),
@@ -32,8 +40,9 @@ pub fn create_tenants(node: &Node, tenants: usize) {
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         random: Arc::new(OsRandom::default()),
         queues: Arc::clone(&queues),
-        board: Arc::new(Registry::new(node.id, [1; 16])),
-        policy: Arc::clone(&policy),
+        board,
+        policy,
+        health,
         checkpoints: None,
         runtime: None,
     });
@@ -49,6 +58,5 @@ pub fn create_tenants(node: &Node, tenants: usize) {
     queues.push(WriterRequest::CreateTenants(list, reply)).expect("taken");
     done.blocking_recv().expect("answered").expect("created");
     queues.close();
-    policy.stop();
     writer.join().expect("the writer ends");
 }

@@ -1,14 +1,13 @@
 //! Health of the node for consoles and metrics: sums over the published views, and rates over the last ten seconds.
 
-use crate::partition::published::{PartitionCell, Registry};
-use crate::policy::Policy;
+use crate::health::Health;
+use crate::partition::published::Registry;
 use conductor_shared::clock::{MonoTime, Now, SECOND_US, micros};
 use conductor_shared::http::NodeInfo;
 use conductor_shared::stream::NodeHealth;
 use conductor_shared::untrusted::escape;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 const WINDOW: Duration = Duration::from_secs(10);
@@ -41,20 +40,9 @@ impl Rates {
     }
 }
 
-/// Partitions that do not serve, and what that stops: see [`PartitionStatus::notice`].
-///
-/// [`PartitionStatus::notice`]: crate::partition::PartitionStatus::notice
-fn partition_error(all: &[Arc<PartitionCell>]) -> String {
-    let line = |cell: &Arc<PartitionCell>| {
-        let (status, stops) = (cell.status(), cell.status().notice().stops);
-        (!stops.is_empty()).then(|| format!("{} {}: it stops {stops}", cell.name, status.word()))
-    };
-    all.iter().filter_map(line).collect::<Vec<_>>().join("; ")
-}
-
 pub(super) fn node_health(
     board: &Registry,
-    policy: &Policy,
+    health: &Health,
     info: &NodeInfo,
     now: Now,
     rates: &Rates,
@@ -101,9 +89,7 @@ pub(super) fn node_health(
         node_seq: board.node_seq(),
         signer,
         signer_detail: escape(&detail, 300),
-        store_error: escape(&board.store_error(), 300),
-        policy_error: escape(&policy.status(now).trouble, 300),
-        partition_error: escape(&partition_error(&all), 300),
+        troubles: health.troubles(),
         backlog,
         backlog_age_us: micros(age),
         admissions_stop_us: stop,

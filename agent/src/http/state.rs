@@ -1,5 +1,6 @@
 //! What every handler shares.
 
+use crate::health::Health;
 use crate::http::health::Rates;
 use crate::intake::queue::Queues;
 use crate::metering::Cache;
@@ -20,6 +21,7 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     pub random: Arc<dyn Random>,
     pub policy: Arc<Policy>,
+    pub health: Arc<Health>,
     pub sessions: Sessions,
     pub node_id: NodeId,
     pub name: Ident,

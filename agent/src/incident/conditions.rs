@@ -1,38 +1,37 @@
 //! Incidents that the agent opens and closes by itself while something lasts.
 
 use super::{close_incidents, open_by, open_incident};
+use crate::health::Health;
 use crate::keys::KeyError;
 use crate::partition::{FLOOD, PartitionState};
 use crate::staging::BatchBuilder;
 use conductor_shared::cause::IncidentCause;
-use conductor_shared::clock::Now;
-use conductor_shared::fail_closed::Outage;
+use conductor_shared::health::TABLE;
 use conductor_shared::untrusted::UntrustedText;
 use std::time::Duration;
 
-/// A signer that is out for longer is an incident.
-const SIGNER_OUT: Duration = Duration::from_secs(5);
+/// What lasts longer is an incident.
+const LASTS: Duration = Duration::from_secs(5);
 /// A flood is over when there was none for so long.
 const FLOOD_QUIET: Duration = Duration::from_secs(60);
 
-/// A signer that is out for too long is an incident of the node, until it signs again.
-pub(crate) fn of_signer(
+/// A subsystem that has not done its work for too long is an incident of the node, until it does.
+pub(crate) fn of_health(
     node: &mut PartitionState,
     st: &mut BatchBuilder,
-    down: &mut Option<Now>,
-    outage: Outage,
+    health: &Health,
 ) -> Result<(), KeyError> {
-    if !outage.signer {
-        *down = None;
-        return close_incidents(node, st, IncidentCause::SignerOutage, "the signer signs again");
-    }
-    let since = *down.get_or_insert(st.now);
-    if st.now.mono > since.mono + SIGNER_OUT && open_by(node, IncidentCause::SignerOutage).is_empty() {
-        let detail = UntrustedText::new(
-            "the signer does not sign: nothing can be loosened, and receipts wait unsigned",
-        );
-        let times = (since.wall, st.now.wall);
-        open_incident(node, st, IncidentCause::SignerOutage, detail, times, vec![])?;
+    for row in &TABLE {
+        let Some(cause) = row.incident else { continue };
+        match health.trouble(row.subsystem) {
+            None => close_incidents(node, st, cause, &format!("{} does its work again", row.name))?,
+            Some((since, began, found)) => {
+                if st.now.mono >= began + LASTS && open_by(node, cause).is_empty() {
+                    let detail = UntrustedText::new(format!("{found}; it stops {}", row.stops));
+                    open_incident(node, st, cause, detail, (since, st.now.wall), vec![])?;
+                }
+            }
+        }
     }
     Ok(())
 }

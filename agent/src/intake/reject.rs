@@ -16,6 +16,7 @@ pub(crate) fn refuse(ask: WriterRequest, reason: Reason) {
         }
         WriterRequest::CreateTenants(_, reply)
         | WriterRequest::Bundle(_, reply)
+        | WriterRequest::Probe(reply)
         | WriterRequest::Sink(_, reply) => {
             drop(reply.send(Err(reason.description().to_owned())));
         }

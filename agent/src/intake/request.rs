@@ -185,6 +185,8 @@ pub enum WriterRequest {
     SignerChanged,
     /// Files of a policy bundle that somebody may load; they are kept, and nothing goes by them yet.
     Bundle(Box<conductor_policies::Bundle>, oneshot::Sender<Result<(), String>>),
+    /// Health asks for a row, to see that it is made durable.
+    Probe(oneshot::Sender<Result<(), String>>),
     /// A sink has delivered what lay before a place.
     Sink(Box<SinkMoved>, oneshot::Sender<Result<(), String>>),
     /// Creates tenants without a command: bootstrap on the node itself, and benches.

@@ -2,6 +2,7 @@
 //! an order that loses no accepted request.
 
 use crate::checkpoint::witness::Witness;
+use crate::health::{Health, Sources};
 use crate::http::{Api, ApiState, App, ConnLimiter, Listener, Rates, bind_unix, connections_that_fit, serve};
 use crate::intake::queue::Queues;
 use crate::node::config::{Config, Listen};
@@ -19,7 +20,6 @@ use conductor_shared::clock::Clock;
 use conductor_shared::ids::NodeId;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -49,11 +49,13 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let serving = start_serving(&config, &api, &stopping).await?;
     tracing::info!("node {} is ready", core.node);
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    let watchdog = tokio::spawn(feed_watchdog(Arc::clone(&core.board)));
+    let watching = tokio::spawn(Arc::clone(&core.health).run());
+    let watchdog = tokio::spawn(feed_watchdog(Arc::clone(&core.health)));
     signals.wait().await;
     tracing::info!("stopping");
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     watchdog.abort();
+    watching.abort();
     // First stop connections and requests, then decide and commit what is queued, then end the threads.
     let _ = stop.send(true);
     for s in serving {
@@ -74,6 +76,7 @@ struct Core {
     board: Arc<Registry>,
     queues: Arc<Queues>,
     policy: Arc<Policy>,
+    health: Arc<Health>,
     writer: JoinHandle<()>,
     signing: JoinHandle<()>,
 }
@@ -87,6 +90,12 @@ impl Core {
         let queues = Arc::new(Queues::default());
         let opa = config.policy.opa.clone().map(|c| Opa::new(c, tokio::runtime::Handle::current()));
         let policy = Policy::start(opa, Arc::clone(&clock), &queues);
+        let health = Health::new(Sources {
+            board: Arc::clone(&board),
+            queues: Arc::clone(&queues),
+            policy: Arc::clone(&policy),
+            clock: Arc::clone(&clock),
+        });
         let (jobs_in, jobs) = crossbeam_channel::bounded(2);
         let parts = Parts {
             data: config.data.clone(),
@@ -105,6 +114,7 @@ impl Core {
             queues: Arc::clone(&queues),
             board: Arc::clone(&board),
             policy: Arc::clone(&policy),
+            health: Arc::clone(&health),
             checkpoints: Some(jobs_in),
             runtime: Some(tokio::runtime::Handle::current()),
         };
@@ -120,7 +130,7 @@ impl Core {
             let witness = Witness::open(&config.data);
             std::thread::spawn(move || crate::checkpoint::sign::run(client, &jobs, &queues, &board, witness))
         };
-        Ok(Self { node, clock, random, board, queues, policy, writer, signing })
+        Ok(Self { node, clock, random, board, queues, policy, health, writer, signing })
     }
 
     fn api(&self, config: &Config, stopping: &watch::Receiver<bool>) -> ApiState {
@@ -130,6 +140,7 @@ impl Core {
             clock: Arc::clone(&self.clock),
             random: Arc::clone(&self.random),
             policy: Arc::clone(&self.policy),
+            health: Arc::clone(&self.health),
             sessions: Sessions::default(),
             node_id: self.node,
             name: config.name.clone(),
@@ -205,15 +216,12 @@ async fn bind(config: &Config) -> Result<Vec<Listener>, StartError> {
     Ok(out)
 }
 
-/// Reports to the service manager as long as the writer's loop makes progress. A mere timer would prove nothing.
-async fn feed_watchdog(board: Arc<Registry>) {
+/// Reports to the service manager as long as the writer does its work. A mere timer would prove nothing.
+async fn feed_watchdog(health: Arc<Health>) {
     let Some(every) = sd_notify::watchdog_enabled() else { return };
-    let mut last = 0;
     loop {
         tokio::time::sleep(every / 3).await;
-        let now = board.beats.load(Ordering::Relaxed);
-        if now != last {
-            last = now;
+        if health.alive() {
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         }
     }

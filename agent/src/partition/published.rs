@@ -4,7 +4,7 @@ use super::PartitionStatus;
 use super::lease::{Lease, Leases};
 use crate::metering::OpenHour;
 use crate::staging::Event;
-use crate::store::Store;
+use crate::store::{Space, Store};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::checkpoint::SignedCheckpoint;
@@ -207,6 +207,7 @@ pub struct Registry {
     pub beats: AtomicU64,
     /// Rows that one step of the writer touched, at most since the start.
     pub largest_step: AtomicUsize,
+    space: Mutex<Space>,
 }
 
 impl Registry {
@@ -228,6 +229,7 @@ impl Registry {
             sync_sizes: Mutex::new(None),
             beats: AtomicU64::new(0),
             largest_step: AtomicUsize::new(0),
+            space: Mutex::new(Space::Ample),
         }
     }
 
@@ -317,6 +319,13 @@ impl Registry {
         let changed = s.0 != state;
         *s = (state, detail.to_owned());
         changed
+    }
+    /// How much room there is on the disk, as the writer found it last.
+    pub fn space(&self) -> Space {
+        *self.space.lock()
+    }
+    pub(crate) fn set_space(&self, space: Space) {
+        *self.space.lock() = space;
     }
     /// What is the matter with the store; empty when it writes.
     pub fn store_error(&self) -> String {

@@ -5,6 +5,7 @@
 //! on with a plan loosens: it waits for a checkpoint that the signer was asked for after the counts were found healthy.
 
 use crate::command::policy_lets;
+use crate::health::Health;
 use crate::incident::{self, open_incident};
 use crate::keys::KeyError;
 use crate::partition::ramp_stats::Proof;
@@ -13,7 +14,7 @@ use crate::policy::Policy;
 use crate::staging::BatchBuilder;
 use conductor_shared::basis_points::{BasisPoints, percent};
 use conductor_shared::cause::{IncidentCause, RollbackCause};
-use conductor_shared::clock::{MonoTime, Now, WallTime, micros};
+use conductor_shared::clock::{MonoTime, WallTime, micros};
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::control::{ControlState, profiles};
 use conductor_shared::fact::{Fact, RampAdvanced, RampRolledBack};
@@ -41,18 +42,19 @@ pub struct EvalState {
     signer_was_up: bool,
     /// Something was out since the last judgement.
     outage_seen: bool,
-    signer_down: Option<Now>,
 }
 
 /// What is so while ramps are evaluated.
 #[derive(Clone, Copy)]
-pub struct Tick {
+pub struct Tick<'a> {
     pub pace: Pace,
     pub outage: Outage,
     /// The disk is nearly full: workloads are denied.
     pub disk_critical: bool,
     /// Since the last call.
     pub since: Duration,
+    /// What is the matter with the agent.
+    pub health: &'a Health,
 }
 
 /// How every ramp of the node is judged in one round.
@@ -69,12 +71,12 @@ pub struct Judgement {
 }
 
 impl EvalState {
-    /// Begins a round: opens and closes incidents of the signer, and tells how ramps are judged.
+    /// Begins a round: opens and closes incidents of the agent's health, and tells how ramps are judged.
     pub fn begin_round(
         &mut self,
         partitions: &mut Partitions,
         st: &mut BatchBuilder,
-        tick: Tick,
+        tick: Tick<'_>,
     ) -> Result<Judgement, KeyError> {
         let outage = tick.outage;
         self.outage_seen |= outage.policy || (outage.signer && self.signer_was_up) || tick.disk_critical;
@@ -86,7 +88,7 @@ impl EvalState {
             self.outage_seen = false;
         }
         if let Some(node) = partitions.node_mut().filter(|n| n.status.serves()) {
-            incident::of_signer(node, st, &mut self.signer_down, outage)?;
+            incident::of_health(node, st, tick.health)?;
         }
         Ok(Judgement { pace: tick.pace, since: tick.since, due, held: true, platform })
     }

@@ -76,6 +76,15 @@ impl Writer {
             WriterRequest::Signed(key, list) => self.signed(&key, list),
             WriterRequest::RolledBack(id, detail) => self.rolled_back(st, id, &detail)?,
             WriterRequest::SignerChanged => {}
+            WriterRequest::Probe(reply) => {
+                // Its counters are a row. A log that is only read is not written to for this.
+                if let Some(node) = self.open.as_mut().and_then(|o| o.partitions.node_mut())
+                    && node.status.serves()
+                {
+                    node.touch(st);
+                }
+                answers.push(PartitionId::NODE, Answer::Done(reply, Ok(())));
+            }
             WriterRequest::Bundle(bundle, reply) => {
                 let done = self.keep_bundle(st, *bundle);
                 answers.push(PartitionId::NODE, Answer::Done(reply, done));

@@ -61,6 +61,7 @@ impl Writer {
             runtime: p.runtime.clone(),
         });
         self.space = store.space(partitions.iter().map(PartitionState::open_work).sum());
+        p.board.set_space(self.space);
         self.calendar = Calendar::default();
         let tighten = p.tighten;
         let (handed, on_the_way) = (0, VecDeque::new());

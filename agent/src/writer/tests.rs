@@ -2,6 +2,7 @@
 
 use super::{Parts, TightenLimit, Writer};
 use crate::checkpoint::job::CheckpointJob;
+use crate::health::{Health, Sources};
 use crate::intake::queue::Queues;
 use crate::intake::request::{
     CommandReply, NewRun, Reply, Signed, SignedApproval, WorkloadOp, WriterRequest,
@@ -108,6 +109,12 @@ impl Node {
         let (board, queues) = (Arc::new(Registry::new(node_id, [1; 16])), Arc::new(Queues::default()));
         let (ask, jobs) = crossbeam_channel::bounded(2);
         let policy = Policy::start(None, Arc::clone(&clock) as Arc<dyn Clock>, &queues);
+        let health = Health::new(Sources {
+            board: Arc::clone(&board),
+            queues: Arc::clone(&queues),
+            policy: Arc::clone(&policy),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+        });
         let parts = Parts {
             data,
             keys: key_folder,
@@ -122,6 +129,7 @@ impl Node {
             queues: Arc::clone(&queues),
             board: Arc::clone(&board),
             policy: Arc::clone(&policy),
+            health,
             checkpoints: Some(ask),
             runtime: None,
         };

@@ -86,8 +86,10 @@ impl Writer {
         let outage = self.outage();
         let Some(open) = &mut self.open else { return Ok(None) };
         self.space = open.store.space(open.partitions.iter().map(PartitionState::open_work).sum());
+        self.parts.board.set_space(self.space);
         let disk_critical = matches!(self.space, Space::Critical | Space::ControlOnly);
-        let tick = Tick { pace: self.parts.slo, outage, disk_critical, since };
+        let health = &self.parts.health;
+        let tick = Tick { pace: self.parts.slo, outage, disk_critical, since, health };
         let judgement = self.eval.begin_round(&mut open.partitions, st, tick)?;
         Ok(Some(Round { left: open.partitions.ids().collect(), judgement }))
     }

@@ -5,6 +5,7 @@ use crate::text::format::{bytes, span};
 use crate::text::wrap::safe;
 use conductor_shared::clock::WallTime;
 use conductor_shared::control::ControlState;
+use conductor_shared::health::Subsystem;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::stream::{NodeHealth, SignerState};
 use std::time::Duration;
@@ -102,16 +103,14 @@ fn health(h: &NodeHealth, say: &mut impl FnMut(Level, String, &'static str)) {
         let age = span(Duration::from_micros(h.backlog_age_us));
         say(Level::Warn, format!("the oldest unsigned receipt is {age} old"), "");
     }
-    if !h.store_error.is_empty() {
-        let e = safe(&h.store_error, 60);
-        say(Level::Bad, format!("the store does not write: {e}"), "");
-    }
-    if !h.policy_error.is_empty() {
-        let e = safe(&h.policy_error, 60);
-        say(Level::Bad, format!("policy does not answer, nothing can be loosened: {e}"), "");
-    }
-    if !h.partition_error.is_empty() {
-        say(Level::Bad, safe(&h.partition_error, 120), "");
+    for t in &h.troubles {
+        // The signer has its own line, and a stepped clock too.
+        let told = (t.subsystem == Subsystem::Signing.row().name && h.signer != SignerState::Up)
+            || t.subsystem == Subsystem::Clock.row().name;
+        if !told {
+            let (name, detail, stops) = (safe(&t.subsystem, 20), safe(&t.detail, 60), safe(&t.stops, 60));
+            say(Level::Bad, format!("{name}: {detail}; it stops {stops}"), "");
+        }
     }
     if h.disk_free < 1 << 30 {
         let free = bytes(h.disk_free);

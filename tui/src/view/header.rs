@@ -8,6 +8,7 @@ use crate::model::{Model, keys, layout, palette};
 use crate::screens::marks::{link, signer};
 use crate::style::Tone;
 use crate::text::wrap::{fit, safe};
+use conductor_shared::health::Subsystem;
 use conductor_shared::stream::VERSION;
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Rect};
@@ -93,11 +94,11 @@ fn node(m: &Model, f: &mut Frame<'_>, a: &Agent, area: Rect) {
         if tone == Tone::Bad {
             spans.push(Span::styled(format!(" {} signer {s}", look.bad()), look.style(Tone::Bad)));
         }
-        if !h.store_error.is_empty() {
-            spans.push(Span::styled(format!(" {} store", look.bad()), look.style(Tone::Bad)));
-        }
-        if !h.policy_error.is_empty() {
-            spans.push(Span::styled(format!(" {} policy", look.bad()), look.style(Tone::Bad)));
+        for t in
+            h.troubles.iter().filter(|t| tone != Tone::Bad || t.subsystem != Subsystem::Signing.row().name)
+        {
+            let name = safe(&t.subsystem, 20);
+            spans.push(Span::styled(format!(" {} {name}", look.bad()), look.style(Tone::Bad)));
         }
     }
     if let Some(v) = a.protocol.filter(|v| *v != VERSION) {

@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::command::{Audience, Command, Operation, ops};
 use conductor_shared::fact::ChangeClass;
+use conductor_shared::health::{Subsystem, Trouble};
 use conductor_shared::http::{
     CommandOutcome, CommandStatus, Preview, PreviewRow, ReceiptBundle, ReceiptPage, ReceiptRef, RequestRow,
 };
@@ -348,6 +349,12 @@ fn trouble_on_two_nodes() {
     let endpoints = ["unix:/run/a.sock".to_owned(), "https://b:7443".to_owned()];
     let mut m = Model::new(&endpoints, dark(), ThemeName::Dark, true, [0; 32]);
     tick(&mut m, 0);
+    let trouble =
+        |subsystem, detail: &str| Trouble { detail: detail.into(), ..Trouble::of(subsystem, 1, "") };
+    let hostile = vec![
+        trouble(Subsystem::Store, "no space\u{1b}[2J left"),
+        trouble(Subsystem::Policy, "bundle 7 has expired\u{202e}"),
+    ];
     for (n, (name, env)) in [("node-a", "production"), ("node-b", "rehearsal")].into_iter().enumerate() {
         let i = u8::try_from(n).unwrap();
         let hello =
@@ -357,9 +364,7 @@ fn trouble_on_two_nodes() {
         let health = NodeHealth {
             signer: if n == 0 { SignerState::Down } else { SignerState::Up },
             admissions_stop_us: (n == 0).then_some(252_000_000),
-            store_error: if n == 1 { "no space\u{1b}[2J left".into() } else { String::new() },
-            partition_error: String::new(),
-            policy_error: if n == 1 { "bundle 7 has expired\u{202e}".into() } else { String::new() },
+            troubles: if n == 1 { hostile.clone() } else { vec![] },
             disk_free: 1 << (40 - 20 * n),
             ..sample::health(i, name)
         };

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use conductor_shared::clock::WallTime;
+use conductor_shared::health::Subsystem;
 use conductor_shared::stream::SignerState;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::ConstCounter;
@@ -14,7 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 pub(crate) async fn metrics(State(api): State<ApiState>) -> Response {
     let now = api.clock.now();
-    let h = node_health(&api.board, &api.policy, &api.node_info(), now, &api.rates);
+    let h = node_health(&api.board, &api.health, &api.node_info(), now, &api.rates);
     let (mut allowed, mut denied) = (0, 0);
     for s in api.board.all() {
         let v = s.view.load();
@@ -41,8 +42,9 @@ pub(crate) async fn metrics(State(api): State<ApiState>) -> Response {
     gauge("receipt_backlog", "Receipts not covered by a signed checkpoint", h.backlog);
     gauge("queue_waiting", "Requests waiting before the writer", api.queues.waiting() as u64);
     gauge("signer_up", "1 when the signer signs", u64::from(h.signer == SignerState::Up));
-    gauge("store_up", "1 when the store writes", u64::from(h.store_error.is_empty()));
-    gauge("policy_up", "1 when policy answers", u64::from(h.policy_error.is_empty()));
+    let well = |s: Subsystem| u64::from(h.troubles.iter().all(|t| t.subsystem != s.row().name));
+    gauge("store_up", "1 when the store writes", well(Subsystem::Store));
+    gauge("policy_up", "1 when policy answers", well(Subsystem::Policy));
     let stopped = api.board.all().iter().filter(|s| !s.status().serves()).count();
     gauge("partitions_stopped", "Partitions that do not serve: damaged, rolled back", stopped as u64);
     let largest = api.board.largest_step.load(std::sync::atomic::Ordering::Relaxed);

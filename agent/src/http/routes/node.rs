@@ -7,7 +7,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
+use conductor_shared::clock::WallTime;
+use conductor_shared::health::{Level, Trouble};
 use conductor_shared::http::NodeInfo;
+use conductor_shared::time_range::rfc3339;
 
 pub(crate) async fn node(
     State(api): State<ApiState>,
@@ -20,15 +23,22 @@ pub(crate) async fn node(
     Ok(Json(api.node_info()))
 }
 
-pub(crate) async fn healthz() -> &'static str {
-    "ok\n"
+pub(crate) async fn healthz(State(api): State<ApiState>) -> Response {
+    if api.health.alive() {
+        return "ok\n".into_response();
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, "not alive: the writer's loop stands still\n").into_response()
 }
 
+/// A node that can still be tightened must not be cut off: only where nothing can be written, or the node's log is in doubt,
+/// it is not ready.
 pub(crate) async fn readyz(State(api): State<ApiState>) -> Response {
-    let error = api.board.store_error();
-    if error.is_empty() {
-        return "ready\n".into_response();
-    }
-    let what = format!("not ready: {}\n", conductor_shared::untrusted::escape(&error, 300));
-    (StatusCode::SERVICE_UNAVAILABLE, what).into_response()
+    let troubles = api.health.troubles();
+    let Some(worst) = troubles.first() else { return "ready\n".into_response() };
+    let (status, word) = match worst.level {
+        Level::Down => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+        Level::Degraded => (StatusCode::OK, "degraded"),
+    };
+    let line = |t: &Trouble| format!("{word}: {t}, since {}\n", rfc3339(WallTime::from_micros(t.since_us)));
+    (status, troubles.iter().map(line).collect::<String>()).into_response()
 }

@@ -120,13 +120,13 @@ impl Console {
                     let now = self.api.clock.now();
                     let h = node_health(
                         &self.api.board,
-                        &self.api.policy,
+                        &self.api.health,
                         &self.api.node_info(),
                         now,
                         &self.api.rates,
                     );
                     // The age of the backlog and the time change on their own and are not compared.
-                    let news = format!("{:?}{}{}{}{}{}", h.signer, h.store_error, h.policy_error, h.partition_error, h.receipts, h.backlog);
+                    let news = format!("{:?}{:?}{}{}", h.signer, h.troubles, h.receipts, h.backlog);
                     if news != health || life.elapsed() >= KEEP_ALIVE || h.backlog > 0 {
                         health = news;
                         life = Instant::now();

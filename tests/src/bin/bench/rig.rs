@@ -1,6 +1,7 @@
 //! The core without HTTP: writer, store and a signer in the same process, driven through the writer's own queues.
 
 use conductor_agent::checkpoint::job::CheckpointJob;
+use conductor_agent::health::{Health, Sources};
 use conductor_agent::intake::queue::Queues;
 use conductor_agent::intake::request::{Signed, WorkloadOp, WriterRequest};
 use conductor_agent::node::init::{Bootstrap, init};
@@ -69,6 +70,13 @@ fn parts(
     clock: &Arc<RealClock>,
 ) -> (Parts, crossbeam_channel::Receiver<CheckpointJob>) {
     let (jobs_in, jobs) = crossbeam_channel::bounded(2);
+    let policy = Policy::start(None, Arc::clone(clock) as Arc<dyn Clock>, queues);
+    let health = Health::new(Sources {
+        board: Arc::clone(board),
+        queues: Arc::clone(queues),
+        policy: Arc::clone(&policy),
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+    });
     let parts = Parts {
         data: dir.join("data"),
         keys: dir.join("keys"),
@@ -85,7 +93,8 @@ fn parts(
         random: Arc::new(OsRandom::default()),
         queues: Arc::clone(queues),
         board: Arc::clone(board),
-        policy: Policy::start(None, Arc::clone(clock) as Arc<dyn Clock>, queues),
+        policy: Arc::clone(&policy),
+        health,
         checkpoints: Some(jobs_in),
         runtime: None,
     };
