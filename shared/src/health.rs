@@ -31,14 +31,14 @@ pub enum Subsystem {
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Level {
+pub enum Severity {
     /// Some of the work stops; what makes things safer goes on.
     Degraded,
     /// Nothing can be written, or nothing that the node says can be relied on: send work elsewhere.
     Down,
 }
 
-impl Level {
+impl Severity {
     /// The word in answers.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -50,13 +50,13 @@ impl Level {
 
 /// The row of a subsystem.
 #[derive(Debug, Clone, Copy)]
-pub struct Row {
+pub struct SubsystemRow {
     /// Which.
     pub subsystem: Subsystem,
     /// In metrics and answers.
     pub name: &'static str,
     /// How bad it is when it fails.
-    pub level: Level,
+    pub severity: Severity,
     /// What its failure stops.
     pub stops: &'static str,
     /// What to do.
@@ -68,85 +68,85 @@ pub struct Row {
 }
 
 /// All of them, in the order in which they are told: what stops most first.
-pub const TABLE: [Row; 9] = [
-    Row {
+pub const TABLE: [SubsystemRow; 9] = [
+    SubsystemRow {
         subsystem: Subsystem::Writer,
         name: "writer",
-        level: Level::Down,
+        severity: Severity::Down,
         stops: "every answer",
         remedy: "See the agent's log and the disk; the service manager starts it again.",
         page: "agent.md",
         incident: None,
     },
-    Row {
+    SubsystemRow {
         subsystem: Subsystem::Store,
         name: "store",
-        level: Level::Down,
+        severity: Severity::Down,
         stops: "whatever needs a receipt; reading goes on",
         remedy: "See the agent's log; make room, or put the folder of the database right.",
         page: "agent.md",
         incident: None,
     },
-    Row {
+    SubsystemRow {
         subsystem: Subsystem::NodeLog,
         name: "node_log",
-        level: Level::Down,
+        severity: Severity::Down,
         stops: "admissions and whatever loosens; tightening and settling go on",
         remedy: "Put the newer database back. The signer knows how long the log was.",
         page: "recover.md",
         incident: None,
     },
-    Row {
+    SubsystemRow {
         subsystem: Subsystem::Disk,
         name: "disk",
-        level: Level::Degraded,
+        severity: Severity::Degraded,
         stops: "admissions; settling and tightening go on, on what was set aside",
         remedy: "Make room where the database is.",
         page: "agent.md",
         incident: Some(IncidentCause::DiskFull),
     },
-    Row {
+    SubsystemRow {
         subsystem: Subsystem::Signing,
         name: "signing",
-        level: Level::Degraded,
+        severity: Severity::Degraded,
         stops: "whatever loosens; admissions once a tenant's backlog is full",
         remedy: "Bring the signer back (conductor-signer status).",
         page: "signer.md",
         incident: Some(IncidentCause::SignerOutage),
     },
-    Row {
+    SubsystemRow {
         subsystem: Subsystem::Policy,
         name: "policy",
-        level: Level::Degraded,
+        severity: Severity::Degraded,
         stops: "whatever loosens, and admissions unless the profile says last_known",
         remedy: "Load a valid bundle (conductor policy load).",
         page: "policy.md",
         incident: Some(IncidentCause::PolicyOutage),
     },
-    Row {
+    SubsystemRow {
         subsystem: Subsystem::Clock,
         name: "clock",
-        level: Level::Degraded,
+        severity: Severity::Degraded,
         stops: "whatever loosens; admissions and tightening go on",
         remedy: "Set the clock right; then two admins on the node itself: conductor recover time.",
         page: "recover.md",
         // Opened where the clock is watched, with how far it was stepped.
         incident: None,
     },
-    Row {
+    SubsystemRow {
         subsystem: Subsystem::Partitions,
         name: "partitions",
-        level: Level::Degraded,
+        severity: Severity::Degraded,
         stops: "the tenants that are named",
         remedy: "See the incident of each tenant.",
         page: "incidents.md",
         // Opened for each of them, where it is found.
         incident: None,
     },
-    Row {
+    SubsystemRow {
         subsystem: Subsystem::Sinks,
         name: "sinks",
-        level: Level::Degraded,
+        severity: Severity::Degraded,
         stops: "delivery of metered events; they stay in the log and are delivered later",
         remedy: "See conductor sink show; put the receiving end right.",
         page: "sinks.md",
@@ -156,7 +156,7 @@ pub const TABLE: [Row; 9] = [
 
 impl Subsystem {
     /// Its row.
-    pub fn row(self) -> &'static Row {
+    pub fn row(self) -> &'static SubsystemRow {
         // Checked by a test: each stands in the table.
         TABLE.iter().find(|r| r.subsystem == self).unwrap_or(&TABLE[0])
     }
@@ -168,7 +168,7 @@ pub struct Trouble {
     /// Name of the subsystem.
     pub subsystem: String,
     /// How bad it is.
-    pub level: Level,
+    pub severity: Severity,
     /// Since when, microseconds since the Unix epoch, by the agent's clock.
     pub since_us: u64,
     /// What was found, escaped for display.
@@ -187,7 +187,7 @@ impl Trouble {
         let row = subsystem.row();
         Self {
             subsystem: row.name.to_owned(),
-            level: row.level,
+            severity: row.severity,
             since_us,
             detail: crate::untrusted::escape(detail, 300),
             stops: row.stops.to_owned(),

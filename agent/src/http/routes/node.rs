@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Extension, Json};
 use conductor_shared::clock::WallTime;
-use conductor_shared::health::{Level, Trouble};
+use conductor_shared::health::{Severity, Trouble};
 use conductor_shared::http::NodeInfo;
 use conductor_shared::time_range::rfc3339;
 
@@ -35,9 +35,9 @@ pub(crate) async fn healthz(State(api): State<ApiState>) -> Response {
 pub(crate) async fn readyz(State(api): State<ApiState>) -> Response {
     let troubles = api.health.troubles();
     let Some(worst) = troubles.first() else { return "ready\n".into_response() };
-    let (status, word) = match worst.level {
-        Level::Down => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
-        Level::Degraded => (StatusCode::OK, "degraded"),
+    let (status, word) = match worst.severity {
+        Severity::Down => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+        Severity::Degraded => (StatusCode::OK, "degraded"),
     };
     let line = |t: &Trouble| format!("{word}: {t}, since {}\n", rfc3339(WallTime::from_micros(t.since_us)));
     (status, troubles.iter().map(line).collect::<String>()).into_response()
