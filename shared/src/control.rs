@@ -23,7 +23,7 @@ use crate::operator::{OperatorKey, Role};
 use crate::policy::LoadedBundle;
 use crate::profile::{BreakGlass, Freeze, Profile};
 use crate::quota::Quotas;
-use crate::ramp::{Kill, Ramp, Selector, effective};
+use crate::ramp::{Kill, Ramp, Selector, covering, effective};
 use crate::slo::{Plan, Thresholds};
 use crate::untrusted::UntrustedText;
 use serde::{Deserialize, Serialize};
@@ -337,16 +337,7 @@ impl ControlState {
 
     /// The strictest kill switch that covers a request: `None`, drain, or full.
     pub fn killed(&self, action: &str, workflow: &str) -> Option<Kill> {
-        let mut found = None;
-        for (s, k) in &self.kills {
-            if s.covers(action, workflow) {
-                if !k.drain {
-                    return Some(*k);
-                }
-                found = Some(*k);
-            }
-        }
-        found
+        covering(&self.kills, action, workflow).map(|(_, k)| *k).min_by_key(|k| k.drain)
     }
 
     /// Whether a run of a workflow type may declare this prompt, or none.

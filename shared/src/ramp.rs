@@ -10,6 +10,8 @@ use crate::ids::Ident;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -34,12 +36,63 @@ impl Selector {
         self.action.as_ref().is_none_or(|a| a.as_str() == action)
             && self.workflow.as_ref().is_none_or(|w| w.as_str() == workflow)
     }
+}
 
-    /// More exact fields win; on a tie, workflow before action.
-    fn rank(&self) -> (u8, bool, bool) {
-        let (w, a) = (self.workflow.is_some(), self.action.is_some());
-        (u8::from(w) + u8::from(a), w, a)
+/// Action and workflow of a selector, to look one up without making it.
+trait Named {
+    fn parts(&self) -> (Option<&str>, Option<&str>);
+}
+
+impl Named for Selector {
+    fn parts(&self) -> (Option<&str>, Option<&str>) {
+        (self.action.as_ref().map(Ident::as_str), self.workflow.as_ref().map(Ident::as_str))
     }
+}
+
+impl Named for (Option<&str>, Option<&str>) {
+    fn parts(&self) -> (Option<&str>, Option<&str>) {
+        *self
+    }
+}
+
+impl<'a> Borrow<dyn Named + 'a> for Selector {
+    fn borrow(&self) -> &(dyn Named + 'a) {
+        self
+    }
+}
+
+impl PartialEq for dyn Named + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for dyn Named + '_ {}
+
+impl PartialOrd for dyn Named + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+// As derived for `Selector`: an identifier is ordered as its text.
+impl Ord for dyn Named + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.parts().cmp(&other.parts())
+    }
+}
+
+/// The rules that cover a request, the one that decides first: more exact fields win; on a tie, workflow before action. Four
+/// are looked up, however many there are.
+pub fn covering<'a, T>(
+    rules: &'a BTreeMap<Selector, T>,
+    action: &str,
+    workflow: &str,
+) -> impl Iterator<Item = (&'a Selector, &'a T)> {
+    let (a, w) = (Some(action), Some(workflow));
+    let names = [(a, w), (None, w), (a, None), (None, None)];
+    let found = names.map(|name| rules.get_key_value(&name as &dyn Named));
+    found.into_iter().flatten()
 }
 
 impl fmt::Display for Selector {
@@ -110,7 +163,7 @@ pub fn deciding<'a, T>(
     action: &str,
     workflow: &str,
 ) -> Option<(&'a Selector, &'a T)> {
-    rules.iter().filter(|(s, _)| s.covers(action, workflow)).max_by_key(|(s, _)| s.rank())
+    covering(rules, action, workflow).next()
 }
 
 /// The share of subjects a request's kind is open to. Without a rule: all.

@@ -26,10 +26,11 @@ fn rules<'a>(selectors: impl Iterator<Item = &'a Selector>) -> usize {
 
 /// All of them.
 pub const LIMITS: [Limit; 13] = [
-    limit("ramps", 256, |s| rules(s.ramps.keys())),
-    limit("kill switches", 256, |s| rules(s.kills.keys())),
-    limit("staged plans", 64, |s| s.plans.len()),
-    limit("SLO thresholds", 256, |s| rules(s.slos.keys())),
+    limit("ramps", 1_024, |s| rules(s.ramps.keys())),
+    // More than a person sets one by one in an incident.
+    limit("kill switches", 4_096, |s| rules(s.kills.keys())),
+    limit("staged plans", 256, |s| s.plans.len()),
+    limit("SLO thresholds", 1_024, |s| rules(s.slos.keys())),
     limit("workflow types", 1_024, |s| s.workflows.len()),
     limit("pinned prompts", 1_024, |s| s.prompts.len()),
     // A revoked one is kept for ever: nothing may be issued under its id again.
@@ -59,6 +60,7 @@ impl ControlState {
 mod tests {
     use super::*;
     use crate::command::{Operation, ops};
+    use crate::ramp::Kill;
 
     fn kill(selector: &str) -> Operation {
         Operation::KillSet(ops::KillSet { selector: selector.parse().unwrap(), drain: false })
@@ -68,7 +70,10 @@ mod tests {
     #[test]
     fn rules_end_and_the_one_for_all_has_a_place() {
         let most = LIMITS.iter().find(|l| l.name == "kill switches").unwrap().most;
-        let full = (0..most).fold(ControlState::default(), |s, i| s.after(&kill(&format!("run/w{i}"))));
+        let mut full = ControlState::default();
+        for i in 0..most {
+            full.kills.insert(format!("run/w{i}").parse().unwrap(), Kill { drain: false });
+        }
         assert!(full.beyond(&full.after(&kill("run/w0"))).is_none(), "what is there may be set again");
         assert!(full.beyond(&full.after(&kill("*/*"))).is_none());
         assert_eq!(full.beyond(&full.after(&kill("run/more"))).map(|l| l.name), Some("kill switches"));

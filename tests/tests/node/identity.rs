@@ -149,10 +149,10 @@ fn rules_are_bounded() {
         let rule = selector(&format!("a{n}/w{n}"));
         ops::RampCap { selector: rule, hundredths: BasisPoints::ZERO }.into()
     };
-    for n in 0..256 {
+    for n in 0..1_024 {
         assert_eq!(node.send(&node.absolute(a.uid, cap(n))).came_to(), ["effective"], "{n}");
     }
-    assert_eq!(node.send(&node.absolute(a.uid, cap(256))).reasons(), ["rules_too_many"]);
+    assert_eq!(node.send(&node.absolute(a.uid, cap(1_024))).reasons(), ["rules_too_many"]);
     assert_eq!(node.send(&node.absolute(a.uid, kill_all())).came_to(), ["effective"]);
 }
 
