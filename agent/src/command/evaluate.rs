@@ -257,7 +257,8 @@ fn leaves_too_few(before: &ControlState, after: &ControlState) -> bool {
 /// Before the time was confirmed last, the clock that judges whether a command has expired said something else, and may have
 /// let a command be forgotten that has not: whoever signed it signs again.
 fn before_the_clock(issued_at_us: u64, node: &ControlState) -> bool {
-    node.time_confirmed.is_some_and(|t| issued_at_us < t.said_us)
+    // While it is in doubt, nothing of this is let through anyway.
+    !node.clock_doubted() && node.time_confirmed.is_some_and(|t| issued_at_us < t.said_us)
 }
 
 /// Who is asked once nothing else stands against it: admins on the node itself for a recovery, policy for whatever else

@@ -242,14 +242,16 @@ fn what_is_on_its_way_to_the_disk_is_known() {
                     let end = json!({"tenant_id": "acme", "outcome": "succeeded", "duration_us": 1,
                         "bytes_in": 0, "bytes_out": 0});
                     let ends = both(&format!("{steps}/{}/finish", x.step.expect("its number")), end, None);
-                    assert_eq!(ends.iter().filter(|e| e.late.is_none()).count(), 1, "{ends:?}");
+                    assert_eq!(ends.iter().filter(|e| !e.folded).count(), 1, "{ends:?}");
+                    assert_eq!(ends[0].receipt, ends[1].receipt);
                 }
                 let ends = both(
                     &format!("/v1/runs/{run}/finish"),
                     json!({"tenant_id": "acme", "outcome": "failed"}),
                     None,
                 );
-                assert_eq!(ends.iter().filter(|e| e.late.is_none()).count(), 1, "{ends:?}");
+                assert_eq!(ends.iter().filter(|e| !e.folded).count(), 1, "{ends:?}");
+                assert_eq!(ends[0].receipt, ends[1].receipt);
             });
         }
     });

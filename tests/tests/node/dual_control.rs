@@ -143,7 +143,8 @@ fn shutting_out_is_quick_and_coming_back_is_not() {
     assert_eq!(node.send(&node.compose(NODE, again)).reasons(), ["object_exists"]);
     let cleo = node.control(NODE).operators[&key].clone();
     assert!(cleo.revoked.is_some(), "it stays on record: {cleo:?}");
-    node.command(NODE, ops::OperatorSuspend { person: ben });
+    let c = node.request(NODE, ops::OperatorSuspend { person: ben });
+    assert_eq!(node.approve("ben", &c), ["effective"], "one admin is left: it takes a second person");
     let me = node.compose(NODE, ops::OperatorSuspend { person: node.person("ana") });
     assert_eq!(node.send(&me).reasons(), ["last_admin"]);
 }
