@@ -72,8 +72,10 @@ impl Health {
         }
     }
 
-    /// What is the matter now, the worst first; `None` of a subsystem: it does its work.
+    /// What is the matter now, the worst first.
     pub fn troubles(&self) -> Vec<Trouble> {
+        // A store that was closed just now is told at once.
+        self.note(Subsystem::Store, self.store(), self.sources.clock.now());
         let found = self.found.lock();
         let told = TABLE.iter().filter_map(|row| {
             let f = found.get(&row.subsystem)?;

@@ -26,7 +26,7 @@ impl Client {
     }
 }
 
-/// Runs of three steps, one heartbeat, one approval, and an end that is sent twice.
+/// Runs of three steps, one heartbeat, one approval, an end, and another one that comes too late.
 pub fn work(node: &Node, tenant: &Tenant, runs: u64) {
     let mut c = node.client(&tenant.token);
     let name = &tenant.name;
@@ -42,8 +42,8 @@ pub fn work(node: &Node, tenant: &Tenant, runs: u64) {
         post("heartbeat", json!({"tenant_id": name}));
         post("approvals", json!({"tenant_id": name, "name": "go", "approver": "eva", "approved": true}));
         // A late settle is a receipt of the run as well.
-        for _ in 0..2 {
-            post("finish", json!({"tenant_id": name, "outcome": "succeeded"}));
+        for outcome in ["succeeded", "failed"] {
+            post("finish", json!({"tenant_id": name, "outcome": outcome}));
         }
     }
 }

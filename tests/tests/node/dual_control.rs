@@ -154,7 +154,7 @@ fn shutting_out_is_quick_and_coming_back_is_not() {
 fn tightening_is_no_weapon() {
     let dir = tempfile::tempdir().unwrap();
     let mut node = Node::start_with(dir, "", &["ben"]);
-    let tenants: Vec<_> = (0..7).map(|i| node.tenant(&format!("t{i}"))).collect();
+    let tenants: Vec<_> = (0..8).map(|i| node.tenant(&format!("t{i}"))).collect();
     let kill = |n: usize| {
         node.compose(
             tenants[n].uid,
@@ -175,7 +175,7 @@ fn tightening_is_no_weapon() {
     );
     assert_eq!(node.approve("ana", &sixth), ["self_approval"]);
     assert_eq!(node.approve("ben", &sixth), ["effective"]);
-    let seventh = kill(6);
+    let seventh = kill(7);
     node.kill_agent();
     node.start_agent();
     assert_eq!(node.send(&seventh).outcome().status, CommandStatus::Requested, "a restart forgets nothing");

@@ -1,7 +1,9 @@
 //! Stores that are taken away, damaged, held by another or too new: a clear error and a denial, nothing lost.
 
+use conductor_agent::store::FORMAT;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::RunId;
+use conductor_shared::quota::QuotaKind;
 use conductor_tests::{Node, Tenant, bin, wait_for};
 use std::process::Command;
 
@@ -34,13 +36,13 @@ fn a_store_that_cannot_be_used_is_refused_clearly() {
     refuses_to_start(&node, "of another node");
     std::fs::write(&keys, &kept).unwrap();
     let format = node.path("data/db/FORMAT.conductor");
-    std::fs::write(&format, "4\n").unwrap();
+    std::fs::write(&format, format!("{}\n", FORMAT + 1)).unwrap();
     refuses_to_start(&node, "use a newer conductord");
-    for old in ["1\n", "2\n"] {
-        std::fs::write(&format, old).unwrap();
+    for old in 1..FORMAT {
+        std::fs::write(&format, format!("{old}\n")).unwrap();
         refuses_to_start(&node, "which no release wrote");
     }
-    std::fs::write(&format, "3\n").unwrap();
+    std::fs::write(&format, format!("{FORMAT}\n")).unwrap();
     let current = node.path("data/db/CURRENT");
     let kept = std::fs::read(&current).unwrap();
     std::fs::remove_file(&current).unwrap();
@@ -198,7 +200,7 @@ fn on_a_small_disk() -> (Node, Tenant, SmallDisk) {
 /// For settles: given up first.
 const RESERVE: &str = "data/db/RESERVE.settles";
 /// Open while the disk fills up: each has room for a hundred approvals.
-const FILLING: usize = 80;
+const FILLING: usize = 300;
 
 /// DESIGN, Store failure: a start on a full disk lives on the reserve, and sets it aside again when there is room.
 #[test]
@@ -226,6 +228,7 @@ fn a_disk_that_fills_up() {
     let (mut node, a, disk) = on_a_small_disk();
     let mut c = node.client(&a.token);
     let started = [0; 3].map(|_| c.start_run(&a, None).decided().run_id);
+    node.command(a.uid, ops::QuotaSet { kind: QuotaKind::ConcurrentRuns, limit: 1_000 });
     let filling = [0; FILLING].map(|_| c.start_run(&a, None).decided().run_id);
     disk.fill_up_to(4 * MIB);
     let r = wait_for("admissions stop", 20, || Some(c.start_run(&a, None)).filter(|r| r.status != 200));

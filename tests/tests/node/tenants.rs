@@ -3,8 +3,8 @@
 use conductor_agent::store::MAX_TENANTS;
 use conductor_shared::command::ops;
 use conductor_shared::ids::{Ident, TenantUid};
-use conductor_tests::Node;
 use conductor_tests::provision::create_tenants;
+use conductor_tests::{Node, wait_for};
 
 /// Invariant 1: the tenant beyond the limit is refused by name, and everybody else goes on being served.
 #[test]
@@ -14,7 +14,11 @@ fn one_tenant_too_many_is_refused_and_others_are_served() {
     let run = node.client(&a.token).start_run(&a, None).decided().run_id;
     node.stop_agent();
     create_tenants(&node, MAX_TENANTS - 1);
-    node.start_agent();
+    node.spawn_agent();
+    wait_for("all are read back", 180, || {
+        let r = node.client("").once("GET", "/readyz", b"", &[]).ok()?;
+        (r.status == 200).then_some(())
+    });
     let more = ops::TenantCreate {
         tenant_uid: TenantUid([0xee; 16]),
         tenant_id: Ident::new("more").expect("a name"),
