@@ -25,7 +25,7 @@ fn over_tcp(port: u16, path: &str, bearer: &str) -> u16 {
 /// shut out or the agent stops; it signs nothing, starts nothing, and is no workload's token.
 #[test]
 fn a_stolen_session_reads_and_nothing_else() {
-    let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
+    let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben", "cleo"]);
     let port = node.listen_on_tcp();
     let a = node.tenant("acme");
     let stolen = node.session_of("ben").read::<SessionOpened>().token;
