@@ -19,8 +19,9 @@ done
 umask 077
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/conductor-demo.XXXXXX")
 agent_socket=$scratch/agent.sock
+operator_socket=$scratch/operator.sock
 signer_socket=$scratch/signer.sock
-if [ "${#signer_socket}" -gt 100 ]; then
+if [ "${#operator_socket}" -gt 100 ]; then
   rmdir "$scratch"
   echo "demo: $scratch is too long for a unix socket (107 bytes): set TMPDIR to a shorter folder" >&2
   exit 2
@@ -151,7 +152,7 @@ until_says() { # PATTERN ARGUMENTS
   exit 1
 }
 
-export CONDUCTOR_AGENT=unix:$agent_socket
+export CONDUCTOR_AGENT=unix:$operator_socket CONDUCTOR_WORKLOAD_AGENT=unix:$agent_socket
 export CONDUCTOR_KEY=$scratch/ana
 
 step "Keys: the signer's, and those of two operators (without passwords: this is a rehearsal)"
@@ -163,7 +164,7 @@ step "A node: demo-1, rehearsal, with ana and ben as its first operators"
 mkdir "$scratch/config"
 "$bin/conductord" init --config "$scratch/config/conductord.toml" --data "$scratch/data" --keys "$scratch/keys" \
   --name demo-1 --environment rehearsal --signer-key "$scratch/signer/signer.pub" --signer-socket "$signer_socket" \
-  --listen "unix:$agent_socket" --operator "ana=$scratch/ana.pub" --operator "ben=$scratch/ben.pub" \
+  --listen "unix:$agent_socket" --listen-operators "unix:$operator_socket" --operator "ana=$scratch/ana.pub" --operator "ben=$scratch/ben.pub" \
   --trust-out "$scratch/trust.toml"
 # Ten seconds between two judgements are long to watch.
 printf '\n[slo]\nevaluate_ms = 1000\nbake_seconds = 5\n' >>"$scratch/config/conductord.toml"

@@ -4,23 +4,27 @@
 //! A mutation continues when its client disconnects: a retry with the same idempotency key gets the decision. A read
 //! ends with its client.
 //!
-//! Modules from bottom to top: `error`, `conn_limit`, `connection`, `health`, `state`, then `auth` and `read`, `routes`,
-//! `service`, `listen`.
+//! Modules from bottom to top: `error`, `conn_limit`, `idle`, `request_body`, `connection`, `peer`, `health`, `state`, then
+//! `auth` and `read`, `routes`, `service`, `listen`.
 
 mod auth;
 mod conn_limit;
 mod connection;
 mod error;
 mod health;
+mod idle;
 mod listen;
+mod peer;
 mod read;
+mod request_body;
 mod routes;
 mod service;
 mod state;
 
-pub use auth::Peer;
-pub use conn_limit::{ConnLimiter, connections_that_fit};
+pub use conn_limit::{ConnBounds, ConnLimiter, MAX_CLOSING, StreamLimiter};
 pub use health::Rates;
-pub use listen::{Listener, bind_unix, serve};
+pub use listen::{Listener, Share, bind_unix, serve};
+pub use peer::ListenerKind;
+pub use request_body::{BodyBudget, OPERATOR_BYTES, WORKLOAD_BYTES};
 pub use service::App;
 pub use state::{Api, ApiState};

@@ -5,4 +5,4 @@ pub mod config;
 pub mod init;
 pub mod run;
 mod tenant_sockets;
-mod tls;
+pub mod tls;

@@ -3,9 +3,10 @@
 //! No function reads or writes tenant data without a [`TenantScope`] or an [`OperatorScope`], and such a value comes
 //! only from here, from an authenticated request. Its fields are private: it cannot be made elsewhere.
 
+mod challenge;
 mod sessions;
 
-pub use sessions::{MAX_SESSIONS, SESSION, SessionError, Sessions};
+pub use sessions::{Arrival, MAX_SESSIONS_PER_KEY, SESSION, SessionError, Sessions};
 
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::{Ident, KeyId, PartitionId, PersonId, TenantUid, TokenId, unhex};

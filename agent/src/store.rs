@@ -13,7 +13,6 @@ mod reserve;
 
 pub use batch::Batch;
 pub use format::{FORMAT, Row, RowKey, RowKind, Scan, VALUE_VERSION};
-pub use options::MAX_OPEN_FILES;
 pub use raw::Family;
 pub use reading::Reading;
 pub use reserve::Space;

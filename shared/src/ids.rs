@@ -173,6 +173,9 @@ impl TenantUid {
     }
 }
 
+/// Bytes of an identifier at most.
+pub const MAX_IDENT: usize = 63;
+
 /// A short identifier: `[a-z0-9][a-z0-9._-]{0,62}`. The only outside text that may be shown as it is.
 ///
 /// Shared when it is cloned: each decision names the same few workflow types and actions in several places.
@@ -184,7 +187,7 @@ impl Ident {
     pub fn new(text: &str) -> Result<Self, IdError> {
         let b = text.as_bytes();
         let head = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
-        let ok = (1..=63).contains(&b.len())
+        let ok = (1..=MAX_IDENT).contains(&b.len())
             && head(b[0])
             && b.iter().all(|&c| head(c) || matches!(c, b'.' | b'_' | b'-'));
         if ok { Ok(Self(text.into())) } else { Err(IdError::Ident) }

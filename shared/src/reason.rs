@@ -165,6 +165,10 @@ reasons! {
     /// The correction counts in a period that has not begun, or that began more than 400 days ago; or the month that is
     /// reconciled is not over.
     PeriodInvalid = "period_invalid", 400, "Look at the period; wait for its end.";
+    /// The agent may open no socket for one more tenant: its limit of open files does not allow it.
+    SocketsTooMany = "sockets_too_many", 507, "Raise LimitNOFILE and restart the agent, or deny the local users of another tenant.";
+    /// The agent's disk or writer is held up, and there was no decision in time. What was asked may still take effect.
+    DecisionLate = "decision_late", 503, "Ask again with the same idempotency key, or look whether it took effect.";
     /// The agent is stopping.
     Stopping = "stopping", 503, "Retry; the service manager starts it again.";
 }

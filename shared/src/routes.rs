@@ -14,7 +14,7 @@ pub enum Caller {
     Reader,
     /// An operator's session.
     Operator,
-    /// Whoever signed the body.
+    /// Whoever signed the body, or asks for what to sign.
     Signer,
 }
 
@@ -72,8 +72,9 @@ pub const ROUTES: &[Route] = &[
     r("POST", "/ofrep/v1/evaluate/flags/{*flag}", Workload, Read, "flag_evaluate", "OpenFeature: is this subject among those a ramp includes?", ("OfrepRequest", "Evaluation"), &[]),
     r("POST", "/ofrep/v1/evaluate/flags", Workload, Read, "flag_evaluate_all", "OpenFeature: the same of all workflow types", ("OfrepRequest", "Evaluations"), &[]),
     r("GET", "/v1/node", Reader, Read, "node_show", "Which agent this is, and its time", ("", "NodeInfo"), &[]),
-    r("POST", "/v1/sessions/challenge", Anyone, Read, "session_challenge", "A challenge to sign", ("", "Challenge"), &[]),
+    r("POST", "/v1/sessions/challenge", Signer, Read, "session_challenge", "A challenge to sign", ("", "Challenge"), &[]),
     r("POST", "/v1/sessions", Signer, Read, "session_open", "Opens a short session for reading", ("SignedText", "SessionOpened"), &[]),
+    r("DELETE", "/v1/sessions", Operator, Read, "session_close", "Ends the session whose token it brings", ("", ""), &[]),
     r("POST", "/v1/commands", Signer, Tighten, "command", "Carries out a signed command", ("SignedText", "CommandOutcome"), &[]),
     r("POST", "/v1/approvals", Signer, Tighten, "approval", "Approves or refuses what another person asked for", ("SignedText", "CommandOutcome"), &[]),
     r("GET", "/v1/approvals", Operator, Read, "approval_list", "What waits for another person", ("", "RequestList"), &[]),

@@ -6,6 +6,7 @@ mod reading;
 use crate::Client;
 use crate::programs::{bin, wait_for, write_secret};
 use conductor_shared::ids::{NodeId, TenantUid};
+use conductor_shared::routes::WORKLOAD_TOKEN;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -66,13 +67,22 @@ impl Node {
         self.start_agent();
     }
 
-    /// Has the agent listen on TCP as well, in the clear under the demo flag; gives the port.
+    /// Has the agent listen to workloads on TCP as well, in the clear under the demo flag; gives the port.
     pub fn listen_on_tcp(&mut self) -> u16 {
+        self.also_on_tcp("listen")
+    }
+
+    /// The same for operators.
+    pub fn listen_to_operators_on_tcp(&mut self) -> u16 {
+        self.also_on_tcp("listen_operators")
+    }
+
+    fn also_on_tcp(&mut self, field: &str) -> u16 {
         let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = free.local_addr().expect("an address").port();
         drop(free);
         self.reconfigure(|c| {
-            c.replace("listen = [", &format!("listen = [\"http://127.0.0.1:{port}\", "))
+            c.replace(&format!("\n{field} = ["), &format!("\n{field} = [\"http://127.0.0.1:{port}\", "))
                 .replace("allow_plain = false", "allow_plain = true")
         });
         port
@@ -168,9 +178,14 @@ impl Node {
         self.dir.path().join(name)
     }
 
-    /// The agent's socket.
+    /// The agent's socket for workloads.
     pub fn socket(&self) -> PathBuf {
         self.path("agent.sock")
+    }
+
+    /// The agent's socket for operators.
+    pub fn operator_socket(&self) -> PathBuf {
+        self.path("operator.sock")
     }
 
     /// Starts the signer.
@@ -257,9 +272,11 @@ impl Node {
         std::fs::read_to_string(self.path("agent.log")).unwrap_or_default()
     }
 
-    /// A client with a bearer token.
+    /// A client with a bearer token, at the socket that takes such a one; without, at that of operators.
     pub fn client(&self, bearer: &str) -> Client {
-        Client::new(&self.socket(), bearer)
+        let workload = bearer.starts_with(WORKLOAD_TOKEN);
+        let socket = if workload { self.socket() } else { self.operator_socket() };
+        Client::new(&socket, bearer)
     }
 }
 

@@ -11,7 +11,7 @@ pub struct Terminal {
 impl Terminal {
     /// The console before a node, as ana.
     pub fn open(node: &Node, size: (u16, u16)) -> Self {
-        let (socket, key) = (node.socket(), node.operator_key());
+        let (socket, key) = (node.operator_socket(), node.operator_key());
         Self::run(node, size, &format!("--agent unix:{} --key {}", socket.display(), key.display()))
     }
 

@@ -9,6 +9,7 @@ mod node {
     mod console;
     mod damage;
     mod dual_control;
+    mod edge;
     mod fail_closed;
     mod freeze;
     mod ground_truth;

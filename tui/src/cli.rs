@@ -47,8 +47,14 @@ pub fn parsed(cli: Cli) -> Result<Parsed, CliError> {
     })
 }
 
-/// Runs a plain command.
+/// Runs a plain command, and closes what it opened.
 pub async fn run(context: &Context, command: PlainCommand) -> Result<Output, CliError> {
+    let done = dispatch(context, command).await;
+    context.close().await;
+    done
+}
+
+async fn dispatch(context: &Context, command: PlainCommand) -> Result<Output, CliError> {
     match command {
         PlainCommand::Ramp(RampCommand::Kill(k)) => ramps::kill_set(context, k).await,
         PlainCommand::Ramp(RampCommand::Plan(c)) => incidents::ramp_plan(context, c).await,

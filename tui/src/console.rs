@@ -72,7 +72,7 @@ pub enum ConsoleError {
     )]
     Pins { path: String, why: String },
     /// No agent was named.
-    #[error("no agent was named: --agent unix:/run/conductor/agent.sock")]
+    #[error("no agent was named: --agent unix:/run/conductor/operator.sock")]
     NoAgent,
 }
 
@@ -105,7 +105,7 @@ pub async fn run(config: ConsoleConfig) -> Result<(), ConsoleError> {
         })?;
     }
     let (out, inbox) = channels();
-    let runner = Runner::new(agents, config.key_file, pins_file.clone(), Arc::new(clock), out);
+    let mut runner = Runner::new(agents, config.key_file, pins_file.clone(), Arc::new(clock), out);
     runner.outgoing();
     if encrypted {
         ask_password(&mut m);
@@ -113,8 +113,9 @@ pub async fn run(config: ConsoleConfig) -> Result<(), ConsoleError> {
         runner.unlock(None);
     }
     let guard = Guard::new()?;
-    let ended = main_loop(&mut m, runner, inbox).await;
+    let ended = main_loop(&mut m, &mut runner, inbox).await;
     drop(guard);
+    runner.close().await;
     if m.pins.changed
         && let Some(path) = &pins_file
     {
@@ -164,7 +165,7 @@ impl Signals {
     }
 }
 
-async fn main_loop(m: &mut Model, mut runner: Runner, mut inbox: Inbox) -> Result<(), ConsoleError> {
+async fn main_loop(m: &mut Model, runner: &mut Runner, mut inbox: Inbox) -> Result<(), ConsoleError> {
     let clock = SystemClock;
     let mut screen = Terminal::new(CrosstermBackend::new(std::io::stdout()))?;
     let mut keys = EventStream::new();

@@ -268,7 +268,13 @@ fn run(args: &Run) -> Result<(), End> {
         State::Refuses => tracing::error!(key = status.key_id, "{}", status.detail),
     }
     notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&server.state_line())]);
-    let signal = stop.wait().map_err(|e| End::Failed(format!("signals cannot be waited for: {e}")))?;
+    let signal = loop {
+        match stop.wait().map_err(|e| End::Failed(format!("signals cannot be waited for: {e}")))? {
+            // A closed terminal or a reload must not leave a node without its signer.
+            Signal::SIGHUP => tracing::info!("SIGHUP: ignored"),
+            signal => break signal,
+        }
+    };
     tracing::info!("{signal}: stopping");
     notify(&[sd_notify::NotifyState::Stopping]);
     server.stop();

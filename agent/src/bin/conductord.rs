@@ -3,11 +3,11 @@
 use clap::{Parser, Subcommand};
 use conductor_agent::node::config::Config;
 use conductor_agent::node::init::{Bootstrap, init};
-use conductor_agent::node::run;
+use conductor_agent::node::{run, tls};
 use conductor_agent::platform::clock::RealClock;
 use conductor_agent::platform::random::OsRandom;
 use conductor_agent::store::SpaceLimits;
-use conductor_shared::ids::Ident;
+use conductor_shared::ids::{Ident, hex};
 use conductor_shared::operator::Role;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,18 @@ enum Cmd {
         /// Configuration.
         #[arg(long)]
         config: PathBuf,
+    },
+    /// Print the certificate of the https listeners, for clients that are to trust it; make it if there is none.
+    Certificate {
+        /// Configuration.
+        #[arg(long)]
+        config: PathBuf,
+        /// Write it to a file instead.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// Make a new one, for the names that are configured now. Every pin changes; restart the agent.
+        #[arg(long)]
+        renew: bool,
     },
     /// Recompute every row from the receipts and name each difference. The agent must not be running.
     Check {
@@ -68,9 +80,18 @@ struct Init {
     /// The signer's socket.
     #[arg(long)]
     signer_socket: PathBuf,
-    /// What to listen on: <unix:/path> or https://address:port (http:// with --allow-plain).
+    /// Where workloads ask: <unix:/path> or https://address:port (http:// with --allow-plain).
     #[arg(long, required = true)]
     listen: Vec<String>,
+    /// Where operators connect, in the same forms; `operator.sock` beside the first unix socket of --listen if not given.
+    #[arg(long)]
+    listen_operators: Vec<String>,
+    /// Unix group that may connect to the operators' sockets; else the agent's own.
+    #[arg(long)]
+    operator_group: Option<String>,
+    /// Host name or address that the certificate is for, beside the node's name and the addresses listened on.
+    #[arg(long)]
+    certificate_name: Vec<String>,
     /// Allow TCP without TLS. For demos.
     #[arg(long)]
     allow_plain: bool,
@@ -129,6 +150,7 @@ fn run(command: Cmd) -> Result<ExitCode, Failed> {
             runtime.block_on(run::run(config)).map_err(|e| (1, e.to_string()))?;
             Ok(ExitCode::SUCCESS)
         }
+        Cmd::Certificate { config, out, renew } => certificate(&config, out.as_deref(), renew),
         Cmd::Check { config } => {
             let config = Config::load(&config).map_err(bad)?;
             let wrong = run::check(&config).map_err(|e| (1, e.to_string()))?;
@@ -142,6 +164,36 @@ fn run(command: Cmd) -> Result<ExitCode, Failed> {
             Ok(ExitCode::from(3))
         }
     }
+}
+
+/// The certificate on standard output or in a file, for whom it is and its pin on standard error.
+fn certificate(config: &Path, out: Option<&Path>, renew: bool) -> Result<ExitCode, Failed> {
+    let config = Config::load(config).map_err(bad)?;
+    let made = tls::certificate(&config, renew).map_err(|e| (1, e))?;
+    match out {
+        Some(path) => write(path, &made.pem)?,
+        None => print!("{}", made.pem),
+    }
+    eprintln!("sha256={}", hex(&made.digest));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Failed> {
+    std::fs::write(path, text).map_err(|e| (1, format!("{}: {e}", path.display())))
+}
+
+/// The operators' listeners; by default a socket beside that of the workloads.
+fn operators_listeners(i: &Init) -> Result<Vec<String>, Failed> {
+    if !i.listen_operators.is_empty() {
+        return Ok(i.listen_operators.clone());
+    }
+    let beside = i.listen.iter().find_map(|l| l.strip_prefix("unix:"));
+    let beside = beside.ok_or_else(|| {
+        bad("--listen-operators: operators have listeners of their own; name one, for instance \
+             unix:/run/conductor/operator.sock")
+    })?;
+    let socket = Path::new(beside).with_file_name("operator.sock");
+    Ok(vec![format!("unix:{}", socket.display())])
 }
 
 fn operator(text: &str) -> Result<(Ident, String, Vec<String>), Failed> {
@@ -167,17 +219,24 @@ fn start(i: &Init) -> Result<(), Failed> {
     let mut text = String::new();
     let quote = |s: &str| toml::Value::String(s.to_owned()).to_string();
     let path = |p: &Path| quote(&std::path::absolute(p).unwrap_or_else(|_| p.to_owned()).to_string_lossy());
-    let listen: Vec<String> = i.listen.iter().map(|l| quote(l)).collect();
+    let list = |all: &[String]| all.iter().map(|l| quote(l)).collect::<Vec<_>>().join(", ");
     let _ = write!(
         text,
-        "name = {}\nenvironment = {}\ndata = {}\nkeys = {}\nlisten = [{}]\nallow_plain = {}\n",
+        "name = {}\nenvironment = {}\ndata = {}\nkeys = {}\nlisten = [{}]\nlisten_operators = [{}]\nallow_plain = {}\n",
         quote(i.name.as_str()),
         quote(i.environment.as_str()),
         path(&i.data),
         path(&i.keys),
-        listen.join(", "),
+        list(&i.listen),
+        list(&operators_listeners(i)?),
         i.allow_plain
     );
+    if let Some(group) = &i.operator_group {
+        let _ = writeln!(text, "operator_group = {}", quote(group));
+    }
+    if !i.certificate_name.is_empty() {
+        let _ = writeln!(text, "certificate_names = [{}]", list(&i.certificate_name));
+    }
     if let Some(folder) = &i.tenant_sockets {
         let _ = writeln!(text, "tenant_sockets = {}", path(folder));
     }
@@ -205,7 +264,6 @@ fn start(i: &Init) -> Result<(), Failed> {
         &(Arc::new(OsRandom::default()) as Arc<dyn conductor_agent::platform::random::Random>),
     )
     .map_err(|e| (1, e.to_string()))?;
-    let write = |p: &Path, t: &str| std::fs::write(p, t).map_err(|e| (1, format!("{}: {e}", p.display())));
     write(&i.config, &text)?;
     let trust = run::trust_file(node, &signer_key);
     if let Some(p) = &i.trust_out {

@@ -30,6 +30,7 @@ pub(super) fn violations(
     let mut reasons = signer::violations(s, ctx.node);
     reasons.extend(envelope::violations(s, ctx, log).iter());
     reasons.extend(objects(c, ctx.node, log, ctx.now).iter());
+    reasons.extend(access::socket_of_peers(c, log, ctx.sockets_left).iter());
     let elsewhere = tenant != c.tenant || elsewhere(&c.operation, c.tenant);
     reasons.extend(when(elsewhere, Reason::ObjectUnknown).iter());
     reasons

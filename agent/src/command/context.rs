@@ -32,6 +32,8 @@ pub struct EvalCtx<'a> {
     pub cuts: BTreeSet<Cut>,
     /// From so many one person may take something in a while.
     pub most_cuts: usize,
+    /// One more tenant may have a socket of its own.
+    pub sockets_left: bool,
     /// How often whoever asks has opened break-glass alone today.
     pub alone_today: u64,
 }

@@ -1,8 +1,11 @@
 //! Authenticates a request: from its connection and headers to a proof of scope. Each failure is denied with a receipt,
 //! in the log of the token's tenant or else in the node's log.
 
+use super::conn_limit::Owner;
 use super::error::ApiError;
-use super::state::ApiState;
+use super::peer::ListenerKind;
+pub(super) use super::peer::Peer;
+use super::state::{self, ApiState};
 use crate::intake::queue::Full;
 use crate::intake::request::{Denial, Unscoped, WriterRequest};
 use crate::partition::published::PartitionCell;
@@ -12,39 +15,11 @@ use axum::response::{IntoResponse as _, Response};
 use conductor_shared::clock::MonoTime;
 use conductor_shared::ids::{Ident, PartitionId, TenantUid};
 use conductor_shared::reason::Reason;
-use conductor_shared::session::Transport;
 use conductor_shared::untrusted::UntrustedText;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
-
-/// The client of a connection.
-#[derive(Debug, Clone)]
-pub struct Peer {
-    pub transport: Transport,
-    /// Unix user id; only on a unix socket.
-    pub uid: Option<u32>,
-    /// IP address on TCP, without the port: that changes with each connection.
-    pub address: String,
-    /// The tenant whose own socket this is.
-    pub tenant_socket: Option<TenantUid>,
-}
-
-impl Peer {
-    /// True on the agent's own unix socket, which no tenant's workload can open.
-    pub(super) fn local(&self) -> bool {
-        self.transport == Transport::Unix && self.tenant_socket.is_none()
-    }
-
-    /// Name for connection limits and receipts.
-    pub(super) fn name(&self) -> String {
-        match self.uid {
-            Some(uid) => format!("unix uid {uid}"),
-            None => format!("tcp {}", self.address),
-        }
-    }
-}
 
 /// Requests with an `Origin` header come from browsers. They are refused: a web page must not use this API.
 pub(super) fn browser_refused() -> Response {
@@ -78,7 +53,7 @@ pub(super) async fn denied(
         tx,
     );
     let denial = match api.queues.push(ask) {
-        Ok(()) => rx.await.unwrap_or_else(|_| Denial::bare(reason)),
+        Ok(()) => state::answered(rx).await.unwrap_or_else(|_| Denial::bare(reason)),
         // The queue is full or closed: the request is denied without a receipt.
         Err(Full::Queue(_) | Full::Closed(_)) => Denial { held: true, ..Denial::bare(reason) },
     };
@@ -104,19 +79,23 @@ pub(super) fn prove(
     peer: &Peer,
     headers: &HeaderMap,
 ) -> Option<(TenantScope, Arc<PartitionCell>)> {
+    if peer.listener == ListenerKind::Operators {
+        return None;
+    }
     let proved = match bearer(headers) {
         Some(text) => TokenParts::parse(text).and_then(|parts| {
             let shared = api.board.get(parts.tenant).filter(|s| !s.id.tenant.is_node())?;
             let scope = parts.prove(shared.id, &shared.view.load().control)?;
             Some((scope, shared))
         }),
-        None => peer.tenant_socket.zip(peer.uid).and_then(|(tenant, uid)| {
+        None => peer.tenant_socket().zip(peer.uid).and_then(|(tenant, uid)| {
             let shared = api.board.get(tenant)?;
             let scope = prove_peer(shared.id, &shared.view.load().control, uid)?;
             Some((scope, shared))
         }),
     };
-    proved.filter(|(s, _)| peer.tenant_socket.is_none_or(|t| t == s.tenant()))
+    let proved = proved.filter(|(s, _)| peer.tenant_socket().is_none_or(|t| t == s.tenant()));
+    proved.inspect(|(scope, _)| peer.show(Owner::Tenant(scope.tenant())))
 }
 
 /// The tenant of the workload, or a denial with a receipt.
@@ -132,11 +111,15 @@ pub(super) async fn workload(
     }
 }
 
-/// The operator of a session, and when it ends on the monotonic clock.
+/// The operator of a session, and when it ends on the monotonic clock. Only operators' listeners take one.
 pub(super) fn session(api: &ApiState, peer: &Peer, headers: &HeaderMap) -> Option<(OperatorScope, MonoTime)> {
+    if peer.listener != ListenerKind::Operators {
+        return None;
+    }
     let node = api.board.node()?;
     let control = Arc::clone(&node.view.load().control);
-    api.sessions.prove(bearer(headers)?, peer.transport, &control, api.clock.now())
+    let proved = api.sessions.prove(bearer(headers)?, peer.transport, &control, api.clock.now());
+    proved.inspect(|(scope, _)| peer.show(Owner::Person(scope.person())))
 }
 
 /// The operator, or a denial with a receipt.

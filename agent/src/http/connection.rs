@@ -1,168 +1,19 @@
-//! One HTTP/1.1 connection.
-//!
-//! Closes connections whose client makes no progress on a request for 10-20 s. Time that the agent takes to answer does
-//! not count. Uses one timer per connection; arming a timeout per request cost as much as parsing it.
+//! One HTTP/1.1 connection, served until it ends, its client is silent for too long, or the agent stops.
 
+use super::idle::{End, IdleTracker, PATIENCE, ResponseBody, Seen};
 use crate::platform::stopped;
-use futures_util::task::AtomicWaker;
 use http_body_util::{Either, Full};
-use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU8, AtomicU32};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-/// A client without progress is closed after this, and at most after twice this.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of a body that count as progress.
-const PROGRESS: usize = 64 * 1024;
 /// When the agent stops, a connection may finish its present request.
 const LAST_ANSWER: Duration = Duration::from_secs(5);
-
-/// Counts on whose side a connection waits: the server's or the client's.
-#[derive(Debug, Clone, Default)]
-pub(super) struct IdleTracker(Arc<Counts>);
-
-#[derive(Debug, Default)]
-struct Counts {
-    /// Answers that the server prepares or sends.
-    answering: AtomicU32,
-    /// Grows with each progress: a request that begins, an answer that was sent.
-    progress: AtomicU32,
-    /// Why the server ends the connection: `GOES_ON` (it does not), `SILENCE` or `STOP`.
-    end: AtomicU8,
-    /// Wakes the connection's task when `end` was set.
-    waker: AtomicWaker,
-}
-
-const GOES_ON: u8 = 0;
-const SILENCE: u8 = 1;
-const STOP: u8 = 2;
-
-impl IdleTracker {
-    /// The server's turn, until the guard is dropped.
-    pub(super) fn server_turn(&self) -> ServerTurn {
-        self.0.answering.fetch_add(1, Relaxed);
-        self.0.progress.fetch_add(1, Relaxed);
-        ServerTurn(IdleTracker(Arc::clone(&self.0)))
-    }
-
-    /// Keeps the server's turn until the body was sent.
-    pub(super) fn response<B>(&self, r: Response<B>) -> Response<ResponseBody<B>> {
-        let turn = self.server_turn();
-        r.map(|body| ResponseBody { body, _turn: turn })
-    }
-
-    /// Gives the turn to the client, within the server's, until the body was read.
-    pub(super) fn request_body<B: Body>(&self, body: B) -> RequestBody<B> {
-        let waits = !body.is_end_stream();
-        let client_turn = waits.then(|| {
-            self.0.answering.fetch_sub(1, Relaxed);
-            ClientTurn(IdleTracker(Arc::clone(&self.0)))
-        });
-        RequestBody { body, client_turn, since_progress: 0 }
-    }
-
-    /// True when it is the client's turn and nothing happened since `seen`, which is set to now.
-    fn idle(&self, seen: &mut u32) -> bool {
-        let before = std::mem::replace(seen, self.0.progress.load(Relaxed));
-        self.0.answering.load(Relaxed) == 0 && before == *seen
-    }
-}
-
-/// Guard of the server's turn.
-#[derive(Debug)]
-pub(super) struct ServerTurn(IdleTracker);
-
-impl Drop for ServerTurn {
-    fn drop(&mut self) {
-        self.0.0.answering.fetch_sub(1, Relaxed);
-        self.0.0.progress.fetch_add(1, Relaxed);
-    }
-}
-
-/// Guard of the client's turn within the server's.
-#[derive(Debug)]
-struct ClientTurn(IdleTracker);
-
-impl Drop for ClientTurn {
-    fn drop(&mut self) {
-        self.0.0.answering.fetch_add(1, Relaxed);
-        self.0.0.progress.fetch_add(1, Relaxed);
-    }
-}
-
-/// A request body that the client is sending. Its turn ends with the last frame.
-#[derive(Debug)]
-pub(super) struct RequestBody<B> {
-    body: B,
-    client_turn: Option<ClientTurn>,
-    since_progress: usize,
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for RequestBody<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match &polled {
-            Poll::Pending => {}
-            Poll::Ready(Some(Ok(frame))) if !self.body.is_end_stream() => {
-                self.since_progress += frame.data_ref().map_or(0, Bytes::len);
-                if self.since_progress >= PROGRESS
-                    && let Some(turn) = &self.client_turn
-                {
-                    turn.0.0.progress.fetch_add(1, Relaxed);
-                    self.since_progress = 0;
-                }
-            }
-            // The last frame, or an error.
-            Poll::Ready(_) => self.client_turn = None,
-        }
-        polled
-    }
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A response body. The server's turn ends when it is dropped: hyper drops it once the last frame is in its buffer.
-#[derive(Debug)]
-pub(super) struct ResponseBody<B> {
-    body: B,
-    _turn: ServerTurn,
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for ResponseBody<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
 
 /// An answer: of a workload's change, or of the router.
 pub(super) type Answer = Response<ResponseBody<Either<Full<Bytes>, axum::body::Body>>>;
@@ -206,22 +57,24 @@ where
     // Ends are rare, so a separate task watches for them; the connection's own task only reads one atomic number.
     let watched = tracker.clone();
     let _watcher = AbortOnDrop(tokio::spawn(async move {
-        let mut seen = 0;
+        let mut seen = Seen::default();
         let end = loop {
             tokio::select! {
-                () = stopped(&mut stopping) => break STOP,
-                () = tokio::time::sleep(patience) => if watched.idle(&mut seen) {
-                    break SILENCE;
+                () = stopped(&mut stopping) => break End::Stop,
+                () = tokio::time::sleep(patience) => if watched.tick(&mut seen) {
+                    break End::Silence;
                 },
             }
         };
-        watched.0.end.store(end, Release);
-        watched.0.waker.wake();
+        watched.finish(end);
     }));
     let handler = Arc::new(handler);
     let service = hyper::service::service_fn(|r| {
         let (handler, tracker) = (Arc::clone(&handler), tracker.clone());
-        async move { Ok::<_, std::convert::Infallible>(handler.answer(r, &tracker).await) }
+        async move {
+            let _request = tracker.request();
+            Ok::<_, std::convert::Infallible>(handler.answer(r, &tracker).await)
+        }
     });
     let mut http = hyper::server::conn::http1::Builder::new();
     http.max_buf_size(64 * 1024).writev(false);
@@ -231,11 +84,9 @@ where
         if conn.as_mut().poll(cx).is_ready() {
             return Poll::Ready(None);
         }
-        tracker.0.waker.register(cx.waker());
-        let end = tracker.0.end.load(Acquire);
-        if end == GOES_ON { Poll::Pending } else { Poll::Ready(Some(end)) }
+        tracker.poll_end(cx).map(Some)
     });
-    if end.await != Some(STOP) {
+    if end.await != Some(End::Stop) {
         return;
     }
     conn.as_mut().graceful_shutdown();
@@ -244,6 +95,7 @@ where
 
 #[cfg(test)]
 mod tests {
+    use super::super::request_body::{BodyBudget, BodyLease, PROGRESS, RequestBody, Unread, WORKLOAD_BYTES};
     use super::*;
     use http_body_util::BodyExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
@@ -269,7 +121,9 @@ mod tests {
                 }
                 Self::Within => {
                     let ours = tracker.server_turn();
-                    (tracker.request_body(r.into_body()).collect().await.map(all).unwrap_or_default(), ours)
+                    let lease = BodyLease::new(&BodyBudget::new(WORKLOAD_BYTES));
+                    let body = RequestBody::new(r.into_body(), tracker, lease, Unread::default());
+                    (body.collect().await.map(all).unwrap_or_default(), ours)
                 }
             };
             tokio::time::sleep(SHORT * 6).await;

@@ -33,6 +33,14 @@ impl ApiError {
         Self::bad(StatusCode::BAD_REQUEST, format!("the body is not what this route takes: {e}"))
     }
 
+    /// There is no memory for the body.
+    pub(super) fn no_memory() -> Self {
+        let mut e =
+            Self::bad(StatusCode::SERVICE_UNAVAILABLE, "other requests take all memory for bodies; retry");
+        e.0.retry_after_us = Some(1_000_000);
+        e
+    }
+
     /// A response that cannot be serialised: a bug.
     pub(super) fn unwritten(e: &serde_json::Error) -> Self {
         tracing::error!("an answer could not be written: {e}");

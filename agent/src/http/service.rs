@@ -1,8 +1,11 @@
 //! Dispatches the requests of a connection: mutations of workloads by hand, all others by the router.
 
-use super::auth::{self, Peer};
-use super::connection::{Answer, Handler, IdleTracker, ResponseBody};
-use super::error;
+use super::auth;
+use super::connection::{Answer, Handler};
+use super::error::{self, ApiError};
+use super::idle::{IdleTracker, ResponseBody};
+use super::peer::{ListenerKind, Peer};
+use super::request_body::{BodyLease, RequestBody, Unread, drain};
 use super::routes::{
     commands, config, cost, explain, freezes, incidents, metrics, node, ofrep, openapi, policy, preview,
     receipts, runs, sessions, sinks, stream, tenants, usage,
@@ -11,6 +14,9 @@ use super::state::ApiState;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::http::header::EXPECT;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use conductor_shared::http::MAX_BODY;
 use http_body_util::{Either, Full};
@@ -43,9 +49,12 @@ impl Handler for ConnService {
 
     async fn answer(&self, r: Request<Incoming>, tracker: &IdleTracker) -> Answer {
         if r.headers().contains_key(hyper::header::ORIGIN) {
+            let mut body = r.into_body();
+            drain(&mut body, tracker).await;
             return tracker.response(auth::browser_refused().map(Either::Right));
         }
-        let Some(name) = runs::Call::of(r.uri().path()).map(runs::Call::name) else {
+        let call = runs::Call::of(r.uri().path()).filter(|_| self.peer.listener != ListenerKind::Operators);
+        let Some(name) = call.map(runs::Call::name) else {
             // Boxed: this future is far larger than that of a workload's mutation, and thousands of those wait at a time.
             return Box::pin(self.by_router(r, tracker)).await;
         };
@@ -56,14 +65,37 @@ impl Handler for ConnService {
 
 impl ConnService {
     async fn by_router(&self, r: Request<Incoming>, tracker: &IdleTracker) -> Answer {
+        // A client that waits for leave to send has sent nothing: the answer is enough.
+        let sends = !r.headers().contains_key(EXPECT);
+        let unread = Unread::default();
         let answering = tracker.server_turn();
-        let mut r = r.map(|body| axum::body::Body::new(tracker.request_body(body)));
+        let answer = self.routed(r, tracker, &unread).await;
+        drop(answering);
+        let rest = unread.lock().take().filter(|_| sends);
+        if let Some(mut rest) = rest {
+            drain(&mut rest, tracker).await;
+        }
+        tracker.response(answer.map(Either::Right))
+    }
+
+    async fn routed(
+        &self,
+        r: Request<Incoming>,
+        tracker: &IdleTracker,
+        unread: &Unread<Incoming>,
+    ) -> Response {
+        if let Some(why) = self.peer.listener.misdirected(r.uri().path(), r.headers()) {
+            *unread.lock() = Some(r.into_body());
+            return ApiError::bad(StatusCode::MISDIRECTED_REQUEST, why).into_response();
+        }
+        let lease = BodyLease::new(&self.peer.bodies);
+        let bounded = |body| RequestBody::new(body, tracker, Arc::clone(&lease), Arc::clone(unread));
+        let mut r = r.map(|body| axum::body::Body::new(bounded(body)));
         r.extensions_mut().insert(self.peer.clone());
         // Not a layer of the router: that would box one more service for each request.
         DefaultBodyLimit::max(MAX_BODY).apply(&mut r);
         let Ok(answer) = self.app.router.clone().call(r).await;
-        drop(answering);
-        tracker.response(answer.map(Either::Right))
+        if lease.refused() { ApiError::no_memory().into_response() } else { answer }
     }
 }
 
@@ -75,7 +107,7 @@ fn router(api: ApiState) -> Router {
         .route("/ofrep/v1/evaluate/flags/{*flag}", post(ofrep::one))
         .route("/v1/node", get(node::node))
         .route("/v1/sessions/challenge", post(sessions::challenge))
-        .route("/v1/sessions", post(sessions::open))
+        .route("/v1/sessions", post(sessions::open).delete(sessions::close))
         .route("/v1/commands", post(commands::command))
         .route("/v1/approvals", post(commands::approval).get(commands::approvals))
         .route("/v1/freezes", get(freezes::freezes))

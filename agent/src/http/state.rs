@@ -1,6 +1,7 @@
 //! What every handler shares.
 
 use crate::health::Health;
+use crate::http::conn_limit::StreamLimiter;
 use crate::http::health::Rates;
 use crate::intake::queue::Queues;
 use crate::metering::Cache;
@@ -12,8 +13,10 @@ use crate::sinks::Sink;
 use conductor_shared::clock::Clock;
 use conductor_shared::http::NodeInfo;
 use conductor_shared::ids::{Ident, NodeId, hex};
+use conductor_shared::reason::Reason;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, watch};
+use std::time::Duration;
+use tokio::sync::{Semaphore, oneshot, watch};
 
 pub struct Api {
     pub board: Arc<Registry>,
@@ -23,6 +26,7 @@ pub struct Api {
     pub policy: Arc<Policy>,
     pub health: Arc<Health>,
     pub sessions: Sessions,
+    pub streams: Arc<StreamLimiter>,
     pub node_id: NodeId,
     pub name: Ident,
     /// A word that consoles show: production, staging, rehearsal...
@@ -51,3 +55,15 @@ impl Api {
 }
 
 pub type ApiState = Arc<Api>;
+
+/// How long an answer of the writer is waited for, except on the hot path, where the connection's own timer tells.
+const WRITER_WAIT: Duration = Duration::from_secs(10);
+
+/// The writer's answer, or why there is none: its store is closed, or it is held up and the outcome is not known.
+pub(super) async fn answered<T>(answer: oneshot::Receiver<T>) -> Result<T, Reason> {
+    match tokio::time::timeout(WRITER_WAIT, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(_)) => Err(Reason::StoreUnavailable),
+        Err(_) => Err(Reason::DecisionLate),
+    }
+}

@@ -1,10 +1,11 @@
 //! The agent's configuration: strict TOML. An unknown field is an error that suggests the nearest known one.
 
+use crate::platform::open_files::MAX_LISTENERS;
 use crate::policy::OpaConfig;
 use crate::sinks::SinkConfig;
 use crate::store::SpaceLimits;
 use crate::writer::TightenLimit;
-use conductor_shared::ids::Ident;
+use conductor_shared::ids::{Ident, MAX_IDENT};
 use conductor_shared::toml_error::suggestion;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -24,8 +25,16 @@ pub struct Config {
     pub data: PathBuf,
     /// Key store: a folder outside `data`, and never in the same backup.
     pub keys: PathBuf,
-    /// `unix:/path`, `https://address:port`, or with `allow_plain` `http://address:port`.
+    /// Where workloads ask: `unix:/path`, `https://address:port`, or with `allow_plain` `http://address:port`.
     pub listen: Vec<String>,
+    /// Where operators connect, in the same forms. They share nothing with workloads.
+    pub listen_operators: Vec<String>,
+    /// Unix group that may connect to the operators' unix sockets, by name or number; else the agent's own.
+    #[serde(default)]
+    pub operator_group: Option<String>,
+    /// Names and addresses that the certificate is for, beside the node's name and the addresses listened on.
+    #[serde(default)]
+    pub certificate_names: Vec<String>,
     /// Allows TCP without TLS, for demos.
     #[serde(default)]
     pub allow_plain: bool,
@@ -175,11 +184,25 @@ impl Config {
             field,
             detail: detail.to_owned(),
         };
-        if c.listen.is_empty() {
-            return Err(wrong(
-                "listen",
-                "name at least one, for instance \"unix:/run/conductor/agent.sock\"",
-            ));
+        for (field, list, example) in [
+            ("listen", &c.listen, "unix:/run/conductor/agent.sock"),
+            ("listen_operators", &c.listen_operators, "unix:/run/conductor/operator.sock"),
+        ] {
+            if list.is_empty() {
+                return Err(wrong(field, &format!("name at least one, for instance \"{example}\"")));
+            }
+            c.parsed(list).map_err(|e| wrong(field, &e))?;
+        }
+        if let Some(twice) = c.listen.iter().find(|l| c.listen_operators.contains(l)) {
+            return Err(wrong("listen_operators", &format!("{twice:?} is for workloads: see listen")));
+        }
+        if (c.listen.len() + c.listen_operators.len()) as u64 > MAX_LISTENERS {
+            return Err(wrong("listen", &format!("expected at most {MAX_LISTENERS} listeners in all")));
+        }
+        c.operators_gid().map_err(|e| wrong("operator_group", &e))?;
+        c.names_to_certify().map_err(|e| wrong("certificate_names", &e))?;
+        if let Some(folder) = &c.tenant_sockets {
+            tenant_socket_fits(folder).map_err(|e| wrong("tenant_sockets", &e))?;
         }
         if c.keys.starts_with(&c.data) || c.data.starts_with(&c.keys) {
             return Err(wrong(
@@ -209,16 +232,59 @@ impl Config {
         if c.sinks.len() > MAX_SINKS {
             return Err(wrong("sink", "expected at most 8 of them"));
         }
-        c.listeners().map_err(|e| wrong("listen", &e))?;
         Ok(c)
     }
 
+    /// Listeners of workloads.
     pub fn listeners(&self) -> Result<Vec<Listen>, String> {
-        self.listen
-            .iter()
+        self.parsed(&self.listen)
+    }
+
+    /// Listeners of operators.
+    pub fn operators_listeners(&self) -> Result<Vec<Listen>, String> {
+        self.parsed(&self.listen_operators)
+    }
+
+    /// The number of the group that may connect to the operators' unix sockets.
+    pub fn operators_gid(&self) -> Result<Option<u32>, String> {
+        let Some(group) = &self.operator_group else { return Ok(None) };
+        if let Ok(gid) = group.parse() {
+            return Ok(Some(gid));
+        }
+        match nix::unistd::Group::from_name(group) {
+            Ok(Some(g)) => Ok(Some(g.gid.as_raw())),
+            Ok(None) => Err(format!("this system has no group {group:?}: groupadd --system {group}")),
+            Err(e) => Err(format!("{group:?}: {e}")),
+        }
+    }
+
+    /// Names and addresses that the certificate is for.
+    pub fn names_to_certify(&self) -> Result<Vec<String>, String> {
+        let mut names = self.certificate_names.clone();
+        names.push(self.name.to_string());
+        for l in self.listeners()?.into_iter().chain(self.operators_listeners()?) {
+            if let Listen::Tls(address) = l
+                && !address.ip().is_unspecified()
+            {
+                names.push(address.ip().to_string());
+            }
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        names.retain(|n| seen.insert(n.clone()));
+        if let Some(bad) = names.iter().find(|n| !is_host(n)) {
+            return Err(format!("{bad:?} is neither a host name nor an address"));
+        }
+        if names.len() > MAX_NAMES {
+            return Err(format!("expected at most {MAX_NAMES} names"));
+        }
+        Ok(names)
+    }
+
+    fn parsed(&self, list: &[String]) -> Result<Vec<Listen>, String> {
+        list.iter()
             .map(|l| {
                 if let Some(path) = l.strip_prefix("unix:") {
-                    return Ok(Listen::Unix(PathBuf::from(path)));
+                    return socket_path(path).map(Listen::Unix);
                 }
                 let (plain, address) = match (l.strip_prefix("http://"), l.strip_prefix("https://")) {
                     (Some(a), _) => (true, a),
@@ -236,11 +302,46 @@ impl Config {
     }
 }
 
+/// Names and addresses in a certificate at most.
+const MAX_NAMES: usize = 64;
+
+fn is_host(name: &str) -> bool {
+    let word = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'.' | b'*' | b'_');
+    ((1..=253).contains(&name.len()) && name.bytes().all(word)) || name.parse::<std::net::IpAddr>().is_ok()
+}
+
+/// Bytes of the path of a unix socket at most: `sun_path` holds 108 with the closing zero.
+const MAX_SOCKET_PATH: usize = 107;
+
+fn socket_path(path: &str) -> Result<PathBuf, String> {
+    if (1..=MAX_SOCKET_PATH).contains(&path.len()) {
+        return Ok(PathBuf::from(path));
+    }
+    let length = path.len();
+    Err(format!(
+        "{path:?}: the path of a unix socket has 1 to {MAX_SOCKET_PATH} bytes, and this has {length}"
+    ))
+}
+
+/// The sockets of tenants are named after them.
+fn tenant_socket_fits(folder: &Path) -> Result<(), String> {
+    let most = MAX_SOCKET_PATH - "/.sock".len() - MAX_IDENT;
+    let length = folder.as_os_str().len();
+    if length <= most {
+        return Ok(());
+    }
+    Err(format!(
+        "{} has {length} bytes, and at most {most} leave room for the name of a tenant: a unix socket's path has \
+         {MAX_SOCKET_PATH}",
+        folder.display()
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const GOOD: &str = "name = \"n\"\nenvironment = \"rehearsal\"\ndata = \"/d\"\nkeys = \"/k\"\nlisten = [\"unix:/s\"]\n[signer]\nsocket = \"/x\"\n";
+    const GOOD: &str = "name = \"n\"\nenvironment = \"rehearsal\"\ndata = \"/d\"\nkeys = \"/k\"\nlisten = [\"unix:/s\"]\nlisten_operators = [\"unix:/o\"]\n[signer]\nsocket = \"/x\"\n";
     fn parse(text: &str) -> Result<Config, String> {
         Config::parse(Path::new("conductord.toml"), text).map_err(|e| e.to_string())
     }
@@ -250,11 +351,22 @@ mod tests {
     fn mistakes_are_named() {
         assert!(parse(GOOD).is_ok());
         insta::assert_snapshot!(parse(&GOOD.replace("listen", "lisen")).unwrap_err());
+        let long = format!("unix:/{}", "s".repeat(107));
         for (from, to, what) in [
             ("\"/k\"", "\"/d/keys\"", "key store"),
             ("unix:/s", "http://127.0.0.1:1", "not encrypted"),
             ("unix:/s", "ftp://x", "expected unix"),
             ("[\"unix:/s\"]", "[]", "at least one"),
+            ("[\"unix:/o\"]", "[]", "listen_operators: name at least one"),
+            ("unix:/o", "unix:/s", "is for workloads"),
+            ("unix:/s", long.as_str(), "has 1 to 107 bytes, and this has 108"),
+            ("[signer]", "operator_group = \"no such group\"\n[signer]", "groupadd"),
+            ("[signer]", "certificate_names = [\"a b\"]\n[signer]", "certificate_names"),
+            (
+                "[signer]",
+                "tenant_sockets = \"/a/folder/whose/name/is/far/too/long/for/a/socket\"\n[signer]",
+                "leave room",
+            ),
             ("\"n\"", "\"N\\u001b\"", "identifier"),
             ("[signer]", "[[sink]]\nname = \"s\"\n[signer]", "a url or a folder"),
             ("[signer]", "[[sink]]\nname = \"s\"\nurl = \"http://x\"\n[signer]", "not encrypted"),
@@ -264,6 +376,8 @@ mod tests {
             let e = parse(&GOOD.replace(from, to)).unwrap_err();
             assert!(e.contains(what), "{e}");
         }
+        let longest = GOOD.replace("unix:/s", &format!("unix:/{}", "s".repeat(106)));
+        assert!(parse(&longest).is_ok());
         let plain = GOOD.replace("unix:/s", "http://127.0.0.1:1").replace("data", "allow_plain = true\ndata");
         assert!(parse(&plain).is_ok());
     }

@@ -3,13 +3,17 @@
 
 use crate::checkpoint::witness::Witness;
 use crate::health::{Health, Sources};
-use crate::http::{Api, ApiState, App, ConnLimiter, Listener, Rates, bind_unix, connections_that_fit, serve};
+use crate::http::{
+    Api, ApiState, App, BodyBudget, ConnBounds, ConnLimiter, Listener, ListenerKind, OPERATOR_BYTES, Rates,
+    Share, WORKLOAD_BYTES, bind_unix, serve,
+};
 use crate::intake::queue::Queues;
 use crate::node::config::{Config, Listen};
 use crate::node::init::node_id;
 use crate::node::tenant_sockets::TenantSockets;
 use crate::partition::published::Registry;
 use crate::platform::clock::RealClock;
+use crate::platform::open_files::{self, OpenFiles};
 use crate::platform::random::{OsRandom, Random, bytes};
 use crate::policy::{Opa, Policy};
 use crate::scope::Sessions;
@@ -22,7 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
 /// Why the agent cannot start, as text.
@@ -43,10 +47,12 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let _caught = tokio::signal::unix::signal(too_large).map_err(StartError::of)?;
     // Installed first: a signal that comes right after the ready notification must not be lost.
     let signals = StopSignals::listen().map_err(StartError::of)?;
+    let files = open_files::raise().map_err(StartError)?;
     let core = Core::start(&config).await?;
     let (stop, stopping) = watch::channel(false);
     let api = core.api(&config, &stopping);
-    let serving = start_serving(&config, &api, &stopping).await?;
+    let operators = OperatorRuntime::start().map_err(StartError::of)?;
+    let serving = start_serving(&config, &api, files, &operators, &stopping).await?;
     tracing::info!("node {} is ready", core.node);
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let watching = tokio::spawn(Arc::clone(&core.health).run());
@@ -66,6 +72,40 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     drop(api);
     let _ = tokio::task::spawn_blocking(move || core.signing.join()).await;
     Ok(())
+}
+
+/// Threads that serve operators and nobody else, so that no flood of workloads' requests stands before a tightening.
+struct OperatorRuntime(Option<tokio::runtime::Runtime>);
+
+/// Two, so that a long answer to one operator holds up no other.
+const OPERATOR_THREADS: usize = 2;
+
+impl OperatorRuntime {
+    fn start() -> std::io::Result<Self> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(OPERATOR_THREADS).thread_name("operators").enable_all();
+        builder.build().map(|runtime| Self(Some(runtime)))
+    }
+
+    fn enter(&self) -> Option<tokio::runtime::EnterGuard<'_>> {
+        self.0.as_ref().map(tokio::runtime::Runtime::enter)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
+        match &self.0 {
+            Some(runtime) => runtime.spawn(task),
+            None => tokio::spawn(task),
+        }
+    }
+}
+
+impl Drop for OperatorRuntime {
+    fn drop(&mut self) {
+        // A runtime cannot be waited for within another one.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// The running writer and signing threads, and what they share with the rest.
@@ -141,7 +181,8 @@ impl Core {
             random: Arc::clone(&self.random),
             policy: Arc::clone(&self.policy),
             health: Arc::clone(&self.health),
-            sessions: Sessions::default(),
+            sessions: Sessions::new(&*self.random),
+            streams: Arc::default(),
             node_id: self.node,
             name: config.name.clone(),
             environment: config.environment.clone(),
@@ -154,21 +195,59 @@ impl Core {
     }
 }
 
+/// Strangers of one address or local user at an operators' listener: see [`ConnBounds`].
+const OPERATOR_STRANGERS: usize = 32;
+/// Connections that one person keeps.
+const OPERATOR_OWN: usize = 32;
+/// Strangers of one address or local user at workloads' listeners, and connections that one tenant keeps: this part of all.
+const WORKLOAD_PART: usize = 4;
+
+fn operators_share(files: OpenFiles) -> Share {
+    let all = files.operators;
+    let bounds = ConnBounds {
+        all,
+        strangers_per_peer: OPERATOR_STRANGERS.min(all / 2),
+        per_owner: OPERATOR_OWN.min(all / 2),
+    };
+    Share { connections: ConnLimiter::new(bounds), bodies: BodyBudget::new(OPERATOR_BYTES) }
+}
+
+fn workloads_share(files: OpenFiles) -> Share {
+    let (all, part) = (files.workloads, files.workloads / WORKLOAD_PART);
+    let bounds = ConnBounds { all, strangers_per_peer: part, per_owner: part };
+    Share { connections: ConnLimiter::new(bounds), bodies: BodyBudget::new(WORKLOAD_BYTES) }
+}
+
 /// Starts listeners, tenants' sockets and sinks, each in a task of its own.
 async fn start_serving(
     config: &Config,
     api: &ApiState,
+    files: OpenFiles,
+    operators: &OperatorRuntime,
     stopping: &watch::Receiver<bool>,
 ) -> Result<Vec<tokio::task::JoinHandle<()>>, StartError> {
     let app = App::new(Arc::clone(api));
-    let limiter = ConnLimiter::new(connections_that_fit());
     let mut serving = Vec::new();
-    for listener in bind(config).await? {
-        let task = serve(listener, app.clone(), Arc::clone(&limiter), stopping.clone());
+    let share = operators_share(files);
+    let gid = config.operators_gid().map_err(StartError)?;
+    for l in config.operators_listeners().map_err(StartError)? {
+        // Bound where it is served: a socket belongs to the event queue of its runtime.
+        let bound = {
+            let _entered = operators.enter();
+            bind(config, l, ListenerKind::Operators, gid)?
+        };
+        let task = serve(bound, ListenerKind::Operators, app.clone(), share.clone(), stopping.clone());
+        serving.push(operators.spawn(task));
+    }
+    let share = workloads_share(files);
+    for l in config.listeners().map_err(StartError)? {
+        let bound = bind(config, l, ListenerKind::Workloads, None)?;
+        let task = serve(bound, ListenerKind::Workloads, app.clone(), share.clone(), stopping.clone());
         serving.push(tokio::spawn(task));
     }
     if let Some(folder) = &config.tenant_sockets {
-        let sockets = TenantSockets::new(folder.clone(), app, limiter, stopping.clone());
+        let most = files.tenant_sockets;
+        let sockets = TenantSockets::new(folder.clone(), app, share, most, stopping.clone());
         serving.push(tokio::spawn(sockets.run(Arc::clone(&api.board))));
     }
     serving.extend(start_sinks(api, stopping));
@@ -190,30 +269,36 @@ fn start_sinks(api: &Api, stopping: &watch::Receiver<bool>) -> Vec<tokio::task::
     api.sinks.iter().map(start).collect()
 }
 
-async fn bind(config: &Config) -> Result<Vec<Listener>, StartError> {
-    let mut out = Vec::new();
-    for l in config.listeners().map_err(StartError)? {
-        out.push(match l {
-            Listen::Unix(path) => {
-                let l =
-                    bind_unix(&path, 0o660).map_err(|e| StartError(format!("{}: {e}", path.display())))?;
-                Listener::Unix(l, None)
-            }
-            Listen::Plain(a) => {
-                tracing::warn!("listening on {a} without encryption");
-                Listener::Plain(TcpListener::bind(a).await.map_err(|e| StartError(format!("{a}: {e}")))?)
-            }
-            Listen::Tls(a) => {
-                let (acceptor, digest) =
-                    crate::node::tls::server(&config.keys, &config.name).map_err(StartError)?;
-                let l = TcpListener::bind(a).await.map_err(|e| StartError(format!("{a}: {e}")))?;
-                let pin = conductor_shared::ids::hex(&digest);
-                tracing::info!("consoles reach this node by https://{a}#sha256={pin}");
-                Listener::Tls(l, acceptor, digest)
-            }
-        });
-    }
-    Ok(out)
+/// Connections that the system keeps until they are accepted.
+const BACKLOG: u32 = 1_024;
+
+fn listen_on(a: std::net::SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if a.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(a)?;
+    socket.listen(BACKLOG)
+}
+
+/// Binds in the runtime that is entered.
+fn bind(config: &Config, l: Listen, kind: ListenerKind, gid: Option<u32>) -> Result<Listener, StartError> {
+    let failed = |at: &dyn std::fmt::Display, e: std::io::Error| StartError(format!("{at}: {e}"));
+    let tcp = |a: std::net::SocketAddr| listen_on(a).map_err(|e| failed(&a, e));
+    Ok(match l {
+        Listen::Unix(path) => {
+            Listener::Unix(bind_unix(&path, 0o660, gid).map_err(|e| failed(&path.display(), e))?)
+        }
+        Listen::Plain(a) => {
+            tracing::warn!("listening on {a} without encryption");
+            Listener::Plain(tcp(a)?)
+        }
+        Listen::Tls(a) => {
+            let (acceptor, digest) = crate::node::tls::server(config).map_err(StartError)?;
+            let pin = conductor_shared::ids::hex(&digest);
+            let who = if kind == ListenerKind::Operators { "consoles reach" } else { "workloads reach" };
+            tracing::info!("{who} this node by https://{a}#sha256={pin}");
+            Listener::Tls(tcp(a)?, acceptor, digest)
+        }
+    })
 }
 
 /// Reports to the service manager as long as the writer does its work. A mere timer would prove nothing.
@@ -230,18 +315,27 @@ async fn feed_watchdog(health: Arc<Health>) {
 struct StopSignals {
     term: tokio::signal::unix::Signal,
     int: tokio::signal::unix::Signal,
+    hup: tokio::signal::unix::Signal,
 }
 
 impl StopSignals {
     fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
     }
 
+    /// A hangup ends nothing: a closed terminal or `systemctl reload` must not leave a node without its agent.
     async fn wait(mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.term.recv() => return,
+                _ = self.int.recv() => return,
+                _ = self.hup.recv() => tracing::info!("SIGHUP: ignored; the configuration is read at start alone"),
+            }
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Tenants' own unix sockets, where workloads are authenticated by their unix user instead of a token.
 
-use crate::http::{App, ConnLimiter, Listener, bind_unix, serve};
+use crate::http::{App, Listener, ListenerKind, Share, bind_unix, serve};
 use crate::partition::published::{PartitionCell, Registry};
 use crate::platform::stopped;
 use conductor_shared::ids::TenantUid;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,19 +17,24 @@ const POLL: Duration = Duration::from_millis(500);
 pub(super) struct TenantSockets {
     folder: PathBuf,
     app: App,
-    limiter: Arc<ConnLimiter>,
+    share: Share,
+    /// Sockets that may be open.
+    most: usize,
     stopping: watch::Receiver<bool>,
     open: HashMap<TenantUid, (PathBuf, JoinHandle<()>)>,
+    /// Tenants whose socket could not be opened.
+    failed: HashSet<TenantUid>,
 }
 
 impl TenantSockets {
     pub(super) fn new(
         folder: PathBuf,
         app: App,
-        limiter: Arc<ConnLimiter>,
+        share: Share,
+        most: usize,
         stopping: watch::Receiver<bool>,
     ) -> Self {
-        Self { folder, app, limiter, stopping, open: HashMap::new() }
+        Self { folder, app, share, most, stopping, open: HashMap::new(), failed: HashSet::new() }
     }
 
     /// Keeps a socket `<folder>/<tenant id>.sock` for each tenant that admits local users, until the agent stops.
@@ -57,11 +62,20 @@ impl TenantSockets {
     fn open(&mut self, s: &PartitionCell) {
         let path = self.folder.join(format!("{}.sock", s.name));
         // Anybody may connect: authorisation goes by the peer's user id, not by the mode of the socket.
-        let listener = match bind_unix(&path, 0o666) {
-            Ok(l) => Listener::Unix(l, Some(s.id.tenant)),
-            Err(e) => return tracing::error!("{}: {e}", path.display()),
+        let bound = if self.open.len() < self.most {
+            bind_unix(&path, 0o666, None).map_err(|e| e.to_string())
+        } else {
+            Err(format!("{} sockets of tenants are open, as many as may be; raise LimitNOFILE", self.most))
         };
-        let task = serve(listener, self.app.clone(), Arc::clone(&self.limiter), self.stopping.clone());
+        let listener = match bound {
+            Ok(l) => Listener::Unix(l),
+            // Tried again at each look, and told once.
+            Err(e) if self.failed.insert(s.id.tenant) => return tracing::error!("{}: {e}", path.display()),
+            Err(_) => return,
+        };
+        self.failed.remove(&s.id.tenant);
+        let kind = ListenerKind::Tenant(s.id.tenant);
+        let task = serve(listener, kind, self.app.clone(), self.share.clone(), self.stopping.clone());
         self.open.insert(s.id.tenant, (path, tokio::spawn(task)));
     }
 

@@ -1,5 +1,6 @@
 //! RocksDB settings, with reasons. Measurements: docs/adr 17 to 20.
 
+use crate::platform::open_files;
 use rocksdb::{BlockBasedOptions, Cache, DBRecoveryMode, Options, WriteBufferManager};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -31,8 +32,6 @@ const BLOCK_BYTES: usize = 16 << 10;
 /// Insert hints for the rows of steps, whose keys share 22 bytes with those of the same run. Searching the memtable for each
 /// took a fifth of the writer's time. No other keys are that long and that similar.
 const STEP_HINT: &str = "memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix.22";
-/// Files the database keeps open at most.
-pub const MAX_OPEN_FILES: i32 = 2_000;
 
 /// Options of the database in a folder, and of each family.
 pub(super) fn options(path: &Path) -> Result<(Options, Options), rocksdb::Error> {
@@ -55,7 +54,7 @@ pub(super) fn options(path: &Path) -> Result<(Options, Options), rocksdb::Error>
     let family = family.get_options_from_string(STEP_HINT)?;
     let mut db = family.clone();
     db.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(memtable_budget(), false));
-    db.set_max_open_files(MAX_OPEN_FILES);
+    db.set_max_open_files(i32::try_from(open_files::now().store).unwrap_or(i32::MAX));
     db.set_max_total_wal_size(log_limit(memtable_budget()));
     db.set_atomic_flush(false);
     // An acknowledged record must be there: fail on a damaged one unless it is the torn tail.

@@ -8,7 +8,8 @@ use crate::incident;
 use crate::intake::reply::{Answer, Answers};
 use crate::intake::request::{CommandReply, Denial, Signed, SignedApproval};
 use crate::ledger::ReadError;
-use crate::partition::{PartitionState, PartitionStatus};
+use crate::partition::{PartitionState, PartitionStatus, Partitions};
+use crate::platform::open_files;
 use crate::policy::Policy;
 use crate::staging::BatchBuilder;
 use crate::store::Row;
@@ -274,8 +275,14 @@ fn eval_ctx<'a>(
         node_doubted: open.partitions.node_doubted(),
         cuts,
         most_cuts: open.tighten.most,
+        sockets_left: sockets(&open.partitions) < open_files::now().tenant_sockets,
         alone_today: alone_today(&open.partitions, person, now),
     }
+}
+
+/// Tenants that let local users in: each has a socket.
+fn sockets(partitions: &Partitions) -> usize {
+    partitions.iter().filter(|l| !l.control.peers.is_empty()).count()
 }
 
 /// The same where no command comes in: what one person may take away was judged when it did.
@@ -288,5 +295,18 @@ fn eval_ctx_of_effect<'a>(
     alone_today: u64,
 ) -> EvalCtx<'a> {
     let (cuts, most_cuts) = (BTreeSet::new(), usize::MAX);
-    EvalCtx { here, node, outage, now, policy, node_size: 0, node_doubted, alone_today, cuts, most_cuts }
+    let sockets_left = true;
+    EvalCtx {
+        here,
+        node,
+        outage,
+        now,
+        policy,
+        node_size: 0,
+        node_doubted,
+        alone_today,
+        cuts,
+        most_cuts,
+        sockets_left,
+    }
 }

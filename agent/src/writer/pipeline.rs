@@ -287,7 +287,9 @@ impl Committer {
 }
 
 /// Each answer wakes a task. From inside the runtime that costs a place in its queue, from here a system call.
-fn send(runtime: Option<&tokio::runtime::Handle>, answers: Vec<Answer>) {
+/// Operators have a runtime of their own, and are woken from here: their answers wait behind no task of that one.
+fn send(runtime: Option<&tokio::runtime::Handle>, mut answers: Vec<Answer>) {
+    answers.extract_if(.., |a| matches!(a, Answer::Command(..))).for_each(Answer::send);
     match runtime {
         Some(r) if answers.len() > 1 => drop(r.spawn(async { answers.into_iter().for_each(Answer::send) })),
         _ => answers.into_iter().for_each(Answer::send),

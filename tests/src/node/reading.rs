@@ -69,7 +69,7 @@ impl Node {
     /// Runs a plain command as ana: whether it succeeded, its JSON, and all that it wrote.
     pub fn cli(&self, args: &[&str]) -> (bool, Value, String) {
         let out = Command::new(bin("conductor"))
-            .args(["--json", "--agent", &format!("unix:{}", self.socket().display())])
+            .args(["--json", "--agent", &format!("unix:{}", self.operator_socket().display())])
             .arg("--key")
             .arg(self.operator_key())
             .args(args)

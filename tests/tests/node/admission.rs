@@ -50,7 +50,7 @@ fn no_tenant_reaches_another() {
         assert_eq!(r.status, 403, "{route}");
         assert_eq!(ca.get(&format!("/v1/tenants/{}{route}", a.uid)).status, 200, "{route}");
     }
-    assert_eq!(ca.get("/v1/tenants").status, 401);
+    assert_eq!(ca.get("/v1/tenants").status, 421);
     assert_eq!(ca.get("/v1/stream").status / 100, 4);
     assert_eq!(node.head(b.uid).0, before, "nothing was written into the other's log");
     // A token of one tenant with the uid of another.

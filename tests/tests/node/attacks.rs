@@ -3,7 +3,7 @@
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::http::SessionOpened;
 use conductor_shared::ids::TenantUid;
-use conductor_tests::{Node, wait_for};
+use conductor_tests::{Client, Node, wait_for};
 use serde_json::json;
 use std::io::{Read as _, Write as _};
 
@@ -26,7 +26,7 @@ fn over_tcp(port: u16, path: &str, bearer: &str) -> u16 {
 #[test]
 fn a_stolen_session_reads_and_nothing_else() {
     let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben", "cleo"]);
-    let port = node.listen_on_tcp();
+    let port = node.listen_to_operators_on_tcp();
     let a = node.tenant("acme");
     let stolen = node.session_of("ben").read::<SessionOpened>().token;
     let mut thief = node.client(&stolen);
@@ -45,8 +45,11 @@ fn a_stolen_session_reads_and_nothing_else() {
     // It starts no work, and asks for no flags.
     let run =
         json!({"tenant_id": "acme", "workflow_type": "etl", "env": "rehearsal", "actor_type": "service"});
-    assert_eq!(thief.post("/v1/runs", &run).status, 401);
-    assert_eq!(thief.post("/ofrep/v1/evaluate/flags", &json!({})).status, 401);
+    for (path, body) in [("/v1/runs", run), ("/ofrep/v1/evaluate/flags", json!({}))] {
+        assert_eq!(thief.post(path, &body).status, 421, "operators' listeners take no work");
+        let mut elsewhere = Client::new(&node.socket(), &stolen);
+        assert!(matches!(elsewhere.post(path, &body).status, 401 | 421));
+    }
     // Not over another transport, and not on another node.
     assert_eq!(over_tcp(port, &tenant, &stolen), 401);
     let other = Node::start();
@@ -64,7 +67,8 @@ fn a_stolen_token_is_one_tenants_workload() {
     let (a, b) = (node.tenant("acme"), node.tenant("globex"));
     let mut thief = node.client(&a.token);
     for path in ["/v1/tenants", "/v1/approvals", "/v1/freezes", "/v1/incidents", "/v1/policy"] {
-        assert_eq!(thief.get(path).status, 401, "{path}");
+        assert_eq!(thief.get(path).status, 421, "{path}");
+        assert_eq!(Client::new(&node.operator_socket(), &a.token).get(path).status, 421, "{path}");
     }
     for part in
         ["", "/receipts", "/timeline", "/config", "/config/1", "/slo", "/incidents", "/totals", "/checkpoint"]

@@ -92,7 +92,7 @@ fn a_locked_console_signs_nothing() {
     let t = Terminal::run(
         &node,
         (80, 24),
-        &format!("--agent unix:{} --key {}", node.socket().display(), key.display()),
+        &format!("--agent unix:{} --key {}", node.operator_socket().display(), key.display()),
     );
     t.shows("password");
     t.press(&["open sesame", "Enter"]);

@@ -25,7 +25,8 @@ impl Fleet {
     }
 
     fn endpoints(&self) -> String {
-        let all: Vec<_> = self.nodes.iter().map(|(n, _)| format!("unix:{}", n.socket().display())).collect();
+        let all: Vec<_> =
+            self.nodes.iter().map(|(n, _)| format!("unix:{}", n.operator_socket().display())).collect();
         all.join(",")
     }
 
@@ -50,7 +51,7 @@ impl Fleet {
     fn get_to_know(&self) {
         for (n, _) in &self.nodes {
             let (code, _, said) =
-                self.conductor(&format!("unix:{}", n.socket().display()), &["kill", "show", "acme"]);
+                self.conductor(&format!("unix:{}", n.operator_socket().display()), &["kill", "show", "acme"]);
             assert_eq!(code, 0, "{said}");
         }
     }

@@ -168,5 +168,5 @@ fn all_flags_at_once() {
     let r = c.post(&format!("{path}/Bad%1bKey"), &json!({}));
     assert_eq!((r.status, r.json()["errorCode"].as_str()), (404, Some("FLAG_NOT_FOUND")));
     assert!(!String::from_utf8(r.body).unwrap().contains('\u{1b}'));
-    assert_eq!(node.client("").post(path, &json!({})).status, 401);
+    assert_eq!(Client::new(&node.socket(), "").post(path, &json!({})).status, 401);
 }

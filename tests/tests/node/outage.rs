@@ -154,7 +154,7 @@ fn a_proposal_found_at_start_is_abandoned() {
     let up = node.compose(a.uid, raise());
     let body = node.signed(&up.text()).to_string();
     kill(signer(&node), Signal::SIGSTOP).unwrap();
-    let socket = node.socket();
+    let socket = node.operator_socket();
     let waiting = std::thread::spawn(move || {
         conductor_tests::Client::new(&socket, "").once("POST", "/v1/commands", body.as_bytes(), &[])
     });

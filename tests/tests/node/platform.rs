@@ -79,7 +79,7 @@ fn tls_with_a_pinned_certificate() {
     node.stop_agent();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let config = std::fs::read_to_string(node.path("c.toml")).unwrap();
-    let listen = config.lines().find(|l| l.starts_with("listen")).unwrap().to_owned();
+    let listen = config.lines().find(|l| l.starts_with("listen_operators")).unwrap().to_owned();
     let both = listen.replace(']', &format!(", \"https://127.0.0.1:{port}\"]"));
     std::fs::write(node.path("c.toml"), config.replace(&listen, &both)).unwrap();
     node.start_agent();

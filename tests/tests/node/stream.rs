@@ -15,7 +15,7 @@ async fn connect(node: &Node, bearer: &str) -> Result<Socket, tokio_tungstenite:
     use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
     let mut r = "ws://agent/v1/stream".into_client_request().unwrap();
     r.headers_mut().insert("authorization", format!("Bearer {bearer}").parse().unwrap());
-    let s = tokio::net::UnixStream::connect(node.socket()).await.unwrap();
+    let s = tokio::net::UnixStream::connect(node.operator_socket()).await.unwrap();
     tokio_tungstenite::client_async(r, s).await.map(|(s, _)| s)
 }
 

@@ -8,12 +8,15 @@ use crate::client::http::AgentClient;
 use crate::client::keys::{KeyError, KeyFile, UnlockedKey};
 use crate::client::session::ReadSession;
 use conductor_shared::clock::Clock;
+use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 /// Where the agent of this machine listens when none is named.
-pub const DEFAULT_AGENT: &str = "unix:/run/conductor/agent.sock";
+pub const DEFAULT_AGENT: &str = "unix:/run/conductor/operator.sock";
+/// Where workloads ask it.
+const DEFAULT_WORKLOAD_AGENT: &str = "unix:/run/conductor/agent.sock";
 
 /// What the console needs to open.
 #[derive(Debug, Clone)]
@@ -29,6 +32,9 @@ pub struct ConsoleArgs {
 #[derive(Clone)]
 pub struct Context {
     agents: Vec<Endpoint>,
+    none_named: bool,
+    /// Sessions that were opened, to be closed at the end.
+    opened: Arc<Mutex<Vec<ReadSession>>>,
     /// The operator's key file, if one was named.
     pub key: Option<PathBuf>,
     read_only: bool,
@@ -50,11 +56,14 @@ impl Context {
     /// From the global options.
     pub fn new(global: Global) -> Result<Self, CliError> {
         let mut agents = global.agents;
-        if agents.is_empty() {
+        let none_named = agents.is_empty();
+        if none_named {
             agents.push(DEFAULT_AGENT.parse().map_err(|e| CliError::Input(format!("{e}")))?);
         }
         Ok(Self {
             agents,
+            none_named,
+            opened: Arc::default(),
             key: global.key,
             read_only: global.read_only,
             json: global.json,
@@ -83,10 +92,34 @@ impl Context {
         }
     }
 
+    /// The agent as a workload asks it: the one named for workloads, else the one named, else this machine's.
+    pub fn workload_agent(&self, named: Option<Endpoint>) -> Result<AgentClient, CliError> {
+        match named {
+            Some(endpoint) => Ok(AgentClient::new(endpoint)?),
+            None if self.none_named => {
+                let endpoint = DEFAULT_WORKLOAD_AGENT.parse().map_err(|e| CliError::Input(format!("{e}")))?;
+                Ok(AgentClient::new(endpoint)?)
+            }
+            None => self.agent(),
+        }
+    }
+
     /// A session for reading, with the operator's key. Asks for its password when it has one.
     pub async fn session(&self) -> Result<ReadSession, CliError> {
-        let agent = self.agent()?;
-        Ok(ReadSession::new(agent, self.unlocked().await?, Arc::clone(&self.clock)))
+        Ok(self.session_with(self.agent()?, self.unlocked().await?))
+    }
+
+    /// A session with an agent. It is closed when the command is done.
+    pub fn session_with(&self, agent: AgentClient, key: Arc<UnlockedKey>) -> ReadSession {
+        let session = ReadSession::new(agent, key, Arc::clone(&self.clock));
+        self.opened.lock().push(session.clone());
+        session
+    }
+
+    /// Closes the sessions that were opened. An agent that does not answer ends them by itself.
+    pub async fn close(&self) {
+        let opened = std::mem::take(&mut *self.opened.lock());
+        futures_util::future::join_all(opened.iter().map(ReadSession::close)).await;
     }
 
     /// The operator's key. Asks for its password when it has one, once.

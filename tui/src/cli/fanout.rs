@@ -15,7 +15,6 @@ use crate::client::keys::UnlockedKey;
 use crate::client::node_cache::{CachedNode, NodeCache};
 use crate::client::outbox::{Addressee, KeptCommand, Outbox, State};
 use crate::client::resolve::TenantName;
-use crate::client::session::ReadSession;
 use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Command, MAX_AUDIENCE, Operation, TYPE_LINE};
 use conductor_shared::ids::{Ident, NodeId, TenantUid};
@@ -129,7 +128,7 @@ async fn look(context: &Context, key: &Arc<UnlockedKey>) -> Vec<Place> {
         async {
             let asked = async {
                 let agent = AgentClient::new(endpoint.clone())?;
-                let session = ReadSession::new(agent, Arc::clone(key), Arc::clone(&context.clock));
+                let session = context.session_with(agent, Arc::clone(key));
                 let open = session.get().await?;
                 let list = session.agent().tenants(&open.bearer).await?;
                 Ok::<_, ClientError>(CachedNode::of(&open.node, &list))

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::output::{CliError, EXIT_FAILED, EXIT_OK, Output};
 use crate::client::commands::random;
 use crate::client::http::Bearer;
-use crate::client::keys::read_private;
+use crate::client::keys::{Readers, read_private};
 use crate::client::workload::Workload;
 use crate::replay::drive::{Options, Speed};
 use crate::replay::run::{ReplaySource, jobs, run};
@@ -20,7 +20,7 @@ pub async fn replay(context: &Context, args: ReplayArgs) -> Result<Output, CliEr
     if args.subject_prefix.as_ref().is_some_and(|p| p.len() > MAX_NAME - 20) {
         return Err(CliError::Input(format!("--subject-prefix has at most {} bytes", MAX_NAME - 20)));
     }
-    let token = read_private(&args.token_file)?;
+    let token = read_private(&args.token_file, Readers::OwnGroup)?;
     let bearer = Bearer::new(token.trim_end_matches(['\r', '\n']))?;
     let source = match args.generate {
         Some(count) => ReplaySource::Generated { count, seed: args.seed },
@@ -29,7 +29,7 @@ pub async fn replay(context: &Context, args: ReplayArgs) -> Result<Output, CliEr
     let repeat = usize::try_from(args.repeat).unwrap_or(usize::MAX);
     let reading = tokio::task::spawn_blocking(move || jobs(&source, repeat));
     let jobs = reading.await.map_err(|e| CliError::Failed(e.to_string()))?.map_err(CliError::Input)?;
-    let workload = Workload::new(context.agent()?, bearer, args.tenant);
+    let workload = Workload::new(context.workload_agent(args.workload_agent)?, bearer, args.tenant);
     let nonce: [u8; 8] = random()?;
     let options = Options {
         workflow: args.workflow,

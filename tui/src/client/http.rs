@@ -113,6 +113,11 @@ impl AgentClient {
         self.json(Call::post("session_open", "/v1/sessions", None, Some(signed))).await
     }
 
+    pub async fn close_session(&self, bearer: &Bearer) -> Result<(), ClientError> {
+        let call = Call { method: Method::DELETE, ..Call::get("session_close", "/v1/sessions", bearer) };
+        self.send(call, Some(REQUEST_TIMEOUT)).await.map(drop)
+    }
+
     pub async fn command(&self, signed: &SignedText) -> Result<CommandOutcome, ClientError> {
         self.json(Call::post("command", "/v1/commands", None, Some(signed))).await
     }

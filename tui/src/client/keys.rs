@@ -86,8 +86,33 @@ fn file_error(path: &Path) -> impl Fn(std::io::Error) -> KeyError {
     move |e| KeyError::File { path: path.clone(), why: e.to_string() }
 }
 
+/// Who may read a file that holds a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner, who is this user.
+    Owner,
+    /// Also a group that this user is in, of a file that this user or root owns: so an orchestrator mounts secrets.
+    OwnGroup,
+}
+
+impl Readers {
+    fn owner(self, owner: u32, me: u32) -> bool {
+        owner == me || self == Self::OwnGroup && owner == 0
+    }
+
+    /// Permissions that nobody may have on it.
+    fn forbidden(self, group: u32) -> u32 {
+        if self == Self::OwnGroup && is_own_group(group) { 0o037 } else { 0o077 }
+    }
+}
+
+fn is_own_group(group: u32) -> bool {
+    let groups = nix::unistd::getgroups().unwrap_or_default();
+    groups.into_iter().chain([nix::unistd::getegid()]).any(|g| g.as_raw() == group)
+}
+
 /// Reads a small file that holds a secret, after checking whose it is and who else may read it.
-pub fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyError> {
+pub fn read_private(path: &Path, readers: Readers) -> Result<Zeroizing<String>, KeyError> {
     let err = file_error(path);
     // Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
     let flags = nix::fcntl::OFlag::O_NONBLOCK.bits();
@@ -97,10 +122,10 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyError> {
         return Err(KeyError::File { path: name(path), why: "it is not a regular file".into() });
     }
     let me = nix::unistd::geteuid().as_raw();
-    if meta.uid() != me {
+    if !readers.owner(meta.uid(), me) {
         return Err(KeyError::Owner { path: name(path), owner: meta.uid(), me });
     }
-    if meta.mode() & 0o077 != 0 {
+    if meta.mode() & readers.forbidden(meta.gid()) != 0 {
         return Err(KeyError::Open { path: name(path), mode: meta.mode() & 0o7777 });
     }
     let form = || KeyError::Form { path: name(path) };
@@ -114,7 +139,7 @@ impl KeyFile {
     /// Reads a key file, after checking whose it is and who else may read it.
     pub fn load(path: &Path) -> Result<Self, KeyError> {
         let form = || KeyError::Form { path: name(path) };
-        let text = read_private(path)?;
+        let text = read_private(path, Readers::Owner)?;
         let raw = decode(&text).ok_or_else(form)?;
         let encrypted = match (&raw[..2], &raw[2..4]) {
             (b"Ed", [0, 0]) => false,
@@ -366,6 +391,25 @@ mod tests {
         }
         chmod(&path, 0o400);
         assert!(KeyFile::load(&path).is_ok());
+    }
+
+    /// E10: a token that an orchestrator mounts for a group of this user's is read; one that the group can write, that others
+    /// can read, or that another group can read is not.
+    #[test]
+    fn a_token_may_be_its_groups() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, "cdw_").unwrap();
+        for (mode, taken) in [(0o400, true), (0o440, true), (0o640, true), (0o660, false), (0o644, false)] {
+            chmod(&path, mode);
+            assert_eq!(read_private(&path, Readers::OwnGroup).is_ok(), taken, "{mode:o}");
+            assert_eq!(read_private(&path, Readers::Owner).is_ok(), mode == 0o400, "{mode:o}");
+        }
+        let foreign = (1..).find(|g| !is_own_group(*g)).unwrap();
+        assert_eq!(Readers::OwnGroup.forbidden(foreign), 0o077);
+        assert!(
+            Readers::OwnGroup.owner(0, 7) && !Readers::Owner.owner(0, 7) && !Readers::OwnGroup.owner(8, 7)
+        );
     }
 
     /// SPEC, Bad input: what is no key is refused, whatever it is.

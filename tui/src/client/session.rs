@@ -17,6 +17,9 @@ use tokio::sync::Mutex;
 /// A session is renewed when less than this is left of it.
 const RENEW_BEFORE: Duration = Duration::from_secs(30);
 
+/// Longest wait for an agent to end a session.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Clone)]
 pub struct Opened {
     pub bearer: Bearer,
@@ -90,6 +93,13 @@ impl ReadSession {
     /// The bearer token of the session, opened or renewed when needed.
     pub async fn bearer(&self) -> Result<Bearer, ClientError> {
         self.get().await.map(|o| o.bearer)
+    }
+
+    /// Ends the session, if one is open: its place is free for the next. Within [`CLOSE_TIMEOUT`], or not at all.
+    pub async fn close(&self) {
+        if let Some(open) = self.open.lock().await.take() {
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.agent.close_session(&open.bearer)).await;
+        }
     }
 
     /// Forgets the session, after the agent refused it (it was restarted).

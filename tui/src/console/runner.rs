@@ -88,7 +88,15 @@ impl Runner {
     /// Ends the streams and forgets the key, which is wiped when the last task that uses it ends.
     pub(crate) fn lock(&mut self) {
         self.orders.clear();
-        self.sessions.clear();
+        for session in self.sessions.drain(..) {
+            tokio::spawn(async move { session.close().await });
+        }
+    }
+
+    /// Ends the sessions with all agents.
+    pub(crate) async fn close(&mut self) {
+        self.orders.clear();
+        futures_util::future::join_all(self.sessions.iter().map(ReadSession::close)).await;
     }
 
     /// Unlocks the key in a task of its own.

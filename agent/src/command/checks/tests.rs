@@ -195,3 +195,20 @@ fn the_tenant_beyond_the_limit_is_refused() {
     log.tenants.insert(uid(MAX_TENANTS - 1), TenantEntry { name: name(MAX_TENANTS - 1), epoch: 1 });
     assert_eq!(objections(create(MAX_TENANTS), &log), Reason::TenantsTooMany.into());
 }
+
+/// C9: the first local user of one tenant too many is refused with the reason, also within a rollback; the next user of a
+/// tenant that has its socket is not.
+#[test]
+fn one_socket_too_many_is_refused() {
+    let allow = Operation::from(ops::PeerAllow { uid: 7 });
+    let none = ControlState::default();
+    let some = none.after(&allow);
+    for op in [allow.clone(), rollback(vec![allow])] {
+        let c = command(op);
+        assert_eq!(access::socket_of_peers(&c, &none, false), Reason::SocketsTooMany.into());
+        assert!(access::socket_of_peers(&c, &none, true).is_empty());
+        assert!(access::socket_of_peers(&c, &some, false).is_empty());
+    }
+    let deny = command(ops::PeerDeny { uid: 7 }.into());
+    assert!(access::socket_of_peers(&deny, &none, false).is_empty());
+}

@@ -3,9 +3,10 @@
 use super::policy;
 use crate::command::{VerifyError, verify, verify_approval};
 use crate::http::auth::{self, Peer};
+use crate::http::conn_limit::Owner;
 use crate::http::error::ApiError;
 use crate::http::read::blocking;
-use crate::http::state::ApiState;
+use crate::http::state::{self, ApiState};
 use crate::intake::queue::Full;
 use crate::intake::request::{
     CommandReply, Denial, Signed, SignedApproval, Unscoped, Verified, WriterRequest,
@@ -38,6 +39,7 @@ pub(crate) async fn command(
         Ok(v) => v,
         Err(e) => return Err(not_verified(&api, &peer, "command", e).await),
     };
+    peer.show(Owner::Person(verified.person));
     let about = api.board.about(verified.content.tenant);
     if let Some(reason) = stale(&api, about, &verified) {
         return Err(refused(&api, &peer, about, &verified, reason).await);
@@ -93,7 +95,7 @@ async fn refused<T>(
         reasons: reason.into(),
     };
     match api.queues.push(WriterRequest::Unscoped(unscoped, tx)) {
-        Ok(()) => rx.await.unwrap_or_else(|_| Denial::bare(Reason::StoreUnavailable)).into(),
+        Ok(()) => state::answered(rx).await.unwrap_or_else(Denial::bare).into(),
         Err(Full::Queue(_)) => Denial::bare(reason).into(),
         Err(Full::Closed(_)) => Denial::bare(Reason::Stopping).into(),
     }
@@ -109,10 +111,10 @@ async fn answered(
         Err(Full::Queue(_)) => return Err(Denial::bare(Reason::QueueFull).into()),
         Err(Full::Closed(_)) => return Err(Denial::bare(Reason::Stopping).into()),
     }
-    match rx.await {
+    match state::answered(rx).await {
         Ok(Ok(outcome)) => Ok(Json(outcome)),
         Ok(Err(d)) => Err(d.into()),
-        Err(_) => Err(Denial::bare(Reason::StoreUnavailable).into()),
+        Err(reason) => Err(Denial::bare(reason).into()),
     }
 }
 
@@ -135,6 +137,7 @@ pub(crate) async fn approval(
     let control = Arc::clone(&node.view.load().control);
     match verify_approval(&signed, &control, peer.local()) {
         Ok(a) => {
+            peer.show(Owner::Person(a.person));
             let about = api.board.about(a.content.tenant);
             if let Some(reason) = answers_nothing(&api, about, &a) {
                 return Err(refused(&api, &peer, about, &a, reason).await);

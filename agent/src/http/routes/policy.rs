@@ -2,7 +2,7 @@
 
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
-use crate::http::state::ApiState;
+use crate::http::state::{self, ApiState};
 use crate::intake::request::{Denial, WriterRequest};
 use crate::policy::{Query, unpack};
 use axum::body::Bytes;
@@ -85,10 +85,10 @@ pub(crate) async fn upload(
     if api.queues.push(WriterRequest::Bundle(Box::new(bundle), tx)).is_err() {
         return Err(Denial::bare(Reason::QueueFull).into());
     }
-    match rx.await {
+    match state::answered(rx).await {
         Ok(Ok(())) => Ok(Json(BundleKept { digest })),
         Ok(Err(e)) => Err(ApiError::bad(StatusCode::SERVICE_UNAVAILABLE, e)),
-        Err(_) => Err(Denial::bare(Reason::StoreUnavailable).into()),
+        Err(reason) => Err(Denial::bare(reason).into()),
     }
 }
 

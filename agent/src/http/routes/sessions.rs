@@ -1,13 +1,14 @@
 //! Sessions of operators: signing a challenge opens one.
 
 use crate::http::auth::{self, Peer};
+use crate::http::conn_limit::Owner;
 use crate::http::error::ApiError;
 use crate::http::state::ApiState;
 use crate::intake::request::Denial;
-use crate::scope::{SESSION, SessionError};
+use crate::scope::{Arrival, SESSION};
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::{Extension, Json};
 use conductor_shared::http::{Challenge, SessionOpened, SignedText};
 use conductor_shared::ids::hex;
@@ -15,11 +16,8 @@ use conductor_shared::operator::GrantedRole;
 use conductor_shared::reason::Reason;
 use std::sync::Arc;
 
-pub(crate) async fn challenge(State(api): State<ApiState>) -> Result<Json<Challenge>, ApiError> {
-    let busy =
-        || ApiError::bad(StatusCode::TOO_MANY_REQUESTS, "too many challenges are open; retry in a minute");
-    let c = api.sessions.challenge(api.clock.now(), &*api.random).ok_or_else(busy)?;
-    Ok(Json(Challenge { challenge: hex(&c), node: api.node_info() }))
+pub(crate) async fn challenge(State(api): State<ApiState>) -> Json<Challenge> {
+    Json(Challenge { challenge: hex(&api.sessions.challenge(api.clock.now())), node: api.node_info() })
 }
 
 pub(crate) async fn open(
@@ -31,8 +29,10 @@ pub(crate) async fn open(
     let node = api.board.node().ok_or_else(|| ApiError::from(Denial::bare(Reason::StoreUnavailable)))?;
     let control = Arc::clone(&node.view.load().control);
     let now = api.clock.now();
-    match api.sessions.open(&signed, api.node_id, peer.transport, &control, now, &*api.random) {
-        Ok((token, scope, _)) => {
+    let arrival = Arrival { node: api.node_id, transport: peer.transport, control: &control, now };
+    match api.sessions.open(&signed, arrival, &*api.random) {
+        Ok((token, scope)) => {
+            peer.show(Owner::Person(scope.person()));
             let roles = control
                 .operators
                 .get(&scope.key_id())
@@ -44,9 +44,6 @@ pub(crate) async fn open(
                 roles: roles.unwrap_or_default(),
             }))
         }
-        Err(SessionError::TooMany) => {
-            Err(ApiError::bad(StatusCode::TOO_MANY_REQUESTS, SessionError::TooMany.to_string()))
-        }
         Err(e) => {
             let on_record =
                 auth::denied(&api, &peer, "session_open", None, "", Reason::Unauthenticated).await;
@@ -55,4 +52,15 @@ pub(crate) async fn open(
             Err(ApiError(p))
         }
     }
+}
+
+/// Whoever is done with a session ends it, so that its place is free for the next.
+pub(crate) async fn close(
+    State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+) -> Result<StatusCode, ApiError> {
+    auth::operator(&api, &peer, &headers, "session_close").await?;
+    api.sessions.close(auth::bearer(&headers).unwrap_or(""));
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -2,6 +2,8 @@
 //! and control facts are read from the log. A console that falls out of the event window must resynchronise.
 
 use crate::http::auth::{self, Peer};
+use crate::http::conn_limit::{ConnPermit, MAX_STREAMS, MAX_STREAMS_PER_PERSON};
+use crate::http::error::ApiError;
 use crate::http::health::node_health;
 use crate::http::read::blocking;
 use crate::http::state::{Api, ApiState};
@@ -11,7 +13,7 @@ use crate::staging::Event;
 use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use conductor_shared::http::ReceiptJson;
 use conductor_shared::ids::{TenantUid, hex};
@@ -37,13 +39,21 @@ pub(crate) async fn stream(
     headers: HeaderMap,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    if let Err(refused) = auth::operator(&api, &peer, &headers, "stream").await {
-        return refused.into_response();
-    }
+    let scope = match auth::operator(&api, &peer, &headers, "stream").await {
+        Ok(scope) => scope,
+        Err(refused) => return refused.into_response(),
+    };
+    let Some(counted) = api.streams.take(scope.person()) else {
+        let most = format!(
+            "{MAX_STREAMS_PER_PERSON} streams of this person are open, or {MAX_STREAMS} of all; close one"
+        );
+        return ApiError::bad(StatusCode::TOO_MANY_REQUESTS, most).into_response();
+    };
     let limits = upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME);
     limits.on_upgrade(move |socket| async move {
         let mut c =
             Console { api, peer, headers, socket, open: BTreeSet::new(), sent: 0, seen: HashMap::new() };
+        let _counted = counted;
         let why = c.serve().await;
         if let Some(why) = why {
             let _ = c.send(&ToConsole::End { why: why.to_owned() }).await;
@@ -54,6 +64,7 @@ pub(crate) async fn stream(
 
 struct Console {
     api: Arc<Api>,
+    /// Holds the place of the connection, which the stream keeps until it closes.
     peer: Peer,
     headers: HeaderMap,
     socket: WebSocket,
@@ -97,9 +108,11 @@ impl Console {
         let mut health = String::new();
         let mut stopping = self.api.stopping.clone();
         let mut commits = self.api.board.watch();
+        let place = self.peer.place.clone();
         loop {
             tokio::select! {
                 () = stopped(&mut stopping) => return Some("stopping"),
+                () = hung_up_on(place.as_deref()) => return Some("connections_full"),
                 message = self.socket.recv() => match message {
                     Some(Ok(Message::Text(t))) => match serde_json::from_str::<FromConsole>(&t) {
                         Ok(FromConsole::Open { tenant }) => self.open(tenant).await.ok()?,
@@ -251,6 +264,14 @@ impl Console {
                 return Ok(());
             }
         }
+    }
+}
+
+/// Waits until the place of this connection is needed for another.
+async fn hung_up_on(place: Option<&ConnPermit>) {
+    match place {
+        Some(place) => place.hung_up_on().await,
+        None => std::future::pending().await,
     }
 }
 

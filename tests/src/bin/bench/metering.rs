@@ -111,7 +111,7 @@ impl Stored {
         let p = self.dir.path();
         let (socket, config) = (p.join("agent.sock"), p.join("c.toml"));
         let text = format!(
-            "name = \"bench\"\nenvironment = \"rehearsal\"\ndata = \"{0}/data\"\nkeys = \"{0}/keys\"\nlisten = [\"unix:{0}/agent.sock\"]\n[signer]\nsocket = \"{0}/none.sock\"\n",
+            "name = \"bench\"\nenvironment = \"rehearsal\"\ndata = \"{0}/data\"\nkeys = \"{0}/keys\"\nlisten = [\"unix:{0}/agent.sock\"]\nlisten_operators = [\"unix:{0}/operator.sock\"]\n[signer]\nsocket = \"{0}/none.sock\"\n",
             p.display()
         );
         std::fs::write(&config, text).expect("written");

@@ -4,6 +4,7 @@
 #![allow(clippy::doc_markdown)]
 
 use super::{Digest32, digest, percent};
+use crate::client::endpoint::Endpoint;
 use clap::Args;
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::fact::{ActorType, Env};
@@ -21,6 +22,9 @@ pub struct ReplayArgs {
     /// Workflow type, from the tenant's catalog
     #[arg(long)]
     pub workflow: Ident,
+    /// Where the agent listens to workloads; --agent if not given
+    #[arg(long, value_name = "ENDPOINT", env = "CONDUCTOR_WORKLOAD_AGENT", hide_env_values = true)]
+    pub workload_agent: Option<Endpoint>,
     /// File with the workload's token (mode 0600)
     #[arg(long, value_name = "FILE")]
     pub token_file: PathBuf,

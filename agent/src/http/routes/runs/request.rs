@@ -60,14 +60,13 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub(super) fn prove(
-        api: &ApiState,
-        peer: &Peer,
+    pub(super) fn of(
+        proof: Option<(TenantScope, Arc<PartitionCell>)>,
         headers: &HeaderMap,
         call: Call<'_>,
         body: &[u8],
     ) -> Result<Self, Refusal> {
-        let Some((scope, shared)) = auth::prove(api, peer, headers) else {
+        let Some((scope, shared)) = proof else {
             return Err(Refusal::OnRecord {
                 scope: None,
                 named: String::new(),
