@@ -189,7 +189,7 @@ mod tests {
             outcome,
             Appended { index: 99, time: WallTime::from_micros(7), stored: 0 },
         );
-        w.ramps[&"*/etl".parse().unwrap()].row.counts.all.settled
+        w.ramps[&"*/etl".parse::<Selector>().unwrap()].row.counts.all.settled
     }
 
     /// SPEC 3.2: only runs that started and settled under the current revision count, and cancelled ones do not.
@@ -205,7 +205,7 @@ mod tests {
         let row = w.row_if_changed().unwrap();
         assert!(w.row_if_changed().is_none());
         assert_eq!(
-            RampStats::restored(row, &c, 20).ramps[&"*/etl".parse().unwrap()].row.counts.all.errors,
+            RampStats::restored(row, &c, 20).ramps[&"*/etl".parse::<Selector>().unwrap()].row.counts.all.errors,
             2
         );
         c = c.after(&Operation::RampSet(ops::RampSet {

@@ -50,8 +50,8 @@ fn changed<'a, T: PartialEq>(
     before: &'a BTreeMap<Selector, T>,
     after: &'a BTreeMap<Selector, T>,
 ) -> impl Iterator<Item = &'a Selector> {
-    let gone = before.keys().filter(|s| !after.contains_key(s));
-    after.iter().filter(|(s, v)| before.get(s) != Some(v)).map(|(s, _)| s).chain(gone)
+    let gone = before.keys().filter(|s| !after.contains_key::<Selector>(s));
+    after.iter().filter(|(s, v)| before.get::<Selector>(s) != Some(v)).map(|(s, _)| s).chain(gone)
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ fn silent_connections_keep_nobody_out() {
     node.start_agent();
     let silent: Vec<_> = [node.operator_socket(), node.socket()]
         .iter()
-        .flat_map(|socket| (0..120).map(|_| UnixStream::connect(socket).unwrap()))
+        .flat_map(|socket| (0..120).map(move |_| UnixStream::connect(socket).unwrap()))
         .collect();
     assert_eq!(node.send(&node.absolute(a.uid, kill("run/x"))).came_to(), ["effective"]);
     let r = node.client(&a.token).start_run(&a, None);
@@ -319,9 +319,10 @@ fn the_certificate_is_for_configured_names() {
     let config = config.replace("\nlisten = [", &format!("\nlisten = [\"https://127.0.0.1:{port}\", "));
     std::fs::write(node.path("c.toml"), format!("certificate_names = [\"agent.example\"]\n{config}"))
         .unwrap();
+    let config = node.path("c.toml");
     let certificate = |more: &[&str]| {
         let mut c = Command::new(bin("conductord"));
-        c.args(["certificate", "--config"]).arg(node.path("c.toml")).args(more);
+        c.args(["certificate", "--config"]).arg(&config).args(more);
         let out = c.output().unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();

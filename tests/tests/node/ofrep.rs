@@ -3,7 +3,7 @@
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::ops;
 use conductor_shared::ids::Ident;
-use conductor_tests::{Node, Tenant};
+use conductor_tests::{Client, Node, Tenant};
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
