@@ -13,6 +13,7 @@ mod node {
     mod fail_closed;
     mod freeze;
     mod ground_truth;
+    mod health;
     mod history;
     mod identity;
     mod kill;

@@ -157,6 +157,7 @@ pub(crate) fn info(n: u8, name: &str, environment: &str) -> NodeInfo {
         version: env!("CARGO_PKG_VERSION").into(),
         now_us: AGENT_US,
         boot: "b0".into(),
+        troubles: vec![],
     }
 }
 

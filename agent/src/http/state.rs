@@ -50,6 +50,7 @@ impl Api {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             now_us: self.clock.now().wall.as_micros(),
             boot: hex(&self.board.boot),
+            troubles: self.health.troubles(),
         }
     }
 }

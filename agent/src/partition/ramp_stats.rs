@@ -205,7 +205,11 @@ mod tests {
         let row = w.row_if_changed().unwrap();
         assert!(w.row_if_changed().is_none());
         assert_eq!(
-            RampStats::restored(row, &c, 20).ramps[&"*/etl".parse::<Selector>().unwrap()].row.counts.all.errors,
+            RampStats::restored(row, &c, 20).ramps[&"*/etl".parse::<Selector>().unwrap()]
+                .row
+                .counts
+                .all
+                .errors,
             2
         );
         c = c.after(&Operation::RampSet(ops::RampSet {

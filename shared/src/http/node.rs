@@ -18,6 +18,9 @@ pub struct NodeInfo {
     pub now_us: u64,
     /// Random, for this start.
     pub boot: String,
+    /// Subsystems that do not do their work, the worst first.
+    #[serde(default)]
+    pub troubles: Vec<crate::health::Trouble>,
 }
 
 /// `POST /v1/sessions/challenge`: nothing in, this out.

@@ -47,6 +47,7 @@ fn node() -> NodeInfo {
         version: "0".into(),
         now_us: 1_700_000_000_000_000,
         boot: "b".into(),
+        troubles: vec![],
     }
 }
 

@@ -7,6 +7,7 @@ use crate::client::error::seconds;
 use crate::client::keys::{self, KeyError, KeyFile, public_file};
 use crate::client::resolve;
 use conductor_shared::checkpoint::key_id;
+use conductor_shared::health::{Severity, Trouble};
 use conductor_shared::untrusted::escape;
 use serde_json::json;
 use std::path::PathBuf;
@@ -15,14 +16,21 @@ pub async fn node(context: &Context) -> Result<Output, CliError> {
     let session = context.session().await?;
     let opened = session.get().await?;
     let node = session.agent().node(&opened.bearer).await?;
-    let ready = session.agent().ready().await;
-    let state = match &ready {
-        Ok(()) => "ready: it can decide".to_owned(),
-        Err(e) => format!("not ready: {e}"),
+    let state = match node.troubles.first() {
+        None => "ready",
+        Some(worst) => worst.severity.as_str(),
     };
+    let ready = node.troubles.iter().all(|t| t.severity != Severity::Down);
+    let trouble = |t: &Trouble| {
+        let (name, since) = (escape(&t.subsystem, 40), time(t.since_us));
+        let line = |label: &str, text: &str| format!("             {label} {}\n", escape(text, 300));
+        let detail = format!("  {name:<10} since {since}: {}\n", escape(&t.detail, 300));
+        detail + &line("it stops", &t.stops) + &line("remedy:", &t.remedy)
+    };
+    let troubles: String = node.troubles.iter().map(trouble).collect();
     let roles: Vec<String> = opened.roles.iter().map(|r| escape(r, 40)).collect();
     let text = format!(
-        "node         {} ({})\nenvironment  {}\nversion      {}\ntime         {}\nstate        {state}\nyou          {} ({})\n",
+        "node         {} ({})\nenvironment  {}\nversion      {}\ntime         {}\nstate        {state}\n{troubles}you          {} ({})\n",
         node.name,
         node.node_id,
         node.environment,
@@ -31,8 +39,7 @@ pub async fn node(context: &Context) -> Result<Output, CliError> {
         opened.person,
         roles.join(", ")
     );
-    let json =
-        json!({ "node": node, "ready": ready.is_ok(), "person": opened.person, "roles": opened.roles });
+    let json = json!({ "node": node, "ready": ready, "person": opened.person, "roles": opened.roles });
     Ok(Output::ok(text, json))
 }
 

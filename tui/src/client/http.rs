@@ -350,19 +350,6 @@ impl AgentClient {
         self.json(Call::get("rates", "/v1/rates", bearer)).await
     }
 
-    /// `GET /readyz`: whether the agent can decide.
-    pub async fn ready(&self) -> Result<(), ClientError> {
-        let call = Call {
-            method: Method::GET,
-            name: "readyz",
-            path: "/readyz".into(),
-            bearer: None,
-            body: None::<&()>,
-            idempotency_key: None,
-        };
-        self.send(call, Some(REQUEST_TIMEOUT)).await.map(drop)
-    }
-
     pub(super) async fn json<B: Serialize + ?Sized, T: DeserializeOwned>(
         &self,
         call: Call<'_, B>,

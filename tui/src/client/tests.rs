@@ -53,6 +53,7 @@ fn node() -> NodeInfo {
         version: "0".into(),
         now_us: NOW,
         boot: "b".into(),
+        troubles: vec![],
     }
 }
 

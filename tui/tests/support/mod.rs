@@ -62,6 +62,7 @@ fn info() -> NodeInfo {
         version: env!("CARGO_PKG_VERSION").into(),
         now_us: NOW_US,
         boot: "b1".into(),
+        troubles: vec![],
     }
 }
 
