@@ -104,9 +104,9 @@ struct Inner {
 }
 
 impl Inner {
-    /// A sync costs the same for one request as for a batch: while one goes on, the next batch gathers, and is taken
-    /// early only when it is full. Or when few are on their way, and as many wait: more may not come before those are
-    /// answered, and what waits is decided and written by the time the disk is free. What people sign does not wait.
+    /// Group commit: while a batch syncs, the next one fills. It is taken early when it is full, or when at most [`FEW`] requests
+    /// are in flight and at least as many wait: clients that wait for their answers will not send more. What people sign is
+    /// taken at once.
     fn ready(&self) -> bool {
         let few = self.in_flight <= FEW && self.waiting >= self.in_flight;
         let first = self.control.waiting > 0 || !self.told.is_empty();

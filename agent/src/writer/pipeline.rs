@@ -56,8 +56,8 @@ impl CommitBatch {
     }
 }
 
-/// Batches on their way from one thread to the next. A channel would do, but those at hand spin and yield before
-/// they sleep: beside threads that merge files, a yield is given back milliseconds later, and each costs a whole sync.
+/// Batches from one thread to the next. Not a crossbeam channel: it yields before it parks, and beside compaction threads a
+/// yield can cost milliseconds, as much as a sync (ADR 17).
 struct BatchQueue {
     inner: Mutex<Waiting>,
     /// So many may wait.
@@ -286,7 +286,7 @@ impl Committer {
     }
 }
 
-/// Each answer wakes a task. From inside the runtime that costs a place in its queue, from here a system call.
+/// Each answer wakes a task. From a thread of the runtime that is a push to its queue; from here it is a system call each.
 /// Operators have a runtime of their own, and are woken from here: their answers wait behind no task of that one.
 fn send(runtime: Option<&tokio::runtime::Handle>, mut answers: Vec<Answer>) {
     answers.extract_if(.., |a| matches!(a, Answer::Command(..))).for_each(Answer::send);
