@@ -229,6 +229,14 @@ class AgentSocket(str):
         return self
 
 
+class AgentPort(int):
+    """The same of a TCP port."""
+    def __new__(cls, port, operators):
+        self = super().__new__(cls, port)
+        self.operators = operators
+        return self
+
+
 def is_of_operators(path, bearer):
     """Whether a request is for a listener of operators."""
     return bearer.startswith('cds_') or path.split('?')[0] in (
@@ -448,10 +456,10 @@ class Node:
             with socket.socket() as s:
                 s.bind(('127.0.0.1', 0))
                 ports.append(s.getsockname()[1])
-        self.port, self.operator_port = ports
+        self.port = AgentPort(*ports)
         with open(self.config) as f:
             text = f.read().replace('allow_plain = false\n', '')
-        for field, port in (('listen', self.port), ('listen_operators', self.operator_port)):
+        for field, port in zip(('listen', 'listen_operators'), ports):
             text = text.replace(f'\n{field} = [', f'\n{field} = ["http://127.0.0.1:{port}", ')
         with open(self.config, 'w') as f:
             f.write('allow_plain = true\n' + text)
@@ -522,7 +530,8 @@ class Node:
         if fresh or (who, transport) not in self.sessions:
             if transport == 'plain':
                 # Whoever opens a session over TCP means the operators' port, now and from then on.
-                target, self.port = ('127.0.0.1', self.operator_port), self.operator_port
+                self.port = getattr(self.port, 'operators', self.port)
+                target = ('127.0.0.1', self.port)
             client = Client(target or self.socket)
             status, challenge = client.post('/v1/sessions/challenge', {})
             if status != 200:

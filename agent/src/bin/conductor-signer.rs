@@ -268,17 +268,21 @@ fn run(args: &Run) -> Result<(), End> {
         State::Refuses => tracing::error!(key = status.key_id, "{}", status.detail),
     }
     notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(&server.state_line())]);
-    let signal = loop {
-        match stop.wait().map_err(|e| End::Failed(format!("signals cannot be waited for: {e}")))? {
-            // A closed terminal or a reload must not leave a node without its signer.
-            Signal::SIGHUP => tracing::info!("SIGHUP: ignored"),
-            signal => break signal,
-        }
-    };
+    let signal = wait_for_end(&stop)?;
     tracing::info!("{signal}: stopping");
     notify(&[sd_notify::NotifyState::Stopping]);
     server.stop();
     Ok(())
+}
+
+/// A hangup ends nothing: a closed terminal or a reload must not leave a node without its signer.
+fn wait_for_end(signals: &SigSet) -> Result<Signal, End> {
+    loop {
+        match signals.wait().map_err(|e| End::Failed(format!("signals cannot be waited for: {e}")))? {
+            Signal::SIGHUP => tracing::info!("SIGHUP: ignored"),
+            signal => return Ok(signal),
+        }
+    }
 }
 
 fn notify(states: &[sd_notify::NotifyState<'_>]) {

@@ -231,14 +231,13 @@ fn start(i: &Init) -> Result<(), Failed> {
         list(&operators_listeners(i)?),
         i.allow_plain
     );
-    if let Some(group) = &i.operator_group {
-        let _ = writeln!(text, "operator_group = {}", quote(group));
-    }
-    if !i.certificate_name.is_empty() {
-        let _ = writeln!(text, "certificate_names = [{}]", list(&i.certificate_name));
-    }
-    if let Some(folder) = &i.tenant_sockets {
-        let _ = writeln!(text, "tenant_sockets = {}", path(folder));
+    let optional = [
+        ("operator_group", i.operator_group.as_deref().map(quote)),
+        ("tenant_sockets", i.tenant_sockets.as_deref().map(path)),
+        ("certificate_names", Some(format!("[{}]", list(&i.certificate_name))).filter(|l| l != "[]")),
+    ];
+    for (field, value) in optional {
+        text += &value.map_or_else(String::new, |v| format!("{field} = {v}\n"));
     }
     let _ = write!(text, "\n[signer]\nsocket = {}\n", path(&i.signer_socket));
     Config::parse(&i.config, &text).map_err(bad)?;
@@ -265,9 +264,8 @@ fn start(i: &Init) -> Result<(), Failed> {
     )
     .map_err(|e| (1, e.to_string()))?;
     write(&i.config, &text)?;
-    let trust = run::trust_file(node, &signer_key);
     if let Some(p) = &i.trust_out {
-        write(p, &trust)?;
+        write(p, &run::trust_file(node, &signer_key))?;
     }
     println!("{node}");
     Ok(())

@@ -184,26 +184,7 @@ impl Config {
             field,
             detail: detail.to_owned(),
         };
-        for (field, list, example) in [
-            ("listen", &c.listen, "unix:/run/conductor/agent.sock"),
-            ("listen_operators", &c.listen_operators, "unix:/run/conductor/operator.sock"),
-        ] {
-            if list.is_empty() {
-                return Err(wrong(field, &format!("name at least one, for instance \"{example}\"")));
-            }
-            c.parsed(list).map_err(|e| wrong(field, &e))?;
-        }
-        if let Some(twice) = c.listen.iter().find(|l| c.listen_operators.contains(l)) {
-            return Err(wrong("listen_operators", &format!("{twice:?} is for workloads: see listen")));
-        }
-        if (c.listen.len() + c.listen_operators.len()) as u64 > MAX_LISTENERS {
-            return Err(wrong("listen", &format!("expected at most {MAX_LISTENERS} listeners in all")));
-        }
-        c.operators_gid().map_err(|e| wrong("operator_group", &e))?;
-        c.names_to_certify().map_err(|e| wrong("certificate_names", &e))?;
-        if let Some(folder) = &c.tenant_sockets {
-            tenant_socket_fits(folder).map_err(|e| wrong("tenant_sockets", &e))?;
-        }
+        c.check_listeners().map_err(|(field, e)| wrong(field, &e))?;
         if c.keys.starts_with(&c.data) || c.data.starts_with(&c.keys) {
             return Err(wrong(
                 "keys",
@@ -233,6 +214,31 @@ impl Config {
             return Err(wrong("sink", "expected at most 8 of them"));
         }
         Ok(c)
+    }
+
+    /// The field that cannot be, and why.
+    fn check_listeners(&self) -> Result<(), (&'static str, String)> {
+        for (field, list, example) in [
+            ("listen", &self.listen, "unix:/run/conductor/agent.sock"),
+            ("listen_operators", &self.listen_operators, "unix:/run/conductor/operator.sock"),
+        ] {
+            if list.is_empty() {
+                return Err((field, format!("name at least one, for instance \"{example}\"")));
+            }
+            self.parsed(list).map_err(|e| (field, e))?;
+        }
+        if let Some(twice) = self.listen.iter().find(|l| self.listen_operators.contains(l)) {
+            return Err(("listen_operators", format!("{twice:?} is for workloads: see listen")));
+        }
+        if (self.listen.len() + self.listen_operators.len()) as u64 > MAX_LISTENERS {
+            return Err(("listen", format!("expected at most {MAX_LISTENERS} listeners in all")));
+        }
+        self.operators_gid().map_err(|e| ("operator_group", e))?;
+        self.names_to_certify().map_err(|e| ("certificate_names", e))?;
+        if let Some(folder) = &self.tenant_sockets {
+            tenant_socket_fits(folder).map_err(|e| ("tenant_sockets", e))?;
+        }
+        Ok(())
     }
 
     /// Listeners of workloads.
