@@ -21,6 +21,6 @@ pub use approval::close;
 pub use context::{EvalCtx, SKEW};
 pub use evaluate::MAX_REQUESTS;
 pub use facts::{Named, Outgoing, abandon};
-pub use policy_check::{policy_input, policy_lets};
+pub use policy_check::{policy_input, policy_lets, replaces_policy};
 pub use proposals::{Pending, Proposals, TAKE_EFFECT};
 pub use verify::{VerifyError, verify, verify_approval};

@@ -200,7 +200,7 @@ impl Health {
     }
 
     fn policy(&self, now: Now) -> Option<String> {
-        let trouble = self.sources.policy.status(now).trouble;
+        let trouble = self.sources.policy.health(now).trouble();
         (!trouble.is_empty()).then_some(trouble)
     }
 

@@ -5,10 +5,12 @@
 //! denial: no bundle, an expired one, an engine that errs or takes too long (SPEC, invariant 3).
 
 mod cache;
+mod health;
 mod remote;
 mod workers;
 
 pub use cache::{FRESH, Lookup};
+pub use health::Health;
 pub use remote::{Opa, OpaConfig};
 
 use crate::intake::queue::Queues;
@@ -17,7 +19,7 @@ use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cache::VerdictCache;
-use conductor_policies::{Bundle, BundleError, Engine};
+use conductor_policies::{Bundle, BundleError, Engine, on_own_stack};
 use conductor_shared::checkpoint::verify_minisign;
 use conductor_shared::clock::{Clock, MonoTime, Now, WallTime};
 use conductor_shared::control::ControlState;
@@ -26,6 +28,7 @@ use conductor_shared::policy::{Approvals, Role};
 use conductor_shared::policy::{Freeze, Input, LoadedBundle, Scope, Statement};
 use conductor_shared::reason::Reason;
 use conductor_shared::record::PolicyVersion;
+use health::Seen;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,6 +60,15 @@ impl Query {
     }
 }
 
+/// What counts as an answer when an engine has none.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Wanted {
+    /// An allow that is no older.
+    pub last_known: Option<Duration>,
+    /// It was asked about this very request: an error is the answer then, and not a reason to ask once more.
+    pub asked: bool,
+}
+
 /// The bundle in force.
 struct Loaded {
     version: PolicyVersion,
@@ -66,6 +78,7 @@ struct Loaded {
     engine: Result<Engine, String>,
     bundle: Option<Bundle>,
     cache: VerdictCache,
+    seen: Seen,
 }
 
 impl Loaded {
@@ -77,20 +90,9 @@ impl Loaded {
             engine: Engine::prepare(bundle.files()).map_err(|e| e.to_string()),
             bundle: Some(bundle),
             cache: VerdictCache::default(),
+            seen: Seen::default(),
         }
     }
-}
-
-/// The state of policy, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
-    pub version: PolicyVersion,
-    /// When it is over; never for the one built in.
-    pub expires_at: Option<WallTime>,
-    /// `embedded` or `opa`.
-    pub engine: &'static str,
-    /// Why it does not answer; empty when it does.
-    pub trouble: String,
 }
 
 /// Policy, shared by the writer, the API and the workers.
@@ -107,6 +109,15 @@ pub struct Policy {
 impl Policy {
     /// Starts the workers. The built-in bundle is in force until a log says otherwise.
     pub fn start(remote: Option<Opa>, clock: Arc<dyn Clock>, queues: &Arc<Queues>) -> Arc<Self> {
+        Self::start_watched(remote, clock, queues, workers::STUCK)
+    }
+
+    fn start_watched(
+        remote: Option<Opa>,
+        clock: Arc<dyn Clock>,
+        queues: &Arc<Queues>,
+        stuck: Duration,
+    ) -> Arc<Self> {
         let (workers, jobs) = workers::Workers::new();
         let policy = Arc::new(Self {
             loaded: ArcSwap::from_pointee(Loaded::built_in()),
@@ -116,7 +127,7 @@ impl Policy {
             remote,
             clock,
         });
-        workers::start(&policy, &jobs, queues);
+        workers::start(&policy, &jobs, queues, stuck);
         policy
     }
 
@@ -124,44 +135,15 @@ impl Policy {
         self.loaded.load().version
     }
 
-    pub fn status(&self, now: Now) -> Status {
-        let loaded = self.loaded.load();
-        Status {
-            version: loaded.version,
-            expires_at: loaded.ends.map(|e| e.0),
-            engine: if self.remote.is_some() { "opa" } else { "embedded" },
-            trouble: self.why_down(&loaded, now).unwrap_or_default(),
-        }
-    }
-
-    pub fn up(&self, now: Now) -> bool {
-        self.why_down(&self.loaded.load(), now).is_none()
-    }
-
-    fn why_down(&self, loaded: &Loaded, now: Now) -> Option<String> {
-        if let Err(e) = &loaded.engine {
-            return Some(e.clone());
-        }
-        if loaded.ends.is_some_and(|(wall, mono)| now.wall >= wall || now.mono >= mono) {
-            return Some(format!("bundle {} has expired; load a newer one", loaded.version.revision));
-        }
-        self.trouble.lock().clone()
-    }
-
-    /// What is known about an input now. `last_known`: while the engine is down, an allow that is no older counts.
-    pub fn lookup(
-        &self,
-        tenant: TenantUid,
-        input: &Input<'_>,
-        now: Now,
-        last_known: Option<Duration>,
-    ) -> Lookup {
+    /// What is known about an input now.
+    pub fn lookup(&self, tenant: TenantUid, input: &Input<'_>, now: Now, wanted: Wanted) -> Lookup {
+        let Wanted { last_known, asked } = wanted;
         let loaded = self.loaded.load();
         let digest = input.digest();
         if self.why_down(&loaded, now).is_some() {
             return loaded.cache.last_known(tenant, &digest, now.mono, last_known);
         }
-        let look = loaded.cache.lookup(tenant, &digest, now.mono, last_known);
+        let look = loaded.cache.lookup(tenant, &digest, now.mono, (last_known, asked));
         if look == Lookup::Aging {
             // Asked again in the background, so that `last_known` is never far from what the engine really says.
             self.workers.send(workers::Job { query: Query::of(tenant, input), then: workers::Then::Nothing });
@@ -214,10 +196,14 @@ impl Policy {
             ends: Some((expires_at, now.mono + (expires_at - now.wall))),
             engine: match &bundle {
                 Some(b) => Engine::prepare(b.files()).map_err(|e| e.to_string()),
-                None => Err(format!("the files of bundle {} are not in the store", wanted.revision)),
+                None => Err(format!(
+                    "the files of bundle {} are not in the store, or this program refuses them (its log says why)",
+                    wanted.revision
+                )),
             },
             bundle,
             cache: VerdictCache::default(),
+            seen: Seen::default(),
         }
     }
 
@@ -266,8 +252,11 @@ impl Policy {
     /// Evaluates an input now, for explanations: the verdict and the reasons of the built-in engine.
     pub fn explain(&self, json: &str) -> Result<(bool, Vec<String>), String> {
         let mut engine = self.loaded.load().engine.clone()?;
-        let allow = engine.allows(json).map_err(|e| e.to_string())?;
-        Ok((allow, engine.reasons(json).map_err(|e| e.to_string())?))
+        let explained = on_own_stack(|| {
+            let allow = engine.allows(json).map_err(|e| e.to_string())?;
+            Ok((allow, engine.reasons(json).map_err(|e| e.to_string())?))
+        });
+        explained?
     }
 }
 

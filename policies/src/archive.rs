@@ -10,6 +10,13 @@ use std::io::Read;
 pub const MAX_ARCHIVE: usize = 1 << 20;
 /// What OPA reads about a bundle.
 const MANIFEST: &str = ".manifest";
+/// What else OPA's own build may put into a bundle, and what to do.
+const STRANGE: [(&str, &str); 4] = [
+    (".signatures.json", "conductor policy sign signs bundles: build it without a signing key"),
+    ("policy.wasm", "rules are evaluated as Rego: build it for the target rego"),
+    ("plan.json", "rules are evaluated as Rego: build it for the target rego"),
+    ("patch.json", "a bundle is loaded as a whole: build a snapshot bundle"),
+];
 
 pub(crate) fn pack(
     files: &BTreeMap<String, String>,
@@ -37,25 +44,60 @@ pub(crate) fn pack(
     if bytes.len() > MAX_ARCHIVE { Err(BundleError::Large) } else { Ok(bytes) }
 }
 
+/// What is read of a manifest.
+#[derive(serde::Deserialize)]
+struct Manifest {
+    #[serde(default)]
+    revision: String,
+    #[serde(default = "current")]
+    rego_version: u8,
+    #[serde(default)]
+    file_rego_versions: BTreeMap<String, u8>,
+}
+
+/// The version of Rego that a manifest means which names none.
+fn current() -> u8 {
+    1
+}
+
+impl Manifest {
+    fn read(content: &[u8]) -> Result<Self, BundleError> {
+        serde_json::from_slice(content).map_err(|e| BundleError::Archive(format!("{MANIFEST}: {e}")))
+    }
+
+    fn is_current(&self) -> Result<(), BundleError> {
+        let old = self.rego_version != 1 || self.file_rego_versions.values().any(|v| *v != 1);
+        let detail = format!(
+            "{MANIFEST}: rules are written in Rego v1, and these are in an older one: build it with OPA 1 (opa fmt --rego-v1 rewrites rules)"
+        );
+        if old { Err(BundleError::Archive(detail)) } else { Ok(()) }
+    }
+}
+
 /// The revision that an archive says it has; a statement must say the same for people not to be misled.
 pub fn revision(bytes: &[u8]) -> Result<u64, BundleError> {
-    #[derive(serde::Deserialize)]
-    struct Manifest {
-        revision: String,
-    }
     let manifest = files(bytes)?.into_iter().find(|(n, _)| n == MANIFEST).map(|(_, c)| c);
     let manifest = manifest.ok_or_else(|| BundleError::Archive("it has no .manifest".into()))?;
-    let m: Manifest = serde_json::from_slice(&manifest).map_err(|e| BundleError::Archive(e.to_string()))?;
-    let number = m.revision.parse().ok().filter(|r| *r > 0);
-    number.ok_or_else(|| BundleError::Archive("the revision in .manifest is no number above 0".into()))
+    let number = Manifest::read(&manifest)?.revision.parse().ok().filter(|r| *r > 0);
+    let detail = format!("{MANIFEST}: its revision is no number above 0: build it with --revision N");
+    number.ok_or(BundleError::Archive(detail))
 }
 
 /// Names and texts in the order of the archive. OPA's own build writes names with a slash before them.
 pub(crate) fn unpack(bytes: &[u8]) -> Result<Vec<(String, String)>, BundleError> {
-    let rules = files(bytes)?.into_iter().filter(|(n, _)| n != MANIFEST);
-    rules
-        .map(|(n, c)| String::from_utf8(c).map(|t| (n.clone(), t)).map_err(|_| BundleError::Name(n)))
-        .collect()
+    let mut rules = Vec::new();
+    for (name, content) in files(bytes)? {
+        if name == MANIFEST {
+            Manifest::read(&content)?.is_current()?;
+            continue;
+        }
+        if let Some((_, remedy)) = STRANGE.iter().find(|(n, _)| *n == name) {
+            return Err(BundleError::Archive(format!("{name}: {remedy}")));
+        }
+        let text = String::from_utf8(content).map_err(|_| BundleError::Name(name.clone()))?;
+        rules.push((name, text));
+    }
+    Ok(rules)
 }
 
 fn files(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, BundleError> {

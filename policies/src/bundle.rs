@@ -1,20 +1,18 @@
-//! A bundle: Rego files by name, checked before anything is evaluated.
+//! A bundle: files of rules and data by name, checked before anything is evaluated.
 
+use crate::data::Data;
 use crate::engine::Engine;
 use crate::error::{BundleError, MAX_CONTENT, MAX_FILES};
-use crate::{archive, scan};
+use crate::guard::on_own_stack;
+use crate::{archive, names};
 use conductor_shared::ids::hex;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
-/// Bytes of a name at most.
-const MAX_NAME: usize = 200;
 /// Begins what a bundle's digest hashes.
 const FILES_TAG: &[u8] = b"conductor/bundle-files/v1\0";
-/// How the files with Rego tests end; they are no part of a bundle.
-const TESTS: &str = "_test.rego";
 
-/// Rego files, by name.
+/// Files of rules and data, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bundle {
     files: BTreeMap<String, String>,
@@ -55,25 +53,23 @@ impl Bundle {
         let mut kept = BTreeMap::new();
         let mut bytes = 0usize;
         for (name, text) in files {
-            if !good_name(&name) {
-                return Err(BundleError::Name(name.chars().take(MAX_NAME).collect()));
+            if !names::good(&name) {
+                return Err(BundleError::Name(name.chars().take(names::MAX_NAME).collect()));
             }
             bytes = bytes.saturating_add(name.len()).saturating_add(text.len());
             if bytes > MAX_CONTENT || kept.len() == MAX_FILES {
                 return Err(BundleError::Large);
             }
-            if name.ends_with(TESTS) {
+            if names::is_test(&name) {
                 continue;
-            }
-            if let Some((line, called)) = scan::forbidden(&text) {
-                return Err(BundleError::Forbidden { file: name, line, called });
             }
             if kept.insert(name.clone(), text).is_some() {
                 return Err(BundleError::Archive(format!("{name} is in it twice")));
             }
         }
         let bundle = Self::of(kept);
-        Engine::prepare(&bundle.files)?.can_be_asked()?;
+        let checked = on_own_stack(|| Engine::prepare(&bundle.files)?.can_be_asked());
+        checked.map_err(BundleError::Senseless)??;
         Ok(bundle)
     }
 
@@ -92,20 +88,20 @@ impl Bundle {
         self.digest
     }
 
-    /// Its files.
+    /// Its rules, by file.
+    pub fn rules(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files.iter().filter(|(n, _)| names::is_rego(n)).map(|(n, t)| (n.as_str(), t.as_str()))
+    }
+
+    /// All of its data, as what stands under `data.conductor`, in JSON.
+    pub fn data(&self) -> Result<String, BundleError> {
+        Data::of(&self.files)?.in_root()
+    }
+
+    /// Its files, of rules and of data.
     pub fn files(&self) -> &BTreeMap<String, String> {
         &self.files
     }
-}
-
-#[allow(clippy::case_sensitive_file_extension_comparisons)] // OPA compares it so
-fn good_name(name: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-    let parts = || name.split('/');
-    name.len() <= MAX_NAME
-        && name.ends_with(".rego")
-        && name.chars().all(plain)
-        && parts().all(|p| !p.is_empty() && p != "." && p != "..")
 }
 
 #[cfg(test)]

@@ -15,17 +15,19 @@ pub enum BundleError {
     #[error("a policy bundle has at most {MAX_FILES} files and {MAX_CONTENT} bytes")]
     Large,
     /// A file that does not belong there.
-    #[error("{0}: a policy bundle holds .rego files, named by letters, digits, '-', '_', '.' and '/'")]
+    #[error(
+        "{0}: a policy bundle holds .rego files, and data.json or data.yaml, named by letters, digits, '-', '_', '.' and '/'"
+    )]
     Name(String),
-    /// A rule calls what may differ from one time to the next.
-    #[error("{file}:{line}: `{called}` may not be used: a verdict follows from the input alone")]
-    Forbidden {
+    /// A name that leads nowhere, or what rules may not do.
+    #[error("{file}:{line}: {what}")]
+    At {
         /// File.
         file: String,
         /// Line, from 1.
-        line: usize,
-        /// What is called.
-        called: String,
+        line: u32,
+        /// What, and what may have been meant.
+        what: String,
     },
     /// It is no Rego, or the wrong package.
     #[error("{file}: {detail}")]

@@ -3,26 +3,23 @@
 
 /// Namespaces of OPA's functions that reach the network, the clock, the environment or chance, or run what the input
 /// says.
-const FORBIDDEN: [&str; 12] = [
-    "http",
-    "net",
-    "time",
-    "rand",
-    "opa",
-    "uuid",
-    "io",
-    "crypto",
-    "rego",
-    "providers",
-    "graphql",
-    "json_schema",
-];
+const FORBIDDEN: [&str; 11] =
+    ["http", "net", "time", "rand", "opa", "uuid", "io", "crypto", "rego", "providers", "graphql"];
 
-/// The first use of something forbidden: line, from 1, and name. Comments and strings are passed over; a field of
-/// another value (`input.time`) is none.
-pub(crate) fn forbidden(text: &str) -> Option<(usize, String)> {
+/// A function that rules may not name.
+pub(crate) fn is_forbidden(function: &str) -> bool {
+    function.split_once('.').is_some_and(|(space, _)| FORBIDDEN.contains(&space))
+}
+
+/// Brackets and braces that may stand inside each other: the parser takes twice as long for each.
+const MAX_NESTED: u32 = 12;
+
+/// The first thing that rules may not do, seen before they are parsed: line, from 1, and what it is. Comments and strings
+/// are passed over; a field of another value (`input.time`) is no call.
+pub(crate) fn refused(text: &str) -> Option<(u32, String)> {
+    let called = |name: &str| format!("`{name}` may not be used: a verdict follows from the input alone");
     let bytes = text.as_bytes();
-    let (mut at, mut line) = (0, 1);
+    let (mut at, mut line, mut nested) = (0, 1, 0u32);
     // Last byte of code before this, spaces left out.
     let mut before = b'\n';
     while at < bytes.len() {
@@ -30,7 +27,7 @@ pub(crate) fn forbidden(text: &str) -> Option<(usize, String)> {
         match bytes[at] {
             // A call inside a template string is a call.
             b'$' if matches!(bytes.get(at + 1), Some(b'"' | b'`')) => {
-                return Some((line, "$\"...\"".to_owned()));
+                return Some((line, called("$\"...\"")));
             }
             b'#' => at = find(bytes, at, |c| c == b'\n'),
             b'"' => at = string_end(bytes, at),
@@ -41,13 +38,25 @@ pub(crate) fn forbidden(text: &str) -> Option<(usize, String)> {
                 let next = bytes[at..].iter().copied().find(|c| !c.is_ascii_whitespace());
                 if before != b'.' && FORBIDDEN.contains(&word) && matches!(next, Some(b'.' | b'[')) {
                     let end = find(bytes, at, |c| !(c.is_ascii_alphanumeric() || matches!(c, b'_' | b'.')));
-                    return Some((line, text[start..end].to_owned()));
+                    return Some((line, called(&text[start..end])));
                 }
             }
-            _ => at += 1,
+            c => {
+                match c {
+                    b'[' | b'{' => nested += 1,
+                    b']' | b'}' => nested = nested.saturating_sub(1),
+                    _ => {}
+                }
+                at += 1;
+            }
+        }
+        if nested > MAX_NESTED {
+            let what = "brackets and braces stand inside each other: put this into a data file";
+            return Some((line, format!("more than {MAX_NESTED} {what}")));
         }
         at = at.min(bytes.len());
-        line += bytes[start..at].split(|c| *c == b'\n').count() - 1;
+        let lines = bytes[start..at].split(|c| *c == b'\n').count() - 1;
+        line += u32::try_from(lines).unwrap_or(u32::MAX);
         if let Some(last) = bytes[start..at].iter().rev().find(|c| !c.is_ascii_whitespace())
             && bytes[start] != b'#'
         {
@@ -92,9 +101,12 @@ mod tests {
             "x := $\"{1}\"",
             "x := data.a\n.b\nz := time.clock(1)",
         ] {
-            assert!(forbidden(bad).is_some(), "{bad}");
+            assert!(refused(bad).is_some(), "{bad}");
         }
-        assert_eq!(forbidden("a\n\n  b := time.now_ns()"), Some((3, "time.now_ns".into())));
+        let (line, what) = refused("a\n\n  b := time.now_ns()").unwrap();
+        assert!(line == 3 && what.starts_with("`time.now_ns`"), "{line} {what}");
+        assert!(refused(&format!("x :=\n {}1{}", "[".repeat(13), "]".repeat(13))).is_some());
+        assert_eq!(refused(&"x := [{\"a[[[[[[[[[[[[[\": {1}}]\n".repeat(20)), None);
         for good in [
             "x := input.time.now",
             "x := input . http.send",
@@ -107,18 +119,18 @@ mod tests {
             "time := 1",
             "x := data.conductor.lib.f(1)",
         ] {
-            assert_eq!(forbidden(good), None, "{good}");
+            assert_eq!(refused(good), None, "{good}");
         }
     }
 
     proptest! {
         /// SPEC, Bad input: no text makes it panic or hang.
         #[test]
-        fn any_text(text in "(?s).{0,200}") { let _ = forbidden(&text); }
+        fn any_text(text in "(?s).{0,200}") { let _ = refused(&text); }
         /// Likewise with what matters in it.
         #[test]
         fn any_rego(parts in proptest::collection::vec(proptest::sample::select(vec!["time", ".", "\"", "`", "\\", "#", "\n", "http", "[", "é", " "]), 0..40)) {
-            let _ = forbidden(&parts.concat());
+            let _ = refused(&parts.concat());
         }
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use conductor_policies::{Bundle, run_tests};
+use conductor_policies::{Bundle, TestOutcome, run_tests};
 use std::path::Path;
 
 fn files() -> Vec<(String, String)> {
@@ -19,8 +19,12 @@ fn files() -> Vec<(String, String)> {
     out
 }
 
+/// What fails; a bundle that is refused fails as a whole.
 fn failed(files: &[(String, String)]) -> Vec<String> {
-    let outcomes = run_tests(files).unwrap();
+    let outcomes: Vec<TestOutcome> = match run_tests(files) {
+        Ok(outcomes) => outcomes,
+        Err(e) => return vec![e.to_string()],
+    };
     let failed = outcomes.iter().filter_map(|t| t.passed.as_ref().err().map(|e| format!("{}: {e}", t.name)));
     failed.collect()
 }

@@ -3,7 +3,7 @@
 use super::context::EvalCtx;
 use super::freeze::FreezeCheck;
 use crate::partition::state::PartitionState;
-use crate::policy::{Lookup, Policy, Query, about_command};
+use crate::policy::{Lookup, Policy, Query, Wanted, about_command};
 use crate::staging::BatchBuilder;
 use conductor_shared::change_class::class_of;
 use conductor_shared::clock::Now;
@@ -39,7 +39,7 @@ pub fn policy_lets(
     op: &Operation,
 ) -> bool {
     let input = policy_input(op, Class::Loosen, live.shared.name.as_str(), &live.control, node);
-    match policy.lookup(live.p.id.tenant, &input, now, None) {
+    match policy.lookup(live.p.id.tenant, &input, now, Wanted::default()) {
         Lookup::Allow | Lookup::Aging => true,
         Lookup::Unknown => {
             policy.ask_ahead(Query::of(live.p.id.tenant, &input));
@@ -58,7 +58,8 @@ pub(super) fn policy_denies(
     class: Class,
 ) -> Option<Reason> {
     let input = policy_input(op, class, live.shared.name.as_str(), &live.control, ctx.node);
-    match ctx.policy.lookup(live.p.id.tenant, &input, st.now, None) {
+    let asked = Wanted { asked: true, ..Wanted::default() };
+    match ctx.policy.lookup(live.p.id.tenant, &input, st.now, asked) {
         Lookup::Allow | Lookup::Aging => None,
         Lookup::Deny => Some(Reason::PolicyDenied),
         Lookup::Unknown => Some(Reason::PolicyContention),
@@ -66,17 +67,21 @@ pub(super) fn policy_denies(
     }
 }
 
+/// The command that policy in force may not stand in the way of.
+pub fn replaces_policy(op: &Operation) -> bool {
+    matches!(op, Operation::PolicyLoad(_))
+}
+
 /// The class of a command on the staged state. Loading a bundle is the way out of a policy that is gone or that denies
-/// its own replacement (SPEC, invariant 3). A signer's replacement and a confirmed time are of class recover by
+/// its own replacement (SPEC, invariant 3). One that broke the engine is not asked about it. A signer's replacement and a confirmed time are of class recover by
 /// themselves, see `change_class`.
 pub(super) fn class(live: &PartitionState, st: &BatchBuilder, ctx: &EvalCtx<'_>, op: &Operation) -> Class {
     match class_of(&live.control, op) {
-        class @ Class::Loosen if matches!(op, Operation::PolicyLoad(_)) => {
-            match policy_denies(live, st, ctx, op, class) {
-                Some(Reason::PolicyDenied | Reason::PolicyUnavailable) => Class::Recover,
-                _ => class,
-            }
-        }
+        Class::Loosen if replaces_policy(op) && ctx.policy.is_broken() => Class::Recover,
+        class @ Class::Loosen if replaces_policy(op) => match policy_denies(live, st, ctx, op, class) {
+            Some(Reason::PolicyDenied | Reason::PolicyUnavailable) => Class::Recover,
+            _ => class,
+        },
         class => class,
     }
 }

@@ -43,20 +43,21 @@ struct Known {
 pub(super) struct VerdictCache(Mutex<FxHashMap<TenantUid, FxHashMap<[u8; 32], Known>>>);
 
 impl VerdictCache {
-    /// While the engine answers.
+    /// While the engine answers. `asked`: for this very request, which is why an error is its answer, however long ago.
     pub(super) fn lookup(
         &self,
         tenant: TenantUid,
         digest: &[u8; 32],
         mono: MonoTime,
-        last: Option<Duration>,
+        (last, asked): (Option<Duration>, bool),
     ) -> Lookup {
         let mut all = self.0.lock();
         let Some(known) = all.get_mut(&tenant).and_then(|t| t.get_mut(digest)) else {
             return Lookup::Unknown;
         };
         if let Some(failed) = known.failed {
-            return if mono >= failed + RETRY { Lookup::Unknown } else { fallback(known, mono, last) };
+            let retry = !asked && mono >= failed + RETRY;
+            return if retry { Lookup::Unknown } else { fallback(known, mono, last) };
         }
         match known.verdict {
             Some((true, at)) if mono >= at + FRESH && !known.asking => {
@@ -137,7 +138,7 @@ mod tests {
         assert_eq!(last(3, said + US, Some(MINUTE)), Lookup::Down);
         assert_eq!(m.last_known(TenantUid([2; 16]), &[1; 32], said + US, Some(MINUTE)), Lookup::Down);
         // A lookup is not an answer: the age counts from the last real one.
-        assert_eq!(m.lookup(T, &[1; 32], said + FRESH * 5, None), Lookup::Aging);
+        assert_eq!(m.lookup(T, &[1; 32], said + FRESH * 5, (None, false)), Lookup::Aging);
         assert_eq!(last(1, said + MINUTE + US, Some(MINUTE)), Lookup::Down);
     }
 
@@ -153,8 +154,9 @@ mod tests {
             m.note(T, [2; 32], None, now);
             for d in [1, 2] {
                 for after in [0, 500, 2_000].map(Duration::from_millis) {
-                    let look = m.lookup(T, &[d; 32], now + after, Some(MINUTE * 5));
-                    assert!(matches!(look, Lookup::Down | Lookup::Unknown), "{n} {d} {after:?} {look:?}");
+                    let look = |asked| m.lookup(T, &[d; 32], now + after, (Some(MINUTE * 5), asked));
+                    assert!(matches!(look(false), Lookup::Down | Lookup::Unknown), "{n} {d} {after:?}");
+                    assert_eq!(look(true), Lookup::Down, "whoever asked has an answer: {n} {d} {after:?}");
                 }
             }
             now += FRESH;
@@ -172,7 +174,7 @@ mod tests {
             d[..8].copy_from_slice(&n.to_be_bytes());
             m.note(TenantUid([2; 16]), d, Some(true), now);
         }
-        assert_eq!(m.lookup(T, &[7; 32], now + US, None), Lookup::Allow);
+        assert_eq!(m.lookup(T, &[7; 32], now + US, (None, false)), Lookup::Allow);
         assert!(m.0.lock()[&TenantUid([2; 16])].len() <= EACH);
     }
 }

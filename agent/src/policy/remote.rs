@@ -20,8 +20,12 @@ use tokio::runtime::Handle;
 const LIMIT: Duration = Duration::from_millis(500);
 /// A bundle that takes longer to be taken is not there.
 const FEED_LIMIT: Duration = Duration::from_secs(5);
-/// Bytes of an answer at most.
+/// Bytes of an answer at most, and of the list of all modules, which OPA tells parsed.
 const MAX_ANSWER: usize = 64 << 10;
+const MAX_LIST: usize = 64 << 20;
+/// Packages that nobody else's modules may be in: what rules say, and what ties it to a question.
+const OURS: [&str; 2] = ["conductor", AGENT];
+const AGENT: &str = "conductor_agent";
 /// Connections kept.
 const POOL: usize = 4;
 
@@ -63,6 +67,35 @@ struct List {
 #[derive(Deserialize)]
 struct Listed {
     id: String,
+    ast: Module,
+}
+
+#[derive(Deserialize)]
+struct Module {
+    package: Package,
+}
+
+/// `data`, and the names of the package.
+#[derive(Deserialize)]
+struct Package {
+    path: Vec<Part>,
+}
+
+#[derive(Deserialize)]
+struct Part {
+    value: serde_json::Value,
+}
+
+impl Listed {
+    /// Put there by an agent.
+    fn is_fed(&self) -> bool {
+        OURS.iter().any(|p| self.id.strip_prefix(p).is_some_and(|rest| rest.starts_with('/')))
+    }
+
+    /// It is in a package whose rules decide.
+    fn decides(&self) -> bool {
+        self.ast.package.path.get(1).is_none_or(|p| OURS.iter().any(|o| p.value == *o))
+    }
 }
 
 pub struct Opa {
@@ -99,7 +132,7 @@ impl Opa {
         let document: serde_json::Value =
             serde_json::from_str(input).map_err(|e| self.wrong(&e.to_string()))?;
         let body = serde_json::json!({ "input": { "nonce": hex(&nonce), "document": document } });
-        let answer = self.call(Method::POST, "/v1/data/conductor_agent/answer", body.to_string(), LIMIT)?;
+        let answer = self.call(Method::POST, &format!("/v1/data/{AGENT}/answer"), body.to_string(), LIMIT)?;
         read_answer(&answer, &hex(&nonce), &hex(&bundle.digest())).map_err(|e| self.wrong(&e))
     }
 
@@ -107,19 +140,41 @@ impl Opa {
     fn feed(&self, bundle: &Bundle) -> Result<(), OpaError> {
         let mut fed = self.fed.lock();
         *fed = None;
-        let list = self.call(Method::GET, "/v1/policies", String::new(), FEED_LIMIT)?;
-        let list: List = serde_json::from_slice(&list).map_err(|e| self.wrong(&e.to_string()))?;
-        let names: Vec<String> = bundle.files().keys().map(|n| format!("conductor/{n}")).collect();
-        for old in list.result.iter().filter(|l| l.id.starts_with("conductor") && !names.contains(&l.id)) {
-            self.call(Method::DELETE, &format!("/v1/policies/{}", old.id), String::new(), FEED_LIMIT)?;
+        let names: Vec<String> = bundle.rules().map(|(n, _)| format!("conductor/{n}")).collect();
+        // The rule that answers goes first, so that nothing half fed does.
+        for old in self.fed_modules()?.iter().filter(|id| !names.contains(id)) {
+            self.call(Method::DELETE, &format!("/v1/policies/{old}"), String::new(), FEED_LIMIT)?;
         }
-        for (name, text) in names.iter().zip(bundle.files().values()) {
-            self.call(Method::PUT, &format!("/v1/policies/{name}"), text.clone(), FEED_LIMIT)?;
+        let data = bundle.data().map_err(|e| self.wrong(&e.to_string()))?;
+        self.call(Method::PUT, "/v1/data/conductor", data, FEED_LIMIT)?;
+        for (name, (_, text)) in names.iter().zip(bundle.rules()) {
+            self.call(Method::PUT, &format!("/v1/policies/{name}"), text.to_owned(), FEED_LIMIT)?;
         }
         let rule = answering_rule(&hex(&bundle.digest()));
-        self.call(Method::PUT, "/v1/policies/conductor_agent/answer.rego", rule, FEED_LIMIT)?;
+        self.call(Method::PUT, &format!("/v1/policies/{AGENT}/answer.rego"), rule, FEED_LIMIT)?;
         *fed = Some(bundle.digest());
         Ok(())
+    }
+
+    /// The modules that an agent put there. Anybody else's that could say what is allowed is refused by name.
+    fn fed_modules(&self) -> Result<Vec<String>, OpaError> {
+        let list = self.call(Method::GET, "/v1/policies", String::new(), FEED_LIMIT)?;
+        let list: List = serde_json::from_slice(&list).map_err(|e| self.wrong(&e.to_string()))?;
+        let (fed, others): (Vec<Listed>, Vec<Listed>) = list.result.into_iter().partition(Listed::is_fed);
+        if let Some(other) = others.iter().find(|l| l.decides()) {
+            let ours = OURS.join(" and ");
+            return Err(self.wrong(&format!(
+                "its module {} stands in a package that only this agent may fill ({ours}): remove it from OPA",
+                other.id
+            )));
+        }
+        Ok(fed.into_iter().map(|l| l.id).collect())
+    }
+
+    /// It answers, and by nobody else's rules.
+    pub(super) fn probe(&self, bundle: &Bundle, input: &str) -> Result<(), OpaError> {
+        self.fed_modules()?;
+        self.ask(bundle, input).map(drop)
     }
 
     fn wrong(&self, what: &str) -> OpaError {
@@ -128,7 +183,8 @@ impl Opa {
 
     fn call(&self, method: Method, path: &str, body: String, limit: Duration) -> Result<Bytes, OpaError> {
         let exchange = async {
-            match tokio::time::timeout(limit, self.exchange(method, path, body)).await {
+            let most = if method == Method::GET { MAX_LIST } else { MAX_ANSWER };
+            match tokio::time::timeout(limit, self.exchange((method, path, body), most)).await {
                 Ok(done) => done,
                 Err(_) => Err(OpaError::Slow(self.config.socket.clone(), limit)),
             }
@@ -136,7 +192,11 @@ impl Opa {
         self.runtime.block_on(exchange)
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: String) -> Result<Bytes, OpaError> {
+    async fn exchange(
+        &self,
+        (method, path, body): (Method, &str, String),
+        most: usize,
+    ) -> Result<Bytes, OpaError> {
         let gone = |e: &dyn std::fmt::Display| OpaError::Reach(self.config.socket.clone(), e.to_string());
         let mut sender = self.sender().await?;
         let request = Request::builder()
@@ -148,7 +208,7 @@ impl Opa {
             .map_err(|e| self.wrong(&e.to_string()))?;
         let response = sender.send_request(request).await.map_err(|e| gone(&e))?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+        let body = Limited::new(response.into_body(), most).collect().await;
         let body = body.map_err(|e| self.wrong(&e.to_string()))?.to_bytes();
         if !status.is_success() {
             return Err(self.wrong(&format!("{status}: {}", String::from_utf8_lossy(&body))));
@@ -184,7 +244,7 @@ impl Opa {
 /// The rule that is asked: it ties the verdict to the question and to the bundle.
 fn answering_rule(digest: &str) -> String {
     format!(
-        "package conductor_agent\n\ndefault allowed := false\n\nallowed if data.conductor.allow == true with input as input.document\n\nanswer := {{\"nonce\": input.nonce, \"digest\": \"{digest}\", \"allow\": allowed}}\n"
+        "package {AGENT}\n\ndefault allowed := false\n\nallowed if data.conductor.allow == true with input as input.document\n\nanswer := {{\"nonce\": input.nonce, \"digest\": \"{digest}\", \"allow\": allowed}}\n"
     )
 }
 

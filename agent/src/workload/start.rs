@@ -4,7 +4,7 @@ use super::{Defer, Missing, WorkloadCtx};
 use crate::intake::request::{Denial, NewRun, Reply};
 use crate::partition::admission::{self, Ramped, RunRequest};
 use crate::partition::{Beats, PartitionState, Run};
-use crate::policy::{Lookup, Query, TRIES};
+use crate::policy::{Lookup, Query, TRIES, Wanted};
 use crate::rows::{RunRow, StepRow};
 use crate::staging::BatchBuilder;
 use crate::store::Space;
@@ -57,7 +57,8 @@ impl WorkloadCtx<'_> {
             approvals: None,
         };
         let tenant = live.p.id.tenant;
-        match self.policy.lookup(tenant, &input, now, self.last_known(&live.control)) {
+        let wanted = Wanted { last_known: self.last_known(&live.control), asked: self.tries > 0 };
+        match self.policy.lookup(tenant, &input, now, wanted) {
             Lookup::Allow | Lookup::Aging | Lookup::LastKnown => Ok(None),
             Lookup::Deny => Ok(Some(Reason::PolicyDenied)),
             Lookup::Down => Ok(Some(Reason::PolicyUnavailable)),

@@ -13,8 +13,16 @@ pub struct PolicyShown {
     pub expires_at_us: Option<u64>,
     /// Who evaluates: `embedded` or `opa`.
     pub engine: String,
-    /// Why it does not answer, escaped for display; empty when it does.
+    /// Why it does not answer, or not everybody, escaped for display; empty when it does.
     pub trouble: String,
+    /// It answers nobody.
+    pub down: bool,
+    /// When something was last evaluated under this bundle, microseconds since the Unix epoch.
+    pub evaluated_at_us: Option<u64>,
+    /// Threads that evaluate.
+    pub workers: u64,
+    /// Threads that were given up: their evaluation does not end.
+    pub given_up: u64,
     /// The key whose bundles are believed, base64.
     pub trusted_key: Option<String>,
 }

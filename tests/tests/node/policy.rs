@@ -224,6 +224,52 @@ fn expired_and_deny_all_bundles_have_a_way_out() {
     node.check();
 }
 
+/// A bundle that makes the engine panic on all that is asked: each is denied for that, and for nothing else, however often
+/// and however many at once; it is told, as an incident too; and another bundle, loaded without asking this one, heals the
+/// agent without a restart.
+#[test]
+fn a_bundle_that_breaks_the_engine_is_replaced() {
+    let mut node = node();
+    let a = node.tenant("acme");
+    trust_and_load(
+        &mut node,
+        &rules("deny contains \"x\" if strings.count(input.tenant, \"\") > 100"),
+        1,
+        DAY_US,
+    );
+    std::thread::scope(|s| {
+        for _ in 0..4 {
+            s.spawn(|| {
+                for n in 0..25 {
+                    let r = start(&node, &a, "etl");
+                    assert_eq!((r.status, r.reasons()), (503, vec!["policy_unavailable".to_owned()]), "{n}");
+                }
+            });
+        }
+    });
+    assert_eq!(node.send(&raise(&node, &a, 6000)).reasons(), ["policy_unavailable"]);
+    lower(&node, &a, 4000);
+    let broken = shown(&node);
+    assert!(broken.trouble.contains("broke down (window size must be non-zero)"), "{broken:?}");
+    assert_eq!((broken.down, broken.workers, broken.given_up), (false, 2, 0));
+    let open = || {
+        let incidents = node.control(NODE).incidents;
+        incidents.values().filter(|i| i.cause.to_string() == "policy-outage").count()
+    };
+    wait_for("the incident is open", 20, || (open() == 1).then_some(()));
+    let (ok, _, said) = node.cli(&["policy", "show"]);
+    assert!(ok && said.contains("BROKEN: bundle 1"), "{said}");
+    // Not from elsewhere, and not by an approver who is no admin: it is the way out of a broken policy.
+    let good = resting();
+    upload(&node, &good);
+    assert_eq!(load(&node, load_op(&node, statement(&node, &good, 2, DAY_US), "policy")), ["effective"]);
+    assert_eq!(start(&node, &a, "etl").reasons(), ["policy_denied"]);
+    assert_eq!(shown(&node).trouble, "");
+    wait_for("the incident is closed", 20, || (open() == 0).then_some(()));
+    node.stop_agent();
+    node.check();
+}
+
 /// Issue 3, Policy (explain): why a run was denied is told for the profile that governed its tenant then, not for the one
 /// that does now.
 #[test]

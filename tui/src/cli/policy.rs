@@ -1,5 +1,7 @@
 //! Policy bundles: built, signed, tested, loaded, explained.
 
+mod folder;
+
 use super::args::{ExplainArgs, PolicyCommand};
 use super::change::{Change, carry_out};
 use super::context::Context;
@@ -29,10 +31,6 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Files of a policy folder are read up to this many bytes in all.
-const MAX_FOLDER: u64 = 8 << 20;
-/// Folders below the given one.
-const MAX_DEPTH: usize = 8;
 const DAY_S: u64 = 24 * 3600;
 
 fn node() -> Found {
@@ -111,64 +109,36 @@ async fn show(context: &Context) -> Result<Output, CliError> {
     let mut text = format!("bundle     {what}\ndigest     {}\n", escape(&p.digest, 64));
     let _ = writeln!(text, "expires    {}", p.expires_at_us.map_or("never".to_owned(), time));
     let _ = writeln!(text, "engine     {}", escape(&p.engine, 20));
-    let state = if p.trouble.is_empty() {
-        "answers".to_owned()
-    } else {
-        format!("DOWN: {}", escape(&p.trouble, 300))
+    let state = match (p.trouble.is_empty(), p.down) {
+        (true, _) => "answers".to_owned(),
+        (false, true) => format!("DOWN: {}", escape(&p.trouble, 300)),
+        (false, false) => format!("BROKEN: {}", escape(&p.trouble, 300)),
     };
     let _ = writeln!(text, "state      {state}");
+    let last = p.evaluated_at_us.map_or("nothing yet".to_owned(), time);
+    let _ = writeln!(text, "evaluated  {last}");
+    let lost = if p.given_up == 0 { String::new() } else { format!(", {} given up", p.given_up) };
+    let _ = writeln!(text, "workers    {}{lost}", p.workers);
     let key =
         p.trusted_key.as_deref().and_then(key_id).map_or_else(|| "no key yet".into(), |id| id.to_string());
     let _ = writeln!(text, "trusts     {key}");
     Ok(Output::ok(text, json!(p)))
 }
 
-/// Rego files below a folder, with their names relative to it. Links are not followed.
-fn read_folder(folder: &Path) -> Result<Vec<(String, String)>, CliError> {
-    let bad = |path: &Path, e: &dyn std::fmt::Display| CliError::Input(format!("{}: {e}", place(path)));
-    let (mut out, mut room) = (Vec::new(), MAX_FOLDER);
-    let mut todo: Vec<(PathBuf, usize)> = vec![(folder.to_owned(), 0)];
-    while let Some((at, depth)) = todo.pop() {
-        for entry in std::fs::read_dir(&at).map_err(|e| bad(&at, &e))? {
-            let entry = entry.map_err(|e| bad(&at, &e))?;
-            let (path, kind) = (entry.path(), entry.file_type().map_err(|e| bad(&at, &e))?);
-            if kind.is_dir() && depth < MAX_DEPTH {
-                todo.push((path, depth + 1));
-            } else if kind.is_file() && path.extension().is_some_and(|e| e == "rego") {
-                let mut text = String::new();
-                let file = std::fs::File::open(&path).map_err(|e| bad(&path, &e))?;
-                let read = file.take(room + 1).read_to_string(&mut text).map_err(|e| bad(&path, &e))?;
-                room = room
-                    .checked_sub(read as u64)
-                    .ok_or_else(|| bad(folder, &format!("more than {MAX_FOLDER} bytes of Rego")))?;
-                let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
-                out.push((name, text));
-            }
-        }
-    }
-    if out.is_empty() {
-        return Err(bad(folder, &"no .rego file in it"));
-    }
-    out.sort();
-    Ok(out)
-}
-
-fn bundle_of(folder: &Path) -> Result<Bundle, CliError> {
-    Bundle::from_files(read_folder(folder)?)
+fn bundle_of(folder: &Path, files: Vec<(String, String)>) -> Result<Bundle, CliError> {
+    Bundle::from_files(files)
         .map_err(|e| CliError::Input(format!("{}: {}", place(folder), escape(&e.to_string(), 500))))
 }
 
 fn test(folder: &Path) -> Result<Output, CliError> {
-    let outcomes = run_tests(&read_folder(folder)?)
+    let files = folder::read(folder)?.files;
+    let outcomes = run_tests(&files)
         .map_err(|e| CliError::Input(format!("{}: {}", place(folder), escape(&e.to_string(), 500))))?;
     if outcomes.is_empty() {
-        return Err(CliError::Input(format!(
-            "{}: no rule begins with test_ in a file that ends with _test.rego",
-            place(folder)
-        )));
+        return Err(CliError::Input(format!("{}: no rule in it begins with test_", place(folder))));
     }
     // A bundle that the agent would refuse fails too.
-    bundle_of(folder)?;
+    bundle_of(folder, files)?;
     let failed: Vec<&TestOutcome> = outcomes.iter().filter(|t| t.passed.is_err()).collect();
     let mut text = String::new();
     for t in &failed {
@@ -186,16 +156,24 @@ fn test(folder: &Path) -> Result<Output, CliError> {
 }
 
 fn build(folder: &Path, revision: u64, out: &Path) -> Result<Output, CliError> {
-    let bundle = bundle_of(folder)?;
+    let found = folder::read(folder)?;
+    let bundle = bundle_of(folder, found.files)?;
     let bytes = bundle.pack(revision).map_err(|e| CliError::Input(e.to_string()))?;
     write_new(out, 0o644, &bytes)?;
     let (file, digest) = (place(out), hex(&bundle.digest()));
-    let text = format!(
-        "bundle     {file}, {} files, {} bytes\nrevision   {revision}\ndigest     {digest}\nnext       conductor --key POLICY-KEY policy sign {file}",
-        bundle.files().len(),
-        bytes.len()
+    let mut text = format!("bundle     {file}, {} files, {} bytes\n", bundle.files().len(), bytes.len());
+    let passed_over: Vec<String> = found.passed_over.iter().map(|n| escape(n, 200)).collect();
+    if !passed_over.is_empty() {
+        let _ = writeln!(text, "not in it  {}", passed_over.join(", "));
+    }
+    let _ = write!(
+        text,
+        "revision   {revision}\ndigest     {digest}\nnext       conductor --key POLICY-KEY policy sign {file}"
     );
-    let json = json!({ "file": file, "revision": revision, "digest": digest, "files": bundle.files().len() });
+    let json = json!({
+        "file": file, "revision": revision, "digest": digest, "files": bundle.files().len(),
+        "not_in_it": passed_over,
+    });
     Ok(Output::ok(text, json))
 }
 
@@ -469,5 +447,25 @@ mod tests {
         assert!(test(&rules).unwrap_err().to_string().contains("time.now_ns"));
         std::fs::write(rules.join("site.rego"), "package conductor\n\nallow if true\n").unwrap();
         assert!(test(&rules).is_err());
+        // So is a name that is nowhere, with its line; a test may not stand in for it.
+        let typo = "package conductor.site\n\nx if {\n\tinput.never\n\tstartwith(input.tenant, \"a\")\n}\n";
+        std::fs::write(rules.join("site.rego"), typo).unwrap();
+        for refused in [test(&rules).map(drop), build(&rules, 4, &at("typo.tar.gz")).map(drop)] {
+            let said = refused.unwrap_err().to_string();
+            assert!(said.contains("site.rego:5: `startwith`") && said.contains("`startswith`"), "{said}");
+        }
+        // Data is in the bundle: another value is another bundle.
+        let by_data = "package conductor.site\n\nx if data.conductor.limits[input.tenant] > 1\n";
+        std::fs::write(rules.join("site.rego"), by_data).unwrap();
+        let with = |limit: u32, out: &str| {
+            std::fs::write(
+                rules.join("data.json"),
+                format!("{{\"conductor\": {{\"limits\": {{\"a\": {limit}}}}}}}"),
+            )
+            .unwrap();
+            build(&rules, 4, &at(out)).unwrap();
+            Bundle::unpack(&std::fs::read(at(out)).unwrap()).unwrap().digest()
+        };
+        assert_ne!(with(1, "one.tar.gz"), with(2, "two.tar.gz"));
     }
 }

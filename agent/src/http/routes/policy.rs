@@ -26,6 +26,9 @@ pub(crate) async fn prepare(api: &ApiState, tenant: TenantUid, op: &Operation) {
     let Some(shared) = api.board.get(tenant) else { return };
     let log = shared.view.load().control.clone();
     let Some(node) = api.board.node().map(|n| n.view.load().control.clone()) else { return };
+    if crate::command::replaces_policy(op) && api.policy.is_broken() {
+        return;
+    }
     let class = conductor_shared::change_class::class_of(&log, op);
     let input = crate::command::policy_input(op, class, shared.name.as_str(), &log, &node);
     api.policy.prepare(Query::of(tenant, &input)).await;
@@ -47,14 +50,18 @@ pub(crate) async fn show(
     headers: HeaderMap,
 ) -> Result<Json<PolicyShown>, ApiError> {
     auth::operator(&api, &peer, &headers, "policy_show").await?;
-    let s = api.policy.status(api.clock.now());
+    let h = api.policy.health(api.clock.now());
     let key = api.board.node().and_then(|n| n.view.load().control.policy_key.clone());
     Ok(Json(PolicyShown {
-        revision: s.version.revision,
-        digest: hex(&s.version.digest),
-        expires_at_us: s.expires_at.map(WallTime::as_micros),
-        engine: s.engine.to_owned(),
-        trouble: escape(&s.trouble, 300),
+        revision: h.version.revision,
+        digest: hex(&h.version.digest),
+        expires_at_us: h.expires_at.map(WallTime::as_micros),
+        engine: h.engine.to_owned(),
+        trouble: escape(&h.trouble(), 300),
+        down: !h.down.is_empty(),
+        evaluated_at_us: h.evaluated_at.map(WallTime::as_micros),
+        workers: h.workers as u64,
+        given_up: h.given_up as u64,
         trusted_key: key,
     }))
 }

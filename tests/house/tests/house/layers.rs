@@ -40,7 +40,16 @@ const LAYERS: [(&str, &[&[&str]]); 5] = [
             &["stream", "verify"],
         ],
     ),
-    ("policies", &[&["error", "scan"], &["archive", "engine"], &["bundle"]]),
+    (
+        "policies",
+        &[
+            &["error", "guard", "names", "scan"],
+            &["builtins", "data"],
+            &["resolve"],
+            &["archive", "engine"],
+            &["bundle", "rego_tests"],
+        ],
+    ),
     (
         "agent",
         &[

@@ -124,7 +124,7 @@ pub enum PolicyCommand {
         /// Folder with .rego files
         folder: PathBuf,
     },
-    /// Check the .rego files of a folder and pack them; needs no agent
+    /// Check the .rego and data files of a folder and pack them; needs no agent
     Build {
         /// Folder with .rego files
         folder: PathBuf,

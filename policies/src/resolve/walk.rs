@@ -1,0 +1,297 @@
+//! Goes through the rules of a module, resolves what they name, and notes what each rule needs.
+
+use super::tree::{At, DATA, Kind, Tree, head};
+use super::{Reference, Step, locals, path, refused};
+use crate::builtins;
+use crate::error::BundleError;
+use regorus::unstable::{
+    Expr, Import, Literal, LiteralStmt, Module, Query, Ref, Rule, RuleHead, Span, WithModifier,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Names that begin no reference to data: the language's own.
+const LANGUAGE: [&str; 2] = ["rego", "future"];
+
+/// Where a name leads.
+enum Found {
+    Place(At),
+    /// Into a value, of which nothing is known here.
+    Value,
+}
+
+struct Walk<'a> {
+    tree: &'a mut Tree,
+    package: At,
+    /// Rules of this package by their first name.
+    own: BTreeSet<String>,
+    imports: BTreeMap<String, Vec<String>>,
+    locals: BTreeSet<String>,
+    /// The rule that is gone through.
+    rule: At,
+}
+
+/// Resolves every name of a module.
+pub(super) fn module(tree: &mut Tree, module: &Module, at: At) -> Result<(), BundleError> {
+    let own = tree.own(at);
+    let (imports, locals) = (BTreeMap::new(), BTreeSet::new());
+    let mut w = Walk { tree, package: at, own, imports, locals, rule: at };
+    for import in &module.imports {
+        w.import(import)?;
+    }
+    for rule in &module.policy {
+        w.locals = locals::of(rule);
+        w.rule = head(rule).iter().fold(at, |at, name| w.tree.below(at, name).unwrap_or(at));
+        w.rule(rule)?;
+    }
+    Ok(())
+}
+
+impl Walk<'_> {
+    fn import(&mut self, import: &Import) -> Result<(), BundleError> {
+        let (names, _) = path(&import.refr);
+        let Some(first) = names.first() else { return Ok(()) };
+        if LANGUAGE.contains(&first.as_str()) {
+            return Ok(());
+        }
+        if first == "data" {
+            self.find(DATA, &names[1..], import.refr.span())?;
+        }
+        let alias = import.r#as.as_ref().map(|s| s.text().to_owned()).or_else(|| names.last().cloned());
+        self.imports.insert(alias.unwrap_or_default(), names);
+        Ok(())
+    }
+
+    fn rule(&mut self, rule: &Rule) -> Result<(), BundleError> {
+        match rule {
+            Rule::Spec { head, bodies, .. } => {
+                for e in of_head(head) {
+                    self.expression(e)?;
+                }
+                for body in bodies {
+                    self.query(&body.query)?;
+                    if let Some(a) = &body.assign {
+                        self.expression(&a.value)?;
+                    }
+                }
+                Ok(())
+            }
+            Rule::Default { value, .. } => self.expression(value),
+        }
+    }
+
+    fn query(&mut self, query: &Query) -> Result<(), BundleError> {
+        for LiteralStmt { literal, with_mods, .. } in &query.stmts {
+            match literal {
+                Literal::SomeVars { .. } => {}
+                Literal::SomeIn { key, value, collection, .. } => {
+                    for e in key.iter().chain([value, collection]) {
+                        self.expression(e)?;
+                    }
+                }
+                Literal::Every { domain, query, .. } => {
+                    self.expression(domain)?;
+                    self.query(query)?;
+                }
+                Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => self.expression(expr)?,
+            }
+            for with in with_mods {
+                self.with(with)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is replaced is there, or is a field of data that could be.
+    fn with(&mut self, with: &WithModifier) -> Result<(), BundleError> {
+        let names = path(&with.refr).0;
+        let first = names.first().map_or("", String::as_str);
+        let known = first == "input" || self.imports.contains_key(first) || self.begin(first).is_some();
+        if !self.names_function(&with.refr) && !self.in_data(&names) {
+            if !known {
+                let what = format!("`{}`: there is nothing of that name to replace", names.join("."));
+                return Err(refused(with.refr.span(), what));
+            }
+            self.reference(&with.refr)?;
+        }
+        if let Some(function) = self.function(&path(&with.r#as).0) {
+            self.needs(function);
+        }
+        if self.names_function(&with.r#as) { Ok(()) } else { self.expression(&with.r#as) }
+    }
+
+    fn expression(&mut self, expr: &Ref<Expr>) -> Result<(), BundleError> {
+        match expr.as_ref() {
+            Expr::Var { .. } | Expr::RefDot { .. } | Expr::RefBrack { .. } => self.reference(expr),
+            Expr::Call { fcn, params, span, .. } => {
+                self.call(fcn, params.len(), span)?;
+                params.iter().try_for_each(|p| self.expression(p))
+            }
+            _ => {
+                let (parts, inner) = parts(expr);
+                parts.into_iter().try_for_each(|p| self.expression(p))?;
+                inner.map_or(Ok(()), |q| self.query(q))
+            }
+        }
+    }
+
+    fn reference(&mut self, expr: &Ref<Expr>) -> Result<(), BundleError> {
+        let reference = Reference::of(expr);
+        for step in &reference.steps {
+            if let Step::Open(index) = step {
+                self.expression(index)?;
+            }
+        }
+        let Some(name) = reference.name() else { return self.expression(reference.root) };
+        let Some((from, mut names)) = self.begin(name) else { return Ok(()) };
+        let fixed = reference.steps.iter().map_while(|s| match s {
+            Step::Named(n) => Some(n.clone()),
+            Step::Open(_) => None,
+        });
+        names.extend(fixed);
+        if let Found::Place(at) = self.find(from, &names, expr.span())? {
+            self.needs(at);
+        }
+        Ok(())
+    }
+
+    /// Where a reference to data that begins with this name starts in the tree, and the names it begins with there.
+    fn begin(&self, name: &str) -> Option<(At, Vec<String>)> {
+        if name == "data" {
+            return Some((DATA, vec![]));
+        }
+        if self.locals.contains(name) {
+            return None;
+        }
+        if let Some(path) = self.imports.get(name) {
+            return (path[0] == "data").then(|| (DATA, path[1..].to_vec()));
+        }
+        // What is none of these is `input`, or a variable, which regorus wants to be bound.
+        self.own.contains(name).then(|| (self.package, vec![name.to_owned()]))
+    }
+
+    /// A field of an object that data files have, whether they have the field or not.
+    fn in_data(&self, names: &[String]) -> bool {
+        let Some(("data", names)) = names.split_first().map(|(f, rest)| (f.as_str(), rest)) else {
+            return false;
+        };
+        let mut at = DATA;
+        for name in names {
+            let Some(next) = self.tree.below(at, name) else { break };
+            at = next;
+        }
+        matches!(self.tree.nodes[at].kind, Kind::Object | Kind::Leaf)
+    }
+
+    fn find(&self, from: At, names: &[String], span: &Span) -> Result<Found, BundleError> {
+        let mut at = from;
+        for name in names {
+            let node = &self.tree.nodes[at];
+            at = match (self.tree.below(at, name), &node.kind) {
+                (Some(below), _) => below,
+                (None, Kind::Rule(_)) => return Ok(Found::Place(at)),
+                (None, _) if node.open => return Ok(Found::Place(at)),
+                (None, Kind::Leaf) => return Ok(Found::Value),
+                (None, _) => {
+                    let what = format!(
+                        "`{}.{name}`: there is no rule and no data of that name{}",
+                        self.tree.path_of(at),
+                        meant(name, node.below.keys().map(String::as_str))
+                    );
+                    return Err(refused(span, what));
+                }
+            };
+        }
+        Ok(Found::Place(at))
+    }
+
+    /// It names a function, and does not call it.
+    fn names_function(&self, expr: &Ref<Expr>) -> bool {
+        let (names, whole) = path(expr);
+        whole && (self.function(&names).is_some() || builtins::arguments(&names.join(".")).is_some())
+    }
+
+    fn function(&self, names: &[String]) -> Option<At> {
+        let (first, rest) = names.split_first()?;
+        let (from, mut full) = self.begin(first)?;
+        full.extend(rest.iter().cloned());
+        let at = full.iter().try_fold(from, |at, name| self.tree.below(at, name))?;
+        matches!(self.tree.nodes[at].kind, Kind::Function(..)).then_some(at)
+    }
+
+    fn call(&mut self, fcn: &Ref<Expr>, given: usize, span: &Span) -> Result<(), BundleError> {
+        let names = path(fcn).0;
+        let called = names.join(".");
+        let takes = if let Some(at) = self.function(&names) {
+            self.needs(at);
+            match self.tree.nodes[at].kind {
+                Kind::Function(_, n) => n,
+                _ => given,
+            }
+        } else if called == "print" {
+            given
+        } else if let Some(n) = builtins::arguments(&called) {
+            n
+        } else {
+            let known = builtins::builtins();
+            let like = meant(&called, known.into_iter().chain(self.own.iter().map(String::as_str)));
+            return Err(refused(
+                span,
+                format!(
+                    "`{called}`: there is no such function here{like} (docs/reference/builtins.md lists them)"
+                ),
+            ));
+        };
+        // One more takes the result.
+        let fits = given == takes || given == takes + 1;
+        fits.then_some(())
+            .ok_or_else(|| refused(span, format!("`{called}` takes {takes} arguments, and is given {given}")))
+    }
+
+    fn needs(&mut self, at: At) {
+        self.tree.nodes[self.rule].needs.push(at);
+    }
+}
+
+/// The nearest of the names that are there.
+fn meant<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let near = known.map(|k| (strsim::damerau_levenshtein(name, k), k)).filter(|(d, _)| *d <= 2).min();
+    near.map_or_else(String::new, |(_, k)| format!("; did you mean `{k}`?"))
+}
+
+/// Expressions of a rule's head that are evaluated.
+pub(super) fn of_head(head: &RuleHead) -> Vec<&Ref<Expr>> {
+    let (refr, more) = match head {
+        RuleHead::Compr { refr, assign, .. } => (refr, assign.as_ref().map(|a| &a.value)),
+        RuleHead::Set { refr, key, .. } => (refr, key.as_ref()),
+        RuleHead::Func { refr, assign, .. } => (refr, assign.as_ref().map(|a| &a.value)),
+    };
+    let open = Reference::of(refr).steps.into_iter().filter_map(|s| match s {
+        Step::Open(index) => Some(index),
+        Step::Named(_) => None,
+    });
+    open.chain(more).collect()
+}
+
+/// The expressions that one is made of, and the query in it.
+pub(super) fn parts(expr: &Ref<Expr>) -> (Vec<&Ref<Expr>>, Option<&Query>) {
+    match expr.as_ref() {
+        Expr::Array { items, .. } | Expr::Set { items, .. } => (items.iter().collect(), None),
+        Expr::Object { fields, .. } => (fields.iter().flat_map(|(_, k, v)| [k, v]).collect(), None),
+        Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
+            (vec![term], Some(query))
+        }
+        Expr::ObjectCompr { key, value, query, .. } => (vec![key, value], Some(query)),
+        Expr::Call { params, .. } => (params.iter().collect(), None),
+        Expr::UnaryExpr { expr, .. } => (vec![expr], None),
+        Expr::RefDot { refr, .. } => (vec![refr], None),
+        Expr::RefBrack { refr, index, .. } => (vec![refr, index], None),
+        Expr::BinExpr { lhs, rhs, .. }
+        | Expr::BoolExpr { lhs, rhs, .. }
+        | Expr::ArithExpr { lhs, rhs, .. }
+        | Expr::AssignExpr { lhs, rhs, .. } => (vec![lhs, rhs], None),
+        Expr::Membership { key, value, collection, .. } => {
+            (key.iter().chain([value, collection]).collect(), None)
+        }
+        _ => (vec![], None),
+    }
+}
