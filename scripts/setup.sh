@@ -54,7 +54,7 @@ if wanted_for demo test; then
   have python3 || package python3 "helpers of the demo and of the end-to-end tests"
 fi
 if wanted_for test; then
-  python3 -m pip --version >/dev/null 2>&1 || package python3-pip "brings the OpenFeature client of the tests"
+  python3 -m pip --version >/dev/null 2>&1 || package python3-pip "brings the OpenFeature client and the parser of metrics of the tests"
   [ -n "$(ls /usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null)" ] \
     || package libfaketime "moves the wall clock of a real agent in the tests"
 fi
@@ -136,6 +136,9 @@ if wanted_for test bench; then scripts/opa.sh >/dev/null; fi
 
 # An OpenFeature client, to ask the agent's flags with.
 if wanted_for test; then scripts/openfeature.sh >/dev/null; fi
+
+# The reference parsers of metrics, to read the agent's page with.
+if wanted_for test; then scripts/prometheus.sh >/dev/null; fi
 
 # RocksDB says itself that it compiles, and for how long. Its stdout is for eval by whoever runs cargo, not for people.
 scripts/rocksdb.sh >/dev/null

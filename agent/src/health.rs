@@ -6,6 +6,7 @@ use crate::intake::request::WriterRequest;
 use crate::partition::PartitionStatus;
 use crate::partition::published::{PartitionCell, Registry};
 use crate::policy::Policy;
+use crate::sinks::Sink;
 use crate::store::Space;
 use conductor_shared::clock::{Clock, MonoTime, Now, WallTime};
 use conductor_shared::health::{Subsystem, TABLE, Trouble};
@@ -47,6 +48,7 @@ pub struct Sources {
     pub board: Arc<Registry>,
     pub queues: Arc<Queues>,
     pub policy: Arc<Policy>,
+    pub sinks: Vec<Arc<Sink>>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -220,6 +222,12 @@ impl Health {
     }
 
     fn sinks(&self) -> Option<String> {
-        None
+        let now = self.sources.clock.now().wall;
+        let line = |sink: &Arc<Sink>| {
+            let status = sink.status(now);
+            (!status.trouble.is_empty()).then(|| format!("{}: {}", status.name, status.trouble))
+        };
+        let lines: Vec<_> = self.sources.sinks.iter().filter_map(line).collect();
+        (!lines.is_empty()).then(|| lines.join("; "))
     }
 }

@@ -119,6 +119,7 @@ const _: fn(ControlState) = |state| {
         active_windows: _,
         opened_alone: _,
         sink_replays: _,
+        sink_redeliveries: _,
     } = state;
 };
 

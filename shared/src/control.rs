@@ -10,6 +10,9 @@ mod limits;
 mod object;
 pub(crate) mod points;
 pub mod profiles;
+mod redelivery;
+
+pub use redelivery::{Redeliveries, Redelivery};
 
 pub use limits::{LIMITS, Limit};
 
@@ -247,6 +250,9 @@ pub struct ControlState {
     /// Number of replays of dead letters that were asked for, by sink.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sink_replays: BTreeMap<Ident, u64>,
+    /// The newest ranges of receipts that were ordered to be delivered again, by sink, oldest first.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sink_redeliveries: BTreeMap<Ident, Redeliveries>,
     /// Node log only: the public key that rate cards must be signed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub billing_key: Option<String>,

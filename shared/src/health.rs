@@ -148,7 +148,7 @@ pub const TABLE: [SubsystemRow; 9] = [
         name: "sinks",
         severity: Severity::Degraded,
         stops: "delivery of metered events; they stay in the log and are delivered later",
-        remedy: "See conductor sink show; put the receiving end right.",
+        remedy: "See conductor sink list; put the receiving end right.",
         page: "sinks.md",
         incident: None,
     },

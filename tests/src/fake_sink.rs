@@ -21,6 +21,23 @@ pub enum Behavior {
     AnswerLate,
     /// Answers 422 to a batch that holds a step.
     RejectSteps,
+    /// Answers 422 to a batch that holds an event of this tenant.
+    RejectTenant(&'static str),
+    /// Answers this status to everything.
+    Answer(u16),
+}
+
+impl Behavior {
+    fn status(self, events: &[Value]) -> u16 {
+        let holds = |field: &str, value: &str| events.iter().any(|e| e[field] == value);
+        match self {
+            Self::Answer(status) => status,
+            Self::Fail => 503,
+            Self::RejectSteps if holds("type", "conductor.step_executed.v1") => 422,
+            Self::RejectTenant(name) if holds("subject", name) => 422,
+            _ => 204,
+        }
+    }
 }
 
 /// Stops when dropped.
@@ -145,13 +162,7 @@ fn serve(
         }
         let events: Vec<Value> = serde_json::from_slice(&body).expect("a batch");
         let behavior = *behavior.lock().expect("a behavior");
-        let picked = behavior == Behavior::RejectSteps
-            && events.iter().any(|e| e["type"] == "conductor.step_executed.v1");
-        let status = match behavior {
-            Behavior::Fail => "503 Service Unavailable",
-            Behavior::RejectSteps if picked => "422 Unprocessable Content",
-            _ => "204 No Content",
-        };
+        let status = behavior.status(&events);
         match behavior {
             Behavior::Hang => {
                 std::thread::sleep(Duration::from_secs(5));
@@ -161,12 +172,10 @@ fn serve(
                 taken.lock().expect("events").extend(events);
                 std::thread::sleep(Duration::from_secs(2));
             }
-            Behavior::Accept | Behavior::RejectSteps if !picked => {
-                taken.lock().expect("events").extend(events);
-            }
+            _ if status == 204 => taken.lock().expect("events").extend(events),
             _ => {}
         }
-        if write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n").is_err() {
+        if write!(stream, "HTTP/1.1 {status} So It Is\r\nContent-Length: 0\r\n\r\n").is_err() {
             return;
         }
     }

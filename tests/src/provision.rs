@@ -26,6 +26,7 @@ pub fn create_tenants(node: &Node, tenants: usize) {
         board: Arc::clone(&board),
         queues: Arc::clone(&queues),
         policy: Arc::clone(&policy),
+        sinks: vec![],
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
     });
     let writer = Writer::open(Parts {

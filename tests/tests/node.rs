@@ -17,6 +17,7 @@ mod node {
     mod history;
     mod identity;
     mod kill;
+    mod metrics;
     mod offline;
     mod ofrep;
     mod opa;

@@ -108,7 +108,8 @@ fn object(
         | Operation::PlanStop(_)
         | Operation::PolicyLoad(_)
         | Operation::ConfigRollback(_)
-        | Operation::SinkReplay(_) => Reasons::default(),
+        | Operation::SinkReplay(_)
+        | Operation::SinkRedeliver(_) => Reasons::default(),
     }
 }
 

@@ -117,6 +117,7 @@ struct Core {
     queues: Arc<Queues>,
     policy: Arc<Policy>,
     health: Arc<Health>,
+    sinks: Vec<Arc<Sink>>,
     writer: JoinHandle<()>,
     signing: JoinHandle<()>,
 }
@@ -130,10 +131,12 @@ impl Core {
         let queues = Arc::new(Queues::default());
         let opa = config.policy.opa.clone().map(|c| Opa::new(c, tokio::runtime::Handle::current()));
         let policy = Policy::start(opa, Arc::clone(&clock), &queues);
+        let sinks: Vec<_> = config.sinks.iter().cloned().map(|c| Arc::new(Sink::new(c))).collect();
         let health = Health::new(Sources {
             board: Arc::clone(&board),
             queues: Arc::clone(&queues),
             policy: Arc::clone(&policy),
+            sinks: sinks.clone(),
             clock: Arc::clone(&clock),
         });
         let (jobs_in, jobs) = crossbeam_channel::bounded(2);
@@ -170,7 +173,7 @@ impl Core {
             let witness = Witness::open(&config.data);
             std::thread::spawn(move || crate::checkpoint::sign::run(client, &jobs, &queues, &board, witness))
         };
-        Ok(Self { node, clock, random, board, queues, policy, health, writer, signing })
+        Ok(Self { node, clock, random, board, queues, policy, health, sinks, writer, signing })
     }
 
     fn api(&self, config: &Config, stopping: &watch::Receiver<bool>) -> ApiState {
@@ -190,7 +193,7 @@ impl Core {
             rates: Rates::default(),
             recounts: Arc::new(tokio::sync::Semaphore::new(1)),
             rollups: Arc::default(),
-            sinks: config.sinks.iter().cloned().map(|c| Arc::new(Sink::new(c))).collect(),
+            sinks: self.sinks.clone(),
         })
     }
 }

@@ -1,10 +1,8 @@
 //! `[[sink]]` of the agent's configuration.
 
-use super::{Target, files, http};
 use conductor_shared::ids::Ident;
 use serde::Deserialize;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// One sink.
 #[derive(Debug, Clone, Deserialize)]
@@ -82,19 +80,5 @@ impl SinkConfig {
     pub fn target(&self) -> String {
         let folder = || self.folder.as_ref().map(|f| f.display().to_string());
         self.url.clone().or_else(folder).unwrap_or_default()
-    }
-
-    pub(super) fn open(&self) -> Result<Target, String> {
-        let timeout = Duration::from_millis(self.timeout_ms);
-        match (&self.url, &self.folder) {
-            (Some(url), _) => {
-                let (ca, token) = (self.ca.as_deref(), self.token_file.as_deref());
-                Ok(Target::Http(http::Http::new(url, ca, token, timeout)?))
-            }
-            (None, Some(folder)) => {
-                Ok(Target::Files(files::Files::new(folder.clone(), self.name.clone(), self.max_file_bytes)))
-            }
-            (None, None) => Err("it has neither a url nor a folder".into()),
-        }
     }
 }

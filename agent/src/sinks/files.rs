@@ -1,80 +1,141 @@
 //! Writes events to files of JSON lines: `<sink>-000001.jsonl` and so on, rotated by size.
+//!
+//! A number names one file for good, also when the file was moved away: the newest number that was given out is stored by
+//! the caller, in the node's partition. What was moved or removed while it was written counts as not delivered.
 
-use super::Delivered;
+use super::search::Delivered;
 use crate::platform::files::sync_dir;
 use conductor_shared::ids::Ident;
-use parking_lot::Mutex;
 use serde_json::Value;
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::{File, Metadata};
+use std::io::{Error, ErrorKind, Read as _, Result, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
-use std::sync::Arc;
 
-pub(super) struct Files(Arc<Mutex<Inner>>);
-
-struct Inner {
+pub(super) struct Files {
     folder: PathBuf,
     name: Ident,
     max_bytes: u64,
-    open: Option<(u32, File, u64)>,
+    /// The newest number that was given out, as far as this process knows.
+    number: u32,
+    open: Option<Open>,
+}
+
+struct Open {
+    file: File,
+    size: u64,
 }
 
 impl Files {
     pub(super) fn new(folder: PathBuf, name: Ident, max_bytes: u64) -> Self {
-        Self(Arc::new(Mutex::new(Inner { folder, name, max_bytes, open: None })))
+        Self { folder, name, max_bytes, number: 0, open: None }
     }
 
-    pub(super) async fn deliver(&self, events: &[Value]) -> Delivered {
+    /// Makes the folder if it is missing.
+    pub(super) fn open(&self) -> std::result::Result<(), String> {
+        if self.open.is_some() {
+            return Ok(());
+        }
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
+        made.map_err(|e| self.wrong(&e))
+    }
+
+    /// Opens the file that the next events go to. `stored` is the newest number that was given out. Gives the number of
+    /// the file: the caller stores it before it has events delivered.
+    pub(super) fn prepare(&mut self, stored: u32) -> std::result::Result<u32, String> {
+        self.try_prepare(stored).map_err(|e| self.wrong(&e))
+    }
+
+    pub(super) fn deliver(&mut self, events: &[Value]) -> Delivered {
         let mut text = Vec::new();
         for e in events {
             text.extend_from_slice(e.to_string().as_bytes());
             text.push(b'\n');
         }
-        let inner = Arc::clone(&self.0);
-        let done = tokio::task::spawn_blocking(move || inner.lock().append(&text));
-        match done.await {
-            Ok(Ok(())) => Delivered::Yes,
-            Ok(Err(e)) => Delivered::Later(e, None),
-            Err(e) => Delivered::Later(e.to_string(), None),
+        match self.append(&text) {
+            Ok(()) => Delivered::Yes,
+            Err(e) => Delivered::Later(self.wrong(&e), None),
         }
     }
-}
 
-impl Inner {
-    fn append(&mut self, text: &[u8]) -> Result<(), String> {
-        let done = self.try_append(text);
-        if done.is_err() {
-            // The next attempt reopens the file and repairs its end.
+    fn wrong(&self, e: &Error) -> String {
+        format!("{}: {e}", self.folder.display())
+    }
+
+    fn try_prepare(&mut self, stored: u32) -> Result<u32> {
+        if let Some(open) = &mut self.open {
+            let at_its_place = std::fs::metadata(path(&self.folder, &self.name, self.number));
+            match same(&open.file.metadata()?, at_its_place)? {
+                // Somebody may have cut it short: it is appended to.
+                Some(size) if size < self.max_bytes => {
+                    open.size = size;
+                    return Ok(self.number);
+                }
+                Some(_) => {}
+                None => tracing::warn!(
+                    "sink {}: {} was moved or removed; the next number is begun",
+                    self.name,
+                    path(&self.folder, &self.name, self.number).display()
+                ),
+            }
             self.open = None;
+            return self.begin();
         }
-        done.map_err(|e| format!("{}: {e}", self.folder.display()))
+        self.number = self.number.max(stored).max(self.newest()?.unwrap_or(0));
+        let exists = path(&self.folder, &self.name, self.number).try_exists()?;
+        if self.number == 0 || !exists {
+            return self.begin();
+        }
+        self.open = Some(self.reopen()?);
+        if self.open.as_ref().is_some_and(|o| o.size >= self.max_bytes) {
+            return self.begin();
+        }
+        Ok(self.number)
     }
 
-    fn try_append(&mut self, text: &[u8]) -> std::io::Result<()> {
-        if self.open.is_none() {
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
-            let number = self.newest()?.unwrap_or(1);
-            self.open = Some(self.reopen(number)?);
+    /// Begins the file of the next number that is free.
+    fn begin(&mut self) -> Result<u32> {
+        self.open = None;
+        loop {
+            let number =
+                self.number.checked_add(1).ok_or_else(|| Error::other("all numbers of files are taken"))?;
+            self.number = number;
+            let new = File::options().create_new(true).read(true).append(true).mode(0o600).open(self.path());
+            match new {
+                Ok(file) => {
+                    sync_dir(&self.folder).map_err(Error::other)?;
+                    self.open = Some(Open { file, size: 0 });
+                    return Ok(number);
+                }
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                Err(e) => {
+                    self.number -= 1;
+                    return Err(e);
+                }
+            }
         }
-        if let Some((number, _, size)) = &self.open
-            && *size >= self.max_bytes
-        {
-            self.open = Some(self.reopen(number + 1)?);
+    }
+
+    fn append(&mut self, text: &[u8]) -> Result<()> {
+        let at = self.path();
+        let Some(open) = &mut self.open else { return Err(Error::other("no file is open")) };
+        if let Err(e) = open.file.write_all(text).and_then(|()| open.file.sync_data()) {
+            // The next attempt opens it again and repairs its end.
+            self.open = None;
+            return Err(e);
         }
-        if let Some((_, file, size)) = &mut self.open {
-            file.write_all(text)?;
-            file.sync_data()?;
-            *size += text.len() as u64;
-        }
+        // Whoever moved it before this line may have read it without these events.
+        let size = same(&open.file.metadata()?, std::fs::metadata(&at))?;
+        let gone = || Error::other(format!("{} was moved or removed while it was written", at.display()));
+        open.size = size.ok_or_else(gone)?;
         Ok(())
     }
 
-    fn path(&self, number: u32) -> PathBuf {
-        self.folder.join(format!("{}-{number:06}.jsonl", self.name))
+    fn path(&self) -> PathBuf {
+        path(&self.folder, &self.name, self.number)
     }
 
-    fn newest(&self) -> std::io::Result<Option<u32>> {
+    fn newest(&self) -> Result<Option<u32>> {
         let number = |name: &str| -> Option<u32> {
             name.strip_prefix(self.name.as_str())?.strip_prefix('-')?.strip_suffix(".jsonl")?.parse().ok()
         };
@@ -85,21 +146,31 @@ impl Inner {
         Ok(newest)
     }
 
-    /// Opens a file to append. Cuts off a line that a crash left incomplete: its event is delivered again.
-    fn reopen(&self, number: u32) -> std::io::Result<(u32, File, u64)> {
-        let path = self.path(number);
-        let mut file =
-            File::options().create(true).truncate(false).read(true).write(true).mode(0o600).open(&path)?;
+    /// Opens the newest file to append. Cuts off a line that a crash left incomplete: its event is delivered again.
+    fn reopen(&self) -> Result<Open> {
+        let mut file = File::options().read(true).append(true).open(self.path())?;
         let size = whole_lines(&mut file)?;
         file.set_len(size)?;
-        file.seek(SeekFrom::End(0))?;
-        sync_dir(&self.folder).map_err(std::io::Error::other)?;
-        Ok((number, file, size))
+        Ok(Open { file, size })
+    }
+}
+
+fn path(folder: &std::path::Path, name: &Ident, number: u32) -> PathBuf {
+    folder.join(format!("{name}-{number:06}.jsonl"))
+}
+
+/// The size of an open file, if it still is the one at its path.
+fn same(open: &Metadata, there: Result<Metadata>) -> Result<Option<u64>> {
+    match there {
+        Ok(m) if (m.dev(), m.ino()) == (open.dev(), open.ino()) => Ok(Some(m.len())),
+        Ok(_) => Ok(None),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
     }
 }
 
 /// Size up to the last line break, inclusive.
-fn whole_lines(file: &mut File) -> std::io::Result<u64> {
+fn whole_lines(file: &mut File) -> Result<u64> {
     let mut end = file.metadata()?.len();
     let mut piece = vec![0; 4_096];
     while end > 0 {
@@ -119,27 +190,66 @@ fn whole_lines(file: &mut File) -> std::io::Result<u64> {
 mod tests {
     use super::*;
 
-    /// Issue 4, Sinks: files are rotated, and an incomplete line from a crash is cut off before the next is written.
+    fn files(dir: &tempfile::TempDir) -> Files {
+        let f = Files::new(dir.path().join("out"), Ident::new("tape").unwrap(), 20);
+        f.open().unwrap();
+        f
+    }
+
+    fn put(f: &mut Files, stored: u32, line: &str) -> u32 {
+        let number = f.prepare(stored).unwrap();
+        f.append(format!("{line}\n").as_bytes()).unwrap();
+        number
+    }
+
+    fn text(f: &Files, number: u32) -> String {
+        std::fs::read_to_string(path(&f.folder, &f.name, number)).unwrap()
+    }
+
+    /// Files are rotated, and an incomplete line from a crash is cut off before the next is written.
     #[test]
     fn files_rotate_and_cut_torn_lines() {
         let dir = tempfile::tempdir().unwrap();
-        let new = || Inner {
-            folder: dir.path().join("out"),
-            name: Ident::new("tape").unwrap(),
-            max_bytes: 20,
-            open: None,
-        };
-        let mut f = new();
-        f.append(b"{\"a\":1}\n").unwrap();
-        std::fs::OpenOptions::new().append(true).open(f.path(1)).unwrap().write_all(b"{\"torn").unwrap();
-        let mut f = new();
-        f.append(b"{\"b\":2}\n{\"c\":3}\n").unwrap();
-        assert_eq!(std::fs::read_to_string(f.path(1)).unwrap(), "{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n");
-        f.append(b"{\"d\":4}\n").unwrap();
-        assert_eq!(std::fs::read_to_string(f.path(2)).unwrap(), "{\"d\":4}\n");
-        std::fs::write(f.path(2), "x".repeat(5_000)).unwrap();
-        let mut f = new();
-        f.append(b"{\"e\":5}\n").unwrap();
-        assert_eq!(std::fs::read_to_string(f.path(2)).unwrap(), "{\"e\":5}\n");
+        let mut f = files(&dir);
+        put(&mut f, 0, "{\"a\":1}");
+        std::fs::OpenOptions::new().append(true).open(f.path()).unwrap().write_all(b"{\"torn").unwrap();
+        let mut f = files(&dir);
+        put(&mut f, 1, "{\"b\":2}\n{\"c\":3}");
+        assert_eq!(text(&f, 1), "{\"a\":1}\n{\"b\":2}\n{\"c\":3}\n");
+        assert_eq!(put(&mut f, 1, "{\"d\":4}"), 2);
+        assert_eq!(text(&f, 2), "{\"d\":4}\n");
+        std::fs::write(f.path(), "x".repeat(5_000)).unwrap();
+        let mut f = files(&dir);
+        put(&mut f, 2, "{\"e\":5}");
+        assert_eq!(text(&f, 2), "{\"e\":5}\n");
+    }
+
+    /// E2: a file that was moved or removed is noticed before and after a write, and its number is not given out again,
+    /// also not after a restart with an empty folder.
+    #[test]
+    fn a_file_that_was_moved_is_noticed_and_its_number_is_not_given_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut f = files(&dir);
+        put(&mut f, 0, "{\"a\":1}");
+        std::fs::rename(f.path(), dir.path().join("moved")).unwrap();
+        // Moved between the look and the write.
+        assert!(f.append(b"{\"b\":2}\n").is_err());
+        assert_eq!(put(&mut f, 1, "{\"b\":2}"), 2);
+        std::fs::remove_file(f.path()).unwrap();
+        assert_eq!(put(&mut f, 2, "{\"c\":3}"), 3);
+        // Another file at its place.
+        std::fs::remove_file(f.path()).unwrap();
+        std::fs::write(f.path(), "not ours\n").unwrap();
+        assert_eq!(put(&mut f, 3, "{\"d\":4}"), 4);
+        assert_eq!(text(&f, 3), "not ours\n");
+        // The whole folder, and a restart.
+        std::fs::remove_dir_all(&f.folder).unwrap();
+        assert!(f.prepare(4).is_err());
+        let mut f = files(&dir);
+        assert_eq!(put(&mut f, 4, "{\"e\":5}"), 5);
+        // Cut to nothing by a collector that copies: the next line stands at its beginning.
+        std::fs::File::options().write(true).open(f.path()).unwrap().set_len(0).unwrap();
+        assert_eq!(put(&mut f, 5, "{\"f\":6}"), 5);
+        assert_eq!(text(&f, 5), "{\"f\":6}\n");
     }
 }

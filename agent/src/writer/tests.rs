@@ -113,6 +113,7 @@ impl Node {
             board: Arc::clone(&board),
             queues: Arc::clone(&queues),
             policy: Arc::clone(&policy),
+            sinks: vec![],
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
         });
         let parts = Parts {

@@ -149,6 +149,7 @@ operations! {
     RateLoad,
     CostReconcile,
     SinkReplay,
+    SinkRedeliver,
 }
 
 impl Operation {

@@ -75,6 +75,8 @@ fn values(argument: &str, sample: String) -> BoxedStrategy<String> {
         ]),
         "until_us" => words(&["none", "0", "7", "50", "99"]),
         "minutes" => number(1..=60),
+        "from" => number(98..=100),
+        "to" => number(250..=252),
         "card" => texts((1..=3).map(rate_card).collect()),
         "month" => words(&["2026-09", "2026-10"]),
         "compute" | "storage" | "signing" => words(&["-1", "0", "7"]),

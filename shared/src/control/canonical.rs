@@ -15,7 +15,7 @@
 //! field does not compile until it is written here. The defaults are part of the version: to change one is a break.
 
 use super::{
-    Acknowledged, CommandKey, ControlState, Incident, Pending, PlanState, Request, TenantEntry,
+    Acknowledged, CommandKey, ControlState, Incident, Pending, PlanState, Redelivery, Request, TenantEntry,
     TimeConfirmed, Token,
 };
 use crate::codec::{Canon, Value};
@@ -147,6 +147,7 @@ fn state(s: &ControlState) -> Value {
         corrections,
         reconciled,
         sink_replays,
+        sink_redeliveries,
         billing_key,
         rate_cards,
     } = s;
@@ -190,7 +191,13 @@ fn state(s: &ControlState) -> Value {
         .put(36, list(rate_cards, rate_card))
         .put(37, map(objects, Canon::to_value, Canon::to_value))
         .put(38, small(*objects_before))
+        .put(39, map(sink_redeliveries, Canon::to_value, |ranges| list(ranges.all(), redelivery)))
         .end()
+}
+
+fn redelivery(r: &Redelivery) -> Value {
+    let Redelivery { number, from, to } = r;
+    Fields::default().put(1, small(*number)).put(2, small(*from)).put(3, small(*to)).end()
 }
 
 fn quotas(q: &Quotas) -> Value {

@@ -68,6 +68,7 @@ impl ControlState {
             Operation::RateLoad(op) => self.rate_load(&op),
             Operation::CostReconcile(op) => self.cost_reconcile(index, op),
             Operation::SinkReplay(op) => self.sink_replay(op),
+            Operation::SinkRedeliver(op) => self.sink_redeliver(op),
         }
     }
 }

@@ -25,7 +25,7 @@ fn rules<'a>(selectors: impl Iterator<Item = &'a Selector>) -> usize {
 }
 
 /// All of them.
-pub const LIMITS: [Limit; 13] = [
+pub const LIMITS: [Limit; 14] = [
     limit("ramps", 1_024, |s| rules(s.ramps.keys())),
     // More than a person sets one by one in an incident.
     limit("kill switches", 4_096, |s| rules(s.kills.keys())),
@@ -44,6 +44,7 @@ pub const LIMITS: [Limit; 13] = [
     }),
     limit("freezes", MAX_FREEZES, |s| s.freezes.len()),
     limit("sinks with replays", 256, |s| s.sink_replays.len()),
+    limit("sinks with redeliveries", 256, |s| s.sink_redeliveries.len()),
 ];
 
 impl ControlState {

@@ -72,6 +72,10 @@ impl ControlState {
             Operation::RateTrust(_) => pair("public_key", self.billing_key.clone()),
             Operation::RateLoad(_) => pair("version", self.rate_cards.last().map(|c| c.version.to_string())),
             Operation::CostReconcile(op) => self.cost_object(&op.month),
+            Operation::SinkRedeliver(op) => {
+                let newest = self.sink_redeliveries.get(&op.sink).and_then(|ranges| ranges.all().last());
+                pair("redeliveries", newest.map(|r| r.number.to_string()))
+            }
             Operation::SinkReplay(op) => pair("replays", self.sink_replays.get(&op.sink).map(u64::to_string)),
         }
     }

@@ -32,6 +32,8 @@ pub struct SinkStatus {
     pub name: Ident,
     /// Where it goes.
     pub target: String,
+    /// It is open, and not all of its deliveries fail.
+    pub delivers: bool,
     /// Events delivered since the agent started.
     pub delivered: u64,
     /// Deliveries that failed since the agent started.
@@ -40,8 +42,10 @@ pub struct SinkStatus {
     pub dead_letters: u64,
     /// Receipts whose events were not delivered yet.
     pub waiting_receipts: u64,
-    /// How long something has waited, microseconds.
+    /// Age of the oldest receipt whose events were not delivered yet, microseconds.
     pub lag_us: u64,
+    /// Tenants whose events the receiver refuses, or that wait for another reason.
+    pub tenants_held: u64,
     /// Why it does not deliver now; empty when it does.
     pub trouble: String,
 }

@@ -6,7 +6,7 @@ use conductor_shared::meter::EventType;
 use conductor_tests::events::{by_id, on_tape};
 use conductor_tests::fake_sink::{Behavior, FakeSink};
 use conductor_tests::workload::work;
-use conductor_tests::{Node, wait_for};
+use conductor_tests::{Node, Tenant, wait_for};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -155,4 +155,179 @@ fn dead_letters_are_seen_and_replayed() {
     assert!(ok, "{said}");
     let warehouse = list["sinks"].as_array().unwrap().iter().find(|s| s["name"] == "warehouse").unwrap();
     assert_eq!((&warehouse["dead_letters"], &warehouse["trouble"]), (&json!(0), &json!("")));
+}
+
+/// What a sink says of itself.
+fn status(node: &Node, sink: &str) -> Value {
+    let (ok, list, said) = node.cli(&["sink", "list"]);
+    assert!(ok, "{said}");
+    list["sinks"].as_array().unwrap().iter().find(|s| s["name"] == sink).unwrap().clone()
+}
+
+/// Receipts of a tenant whose events arrived.
+fn arrived(r: &FakeSink, tenant: &Tenant) -> i64 {
+    let mut events = by_id(&r.taken());
+    events.retain(|_, e| e["subject"] == tenant.name.as_str());
+    total(&events, "receipt_emitted")
+}
+
+fn all_arrive(node: &Node, r: &FakeSink, tenant: &Tenant) {
+    let usage = node.operator().get(&format!("/v1/tenants/{}/usage?range=24h", tenant.uid)).json();
+    let emitted = usage["totals"]["receipts_emitted"].as_i64().unwrap();
+    wait_for("all events arrive", 90, || (arrived(r, tenant) == emitted).then_some(()));
+}
+
+/// E1: a receiver that refuses all events of one tenant gets those of the others; nothing of the refused tenant becomes a
+/// dead letter, it waits and is told of, and comes once it is taken.
+#[test]
+fn refused_events_of_one_tenant_stop_nobody_else() {
+    let r = FakeSink::start(Behavior::RejectTenant("acme"));
+    let dir = tempfile::tempdir().unwrap();
+    let tables = with_sinks(&r, dir.path());
+    let node = Node::start_after(dir, &tables);
+    let (a, b) = (node.tenant("acme"), node.tenant("globex"));
+    work(&node, &a, 2);
+    wait_for("acme is held", 30, || (status(&node, "warehouse")["tenants_held"] == 1).then_some(()));
+    work(&node, &b, 2);
+    all_arrive(&node, &r, &b);
+    work(&node, &b, 2);
+    all_arrive(&node, &r, &b);
+    let s = status(&node, "warehouse");
+    assert!(s["trouble"].as_str().unwrap().starts_with("acme: the receiver answered 422"), "{s}");
+    assert_eq!((&s["dead_letters"], arrived(&r, &a)), (&json!(0), 0), "{s}");
+    r.behave(Behavior::Accept);
+    all_arrive(&node, &r, &a);
+    wait_for("no trouble is left", 30, || (status(&node, "warehouse")["trouble"] == "").then_some(()));
+}
+
+/// E1: no answer but 400, 413 and 422 is about an event, and these are not when all events get them alike: the sink waits,
+/// says why, and sets nothing aside.
+#[test]
+fn answers_that_are_not_about_an_event_set_nothing_aside() {
+    let r = FakeSink::start(Behavior::Answer(410));
+    let dir = tempfile::tempdir().unwrap();
+    let tables = with_sinks(&r, dir.path()).replace("batch = 7", "batch = 200");
+    let node = Node::start_after(dir, &tables);
+    let a = node.tenant("acme");
+    work(&node, &a, 6);
+    // The pauses get longer: the statuses that were made dead letters come first.
+    for refused in [410, 415, 406, 400] {
+        r.behave(Behavior::Answer(refused));
+        let told = format!("the receiver answered {refused}");
+        wait_for("it is told", 60, || {
+            let s = status(&node, "warehouse");
+            s["trouble"].as_str().unwrap().contains(&told).then_some(s)
+        });
+        let s = status(&node, "warehouse");
+        assert_eq!((&s["dead_letters"], &s["delivers"]), (&json!(0), &json!(false)), "{s}");
+    }
+    assert!(node.metrics().contains("conductor_sink_up{sink=\"warehouse\"} 0"));
+    r.behave(Behavior::Accept);
+    all_arrive(&node, &r, &a);
+}
+
+/// E2: what a sink is configured with is read when it is there and again when it changes; until then the sink says that it
+/// does not deliver, and what waits gets older.
+#[test]
+fn a_token_that_comes_late_and_changes_is_read() {
+    let r = FakeSink::start(Behavior::Accept);
+    let dir = tempfile::tempdir().unwrap();
+    let tables = with_sinks(&r, dir.path());
+    let token = dir.path().join("token");
+    std::fs::remove_file(&token).unwrap();
+    let node = Node::start_after(dir, &tables);
+    let a = node.tenant("acme");
+    work(&node, &a, 1);
+    let waits = |s: &Value| s["waiting_receipts"].as_u64().unwrap() > 10;
+    let first = wait_for("it waits", 30, || Some(status(&node, "warehouse")).filter(waits));
+    let trouble = first["trouble"].as_str().unwrap();
+    assert!(trouble.starts_with("not delivering: ") && trouble.contains("token: No such file"), "{trouble}");
+    assert!(node.metrics().contains("conductor_sink_up{sink=\"warehouse\"} 0"));
+    wait_for("what waits gets older", 30, || {
+        let lag = |s: &Value| s["lag_us"].as_u64().unwrap();
+        (lag(&status(&node, "warehouse")) > lag(&first) + 1_000_000).then_some(())
+    });
+    let sent = |token: &str| {
+        r.headers().iter().any(|h| h.eq_ignore_ascii_case(&format!("authorization: bearer {token}")))
+    };
+    std::fs::write(&token, "the-first\n").unwrap();
+    all_arrive(&node, &r, &a);
+    assert!(sent("the-first"));
+    std::fs::write(&token, "the-second\n").unwrap();
+    work(&node, &a, 1);
+    all_arrive(&node, &r, &a);
+    assert!(sent("the-second"));
+    wait_for("nothing waits", 30, || (status(&node, "warehouse")["lag_us"] == 0).then_some(()));
+    assert!(node.metrics().contains("conductor_sink_up{sink=\"warehouse\"} 1"));
+}
+
+/// E2: a file that is moved or removed while the sink writes takes no event with it that was not there already, and its
+/// number is not given out again, also not after a restart.
+#[test]
+fn files_may_be_moved_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tape, collected) = (dir.path().join("tape"), dir.path().join("collected"));
+    std::fs::create_dir(&collected).unwrap();
+    let tables = format!("[[sink]]\nname = \"tape\"\nfolder = \"{}\"\n", tape.display());
+    let mut node = Node::start_after(dir, &tables);
+    let a = node.tenant("acme");
+    let written = || {
+        let mut files: Vec<_> = std::fs::read_dir(&collected).unwrap().map(|f| f.unwrap().path()).collect();
+        files.extend(std::fs::read_dir(&tape).into_iter().flatten().map(|f| f.unwrap().path()));
+        let text: String = files.iter().map(|f| std::fs::read_to_string(f).unwrap()).collect();
+        by_id(&text.lines().map(|l| serde_json::from_str(l).unwrap()).collect::<Vec<_>>())
+    };
+    let mut numbers = vec![];
+    for round in 0..4 {
+        work(&node, &a, 1);
+        let usage = node.operator().get(&format!("/v1/tenants/{}/usage?range=24h", a.uid)).json();
+        let emitted = usage["totals"]["receipts_emitted"].as_i64().unwrap();
+        wait_for("all is written", 30, || (total(&written(), "receipt_emitted") == emitted).then_some(()));
+        for file in std::fs::read_dir(&tape).unwrap() {
+            let name = file.unwrap().file_name();
+            std::fs::rename(tape.join(&name), collected.join(&name)).unwrap();
+            numbers.push(name.into_string().unwrap());
+        }
+        if round == 1 {
+            node.stop_agent();
+            node.start_agent();
+        }
+        if round == 2 {
+            std::fs::remove_dir(&tape).unwrap();
+        }
+    }
+    let expected: Vec<_> = (1..=4).map(|n| format!("tape-{n:06}.jsonl")).collect();
+    assert_eq!(numbers, expected);
+}
+
+/// E2: an operator has the events of a range of receipts delivered again: those, and no others.
+#[test]
+fn a_range_of_receipts_is_delivered_again() {
+    let r = FakeSink::start(Behavior::Accept);
+    let dir = tempfile::tempdir().unwrap();
+    let tables = with_sinks(&r, dir.path());
+    let node = Node::start_after(dir, &tables);
+    let a = node.tenant("acme");
+    work(&node, &a, 2);
+    all_arrive(&node, &r, &a);
+    let before = r.taken().len();
+    let (from, to) = (8, 13);
+    let (ok, _, said) = node.cli(&["sink", "redeliver", "acme", "warehouse", "8", "13"]);
+    assert!(ok, "{said}");
+    let in_range = |e: &&Value| (from..=to).contains(&e["data"]["receipt_index"].as_u64().unwrap());
+    let ids = |events: &[Value]| {
+        let mut ids: Vec<_> = events.iter().filter(in_range).map(|e| e["id"].clone()).collect();
+        ids.sort_by_key(ToString::to_string);
+        ids
+    };
+    let first = ids(&r.taken()[..before]);
+    assert!(!first.is_empty());
+    wait_for("they come again", 30, || (ids(&r.taken()[before..]) == first).then_some(()));
+    work(&node, &a, 1);
+    all_arrive(&node, &r, &a);
+    assert_eq!(ids(&r.taken()[before..]), first, "once");
+    let old = |e: &&Value| e["data"]["receipt_index"].as_u64().unwrap() < from;
+    assert_eq!(r.taken()[before..].iter().filter(old).count(), 0);
+    let (ok, _, said) = node.cli(&["sink", "redeliver", "acme", "warehose", "8", "13"]);
+    assert!(!ok && said.contains("warehouse"), "{said}");
 }

@@ -156,7 +156,7 @@ pub enum PlainCommand {
     /// Rate cards: check, sign, trust, load, list
     #[command(subcommand)]
     Rate(RateCommand),
-    /// Sinks of metered events: list, dead letters, replay
+    /// Sinks of metered events: list, dead letters, replay, redeliver
     #[command(subcommand)]
     Sink(SinkCommand),
     /// Exact sums of a tenant's runs, steps and bytes

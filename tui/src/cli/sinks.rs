@@ -1,12 +1,14 @@
 //! Where metered events go.
 
-use super::args::SinkCommand;
+use super::args::{ChangeArgs, SinkCommand};
 use super::change::{Change, carry_out};
 use super::context::Context;
 use super::output::{CliError, Output, table};
-use crate::client::resolve;
+use crate::client::resolve::{self, TenantName};
+use crate::client::session::ReadSession;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::http::SinkStatus;
+use conductor_shared::ids::Ident;
 use conductor_shared::untrusted::escape;
 use serde_json::json;
 
@@ -51,13 +53,39 @@ pub async fn sink(context: &Context, command: SinkCommand) -> Result<Output, Cli
             Ok(Output::ok(text, json!({ "tenant": found.name, "sink": sink, "letters": letters })))
         }
         SinkCommand::Replay { tenant, sink, change } => {
-            context.may_change()?;
-            let tenant = resolve::tenant(&session, &tenant).await?;
-            let operation = Operation::SinkReplay(ops::SinkReplay { sink });
-            let c = Change { confirm: tenant.name.clone(), tenant, operation, tightens: true };
-            carry_out(context, &session, c, &change).await
+            let operation = Operation::SinkReplay(ops::SinkReplay { sink: sink.clone() });
+            order(context, &session, (&tenant, &sink), operation, &change).await
+        }
+        SinkCommand::Redeliver { tenant, sink, from, to, change } => {
+            if from > to {
+                return Err(CliError::Input(
+                    "the last receipt is before the first one: name them the other way round".into(),
+                ));
+            }
+            let operation = Operation::SinkRedeliver(ops::SinkRedeliver { sink: sink.clone(), from, to });
+            order(context, &session, (&tenant, &sink), operation, &change).await
         }
     }
+}
+
+/// Signs and sends what a sink shall do for a tenant.
+async fn order(
+    context: &Context,
+    session: &ReadSession,
+    (tenant, sink): (&TenantName, &Ident),
+    operation: Operation,
+    change: &ChangeArgs,
+) -> Result<Output, CliError> {
+    context.may_change()?;
+    let list = session.agent().sinks(&session.bearer().await?).await?;
+    if list.sinks.iter().all(|s| s.name != *sink) {
+        let names: Vec<_> = list.sinks.iter().map(|s| s.name.to_string()).collect();
+        let told = if names.is_empty() { "none".into() } else { names.join(", ") };
+        return Err(CliError::Input(format!("no sink {sink} is configured; there are: {told}")));
+    }
+    let tenant = resolve::tenant(session, tenant).await?;
+    let c = Change { confirm: tenant.name.clone(), tenant, operation, tightens: true };
+    carry_out(context, session, c, change).await
 }
 
 fn row(s: &SinkStatus) -> Vec<String> {

@@ -1,20 +1,25 @@
 //! Prometheus metrics. Label values are bounded, so no metric has a tenant label.
 
+mod exposition;
+
 use crate::http::health::node_health;
 use crate::http::state::ApiState;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use conductor_shared::clock::WallTime;
 use conductor_shared::health::{Subsystem, TABLE};
+use conductor_shared::http::SinkStatus;
 use conductor_shared::stream::SignerState;
+use exposition::Exposition;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::{Registry, Unit};
+use std::sync::atomic::AtomicU64;
 
-pub(crate) async fn metrics(State(api): State<ApiState>) -> Response {
+pub(crate) async fn metrics(State(api): State<ApiState>, headers: HeaderMap) -> Response {
     let now = api.clock.now();
     let h = node_health(&api.board, &api.health, &api.node_info(), now, &api.rates);
     let (mut allowed, mut denied) = (0, 0);
@@ -73,22 +78,42 @@ pub(crate) async fn metrics(State(api): State<ApiState>) -> Response {
     if encode(&mut out, &r).is_err() {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     }
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, kind)], out).into_response()
+    let form = Exposition::accepted(&headers);
+    ([(header::CONTENT_TYPE, form.content_type()), (header::VARY, "accept")], form.of(out)).into_response()
 }
 
-/// Metrics by sink: the configuration bounds the names.
+type SinkLabel = [(&'static str, String); 1];
+
+/// Metrics by sink: the configuration bounds the names. Each metric is one family with a sample for each sink.
 fn sinks(api: &crate::http::state::Api, now: WallTime, r: &mut Registry) {
-    let status: Vec<_> = api.sinks.iter().map(|s| s.status(now)).collect();
-    for s in &status {
-        let r = r.sub_registry_with_label(("sink".into(), s.name.to_string().into()));
-        let mut counter = |name: &str, help: &str, v: u64| r.register(name, help, ConstCounter::new(v));
-        counter("sink_events_delivered", "Events delivered since the agent started", s.delivered);
-        counter("sink_failures", "Deliveries that failed since the agent started", s.failures);
-        let gauge = |v: u64| ConstGauge::new(i64::try_from(v).unwrap_or(i64::MAX));
-        r.register("sink_dead_letters", "Events that the receiver would not take", gauge(s.dead_letters));
-        r.register("sink_waiting_receipts", "Receipts not delivered yet", gauge(s.waiting_receipts));
-        let lag = ConstGauge::new(s.lag_us as f64 / 1e6);
-        r.register_with_unit("sink_lag", "How long something has waited", Unit::Seconds, lag);
+    let status: Vec<_> =
+        api.sinks.iter().map(|s| ([("sink", s.config.name.to_string())], s.status(now))).collect();
+    if status.is_empty() {
+        return;
     }
+    let mut counter = |name: &str, help: &str, of: fn(&SinkStatus) -> u64| {
+        let family = Family::<SinkLabel, Counter>::default();
+        for (sink, s) in &status {
+            family.get_or_create(sink).inc_by(of(s));
+        }
+        r.register(name, help, family);
+    };
+    counter("sink_events_delivered", "Events delivered since the agent started", |s| s.delivered);
+    counter("sink_failures", "Deliveries that failed since the agent started", |s| s.failures);
+    let mut gauge = |name: &str, help: &str, of: fn(&SinkStatus) -> u64| {
+        let family = Family::<SinkLabel, Gauge>::default();
+        for (sink, s) in &status {
+            family.get_or_create(sink).set(i64::try_from(of(s)).unwrap_or(i64::MAX));
+        }
+        r.register(name, help, family);
+    };
+    gauge("sink_up", "1 when the sink is open and not all of its deliveries fail", |s| s.delivers.into());
+    gauge("sink_tenants_held", "Tenants whose events the sink cannot deliver now", |s| s.tenants_held);
+    gauge("sink_dead_letters", "Events that the receiver would not take", |s| s.dead_letters);
+    gauge("sink_waiting_receipts", "Receipts not delivered yet", |s| s.waiting_receipts);
+    let lag = Family::<SinkLabel, Gauge<f64, AtomicU64>>::default();
+    for (sink, s) in &status {
+        lag.get_or_create(sink).set(s.lag_us as f64 / 1e6);
+    }
+    r.register_with_unit("sink_lag", "Age of the oldest receipt that is not delivered", Unit::Seconds, lag);
 }

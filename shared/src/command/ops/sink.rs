@@ -1,3 +1,5 @@
+mod redeliver;
 mod replay;
 
+pub use redeliver::SinkRedeliver;
 pub use replay::SinkReplay;

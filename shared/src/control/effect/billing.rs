@@ -32,4 +32,8 @@ impl ControlState {
     pub(super) fn sink_replay(&mut self, op: ops::SinkReplay) {
         *self.sink_replays.entry(op.sink).or_default() += 1;
     }
+
+    pub(super) fn sink_redeliver(&mut self, op: ops::SinkRedeliver) {
+        self.sink_redeliveries.entry(op.sink).or_default().order(op.from, op.to);
+    }
 }

@@ -75,6 +75,7 @@ fn parts(
         board: Arc::clone(board),
         queues: Arc::clone(queues),
         policy: Arc::clone(&policy),
+        sinks: vec![],
         clock: Arc::clone(clock) as Arc<dyn Clock>,
     });
     let parts = Parts {

@@ -181,6 +181,19 @@ pub enum SinkCommand {
         #[command(flatten)]
         change: ChangeArgs,
     },
+    /// Deliver the events of a range of receipts again
+    Redeliver {
+        /// Display id or uid of the tenant
+        tenant: TenantName,
+        /// Name of the sink
+        sink: Ident,
+        /// Index of the first receipt
+        from: u64,
+        /// Index of the last receipt
+        to: u64,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
 }
 
 fn bucket(text: &str) -> Result<Bucket, String> {
