@@ -134,8 +134,8 @@ fi
 # A real OPA server, to test against: it says itself what it does.
 if wanted_for test bench; then scripts/opa.sh >/dev/null; fi
 
-# An OpenFeature client, to ask the agent's flags with.
-if wanted_for test; then scripts/openfeature.sh >/dev/null; fi
+# Python packages of tests: an OpenFeature client; what checks the OpenAPI document and makes a client from it.
+if wanted_for test; then scripts/python-packages.sh openfeature >/dev/null; scripts/python-packages.sh openapi >/dev/null; fi
 
 # The reference parsers of metrics, to read the agent's page with.
 if wanted_for test; then scripts/prometheus.sh >/dev/null; fi

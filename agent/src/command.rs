@@ -18,6 +18,7 @@ mod recover;
 mod verify;
 
 pub use approval::close;
+pub use checks::may_sign;
 pub use context::{EvalCtx, SKEW};
 pub use evaluate::MAX_REQUESTS;
 pub use facts::{Named, Outgoing, abandon};

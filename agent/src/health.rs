@@ -212,13 +212,13 @@ impl Health {
     }
 
     fn partitions(&self) -> Option<String> {
-        let line = |cell: &Arc<PartitionCell>| {
-            let (status, stops) = (cell.status(), cell.status().notice().stops);
-            (!stops.is_empty() && !cell.id.tenant.is_node())
-                .then(|| format!("{} {}: it stops {stops}", cell.name, status.word()))
-        };
-        let lines: Vec<_> = self.sources.board.all().iter().filter_map(line).collect();
-        (!lines.is_empty()).then(|| lines.join("; "))
+        // Strangers read this: which ones, the console and the incidents tell.
+        let all = self.sources.board.all();
+        let stopped = all.iter().filter(|c| !c.id.tenant.is_node() && !c.status().serves());
+        let mut by_status = BTreeMap::<&str, usize>::new();
+        stopped.for_each(|c| *by_status.entry(c.status().word()).or_default() += 1);
+        let words: Vec<_> = by_status.iter().map(|(word, n)| format!("{n} {word}")).collect();
+        (!words.is_empty()).then(|| format!("of the tenants {}", words.join(", ")))
     }
 
     fn sinks(&self) -> Option<String> {

@@ -5,14 +5,16 @@
 //! ends with its client.
 //!
 //! Modules from bottom to top: `error`, `conn_limit`, `idle`, `request_body`, `connection`, `peer`, `health`, `state`, then
-//! `auth` and `read`, `routes`, `service`, `listen`.
+//! `auth`, `access`, `input` and `read`, `routes`, `service`, `listen`.
 
+mod access;
 mod auth;
 mod conn_limit;
 mod connection;
 mod error;
 mod health;
 mod idle;
+mod input;
 mod listen;
 mod peer;
 mod read;

@@ -6,14 +6,16 @@
 mod describe;
 mod plain_batch;
 mod read;
+mod redact;
 #[cfg(test)]
 pub(crate) mod test_util;
 mod tree;
 
 use conductor_shared::clock::WallTime;
-pub use describe::{read_json, summary};
+pub use describe::{proof_json, read_json, summary};
 pub use plain_batch::{CannotSeal, PlainBatch};
 pub use read::{ReadError, Receipt, control_facts, read_receipt};
+pub use redact::redacted;
 use tree::TILE_LEVELS;
 pub use tree::{DiskNodes, Tail};
 

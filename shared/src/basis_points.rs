@@ -7,6 +7,18 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "u16", into = "u16")]
 pub struct BasisPoints(u16);
 
+impl schemars::JsonSchema for BasisPoints {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "BasisPoints".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "integer", "minimum": 0, "maximum": Self::FULL.0,
+            "description": "A share in hundredths of a percent",
+        })
+    }
+}
+
 /// Why a number is not a share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected 0 to 10000 hundredths of a percent")]

@@ -96,6 +96,16 @@ impl<C: Copy + Into<&'static str>> fmt::Display for Cause<C> {
     }
 }
 
+/// A word that a newer program may have, so any identifier.
+impl<C> schemars::JsonSchema for Cause<C> {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Cause".into()
+    }
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "string", "pattern": crate::ids::IDENT, "description": "A cause, in a word"})
+    }
+}
+
 impl<C: Copy + Into<&'static str>> Serialize for Cause<C> {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_str(self.as_str())

@@ -20,7 +20,7 @@ pub struct Checkpoint {
 }
 
 /// A checkpoint's exact text and its minisign file.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 pub struct SignedCheckpoint {
     /// Three lines, each ended by a newline.
     pub text: String,

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 pub type Config = BTreeMap<String, String>;
 
 /// One thing that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Difference {
     /// What: `ramp run/etl`, `quota step_rate`.
     pub name: String,

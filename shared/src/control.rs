@@ -29,11 +29,12 @@ use crate::quota::Quotas;
 use crate::ramp::{Kill, Ramp, Selector, covering, effective};
 use crate::slo::{Plan, Thresholds};
 use crate::untrusted::UntrustedText;
+use crate::words::text_schema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A workload's token.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Token {
     /// Name that an operator gave it.
     pub name: Ident,
@@ -44,7 +45,7 @@ pub struct Token {
 }
 
 /// A change that waits for approvals.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Request {
     /// Index of the receipt that put it on record.
     pub index: u64,
@@ -67,7 +68,7 @@ pub struct Request {
 }
 
 /// A change that waits for its checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Pending {
     /// Index of the proposal.
     pub index: u64,
@@ -80,10 +81,13 @@ pub struct Pending {
     /// Who approved it, where it took more than one person.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approved: Vec<PersonId>,
+    /// The key that signed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyId>,
 }
 
 /// An incident that is open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Incident {
     /// Why it was opened.
     pub cause: Cause<IncidentCause>,
@@ -103,10 +107,13 @@ pub struct Incident {
     /// Who acknowledged it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub acknowledged: Option<Acknowledged>,
+    /// Who opened break-glass alone, where this asks others to review that: they cannot close it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review_of: Option<PersonId>,
 }
 
 /// An acknowledgement of an incident.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Acknowledged {
     /// Who acknowledged it last.
     pub person: PersonId,
@@ -117,7 +124,7 @@ pub struct Acknowledged {
 }
 
 /// A time that two persons confirmed after the clock was stepped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TimeConfirmed {
     /// Receipt time: it may be ahead, since receipt times never go back.
     pub logged_us: u64,
@@ -126,7 +133,7 @@ pub struct TimeConfirmed {
 }
 
 /// A staged plan in progress.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PlanState {
     /// Its one text; see [`Plan`].
     pub steps: String,
@@ -134,6 +141,9 @@ pub struct PlanState {
     pub at: u64,
     /// Revision of the control state that set it.
     pub revision: u64,
+    /// The key that signed it. It goes on while that key may sign it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyId>,
 }
 
 impl PlanState {
@@ -157,7 +167,7 @@ pub struct At {
 }
 
 /// Control state of one log: a tenant's, or the node's.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ControlState {
     /// Display id.
     pub name: Option<Ident>,
@@ -267,7 +277,7 @@ fn is_zero(n: &u64) -> bool {
 }
 
 /// A tenant as the node log knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TenantEntry {
     /// Display id.
     pub name: Ident,
@@ -299,6 +309,8 @@ impl<'de> Deserialize<'de> for CommandKey {
         key().ok_or_else(|| serde::de::Error::custom("expected <person>/<command>"))
     }
 }
+
+text_schema!(CommandKey, "^[0-9a-f]{32}/[0-9a-f]{32}$", "A person and a command of theirs");
 
 impl ControlState {
     /// True on the node log while the wall clock was stepped and nobody has confirmed the time (SPEC, Time).

@@ -58,6 +58,7 @@ pub const MAX_CARDS: usize = 200;
     strum::VariantArray,
     strum::IntoStaticStr,
     strum::EnumString,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", parse_err_ty = String, parse_err_fn = Self::unknown)]
@@ -111,7 +112,7 @@ impl Bucket {
 }
 
 /// A rate card.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RateCard {
     /// Each card has a higher one than the one before.
@@ -338,7 +339,7 @@ fn clamp(n: i128) -> i64 {
 }
 
 /// Amounts, in the unit of the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Amounts {
     /// Step time.
     pub compute: i64,
@@ -351,7 +352,7 @@ pub struct Amounts {
 }
 
 /// A row of [`CostAnswer`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CostRow {
     /// What is paid for.
     pub bucket: Bucket,
@@ -360,6 +361,7 @@ pub struct CostRow {
     pub group: Group,
     /// How much, as a decimal text.
     #[serde(with = "crate::meter::decimal")]
+    #[schemars(with = "String")]
     pub quantity: i128,
     /// In which unit.
     pub unit: String,
@@ -372,7 +374,7 @@ pub struct CostRow {
 }
 
 /// A step of [`CostAnswer`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CostStep {
     /// Begin, microseconds since the Unix epoch.
     pub from_us: u64,
@@ -384,7 +386,7 @@ pub struct CostStep {
 }
 
 /// `GET /v1/tenants/{tenant}/cost`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CostAnswer {
     /// The tenant.
     pub tenant_uid: TenantUid,
@@ -416,7 +418,7 @@ pub struct CostAnswer {
 }
 
 /// A part of an amount that one rate card covers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Part {
     /// Begin, microseconds since the Unix epoch.
     pub from_us: u64,
@@ -428,14 +430,16 @@ pub struct Part {
     pub price: u64,
     /// How much was used, as a decimal text.
     #[serde(with = "crate::meter::decimal")]
+    #[schemars(with = "String")]
     pub quantity: i128,
     /// Quantity times price, as a decimal text.
     #[serde(with = "crate::meter::decimal")]
+    #[schemars(with = "String")]
     pub product: i128,
 }
 
 /// An event that an amount rests on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ExplainedEvent {
     /// Its id: (origin, index, ordinal).
     pub id: String,
@@ -452,11 +456,12 @@ pub struct ExplainedEvent {
     pub quantity: i64,
     /// What it adds to the quantity of the amount, as a decimal text: for storage its bytes times the time left.
     #[serde(with = "crate::meter::decimal")]
+    #[schemars(with = "String")]
     pub adds: i128,
 }
 
 /// `GET /v1/tenants/{tenant}/cost/explain`: where an amount comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Explained {
     /// What is paid for.
     pub bucket: Bucket,
@@ -471,6 +476,7 @@ pub struct Explained {
     pub priced_per: String,
     /// So many of the unit make one of those, as a decimal text.
     #[serde(with = "crate::meter::decimal")]
+    #[schemars(with = "String")]
     pub divisor: i128,
     /// By rate card. The amount is the sum of their products, divided, rounded half to even.
     pub parts: Vec<Part>,
@@ -480,6 +486,7 @@ pub struct Explained {
     pub amount_unit: String,
     /// Storage only: what was kept already when the period began, over all of it; as a decimal text.
     #[serde(with = "crate::meter::decimal")]
+    #[schemars(with = "String")]
     pub kept_before: i128,
     /// Events, by index. All pages add up, with `kept_before`, to the quantities of the parts.
     pub events: Vec<ExplainedEvent>,
@@ -495,7 +502,7 @@ impl Explained {
 }
 
 /// `GET /v1/rates`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Rates {
     /// Public key of whoever signs rate cards; none while nobody is trusted.
     pub billing_key: Option<String>,
@@ -504,7 +511,7 @@ pub struct Rates {
 }
 
 /// A month whose cost was compared with an invoice.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Reconciled {
     /// Amounts that were confirmed.
     pub amounts: Amounts,

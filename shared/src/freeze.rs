@@ -15,6 +15,7 @@
 
 use crate::clock::WallTime;
 use crate::ids::parse_decimal;
+use crate::words::text_schema;
 use jiff::civil::{Date, DateTime, time};
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use jiff::{Span, Timestamp};
@@ -297,6 +298,8 @@ impl FromStr for Window {
         if spelling == text { Ok(window) } else { Err(WindowError::Spelling(spelling)) }
     }
 }
+
+text_schema!(Window, "^(once|weekly) ", "When a freeze window is open, in its one spelling");
 
 impl Serialize for Window {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {

@@ -29,7 +29,9 @@ pub enum Subsystem {
 }
 
 /// How bad it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Some of the work stops; what makes things safer goes on.
@@ -137,7 +139,7 @@ pub const TABLE: [SubsystemRow; 9] = [
         subsystem: Subsystem::Partitions,
         name: "partitions",
         severity: Severity::Degraded,
-        stops: "the tenants that are named",
+        stops: "those tenants",
         remedy: "See the incident of each tenant.",
         page: "incidents.md",
         // Opened for each of them, where it is found.
@@ -163,7 +165,7 @@ impl Subsystem {
 }
 
 /// What is the matter with a subsystem, told with everything that helps, so that an older console can show a newer agent's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Trouble {
     /// Name of the subsystem.
     pub subsystem: String,

@@ -8,6 +8,7 @@ mod freeze;
 mod incident;
 mod node;
 mod policy;
+mod query;
 mod receipt;
 mod tenant;
 mod usage;
@@ -18,10 +19,13 @@ pub use freeze::*;
 pub use incident::*;
 pub use node::*;
 pub use policy::*;
+pub use query::*;
 pub use receipt::*;
 pub use tenant::*;
 pub use usage::*;
 pub use work::*;
+
+pub use crate::untrusted::{MAX_NAME, fits};
 
 use crate::fact::Verdict;
 use crate::reason::Reason;
@@ -29,13 +33,39 @@ use serde::{Deserialize, Serialize};
 
 /// No request body is larger.
 pub const MAX_BODY: usize = 64 * 1024;
-/// No step name, subject or approval name is longer, in bytes.
-pub const MAX_NAME: usize = 512;
+
+/// Whole numbers as JSON means them: `1.0` and `1e3` are whole. No other number is taken, and none beyond what a
+/// floating-point number holds exactly.
+pub(crate) fn whole<'de, D: serde::Deserializer<'de>>(d: D) -> Result<u64, D::Error> {
+    struct Whole;
+    impl serde::de::Visitor<'_> for Whole {
+        type Value = u64;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a whole number, 0 or more")
+        }
+        fn visit_u64<E>(self, n: u64) -> Result<u64, E> {
+            Ok(n)
+        }
+        fn visit_i64<E: serde::de::Error>(self, n: i64) -> Result<u64, E> {
+            u64::try_from(n).map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(n), &self))
+        }
+        fn visit_f64<E: serde::de::Error>(self, n: f64) -> Result<u64, E> {
+            const EXACT: f64 = 9_007_199_254_740_992.0;
+            if n.fract() == 0.0 && (0.0..=EXACT).contains(&n) {
+                #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+                // it was compared right here
+                return Ok(n as u64);
+            }
+            Err(E::invalid_value(serde::de::Unexpected::Float(n), &self))
+        }
+    }
+    d.deserialize_any(Whole)
+}
 /// Header with the idempotency key.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// A problem document (RFC 9457) with Conductor's members.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Problem {
     /// `about:blank`, or `urn:conductor:reason:<code>`.
     #[serde(rename = "type")]

@@ -1,6 +1,7 @@
 //! Identities. Random ones are 16 bytes, written as 32 lower-case hex digits, and are never reused; display ids are
 //! short identifiers that people choose and that are never part of a database key.
 
+use crate::words::text_schema;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -68,6 +69,15 @@ macro_rules! hex_id {
             fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
                 let s = std::borrow::Cow::<'de, str>::deserialize(d)?;
                 s.parse().map_err(serde::de::Error::custom)
+            }
+        }
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let digits = 2 * $len;
+                schemars::json_schema!({"type": "string", "pattern": format!("^[0-9a-f]{{{digits}}}$")})
             }
         }
     };
@@ -163,6 +173,8 @@ impl<'de> Deserialize<'de> for KeyId {
     }
 }
 
+text_schema!(KeyId, "^[0-9A-F]{16}$", "The id of a minisign key, as minisign shows it");
+
 impl TenantUid {
     /// The reserved partition of the node's own log. All zeros, which no random uid ever is.
     pub const NODE: TenantUid = TenantUid([0; 16]);
@@ -181,6 +193,9 @@ pub const MAX_IDENT: usize = 63;
 /// Shared when it is cloned: each decision names the same few workflow types and actions in several places.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ident(Arc<str>);
+
+/// The form of an [`Ident`].
+pub const IDENT: &str = "^[a-z0-9][a-z0-9._-]{0,62}$";
 
 impl Ident {
     /// Checks and takes an identifier.
@@ -226,6 +241,8 @@ impl<'de> Deserialize<'de> for Ident {
         Self::new(&s).map_err(serde::de::Error::custom)
     }
 }
+
+text_schema!(Ident, IDENT, "A short identifier");
 
 /// One incarnation of a tenant's partition. A purge or a restore begins another one, with the next epoch: whoever holds
 /// on to an incarnation, across threads or time, holds this, and not the tenant alone.
@@ -299,6 +316,8 @@ impl<'de> Deserialize<'de> for Origin {
         s.parse().map_err(serde::de::Error::custom)
     }
 }
+
+text_schema!(Origin, "^conductor-log/[0-9a-f]{32}/[0-9a-f]{32}/[1-9][0-9]*$", "The name of one log");
 
 /// A decimal number in its one canonical spelling: no sign, no leading zero.
 pub fn parse_decimal(text: &str) -> Option<u64> {

@@ -4,6 +4,7 @@
 //! from receipts, and the rules (quota, ramp, class). Nothing in this crate reads a clock, a file, a socket or a
 //! database; whoever calls passes in what time it is and what was stored.
 
+pub mod access;
 pub mod basis_points;
 pub mod cause;
 pub mod change_class;

@@ -13,7 +13,9 @@ use std::fmt;
 use std::str::FromStr;
 
 /// The labels every metered event has. Without them no event can be built.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Labels {
     /// Environment.
     pub env: Env,
@@ -196,11 +198,12 @@ pub const MAX_CLAIM_BYTES: u64 = 1 << 50;
 macro_rules! counters {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])+ $counter:ident),+; $(#[$wide_doc:meta])+ $wide:ident }) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
         pub struct $name {
             $($(#[$doc])+ pub $counter: i64,)+
             $(#[$wide_doc])+
             #[serde(with = "crate::meter::decimal")]
+            #[schemars(with = "String")]
             pub $wide: i128,
         }
         impl $name {

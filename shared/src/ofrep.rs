@@ -9,7 +9,8 @@ use crate::basis_points::BasisPoints;
 use crate::control::ControlState;
 use crate::ids::Ident;
 use crate::ramp;
-use serde::Serialize;
+use crate::untrusted::MAX_NAME;
+use serde::{Deserialize, Serialize};
 
 /// The action of a flag that names none.
 const ACTION: &str = "run";
@@ -40,7 +41,7 @@ impl std::fmt::Display for Flag {
 }
 
 /// More about an answer, for logs and traces of whoever asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Metadata {
     /// The rule that decided, empty where none does.
@@ -52,7 +53,7 @@ pub struct Metadata {
 }
 
 /// An answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Evaluation {
     /// The flag as it was asked for.
     pub key: String,
@@ -64,6 +65,72 @@ pub struct Evaluation {
     pub variant: &'static str,
     /// More.
     pub metadata: Metadata,
+}
+
+/// What is asked: `POST /ofrep/v1/evaluate/flags`, and the same for one flag.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+pub struct OfrepRequest {
+    /// Of whom; nobody in particular unless given.
+    #[serde(default)]
+    pub context: Context,
+}
+
+/// Of whom it is asked. Other members do not matter to a ramp.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
+pub struct Context {
+    /// The subject.
+    #[serde(default, rename = "targetingKey")]
+    #[schemars(length(max = MAX_NAME))]
+    pub targeting_key: Option<String>,
+    /// Display id of the tenant: need not be named, and if it is, must be the one the credentials belong to.
+    #[serde(default)]
+    pub tenant_id: Option<String>,
+}
+
+/// Answers for all flags.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Evaluations {
+    /// One for each flag.
+    pub flags: Vec<Evaluated>,
+}
+
+/// An answer, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[serde(untagged)]
+pub enum Evaluated {
+    /// The answer.
+    Is(Evaluation),
+    /// There is none.
+    Failed(Failure),
+}
+
+/// An error of the protocol, in its form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// The flag as it was asked for; none when it is about no one flag.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// A code of the protocol.
+    pub error_code: ErrorCode,
+    /// What happened.
+    pub error_details: String,
+}
+
+/// Codes of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ErrorCode {
+    /// The body cannot be read.
+    ParseError,
+    /// No subject was named, and it takes one.
+    TargetingKeyMissing,
+    /// The context is not what it should be.
+    InvalidContext,
+    /// There is no such flag.
+    FlagNotFound,
+    /// Something else.
+    General,
 }
 
 /// Why there is no answer: a code of the protocol.
@@ -79,10 +146,10 @@ pub enum FlagError {
 
 impl FlagError {
     /// The code.
-    pub fn code(self) -> &'static str {
+    pub fn code(self) -> ErrorCode {
         match self {
-            Self::NotFound => "FLAG_NOT_FOUND",
-            Self::TargetingKeyMissing => "TARGETING_KEY_MISSING",
+            Self::NotFound => ErrorCode::FlagNotFound,
+            Self::TargetingKeyMissing => ErrorCode::TargetingKeyMissing,
         }
     }
 }

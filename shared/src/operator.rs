@@ -16,6 +16,7 @@
 
 use crate::ids::{CommandId, Ident, NodeId, PersonId, TenantUid, hex, parse_decimal, unhex};
 use crate::untrusted::UntrustedText;
+use crate::words::text_schema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
@@ -107,6 +108,12 @@ impl PartialOrd for GrantedRole {
         Some(self.cmp(other))
     }
 }
+text_schema!(
+    GrantedRole,
+    "^[a-z-]+(@[0-9a-f]{32})?$",
+    "A role on the node, or on one tenant; a word from a newer program grants nothing"
+);
+
 impl Serialize for GrantedRole {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.serialize_str(&self.word())
@@ -139,7 +146,7 @@ pub fn roles_shown(roles: &Roles) -> String {
 }
 
 /// An operator's key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct OperatorKey {
     /// Whose.
     pub person: PersonId,

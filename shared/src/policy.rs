@@ -70,7 +70,7 @@ impl Statement {
 }
 
 /// The bundle that a node uses, according to its log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LoadedBundle {
     /// Its revision.
     pub revision: u64,

@@ -24,7 +24,9 @@ pub const DAY_US: u64 = 86_400 * crate::clock::SECOND_US;
 const MAX_TICKET: usize = 64;
 
 /// How admissions are decided while the policy engine is down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum PolicyOutage {
     /// No.
@@ -35,7 +37,7 @@ pub enum PolicyOutage {
 }
 
 /// A policy profile.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Profile {
     /// Freeze windows by name.
     pub windows: BTreeMap<Ident, Window>,
@@ -131,7 +133,7 @@ impl Setting {
 }
 
 /// An ad hoc freeze.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Freeze {
     /// When it ends by itself, microseconds since the Unix epoch; `None` when somebody has to clear it.
     pub until_us: Option<u64>,
@@ -149,7 +151,7 @@ impl Freeze {
 }
 
 /// Break-glass, while it is open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct BreakGlass {
     /// Its id, chosen by the console.
     pub grant: GrantId,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// A limit and the part of it that this node may spend. On a single node both are the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Grant {
     /// The tenant's limit in all.
     pub limit: u64,
@@ -67,7 +67,7 @@ impl QuotaKind {
 words!(QuotaKind);
 
 /// All quotas of a tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Quotas {
     /// Open runs.
     pub concurrent_runs: Grant,

@@ -7,6 +7,7 @@
 
 use crate::basis_points::BasisPoints;
 use crate::ids::Ident;
+use crate::words::text_schema;
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -131,8 +132,14 @@ impl<'de> Deserialize<'de> for Selector {
     }
 }
 
+text_schema!(
+    Selector,
+    r"^(\*|[a-z0-9][a-z0-9._-]{0,62})/(\*|[a-z0-9][a-z0-9._-]{0,62})$",
+    "A rule: action/workflow, with * for all"
+);
+
 /// One ramp.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Ramp {
     /// Share of subjects.
     pub hundredths: BasisPoints,
@@ -151,7 +158,7 @@ impl Ramp {
 }
 
 /// One kill switch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Kill {
     /// Deny new runs only, and let open runs go on with their steps.
     pub drain: bool,

@@ -29,7 +29,7 @@ macro_rules! reasons {
     (@state $state:expr) => { $state };
     ($($(#[doc = $doc:literal])+ $variant:ident = $code:literal, $status:literal, $remedy:literal $(, $state:expr)?;)*) => {
         /// Why a request was denied. The code is public and never changes meaning.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema)]
         pub enum Reason {
             $($(#[doc = $doc])+ #[serde(rename = $code)] $variant,)*
         }
@@ -113,7 +113,7 @@ reasons! {
     PartitionDamaged = "partition_damaged", 503, "See the incident on the node; restore the tenant.";
     /// The command's signature does not verify, or its key is not enrolled.
     SignatureInvalid = "signature_invalid", 403, "Sign with an enrolled operator key.";
-    /// The signer of the command lacks the role.
+    /// Whoever signed the command, or asks, lacks the role.
     RoleMissing = "role_missing", 403, "Ask somebody who has the role.";
     /// The command was carried out before.
     CommandReplayed = "command_replayed", 409, "Sign a new command.";

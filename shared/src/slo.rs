@@ -153,7 +153,7 @@ impl Counts {
 }
 
 /// What a ramp is held to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Thresholds {
     /// Rate of errors.
     pub errors_hundredths: BasisPoints,

@@ -22,7 +22,7 @@ pub const MAX_FRAME: usize = 256 * 1024;
 pub const MAX_OPEN: usize = 64;
 
 /// What an agent sends.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ToConsole {
     /// First of all.
@@ -81,7 +81,7 @@ pub enum ToConsole {
 }
 
 /// What a console sends.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum FromConsole {
     /// First of all, within 10 s.
@@ -105,7 +105,7 @@ pub enum FromConsole {
 }
 
 /// Where a console left off.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Resume {
     /// The agent's start.
@@ -117,7 +117,7 @@ pub struct Resume {
 }
 
 /// State of the signer as the agent sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SignerState {
     /// Signs.
@@ -131,7 +131,7 @@ pub enum SignerState {
 }
 
 /// Health of a node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct NodeHealth {
     /// Which.
     pub node_id: NodeId,

@@ -7,8 +7,18 @@
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
+/// No step name, subject or approval name is longer, in characters: so the document of the API can say it.
+pub const MAX_NAME: usize = 512;
+
+/// Whether a text is short enough for a name.
+pub fn fits(name: &str) -> bool {
+    name.chars().nth(MAX_NAME).is_none()
+}
+
 /// Text from outside, unchanged. It has no `Display`; see [`UntrustedText::escaped`].
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(transparent)]
 pub struct UntrustedText(String);
 

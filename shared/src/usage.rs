@@ -187,7 +187,9 @@ impl GroupBy {
 }
 
 /// What rows of an answer have in common.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
 pub struct Group {
     /// Workflow type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -214,7 +216,7 @@ impl Group {
 }
 
 /// A row of a breakdown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct UsageRow {
     /// Of what.
     #[serde(flatten)]
@@ -225,7 +227,7 @@ pub struct UsageRow {
 }
 
 /// A step of a series.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct UsageStep {
     /// Begin, microseconds since the Unix epoch.
     pub from_us: u64,
@@ -241,7 +243,7 @@ pub struct UsageStep {
 }
 
 /// A range as it was understood.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RangeShown {
     /// Begin, microseconds since the Unix epoch.
     pub from_us: u64,
@@ -271,7 +273,7 @@ impl RangeShown {
 }
 
 /// `GET /v1/tenants/{tenant}/usage`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct UsageAnswer {
     /// The tenant.
     pub tenant_uid: TenantUid,

@@ -23,3 +23,18 @@ macro_rules! words {
     )+};
 }
 pub(crate) use words;
+
+/// Says in the document of the API what a type looks like that is written as text of its own form.
+macro_rules! text_schema {
+    ($name:ident, $pattern:expr, $description:literal) => {
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({"type": "string", "pattern": $pattern, "description": $description})
+            }
+        }
+    };
+}
+pub(crate) use text_schema;

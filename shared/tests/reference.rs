@@ -2,19 +2,23 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use conductor_shared::access::{Sight, sight};
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::checkpoint::Checkpoint;
 use conductor_shared::command::{Audience, Command, Operation, Scope, ops};
 use conductor_shared::fact::{Fact, LogOpened, schema};
 use conductor_shared::fail_closed::{Class, Outage, OutageRule, rule};
-use conductor_shared::ids::{CommandId, Ident, NodeId, Origin, TenantUid, hex};
+use conductor_shared::ids::{CommandId, Ident, NodeId, Origin, PersonId, TenantUid, hex};
 use conductor_shared::merkle::Frontier;
+use conductor_shared::operator::{GrantedRole, OperatorKey, Role};
 use conductor_shared::ramp;
 use conductor_shared::reason::Reason;
 use conductor_shared::record::{Body, Header, PolicyVersion, Sealed, field_digest, salt};
+use conductor_shared::routes::{ROUTES, Right};
 use conductor_shared::session::{Session, Transport};
 use conductor_shared::untrusted::UntrustedText;
 use std::fmt::Write as _;
+use strum::VariantArray as _;
 
 fn is_true(name: &str, text: &str) {
     let path = format!("{}/../docs/reference/{name}.md", env!("CARGO_MANIFEST_DIR"));
@@ -39,6 +43,46 @@ fn reasons() {
             .unwrap();
     }
     is_true("reasons", &t);
+}
+
+/// SPEC, Reads: every route with who may call it, and what a role shows of a log.
+#[test]
+fn routes() {
+    let mut t = "# Routes\n\nMade from `shared/src/routes.rs`; a test keeps it so. `GET /v1/openapi.json` has what each \
+                 takes and answers. `{tenant}` is a tenant's uid or its display id; zeros are the node's own log.\n\n\
+                 | request | name | who may call | what it does |\n|---|---|---|---|\n"
+        .to_owned();
+    for r in ROUTES {
+        let right = format!("{:?}", r.right);
+        writeln!(t, "| `{} {}` | `{}` | {right} | {} |", r.method, r.path, r.name, r.summary).unwrap();
+    }
+    t += "\n## Who may call\n\n| right | whom it lets in |\n|---|---|\n";
+    for right in Right::VARIANTS {
+        writeln!(t, "| {right:?} | {} |", right.meaning()).unwrap();
+    }
+    t += "\n## What a role shows\n\nOf a tenant's log, for a role on the node or on that tenant; of the node's log, for a role \
+          on the node. An outline is without subjects, texts and signatures of commands, and digests of tokens. A workload \
+          sees its tenant's receipts and proofs without the last three.\n\n| role | a tenant's log | the node's log |\n\
+          |---|---|---|\n";
+    for role in Role::VARIANTS {
+        let key = OperatorKey {
+            person: PersonId([1; 16]),
+            name: Ident::new("ana").unwrap(),
+            public_key: String::new(),
+            roles: [GrantedRole::Node(*role)].into_iter().collect(),
+            since: 0,
+            roles_since: None,
+            suspended: false,
+            revoked: None,
+        };
+        let shown = [TenantUid([1; 16]), TenantUid::NODE].map(|log| match sight(&key, log) {
+            None => "nothing",
+            Some(Sight::Full) => "all",
+            Some(Sight::Outline | Sight::Own) => "an outline",
+        });
+        writeln!(t, "| `{role}` | {} | {} |", shown[0], shown[1]).unwrap();
+    }
+    is_true("routes", &t);
 }
 
 /// DESIGN, Command: every operation with its arguments, as it stands in signed texts.

@@ -21,10 +21,12 @@ mod node {
     mod offline;
     mod ofrep;
     mod opa;
+    mod openapi;
     mod outage;
     mod platform;
     mod policy;
     mod recover;
+    mod roles;
     mod sinks;
     mod slo;
     mod store;

@@ -19,6 +19,8 @@ use conductor_shared::ids::TenantUid;
 use conductor_shared::reason::{Reason, Reasons};
 use std::borrow::Cow;
 
+pub use signer::may_sign;
+
 /// `log` is the control state of the partition that it changes, `tenant` whose that is: a command about a tenant that is
 /// not here is denied in the node's log.
 pub(super) fn violations(
@@ -31,6 +33,9 @@ pub(super) fn violations(
     reasons.extend(envelope::violations(s, ctx, log).iter());
     reasons.extend(objects(c, ctx.node, log, ctx.now).iter());
     reasons.extend(access::socket_of_peers(c, log, ctx.sockets_left).iter());
+    for step in c.operation.steps() {
+        reasons.extend(incidents::own_review(step, s.person, log).iter());
+    }
     let elsewhere = tenant != c.tenant || elsewhere(&c.operation, c.tenant);
     reasons.extend(when(elsewhere, Reason::ObjectUnknown).iter());
     reasons

@@ -5,7 +5,7 @@ use super::conn_limit::Owner;
 use super::error::ApiError;
 use super::peer::ListenerKind;
 pub(super) use super::peer::Peer;
-use super::state::{self, ApiState};
+use super::state::{self, Api};
 use crate::intake::queue::Full;
 use crate::intake::request::{Denial, Unscoped, WriterRequest};
 use crate::partition::published::PartitionCell;
@@ -13,7 +13,7 @@ use crate::scope::{OperatorScope, TenantScope, TokenParts, prove_peer};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use conductor_shared::clock::MonoTime;
-use conductor_shared::ids::{Ident, PartitionId, TenantUid};
+use conductor_shared::ids::PartitionId;
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::UntrustedText;
 use std::sync::Arc;
@@ -28,23 +28,50 @@ pub(super) fn browser_refused() -> Response {
 
 pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    value.strip_prefix("Bearer ").map(str::trim)
+    let (scheme, token) = value.split_once(' ')?;
+    // Names of schemes have no case (RFC 9110, 11.1).
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
+}
+
+/// Who was denied, as far as proved: their log gets the receipt.
+#[derive(Debug)]
+pub(super) enum Caller {
+    Unknown,
+    Person(OperatorScope),
+    Workload(TenantScope),
+}
+
+impl Caller {
+    fn log(&self) -> PartitionId {
+        match self {
+            Self::Unknown | Self::Person(_) => PartitionId::NODE,
+            Self::Workload(scope) => scope.partition(),
+        }
+    }
+
+    fn principal(&self) -> String {
+        match self {
+            Self::Unknown => "unknown".to_owned(),
+            Self::Person(scope) => format!("person:{}", scope.person()),
+            Self::Workload(scope) => scope.principal().to_owned(),
+        }
+    }
 }
 
 /// Records a denial and returns it as an error.
 pub(super) async fn denied(
-    api: &ApiState,
+    api: &Api,
     peer: &Peer,
     operation: &'static str,
-    scope: Option<&TenantScope>,
+    caller: &Caller,
     named: &str,
     reason: Reason,
 ) -> ApiError {
     let (tx, rx) = oneshot::channel();
     let ask = WriterRequest::Unscoped(
         Unscoped {
-            log: scope.map_or(PartitionId::NODE, TenantScope::partition),
-            principal: scope.map_or_else(|| "unknown".to_owned(), |s| s.principal().to_owned()),
+            log: caller.log(),
+            principal: caller.principal(),
             peer: peer.name(),
             operation,
             named: UntrustedText::new(named.chars().take(63).collect::<String>()),
@@ -75,7 +102,7 @@ pub(super) async fn into_error(denial: Denial) -> ApiError {
 
 /// Proves the tenant of a workload by its token, or by its unix user on the tenant's socket.
 pub(super) fn prove(
-    api: &ApiState,
+    api: &Api,
     peer: &Peer,
     headers: &HeaderMap,
 ) -> Option<(TenantScope, Arc<PartitionCell>)> {
@@ -98,21 +125,8 @@ pub(super) fn prove(
     proved.inspect(|(scope, _)| peer.show(Owner::Tenant(scope.tenant())))
 }
 
-/// The tenant of the workload, or a denial with a receipt.
-pub(super) async fn workload(
-    api: &ApiState,
-    peer: &Peer,
-    headers: &HeaderMap,
-    operation: &'static str,
-) -> Result<(TenantScope, Arc<PartitionCell>), ApiError> {
-    match prove(api, peer, headers) {
-        Some(p) => Ok(p),
-        None => Err(denied(api, peer, operation, None, "", Reason::Unauthenticated).await),
-    }
-}
-
 /// The operator of a session, and when it ends on the monotonic clock. Only operators' listeners take one.
-pub(super) fn session(api: &ApiState, peer: &Peer, headers: &HeaderMap) -> Option<(OperatorScope, MonoTime)> {
+pub(super) fn session(api: &Api, peer: &Peer, headers: &HeaderMap) -> Option<(OperatorScope, MonoTime)> {
     if peer.listener != ListenerKind::Operators {
         return None;
     }
@@ -120,42 +134,4 @@ pub(super) fn session(api: &ApiState, peer: &Peer, headers: &HeaderMap) -> Optio
     let control = Arc::clone(&node.view.load().control);
     let proved = api.sessions.prove(bearer(headers)?, peer.transport, &control, api.clock.now());
     proved.inspect(|(scope, _)| peer.show(Owner::Person(scope.person())))
-}
-
-/// The operator, or a denial with a receipt.
-pub(super) async fn operator(
-    api: &ApiState,
-    peer: &Peer,
-    headers: &HeaderMap,
-    operation: &'static str,
-) -> Result<OperatorScope, ApiError> {
-    match session(api, peer, headers) {
-        Some((scope, _)) => Ok(scope),
-        None => Err(denied(api, peer, operation, None, "", Reason::Unauthenticated).await),
-    }
-}
-
-/// Authorises a read of this partition: by an operator, or by a workload of the same tenant.
-pub(super) async fn reader(
-    api: &ApiState,
-    peer: &Peer,
-    headers: &HeaderMap,
-    operation: &'static str,
-    tenant: &str,
-) -> Result<Arc<PartitionCell>, ApiError> {
-    // The path names a tenant by uid or by display id, which is unique on a node.
-    let named =
-        || Ident::new(tenant).ok().and_then(|n| api.board.node()?.view.load().control.tenant_named(&n));
-    let uid = tenant.parse::<TenantUid>().or_else(|e| named().ok_or(e));
-    if session(api, peer, headers).is_some() {
-        let uid = uid.map_err(|e| ApiError::bad(StatusCode::BAD_REQUEST, format!("tenant: {e}")))?;
-        let unknown =
-            || ApiError::bad(StatusCode::NOT_FOUND, "this node has no such tenant; see GET /v1/tenants");
-        return api.board.get(uid).ok_or_else(unknown);
-    }
-    let (scope, shared) = workload(api, peer, headers, operation).await?;
-    if uid.is_ok_and(|u| u == scope.tenant()) {
-        return Ok(shared);
-    }
-    Err(denied(api, peer, operation, Some(&scope), tenant, Reason::ScopeMismatch).await)
 }

@@ -1,6 +1,7 @@
 //! Health of the node for consoles and metrics: sums over the published views, and rates over the last ten seconds.
 
 use crate::health::Health;
+use crate::partition::published::PartitionCell;
 use crate::partition::published::Registry;
 use conductor_shared::clock::{MonoTime, Now, SECOND_US, micros};
 use conductor_shared::http::NodeInfo;
@@ -8,6 +9,7 @@ use conductor_shared::stream::NodeHealth;
 use conductor_shared::untrusted::escape;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 const WINDOW: Duration = Duration::from_secs(10);
@@ -40,14 +42,25 @@ impl Rates {
     }
 }
 
+/// Whom the health of a node is for.
+pub(super) enum Audience {
+    /// Whoever may know what all tenants do in sum.
+    Node,
+    /// A person of some tenants: sums are over these alone, and there are no rates.
+    Of(Vec<Arc<PartitionCell>>),
+}
+
 pub(super) fn node_health(
-    board: &Registry,
-    health: &Health,
+    (board, health): (&Registry, &Health),
     info: &NodeInfo,
     now: Now,
     rates: &Rates,
+    audience: Audience,
 ) -> NodeHealth {
-    let all = board.all();
+    let (all, rates) = match audience {
+        Audience::Node => (board.all(), Some(rates)),
+        Audience::Of(cells) => (cells, None),
+    };
     let (mut backlog, mut open_runs, mut allowed, mut denied) = (0, 0, 0, 0);
     let mut age = Duration::ZERO;
     // The tenant nearest to its backlog quota, as (unsigned, quota).
@@ -66,9 +79,13 @@ pub(super) fn node_health(
         }
     }
     let (signer, detail) = board.signer();
+    let receipts = match rates {
+        Some(_) => board.receipts.load(std::sync::atomic::Ordering::Relaxed),
+        None => all.iter().map(|cell| cell.view.load().size()).sum(),
+    };
     let sample = Sample { mono: now.mono, allowed, denied, backlog };
     let (mut allow_rate, mut deny_rate, mut stop) = (0.0, 0.0, None);
-    if let Some((first, seconds)) = rates.note(sample) {
+    if let Some((first, seconds)) = rates.and_then(|r| r.note(sample)) {
         let per = |now: u64, then: u64| now.saturating_sub(then) as f64 / seconds;
         (allow_rate, deny_rate) = (per(allowed, first.allowed), per(denied, first.denied));
         let growth = per(backlog, first.backlog);
@@ -95,8 +112,8 @@ pub(super) fn node_health(
         admissions_stop_us: stop,
         allow_rate,
         deny_rate,
-        receipts: board.receipts.load(std::sync::atomic::Ordering::Relaxed),
-        tenants: all.len().saturating_sub(1) as u64,
+        receipts,
+        tenants: all.iter().filter(|cell| !cell.id.tenant.is_node()).count() as u64,
         open_runs,
         disk_free: board.store.load().as_ref().map_or(0, |s| s.disk_free()),
     }

@@ -8,7 +8,7 @@ use super::request_body::BodyBudget;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use conductor_shared::ids::TenantUid;
-use conductor_shared::routes::{Caller, ROUTES, SESSION_TOKEN, WORKLOAD_TOKEN};
+use conductor_shared::routes::{ROUTES, Right, SESSION_TOKEN, WORKLOAD_TOKEN};
 use conductor_shared::session::Transport;
 use std::sync::Arc;
 
@@ -25,11 +25,11 @@ pub enum ListenerKind {
 
 impl ListenerKind {
     /// True when it answers those who may call a route.
-    fn serves(self, caller: Caller) -> bool {
-        match caller {
-            Caller::Anyone | Caller::Reader => true,
-            Caller::Workload => self != Self::Operators,
-            Caller::Operator | Caller::Signer => self == Self::Operators,
+    fn serves(self, right: Right) -> bool {
+        match right {
+            Right::Open | Right::Known | Right::LogOrOwn => true,
+            Right::Workload => self != Self::Operators,
+            _ => self == Self::Operators,
         }
     }
 
@@ -39,7 +39,7 @@ impl ListenerKind {
         let (_, token) = bearer.split_once(' ').unwrap_or(("", ""));
         let foreign = if self == Self::Operators { WORKLOAD_TOKEN } else { SESSION_TOKEN };
         let route = ROUTES.iter().find(|r| is_path_of(r.path, path));
-        let here = route.is_none_or(|r| self.serves(r.caller)) && !token.trim_start().starts_with(foreign);
+        let here = route.is_none_or(|r| self.serves(r.right)) && !token.trim_start().starts_with(foreign);
         match (here, self) {
             (true, _) => None,
             (false, Self::Operators) => {
@@ -129,7 +129,7 @@ mod tests {
             let path = route.path.replace('{', "").replace('}', "");
             for kind in kinds {
                 let here = kind.misdirected(&path, &HeaderMap::new()).is_none();
-                assert_eq!(here, kind.serves(route.caller), "{path} at {kind:?}");
+                assert_eq!(here, kind.serves(route.right), "{path} at {kind:?}");
             }
         }
         let reads = "/v1/tenants/00/usage";

@@ -1,5 +1,6 @@
 //! Dispatches the requests of a connection: mutations of workloads by hand, all others by the router.
 
+use super::access::{self, Gate};
 use super::auth;
 use super::connection::{Answer, Handler};
 use super::error::{self, ApiError};
@@ -16,9 +17,12 @@ use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::http::header::EXPECT;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, delete, get, post};
+use conductor_policies::MAX_ARCHIVE;
 use conductor_shared::http::MAX_BODY;
+use conductor_shared::routes::{Name, ROUTES};
 use http_body_util::{Either, Full};
 use hyper::Request;
 use hyper::body::Incoming;
@@ -34,7 +38,7 @@ pub struct App {
 
 impl App {
     pub fn new(api: ApiState) -> Self {
-        Self { router: router(Arc::clone(&api)), api }
+        Self { router: router(&api), api }
     }
 }
 
@@ -99,54 +103,73 @@ impl ConnService {
     }
 }
 
-/// All routes except the mutations of workloads, which [`runs`] answers.
-fn router(api: ApiState) -> Router {
-    Router::new()
-        .route("/v1/runs/{run}", get(runs::show))
-        .route("/ofrep/v1/evaluate/flags", post(ofrep::all))
-        .route("/ofrep/v1/evaluate/flags/{*flag}", post(ofrep::one))
-        .route("/v1/node", get(node::node))
-        .route("/v1/sessions/challenge", post(sessions::challenge))
-        .route("/v1/sessions", post(sessions::open).delete(sessions::close))
-        .route("/v1/commands", post(commands::command))
-        .route("/v1/approvals", post(commands::approval).get(commands::approvals))
-        .route("/v1/freezes", get(freezes::freezes))
-        .route("/v1/tenants", get(tenants::list))
-        .route("/v1/tenants/{tenant}", get(tenants::show))
-        .route("/v1/tenants/{tenant}/preview", post(preview::preview))
-        .route("/v1/tenants/{tenant}/receipts", get(receipts::receipts))
-        .route("/v1/tenants/{tenant}/receipts/export", get(receipts::export))
-        .route("/v1/tenants/{tenant}/receipts/{index}/proof", get(receipts::proof))
-        .route("/v1/tenants/{tenant}/checkpoint", get(receipts::checkpoint))
-        .route("/v1/tenants/{tenant}/consistency", get(receipts::consistency))
-        .route("/v1/tenants/{tenant}/config", get(config::history))
-        .route("/v1/tenants/{tenant}/config/{revision}", get(config::revision))
-        .route("/v1/tenants/{tenant}/totals", get(tenants::totals))
-        .route("/v1/tenants/{tenant}/usage", get(usage::usage))
-        .route("/tenants/{tenant}/usage", get(usage::usage))
-        .route("/v1/tenants/{tenant}/usage/recount", get(usage::recount))
-        .route("/v1/tenants/{tenant}/cost", get(cost::cost))
-        .route("/v1/tenants/{tenant}/cost/explain", get(explain::explain))
-        .route("/v1/rates", get(cost::rates))
-        .route("/v1/sinks", get(sinks::sinks))
-        .route("/v1/tenants/{tenant}/dead-letters", get(sinks::dead_letters))
-        .route("/v1/policy", get(policy::show))
-        .route(
-            "/v1/policy/bundles",
-            post(policy::upload).layer(DefaultBodyLimit::max(conductor_policies::MAX_ARCHIVE * 3 / 2)),
-        )
-        .route("/v1/policy/bundles/{digest}", get(policy::bundle))
-        .route("/v1/policy/explain", post(policy::explain))
-        .route("/v1/tenants/{tenant}/slo", get(incidents::slo))
-        .route("/v1/tenants/{tenant}/incidents", get(incidents::incidents))
-        .route("/v1/tenants/{tenant}/timeline", get(incidents::timeline))
-        .route("/v1/incidents", get(incidents::all))
-        .route("/v1/stream", get(stream::stream))
-        .route("/v1/openapi.json", get(openapi::openapi))
-        .route("/healthz", get(node::healthz))
-        .route("/readyz", get(node::readyz))
-        .route("/metrics", get(metrics::metrics))
+/// The handler of a route. `None` for the mutations of workloads, which [`runs`] answers.
+fn handler(name: Name) -> Option<MethodRouter<ApiState>> {
+    Some(match name {
+        Name::RunStart
+        | Name::StepStart
+        | Name::StepFinish
+        | Name::RunHeartbeat
+        | Name::ApprovalDecide
+        | Name::RunFinish
+        | Name::RunCancel => return None,
+        Name::RunShow => get(runs::show),
+        Name::FlagEvaluateAll => post(ofrep::all),
+        Name::FlagEvaluate => post(ofrep::one),
+        Name::NodeShow => get(node::node),
+        Name::SessionChallenge => post(sessions::challenge),
+        Name::SessionOpen => post(sessions::open),
+        Name::SessionClose => delete(sessions::close),
+        Name::Command => post(commands::command),
+        Name::Approval => post(commands::approval),
+        Name::ApprovalList => get(commands::approvals),
+        Name::FreezeList => get(freezes::freezes),
+        Name::TenantList => get(tenants::list),
+        Name::TenantShow => get(tenants::show),
+        Name::Preview => post(preview::preview),
+        Name::ReceiptList => get(receipts::receipts),
+        Name::ReceiptExport => get(receipts::export),
+        Name::ReceiptProof => get(receipts::proof),
+        Name::LogHead => get(receipts::checkpoint),
+        Name::Consistency => get(receipts::consistency),
+        Name::ConfigHistory => get(config::history),
+        Name::ConfigRevision => get(config::revision),
+        Name::Totals => get(tenants::totals),
+        Name::Usage => get(usage::usage),
+        Name::UsageShort => get(usage::usage),
+        Name::UsageRecount => get(usage::recount),
+        Name::Cost => get(cost::cost),
+        Name::CostExplain => get(explain::explain),
+        Name::Rates => get(cost::rates),
+        Name::SinkList => get(sinks::sinks),
+        Name::DeadLetters => get(sinks::dead_letters),
+        Name::PolicyShow => get(policy::show),
+        Name::PolicyUpload => post(policy::upload).layer(DefaultBodyLimit::max(MAX_ARCHIVE * 3 / 2)),
+        Name::PolicyBundle => get(policy::bundle),
+        Name::PolicyExplain => post(policy::explain),
+        Name::SloShow => get(incidents::slo),
+        Name::IncidentList => get(incidents::incidents),
+        Name::Timeline => get(incidents::timeline),
+        Name::IncidentAll => get(incidents::all),
+        Name::Stream => get(stream::stream),
+        Name::Openapi => get(openapi::openapi),
+        Name::Healthz => get(node::healthz),
+        Name::Readyz => get(node::readyz),
+        Name::Metrics => get(metrics::metrics),
+    })
+}
+
+/// The routes of the table, each behind the gate of its row.
+fn router(api: &ApiState) -> Router {
+    let mut router = Router::new();
+    for route in ROUTES {
+        if let Some(handler) = handler(route.name) {
+            let gate = Gate { api: Arc::clone(api), route };
+            router = router.route(route.path, handler.route_layer(from_fn_with_state(gate, access::gate)));
+        }
+    }
+    router
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
-        .with_state(api)
+        .with_state(Arc::clone(api))
 }

@@ -1,8 +1,10 @@
 //! Receipts for people: as JSON with every field, and as one line that says what happened.
 
 use super::Receipt;
+use super::redact::{TOKEN_DIGEST, closed};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use conductor_shared::access::Sight;
 use conductor_shared::basis_points::{BasisPoints, percent};
 use conductor_shared::codec::Value;
 use conductor_shared::fact::{
@@ -12,16 +14,32 @@ use conductor_shared::http::{FieldJson, ReceiptJson};
 use conductor_shared::record::{Disclosed, salt};
 use conductor_shared::untrusted::escape;
 
-/// A receipt as the API gives it.
-pub fn read_json(r: &Receipt) -> ReceiptJson {
+/// A receipt for whoever checks it: words that cannot be derived from what is disclosed are not there.
+pub fn proof_json(r: &Receipt, sight: Sight) -> ReceiptJson {
+    let mut json = read_json(r, sight);
+    if r.fact.as_ref().is_some_and(|f| closed(f, sight).iter().any(|name| has_field(f, name))) {
+        json.summary = String::new();
+        json.verdict = None;
+    }
+    json
+}
+
+fn has_field(fact: &Fact, name: &str) -> bool {
+    schema(fact.kind()).is_some_and(|s| s.fields.contains(&name))
+}
+
+/// A receipt as the API lists it, with the fields that this sight shows.
+pub fn read_json(r: &Receipt, sight: Sight) -> ReceiptJson {
     let h = &r.sealed.header;
     let known = schema(h.kind);
+    let closed = r.fact.as_ref().map_or(&[][..], |f| closed(f, sight));
     let fields = match (&r.body, known) {
         (Some(body), Some(s)) => s
             .fields
             .iter()
             .zip(&body.values)
             .enumerate()
+            .filter(|(_, (name, _))| !closed.contains(name))
             .map(|(n, (name, value))| {
                 let d = Disclosed {
                     name: (*name).to_owned(),
@@ -203,6 +221,8 @@ fn basis_points(n: u64) -> String {
 
 fn change(list: &[String]) -> String {
     let (name, args) = list.split_first().map_or(("", &[][..]), |(n, a)| (n.as_str(), a));
-    let values: Vec<String> = args.chunks(2).filter_map(|c| c.get(1)).map(|v| escape(v, 63)).collect();
+    // The digest of a token's secret tells people nothing, and not everybody who reads this may see it.
+    let told = args.chunks(2).filter(|pair| pair[0] != TOKEN_DIGEST);
+    let values: Vec<String> = told.filter_map(|c| c.get(1)).map(|v| escape(v, 63)).collect();
     format!("{} {}", escape(name, 40), values.join(" "))
 }

@@ -15,11 +15,12 @@ use crate::staging::BatchBuilder;
 use conductor_shared::basis_points::{BasisPoints, percent};
 use conductor_shared::cause::{IncidentCause, RollbackCause};
 use conductor_shared::clock::{MonoTime, WallTime, micros};
-use conductor_shared::command::{Operation, ops};
-use conductor_shared::control::{ControlState, profiles};
+use conductor_shared::command::{Operation, OperationSpec as _, ops};
+use conductor_shared::control::{ControlState, PlanState, profiles};
 use conductor_shared::fact::{Fact, RampAdvanced, RampRolledBack};
 use conductor_shared::fail_closed::{self, Class, Outage, OutageRule};
 use conductor_shared::http::SloStatus;
+use conductor_shared::ids::TenantUid;
 use conductor_shared::ramp::Selector;
 use conductor_shared::slo::{self, Verdict, Why};
 use conductor_shared::untrusted::UntrustedText;
@@ -169,7 +170,8 @@ fn judge(live: &mut PartitionState, st: &mut BatchBuilder, ctx: &RolloutCtx<'_>)
                     Operation::RampSet(ops::RampSet { selector: s.clone(), hundredths: next.hundredths });
                 // A plan pauses in a freeze, under break-glass too: that lifts it for persons.
                 let frozen = profiles::frozen_by(&control, ctx.node).next().is_some();
-                let paused = ctx.held || frozen || control.raises_bad(&op);
+                let signed = plan.is_some_and(|p| author_stands(p, live.p.id.tenant, ctx.node));
+                let paused = ctx.held || frozen || !signed || control.raises_bad(&op);
                 if paused || !policy_lets(ctx.policy, live, ctx.node, st.now, &op) {
                     live.ramp_stats.forget_proof(&s);
                     seen.extend(status(live, &s, revision, verdict, bake_us));
@@ -193,6 +195,12 @@ fn judge(live: &mut PartitionState, st: &mut BatchBuilder, ctx: &RolloutCtx<'_>)
         live.touch(st);
     }
     Ok(())
+}
+
+/// The key that signed a plan may sign it still: it was not revoked, its person is not suspended and has the role.
+fn author_stands(plan: &PlanState, tenant: TenantUid, node: &ControlState) -> bool {
+    let key = plan.key.and_then(|id| node.operator(id));
+    key.is_some_and(|k| ops::PlanSet::ROLES.iter().any(|role| k.has_role(*role, tenant)))
 }
 
 /// What people are told of a ramp after it was judged: of a revision that began just now, that nothing is known yet.

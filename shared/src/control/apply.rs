@@ -5,10 +5,10 @@ use super::{
     TenantEntry, TimeConfirmed,
 };
 use crate::basis_points::BasisPoints;
-use crate::cause::RollbackCause;
+use crate::cause::{IncidentCause, RollbackCause};
 use crate::command::{Operation, ops};
 use crate::fact::{Approved, ControlFact, Fact};
-use crate::ids::{CommandId, Digest, Ident, IncidentId, PersonId};
+use crate::ids::{CommandId, Digest, Ident, IncidentId, KeyId, PersonId};
 use crate::operator::{GrantedRole, OperatorKey};
 use crate::profile::DAY_US;
 use crate::ramp::{HISTORY, Ramp, Selector};
@@ -54,6 +54,7 @@ impl ControlState {
                 self.note_command(key, f.expires_at_us, f.judged_at_us);
                 self.requests.remove(&key);
                 self.take_effect(at.index, &f.change.0);
+                self.note_plans(&f.change.0, crate::checkpoint::signature_key_id(&f.signature));
                 if let Some(Operation::IncidentAck(ops::IncidentAck { incident, comment })) =
                     Operation::from_list(&f.change.0)
                     && let Some(i) = self.incidents.get_mut(&IncidentId(incident))
@@ -98,7 +99,9 @@ impl ControlState {
                 let approved = request.map_or(vec![], |r| r.approvals.into_keys().collect());
                 let digest = Digest(Sha256::digest(&f.text).into());
                 let change = f.change.0.clone();
-                let p = Pending { index: at.index, change, person: f.person, digest, approved };
+                let signed_by = crate::checkpoint::signature_key_id(&f.signature);
+                let p =
+                    Pending { index: at.index, change, person: f.person, digest, approved, key: signed_by };
                 self.pending.insert(key, p);
             }
             ControlFact::Effective(f) => {
@@ -106,6 +109,7 @@ impl ControlState {
                 if let Some(p) = found {
                     let before = self.break_glass.as_ref().map(|g| g.grant);
                     self.take_effect(at.index, &p.change);
+                    self.note_plans(&p.change, p.key);
                     self.note_break_glass(at, before, &p);
                 }
             }
@@ -133,6 +137,7 @@ impl ControlState {
                 self.take_proposal(f.author, f.command_id, (f.proposal, f.digest));
             }
             ControlFact::IncidentOpened(f) => {
+                let alone = self.break_glass.as_ref().filter(|g| g.alone).and_then(|g| g.person);
                 let i = Incident {
                     cause: f.cause.clone(),
                     index: at.index,
@@ -141,6 +146,7 @@ impl ControlState {
                     detected_us: None,
                     receipts: vec![],
                     acknowledged: None,
+                    review_of: alone.filter(|_| f.cause == IncidentCause::BreakGlass),
                 };
                 self.incidents.insert(IncidentId(f.incident), i);
             }
@@ -231,6 +237,18 @@ impl ControlState {
             self.objects_before = self.objects_before.max(*revision);
             let object = object.clone();
             self.objects.remove(&object);
+        }
+    }
+
+    /// The plans that a change set go on while the key that signed it may sign them.
+    fn note_plans(&mut self, change: &[String], key: Option<KeyId>) {
+        let Some(op) = Operation::from_list(change) else { return };
+        for step in op.steps() {
+            if let Operation::PlanSet(op) = step
+                && let Some(plan) = self.plans.get_mut(&op.selector)
+            {
+                plan.key = key;
+            }
         }
     }
 

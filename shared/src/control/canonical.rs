@@ -250,13 +250,14 @@ fn token(t: &Token) -> Value {
 }
 
 fn pending(p: &Pending) -> Value {
-    let Pending { index, change, person, digest, approved } = p;
+    let Pending { index, change, person, digest, approved, key } = p;
     Fields::default()
         .put(1, small(*index))
         .put(2, list(change, Canon::to_value))
         .put(3, person.to_value())
         .put(4, list(approved, Canon::to_value))
         .put(5, digest.to_value())
+        .some(6, key.as_ref().map(key_id))
         .end()
 }
 
@@ -276,7 +277,7 @@ fn request(r: &Request) -> Value {
 }
 
 fn incident(i: &Incident) -> Value {
-    let Incident { cause, index, since_us, began_us, detected_us, receipts, acknowledged } = i;
+    let Incident { cause, index, since_us, began_us, detected_us, receipts, acknowledged, review_of } = i;
     Fields::default()
         .put(1, shown(cause))
         .put(2, small(*index))
@@ -285,6 +286,7 @@ fn incident(i: &Incident) -> Value {
         .some(5, detected_us.map(Value::U64))
         .put(6, list(receipts, Canon::to_value))
         .some(7, acknowledged.as_ref().map(self::acknowledged))
+        .some(8, review_of.as_ref().map(Canon::to_value))
         .end()
 }
 
@@ -294,8 +296,9 @@ fn acknowledged(a: &Acknowledged) -> Value {
 }
 
 fn plan(p: &PlanState) -> Value {
-    let PlanState { steps, at, revision } = p;
-    Fields::default().put(1, steps.to_value()).put(2, small(*at)).put(3, small(*revision)).end()
+    let PlanState { steps, at, revision, key } = p;
+    let known = Fields::default().put(1, steps.to_value()).put(2, small(*at)).put(3, small(*revision));
+    known.some(4, key.as_ref().map(key_id)).end()
 }
 
 fn thresholds(t: &Thresholds) -> Value {

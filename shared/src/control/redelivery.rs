@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 const MAX_RANGES: usize = 8;
 
 /// A range of receipts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Redelivery {
     /// Its number among those of the sink, from 1 on.
     pub number: u64,
@@ -17,7 +17,7 @@ pub struct Redelivery {
 }
 
 /// The newest ranges that were ordered of one sink, oldest first.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct Redeliveries(Vec<Redelivery>);
 

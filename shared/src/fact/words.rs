@@ -40,6 +40,7 @@ macro_rules! canon_word {
     strum::IntoStaticStr,
     strum::EnumString,
     strum::Display,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", parse_err_ty = String, parse_err_fn = Self::unknown)]
@@ -70,6 +71,7 @@ pub enum Env {
     strum::IntoStaticStr,
     strum::EnumString,
     strum::Display,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", parse_err_ty = String, parse_err_fn = Self::unknown)]
@@ -100,6 +102,7 @@ pub enum ActorType {
     strum::IntoStaticStr,
     strum::EnumString,
     strum::Display,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", parse_err_ty = String, parse_err_fn = Self::unknown)]
@@ -130,6 +133,7 @@ pub enum Outcome {
     strum::IntoStaticStr,
     strum::EnumString,
     strum::Display,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", parse_err_ty = String, parse_err_fn = Self::unknown)]
@@ -156,6 +160,7 @@ pub enum Verdict {
     strum::IntoStaticStr,
     strum::EnumString,
     strum::Display,
+    schemars::JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case", parse_err_ty = String, parse_err_fn = Self::unknown)]

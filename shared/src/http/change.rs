@@ -10,7 +10,7 @@ use crate::untrusted::UntrustedText;
 use serde::{Deserialize, Serialize};
 
 /// Outcome of a command on this node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CommandStatus {
     /// It has taken effect.
@@ -24,7 +24,7 @@ pub enum CommandStatus {
 }
 
 /// Answer to `POST /v1/commands` that was not denied outright.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CommandOutcome {
     /// The command.
     pub command_id: CommandId,
@@ -47,7 +47,7 @@ pub struct CommandOutcome {
 }
 
 /// `POST /v1/tenants/{uid}/preview`: what would this change do?
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PreviewRequest {
     /// As in [`crate::command::Operation::to_list`].
@@ -55,7 +55,7 @@ pub struct PreviewRequest {
 }
 
 /// Answer: class, base to sign, and the exact blast radius over the last hour's requests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Preview {
     /// Class as the agent computes it now.
     pub class: ChangeClass,
@@ -86,7 +86,7 @@ pub struct Preview {
 }
 
 /// `GET /v1/tenants/{tenant}/config`: changes that took effect, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ConfigHistory {
     /// Whose.
     pub tenant_uid: TenantUid,
@@ -99,7 +99,7 @@ pub struct ConfigHistory {
 }
 
 /// One revision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ConfigRow {
     /// Counts the changes of the log that took effect.
     pub revision: u64,
@@ -118,7 +118,7 @@ pub struct ConfigRow {
 }
 
 /// `GET /v1/tenants/{tenant}/config/{revision}`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ConfigRevision {
     /// Whose.
     pub tenant_uid: TenantUid,
@@ -133,14 +133,14 @@ pub struct ConfigRevision {
 }
 
 /// `GET /v1/approvals`: what waits for other persons on this node.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RequestList {
     /// Oldest first within a tenant.
     pub requests: Vec<RequestRow>,
 }
 
 /// A change that waits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RequestRow {
     /// Whose log it waits in.
     pub tenant_uid: TenantUid,
@@ -165,7 +165,7 @@ pub struct RequestRow {
 }
 
 /// A row of [`Preview::by_workflow`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PreviewRow {
     /// Workflow type.
     pub workflow_type: Ident,

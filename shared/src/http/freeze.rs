@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// `GET /v1/freezes`: profiles with their windows, and what is frozen or under break-glass.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FreezeList {
     /// The agent's time, microseconds since the Unix epoch.
     pub now_us: u64,
@@ -18,7 +18,7 @@ pub struct FreezeList {
 }
 
 /// A profile.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ProfileRow {
     /// Its name.
     pub profile: Ident,
@@ -35,7 +35,7 @@ pub struct ProfileRow {
 }
 
 /// A freeze window.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct WindowRow {
     /// Its name.
     pub window: Ident,
@@ -50,7 +50,7 @@ pub struct WindowRow {
 }
 
 /// What freezes a log, and what lifts it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FreezeRow {
     /// The tenant, or zeros for the node's own log.
     pub tenant_uid: TenantUid,

@@ -7,7 +7,7 @@ use crate::untrusted::UntrustedText;
 use serde::{Deserialize, Serialize};
 
 /// `GET /v1/tenants/{uid}/slo`: what is seen under each ramp, as of the last judgement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SloList {
     /// The tenant.
     pub tenant_uid: TenantUid,
@@ -16,7 +16,7 @@ pub struct SloList {
 }
 
 /// What is seen under one revision of a ramp.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SloStatus {
     /// The rule.
     pub selector: crate::ramp::Selector,
@@ -56,14 +56,14 @@ impl SloStatus {
 }
 
 /// `GET /v1/incidents` and `GET /v1/tenants/{uid}/incidents`: what is open.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct IncidentList {
     /// Newest first, at most 500.
     pub incidents: Vec<IncidentRow>,
 }
 
 /// An open incident.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct IncidentRow {
     /// Whose log it is in; zeros for the node's.
     pub tenant_uid: TenantUid,
@@ -94,7 +94,7 @@ pub struct IncidentRow {
 }
 
 /// `GET /v1/tenants/{uid}/timeline`: control facts in order, in words.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Timeline {
     /// The log.
     pub origin: Origin,
@@ -105,7 +105,7 @@ pub struct Timeline {
 }
 
 /// One entry of a timeline.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TimelineRow {
     /// Index in the log.
     pub index: u64,

@@ -4,7 +4,7 @@ use crate::ids::{Ident, NodeId};
 use serde::{Deserialize, Serialize};
 
 /// `GET /v1/node`, open to any session or tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct NodeInfo {
     /// Its id.
     pub node_id: NodeId,
@@ -24,7 +24,7 @@ pub struct NodeInfo {
 }
 
 /// `POST /v1/sessions/challenge`: nothing in, this out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Challenge {
     /// 32 hex digits; used once, within a minute.
     pub challenge: String,
@@ -34,7 +34,7 @@ pub struct Challenge {
 
 /// `POST /v1/sessions`: a signed [`crate::session::Session`]. Also the body of `POST /v1/commands` with a signed
 /// [`crate::command::Command`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignedText {
     /// The exact text.
@@ -46,7 +46,7 @@ pub struct SignedText {
 }
 
 /// Answer to `POST /v1/sessions`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SessionOpened {
     /// Bearer token for reading.
     pub token: String,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// `GET /v1/policy`: which bundle holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct PolicyShown {
     /// Revision; 0 is the bundle built in.
     pub revision: u64,
@@ -28,7 +28,7 @@ pub struct PolicyShown {
 }
 
 /// The files of a bundle.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BundleFiles {
     /// Gzipped tar, base64.
@@ -36,14 +36,14 @@ pub struct BundleFiles {
 }
 
 /// The agent has the files.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct BundleKept {
     /// SHA-256 of the files, hex.
     pub digest: String,
 }
 
 /// An input to explain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExplainRequest {
     /// As in `policies/input.schema.json`.
@@ -51,7 +51,7 @@ pub struct ExplainRequest {
 }
 
 /// What policy says, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Explanation {
     /// Go ahead.
     pub allow: bool,

@@ -6,7 +6,7 @@ use crate::ids::Origin;
 use serde::{Deserialize, Serialize};
 
 /// A field of a receipt, disclosed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct FieldJson {
     /// Name in the schema.
     pub name: String,
@@ -17,7 +17,7 @@ pub struct FieldJson {
 }
 
 /// One receipt, as listed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ReceiptJson {
     /// Place in the log.
     pub index: u64,
@@ -39,7 +39,7 @@ pub struct ReceiptJson {
 }
 
 /// `GET /v1/tenants/{uid}/receipts?from=&limit=` (`limit` at most 500; `from` may be `-n` for the last n)
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ReceiptPage {
     /// Whose log.
     pub origin: Origin,
@@ -56,7 +56,7 @@ pub const BUNDLE_TYPE: &str = "conductor/receipts/v1";
 
 /// `GET /v1/tenants/{uid}/receipts/{index}/proof`: one receipt with all that verifies it, but no key: whoever verifies
 /// has the key already.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiptBundle {
     /// [`BUNDLE_TYPE`].
@@ -72,7 +72,7 @@ pub struct ReceiptBundle {
 
 /// `GET /v1/tenants/{uid}/receipts/export?from=&to=`, JSON lines: first this, then one [`ReceiptJson`] a line, in
 /// order and without a gap.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RangeBundle {
     /// [`BUNDLE_TYPE`].
@@ -91,7 +91,7 @@ pub struct RangeBundle {
 }
 
 /// `GET /v1/tenants/{uid}/checkpoint`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct LogHead {
     /// Whose log.
     pub origin: Origin,
@@ -104,7 +104,7 @@ pub struct LogHead {
 }
 
 /// `GET /v1/tenants/{uid}/consistency?from=&to=`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Consistency {
     /// Whose log.
     pub origin: Origin,

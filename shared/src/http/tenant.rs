@@ -8,7 +8,7 @@ use crate::ramp::Selector;
 use serde::{Deserialize, Serialize};
 
 /// `GET /v1/tenants/{uid}`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TenantDetail {
     /// Its uid.
     pub tenant_uid: TenantUid,
@@ -25,7 +25,7 @@ pub struct TenantDetail {
 }
 
 /// A rule, for `conductor ramp show --json`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RampRow {
     /// The rule.
     pub selector: Selector,
@@ -38,14 +38,14 @@ pub struct RampRow {
 }
 
 /// `GET /v1/tenants`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TenantList {
     /// In order of display id.
     pub tenants: Vec<TenantRow>,
 }
 
 /// A row of [`TenantList`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TenantRow {
     /// Its uid.
     pub tenant_uid: TenantUid,

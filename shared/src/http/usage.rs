@@ -6,7 +6,7 @@ use crate::untrusted::UntrustedText;
 use serde::{Deserialize, Serialize};
 
 /// `GET /v1/tenants/{uid}/totals`: exact sums of everything since the log began.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Totals {
     /// The tenant.
     pub tenant_uid: TenantUid,
@@ -17,7 +17,7 @@ pub struct Totals {
 }
 
 /// A row of [`Totals`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct TotalsRow {
     /// Labels.
     pub labels: Labels,
@@ -26,7 +26,7 @@ pub struct TotalsRow {
 }
 
 /// How a sink is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SinkStatus {
     /// Its name.
     pub name: Ident,
@@ -51,14 +51,14 @@ pub struct SinkStatus {
 }
 
 /// `GET /v1/sinks`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct SinkList {
     /// As configured.
     pub sinks: Vec<SinkStatus>,
 }
 
 /// An event that a receiver would not take.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DeadLetter {
     /// Its place in the log: ask on with `after` of the last.
     pub number: u64,
@@ -69,14 +69,14 @@ pub struct DeadLetter {
 }
 
 /// `GET /v1/tenants/{tenant}/dead-letters`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct DeadLetters {
     /// Oldest first.
     pub letters: Vec<DeadLetter>,
 }
 
 /// `GET /v1/tenants/{tenant}/usage/recount`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Recount {
     /// The tenant.
     pub tenant_uid: TenantUid,
@@ -89,7 +89,7 @@ pub struct Recount {
 }
 
 /// Where rollups and receipts differ.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RecountDifference {
     /// What: `slot`, `day`, or the bytes kept when a day began.
     pub what: String,

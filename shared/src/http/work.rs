@@ -1,12 +1,14 @@
 //! What a workload asks and hears: runs, steps, approvals, and the decision about each.
 
+use super::MAX_NAME;
 use crate::fact::{ActorType, Env, Outcome, Verdict};
 use crate::ids::{Ident, Origin, RunId};
+use crate::meter::{MAX_CLAIM_BYTES, MAX_CLAIM_US};
 use crate::untrusted::UntrustedText;
 use serde::{Deserialize, Serialize};
 
 /// Where a receipt stands. With it anybody can ask for its proof.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ReceiptRef {
     /// Whose log.
     pub origin: Origin,
@@ -15,7 +17,7 @@ pub struct ReceiptRef {
 }
 
 /// `POST /v1/runs`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartRun {
     /// Display id of the tenant; must be the one the credentials belong to.
@@ -31,9 +33,11 @@ pub struct StartRun {
     pub action: Ident,
     /// Whom the work is for: the ramp keeps a subject on one side.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_NAME))]
     pub subject: Option<UntrustedText>,
     /// SHA-256 of the prompt that the workflow runs with, 64 hex digits; asked for where the catalog pins one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub prompt_sha256: Option<String>,
 }
 
@@ -43,43 +47,52 @@ fn default_action() -> Ident {
 }
 
 /// `POST /v1/runs/{run}/steps`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StartStep {
     /// Display id of the tenant.
     pub tenant_id: Ident,
     /// What the workflow calls the step.
+    #[schemars(length(max = MAX_NAME))]
     pub name: UntrustedText,
 }
 
 /// `POST /v1/runs/{run}/steps/{step}/finish`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FinishStep {
     /// Display id of the tenant.
     pub tenant_id: Ident,
     /// `succeeded`, `failed` or `cancelled`.
+    #[schemars(extend("enum" = ["succeeded", "failed", "cancelled"]))]
     pub outcome: Outcome,
     /// The workload's claim, whole microseconds.
+    #[serde(deserialize_with = "super::whole")]
+    #[schemars(range(max = MAX_CLAIM_US))]
     pub duration_us: u64,
     /// The workload's claim.
+    #[serde(deserialize_with = "super::whole")]
+    #[schemars(range(max = MAX_CLAIM_BYTES))]
     pub bytes_in: u64,
     /// The workload's claim.
+    #[serde(deserialize_with = "super::whole")]
+    #[schemars(range(max = MAX_CLAIM_BYTES))]
     pub bytes_out: u64,
 }
 
 /// `POST /v1/runs/{run}/finish`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FinishRun {
     /// Display id of the tenant.
     pub tenant_id: Ident,
     /// `succeeded` or `failed`.
+    #[schemars(extend("enum" = ["succeeded", "failed"]))]
     pub outcome: Outcome,
 }
 
 /// `POST /v1/runs/{run}/heartbeat` and `POST /v1/runs/{run}/cancel`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OfTenant {
     /// Display id of the tenant.
@@ -87,21 +100,23 @@ pub struct OfTenant {
 }
 
 /// `POST /v1/runs/{run}/approvals`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DecideApproval {
     /// Display id of the tenant.
     pub tenant_id: Ident,
     /// What was decided about.
+    #[schemars(length(max = MAX_NAME))]
     pub name: UntrustedText,
     /// Who decided.
+    #[schemars(length(max = MAX_NAME))]
     pub approver: UntrustedText,
     /// Yes or no.
     pub approved: bool,
 }
 
 /// Answer to a request of a workload that was carried out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Decided {
     /// `allow`.
     pub decision: Verdict,
@@ -127,7 +142,7 @@ pub struct Decided {
 }
 
 /// `GET /v1/runs/{run}`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RunView {
     /// The run.
     pub run_id: RunId,

@@ -8,6 +8,7 @@ use conductor_shared::freeze::Window;
 use conductor_shared::http::{FreezeList, ReceiptPage};
 use conductor_shared::ids::{GrantId, Ident, TenantUid};
 use conductor_shared::profile::Setting;
+use conductor_shared::untrusted::UntrustedText;
 use conductor_tests::{Node, Tenant, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -216,6 +217,14 @@ fn alone_at_most_twice_a_day() {
     assert_eq!(asks(&node, "ben", a.uid, close).1, ["effective"]);
     node.kill_agent();
     node.start_agent();
+    // Others look at it: not the one who opened it, and not after a restart either.
+    let incidents = node.control(a.uid).incidents;
+    let review =
+        incidents.iter().find(|(_, i)| i.cause.to_string() == "break-glass").expect("to be reviewed");
+    let comment = UntrustedText::new("nothing to see here");
+    let closed = Operation::IncidentClose(ops::IncidentClose { incident: review.0.0, comment });
+    assert_eq!(asks(&node, "ben", a.uid, closed.clone()).1, ["self_approval"]);
+    assert_eq!(asks(&node, "cleo", a.uid, closed).1, ["effective"]);
     assert_eq!(asks(&node, "ben", a.uid, open(3, 5)).1, ["requested"], "the third takes a second person");
     assert!(node.control(a.uid).break_glass.is_none());
     node.command(NODE, ops::ProfileCreate { profile: ident("strict") });

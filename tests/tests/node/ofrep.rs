@@ -19,7 +19,7 @@ fn node() -> (Node, String) {
 /// What the client gets, for each flag and subject. The default is the answer that is not expected.
 fn ask(node: &Node, url: &str, token: &str, asks: &[Value]) -> Vec<Value> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let packages = Command::new(root.join("scripts/openfeature.sh")).output().unwrap();
+    let packages = Command::new(root.join("scripts/python-packages.sh")).arg("openfeature").output().unwrap();
     assert!(packages.status.success(), "{}", String::from_utf8_lossy(&packages.stderr));
     let file = node.path("token");
     std::fs::write(&file, token).unwrap();

@@ -7,6 +7,7 @@ use conductor_shared::http::{
     IncidentList, IncidentRow, ReceiptPage, SloList, SloStatus, Timeline, TimelineRow,
 };
 use conductor_shared::ids::{Ident, TenantUid};
+use conductor_shared::operator::parse_roles;
 use conductor_shared::quota::QuotaKind;
 use conductor_shared::ramp::Selector;
 use conductor_shared::slo::Thresholds;
@@ -225,6 +226,52 @@ fn policy_is_asked_of_each_step() {
     let yes = "deny contains \"nothing\" if false";
     trust_and_load(&mut node, &rules(yes), 2, 3_600_000_000);
     wait_for("the next step", 10, || (share(&node, &a) == 10_000).then_some(()));
+}
+
+/// SPEC 3.1 and invariant 4: a plan goes on under the key that signed it: not while its person is suspended, not without
+/// the role, and not once the key was revoked.
+#[test]
+fn a_plan_stops_with_its_author() {
+    let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben", "cleo"]);
+    node.reconfigure(|config| format!("{config}\n{QUICK}"));
+    let a = node.tenant("acme");
+    let mut c = node.client(&a.token);
+    let ben = node.person("ben");
+    let of_ben = node.control(TenantUid::NODE).operators;
+    let key = *of_ben.iter().find(|(_, k)| k.person == ben).unwrap().0;
+    let roles = |words: &str| parse_roles(words).unwrap();
+    let two = |op: Operation| {
+        let command = node.request(TenantUid::NODE, op);
+        assert_eq!(node.approve("cleo", &command), ["effective"]);
+    };
+    let stops = [
+        Operation::OperatorSuspend(ops::OperatorSuspend { person: ben }),
+        Operation::OperatorRoles(ops::OperatorRoles { person: ben, roles: roles("approver viewer") }),
+        Operation::OperatorRevoke(ops::OperatorRevoke { key }),
+    ];
+    for stop in stops {
+        let plan = "10%@1s 100%".parse().unwrap();
+        let command = node.compose(a.uid, ops::PlanSet { selector: rule(), plan });
+        assert_eq!(node.send_as("ben", &command).came_to(), ["effective"]);
+        node.command(TenantUid::NODE, stop.clone());
+        runs(&mut c, &a, 250, 0);
+        wait_healthy(&node, &a);
+        // Some judgements, each of which would go on.
+        node.wait_us(1_500_000);
+        assert_eq!((share(&node, &a), step_of_plan(&node, &a)), (1_000, Some(0)), "{stop:?}");
+        match stop {
+            Operation::OperatorSuspend(_) => {
+                two(Operation::OperatorResume(ops::OperatorResume { person: ben }));
+            }
+            Operation::OperatorRoles(_) => two(Operation::OperatorRoles(ops::OperatorRoles {
+                person: ben,
+                roles: roles("admin approver operator viewer"),
+            })),
+            _ => continue,
+        }
+        wait_for("the next step", 10, || (share(&node, &a) == 10_000).then_some(()));
+        node.command(a.uid, ops::RampCap { selector: rule(), hundredths: BasisPoints::ZERO });
+    }
 }
 
 /// SPEC 3.2 and invariant 3: while the signer is out a plan does not go on, and a breach is the platform's: it marks no

@@ -56,18 +56,24 @@ fn usage_is_what_was_done() {
     assert_eq!((again.totals.receipts_emitted, again.totals.storage_bytes), (44, t.storage_bytes));
 }
 
-/// SPEC 2.2: a tenant reads its own usage, by its display id and without a version, and nobody else's; bad questions are
-/// explained.
+/// SPEC 2.2 and Reads: usage is of one tenant, also by its display id and without a version, for whoever may read that; bad
+/// questions are explained.
 #[test]
-fn usage_is_read_by_its_tenant() {
+fn usage_is_of_one_tenant() {
     let (node, a, b) = worked();
     let mut c = node.client(&a.token);
-    let own = c.get("/tenants/acme/usage?range=24h&group_by=actor_type&step=1d&tz=Asia/Kathmandu");
+    let own =
+        node.operator().get("/tenants/acme/usage?range=24h&group_by=actor_type&step=1d&tz=Asia/Kathmandu");
     assert_eq!(own.status, 200);
     let own: UsageAnswer = own.read();
     assert_eq!(own.totals.receipts_emitted, 44);
     assert_eq!(own.breakdown[0].group.actor_type, Some(ActorType::Service));
     assert_eq!(own.steps.len(), 2, "a day of the zone ended within: {:?}", own.steps);
+    assert_eq!(
+        c.get(&format!("/v1/tenants/{}/usage", a.uid)).reasons(),
+        ["role_missing"],
+        "it is for persons"
+    );
     let other = c.get(&format!("/v1/tenants/{}/usage", b.uid));
     assert_eq!((other.status, other.reasons()), (403, vec!["scope_mismatch".to_owned()]));
     for (query, what) in [

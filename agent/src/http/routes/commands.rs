@@ -2,9 +2,11 @@
 
 use super::policy;
 use crate::command::{VerifyError, verify, verify_approval};
-use crate::http::auth::{self, Peer};
+use crate::http::access::Person;
+use crate::http::auth::{self, Caller, Peer};
 use crate::http::conn_limit::Owner;
 use crate::http::error::ApiError;
+use crate::http::input::Body;
 use crate::http::read::blocking;
 use crate::http::state::{self, ApiState};
 use crate::intake::queue::Full;
@@ -12,15 +14,16 @@ use crate::intake::request::{
     CommandReply, Denial, Signed, SignedApproval, Unscoped, Verified, WriterRequest,
 };
 use crate::ledger::read_receipt;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::{Extension, Json};
+use conductor_shared::access::Sight;
 use conductor_shared::clock::WallTime;
 use conductor_shared::command::Audience;
 use conductor_shared::fact::{ControlFact, Fact};
 use conductor_shared::http::{CommandOutcome, ReceiptRef, RequestList, RequestRow, SignedText};
 use conductor_shared::ids::{Ident, Origin, PartitionId, PersonId};
+use conductor_shared::operator::Role;
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::UntrustedText;
 use std::sync::Arc;
@@ -30,9 +33,8 @@ use tokio::sync::oneshot;
 pub(crate) async fn command(
     State(api): State<ApiState>,
     Extension(peer): Extension<Peer>,
-    body: Bytes,
+    Body(signed): Body<SignedText>,
 ) -> Result<Json<CommandOutcome>, ApiError> {
-    let signed: SignedText = serde_json::from_slice(&body).map_err(|e| ApiError::body(&e))?;
     let node = api.board.node().ok_or_else(|| ApiError::from(Denial::bare(Reason::StoreUnavailable)))?;
     let control = Arc::clone(&node.view.load().control);
     let verified = match verify(&signed, &control, peer.local()) {
@@ -119,7 +121,7 @@ async fn answered(
 }
 
 async fn not_verified(api: &ApiState, peer: &Peer, what: &'static str, e: VerifyError) -> ApiError {
-    let mut p = auth::denied(api, peer, what, None, "", Reason::SignatureInvalid).await.0;
+    let mut p = auth::denied(api, peer, what, &Caller::Unknown, "", Reason::SignatureInvalid).await.0;
     p.detail = e.to_string();
     if matches!(e, VerifyError::Text(_) | VerifyError::Approval) {
         p.status = StatusCode::BAD_REQUEST.as_u16();
@@ -130,9 +132,8 @@ async fn not_verified(api: &ApiState, peer: &Peer, what: &'static str, e: Verify
 pub(crate) async fn approval(
     State(api): State<ApiState>,
     Extension(peer): Extension<Peer>,
-    body: Bytes,
+    Body(signed): Body<SignedText>,
 ) -> Result<Json<CommandOutcome>, ApiError> {
-    let signed: SignedText = serde_json::from_slice(&body).map_err(|e| ApiError::body(&e))?;
     let node = api.board.node().ok_or_else(|| ApiError::from(Denial::bare(Reason::StoreUnavailable)))?;
     let control = Arc::clone(&node.view.load().control);
     match verify_approval(&signed, &control, peer.local()) {
@@ -153,14 +154,17 @@ pub(crate) async fn approval(
 /// Commands that wait for approval, in all logs, with the exact text that the approver signs.
 pub(crate) async fn approvals(
     State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
+    person: Person,
 ) -> Result<Json<RequestList>, ApiError> {
-    auth::operator(&api, &peer, &headers, "approval_list").await?;
     let names = api.board.node().map(|n| Arc::clone(&n.view.load().control)).unwrap_or_default();
     let name = |p: &PersonId| names.keys_of(*p).next().map_or_else(unknown_person, |k| k.name.clone());
     let mut requests = Vec::new();
     for shared in api.board.all() {
+        // The exact text shows all that a command says. Whoever is asked to approve it sees it.
+        let log = shared.id.tenant;
+        if person.sight(log) != Some(Sight::Full) && !person.has_role(Role::Approver, log) {
+            continue;
+        }
         let control = Arc::clone(&shared.view.load().control);
         for (id, r) in &control.requests {
             let (command_id, index) = (id.command, r.index);

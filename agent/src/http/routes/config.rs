@@ -1,19 +1,20 @@
 //! History of a tenant's configuration: each revision with person, reason and differences, and the state it left. Each
 //! request folds the control facts of the log again, on a blocking thread.
 
-use crate::http::auth::{self, Peer};
+use crate::http::access::LogReader;
 use crate::http::error::ApiError;
-use crate::http::read::{Params, blocking, number};
+use crate::http::input::Asked;
+use crate::http::read::blocking;
 use crate::http::state::ApiState;
-use crate::ledger::{Partition, ReadError, control_facts, read_json, read_receipt};
+use crate::ledger::{Partition, ReadError, control_facts, read_receipt, redacted, summary};
 use crate::store::Store;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::{Extension, Json};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use conductor_shared::config::{config, differences};
 use conductor_shared::control::{At, ControlState};
 use conductor_shared::fact::{ControlFact, Fact};
-use conductor_shared::http::{ConfigHistory, ConfigRevision, ConfigRow};
+use conductor_shared::http::{ConfigHistory, ConfigRevision, ConfigRow, HistoryAsked};
 use conductor_shared::ids::{PersonId, parse_decimal};
 use conductor_shared::untrusted::UntrustedText;
 use std::collections::{HashMap, VecDeque};
@@ -67,7 +68,7 @@ fn fold(
             if control.revision == before {
                 continue;
             }
-            let step = Step { at, control: &control, by, words: read_json(&r).summary };
+            let step = Step { at, control: &control, by, words: summary(&r) };
             if !each(&step) {
                 return Ok(());
             }
@@ -77,15 +78,13 @@ fn fold(
 
 pub(crate) async fn history(
     State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    Path(tenant): Path<String>,
-    Query(params): Params,
-    headers: HeaderMap,
+    log: LogReader,
+    Asked(asked): Asked<HistoryAsked>,
 ) -> Result<Json<ConfigHistory>, ApiError> {
-    let shared = auth::reader(&api, &peer, &headers, "config_history", &tenant).await?;
+    let shared = log.cell;
     let v = shared.view.load_full();
-    let limit = usize::try_from(number(&params, "limit", 100)?.clamp(1, PAGE)).unwrap_or(1);
-    let before = number(&params, "before", u64::MAX)?;
+    let limit = usize::try_from(asked.limit.unwrap_or(100).clamp(1, PAGE)).unwrap_or(1);
+    let before = asked.before.unwrap_or(u64::MAX);
     let names = api.board.node().map(|n| Arc::clone(&n.view.load().control)).unwrap_or_default();
     let (size, revision, tenant_uid) = (v.size(), v.control.revision, shared.id.tenant);
     let page = blocking(&shared, move |store, p| {
@@ -121,12 +120,10 @@ pub(crate) async fn history(
 }
 
 pub(crate) async fn revision(
-    State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    Path((tenant, revision)): Path<(String, String)>,
-    headers: HeaderMap,
+    log: LogReader,
+    Path((_, revision)): Path<(String, String)>,
 ) -> Result<Json<ConfigRevision>, ApiError> {
-    let shared = auth::reader(&api, &peer, &headers, "config_revision", &tenant).await?;
+    let (shared, sight) = (log.cell, log.sight);
     let bad = || ApiError::bad(StatusCode::BAD_REQUEST, "revision: expected a whole number");
     let wanted = parse_decimal(&revision).ok_or_else(bad)?;
     let (size, tenant_uid) = (shared.view.load().size(), shared.id.tenant);
@@ -135,7 +132,7 @@ pub(crate) async fn revision(
         fold(store, p, size, |s| {
             if s.control.revision == wanted {
                 let (index, time_us) = (s.at.index, s.at.time_us);
-                let control = s.control.clone();
+                let control = redacted(s.control, sight);
                 found =
                     Some(ConfigRevision { tenant_uid, revision: control.revision, index, time_us, control });
             }

@@ -1,19 +1,20 @@
 //! Cost of usage, from rollups, and the node's rate cards.
 
-use super::usage_query::{RollupSource, UsageQuery, bad, csv, gather, parse};
-use crate::http::auth::{self, Peer};
+use super::usage_query::{PeriodAsked, RollupSource, UsageQuery, bad, csv, gather, parse};
+use crate::http::access::LogReader;
 use crate::http::error::ApiError;
-use crate::http::read::{Params, blocking};
+use crate::http::input::Asked;
+use crate::http::read::blocking;
 use crate::http::state::Api;
 use crate::http::state::ApiState;
 use crate::ledger::ReadError;
 use crate::partition::published::{PartitionCell, PartitionView};
-use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
+use axum::Json;
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use axum::{Extension, Json};
 use conductor_shared::clock::WallTime;
 use conductor_shared::cost::{self, CostAnswer, Ledger, RateCard, Rates, card_at};
+use conductor_shared::http::{CostAsked, CostFormat};
 use conductor_shared::time_range::{MAX_STEPS, Period, utc_month};
 use conductor_shared::usage::{Group, GroupBy, RangeShown, Usage, cuts};
 use std::collections::BTreeMap;
@@ -106,30 +107,24 @@ fn agreed(
 
 pub(crate) async fn cost(
     State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    Path(tenant): Path<String>,
-    Query(params): Params,
-    headers: HeaderMap,
+    log: LogReader,
+    Asked(asked): Asked<CostAsked>,
 ) -> Result<Response, ApiError> {
-    let shared = auth::reader(&api, &peer, &headers, "cost", &tenant).await?;
+    let shared = log.cell;
     let view = shared.view.load_full();
-    let q = parse(&api, &view, &params)?;
+    let period = PeriodAsked { range: asked.range, step: asked.step, group_by: asked.group_by, tz: asked.tz };
+    let q = parse(&api, &view, &period)?;
     let month = utc_month(q.range.period.from).map(|(_, p)| p).filter(|p| q.range.period.to <= p.to);
-    let month = match (q.format.as_str(), month) {
-        ("json" | "csv", m) => m,
-        ("focus", Some(m)) => Some(m),
-        ("focus", None) => {
-            return Err(bad(
-                "format: FOCUS has one billing period a file; ask for a month in UTC, for instance 2026-10",
-            ));
-        }
-        _ => return Err(bad("format: expected json, csv or focus")),
-    };
+    if asked.format == CostFormat::Focus && month.is_none() {
+        return Err(bad(
+            "format: FOCUS has one billing period a file; ask for a month in UTC, for instance 2026-10",
+        ));
+    }
     let answer = costs(&api, &shared, view, &q).await?;
     let name = format!("cost-{}", answer.tenant_id);
-    Ok(match (q.format.as_str(), month) {
-        ("csv", _) => csv(cost::csv(&answer), &name),
-        ("focus", Some(m)) => {
+    Ok(match (asked.format, month) {
+        (CostFormat::Csv, _) => csv(cost::csv(&answer), &name),
+        (CostFormat::Focus, Some(m)) => {
             csv(cost::focus(&answer, m, &api.node_id.to_string()), &format!("focus-{name}"))
         }
         _ => Json(answer).into_response(),
@@ -174,17 +169,10 @@ async fn costs(
     })
 }
 
-pub(crate) async fn rates(
-    State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-) -> Result<Json<Rates>, ApiError> {
-    if auth::session(&api, &peer, &headers).is_none() {
-        auth::workload(&api, &peer, &headers, "rates").await?;
-    }
+pub(crate) async fn rates(State(api): State<ApiState>) -> Json<Rates> {
     let control = api.board.node().map(|n| Arc::clone(&n.view.load().control));
-    Ok(Json(Rates {
+    Json(Rates {
         billing_key: control.as_ref().and_then(|c| c.billing_key.clone()),
         cards: control.map_or(vec![], |c| c.rate_cards.clone()),
-    }))
+    })
 }

@@ -1,26 +1,25 @@
 //! Explains an amount: its parts by rate card, and the events of the receipts behind them.
 
 use super::cost::{Priced, cards, priced};
-use super::usage_query::{RollupSource, bad, gather, parse};
-use crate::http::auth::{self, Peer};
+use super::usage_query::{PeriodAsked, RollupSource, gather, parse};
+use crate::http::access::LogReader;
 use crate::http::error::ApiError;
-use crate::http::read::{Params, blocking, number};
+use crate::http::input::Asked;
+use crate::http::read::blocking;
 use crate::http::state::ApiState;
 use crate::ledger::{Partition, ReadError, control_facts, read_receipt};
 use crate::metering::EventsOf;
 use crate::partition::published::PartitionView;
 use crate::store::Store;
-use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
-use axum::{Extension, Json};
+use axum::Json;
+use axum::extract::State;
 use conductor_shared::clock::{WallTime, micros};
 use conductor_shared::cost::{Bucket, Explained, ExplainedEvent, Part, RateCard};
-use conductor_shared::fact::{ActorType, Env};
+use conductor_shared::http::ExplainAsked;
 use conductor_shared::ids::Ident;
 use conductor_shared::meter::{Event, EventType, Labels};
 use conductor_shared::time_range::Period;
 use conductor_shared::usage::{Group, RangeShown};
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Maximum events in one answer.
@@ -29,16 +28,8 @@ const PAGE: u64 = 500;
 const LOOK: u64 = 20_000;
 
 /// The labels to match; a label that is not named matches all.
-fn filter(params: &HashMap<String, String>) -> Result<Group, ApiError> {
-    let text = |name: &str| params.get(name).map(String::as_str);
-    Ok(Group {
-        workflow_type: text("workflow_type").map(Ident::new).transpose().map_err(bad)?,
-        env: text("env").map(str::parse::<Env>).transpose().map_err(|e| bad(format!("env: {e}")))?,
-        actor_type: text("actor_type")
-            .map(str::parse::<ActorType>)
-            .transpose()
-            .map_err(|e| bad(format!("actor_type: {e}")))?,
-    })
+fn filter(asked: &ExplainAsked) -> Group {
+    Group { workflow_type: asked.workflow_type.clone(), env: asked.env, actor_type: asked.actor_type }
 }
 
 fn matches(g: &Group, l: &Labels) -> bool {
@@ -49,18 +40,14 @@ fn matches(g: &Group, l: &Labels) -> bool {
 
 pub(crate) async fn explain(
     State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    Path(tenant): Path<String>,
-    Query(params): Params,
-    headers: HeaderMap,
+    log: LogReader,
+    Asked(asked): Asked<ExplainAsked>,
 ) -> Result<Json<Explained>, ApiError> {
-    let shared = auth::reader(&api, &peer, &headers, "cost_explain", &tenant).await?;
+    let shared = log.cell;
     let view = shared.view.load_full();
-    let a = parse(&api, &view, &params)?;
-    let bucket = params.get("bucket").and_then(|b| Bucket::from_word(b));
-    let bucket = bucket.ok_or_else(|| bad("bucket: expected compute, storage or signing"))?;
-    let group = filter(&params)?;
-    let (after, limit) = (number(&params, "after", 0)?, number(&params, "limit", PAGE)?.clamp(1, PAGE));
+    let (bucket, group) = (asked.bucket, filter(&asked));
+    let (after, limit) = (asked.after.unwrap_or(0), asked.limit.unwrap_or(PAGE).clamp(1, PAGE));
+    let a = parse(&api, &view, &PeriodAsked { range: asked.range, tz: asked.tz, ..PeriodAsked::default() })?;
     let cards = cards(&api);
     let segments = priced(a.range.period, None, &cards)?;
     let (period, now) = (a.range.period, a.now);

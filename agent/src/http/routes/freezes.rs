@@ -1,12 +1,11 @@
 //! Freeze profiles with their windows, and which logs of this node are frozen now.
 
-use crate::http::auth::{self, Peer};
+use crate::http::access::Person;
 use crate::http::error::ApiError;
 use crate::http::state::ApiState;
 use crate::intake::request::Denial;
+use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::{Extension, Json};
 use conductor_shared::clock::WallTime;
 use conductor_shared::control::ControlState;
 use conductor_shared::control::profiles;
@@ -19,16 +18,14 @@ use std::sync::Arc;
 
 pub(crate) async fn freezes(
     State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
+    person: Person,
 ) -> Result<Json<FreezeList>, ApiError> {
-    auth::operator(&api, &peer, &headers, "freeze_list").await?;
     let node = api.board.node().ok_or_else(|| ApiError::from(Denial::bare(Reason::StoreUnavailable)))?;
     let node = Arc::clone(&node.view.load().control);
     let now = api.clock.now().wall;
     let mut governs = BTreeMap::<String, u64>::new();
     let mut tenants = Vec::new();
-    for shared in api.board.all() {
+    for (shared, _) in person.logs(&api) {
         let control = Arc::clone(&shared.view.load().control);
         let name = profiles::name_of(&control);
         *governs.entry(name.to_owned()).or_default() += 1;
@@ -51,6 +48,9 @@ pub(crate) async fn freezes(
     if let Ok(name) = Ident::new(DEFAULT) {
         all.entry(name).or_default();
     }
+    // Profiles are the node's configuration: whoever does not see that sees those that govern what they see.
+    let sees_all = person.sees_the_node();
+    all.retain(|name, _| sees_all || governs.contains_key(name.as_str()));
     let row = |(name, p): (&Ident, &Profile)| {
         let governs = governs.get(name.as_str()).copied().unwrap_or(0);
         profile_row(&node, name, p, governs, now)

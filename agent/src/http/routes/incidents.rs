@@ -1,17 +1,19 @@
 //! Open incidents, the timeline of a log in words, and the SLO state of ramps.
 
-use crate::http::auth::{self, Peer};
+use crate::http::access::{LogReader, Person};
 use crate::http::error::ApiError;
-use crate::http::read::{Params, blocking, number};
+use crate::http::input::Asked;
+use crate::http::read::blocking;
 use crate::http::state::ApiState;
-use crate::ledger::{Receipt, control_facts, read_json, read_receipt};
+use crate::ledger::{Receipt, control_facts, read_receipt, summary};
 use crate::partition::published::PartitionCell;
-use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
-use axum::{Extension, Json};
+use axum::Json;
+use axum::extract::State;
 use conductor_shared::control::ControlState;
-use conductor_shared::fact::{ControlFact, Fact};
-use conductor_shared::http::{IncidentList, IncidentRow, ReceiptRef, SloList, Timeline, TimelineRow};
+use conductor_shared::fact::{ControlFact, Fact, schema};
+use conductor_shared::http::{
+    IncidentList, IncidentRow, ReceiptRef, SloList, Timeline, TimelineAsked, TimelineRow,
+};
 use conductor_shared::ids::{Ident, Origin, PersonId, hex};
 use conductor_shared::untrusted::UntrustedText;
 use std::sync::Arc;
@@ -74,22 +76,15 @@ async fn of_log(api: &ApiState, shared: &Arc<PartitionCell>) -> Result<Vec<Incid
 
 pub(crate) async fn incidents(
     State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    Path(tenant): Path<String>,
-    headers: HeaderMap,
+    log: LogReader,
 ) -> Result<Json<IncidentList>, ApiError> {
-    let shared = auth::reader(&api, &peer, &headers, "incident_list", &tenant).await?;
+    let shared = log.cell;
     Ok(Json(IncidentList { incidents: of_log(&api, &shared).await? }))
 }
 
-pub(crate) async fn all(
-    State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-) -> Result<Json<IncidentList>, ApiError> {
-    auth::operator(&api, &peer, &headers, "incident_all").await?;
+pub(crate) async fn all(State(api): State<ApiState>, person: Person) -> Result<Json<IncidentList>, ApiError> {
     let mut rows = Vec::new();
-    for shared in api.board.all() {
+    for (shared, _) in person.logs(&api) {
         if !shared.view.load().control.incidents.is_empty() {
             rows.extend(of_log(&api, &shared).await?);
         }
@@ -99,15 +94,10 @@ pub(crate) async fn all(
     Ok(Json(IncidentList { incidents: rows }))
 }
 
-pub(crate) async fn slo(
-    State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    Path(tenant): Path<String>,
-    headers: HeaderMap,
-) -> Result<Json<SloList>, ApiError> {
-    let shared = auth::reader(&api, &peer, &headers, "slo_show", &tenant).await?;
+pub(crate) async fn slo(log: LogReader) -> Json<SloList> {
+    let shared = log.cell;
     let ramps = shared.view.load().slo.as_ref().clone();
-    Ok(Json(SloList { tenant_uid: shared.id.tenant, ramps }))
+    Json(SloList { tenant_uid: shared.id.tenant, ramps })
 }
 
 /// The person, the incident, and how long the incident went unnoticed.
@@ -132,18 +122,13 @@ fn about(fact: &ControlFact) -> (Option<PersonId>, Option<String>, Option<u64>) 
 
 pub(crate) async fn timeline(
     State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    Path(tenant): Path<String>,
-    Query(params): Params,
-    headers: HeaderMap,
+    log: LogReader,
+    Asked(asked): Asked<TimelineAsked>,
 ) -> Result<Json<Timeline>, ApiError> {
-    let shared = auth::reader(&api, &peer, &headers, "timeline", &tenant).await?;
+    let shared = log.cell;
     let size = shared.view.load().size();
-    let (from, to) = (number(&params, "from", 0)?, number(&params, "to", u64::MAX)?);
-    let first = match params.get("after") {
-        None => 0,
-        Some(_) => number(&params, "after", 0)?.saturating_add(1),
-    };
+    let (from, to) = (asked.from.unwrap_or(0), asked.to.unwrap_or(u64::MAX));
+    let first = asked.after.map_or(0, |after| after.saturating_add(1));
     let names = names(&api);
     let page = blocking(&shared, move |store, p| {
         // Only durable facts are shown.
@@ -173,7 +158,7 @@ pub(crate) async fn timeline(
 }
 
 fn timeline_row(r: &Receipt, names: &ControlState) -> TimelineRow {
-    let json = read_json(r);
+    let kind = schema(r.sealed.header.kind);
     let (person, incident, unnoticed_us) = match &r.fact {
         Some(Fact::Control(f)) => about(f),
         _ => (None, None, None),
@@ -181,8 +166,8 @@ fn timeline_row(r: &Receipt, names: &ControlState) -> TimelineRow {
     TimelineRow {
         index: r.sealed.header.index,
         time_us: r.sealed.header.time_us,
-        kind: json.kind_name,
-        words: json.summary,
+        kind: kind.map_or("unknown", |k| k.name).to_owned(),
+        words: summary(r),
         person: person.and_then(|p| name_of(names, p)),
         incident,
         unnoticed_us,

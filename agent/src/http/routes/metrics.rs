@@ -2,7 +2,7 @@
 
 mod exposition;
 
-use crate::http::health::node_health;
+use crate::http::health::{Audience, node_health};
 use crate::http::state::ApiState;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -21,7 +21,7 @@ use std::sync::atomic::AtomicU64;
 
 pub(crate) async fn metrics(State(api): State<ApiState>, headers: HeaderMap) -> Response {
     let now = api.clock.now();
-    let h = node_health(&api.board, &api.health, &api.node_info(), now, &api.rates);
+    let h = node_health((&api.board, &api.health), &api.node_info(), now, &api.rates, Audience::Node);
     let (mut allowed, mut denied) = (0, 0);
     for s in api.board.all() {
         let v = s.view.load();

@@ -1,16 +1,19 @@
 //! Preview of a change: its class, and its exact effect on the requests of the last hour, from the receipts.
 
+use crate::command::may_sign;
+use crate::http::access::{LogReader, Person};
 use crate::http::auth::{self, Peer};
 use crate::http::error::ApiError;
+use crate::http::input::Body;
 use crate::http::read::blocking;
 use crate::http::state::{Api, ApiState};
 use crate::ledger::{Partition, ReadError, Receipt, read_receipt};
 use crate::rows::{RunRow, decode};
 use crate::store::{Row, RowKind, Store};
-use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::State;
+use axum::http::StatusCode;
 use axum::{Extension, Json};
+use conductor_shared::access::Sight;
 use conductor_shared::change_class;
 use conductor_shared::clock::WallTime;
 use conductor_shared::command::Operation;
@@ -21,6 +24,7 @@ use conductor_shared::http::{Preview, PreviewRequest, PreviewRow};
 use conductor_shared::ids::{Ident, PersonId, hex};
 use conductor_shared::meter::HOUR_US;
 use conductor_shared::ramp::effective;
+use conductor_shared::reason::Reason;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,16 +35,19 @@ const ROWS: usize = 50;
 pub(crate) async fn preview(
     State(api): State<ApiState>,
     Extension(peer): Extension<Peer>,
-    Path(tenant): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
+    LogReader { cell: shared, .. }: LogReader,
+    who: Person,
+    Body(request): Body<PreviewRequest>,
 ) -> Result<Json<Preview>, ApiError> {
-    let who = auth::operator(&api, &peer, &headers, "preview").await?;
-    let shared = auth::reader(&api, &peer, &headers, "preview", &tenant).await?;
-    let request: PreviewRequest = serde_json::from_slice(&body).map_err(|e| ApiError::body(&e))?;
     let unknown =
         || ApiError::bad(StatusCode::BAD_REQUEST, "operation: not an operation that this agent knows");
     let op = Operation::from_list(&request.operation).ok_or_else(unknown)?;
+    let node = api.board.node().map(|n| Arc::clone(&n.view.load().control)).unwrap_or_default();
+    let tenant = shared.id.tenant;
+    if who.sight(tenant) != Some(Sight::Full) && !may_sign(&op, who.key(), tenant, &node) {
+        let caller = auth::Caller::Person(who.scope);
+        return Err(auth::denied(&api, &peer, "preview", &caller, op.name(), Reason::RoleMissing).await);
+    }
     let view = shared.view.load_full();
     let (before, after) = (view.control.as_ref().clone(), view.control.after(&op));
     let since = api.clock.now().wall - Duration::from_micros(HOUR_US);
@@ -59,7 +66,6 @@ pub(crate) async fn preview(
     by_workflow.sort_by_key(|r| std::cmp::Reverse((r.newly_allowed + r.newly_denied, r.requests)));
     by_workflow.truncate(ROWS);
     let class = ChangeClass::from(change_class::class_of(&before, &op));
-    let node = api.board.node().map(|n| Arc::clone(&n.view.load().control)).unwrap_or_default();
     Ok(Json(Preview {
         class,
         base: hex(&before.object_digest(&op)),
@@ -72,7 +78,7 @@ pub(crate) async fn preview(
         by_workflow,
         open_runs_stopped,
         approvals: match class {
-            ChangeClass::Loosen => approvals(&api, who.person(), &op, &before, &node),
+            ChangeClass::Loosen => approvals(&api, who.scope.person(), &op, &before, &node),
             ChangeClass::Tighten => 0,
         },
         frozen: class == ChangeClass::Loosen

@@ -1,20 +1,23 @@
 //! Receipts and their proofs. Only durable receipts are shown.
 
-use crate::http::auth::{self, Peer};
+use crate::http::access::{GoingOn, LogReader};
 use crate::http::error::ApiError;
-use crate::http::read::{Params, blocking, number};
+use crate::http::input::Asked;
+use crate::http::read::blocking;
 use crate::http::state::ApiState;
-use crate::ledger::{DiskNodes, ReadError, read_json, read_receipt};
+use crate::ledger::{DiskNodes, ReadError, proof_json, read_json, read_receipt};
 use crate::partition::published::PartitionCell;
+use axum::Json;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use axum::{Extension, Json};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use conductor_shared::access::Sight;
 use conductor_shared::http::{
-    BUNDLE_TYPE, Consistency, LogHead, RangeBundle, ReceiptBundle, ReceiptJson, ReceiptPage,
+    BUNDLE_TYPE, Consistency, LogHead, RangeAsked, RangeBundle, ReceiptBundle, ReceiptJson, ReceiptPage,
+    ReceiptsAsked,
 };
 use conductor_shared::ids::parse_decimal;
 use conductor_shared::merkle::{self, Hash};
@@ -31,11 +34,9 @@ fn b64(hashes: &[Hash]) -> Vec<String> {
 
 pub(crate) async fn checkpoint(
     State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    Path(tenant): Path<String>,
-    headers: HeaderMap,
+    log: LogReader,
 ) -> Result<Json<LogHead>, ApiError> {
-    let shared = auth::reader(&api, &peer, &headers, "log_head", &tenant).await?;
+    let shared = log.cell;
     let v = shared.view.load_full();
     let origin =
         conductor_shared::ids::Origin { node: api.node_id, tenant: shared.id.tenant, epoch: shared.id.epoch };
@@ -48,26 +49,21 @@ pub(crate) async fn checkpoint(
 }
 
 pub(crate) async fn receipts(
-    State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    Path(tenant): Path<String>,
-    Query(params): Params,
-    headers: HeaderMap,
+    log: LogReader,
+    Asked(asked): Asked<ReceiptsAsked>,
 ) -> Result<Json<ReceiptPage>, ApiError> {
-    let shared = auth::reader(&api, &peer, &headers, "receipt_list", &tenant).await?;
+    let (shared, sight) = (log.cell, log.sight);
     let size = shared.view.load().size();
-    let limit = number(&params, "limit", 100)?.clamp(1, PAGE);
-    let from = match params.get("from").map(String::as_str) {
-        Some(t) if t.starts_with('-') => {
-            let n = parse_decimal(&t[1..]);
-            let n = n.ok_or_else(|| ApiError::bad(StatusCode::BAD_REQUEST, "from: expected n or -n"))?;
-            size.saturating_sub(n)
-        }
-        _ => number(&params, "from", 0)?,
+    let limit = asked.limit.unwrap_or(100).clamp(1, PAGE);
+    let from = asked.from.as_deref().unwrap_or("0");
+    let wrong = || ApiError::bad(StatusCode::BAD_REQUEST, "from: expected n or -n");
+    let from = match from.strip_prefix('-') {
+        Some(back) => size.saturating_sub(parse_decimal(back).ok_or_else(wrong)?),
+        None => parse_decimal(from).ok_or_else(wrong)?,
     };
     let to = from.saturating_add(limit).min(size);
     let (origin, receipts) = blocking(&shared, move |store, p| {
-        let list = (from..to).map(|i| Ok(read_json(&read_receipt(store, p, i)?)));
+        let list = (from..to).map(|i| Ok(read_json(&read_receipt(store, p, i)?, sight)));
         Ok((p.origin, list.collect::<Result<Vec<ReceiptJson>, ReadError>>()?))
     })
     .await?;
@@ -75,19 +71,17 @@ pub(crate) async fn receipts(
 }
 
 pub(crate) async fn proof(
-    State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    Path((tenant, index)): Path<(String, String)>,
-    headers: HeaderMap,
+    log: LogReader,
+    Path((_, index)): Path<(String, String)>,
 ) -> Result<Json<ReceiptBundle>, ApiError> {
-    let shared = auth::reader(&api, &peer, &headers, "receipt_proof", &tenant).await?;
+    let (shared, sight) = (log.cell, log.sight);
     let v = shared.view.load_full();
     let index = parse_decimal(&index).filter(|i| *i < v.size());
     let index = index
         .ok_or_else(|| ApiError::bad(StatusCode::NOT_FOUND, format!("the log has {} entries", v.size())))?;
     let signed = v.signed;
     let (receipt, path) = blocking(&shared, move |store, p| {
-        let receipt = read_json(&read_receipt(store, p, index)?);
+        let receipt = proof_json(&read_receipt(store, p, index)?, sight);
         let nodes = DiskNodes::new(store, p, signed);
         Ok((receipt, merkle::inclusion_proof(&nodes, index, signed)?))
     })
@@ -97,15 +91,12 @@ pub(crate) async fn proof(
 }
 
 pub(crate) async fn consistency(
-    State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    Path(tenant): Path<String>,
-    Query(params): Params,
-    headers: HeaderMap,
+    log: LogReader,
+    Asked(asked): Asked<RangeAsked>,
 ) -> Result<Json<Consistency>, ApiError> {
-    let shared = auth::reader(&api, &peer, &headers, "consistency", &tenant).await?;
+    let shared = log.cell;
     let size = shared.view.load().size();
-    let (from, to) = (number(&params, "from", 0)?, number(&params, "to", size)?);
+    let (from, to) = (asked.from.unwrap_or(0), asked.to.unwrap_or(size));
     if from > to || to > size {
         let what = format!("the log has {size} entries: expected from <= to <= {size}");
         return Err(ApiError::bad(StatusCode::BAD_REQUEST, what));
@@ -120,15 +111,13 @@ pub(crate) async fn consistency(
 
 pub(crate) async fn export(
     State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    Path(tenant): Path<String>,
-    Query(params): Params,
-    headers: HeaderMap,
+    log: LogReader,
+    Asked(asked): Asked<RangeAsked>,
 ) -> Result<Response, ApiError> {
-    let shared = auth::reader(&api, &peer, &headers, "receipt_export", &tenant).await?;
+    let (shared, sight) = (log.cell, log.sight);
     let v = shared.view.load_full();
     // Signed receipts come with a proof. Later ones are exported without, but only if `to` asks for them.
-    let (from, to) = (number(&params, "from", 0)?, number(&params, "to", v.signed)?);
+    let (from, to) = (asked.from.unwrap_or(0), asked.to.unwrap_or(v.signed));
     if from >= to || to > v.size() {
         let what =
             format!("the log has {} entries, {} of them signed: expected from < to", v.size(), v.signed);
@@ -153,20 +142,33 @@ pub(crate) async fn export(
         })
     })
     .await?;
-    let stream = pages(shared, head, from..to);
+    let download = Download { api, shared, sight, going_on: log.going_on };
+    let stream = pages(download, head, from..to);
     let kind = [(header::CONTENT_TYPE, "application/jsonl")];
     Ok((kind, Body::from_stream(stream)).into_response())
 }
 
-/// The head, then one page at a time, at the client's pace.
-fn pages(
+/// A range of a log on its way to whoever may read it.
+struct Download {
+    api: ApiState,
     shared: Arc<PartitionCell>,
+    sight: Sight,
+    going_on: GoingOn,
+}
+
+/// The head, then one page at a time, at the client's pace, while the right by which it was begun holds.
+fn pages(
+    download: Download,
     head: RangeBundle,
     range: Range<u64>,
 ) -> impl Stream<Item = Result<Bytes, std::io::Error>> {
     futures_util::stream::try_unfold((Some(head), range.start), move |(head, at)| {
-        let (shared, to) = (Arc::clone(&shared), range.end);
+        let (shared, to) = (Arc::clone(&download.shared), range.end);
+        let (sight, holds) = (download.sight, download.going_on.holds(&download.api));
         async move {
+            if !holds {
+                return Err(std::io::Error::other("the right to read this log is gone"));
+            }
             if let Some(head) = head {
                 return Ok::<_, std::io::Error>(Some((line(&head)?, (None, at))));
             }
@@ -177,8 +179,8 @@ fn pages(
             let page = blocking(&shared, move |store, p| {
                 let mut out = Vec::new();
                 for i in at..end {
-                    let json =
-                        serde_json::to_vec(&read_json(&read_receipt(store, p, i)?)).unwrap_or_default();
+                    let json = serde_json::to_vec(&proof_json(&read_receipt(store, p, i)?, sight))
+                        .unwrap_or_default();
                     out.extend_from_slice(&json);
                     out.push(b'\n');
                 }

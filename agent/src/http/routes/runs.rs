@@ -24,6 +24,7 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::IntoResponse as _;
 use conductor_shared::http::MAX_BODY;
 use conductor_shared::reason::Reason;
+use conductor_shared::routes::Name;
 use http_body_util::{BodyExt as _, Either, Full as Whole, LengthLimitError, Limited};
 use hyper::Response;
 use hyper::body::{Body as _, Incoming};
@@ -40,7 +41,7 @@ pub(crate) async fn answer(
     api: &ApiState,
     peer: &Peer,
     parts: Parts,
-    name: &'static str,
+    name: Name,
     body: Incoming,
     tracker: &IdleTracker,
 ) -> Answer {
@@ -59,7 +60,9 @@ pub(crate) async fn answer(
     };
     let whole = match whole {
         Ok(whole) => whole,
-        Err(refused) => return Box::pin(refused.answer(api, peer, name, (parts, body), tracker)).await,
+        Err(refused) => {
+            return Box::pin(refused.answer(api, peer, name.word(), (parts, body), tracker)).await;
+        }
     };
     let answering = tracker.server_turn();
     // What was proved before a body that took its time may hold no more.
@@ -73,7 +76,7 @@ pub(crate) async fn answer(
             Err(NoAnswer::Dropped) => Err(Denial::bare(Reason::StoreUnavailable).into()),
             Err(NoAnswer::Late) => Err(Denial::bare(Reason::DecisionLate).into()),
         },
-        Err(refusal) => Err(Box::pin(refusal.into_error(api, peer, name)).await),
+        Err(refusal) => Err(Box::pin(refusal.into_error(api, peer, name.word())).await),
     };
     drop(answering);
     tracker.response(match done {
@@ -140,7 +143,9 @@ impl BodyRefused {
         }
         let answering = tracker.server_turn();
         let error = match self {
-            Self::Stranger => auth::denied(api, peer, name, None, "", Reason::Unauthenticated).await,
+            Self::Stranger => {
+                auth::denied(api, peer, name, &auth::Caller::Unknown, "", Reason::Unauthenticated).await
+            }
             Self::Memory => ApiError::no_memory(),
             Self::Long => {
                 let most = format!("a body has at most {MAX_BODY} bytes");
@@ -179,7 +184,7 @@ mod tests {
     #[test]
     fn a_request_that_waits_is_small() {
         type WriterRequest<F> =
-            fn(&'static ApiState, &'static Peer, Parts, &'static str, Incoming, &'static IdleTracker) -> F;
+            fn(&'static ApiState, &'static Peer, Parts, Name, Incoming, &'static IdleTracker) -> F;
         fn size<F>(_: WriterRequest<F>) -> usize {
             size_of::<F>()
         }

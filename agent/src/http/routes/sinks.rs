@@ -1,45 +1,31 @@
 //! Status of sinks, and the events that their receivers refused.
 
-use crate::http::auth::{self, Peer};
+use crate::http::access::LogReader;
 use crate::http::error::ApiError;
-use crate::http::read::{Params, blocking, number};
+use crate::http::input::Asked;
+use crate::http::read::blocking;
 use crate::http::state::ApiState;
 use crate::sinks::letters;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
-use axum::{Extension, Json};
-use conductor_shared::http::{DeadLetter, DeadLetters, SinkList};
-use conductor_shared::ids::Ident;
+use axum::Json;
+use axum::extract::State;
+use conductor_shared::http::{DeadLetter, DeadLetters, LettersAsked, SinkList};
 use conductor_shared::untrusted::UntrustedText;
 
 /// Maximum dead letters in one answer.
 const PAGE: u64 = 200;
 
-pub(crate) async fn sinks(
-    State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-) -> Result<Json<SinkList>, ApiError> {
-    auth::operator(&api, &peer, &headers, "sink_list").await?;
+pub(crate) async fn sinks(State(api): State<ApiState>) -> Json<SinkList> {
     let now = api.clock.now().wall;
-    Ok(Json(SinkList { sinks: api.sinks.iter().map(|s| s.status(now)).collect() }))
+    Json(SinkList { sinks: api.sinks.iter().map(|s| s.status(now)).collect() })
 }
 
 pub(crate) async fn dead_letters(
-    State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    Path(tenant): Path<String>,
-    Query(params): Params,
-    headers: HeaderMap,
+    log: LogReader,
+    Asked(asked): Asked<LettersAsked>,
 ) -> Result<Json<DeadLetters>, ApiError> {
-    let shared = auth::reader(&api, &peer, &headers, "dead_letters", &tenant).await?;
-    let sink = params.get("sink").and_then(|s| Ident::new(s).ok());
-    let sink = sink.ok_or_else(|| ApiError::bad(StatusCode::BAD_REQUEST, "sink: expected its name"))?;
-    let from = match params.get("after") {
-        None => 0,
-        Some(_) => number(&params, "after", 0)?.saturating_add(1),
-    };
-    let limit = number(&params, "limit", PAGE)?.clamp(1, PAGE);
+    let shared = log.cell;
+    let (sink, from) = (asked.sink, asked.after.map_or(0, |after| after.saturating_add(1)));
+    let limit = asked.limit.unwrap_or(PAGE).clamp(1, PAGE);
     let limit = usize::try_from(limit).unwrap_or(1);
     let list = blocking(&shared, move |store, p| letters(store, p, &sink, from, limit)).await?;
     let letters = list.into_iter().map(|l| DeadLetter {

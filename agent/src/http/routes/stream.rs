@@ -1,23 +1,30 @@
 //! The WebSocket stream to consoles. Nothing is queued for a slow console: summaries are taken when it is ready for them,
 //! and control facts are read from the log. A console that falls out of the event window must resynchronise.
 
-use crate::http::auth::{self, Peer};
+use crate::http::access::{GoingOn, Person};
+use crate::http::auth::Peer;
 use crate::http::conn_limit::{ConnPermit, MAX_STREAMS, MAX_STREAMS_PER_PERSON};
 use crate::http::error::ApiError;
-use crate::http::health::node_health;
+use crate::http::health::{Audience, node_health};
 use crate::http::read::blocking;
 use crate::http::state::{Api, ApiState};
-use crate::ledger::{read_json, read_receipt};
+use crate::ledger::{read_json, read_receipt, redacted};
+use crate::partition::published::PartitionCell;
 use crate::platform::stopped;
 use crate::staging::Event;
 use axum::Extension;
 use axum::extract::State;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use conductor_shared::access::Sight;
+use conductor_shared::clock::Now;
 use conductor_shared::http::ReceiptJson;
 use conductor_shared::ids::{TenantUid, hex};
-use conductor_shared::stream::{FromConsole, MAX_FRAME, MAX_OPEN, Resume, Summary, ToConsole, VERSION};
+use conductor_shared::stream::{
+    FromConsole, MAX_FRAME, MAX_OPEN, NodeHealth, Resume, Summary, ToConsole, VERSION,
+};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,15 +42,16 @@ const FACTS: usize = 256;
 
 pub(crate) async fn stream(
     State(api): State<ApiState>,
+    person: Person,
+    right: GoingOn,
     Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
-    let scope = match auth::operator(&api, &peer, &headers, "stream").await {
-        Ok(scope) => scope,
-        Err(refused) => return refused.into_response(),
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(e) => return upgrade_required(&e),
     };
-    let Some(counted) = api.streams.take(scope.person()) else {
+    let Some(counted) = api.streams.take(person.scope.person()) else {
         let most = format!(
             "{MAX_STREAMS_PER_PERSON} streams of this person are open, or {MAX_STREAMS} of all; close one"
         );
@@ -51,8 +59,16 @@ pub(crate) async fn stream(
     };
     let limits = upgrade.max_message_size(MAX_FRAME).max_frame_size(MAX_FRAME);
     limits.on_upgrade(move |socket| async move {
-        let mut c =
-            Console { api, peer, headers, socket, open: BTreeSet::new(), sent: 0, seen: HashMap::new() };
+        let mut c = Console {
+            api,
+            peer,
+            person,
+            right,
+            socket,
+            open: BTreeSet::new(),
+            sent: 0,
+            seen: HashMap::new(),
+        };
         let _counted = counted;
         let why = c.serve().await;
         if let Some(why) = why {
@@ -62,11 +78,21 @@ pub(crate) async fn stream(
     })
 }
 
+/// A stream without an upgrade to a `WebSocket`.
+fn upgrade_required(e: &WebSocketUpgradeRejection) -> Response {
+    let what = format!("this route is a WebSocket: {}", e.body_text());
+    let mut r = ApiError::bad(StatusCode::UPGRADE_REQUIRED, what).into_response();
+    r.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    r.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    r
+}
+
 struct Console {
     api: Arc<Api>,
     /// Holds the place of the connection, which the stream keeps until it closes.
     peer: Peer,
-    headers: HeaderMap,
+    person: Person,
+    right: GoingOn,
     socket: WebSocket,
     open: BTreeSet<TenantUid>,
     /// Facts up to this commit sequence were sent.
@@ -80,9 +106,15 @@ struct Closed;
 
 impl Console {
     async fn frame(&mut self, m: Message) -> Result<(), Closed> {
-        match timeout(SEND_TIMEOUT, self.socket.send(m)).await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(Closed),
+        let until = Instant::now() + SEND_TIMEOUT;
+        let mut sending = std::pin::pin!(self.socket.send(m));
+        loop {
+            match timeout(BEAT, &mut sending).await {
+                Ok(sent) => return sent.map_err(|_| Closed),
+                // A console that reads slowly does not keep the stream longer than its right.
+                Err(_) if Instant::now() < until && self.right.holds(&self.api) => {}
+                Err(_) => return Err(Closed),
+            }
         }
     }
 
@@ -126,18 +158,12 @@ impl Console {
                 _ = commits.changed(), if !self.open.is_empty() => self.facts().await.ok()?,
                 _ = beat.tick() => {
                     // A subscription ends with its session.
-                    if auth::session(&self.api, &self.peer, &self.headers).is_none() {
+                    if !self.right.holds(&self.api) {
                         return Some("session_ended");
                     }
                     self.changed_summaries().await.ok()?;
                     let now = self.api.clock.now();
-                    let h = node_health(
-                        &self.api.board,
-                        &self.api.health,
-                        &self.api.node_info(),
-                        now,
-                        &self.api.rates,
-                    );
+                    let h = self.health(now);
                     // The age of the backlog and the time change on their own and are not compared.
                     let news = format!("{:?}{:?}{}{}", h.signer, h.troubles, h.receipts, h.backlog);
                     if news != health || life.elapsed() >= KEEP_ALIVE || h.backlog > 0 {
@@ -165,7 +191,9 @@ impl Console {
             } else {
                 resumed = true;
                 self.sent = r.node_seq;
-                self.open = r.open.into_iter().take(MAX_OPEN).filter(|t| board.get(*t).is_some()).collect();
+                let open = r.open.into_iter().take(MAX_OPEN);
+                self.open =
+                    open.filter(|t| self.person.sight(*t).is_some() && board.get(*t).is_some()).collect();
             }
         }
         if !resumed {
@@ -174,8 +202,7 @@ impl Console {
         let node = self.api.node_info();
         self.send(&ToConsole::Hello { version: VERSION, node, node_seq: now_seq, resumed, resync }).await?;
         // The list is taken once, so that the overview of a busy node ends.
-        let mut all = board.all();
-        all.retain(|s| !s.id.tenant.is_node());
+        let mut all = self.tenants();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         self.send(&ToConsole::OverviewBegin { tenants: all.len() as u64 }).await?;
         for chunk in all.chunks(CHUNK) {
@@ -191,13 +218,23 @@ impl Console {
         self.facts().await
     }
 
+    fn health(&self, now: Now) -> NodeHealth {
+        let audience =
+            if self.person.sees_the_node() { Audience::Node } else { Audience::Of(self.tenants()) };
+        let api = &self.api;
+        node_health((&api.board, &api.health), &api.node_info(), now, &api.rates, audience)
+    }
+
+    /// The tenants that the console is told about.
+    fn tenants(&self) -> Vec<Arc<PartitionCell>> {
+        let seen = self.person.logs(&self.api).into_iter().map(|(cell, _)| cell);
+        seen.filter(|cell| !cell.id.tenant.is_node()).collect()
+    }
+
     async fn changed_summaries(&mut self) -> Result<(), Closed> {
         let mono = self.api.clock.now().mono;
         let mut out = Vec::new();
-        for s in self.api.board.all() {
-            if s.id.tenant.is_node() {
-                continue;
-            }
+        for s in self.tenants() {
             let version = s.view.load().version;
             if self.seen.get(&s.id.tenant) != Some(&version) {
                 self.seen.insert(s.id.tenant, version);
@@ -213,12 +250,10 @@ impl Console {
     async fn open(&mut self, tenant: TenantUid) -> Result<(), Closed> {
         // First send pending facts of partitions that are open already.
         self.facts().await?;
-        if self.open.len() >= MAX_OPEN || self.api.board.get(tenant).is_none() {
-            let why = if self.open.len() >= MAX_OPEN {
-                "too many partitions are open"
-            } else {
-                "no such partition"
-            };
+        // Whoever may not read it is told what they would be told if there were none.
+        let found = self.person.sight(tenant).is_some() && self.api.board.get(tenant).is_some();
+        if self.open.len() >= MAX_OPEN || !found {
+            let why = if found { "too many partitions are open" } else { "no such partition" };
             return self.send(&ToConsole::Resync { tenant: Some(tenant), why: why.to_owned() }).await;
         }
         self.open.insert(tenant);
@@ -226,9 +261,11 @@ impl Console {
     }
 
     async fn state(&mut self, tenant: TenantUid) -> Result<(), Closed> {
-        let Some(shared) = self.api.board.get(tenant) else { return Ok(()) };
+        let (Some(shared), Some(sight)) = (self.api.board.get(tenant), self.person.sight(tenant)) else {
+            return Ok(());
+        };
         let node_seq = self.sent;
-        let state = Box::new(shared.view.load().control.as_ref().clone());
+        let state = Box::new(redacted(&shared.view.load().control, sight));
         self.send(&ToConsole::State { tenant, node_seq, state }).await
     }
 
@@ -236,6 +273,10 @@ impl Console {
     /// facts at or below the state's last index.
     async fn facts(&mut self) -> Result<(), Closed> {
         loop {
+            // Facts go out in chunks, however many there are: the right is shown again with each.
+            if !self.right.holds(&self.api) {
+                return Ok(());
+            }
             let open = self.open.clone();
             let now_seq = self.api.board.node_seq();
             let found = self.api.board.events_after(self.sent, 0, |t| open.contains(&t));
@@ -251,7 +292,8 @@ impl Console {
             events.truncate(FACTS);
             let last = events.last().map_or(now_seq, |e| e.node_seq);
             for e in events {
-                let Some(receipt) = receipt(Arc::clone(&self.api), e).await else { continue };
+                let Some(sight) = self.person.sight(e.partition.tenant) else { continue };
+                let Some(receipt) = receipt(Arc::clone(&self.api), e, sight).await else { continue };
                 let fact = ToConsole::Fact {
                     tenant: e.partition.tenant,
                     node_seq: e.node_seq,
@@ -275,8 +317,8 @@ async fn hung_up_on(place: Option<&ConnPermit>) {
     }
 }
 
-async fn receipt(api: Arc<Api>, e: Event) -> Option<ReceiptJson> {
+async fn receipt(api: Arc<Api>, e: Event, sight: Sight) -> Option<ReceiptJson> {
     let shared = api.board.get(e.partition.tenant).filter(|s| s.id == e.partition)?;
-    let read = blocking(&shared, move |store, p| Ok(read_json(&read_receipt(store, p, e.index)?)));
+    let read = blocking(&shared, move |store, p| Ok(read_json(&read_receipt(store, p, e.index)?, sight)));
     read.await.ok()
 }

@@ -1,38 +1,36 @@
 //! Usage from rollups, and the recount, which reads all receipts.
 
-use super::usage_query::{RollupSource, UsageQuery, bad, csv, gather, parse};
-use crate::http::auth::{self, Peer};
+use super::usage_query::{PeriodAsked, RollupSource, UsageQuery, bad, csv, gather, parse};
+use crate::http::access::LogReader;
 use crate::http::error::ApiError;
-use crate::http::read::{Params, blocking};
+use crate::http::input::Asked;
+use crate::http::read::blocking;
 use crate::http::state::Api;
 use crate::http::state::ApiState;
 use crate::metering;
 use crate::partition::published::{PartitionCell, PartitionView};
-use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
+use axum::Json;
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use axum::{Extension, Json};
-use conductor_shared::http::Recount;
+use conductor_shared::http::{Recount, UsageAsked, UsageFormat};
 use conductor_shared::usage::{Gathered, MAX_ROWS, RangeShown, UsageAnswer, UsageStep};
 use std::sync::Arc;
 
 pub(crate) async fn usage(
     State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    Path(tenant): Path<String>,
-    Query(params): Params,
-    headers: HeaderMap,
+    log: LogReader,
+    Asked(asked): Asked<UsageAsked>,
 ) -> Result<Response, ApiError> {
-    let shared = auth::reader(&api, &peer, &headers, "usage", &tenant).await?;
+    let shared = log.cell;
     let view = shared.view.load_full();
-    let q = parse(&api, &view, &params)?;
-    if !matches!(q.format.as_str(), "json" | "csv") {
-        return Err(bad("format: expected json or csv"));
-    }
+    let period = PeriodAsked { range: asked.range, step: asked.step, group_by: asked.group_by, tz: asked.tz };
+    let q = parse(&api, &view, &period)?;
     let answer = used(&api, &shared, view, &q).await?;
-    Ok(match q.format.as_str() {
-        "csv" => csv(conductor_shared::usage::csv(&answer), &format!("usage-{}", answer.tenant_id)),
-        _ => Json(answer).into_response(),
+    Ok(match asked.format {
+        UsageFormat::Csv => {
+            csv(conductor_shared::usage::csv(&answer), &format!("usage-{}", answer.tenant_id))
+        }
+        UsageFormat::Json => Json(answer).into_response(),
     })
 }
 
@@ -94,13 +92,8 @@ async fn used(
     })
 }
 
-pub(crate) async fn recount(
-    State(api): State<ApiState>,
-    Extension(peer): Extension<Peer>,
-    Path(tenant): Path<String>,
-    headers: HeaderMap,
-) -> Result<Json<Recount>, ApiError> {
-    let shared = auth::reader(&api, &peer, &headers, "usage_recount", &tenant).await?;
+pub(crate) async fn recount(State(api): State<ApiState>, log: LogReader) -> Result<Json<Recount>, ApiError> {
+    let shared = log.cell;
     let signed = shared.view.load().signed;
     // A recount reads every receipt: one at a time, so that they cannot take all threads of the node.
     let turn = Arc::clone(&api.recounts).acquire_owned().await;

@@ -12,7 +12,6 @@ use conductor_shared::clock::WallTime;
 use conductor_shared::meter::Labels;
 use conductor_shared::time_range::{Period, Range, RangeError, Step};
 use conductor_shared::usage::{GroupBy, Usage};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -33,29 +32,24 @@ pub(super) struct UsageQuery {
     pub(super) steps: Option<Vec<Period>>,
     pub(super) group_by: GroupBy,
     pub(super) grouped: bool,
-    pub(super) format: String,
 }
 
-pub(super) fn parse(
-    api: &Api,
-    view: &PartitionView,
-    params: &HashMap<String, String>,
-) -> Result<UsageQuery, ApiError> {
-    let text = |name: &str| params.get(name).map(String::as_str);
+/// The period that is asked about, as it came.
+#[derive(Default)]
+pub(super) struct PeriodAsked {
+    pub(super) range: Option<String>,
+    pub(super) step: Option<String>,
+    pub(super) group_by: Option<String>,
+    pub(super) tz: Option<String>,
+}
+
+pub(super) fn parse(api: &Api, view: &PartitionView, asked: &PeriodAsked) -> Result<UsageQuery, ApiError> {
     // Receipt times never go back, and may be ahead of a clock that was stepped back.
     let now = api.clock.now().wall.max(view.last);
-    let range = Range::parse(text("range").unwrap_or("30d"), text("tz"), now)?;
-    let steps = text("step").map(|s| Step::parse(s).and_then(|s| range.steps(s))).transpose()?;
-    let group_by = text("group_by").map(GroupBy::parse).transpose().map_err(bad)?;
-    let format = text("format").unwrap_or("json").to_owned();
-    Ok(UsageQuery {
-        range,
-        now,
-        steps,
-        grouped: group_by.is_some(),
-        group_by: group_by.unwrap_or_default(),
-        format,
-    })
+    let range = Range::parse(asked.range.as_deref().unwrap_or("30d"), asked.tz.as_deref(), now)?;
+    let steps = asked.step.as_deref().map(|s| Step::parse(s).and_then(|s| range.steps(s))).transpose()?;
+    let group_by = asked.group_by.as_deref().map(GroupBy::parse).transpose().map_err(bad)?;
+    Ok(UsageQuery { range, now, steps, grouped: group_by.is_some(), group_by: group_by.unwrap_or_default() })
 }
 
 /// Labels by series number. The store may have more series than the published view.

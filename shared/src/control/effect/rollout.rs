@@ -37,7 +37,7 @@ impl ControlState {
         let first = plan.steps().first().map_or(BasisPoints::ZERO, |s| s.hundredths);
         self.plans.remove(&selector);
         if plan.steps().len() > 1 {
-            let p = PlanState { steps: plan.to_string(), at: 0, revision: self.revision };
+            let p = PlanState { steps: plan.to_string(), at: 0, revision: self.revision, key: None };
             self.plans.insert(selector.clone(), p);
         }
         self.set_ramp(selector, first);

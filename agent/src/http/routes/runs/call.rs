@@ -1,5 +1,7 @@
 //! The mutation that a path names.
 
+use conductor_shared::routes::Name;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Call<'a> {
     RunStart,
@@ -33,15 +35,15 @@ impl<'a> Call<'a> {
     }
 
     /// Name in the table of routes.
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> Name {
         match self {
-            Self::RunStart => "run_start",
-            Self::StepStart(_) => "step_start",
-            Self::StepFinish(..) => "step_finish",
-            Self::Heartbeat(_) => "run_heartbeat",
-            Self::Approve(_) => "approval_decide",
-            Self::RunFinish(_) => "run_finish",
-            Self::RunCancel(_) => "run_cancel",
+            Self::RunStart => Name::RunStart,
+            Self::StepStart(_) => Name::StepStart,
+            Self::StepFinish(..) => Name::StepFinish,
+            Self::Heartbeat(_) => Name::RunHeartbeat,
+            Self::Approve(_) => Name::ApprovalDecide,
+            Self::RunFinish(_) => Name::RunFinish,
+            Self::RunCancel(_) => Name::RunCancel,
         }
     }
 
@@ -62,8 +64,7 @@ impl<'a> Call<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use conductor_shared::fail_closed::Class;
-    use conductor_shared::routes::{Caller, ROUTES};
+    use conductor_shared::routes::ROUTES;
 
     /// SPEC 1.2: each mutation of workloads in the table of routes is one of these, and nothing else is.
     #[test]
@@ -72,7 +73,7 @@ mod tests {
         for route in ROUTES {
             let path = route.path.replace("{run}", "0a").replace("{step}", "7");
             let call = Call::of(&path).map(Call::name);
-            let changes = route.caller == Caller::Workload && route.class != Class::Read;
+            let changes = route.mutates();
             assert_eq!(call, changes.then_some(route.name), "{path}");
             found += usize::from(changes);
         }

@@ -1,7 +1,7 @@
 //! Parses a workload's HTTP request into a request for the writer.
 
 use super::call::Call;
-use crate::http::auth::{self, Peer};
+use crate::http::auth::{self, Caller, Peer};
 use crate::http::error::ApiError;
 use crate::http::state::ApiState;
 use crate::intake::request::{Denial, Idempotency, NewRun, WorkloadOp};
@@ -10,7 +10,7 @@ use crate::scope::TenantScope;
 use axum::http::{HeaderMap, StatusCode};
 use conductor_shared::fact::Outcome;
 use conductor_shared::http::{
-    DecideApproval, FinishRun, FinishStep, IDEMPOTENCY_KEY, MAX_NAME, OfTenant, StartRun, StartStep,
+    DecideApproval, FinishRun, FinishStep, IDEMPOTENCY_KEY, MAX_NAME, OfTenant, StartRun, StartStep, fits,
 };
 use conductor_shared::ids::{Ident, RunId};
 use conductor_shared::meter::{MAX_CLAIM_BYTES, MAX_CLAIM_US};
@@ -45,7 +45,8 @@ impl Refusal {
         match self {
             Self::Bad(refused) => refused,
             Self::OnRecord { scope, named, reason } => {
-                auth::denied(api, peer, operation, scope.as_ref(), &named, reason).await
+                let caller = scope.map_or(Caller::Unknown, Caller::Workload);
+                auth::denied(api, peer, operation, &caller, &named, reason).await
             }
             Self::Bare(denial) => auth::into_error(denial).await,
         }
@@ -187,10 +188,10 @@ pub(super) fn run_id(text: &str) -> Result<RunId, ApiError> {
 }
 
 fn bounded(what: &str, text: &UntrustedText) -> Result<(), ApiError> {
-    if text.raw().len() > MAX_NAME {
-        return Err(ApiError::bad(StatusCode::BAD_REQUEST, format!("{what} has more than {MAX_NAME} bytes")));
+    if fits(text.raw()) {
+        return Ok(());
     }
-    Ok(())
+    Err(ApiError::bad(StatusCode::BAD_REQUEST, format!("{what} has more than {MAX_NAME} characters")))
 }
 
 fn reached(outcome: Outcome, allowed: &[Outcome]) -> Result<(), ApiError> {

@@ -1,32 +1,31 @@
 //! One run as it is stored.
 
 use super::request::run_id;
-use crate::http::auth::{self, Peer};
+use crate::http::access::OwnTenant;
+use crate::http::auth::{self, Caller, Peer};
 use crate::http::error::ApiError;
+use crate::http::input::Asked;
 use crate::http::read::blocking;
 use crate::http::state::{Api, ApiState};
 use crate::intake::request::Denial;
 use crate::partition::published::PartitionCell;
 use crate::rows::{RunRow, decode};
 use crate::store::{Row, RowKind};
-use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
+use axum::extract::{Path, State};
 use axum::{Extension, Json};
-use conductor_shared::http::RunView;
+use conductor_shared::http::{RunAsked, RunView};
 use conductor_shared::reason::Reason;
-use std::collections::HashMap;
 
 pub(crate) async fn show(
     State(api): State<ApiState>,
     Extension(peer): Extension<Peer>,
+    OwnTenant { scope, cell: shared }: OwnTenant,
     Path(run): Path<String>,
-    Query(query): Query<HashMap<String, String>>,
-    headers: HeaderMap,
+    Asked(asked): Asked<RunAsked>,
 ) -> Result<Json<RunView>, ApiError> {
-    let (scope, shared) = auth::workload(&api, &peer, &headers, "run_show").await?;
-    let named = query.get("tenant_id").map_or("", String::as_str);
-    if named != shared.name.as_str() {
-        return Err(auth::denied(&api, &peer, "run_show", Some(&scope), named, Reason::ScopeMismatch).await);
+    if asked.tenant_id != shared.name.as_str() {
+        let (caller, named) = (Caller::Workload(scope), asked.tenant_id);
+        return Err(auth::denied(&api, &peer, "run_show", &caller, &named, Reason::ScopeMismatch).await);
     }
     let id = run_id(&run)?;
     let view = blocking(&shared, move |store, p| {
