@@ -143,7 +143,7 @@ mod tests {
         let many: Vec<_> = (0..300).map(|n| (format!("f{n}.rego"), SMALL.to_owned())).collect();
         assert_eq!(Bundle::from_files(many), Err(BundleError::Large));
         assert_eq!(of(&[("a.rego", &"#".repeat(MAX_CONTENT))]), Err(BundleError::Large));
-        for name in ["", "a", "../a.rego", "/a.rego", "a//b.rego", "./a.rego", "\u{1b}.rego", "data.json"] {
+        for name in ["", "a", "../a.rego", "/a.rego", "a//b.rego", "./a.rego", "\u{1b}.rego", "input.json"] {
             assert!(matches!(of(&[(name, SMALL)]), Err(BundleError::Name(_))), "{name:?}");
         }
         let mut said = String::new();

@@ -16,8 +16,9 @@ impl Data {
         let mut all = regorus::Engine::new();
         for (name, text) in files.iter().filter(|(n, _)| is_data(n)) {
             let wrong = |detail: String| BundleError::Rego { file: name.clone(), detail };
-            let read =
-                if name.ends_with(".json") { Value::from_json_str(text) } else { Value::from_yaml_str(text) };
+            #[allow(clippy::case_sensitive_file_extension_comparisons)] // data files have no other names
+            let json = name.ends_with(".json");
+            let read = if json { Value::from_json_str(text) } else { Value::from_yaml_str(text) };
             let mut value = read.map_err(|e| wrong(format!("{e:#}")))?;
             if value.as_object().is_err() {
                 return Err(wrong("data is an object, and this is none".into()));

@@ -8,6 +8,7 @@ pub(crate) const MAX_NAME: usize = 200;
 const DATA: [&str; 3] = ["data.json", "data.yaml", "data.yml"];
 
 /// A file of rules.
+#[allow(clippy::case_sensitive_file_extension_comparisons)] // OPA compares it so
 pub fn is_rego(name: &str) -> bool {
     name.ends_with(".rego")
 }

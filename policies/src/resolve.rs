@@ -5,6 +5,7 @@
 
 mod cycles;
 mod locals;
+mod parts;
 mod tree;
 mod walk;
 

@@ -4,6 +4,7 @@ use super::{Loaded, Policy};
 use conductor_shared::clock::{MonoTime, Now, WallTime};
 use conductor_shared::record::PolicyVersion;
 use parking_lot::Mutex;
+use std::time::Duration;
 
 /// The state of policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +19,10 @@ pub struct Health {
     pub down: String,
     /// What it did to the engine, and when first: some requests have no answer until another bundle is loaded.
     pub broken: Option<(WallTime, String)>,
-    /// When an engine last evaluated something under this bundle, for somebody or as a probe.
+    /// When an engine last evaluated something under this bundle, for somebody or as a probe, and whether that is too
+    /// long ago.
     pub evaluated_at: Option<WallTime>,
+    pub silent: bool,
     /// Threads that evaluate, and those that were given up because their evaluation does not end.
     pub workers: usize,
     pub given_up: usize,
@@ -28,19 +31,23 @@ pub struct Health {
 impl Health {
     /// What people are told; empty when there is nothing to tell.
     pub fn trouble(&self) -> String {
-        match (&self.broken, self.down.is_empty()) {
-            (_, false) => self.down.clone(),
-            (Some((_, why)), true) => {
+        match (&self.broken, self.down.is_empty(), self.silent) {
+            (_, false, _) => self.down.clone(),
+            (Some((_, why)), true, _) => {
                 format!("bundle {} leaves some requests without an answer: {why}", self.version.revision)
             }
-            (None, true) => String::new(),
+            (None, true, true) => format!("nothing was evaluated for {} s", SILENT.as_secs()),
+            (None, true, false) => String::new(),
         }
     }
 }
 
+/// Probes come more often than this.
+const SILENT: Duration = Duration::from_secs(60);
+
 #[derive(Clone, Default)]
 struct Last {
-    evaluated_at: Option<WallTime>,
+    evaluated: Option<Now>,
     broken: Option<(WallTime, String)>,
 }
 
@@ -49,8 +56,8 @@ struct Last {
 pub(super) struct Seen(Mutex<Last>);
 
 impl Seen {
-    pub(super) fn evaluated(&self, at: WallTime) {
-        self.0.lock().evaluated_at = Some(at);
+    pub(super) fn evaluated(&self, at: Now) {
+        self.0.lock().evaluated = Some(at);
     }
 
     /// It broke an engine. What is told is the first time.
@@ -67,7 +74,7 @@ impl Policy {
     /// How policy is now.
     pub fn health(&self, now: Now) -> Health {
         let loaded = self.loaded.load();
-        let Last { evaluated_at, broken } = loaded.seen.0.lock().clone();
+        let Last { evaluated, broken } = loaded.seen.0.lock().clone();
         let (workers, given_up) = self.workers.count();
         Health {
             version: loaded.version,
@@ -75,7 +82,8 @@ impl Policy {
             engine: if self.remote.is_some() { "opa" } else { "embedded" },
             down: self.why_down(&loaded, now).unwrap_or_default(),
             broken,
-            evaluated_at,
+            evaluated_at: evaluated.map(|at| at.wall),
+            silent: evaluated.is_some_and(|at| now.mono >= at.mono + SILENT),
             workers,
             given_up,
         }

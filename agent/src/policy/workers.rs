@@ -197,7 +197,7 @@ impl Policy {
         let trouble = opa.probe(bundle, PROBE).err().map(|e| e.to_string());
         match &trouble {
             Some(t) => tracing::warn!("policy: {t}"),
-            None => loaded.seen.evaluated(self.clock.now().wall),
+            None => loaded.seen.evaluated(self.clock.now()),
         }
         *self.trouble.lock() = trouble;
     }
@@ -217,7 +217,7 @@ impl Policy {
                 // What cannot be taken back, or makes something riskier, both engines must allow.
                 Ok(true) if !q.admit => self.embedded(own, &loaded, &q.json),
                 Ok(allow) => {
-                    loaded.seen.evaluated(self.clock.now().wall);
+                    loaded.seen.evaluated(self.clock.now());
                     Ok(allow)
                 }
                 Err(e) => {
@@ -239,10 +239,10 @@ impl Policy {
         }
         let Some(engine) = &mut own.engine else { return Err("no engine".to_owned()) };
         let answer = engine.allows(json);
-        let now = self.clock.now().wall;
+        let now = self.clock.now();
         match &answer {
             Ok(_) => loaded.seen.evaluated(now),
-            Err(e @ EngineError::Broke(_)) => loaded.seen.broke(now, &e.to_string()),
+            Err(e @ EngineError::Broke(_)) => loaded.seen.broke(now.wall, &e.to_string()),
             Err(EngineError::Failed(_) | EngineError::Slow(_) | EngineError::Late(_)) => {}
         }
         answer.map_err(|e| e.to_string())

@@ -21,6 +21,8 @@ const CHECK_EVERY: NonZeroU32 = NonZeroU32::new(128).unwrap();
 thread_local! {
     /// When the far limit of the evaluation on this thread is over, on the monotonic clock.
     static UNTIL: Cell<Option<Duration>> = const { Cell::new(None) };
+    /// Looks at the time since then.
+    static LATE: Cell<u32> = const { Cell::new(0) };
 }
 
 /// The clock that regorus reads. It has one for all engines, so each thread's own state is the thread's.
@@ -28,10 +30,11 @@ struct ProcessorTime;
 
 impl TimeSource for ProcessorTime {
     fn now(&self) -> Option<Duration> {
-        let late = UNTIL.get().is_some_and(|until| read(ClockId::CLOCK_MONOTONIC) >= until);
-        // Longer than any limit: the next look of regorus ends the evaluation.
-        let far = if late { TEST_FAR_LIMIT } else { Duration::ZERO };
-        Some(read(ClockId::CLOCK_THREAD_CPUTIME_ID) + far)
+        if UNTIL.get().is_some_and(|until| read(ClockId::CLOCK_MONOTONIC) >= until) {
+            LATE.set(LATE.get().saturating_add(1));
+        }
+        // More than any limit since the look before, whichever that was: regorus ends the evaluation.
+        Some(read(ClockId::CLOCK_THREAD_CPUTIME_ID) + TEST_FAR_LIMIT * LATE.get())
     }
 }
 
@@ -60,8 +63,10 @@ pub(super) fn timer(limit: Duration) -> ExecutionTimerConfig {
 pub(super) fn within<T>(far: Duration, evaluate: impl FnOnce() -> T) -> (T, bool) {
     let until = read(ClockId::CLOCK_MONOTONIC) + far;
     UNTIL.set(Some(until));
+    LATE.set(0);
     let done = evaluate();
     UNTIL.set(None);
+    LATE.set(0);
     (done, read(ClockId::CLOCK_MONOTONIC) >= until)
 }
 

@@ -2,6 +2,7 @@
 //! They are taken to hold in the whole rule: a name that is a rule in one line of it and a variable in another is left to
 //! the interpreter.
 
+use super::parts::{of_expression, of_head};
 use regorus::unstable::{AssignOp, Expr, Literal, LiteralStmt, Query, Ref, Rule, RuleHead};
 use std::collections::BTreeSet;
 
@@ -13,7 +14,7 @@ pub(super) fn of(rule: &Rule) -> BTreeSet<String> {
             if let RuleHead::Func { args, .. } = head {
                 args.iter().for_each(|a| pattern(a, &mut names));
             }
-            for e in super::walk::of_head(head) {
+            for e in of_head(head) {
                 expression(e, &mut names);
             }
             for body in bodies {
@@ -64,7 +65,7 @@ fn expression(expr: &Ref<Expr>, names: &mut BTreeSet<String>) {
     if let Expr::AssignExpr { op: AssignOp::ColEq, lhs, .. } = expr.as_ref() {
         pattern(lhs, names);
     }
-    let (parts, inner) = super::walk::parts(expr);
+    let (parts, inner) = of_expression(expr);
     parts.into_iter().for_each(|p| expression(p, names));
     if let Some(q) = inner {
         query(q, names);

@@ -1,16 +1,18 @@
 //! Goes through the rules of a module, resolves what they name, and notes what each rule needs.
 
+use super::parts::{of_expression, of_head};
 use super::tree::{At, DATA, Kind, Tree, head};
 use super::{Reference, Step, locals, path, refused};
 use crate::builtins;
 use crate::error::BundleError;
-use regorus::unstable::{
-    Expr, Import, Literal, LiteralStmt, Module, Query, Ref, Rule, RuleHead, Span, WithModifier,
-};
+use regorus::unstable::{Expr, Import, Literal, LiteralStmt, Module, Query, Ref, Rule, Span, WithModifier};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names that begin no reference to data: the language's own.
 const LANGUAGE: [&str; 2] = ["rego", "future"];
+
+/// Keywords that may be imported. OPA has newer ones, and regorus passes over what it does not know.
+const KEYWORDS: [&str; 4] = ["contains", "every", "if", "in"];
 
 /// Where a name leads.
 enum Found {
@@ -51,7 +53,10 @@ impl Walk<'_> {
         let (names, _) = path(&import.refr);
         let Some(first) = names.first() else { return Ok(()) };
         if LANGUAGE.contains(&first.as_str()) {
-            return Ok(());
+            let keyword = names.get(2).map_or("in", String::as_str);
+            let known = first != "future" || KEYWORDS.contains(&keyword);
+            let what = format!("`{}`: this keyword is not known here", names.join("."));
+            return if known { Ok(()) } else { Err(refused(import.refr.span(), what)) };
         }
         if first == "data" {
             self.find(DATA, &names[1..], import.refr.span())?;
@@ -92,6 +97,11 @@ impl Walk<'_> {
                     self.expression(domain)?;
                     self.query(query)?;
                 }
+                Literal::NotExpr { expr, .. } if is_braced(expr) => {
+                    let what =
+                        "`not {...}`: what is in braces is a set here, which is there: write it as a rule";
+                    return Err(refused(expr.span(), what));
+                }
                 Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => self.expression(expr)?,
             }
             for with in with_mods {
@@ -127,7 +137,7 @@ impl Walk<'_> {
                 params.iter().try_for_each(|p| self.expression(p))
             }
             _ => {
-                let (parts, inner) = parts(expr);
+                let (parts, inner) = of_expression(expr);
                 parts.into_iter().try_for_each(|p| self.expression(p))?;
                 inner.map_or(Ok(()), |q| self.query(q))
             }
@@ -258,40 +268,7 @@ fn meant<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     near.map_or_else(String::new, |(_, k)| format!("; did you mean `{k}`?"))
 }
 
-/// Expressions of a rule's head that are evaluated.
-pub(super) fn of_head(head: &RuleHead) -> Vec<&Ref<Expr>> {
-    let (refr, more) = match head {
-        RuleHead::Compr { refr, assign, .. } => (refr, assign.as_ref().map(|a| &a.value)),
-        RuleHead::Set { refr, key, .. } => (refr, key.as_ref()),
-        RuleHead::Func { refr, assign, .. } => (refr, assign.as_ref().map(|a| &a.value)),
-    };
-    let open = Reference::of(refr).steps.into_iter().filter_map(|s| match s {
-        Step::Open(index) => Some(index),
-        Step::Named(_) => None,
-    });
-    open.chain(more).collect()
-}
-
-/// The expressions that one is made of, and the query in it.
-pub(super) fn parts(expr: &Ref<Expr>) -> (Vec<&Ref<Expr>>, Option<&Query>) {
-    match expr.as_ref() {
-        Expr::Array { items, .. } | Expr::Set { items, .. } => (items.iter().collect(), None),
-        Expr::Object { fields, .. } => (fields.iter().flat_map(|(_, k, v)| [k, v]).collect(), None),
-        Expr::ArrayCompr { term, query, .. } | Expr::SetCompr { term, query, .. } => {
-            (vec![term], Some(query))
-        }
-        Expr::ObjectCompr { key, value, query, .. } => (vec![key, value], Some(query)),
-        Expr::Call { params, .. } => (params.iter().collect(), None),
-        Expr::UnaryExpr { expr, .. } => (vec![expr], None),
-        Expr::RefDot { refr, .. } => (vec![refr], None),
-        Expr::RefBrack { refr, index, .. } => (vec![refr, index], None),
-        Expr::BinExpr { lhs, rhs, .. }
-        | Expr::BoolExpr { lhs, rhs, .. }
-        | Expr::ArithExpr { lhs, rhs, .. }
-        | Expr::AssignExpr { lhs, rhs, .. } => (vec![lhs, rhs], None),
-        Expr::Membership { key, value, collection, .. } => {
-            (key.iter().chain([value, collection]).collect(), None)
-        }
-        _ => (vec![], None),
-    }
+/// A newer OPA reads it as a body.
+fn is_braced(expr: &Expr) -> bool {
+    matches!(expr, Expr::Set { .. } | Expr::SetCompr { .. } | Expr::Object { .. } | Expr::ObjectCompr { .. })
 }

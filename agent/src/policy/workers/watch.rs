@@ -102,6 +102,12 @@ impl Watch {
         let alive = self.seats.iter().filter(|(_, t)| t.is_some()).count();
         policy.workers.alive.store(alive, Ordering::Relaxed);
         policy.workers.given_up.store(self.given_up.len(), Ordering::Relaxed);
+        // Whoever waits for a worker that never comes is answered: policy is down now.
+        while alive == 0
+            && let Ok(job) = self.jobs.try_recv()
+        {
+            policy.workers.deliver(job, &self.queues);
+        }
     }
 }
 
