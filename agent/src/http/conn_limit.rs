@@ -11,10 +11,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::Notify;
 
 /// Connections that were hung up on and are not closed yet, at most: then newcomers are refused until they are.
 pub const MAX_CLOSING: usize = 64;
+/// A newcomer waits so long for one of those to close.
+const CLOSING_WAIT: Duration = Duration::from_millis(100);
 
 /// Whose a connection is, once that is proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,6 +40,8 @@ pub struct ConnBounds {
 pub struct ConnLimiter {
     bounds: ConnBounds,
     open: Mutex<OpenConnections>,
+    /// One that was hung up on is closed.
+    closed: Notify,
 }
 
 #[derive(Default)]
@@ -67,7 +72,21 @@ enum PermitState {
 
 impl ConnLimiter {
     pub fn new(bounds: ConnBounds) -> Arc<Self> {
-        Arc::new(Self { bounds, open: Mutex::default() })
+        Arc::new(Self { bounds, open: Mutex::default(), closed: Notify::new() })
+    }
+
+    /// As [`Self::admit`]; waits a little where those that make way are not closed yet.
+    pub(super) async fn admit_soon(self: &Arc<Self>, peer: &str) -> Option<Arc<ConnPermit>> {
+        let admitted = async {
+            loop {
+                let place = self.admit(peer.to_owned());
+                if place.is_some() || self.open.lock().closing == 0 {
+                    return place;
+                }
+                self.closed.notified().await;
+            }
+        };
+        tokio::time::timeout(CLOSING_WAIT, admitted).await.ok().flatten()
     }
 
     /// Takes a place for a connection that was accepted; `None`: hang up.
@@ -143,7 +162,10 @@ impl Drop for ConnPermit {
                 give_back(&mut open.owners, owner);
             }
             PermitState::Stranger if open.forget_stranger(&self.peer, self.number) => open.all -= 1,
-            PermitState::Stranger => open.closing -= 1,
+            PermitState::Stranger => {
+                open.closing -= 1;
+                self.limiter.closed.notify_one();
+            }
         }
     }
 }
@@ -260,6 +282,18 @@ mod tests {
         assert_eq!(newcomers.len(), 6, "what is beyond the share makes way like a stranger's");
         drop((all, others, newcomers));
         assert_eq!(limiter.open.lock().all, 0);
+    }
+
+    /// C9: a newcomer in a crowd waits for those that make way, and gets a place when one of them is closed.
+    #[tokio::test]
+    async fn a_newcomer_waits_for_a_place() {
+        let limiter = ConnLimiter::new(ConnBounds { all: 1_000, strangers_per_peer: 3, per_owner: 1 });
+        let mut held: Vec<_> =
+            (0..3 + MAX_CLOSING).map(|_| limiter.admit("a".into()).expect("a place")).collect();
+        let mut waiting = Box::pin(limiter.admit_soon("a"));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        held.remove(0);
+        assert!(waiting.await.is_some());
     }
 
     /// C9: hung up on is not closed: the places given away at a time are bounded.

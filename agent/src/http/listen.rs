@@ -78,7 +78,7 @@ pub async fn serve(
         let (transport, uid, address) = arrived;
         let bodies = Arc::clone(&share.bodies);
         let mut peer = Peer { transport, uid, address, listener: kind, place: None, bodies };
-        let Some(place) = share.connections.admit(peer.name()) else {
+        let Some(place) = share.connections.admit_soon(&peer.name()).await else {
             tracing::debug!("{} finds no place for a connection; hung up", peer.name());
             continue;
         };
