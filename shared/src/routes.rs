@@ -19,10 +19,10 @@ pub enum Right {
     Open,
     /// Whoever signed the body, or asks for what to sign.
     Signature,
-    /// Any session: it is about nothing but that.
-    Session,
     /// Anybody who is known: any session, any workload.
     Known,
+    /// Whoever has a session, for that session alone.
+    Session,
     /// A workload, for its own tenant.
     Workload,
     /// A person who may read the log that the path names.
@@ -45,7 +45,7 @@ impl Right {
     /// Whether a person has it by this key. `log` is the one that the path names.
     pub fn of_person(self, key: &OperatorKey, log: TenantUid) -> bool {
         match self {
-            Self::Open | Self::Signature | Self::Session | Self::Known => true,
+            Self::Open | Self::Signature | Self::Known | Self::Session => true,
             Self::Workload => false,
             Self::Log | Self::LogOrOwn => sight(key, log).is_some(),
             Self::Logs => sees_a_log(key),
@@ -58,18 +58,16 @@ impl Right {
 
     /// Whether a workload has it, for its own tenant.
     pub fn of_workload(self) -> bool {
-        matches!(self, Self::Open | Self::Signature | Self::Known | Self::Workload | Self::LogOrOwn)
+        matches!(self, Self::Open | Self::Known | Self::Workload | Self::LogOrOwn)
     }
 
     /// In words.
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Open => "whoever reaches the socket",
-            Self::Signature => {
-                "whoever signed the body, or asks for what to sign; what it says decides further"
-            }
-            Self::Session => "any session",
+            Self::Signature => "whoever signed the body; what it says decides further",
             Self::Known => "any session, any workload",
+            Self::Session => "whoever has a session, for that session alone",
             Self::Workload => "a workload, for its own tenant",
             Self::Log => "a person who may read the log that the path names",
             Self::LogOrOwn => "likewise; or a workload of that tenant",
@@ -79,6 +77,11 @@ impl Right {
             Self::Preview => "a person who may sign the operation on that log, or read all of the log",
             Self::Admin => "an admin of the node",
         }
+    }
+
+    /// Whether a person can have it: on operators' listeners.
+    pub fn of_persons(self) -> bool {
+        self != Self::Workload
     }
 
     /// Whether a bearer token is needed.
@@ -207,6 +210,8 @@ pub enum Asks {
 /// What a route answers.
 #[derive(Debug, Clone, Copy)]
 pub enum Answer {
+    /// Nothing: 204.
+    Nothing,
     /// JSON.
     Json(Shape),
     /// JSON, or comma-separated values where `format` asks for them.
@@ -217,8 +222,6 @@ pub enum Answer {
     Flags(Shape),
     /// A JSON object that has no type here.
     Object,
-    /// Nothing: 204.
-    Empty,
     /// A line of text.
     Text,
     /// `OpenMetrics`.
@@ -287,7 +290,7 @@ pub const ROUTES: &[Route] = &[
     r("GET", "/v1/node", Known, Read, Name::NodeShow, "Which agent this is, and its time", NOTHING, json::<http::NodeInfo>()),
     r("POST", "/v1/sessions/challenge", Signature, Read, Name::SessionChallenge, "A challenge to sign", NOTHING, json::<http::Challenge>()),
     r("POST", "/v1/sessions", Signature, Read, Name::SessionOpen, "Opens a short session for reading", body::<http::SignedText>(), json::<http::SessionOpened>()),
-    r("DELETE", "/v1/sessions", Session, Read, Name::SessionClose, "Ends the session whose token it brings", NOTHING, Answer::Empty),
+    r("DELETE", "/v1/sessions", Session, Read, Name::SessionClose, "Ends the session whose token it brings", NOTHING, Answer::Nothing),
     r("POST", "/v1/commands", Signature, Tighten, Name::Command, "Carries out a signed command", body::<http::SignedText>(), json::<http::CommandOutcome>()),
     r("POST", "/v1/approvals", Signature, Tighten, Name::Approval, "Approves or refuses what another person asked for", body::<http::SignedText>(), json::<http::CommandOutcome>()),
     r("GET", "/v1/approvals", Logs, Read, Name::ApprovalList, "What waits for another person", NOTHING, json::<http::RequestList>()),

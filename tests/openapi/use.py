@@ -1,10 +1,10 @@
 """Checks the agent's OpenAPI document, makes a client from it, and does a workload's and an operator's work with that.
-Arguments: the document, the agent's socket, a scratch folder. Standard input: the tenant's name and uid, its token, and
+Arguments: the document, the agent's sockets for workloads and for operators, a scratch folder. Standard input: the tenant's name and uid, its token, and
 an operator's session, a line each. Prints what it got, as JSON."""
 import importlib, json, os, subprocess, sys
 import httpx, openapi_spec_validator
 
-document, socket, folder = sys.argv[1:]
+document, workloads, operators, folder = sys.argv[1:]
 tenant, uid, token, session = sys.stdin.read().split()
 here = os.path.dirname(os.path.abspath(__file__))
 
@@ -18,12 +18,12 @@ client = importlib.import_module('conductor_client')
 models = importlib.import_module('conductor_client.models')
 
 
-def caller(bearer):
+def caller(socket, bearer):
     transport = httpx.HTTPTransport(uds=socket)
     return client.AuthenticatedClient(base_url='http://agent', token=bearer, httpx_args={'transport': transport})
 
 
-workload, operator = caller(token), caller(session)
+workload, operator = caller(workloads, token), caller(operators, session)
 
 
 def ask(name, who, *path, **more):

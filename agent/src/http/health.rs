@@ -1,8 +1,7 @@
 //! Health of the node for consoles and metrics: sums over the published views, and rates over the last ten seconds.
 
 use crate::health::Health;
-use crate::partition::published::PartitionCell;
-use crate::partition::published::Registry;
+use crate::partition::published::{PartitionCell, Registry};
 use conductor_shared::clock::{MonoTime, Now, SECOND_US, micros};
 use conductor_shared::http::NodeInfo;
 use conductor_shared::stream::NodeHealth;
@@ -79,6 +78,11 @@ pub(super) fn node_health(
         }
     }
     let (signer, detail) = board.signer();
+    let mut troubles = health.troubles();
+    if rates.is_none() {
+        // What was found may name tenants.
+        troubles.iter_mut().for_each(|t| t.detail.clear());
+    }
     let receipts = match rates {
         Some(_) => board.receipts.load(std::sync::atomic::Ordering::Relaxed),
         None => all.iter().map(|cell| cell.view.load().size()).sum(),
@@ -106,7 +110,7 @@ pub(super) fn node_health(
         node_seq: board.node_seq(),
         signer,
         signer_detail: escape(&detail, 300),
-        troubles: health.troubles(),
+        troubles,
         backlog,
         backlog_age_us: micros(age),
         admissions_stop_us: stop,

@@ -26,10 +26,10 @@ pub enum ListenerKind {
 impl ListenerKind {
     /// True when it answers those who may call a route.
     fn serves(self, right: Right) -> bool {
-        match right {
-            Right::Open | Right::Known | Right::LogOrOwn => true,
-            Right::Workload => self != Self::Operators,
-            _ => self == Self::Operators,
+        match self {
+            Self::Operators => right.of_persons(),
+            // Whoever names a tenant is denied on record, not sent away.
+            Self::Workloads | Self::Tenant(_) => right.of_workload() || right == Right::Log,
         }
     }
 

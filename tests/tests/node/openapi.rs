@@ -20,7 +20,8 @@ fn a_generated_client_works() {
     assert!(packages.status.success(), "{}", String::from_utf8_lossy(&packages.stderr));
     let mut child = Command::new("python3")
         .arg(root.join("tests/openapi/use.py"))
-        .args([document.as_os_str(), node.socket().as_os_str(), node.dir.path().as_os_str()])
+        .args([document.as_os_str(), node.socket().as_os_str(), node.operator_socket().as_os_str()])
+        .arg(node.dir.path())
         .env("PYTHONPATH", String::from_utf8(packages.stdout).unwrap().trim())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

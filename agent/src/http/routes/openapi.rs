@@ -173,10 +173,9 @@ fn responses(r: &Route, schemas: &mut Schemas, errors: &Errors) -> Value {
             json!({"application/jsonl": {"schema": {"type": "string", "x-conductor-line": line}}})
         }
         Answer::Object => json(&json!({"type": "object"})),
-        Answer::Empty => json!({}),
         Answer::Text => json!({"text/plain": {"schema": text}}),
         Answer::Metrics => json!({"application/openmetrics-text": {"schema": text}}),
-        Answer::Stream => Value::Null,
+        Answer::Stream | Answer::Nothing => Value::Null,
     };
     let problem = |what: &str| json!({"description": what, "content": {"application/problem+json": {"schema": errors.problem}}});
     let mut all = json!({"default": problem("A problem document; a denial has its reasons and its receipt")});
@@ -185,7 +184,7 @@ fn responses(r: &Route, schemas: &mut Schemas, errors: &Errors) -> Value {
             all["101"] = json!({"description": "The stream: messages are of FromConsole and ToConsole"});
             all["426"] = problem("Asked for without an upgrade to a WebSocket");
         }
-        Answer::Empty => all["204"] = json!({"description": r.summary}),
+        Answer::Nothing => all["204"] = json!({"description": r.summary}),
         _ => all["200"] = json!({"description": r.summary, "content": good}),
     }
     if let Answer::Flags(_) = r.answer {

@@ -8,7 +8,7 @@ mod show;
 pub(crate) use call::Call;
 pub(crate) use show::show;
 
-use crate::http::auth::{self, Peer};
+use crate::http::auth::{self, Caller, Peer};
 use crate::http::connection::Answer;
 use crate::http::error::{self, ApiError};
 use crate::http::idle::{IdleTracker, NoAnswer};
@@ -60,9 +60,7 @@ pub(crate) async fn answer(
     };
     let whole = match whole {
         Ok(whole) => whole,
-        Err(refused) => {
-            return Box::pin(refused.answer(api, peer, name.word(), (parts, body), tracker)).await;
-        }
+        Err(refused) => return Box::pin(refused.answer(api, peer, name, (parts, body), tracker)).await,
     };
     let answering = tracker.server_turn();
     // What was proved before a body that took its time may hold no more.
@@ -134,7 +132,7 @@ impl BodyRefused {
         self,
         api: &ApiState,
         peer: &Peer,
-        name: &'static str,
+        name: Name,
         (parts, mut body): (Parts, Incoming),
         tracker: &IdleTracker,
     ) -> Answer {
@@ -144,7 +142,7 @@ impl BodyRefused {
         let answering = tracker.server_turn();
         let error = match self {
             Self::Stranger => {
-                auth::denied(api, peer, name, &auth::Caller::Unknown, "", Reason::Unauthenticated).await
+                auth::denied(api, peer, name.word(), &Caller::Unknown, "", Reason::Unauthenticated).await
             }
             Self::Memory => ApiError::no_memory(),
             Self::Long => {

@@ -42,9 +42,9 @@ const FACTS: usize = 256;
 
 pub(crate) async fn stream(
     State(api): State<ApiState>,
+    Extension(peer): Extension<Peer>,
     person: Person,
     right: GoingOn,
-    Extension(peer): Extension<Peer>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let upgrade = match upgrade {
