@@ -3,7 +3,6 @@
 //! Appending only stages rows in a batch; what is staged is true once the batch is durable. A log is read back row by
 //! row, and every row is checked against its own commitments as it is read.
 
-mod describe;
 mod plain_batch;
 mod read;
 mod redact;
@@ -12,9 +11,8 @@ pub(crate) mod test_util;
 mod tree;
 
 use conductor_shared::clock::WallTime;
-pub use describe::{proof_json, read_json, summary};
 pub use plain_batch::{CannotSeal, PlainBatch};
-pub use read::{ReadError, Receipt, control_facts, read_receipt};
+pub use read::{ReadError, Receipt, control_facts, read_evidence, read_json, read_receipt, summary};
 pub use redact::redacted;
 use tree::TILE_LEVELS;
 pub use tree::{DiskNodes, Tail};

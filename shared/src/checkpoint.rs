@@ -21,6 +21,7 @@ pub struct Checkpoint {
 
 /// A checkpoint's exact text and its minisign file.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct SignedCheckpoint {
     /// Three lines, each ended by a newline.
     pub text: String,
@@ -46,6 +47,9 @@ pub enum CheckpointError {
     /// The signature was made for another purpose.
     #[error("the trusted comment does not repeat the checkpoint")]
     Comment,
+    /// Something in the signature file is not what the signer writes there, though no signature covers it.
+    #[error("the signature file holds more or other words than the signer writes")]
+    Words,
 }
 
 impl Checkpoint {
@@ -80,8 +84,29 @@ impl SignedCheckpoint {
     pub fn verify(&self, public_key: &str) -> Result<Checkpoint, CheckpointError> {
         let comment = verify_minisign(public_key, self.text.as_bytes(), &self.signature)?;
         let c = Checkpoint::parse(&self.text)?;
-        if comment == c.trusted_comment() { Ok(c) } else { Err(CheckpointError::Comment) }
+        if comment != c.trusted_comment() {
+            return Err(CheckpointError::Comment);
+        }
+        if self.is_as_written(&comment) { Ok(c) } else { Err(CheckpointError::Words) }
     }
+
+    /// No signature covers the first line, the spelling of base64 and what may follow: all must be as the signer writes it.
+    fn is_as_written(&self, comment: &str) -> bool {
+        let lines: Vec<&str> = self.signature.lines().collect();
+        let [_, first, _, second] = lines.as_slice() else { return false };
+        let spelled = |line: &str, len| STANDARD.decode(line).is_ok_and(|raw| raw.len() == len);
+        let Some(id) = signature_key_id(&self.signature) else { return false };
+        let whole = format!(
+            "untrusted comment: {}\n{first}\ntrusted comment: {comment}\n{second}\n",
+            untrusted_comment(id)
+        );
+        spelled(first, 74) && spelled(second, 64) && self.signature == whole
+    }
+}
+
+/// What the signer writes into the line of a signature file that no signature covers.
+pub fn untrusted_comment(key_id: impl std::fmt::Display) -> String {
+    format!("signature of conductor-signer key {key_id}")
 }
 
 /// Verifies a prehashed minisign signature over `bytes` and returns its trusted comment, which is covered too.
@@ -99,6 +124,14 @@ pub fn verify_minisign(public_key: &str, bytes: &[u8], signature: &str) -> Resul
 pub fn key_id(public_key: &str) -> Option<KeyId> {
     let raw: [u8; 42] = STANDARD.decode(public_key.trim()).ok()?.try_into().ok()?;
     Some(key_id_in(&raw))
+}
+
+/// Whether two minisign public keys (base64) are one: by the key itself, for whoever holds it may write any id beside
+/// it, or by the id, under which a key is looked up. Text that is no public key is one with nothing.
+pub fn is_same_key(a: &str, b: &str) -> bool {
+    let raw = |key: &str| <[u8; 42]>::try_from(STANDARD.decode(key.trim()).ok()?).ok();
+    let (Some(a), Some(b)) = (raw(a), raw(b)) else { return false };
+    a[10..] == b[10..] || a[2..10] == b[2..10]
 }
 
 /// Key id that a minisign signature file claims, in the form of [`key_id`]. This verifies nothing.
@@ -119,6 +152,17 @@ fn key_id_in<const N: usize>(raw: &[u8; N]) -> KeyId {
 mod tests {
     use super::*;
     use crate::ids::{NodeId, TenantUid};
+
+    /// D2: a key is the same under another id, and another key under the same id is no other one.
+    #[test]
+    fn a_key_is_known_by_itself() {
+        let key = |id: u8, byte: u8| STANDARD.encode([&b"Ed"[..], &[id; 8], &[byte; 32]].concat());
+        assert!(is_same_key(&key(1, 1), &key(1, 1)));
+        assert!(is_same_key(&key(1, 1), &format!(" {}\n", key(2, 1))));
+        assert!(is_same_key(&key(1, 1), &key(1, 2)));
+        assert!(!is_same_key(&key(1, 1), &key(2, 2)));
+        assert!(!is_same_key("", "") && !is_same_key("x", &key(1, 1)));
+    }
 
     /// DESIGN, Sign roots: one spelling, three lines, nothing else.
     #[test]

@@ -187,6 +187,10 @@ impl TenantUid {
 
 /// Bytes of an identifier at most.
 pub const MAX_IDENT: usize = 63;
+/// The word for the node's own log, where a tenant may be named.
+pub const NODE_WORD: &str = "node";
+/// Words that are nobody's name.
+const RESERVED: [&str; 1] = [NODE_WORD];
 
 /// A short identifier: `[a-z0-9][a-z0-9._-]{0,62}`. The only outside text that may be shown as it is.
 ///
@@ -211,6 +215,13 @@ impl Ident {
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// It reads as an id (32 hex digits, or the 16 of a key), or is a word that means something where a name may stand.
+    /// Nothing new is given such a name: whoever wrote it could mean the one and hit the other.
+    pub fn is_reserved(&self) -> bool {
+        let is_id = matches!(self.0.len(), 16 | 32) && self.0.bytes().all(|c| c.is_ascii_hexdigit());
+        is_id || RESERVED.contains(&self.as_str())
     }
 }
 
@@ -354,6 +365,18 @@ mod tests {
         for bad in ["", "-a", ".a", "_a", "A", "a b", "a/b", "é", "a\u{202e}b", "a\x1b[2J", &"a".repeat(64)]
         {
             assert_eq!(Ident::new(bad), Err(IdError::Ident), "{bad:?}");
+        }
+    }
+
+    /// A6: what reads as an id or as a reserved word is nobody's name.
+    #[test]
+    fn names_are_no_ids() {
+        for reserved in ["node", &"0".repeat(32), &"5f".repeat(16), "0123456789abcdef"] {
+            assert!(Ident::new(reserved).unwrap().is_reserved(), "{reserved}");
+        }
+        for free in ["nodes", "node-1", "acme", "cafe", &"0".repeat(31), &"g".repeat(32), "0123456789abcde-"]
+        {
+            assert!(!Ident::new(free).unwrap().is_reserved(), "{free}");
         }
     }
 

@@ -17,6 +17,7 @@ pub mod config;
 pub mod control;
 pub mod cost;
 mod csv_text;
+pub mod describe;
 pub mod fact;
 pub mod fail_closed;
 pub mod freeze;

@@ -129,6 +129,8 @@ reasons! {
     ObjectUnknown = "object_unknown", 404, "Check the name.";
     /// The object of the command exists already.
     ObjectExists = "object_exists", 409, "Choose another name.";
+    /// The name reads as an id or as a reserved word, so that the one could be taken for the other.
+    NameReserved = "name_reserved", 400, "Choose another name: neither the word node nor 16 or 32 hex digits.";
     /// The new key's own signature over the statement of whose it is does not verify.
     ProofInvalid = "proof_invalid", 400, "Sign the statement with the key that is to be enrolled (conductor operator statement).";
     /// It would leave nobody who can administer the node.

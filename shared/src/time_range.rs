@@ -105,6 +105,10 @@ fn moment(text: &str, zone: &TimeZone) -> Result<Zoned, RangeError> {
     let civil = text.parse::<DateTime>().or_else(|_| text.parse::<Date>().map(DateTime::from));
     match civil {
         Ok(d) => d.to_zoned(zone.clone()).map_err(|e| RangeError(format!("range: {text}: {e}"))),
+        // HTTP reads a + of a query as a blank.
+        Err(_) if text.contains(' ') => {
+            wrong(format!("range: {text:?} is no date or time; in a query write + as %2B; {FORMS}"))
+        }
         Err(_) => wrong(format!("range: {text:?} is no date or time; {FORMS}")),
     }
 }
@@ -268,6 +272,17 @@ pub fn from_rfc3339(text: &str) -> Option<WallTime> {
 mod tests {
     use super::*;
     use crate::clock::micros;
+
+    /// E10: an offset whose + was read as a blank is told how to be written.
+    #[test]
+    fn a_plus_that_became_a_blank_is_named() {
+        let now = WallTime::from_micros(1_793_182_800_000_000);
+        let parse = |text: &str| Range::parse(text, None, now).map(|_| ()).map_err(|e| e.to_string());
+        let said = parse("2026-10-01T00:00:00 02:00/P1D").unwrap_err();
+        assert!(said.contains("write + as %2B"), "{said}");
+        assert_eq!(parse("2026-10-01T00:00:00+02:00/P1D"), Ok(()));
+        assert!(!parse("2026-10-0x/P1D").unwrap_err().contains("%2B"));
+    }
 
     // 2026-10-28T10:20:00Z, a Wednesday.
     const NOW: WallTime = WallTime::from_micros(1_793_182_800_000_000);

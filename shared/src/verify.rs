@@ -4,8 +4,13 @@
 //! Three questions, each with its own verdict: is the checkpoint signed by a trusted key, is each entry in the log of the
 //! checkpoint, and is nothing left out?
 
+mod range;
+
+pub use range::RangeCheck;
+
 use crate::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
-use crate::http::ReceiptJson;
+use crate::describe;
+use crate::http::{ReceiptEvidence, ReceiptJson};
 use crate::ids::Origin;
 use crate::merkle::{self, Frontier, Hash};
 use crate::record::{Disclosed, Sealed};
@@ -136,7 +141,16 @@ pub fn hashes(path: &[String]) -> Option<Vec<Hash>> {
 }
 
 /// Checks that a receipt says only what its digests commit to, and gives its leaf and header.
-pub fn receipt(r: &ReceiptJson) -> Result<Sealed, String> {
+pub fn receipt(r: &ReceiptEvidence) -> Result<Sealed, String> {
+    open(r).map(|(sealed, _)| sealed)
+}
+
+/// The same, in words that are made here from the bytes that were checked.
+pub fn read(r: &ReceiptEvidence) -> Result<ReceiptJson, String> {
+    open(r).map(|(sealed, fields)| describe::receipt(&sealed, &fields))
+}
+
+fn open(r: &ReceiptEvidence) -> Result<(Sealed, Vec<Disclosed>), String> {
     let bytes = STANDARD.decode(&r.sealed).map_err(|_| "sealed part is not base64".to_owned())?;
     let sealed = Sealed::from_bytes(&bytes).map_err(|e| e.to_string())?;
     let h = &sealed.header;
@@ -145,6 +159,7 @@ pub fn receipt(r: &ReceiptJson) -> Result<Sealed, String> {
     }
     let known = crate::fact::schema(h.kind);
     let mut last = None;
+    let mut fields = Vec::with_capacity(r.fields.len());
     for f in &r.fields {
         let bytes =
             STANDARD.decode(&f.disclosure).map_err(|_| format!("field {:?} is not base64", f.name))?;
@@ -162,176 +177,40 @@ pub fn receipt(r: &ReceiptJson) -> Result<Sealed, String> {
         if known.is_some_and(|s| s.fields.get(at).is_none_or(|n| *n != d.name)) {
             return Err(format!("field {:?} does not stand at its place in the schema", f.name));
         }
+        fields.push(d);
     }
-    Ok(sealed)
+    Ok((sealed, fields))
 }
 
-/// Checks consecutive entries from `from` on against a checkpoint, one at a time, without keeping them.
-///
-/// A range is proved whole by the audit paths of its first and its last entry: the left siblings of the first fix all
-/// before it, the right siblings of the last all after it, and the entries between are hashed here.
-pub struct RangeCheck {
-    origin: Option<Origin>,
-    from: u64,
-    next: u64,
-    /// Roots of complete subtrees of the entries so far, with level and index.
-    stack: Vec<(u8, u64, Hash)>,
-    refuted: Option<String>,
-    last_us: u64,
+/// Fields that are committed to and not disclosed.
+#[derive(Default)]
+struct Withheld {
+    fields: u64,
+    receipts: u64,
 }
 
-impl RangeCheck {
-    /// For entries beginning at `from`, of `origin` when it is known.
-    pub fn new(from: u64, origin: Option<Origin>) -> Self {
-        Self { origin, from, next: from, stack: vec![], refuted: None, last_us: 0 }
+impl Withheld {
+    fn of(sealed: &Sealed, disclosed: usize) -> Self {
+        let fields = sealed.digests.len().saturating_sub(disclosed) as u64;
+        Self { fields, receipts: u64::from(fields > 0) }
     }
 
-    /// Takes the next entry.
-    pub fn push(&mut self, r: &ReceiptJson) {
-        if self.refuted.is_some() {
-            return;
-        }
-        match receipt(r) {
-            Err(e) => self.refuted = Some(format!("entry {}: {e}", r.index)),
-            Ok(s) if self.origin.is_some_and(|o| o != s.header.origin) => {
-                self.refuted = Some(format!("entry {} belongs to {}", r.index, s.header.origin));
-            }
-            Ok(s) if s.header.index != self.next => {
-                self.refuted = Some(format!("expected entry {}, found {}", self.next, s.header.index));
-            }
-            Ok(s) if s.header.time_us < self.last_us => {
-                self.refuted = Some(format!("entry {} is older than the one before it", r.index));
-            }
-            Ok(s) => {
-                self.origin = Some(s.header.origin);
-                self.last_us = s.header.time_us;
-                self.add(s.leaf());
-            }
-        }
+    fn add(&mut self, more: &Self) {
+        self.fields += more.fields;
+        self.receipts += more.receipts;
     }
 
-    fn add(&mut self, leaf: Hash) {
-        let (mut level, mut index, mut hash) = (0u8, self.next, leaf);
-        while index & 1 == 1 {
-            match self.stack.last() {
-                Some((l, i, left)) if *l == level && *i + 1 == index => {
-                    hash = merkle::node_hash(left, &hash);
-                    self.stack.pop();
-                    level += 1;
-                    index >>= 1;
-                }
-                _ => break,
-            }
+    fn verdict(&self) -> Verdict {
+        if self.fields == 0 {
+            return Verdict::Verified;
         }
-        self.stack.push((level, index, hash));
-        self.next += 1;
+        let (n, m) = (self.fields, self.receipts);
+        Verdict::Unconfirmed(format!("fields are withheld or erased: {n}, in {m} receipts"))
     }
-
-    /// Entries taken so far.
-    pub fn entries(&self) -> u64 {
-        self.next - self.from
-    }
-
-    /// The answers about inclusion and completeness of `from..to` under a checkpoint.
-    pub fn finish(
-        self,
-        to: u64,
-        first_proof: &[Hash],
-        last_proof: &[Hash],
-        cp: Option<&Checkpoint>,
-    ) -> (Verdict, Verdict) {
-        if let Some(why) = self.refuted {
-            return (Verdict::Refuted(why.clone()), Verdict::Refuted(why));
-        }
-        if self.next != to {
-            let announced = to.saturating_sub(self.from);
-            let why = format!("{announced} entries were announced and {} came", self.entries());
-            return (Verdict::Unconfirmed(why.clone()), Verdict::Refuted(why));
-        }
-        let Some(cp) = cp else {
-            let why = || Verdict::Unconfirmed("no checkpoint covers it yet".into());
-            return (why(), why());
-        };
-        if self.origin.is_some_and(|o| o != cp.origin) {
-            let why = || Verdict::Refuted(format!("the checkpoint speaks of {}", cp.origin));
-            return (why(), why());
-        }
-        if to > cp.size {
-            let why = || Verdict::Unconfirmed(format!("the checkpoint covers {} entries only", cp.size));
-            return (why(), why());
-        }
-        match self.root(to, cp.size, first_proof, last_proof) {
-            Some(root) if root == cp.root => (Verdict::Verified, Verdict::Verified),
-            _ => {
-                let why = || Verdict::Refuted("the entries do not lead to the checkpoint's root".into());
-                (why(), why())
-            }
-        }
-    }
-
-    fn root(&self, to: u64, size: u64, first: &[Hash], last: &[Hash]) -> Option<Hash> {
-        if self.next == self.from {
-            return None;
-        }
-        // Left siblings of the first entry, as (level, index); right siblings of the last one likewise.
-        let lefts = siblings(self.from, size, first)?;
-        let rights = siblings(to - 1, size, last)?;
-        let find = |set: &[(u64, u64, Hash)], from: u64, to: u64| {
-            set.iter().find(|(f, t, _)| (*f, *t) == (from, to)).map(|(_, _, h)| *h)
-        };
-        let here = |from: u64, to: u64| {
-            self.stack.iter().find(|(l, i, _)| (i << l, (i + 1) << l) == (from, to)).map(|(_, _, h)| *h)
-        };
-        let outside = |f: u64, t: u64| if t <= self.from { find(&lefts, f, t) } else { find(&rights, f, t) };
-        range_root(0, size, (self.from, to), &outside, &here)
-    }
-}
-
-/// Root of `from..to`: entries of the range are here, the rest comes from the audit paths.
-fn range_root(
-    from: u64,
-    to: u64,
-    range: (u64, u64),
-    outside: &dyn Fn(u64, u64) -> Option<Hash>,
-    here: &dyn Fn(u64, u64) -> Option<Hash>,
-) -> Option<Hash> {
-    if to <= range.0 || from >= range.1 {
-        return outside(from, to);
-    }
-    if let Some(h) = here(from, to) {
-        return Some(h);
-    }
-    if to - from == 1 {
-        return None;
-    }
-    let k = 1u64 << (to - from - 1).ilog2();
-    Some(merkle::node_hash(
-        &range_root(from, from + k, range, outside, here)?,
-        &range_root(from + k, to, range, outside, here)?,
-    ))
-}
-
-/// The siblings of an audit path with the ranges they cover.
-fn siblings(index: u64, size: u64, path: &[Hash]) -> Option<Vec<(u64, u64, Hash)>> {
-    let mut out = Vec::with_capacity(path.len());
-    let (mut from, mut to) = (0u64, size);
-    let mut it = path.iter().rev();
-    while to - from > 1 {
-        let k = 1u64 << (to - from - 1).ilog2();
-        let h = *it.next()?;
-        if index < from + k {
-            out.push((from + k, to, h));
-            to = from + k;
-        } else {
-            out.push((from, from + k, h));
-            from += k;
-        }
-    }
-    it.next().is_none().then_some(out)
 }
 
 /// Verifies one receipt.
-pub fn one(r: &ReceiptJson, proof: &[String], cp: Option<&SignedCheckpoint>, trust: &Trust) -> Report {
+pub fn one(r: &ReceiptEvidence, proof: &[String], cp: Option<&SignedCheckpoint>, trust: &Trust) -> Report {
     let mut report = Report {
         signature: Verdict::Unconfirmed("no checkpoint covers it yet".into()),
         inclusion: Verdict::Unconfirmed("no checkpoint covers it yet".into()),
@@ -348,11 +227,7 @@ pub fn one(r: &ReceiptJson, proof: &[String], cp: Option<&SignedCheckpoint>, tru
         }
     };
     report.origin = Some(sealed.header.origin);
-    if r.fields.len() < sealed.digests.len() {
-        let n = sealed.digests.len() - r.fields.len();
-        report.completeness =
-            Verdict::Unconfirmed(format!("{n} fields of the receipt are withheld or erased"));
-    }
+    report.completeness = Withheld::of(&sealed, r.fields.len()).verdict();
     let Some(cp) = cp else { return report };
     let (signature, cp) = checkpoint(cp, trust);
     report.signature = signature;
@@ -385,127 +260,4 @@ pub fn root_of(leaves: impl IntoIterator<Item = Hash>) -> Hash {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::codec::Value;
-    use crate::http::FieldJson;
-    use crate::ids::{NodeId, TenantUid};
-    use crate::record::{Body, Header, PolicyVersion, salt};
-
-    const ORIGIN: Origin = Origin { node: NodeId([1; 16]), tenant: TenantUid([2; 16]), epoch: 1 };
-
-    fn entry(index: u64) -> ReceiptJson {
-        let names = crate::fact::GROUPS;
-        let body = Body {
-            seed: [u8::try_from(index % 251).unwrap(); 32],
-            values: (0..3u64).map(|g| Value::List(vec![Value::U64(index * 3 + g)])).collect(),
-        };
-        let header = Header {
-            origin: ORIGIN,
-            index,
-            time_us: 1000 + index,
-            kind: 0x1005,
-            policy: PolicyVersion::built_in(),
-            commitments: 3,
-        };
-        let sealed = Sealed { header, digests: body.digests(names) };
-        let field = |(n, v): (&&str, &Value)| FieldJson {
-            name: (*n).into(),
-            disclosure: STANDARD.encode(
-                Disclosed { name: (*n).into(), value: v.clone(), salt: salt(&body.seed, n) }.to_bytes(),
-            ),
-            shown: String::new(),
-        };
-        ReceiptJson {
-            index,
-            time_us: header.time_us,
-            kind: header.kind,
-            kind_name: String::new(),
-            sealed: STANDARD.encode(sealed.to_bytes()),
-            fields: names.iter().zip(&body.values).map(field).collect(),
-            summary: String::new(),
-            verdict: None,
-        }
-    }
-    struct Leaves(Vec<Hash>);
-    impl merkle::Nodes for Leaves {
-        type Error = std::convert::Infallible;
-        fn node(&self, level: u8, index: u64) -> Result<Hash, Self::Error> {
-            let w = 1usize << level;
-            let at = usize::try_from(index).unwrap() * w;
-            Ok(root_of(self.0[at..at + w].iter().copied()))
-        }
-    }
-
-    /// SPEC invariant 6 and 4.3: every range of every small log verifies, and no range with an entry left out, altered
-    /// or moved does.
-    #[test]
-    fn every_range_of_small_logs() {
-        for size in 1..20u64 {
-            let entries: Vec<_> = (0..size).map(entry).collect();
-            let leaves = Leaves(entries.iter().map(|e| receipt(e).unwrap().leaf()).collect());
-            let cp = Checkpoint { origin: ORIGIN, size, root: merkle::root_at(&leaves, size).unwrap() };
-            for from in 0..size {
-                for to in from + 1..=size {
-                    let fp = merkle::inclusion_proof(&leaves, from, size).unwrap();
-                    let lp = merkle::inclusion_proof(&leaves, to - 1, size).unwrap();
-                    let run = |skip: Option<u64>, alter: Option<u64>| {
-                        let mut c = RangeCheck::new(from, Some(ORIGIN));
-                        for i in (from..to).filter(|i| Some(*i) != skip) {
-                            let e = if Some(i) == alter {
-                                ReceiptJson { sealed: entry(i + 1).sealed, ..entry(i) }
-                            } else {
-                                entry(i)
-                            };
-                            c.push(&e);
-                        }
-                        c.finish(to, &fp, &lp, Some(&cp))
-                    };
-                    assert_eq!(
-                        run(None, None),
-                        (Verdict::Verified, Verdict::Verified),
-                        "{from}..{to} of {size}"
-                    );
-                    for i in from..to {
-                        assert!(matches!(run(Some(i), None).1, Verdict::Refuted(_)));
-                        assert!(matches!(run(None, Some(i)).0, Verdict::Refuted(_)));
-                    }
-                }
-            }
-        }
-    }
-
-    /// SPEC invariant 6: a disclosed value that was altered is refuted; one withheld is not.
-    #[test]
-    fn disclosures_are_checked() {
-        let mut r = entry(7);
-        let bytes = STANDARD.decode(&r.fields[1].disclosure).unwrap();
-        let mut d = Disclosed::from_bytes(&bytes).unwrap();
-        d.value = Value::List(vec![Value::U64(999)]);
-        r.fields[1].disclosure = STANDARD.encode(d.to_bytes());
-        assert!(receipt(&r).is_err());
-        r.fields.remove(1);
-        assert!(receipt(&r).is_ok());
-        r.fields.swap(0, 1);
-        assert!(receipt(&r).is_err());
-    }
-
-    /// SPEC invariant 6: keys count only for their purpose, origin and sizes.
-    #[test]
-    fn trust_is_narrow() {
-        let key = |purpose: &str, origin: String, sizes| TrustedKey {
-            public_key: "x".into(),
-            purpose: purpose.into(),
-            origin,
-            sizes,
-        };
-        let node = format!("conductor-log/{}/", ORIGIN.node);
-        let count = |k: TrustedKey| Trust { keys: vec![k] }.keys_for(&ORIGIN, 10).count();
-        assert_eq!(count(key("checkpoint", ORIGIN.to_string(), None)), 1);
-        assert_eq!(count(key("checkpoint", node.clone(), Some([1, 10]))), 1);
-        assert_eq!(count(key("command", node.clone(), None)), 0);
-        assert_eq!(count(key("checkpoint", node, Some([11, 12]))), 0);
-        assert_eq!(count(key("checkpoint", "conductor-log/0".into(), None)), 0);
-        assert_eq!(count(key("checkpoint", String::new(), None)), 0);
-    }
-}
+mod tests;

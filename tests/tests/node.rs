@@ -10,6 +10,7 @@ mod node {
     mod damage;
     mod dual_control;
     mod edge;
+    mod evidence;
     mod fail_closed;
     mod freeze;
     mod ground_truth;

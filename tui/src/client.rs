@@ -20,6 +20,7 @@ pub mod ws;
 pub(crate) mod decode;
 pub(crate) mod node_cache;
 pub(crate) mod outbox;
+pub(crate) mod outcome;
 pub(crate) mod pins;
 pub(crate) mod state_dir;
 pub(crate) mod stream;

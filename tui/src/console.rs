@@ -12,7 +12,7 @@ use crate::client::error::ClientError;
 use crate::client::event::AgentEvent;
 use crate::client::http::AgentClient;
 use crate::client::keys::{KeyError, KeyFile};
-use crate::client::{pins, state_dir};
+use crate::client::pins;
 use crate::model::message::{Effect, Msg, Reply};
 use crate::model::{KeyState, Model};
 use crate::style::{Look, ThemeName};
@@ -119,7 +119,7 @@ pub async fn run(config: ConsoleConfig) -> Result<(), ConsoleError> {
     if m.pins.changed
         && let Some(path) = &pins_file
     {
-        state_dir::replace(path, &m.pins.text())?;
+        pins::save(path, m.pins.clone())?;
     }
     ended
 }

@@ -93,7 +93,7 @@ fn tick(m: &mut Model, now: Now, out: &mut Vec<Effect>) {
     if m.pins.changed && now.mono - m.saved > SAVE {
         m.saved = now.mono;
         m.pins.changed = false;
-        out.push(Effect::SavePins(m.pins.text()));
+        out.push(Effect::SavePins(Box::new(m.pins.clone())));
     }
     let ages = ages(m);
     if ages != m.ages {
@@ -115,6 +115,7 @@ fn ages(m: &Model) -> u64 {
             mix(secs(*retry_at - m.now.mono));
         }
         mix(u64::from(a.fresh(m.now)));
+        mix(a.unproved.values().map(|u| secs(m.now.mono - u.since)).max().unwrap_or(0));
         // Sparklines move on by a slot, while there is anything in them.
         if a.fresh(m.now)
             && m.screen() != Screen::Receipts

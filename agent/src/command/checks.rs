@@ -15,7 +15,7 @@ use crate::intake::request::Signed;
 use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Command, Operation};
 use conductor_shared::control::ControlState;
-use conductor_shared::ids::TenantUid;
+use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::reason::{Reason, Reasons};
 use std::borrow::Cow;
 
@@ -55,6 +55,7 @@ fn objects(c: &Command, node: &ControlState, log: &ControlState, now: WallTime) 
         }
         reasons.extend(object(step, (node, &state), WallTime::from_micros(c.issued_at_us), now).iter());
         reasons.extend(when(state.raises_bad(step), Reason::RevisionBad).iter());
+        reasons.extend(when(step.names().is_some_and(Ident::is_reserved), Reason::NameReserved).iter());
     }
     reasons
 }

@@ -13,7 +13,7 @@ use crate::scope::{OperatorScope, TenantScope, TokenParts, prove_peer};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use conductor_shared::clock::MonoTime;
-use conductor_shared::ids::{PartitionId, TenantUid};
+use conductor_shared::ids::PartitionId;
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::UntrustedText;
 use std::sync::Arc;

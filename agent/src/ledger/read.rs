@@ -1,12 +1,18 @@
 //! Reading receipts back: opened, and checked against their own commitments.
 
 use super::Partition;
+use super::redact::closed;
 use crate::keys::{self, KeyError};
 use crate::store::{Row, Store, StoreError};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use conductor_shared::access::Sight;
 use conductor_shared::codec::Reader;
+use conductor_shared::describe;
 use conductor_shared::fact::{Fact, schema};
+use conductor_shared::http::{FieldEvidence, ReceiptEvidence, ReceiptJson};
 use conductor_shared::ids::PartitionId;
-use conductor_shared::record::{Body, Sealed};
+use conductor_shared::record::{Body, Disclosed, Sealed, salt};
 use std::ops::Range;
 
 /// Why something cannot be read.
@@ -50,6 +56,54 @@ pub fn read_receipt(store: &Store, p: &Partition, index: u64) -> Result<Receipt,
     let key = Row::Receipt(index).key();
     let row = store.get(&p.family, &key)?.ok_or_else(|| p.damaged(&key, "a receipt is missing"))?;
     decode(p, index, &row)
+}
+
+/// Its fields that this sight shows, disclosed; none when erased, or of a kind this program does not know.
+fn disclosed(r: &Receipt, sight: Sight) -> Vec<Disclosed> {
+    let (Some(body), Some(schema)) = (&r.body, schema(r.sealed.header.kind)) else { return vec![] };
+    let closed = r.fact.as_ref().map_or(&[][..], |f| closed(f, sight));
+    let fields = schema.fields.iter().zip(&body.values);
+    fields
+        .filter(|(name, _)| !closed.contains(name))
+        .map(|(name, value)| Disclosed {
+            name: (*name).to_owned(),
+            value: value.clone(),
+            salt: salt(&body.seed, name),
+        })
+        .collect()
+}
+
+/// A receipt as the API lists it, with the fields that this sight shows. Its words are made of the whole fact: they hold nothing
+/// of what stays closed.
+pub fn read_json(r: &Receipt, sight: Sight) -> ReceiptJson {
+    let mut json = describe::receipt(&r.sealed, &disclosed(r, sight));
+    if let Some(fact) = &r.fact {
+        json.summary = describe::summary(fact);
+        json.verdict = describe::verdict(fact);
+    }
+    json
+}
+
+/// One line that says what happened, safe to show.
+pub fn summary(r: &Receipt) -> String {
+    match &r.fact {
+        Some(fact) => describe::summary(fact),
+        None if r.body.is_none() => "erased".to_owned(),
+        None => "a fact newer than this agent".to_owned(),
+    }
+}
+
+/// A receipt as a file that is verified holds it, with the fields that this sight shows. Without the others it verifies too.
+pub fn read_evidence(r: &Receipt, sight: Sight) -> ReceiptEvidence {
+    let h = &r.sealed.header;
+    let field = |d: Disclosed| FieldEvidence { disclosure: STANDARD.encode(d.to_bytes()), name: d.name };
+    ReceiptEvidence {
+        index: h.index,
+        time_us: h.time_us,
+        kind: h.kind,
+        sealed: STANDARD.encode(r.sealed.to_bytes()),
+        fields: disclosed(r, sight).into_iter().map(field).collect(),
+    }
 }
 
 /// Indexes of control facts in a range, in order, so many at most.

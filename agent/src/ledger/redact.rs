@@ -2,11 +2,10 @@
 
 use conductor_shared::access::Sight;
 use conductor_shared::control::ControlState;
+use conductor_shared::describe::TOKEN_DIGEST;
 use conductor_shared::fact::{ControlFact, Fact, TrafficFact};
 use conductor_shared::ids::Digest;
 
-/// The argument of an operation that holds the digest of a token's secret.
-pub(super) const TOKEN_DIGEST: &str = "secret_sha256";
 /// What stands in its place in a control state.
 const NO_DIGEST: [u8; 32] = [0; 32];
 

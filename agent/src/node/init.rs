@@ -6,7 +6,7 @@ use crate::partition::{Loader, PartitionState};
 use crate::platform::random::{Random, bytes};
 use crate::staging::BatchBuilder;
 use crate::store::{Row, SpaceLimits, Store, StoreError, VALUE_VERSION};
-use conductor_shared::checkpoint::key_id;
+use conductor_shared::checkpoint::{is_same_key, key_id};
 use conductor_shared::clock::Clock;
 use conductor_shared::codec::Listed;
 use conductor_shared::fact::{BootstrapClosed, LogOpened, OperatorEnrolled, SignerPinned};
@@ -40,10 +40,14 @@ pub enum InitError {
     #[error("the public key of {0} is not a minisign public key")]
     PublicKey(String),
     /// A key may have only one purpose and one person.
-    #[error("the public key of {0} is used twice; each key has one purpose and one person")]
-    KeyTwice(String),
+    #[error(
+        "{0} and {1} have the same key, or keys under the same id; each key has one purpose and one person"
+    )]
+    KeyTwice(String, String),
     #[error("two persons are called {0}; give each a name of their own")]
     NameTwice(String),
+    #[error("{0} reads as an id or a reserved word; give that person another name")]
+    NameReserved(Ident),
     #[error("{0}: {1}")]
     Folder(std::path::PathBuf, std::io::Error),
 }
@@ -54,13 +58,17 @@ pub fn init(b: Bootstrap<'_>, clock: &dyn Clock, random: &Arc<dyn Random>) -> Re
     if let Some((twice, ..)) = b.operators.iter().find(|(n, ..)| !names.insert(n.clone())) {
         return Err(InitError::NameTwice(twice.to_string()));
     }
-    let mut seen = std::collections::BTreeSet::new();
+    if let Some((name, ..)) = b.operators.iter().find(|(n, ..)| n.is_reserved()) {
+        return Err(InitError::NameReserved(name.clone()));
+    }
+    let mut seen: Vec<(String, &str)> = vec![];
     let signer = ("the signer".to_owned(), &b.signer_key);
     for (name, key) in b.operators.iter().map(|(n, k, _)| (n.to_string(), k)).chain([signer]) {
-        let id = key_id(key).ok_or_else(|| InitError::PublicKey(name.clone()))?;
-        if !seen.insert(id) {
-            return Err(InitError::KeyTwice(name));
+        key_id(key).ok_or_else(|| InitError::PublicKey(name.clone()))?;
+        if let Some((other, _)) = seen.iter().find(|(_, k)| is_same_key(k, key)) {
+            return Err(InitError::KeyTwice(other.clone(), name));
         }
+        seen.push((name, key));
     }
     let db = b.data.join("db");
     if db.join("CURRENT").exists() {
@@ -137,4 +145,51 @@ fn make_private(path: &Path) -> Result<(), InitError> {
         .create(path)
         .and_then(|()| std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)));
     made.map_err(|e| InitError::Folder(path.to_owned(), e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::clock::RealClock;
+    use crate::platform::random::OsRandom;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    fn key(id: u8, byte: u8) -> String {
+        STANDARD.encode([&b"Ed"[..], &[id; 8], &[byte; 32]].concat())
+    }
+
+    /// SPEC invariant 4, and D2: one key under two ids makes no two persons, nor a person and the signer.
+    #[test]
+    fn one_key_is_one_person() {
+        let folder = tempfile::tempdir().unwrap();
+        let random: Arc<dyn Random> = Arc::new(OsRandom::default());
+        let attempt = |ben: String, signer: String| {
+            let person = |name: &str, key| (Ident::new(name).unwrap(), key, vec!["admin".to_owned()]);
+            let made = init(
+                Bootstrap {
+                    data: &folder.path().join("data"),
+                    keys: &folder.path().join("keys"),
+                    name: Ident::new("node-1").unwrap(),
+                    signer_key: signer,
+                    operators: vec![person("ana", key(1, 1)), person("ben", ben)],
+                    limits: SpaceLimits { reserve_bytes: 0, ..SpaceLimits::default() },
+                },
+                &RealClock::default(),
+                &random,
+            );
+            made.map(drop).map_err(|e| e.to_string())
+        };
+        for (ben, signer, who) in [
+            (key(1, 1), key(3, 3), "ana and ben"),
+            (key(2, 1), key(3, 3), "ana and ben"),
+            (key(1, 2), key(3, 3), "ana and ben"),
+            (key(2, 2), key(3, 2), "ben and the signer"),
+        ] {
+            let refused = attempt(ben, signer).unwrap_err();
+            assert!(refused.starts_with(who), "{refused}");
+        }
+        assert!(!folder.path().join("data").exists(), "nothing was made");
+        assert_eq!(attempt(key(2, 2), key(3, 3)), Ok(()));
+    }
 }

@@ -9,7 +9,9 @@ use super::protocol::{MAX_PASSWORD, Nonce, Password, probe_comment, probe_text};
 use crate::platform::files::{self, FileError, Private};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint, key_id, verify_minisign};
+use conductor_shared::checkpoint::{
+    Checkpoint, SignedCheckpoint, key_id, untrusted_comment, verify_minisign,
+};
 use conductor_shared::merkle::Hash;
 use minisign::{KeyPair, PublicKey, SecretKey, SecretKeyBox};
 use sha2::{Digest, Sha256};
@@ -140,7 +142,7 @@ impl SigningKey {
 
     /// Private on purpose: see the head of this module.
     fn sign(&self, text: &str, comment: &str) -> Result<String, KeyError> {
-        let id = format!("signature of conductor-signer key {}", self.public.key_id);
+        let id = untrusted_comment(&self.public.key_id);
         self.pair
             .sign(text, comment, &id)
             .map_err(|e| KeyError::Signing(format!("the operating system gives no random bytes: {e}")))

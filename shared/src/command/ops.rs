@@ -42,6 +42,7 @@ pub use workflow::*;
 
 use super::spec::{Args, KeyPurpose, Kind, OperationSpec, Scope};
 use super::values::Values;
+use crate::ids::Ident;
 
 /// Makes the enum of all operations, the way from each to its own file, and the list of all kinds. No logic stands here.
 macro_rules! operations {
@@ -92,6 +93,11 @@ macro_rules! operations {
             /// See [`OperationSpec::is_absolute`].
             pub fn is_absolute(&self) -> bool {
                 match self { $(Self::$op(op) => op.is_absolute(),)+ }
+            }
+
+            /// See [`OperationSpec::names`].
+            pub fn names(&self) -> Option<&Ident> {
+                match self { $(Self::$op(op) => op.names(),)+ }
             }
 
             /// See [`OperationSpec::introduces`].

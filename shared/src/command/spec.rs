@@ -2,6 +2,7 @@
 
 use super::values::Values;
 use crate::fail_closed::Class;
+use crate::ids::Ident;
 use crate::operator::Role;
 
 /// Argument names with their values, in order.
@@ -84,6 +85,11 @@ pub trait OperationSpec: Sized {
     /// rejects that, as it comes without a base.
     fn is_absolute(&self) -> bool {
         false
+    }
+
+    /// The name that it gives to something new.
+    fn names(&self) -> Option<&Ident> {
+        None
     }
 
     /// The minisign public key that it brings in, and what for.

@@ -52,7 +52,8 @@ pub fn csv(a: &CostAnswer) -> String {
     crate::csv_text::write(COLUMNS, a.rows.iter().map(row))
 }
 
-/// Columns of FOCUS 1.0, the open cost and usage specification of the Linux Foundation, that a row has.
+/// Columns of FOCUS 1.0, the open cost and usage specification of the Linux Foundation, that a row has. Unit prices are left
+/// out: a card's prices are for other units, and dividing them would round.
 pub const FOCUS_COLUMNS: &[&str] = &[
     "BilledCost",
     "BillingAccountId",
@@ -66,6 +67,11 @@ pub const FOCUS_COLUMNS: &[&str] = &[
     "ChargeFrequency",
     "ChargePeriodEnd",
     "ChargePeriodStart",
+    "CommitmentDiscountCategory",
+    "CommitmentDiscountId",
+    "CommitmentDiscountName",
+    "CommitmentDiscountStatus",
+    "CommitmentDiscountType",
     "ConsumedQuantity",
     "ConsumedUnit",
     "ContractedCost",
@@ -77,6 +83,8 @@ pub const FOCUS_COLUMNS: &[&str] = &[
     "PricingUnit",
     "ProviderName",
     "PublisherName",
+    "RegionId",
+    "RegionName",
     "ResourceId",
     "ResourceName",
     "ResourceType",
@@ -88,6 +96,34 @@ pub const FOCUS_COLUMNS: &[&str] = &[
     "SubAccountName",
     "Tags",
 ];
+
+/// A quantity in the units that FOCUS allows, exact.
+struct Measured {
+    quantity: String,
+    unit: &'static str,
+}
+
+impl Measured {
+    /// FOCUS knows no byte-microseconds. A second is 10^6 microseconds and a GB 10^9 bytes: both are decimal, so that
+    /// nothing is rounded, as it would be with hours.
+    fn of(bucket: Bucket, quantity: i128) -> Self {
+        let (unit, decimals) = match bucket {
+            Bucket::Compute => ("Seconds", 6),
+            Bucket::Storage => ("GB-Seconds", 15),
+            Bucket::Signing => ("Receipts", 0),
+        };
+        Self { quantity: shifted(quantity, decimals), unit }
+    }
+}
+
+/// So many of 10^-decimals, as a decimal number without zeros at its end.
+fn shifted(n: i128, decimals: usize) -> String {
+    let digits = format!("{:0>width$}", n.unsigned_abs(), width = decimals + 1);
+    let (whole, part) = digits.split_at(digits.len() - decimals);
+    let (sign, part) = (if n < 0 { "-" } else { "" }, part.trim_end_matches('0'));
+    let point = if part.is_empty() { "" } else { "." };
+    format!("{sign}{whole}{point}{part}")
+}
 
 /// The column `Tags`: JSON.
 #[derive(Serialize)]
@@ -106,6 +142,7 @@ pub fn focus(a: &CostAnswer, month: Period, node: &str) -> String {
 
 fn focus_row(a: &CostAnswer, r: &CostRow, month: Period, node: &str) -> Vec<String> {
     let time = crate::time_range::rfc3339;
+    let measured = Measured::of(r.bucket, r.quantity);
     let cost = decimal(r.amount, a.decimals);
     let resource = r.group.name();
     let (category, name) = match r.bucket {
@@ -136,17 +173,26 @@ fn focus_row(a: &CostAnswer, r: &CostRow, month: Period, node: &str) -> Vec<Stri
         "Usage-Based",
         &time(WallTime::from_micros(a.range.to_us)),
         &time(WallTime::from_micros(a.range.from_us)),
-        &r.quantity.to_string(),
-        &r.unit,
+        // Nobody commits to anything here.
+        "",
+        "",
+        "",
+        "",
+        "",
+        &measured.quantity,
+        measured.unit,
         &cost,
         &cost,
         "Conductor",
         &cost,
         "Standard",
-        &r.quantity.to_string(),
-        &r.unit,
+        &measured.quantity,
+        measured.unit,
         "Conductor",
         "Conductor",
+        // A node has no region.
+        "",
+        "",
         &resource,
         &resource,
         "Workflow",
@@ -159,4 +205,29 @@ fn focus_row(a: &CostAnswer, r: &CostRow, month: Period, node: &str) -> Vec<Stri
         &serde_json::to_string(&tags).unwrap_or_default(),
     ];
     columns.map(str::to_owned).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// E9: quantities are exact decimals in units that FOCUS 1.0 allows.
+    #[test]
+    fn quantities_are_exact_in_units_of_focus() {
+        let of = |bucket, n| {
+            let m = Measured::of(bucket, n);
+            (m.quantity, m.unit)
+        };
+        assert_eq!(of(Bucket::Compute, 3_600_000_001), ("3600.000001".to_owned(), "Seconds"));
+        assert_eq!(of(Bucket::Compute, -500), ("-0.0005".to_owned(), "Seconds"));
+        assert_eq!(of(Bucket::Storage, 1), ("0.000000000000001".to_owned(), "GB-Seconds"));
+        assert_eq!(of(Bucket::Storage, 2_000_000_000_000_000), ("2".to_owned(), "GB-Seconds"));
+        assert_eq!(of(Bucket::Signing, 12), ("12".to_owned(), "Receipts"));
+        assert_eq!(of(Bucket::Signing, 0), ("0".to_owned(), "Receipts"));
+        let huge = of(Bucket::Storage, i128::MIN).0;
+        assert!(
+            huge.starts_with("-170141183460469231731687.") && huge.ends_with("303715884105728"),
+            "{huge}"
+        );
+    }
 }

@@ -16,7 +16,7 @@ pub struct FieldJson {
     pub shown: String,
 }
 
-/// One receipt, as listed.
+/// One receipt, as listed. Its words are the agent's and prove nothing; what proves is [`ReceiptEvidence`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ReceiptJson {
     /// Place in the log.
@@ -38,6 +38,33 @@ pub struct ReceiptJson {
     pub verdict: Option<Verdict>,
 }
 
+/// A field of a receipt in a file that is verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FieldEvidence {
+    /// Name in the schema; the disclosure repeats it.
+    pub name: String,
+    /// Canonical bytes of [`crate::record::Disclosed`], base64.
+    pub disclosure: String,
+}
+
+/// One receipt in a file that is verified. It holds no word that the log does not commit to: whoever reads it makes
+/// the words anew, with [`crate::verify::read`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptEvidence {
+    /// Place in the log; the sealed header repeats it, and the two that follow.
+    pub index: u64,
+    /// Receipt time, microseconds since the Unix epoch.
+    pub time_us: u64,
+    /// Kind number.
+    pub kind: u16,
+    /// Header and digests ([`crate::record::Sealed`]), base64.
+    pub sealed: String,
+    /// Disclosed fields; fewer than there are digests when some were erased or withheld.
+    pub fields: Vec<FieldEvidence>,
+}
+
 /// `GET /v1/tenants/{uid}/receipts?from=&limit=` (`limit` at most 500; `from` may be `-n` for the last n)
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct ReceiptPage {
@@ -52,7 +79,7 @@ pub struct ReceiptPage {
 }
 
 /// Type line of [`ReceiptBundle`] and [`RangeBundle`].
-pub const BUNDLE_TYPE: &str = "conductor/receipts/v1";
+pub const BUNDLE_TYPE: &str = "conductor/receipts/v2";
 
 /// `GET /v1/tenants/{uid}/receipts/{index}/proof`: one receipt with all that verifies it, but no key: whoever verifies
 /// has the key already.
@@ -63,15 +90,15 @@ pub struct ReceiptBundle {
     #[serde(rename = "type")]
     pub kind: String,
     /// The receipt.
-    pub receipt: ReceiptJson,
+    pub receipt: ReceiptEvidence,
     /// Audit path from leaf to root, base64 each.
     pub proof: Vec<String>,
     /// The checkpoint the path leads to; `None` while none covers the receipt.
     pub checkpoint: Option<SignedCheckpoint>,
 }
 
-/// `GET /v1/tenants/{uid}/receipts/export?from=&to=`, JSON lines: first this, then one [`ReceiptJson`] a line, in
-/// order and without a gap.
+/// `GET /v1/tenants/{uid}/receipts/export?from=&to=`, JSON lines: first this, then one [`ReceiptEvidence`] a
+/// line, in order and without a gap.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RangeBundle {

@@ -84,6 +84,22 @@ impl Node {
         public
     }
 
+    /// A person's key under another id, known here under a name.
+    pub fn twin_of(&mut self, who: &str, name: &str) -> String {
+        const ID: std::ops::Range<usize> = 2..10;
+        /// Where the id stands in a secret key, after the algorithms and what its encryption takes.
+        const SECRET_ID: std::ops::Range<usize> = 54..62;
+        let key = &self.others.iter().find(|(n, _)| n == who).expect("a person").1;
+        let (mut public, mut secret) = (key.pk.to_bytes(), key.sk.to_bytes());
+        public[ID].fill(7);
+        secret[SECRET_ID].fill(7);
+        let pk = minisign::PublicKey::from_bytes(&public).expect("a public key");
+        let sk = minisign::SecretKey::from_bytes(&secret).expect("a secret key");
+        let text = pk.to_base64();
+        self.others.push((name.to_owned(), minisign::KeyPair { pk, sk }));
+        text
+    }
+
     /// A command, its base taken from a preview.
     pub fn compose(&self, tenant: TenantUid, operation: impl Into<Operation>) -> Command {
         let operation = operation.into();

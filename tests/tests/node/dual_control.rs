@@ -223,3 +223,17 @@ fn an_answer_can_be_looked_at_first() {
     let (ok, told, said) = node.cli(&["approval", "give", &id]);
     assert!(ok && told["status"] == "effective", "{said}");
 }
+
+/// D2 and invariant 4: the same key under another id is no second person, and a name that reads as an id is nobody's.
+#[test]
+fn one_key_is_one_person_under_any_id() {
+    let mut node = node(&["ben"]);
+    let twin = node.twin_of("ben", "twin");
+    let op = enrol(&node, PersonId([7; 16]), "twin", "twin", &twin, "approver viewer");
+    assert_eq!(node.send(&node.compose(NODE, op)).reasons(), ["object_exists"]);
+    for name in ["node", &"5f".repeat(16)] {
+        let create =
+            ops::TenantCreate { tenant_uid: TenantUid([8; 16]), tenant_id: Ident::new(name).unwrap() };
+        assert_eq!(node.send(&node.compose(NODE, create)).reasons(), ["name_reserved"], "{name}");
+    }
+}

@@ -110,6 +110,9 @@ fn kill_at_random_moments_loses_nothing() {
     node.check();
 }
 
+/// Kind of a decision about a run.
+const RUN_DECIDED: u16 = 0x1001;
+
 /// The whole log against its checkpoint, and every acknowledged receipt in it.
 fn verify_log(node: &Node, tenant: TenantUid, size: u64, export: &[u8], acks: &Acknowledged) {
     use conductor_shared::verify::{RangeCheck, Trust, Verdict, checkpoint, hashes};
@@ -130,9 +133,9 @@ fn verify_log(node: &Node, tenant: TenantUid, size: u64, export: &[u8], acks: &A
     let mut check = RangeCheck::new(0, None);
     let mut found = BTreeMap::new();
     for line in lines {
-        let r: conductor_shared::http::ReceiptJson = serde_json::from_slice(line).unwrap();
+        let r: conductor_shared::http::ReceiptEvidence = serde_json::from_slice(line).unwrap();
         check.push(&r);
-        if r.kind_name == "RunDecided" {
+        if r.kind == RUN_DECIDED {
             let what = r.fields.iter().find(|f| f.name == "what").unwrap();
             let d = conductor_shared::record::Disclosed::from_bytes(&b64(&what.disclosure)).unwrap();
             found.insert(r.index, d.value.to_string());

@@ -106,7 +106,7 @@ fn nodes_that_were_away_are_killed_when_they_are_back() {
     f.nodes[1].0.start_agent();
     assert_eq!(f.starts_a_run(1), 200, "it has not heard of it");
     let (code, acknowledged, _) = f.deliver(&[], 1);
-    assert_eq!((code, acknowledged), (0, 2));
+    assert_eq!((code, acknowledged), (5, 2), "one is still away");
     assert_eq!(f.starts_a_run(1), 403);
     let (n, t) = &f.nodes[1];
     assert_eq!(n.control(t.uid).kills.len(), 1);
@@ -115,7 +115,8 @@ fn nodes_that_were_away_are_killed_when_they_are_back() {
     let kept = std::fs::read(&file).unwrap();
     std::fs::write(&file, &before).unwrap();
     let (.., second) = f.deliver(&[], 1);
-    assert_eq!((second["state"].as_str(), &second["receipt"]), (Some("acknowledged"), &Value::Null));
+    assert_eq!(second["state"], "acknowledged");
+    assert!(second["receipt"]["index"].is_u64(), "the receipt that says so was looked up: {second}");
     std::fs::write(&file, &kept).unwrap();
 
     f.nodes[2].0.start_agent();
@@ -125,6 +126,62 @@ fn nodes_that_were_away_are_killed_when_they_are_back() {
     let (code, _, said) = f.conductor(&f.endpoints(), &["command", "drop", &id]);
     assert_eq!(code, 0, "{said}");
     f.end();
+}
+
+/// A2: a kill that only waits for another person is not acknowledged, also when its answer was lost and the node says that
+/// it has it already. Its receipt is looked up; when the other person has approved it, it is.
+#[test]
+fn acknowledged_means_in_force() {
+    let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
+    // One more than a person tightens alone; each has run something, so that it counts.
+    let tenants: Vec<Tenant> = (0..6).map(|n| node.tenant(&format!("t{n}"))).collect();
+    for t in &tenants {
+        node.client(&t.token).start_run(t, None).decided();
+    }
+    let (last, others) = tenants.split_last().unwrap();
+    let args =
+        |t: &Tenant| ["kill", "set", t.name.as_str(), "*/*", "--reason", "bad release"].map(str::to_owned);
+    let cli = |node: &Node, args: &[String]| {
+        let out = Command::new(bin("conductor"))
+            .args(["--json", "--agent", &format!("unix:{}", node.socket().display()), "--key"])
+            .arg(node.operator_key())
+            .args(args)
+            .env("XDG_STATE_HOME", node.path("state"))
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stdout).into_owned();
+        let told: Value = serde_json::from_str(&said).unwrap_or_default();
+        (
+            out.status.code().unwrap(),
+            told["commands"][0].clone(),
+            said + &String::from_utf8_lossy(&out.stderr),
+        )
+    };
+    for t in others {
+        let (code, _, said) = cli(&node, &args(t));
+        assert_eq!(code, 0, "{said}");
+    }
+    node.stop_agent();
+    let (code, kept, said) = cli(&node, &args(last));
+    assert_eq!(code, 5, "{said}");
+    let file =
+        node.path("state/conductor/outbox").join(format!("{}.json", kept["command_id"].as_str().unwrap()));
+    let unsent = std::fs::read(&file).unwrap();
+    node.start_agent();
+    let deliver = |node: &Node| {
+        let (code, told, said) = cli(node, &["command".to_owned(), "deliver".to_owned()]);
+        (code, told["acknowledged"].as_u64().expect(&said), told["nodes"][0]["state"].clone())
+    };
+    assert_eq!(deliver(&node), (6, 0, Value::from("requested")));
+    std::fs::write(&file, &unsent).unwrap();
+    assert_eq!(deliver(&node), (6, 0, Value::from("requested")), "a replay tells nothing: it was looked up");
+    assert_eq!(node.client(&last.token).start_run(last, None).status, 200, "and so it is");
+    let kept: Value = serde_json::from_slice(&unsent).unwrap();
+    let text = kept["signed"]["text"].as_str().unwrap();
+    let command = conductor_shared::command::Command::parse(text.as_bytes()).unwrap();
+    assert_eq!(node.approve("ben", &command), ["effective"]);
+    assert_eq!(deliver(&node), (0, 1, Value::from("acknowledged")));
+    assert_eq!(node.client(&last.token).start_run(last, None).status, 403);
 }
 
 /// DESIGN, Command: a command that was edited on the disk is taken by no node.

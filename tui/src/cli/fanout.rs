@@ -13,10 +13,13 @@ use crate::client::error::ClientError;
 use crate::client::http::AgentClient;
 use crate::client::keys::UnlockedKey;
 use crate::client::node_cache::{CachedNode, NodeCache};
-use crate::client::outbox::{Addressee, KeptCommand, Outbox, State};
+use crate::client::outbox::{Addressee, KeptCommand, Loaded, Outbox, State};
+use crate::client::outcome;
 use crate::client::resolve::TenantName;
+use crate::client::session::ReadSession;
 use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Command, MAX_AUDIENCE, Operation, TYPE_LINE};
+use conductor_shared::http::ReceiptRef;
 use conductor_shared::ids::{Ident, NodeId, TenantUid};
 use conductor_shared::untrusted::{UntrustedText, escape};
 use serde_json::{Value, json};
@@ -25,8 +28,10 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Some node has not answered yet: the command is kept.
+/// Some node has not answered yet, or not told what came of it: the command is kept.
 pub const EXIT_KEPT: u8 = 5;
+/// It waits for another person somewhere; there nothing has changed.
+pub const EXIT_WAITS: u8 = 6;
 /// Pause between attempts of `deliver --wait`.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -74,14 +79,31 @@ pub(super) async fn everywhere(
         // though.
         let stored = outbox.keep(&kept);
         kept.deliver(context.clock.now().wall, |_| true).await.map_err(CliError::Failed)?;
-        if kept.waiting() == 0 {
+        let session = |n: &Addressee| session_with(context, &key, n);
+        outcome::follow(&mut kept, session).await.map_err(CliError::Failed)?;
+        if kept.is_settled() {
             let _ = outbox.drop(command.command_id);
-        } else if let Err(e) = stored.and_then(|()| outbox.keep(&kept)) {
+        } else if let Err(e) = stored.and_then(|()| outbox.update(&mut kept)) {
             notes.push(format!("it could not be kept for nodes that did not answer: {e}"));
         }
         sent.push((command, kept));
     }
     Ok(report(&sent, &notes, context.clock.now().wall))
+}
+
+fn session_with(context: &Context, key: &Arc<UnlockedKey>, node: &Addressee) -> Option<ReadSession> {
+    let agent = AgentClient::new(node.endpoint.parse().ok()?).ok()?;
+    Some(ReadSession::new(agent, Arc::clone(key), Arc::clone(&context.clock)))
+}
+
+/// Delivers what is kept, and asks what came of what is on record. Only the latter takes a key; without one it stays open.
+async fn deliver(context: &Context, outbox: &Outbox) -> std::io::Result<Loaded> {
+    let (mut kept, bad) = outbox.deliver(context.clock.now().wall, |_: NodeId| true).await?;
+    let open = kept.iter().flat_map(|(_, k)| &k.nodes).any(|n| n.state.may_change());
+    if open && let Ok(key) = context.unlocked().await {
+        outcome::follow_all(outbox, &mut kept, |n| session_with(context, &key, n)).await?;
+    }
+    Ok((kept, bad))
 }
 
 /// One command for each tenant, with the nodes that it is for. An operation that may loosen is refused.
@@ -165,8 +187,9 @@ fn group(places: &[Place], tenant: &TenantName) -> Result<(Groups, Vec<String>),
             TenantName::Uid(uid) => {
                 Some((*uid, node.tenants.get(uid).map_or(uid.to_string(), Ident::to_string)))
             }
-            TenantName::Name(n) => {
-                node.tenants.iter().find(|(_, name)| *name == n).map(|(uid, name)| (*uid, name.to_string()))
+            TenantName::Name(_) => {
+                let meant = node.tenants.iter().find(|(uid, name)| tenant.means(**uid, name));
+                meant.map(|(uid, name)| (*uid, name.to_string()))
             }
         };
         let Some(held) = held else {
@@ -201,12 +224,15 @@ pub async fn command(context: &Context, command: OutboxCommand) -> Result<Output
     match command {
         OutboxCommand::List => {
             let (kept, bad) = outbox.load(now()).map_err(io)?;
-            Ok(listed(&kept, &bad, now()))
+            Ok(Output {
+                code: if bad.is_empty() { EXIT_OK } else { EXIT_FAILED },
+                ..listed(&kept, &bad, now())
+            })
         }
         OutboxCommand::Deliver { wait } => {
             context.may_change()?;
             loop {
-                let (kept, bad) = outbox.deliver(now(), |_: NodeId| true).await.map_err(io)?;
+                let (kept, bad) = deliver(context, &outbox).await.map_err(io)?;
                 let live = |c: &Command| WallTime::from_micros(c.expires_at_us) > now();
                 if !wait || !kept.iter().any(|(c, k)| live(c) && k.waiting() > 0) {
                     return Ok(listed(&kept, &bad, now()));
@@ -230,20 +256,14 @@ pub async fn command(context: &Context, command: OutboxCommand) -> Result<Output
 }
 
 fn node_row(n: &Addressee, over: bool) -> Vec<String> {
+    let at = |r: &ReceiptRef| format!("receipt {} in {}", r.index, r.origin);
     let (word, more) = match &n.state {
         State::Waiting { last } if over => ("expired", escape(last, 120)),
         State::Waiting { last } => ("waits", escape(last, 120)),
-        State::Acknowledged { status, receipt } => {
-            let word = if *status == conductor_shared::http::CommandStatus::Requested {
-                "asks for a second person"
-            } else {
-                "acknowledged"
-            };
-            let at = receipt.as_ref().map_or_else(
-                || "delivered by an earlier attempt".to_owned(),
-                |r| format!("receipt {} in {}", r.index, r.origin),
-            );
-            (word, at)
+        State::Acknowledged { receipt } => ("acknowledged", at(receipt)),
+        State::Requested { receipt } => ("waits for another person to approve it", at(receipt)),
+        State::Delivered => {
+            ("on record", "what came of it is not known: deliver again with --key".to_owned())
         }
         State::Refused { why, .. } => ("refused", escape(why, 200)),
     };
@@ -283,19 +303,26 @@ fn report(sent: &[(Command, KeptCommand)], notes: &[String], now: WallTime) -> O
     for n in notes {
         let _ = writeln!(text, "note       {n}");
     }
-    let waits = sent.iter().any(|(_, k)| k.waiting() > 0);
-    if waits {
+    if sent.iter().any(|(_, k)| k.waiting() > 0) {
         text += "delivered by: conductor command deliver, or by the console when the node is back\n";
     }
-    let refused = sent.iter().flat_map(|(_, k)| &k.nodes).any(|n| matches!(n.state, State::Refused { .. }));
-    // A node that could not be addressed is a failure.
-    let code = match (refused || !notes.is_empty(), waits) {
-        (true, _) => EXIT_FAILED,
-        (false, true) => EXIT_KEPT,
-        (false, false) => EXIT_OK,
-    };
+    let code = exit_code(sent, !notes.is_empty());
     let commands: Vec<Value> = sent.iter().map(|(c, k)| to_json(c, k)).collect();
     Output { text, json: json!({ "commands": commands, "notes": notes }), code }
+}
+
+/// The worst of what became of them. `failed`: a node that could not be addressed, or a file that could not be read.
+fn exit_code(commands: &[(Command, KeptCommand)], failed: bool) -> u8 {
+    let any = |f: fn(&State) -> bool| commands.iter().flat_map(|(_, k)| &k.nodes).any(|n| f(&n.state));
+    if failed || any(|s| matches!(s, State::Refused { .. })) {
+        EXIT_FAILED
+    } else if any(|s| matches!(s, State::Waiting { .. } | State::Delivered)) {
+        EXIT_KEPT
+    } else if any(|s| matches!(s, State::Requested { .. })) {
+        EXIT_WAITS
+    } else {
+        EXIT_OK
+    }
 }
 
 fn listed(kept: &[(Command, KeptCommand)], bad: &[String], now: WallTime) -> Output {
@@ -314,6 +341,6 @@ fn listed(kept: &[(Command, KeptCommand)], bad: &[String], now: WallTime) -> Out
     Output {
         text,
         json: json!({ "commands": commands, "unreadable": bad }),
-        code: if bad.is_empty() { EXIT_OK } else { EXIT_FAILED },
+        code: exit_code(kept, !bad.is_empty()),
     }
 }

@@ -16,7 +16,9 @@ use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::http::{CommandStatus, RequestRow};
 use conductor_shared::ids::{CommandId, Ident, PersonId, TenantUid};
-use conductor_shared::operator::{APPROVAL_LINE, Answer, Approval, KEYS_LINE, key_statement, roles_shown};
+use conductor_shared::operator::{
+    APPROVAL_LINE, Answer, Approval, KEYS_LINE, OperatorKey, key_statement, roles_shown,
+};
 use conductor_shared::untrusted::escape;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -99,7 +101,8 @@ async fn person(context: &Context, name: &str) -> Result<(PersonId, String), Cli
     let session = context.session().await?;
     let control = control_of_node(&session).await?;
     let id = name.parse::<PersonId>().ok();
-    let found = control.operators.values().find(|k| Some(k.person) == id || k.name.as_str() == name);
+    let meant = |k: &&OperatorKey| id.map_or(k.name.as_str() == name, |id| k.person == id);
+    let found = control.operators.values().find(meant);
     found.map(|k| (k.person, k.name.to_string())).ok_or_else(|| {
         CliError::Input(format!(
             "no person {:?} has a key here; see: conductor operator list",
@@ -111,7 +114,7 @@ async fn person(context: &Context, name: &str) -> Result<(PersonId, String), Cli
 async fn list(context: &Context) -> Result<Output, CliError> {
     let session = context.session().await?;
     let control = control_of_node(&session).await?;
-    let word = |k: &conductor_shared::operator::OperatorKey| match (k.revoked, k.suspended) {
+    let word = |k: &OperatorKey| match (k.revoked, k.suspended) {
         (Some(at), _) => format!("revoked at {at}"),
         (None, true) => "suspended".to_owned(),
         (None, false) => "live".to_owned(),

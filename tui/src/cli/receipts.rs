@@ -108,8 +108,12 @@ async fn show(
             page.origin, page.size
         )));
     };
-    let mut text = format!("receipt {} of {}\n", r.index, page.origin);
-    let _ = writeln!(text, "time     {}", time(r.time_us));
+    Ok(Output::ok(format!("receipt {} of {}\n{}", r.index, page.origin, words(r)), json!(r)))
+}
+
+/// What a receipt says.
+pub fn words(r: &ReceiptJson) -> String {
+    let mut text = format!("time     {}\n", time(r.time_us));
     let _ = writeln!(text, "kind     {} (0x{:04x})", escape(&r.kind_name, 40), r.kind);
     if let Some(v) = r.verdict {
         let _ = writeln!(text, "answer   {}", v.as_str());
@@ -118,7 +122,7 @@ async fn show(
     for f in &r.fields {
         let _ = writeln!(text, "  {} = {}", escape(&f.name, 40), escape(&f.shown, 2000));
     }
-    Ok(Output::ok(text, json!(r)))
+    text
 }
 
 async fn export(

@@ -2,14 +2,17 @@
 //!
 //! It opens no connection and takes no key from the files it verifies. Exports of any length are read line by line; each
 //! check has its own verdict. Exit codes: 0 verified, 3 refuted, 4 unconfirmed, 2 when the input is unreadable.
+//!
+//! These files hold no word that a signature does not cover. The words for people are made here, and never for what was
+//! refuted.
 
 use super::args::VerifyArgs;
 use super::output::{CliError, Output, in_file};
+use super::receipts::words;
 use crate::client::export::MAX_LINE;
 use crate::client::resolve::nearest;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
-use conductor_shared::http::{BUNDLE_TYPE, RangeBundle, ReceiptBundle, ReceiptJson};
-use conductor_shared::merkle::Hash;
+use conductor_shared::http::{BUNDLE_TYPE, RangeBundle, ReceiptBundle, ReceiptEvidence, ReceiptJson};
 use conductor_shared::untrusted::escape;
 use conductor_shared::verify::{
     self, EXIT_REFUTED, EXIT_UNCONFIRMED, EXIT_VERIFIED, RangeCheck, Report, Trust, Verdict,
@@ -22,6 +25,51 @@ use std::path::Path;
 
 /// Largest trust file, checkpoint or single receipt, bytes.
 const MAX_SMALL: u64 = 8 * 1024 * 1024;
+/// With `--show`: bytes of receipts that are shown at most.
+const MAX_SHOWN: usize = 16 * 1024 * 1024;
+
+/// Receipts to show, in words made from the bytes that are verified.
+struct Shown {
+    wanted: bool,
+    bytes: usize,
+    receipts: Vec<ReceiptJson>,
+    /// How many more there are.
+    more: u64,
+}
+
+impl Shown {
+    fn new(wanted: bool) -> Self {
+        Self { wanted, bytes: 0, receipts: vec![], more: 0 }
+    }
+
+    fn add(&mut self, r: &ReceiptEvidence) {
+        let fields = r.fields.iter().map(|f| f.disclosure.len()).sum::<usize>();
+        self.bytes = self.bytes.saturating_add(r.sealed.len() + fields);
+        if !self.wanted || self.bytes > MAX_SHOWN {
+            self.more += u64::from(self.wanted);
+        } else if let Ok(r) = verify::read(r) {
+            self.receipts.push(r);
+        }
+    }
+
+    /// Puts them below what was found; nothing when that is a refutation.
+    fn below(self, mut out: Output) -> Output {
+        if !self.wanted || out.code == EXIT_REFUTED {
+            return out;
+        }
+        for r in &self.receipts {
+            let _ = write!(out.text, "\nreceipt {}\n{}", r.index, words(r));
+        }
+        if self.more > 0 {
+            let _ = writeln!(out.text, "\n{} more are not shown: export a smaller range", self.more);
+        }
+        if let Some(m) = out.json.as_object_mut() {
+            m.insert("receipts".into(), json!(self.receipts));
+            m.insert("not_shown".into(), json!(self.more));
+        }
+        out
+    }
+}
 
 pub fn verify(args: &VerifyArgs) -> Result<Output, CliError> {
     let trust = trust(&args.trust)?;
@@ -31,9 +79,14 @@ pub fn verify(args: &VerifyArgs) -> Result<Output, CliError> {
     if first.starts_with(b"conductor-log/") {
         return checkpoint(path, &trust);
     }
-    if let Some(head) = range_head(&first) {
-        let report = range(path, &head, &mut input, &trust)?;
-        return Ok(verdict(&report, "export"));
+    let mut shown = Shown::new(args.show);
+    if is_range(&first) {
+        let head: RangeBundle = serde_json::from_slice(&first).map_err(|e| {
+            let what = "expected the first line of an export";
+            in_file(path, format!("line 1, column {}: {what}: {}", e.column(), reason(&e)))
+        })?;
+        let report = range(path, &head, &mut input, &trust, &mut shown)?;
+        return Ok(shown.below(verdict(&report, "export")));
     }
     let text = small(path)?;
     let bundle: ReceiptBundle = serde_json::from_str(&text).map_err(|e| {
@@ -41,7 +94,9 @@ pub fn verify(args: &VerifyArgs) -> Result<Output, CliError> {
         in_file(path, format!("line {}, column {}: {what}: {}", e.line(), e.column().max(1), reason(&e)))
     })?;
     known_type(path, &bundle.kind)?;
-    Ok(verdict(&verify::one(&bundle.receipt, &bundle.proof, bundle.checkpoint.as_ref(), &trust), "receipt"))
+    shown.add(&bundle.receipt);
+    let report = verify::one(&bundle.receipt, &bundle.proof, bundle.checkpoint.as_ref(), &trust);
+    Ok(shown.below(verdict(&report, "receipt")))
 }
 
 fn open(path: &Path) -> Result<File, CliError> {
@@ -80,8 +135,10 @@ fn reason(e: &serde_json::Error) -> String {
     escape(e.to_string().split(" at line ").next().unwrap_or(""), 200)
 }
 
-fn range_head(first: &[u8]) -> Option<RangeBundle> {
-    serde_json::from_slice(first).ok()
+/// Whether a first line is that of an export, well formed or not.
+fn is_range(first: &[u8]) -> bool {
+    let line = serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(first);
+    line.is_ok_and(|m| m.contains_key("type") && !m.contains_key("receipt"))
 }
 
 fn known_type(path: &Path, kind: &str) -> Result<(), CliError> {
@@ -96,6 +153,7 @@ fn range(
     head: &RangeBundle,
     input: &mut impl BufRead,
     trust: &Trust,
+    shown: &mut Shown,
 ) -> Result<Report, CliError> {
     known_type(path, &head.kind)?;
     if head.from >= head.to {
@@ -110,7 +168,7 @@ fn range(
     let mut origin = cp.map(|c| c.origin);
     while let Some(bytes) = line(input).map_err(|e| in_file(path, format!("line {}: {e}", number + 1)))? {
         number += 1;
-        let entry: ReceiptJson = serde_json::from_slice(&bytes).map_err(|e| {
+        let entry: ReceiptEvidence = serde_json::from_slice(&bytes).map_err(|e| {
             in_file(path, format!("line {number}, column {}: expected a receipt: {}", e.column(), reason(&e)))
         })?;
         if number - 1 > head.to - head.from {
@@ -121,27 +179,15 @@ fn range(
             origin = verify::receipt(&entry).ok().map(|s| s.header.origin);
         }
         check.push(&entry);
+        shown.add(&entry);
     }
     let entries = check.entries();
     let proofs = (verify::hashes(&head.first_proof), verify::hashes(&head.last_proof));
-    let (Some(mut first), Some(last)) = proofs else {
+    let (Some(first), Some(last)) = proofs else {
         return Ok(refuted(signature, cp.as_ref(), "an audit path is not base64 of hashes".into(), entries));
     };
-    if head.from == 0
-        && first.is_empty()
-        && let Some(cp) = &cp
-    {
-        first = no_left_siblings(cp.size);
-    }
     let (inclusion, completeness) = check.finish(head.to, &first, &last, cp.as_ref());
     Ok(Report { signature, inclusion, completeness, origin, size: cp.map(|c| c.size), entries })
-}
-
-/// A path for entry 0, which exports leave out. The check wants one of the right length and uses none of it: only left
-/// siblings count, and entry 0 has none.
-fn no_left_siblings(size: u64) -> Vec<Hash> {
-    let depth = u64::BITS - size.saturating_sub(1).leading_zeros();
-    vec![[0; 32]; depth as usize]
 }
 
 fn refuted(signature: Verdict, cp: Option<&Checkpoint>, why: String, entries: u64) -> Report {

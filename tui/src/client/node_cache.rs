@@ -7,7 +7,6 @@ use super::state_dir;
 use conductor_shared::clock::WallTime;
 use conductor_shared::http::{NodeInfo, TenantList};
 use conductor_shared::ids::{Ident, NodeId, TenantUid};
-use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -74,13 +73,17 @@ impl NodeCache {
 
     /// Adds nodes to the file. Errors are ignored: it is a cache.
     pub(crate) fn remember(seen: Vec<(Endpoint, CachedNode)>) {
-        // Several nodes are reached at once; each reads and rewrites the whole file.
-        static WRITING: Mutex<()> = Mutex::new(());
-        let _one = WRITING.lock();
+        // Several nodes are reached at once, and several programs may run: each reads and rewrites the whole file.
+        let Some(path) = path() else { return };
+        let Ok(_lock) = state_dir::lock(&path) else { return };
         let mut all = Self::load();
         let mut changed = false;
         for (endpoint, node) in seen {
             let old = all.at(&endpoint);
+            // Another program saw it later.
+            if old.is_some_and(|o| o.node_id == node.node_id && o.seen > node.seen) {
+                continue;
+            }
             let fresh = |o: &CachedNode| node.seen - o.seen < REFRESH;
             if old.is_some_and(|o| fresh(o) && CachedNode { seen: node.seen, ..o.clone() } == node) {
                 continue;
@@ -88,10 +91,7 @@ impl NodeCache {
             changed = true;
             all.put(&endpoint, node);
         }
-        if changed
-            && let Some(path) = path()
-            && let Ok(text) = serde_json::to_string(&all)
-        {
+        if changed && let Ok(text) = serde_json::to_string(&all) {
             let _ = state_dir::replace(&path, &text);
         }
     }

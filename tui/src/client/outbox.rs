@@ -36,13 +36,18 @@ pub(crate) enum State {
         /// Error of the last attempt, escaped.
         last: String,
     },
-    /// It is on record there.
+    /// It is in force there.
     Acknowledged {
-        /// Status that the node reported.
-        status: CommandStatus,
-        /// Where. `None` when an earlier attempt delivered it and the answer was lost.
-        receipt: Option<ReceiptRef>,
+        /// The receipt that says so.
+        receipt: ReceiptRef,
     },
+    /// It waits there for other persons; nothing has changed.
+    Requested {
+        /// The receipt that says so.
+        receipt: ReceiptRef,
+    },
+    /// It is on record there: an earlier attempt delivered it, and what came of it was not heard.
+    Delivered,
     /// The node decided against it, for good.
     Refused {
         reasons: Vec<Reason>,
@@ -86,7 +91,7 @@ impl KeptCommand {
         Ok(c)
     }
 
-    /// Nodes that have it on record.
+    /// Nodes in which it is in force, by their receipt.
     pub(crate) fn acknowledged(&self) -> usize {
         self.nodes.iter().filter(|n| matches!(n.state, State::Acknowledged { .. })).count()
     }
@@ -96,9 +101,39 @@ impl KeptCommand {
         self.nodes.iter().filter(|n| matches!(n.state, State::Waiting { .. })).count()
     }
 
-    /// `3 of 5 nodes acknowledged`
+    /// Nodes in which it waits for other persons, and nodes that did not tell what came of it.
+    pub(crate) fn unsettled(&self) -> (usize, usize) {
+        let count = |f: fn(&State) -> bool| self.nodes.iter().filter(|n| f(&n.state)).count();
+        (count(|s| matches!(s, State::Requested { .. })), count(|s| *s == State::Delivered))
+    }
+
+    /// Every node told what came of it, for good.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.waiting() == 0 && self.unsettled() == (0, 0)
+    }
+
+    /// `3 of 5 nodes acknowledged`, and what keeps the others.
     pub(crate) fn status_line(&self) -> String {
-        format!("{} of {} nodes acknowledged", self.acknowledged(), self.nodes.len())
+        let mut line = format!("{} of {} nodes acknowledged", self.acknowledged(), self.nodes.len());
+        let (requested, delivered) = self.unsettled();
+        if requested > 0 {
+            line += &format!(", {requested} wait for another person to approve it");
+        }
+        if delivered > 0 {
+            line += &format!(", {delivered} did not tell what came of it");
+        }
+        line
+    }
+
+    /// Takes what another program heard, where that says more.
+    fn learn(&mut self, before: Self) {
+        for theirs in before.nodes {
+            if let Some(mine) = self.nodes.iter_mut().find(|n| n.node_id == theirs.node_id)
+                && theirs.state.known() > mine.state.known()
+            {
+                mine.state = theirs.state;
+            }
+        }
     }
 
     /// Sends it to the nodes in `wanted` that have not answered. True when an answer came.
@@ -139,9 +174,7 @@ async fn attempt(to: &Addressee, signed: &SignedText) -> State {
     };
     match send.await {
         Ok(o) => State::of(&o),
-        Err(ClientError::Denied(p)) if p.reasons.contains(&Reason::CommandReplayed) => {
-            State::Acknowledged { status: CommandStatus::Effective, receipt: None }
-        }
+        Err(ClientError::Denied(p)) if p.reasons.contains(&Reason::CommandReplayed) => State::Delivered,
         Err(ClientError::Denied(p)) if !p.reasons.is_empty() && !p.reasons.iter().any(passes) => {
             State::Refused { why: escape(&p.detail, 300), reasons: p.reasons }
         }
@@ -155,12 +188,26 @@ fn passes(r: &Reason) -> bool {
 }
 
 impl State {
+    /// How much is known of what came of it.
+    fn known(&self) -> u8 {
+        match self {
+            Self::Waiting { .. } => 0,
+            Self::Delivered => 1,
+            Self::Requested { .. } => 2,
+            Self::Acknowledged { .. } | Self::Refused { .. } => 3,
+        }
+    }
+
+    /// It is on record at the node, and what came of it is not known for good.
+    pub(crate) fn may_change(&self) -> bool {
+        matches!(self, Self::Requested { .. } | Self::Delivered)
+    }
+
     /// What a node answered.
     pub(crate) fn of(o: &CommandOutcome) -> Self {
         match o.status {
-            CommandStatus::Effective | CommandStatus::Requested => {
-                Self::Acknowledged { status: o.status, receipt: Some(o.receipt) }
-            }
+            CommandStatus::Effective => Self::Acknowledged { receipt: o.receipt },
+            CommandStatus::Requested => Self::Requested { receipt: o.receipt },
             CommandStatus::Refused | CommandStatus::Abandoned => {
                 let why: Vec<&str> = o.reasons.iter().map(|r| r.code()).collect();
                 Self::Refused { why: why.join(" "), reasons: o.reasons.clone() }
@@ -192,18 +239,29 @@ impl Outbox {
         self.folder.join(format!("{id}.{ENDING}"))
     }
 
-    /// Stores a command durably, replacing its earlier state.
+    /// Stores a new command durably.
     pub(crate) fn keep(&self, kept: &KeptCommand) -> io::Result<()> {
         let id = kept.command().map_err(io::Error::other)?.command_id;
         let path = self.path(id);
+        let _lock = state_dir::lock(&self.folder.join("outbox"))?;
         if !path.exists() && self.files()?.len() >= MAX_KEPT {
             let why = format!(
                 "{MAX_KEPT} commands are kept already: conductor command deliver, or conductor command drop"
             );
             return Err(io::Error::other(why));
         }
-        let text = serde_json::to_string_pretty(kept).map_err(io::Error::other)?;
-        state_dir::replace(&path, &text)
+        write(&path, kept)
+    }
+
+    /// Stores what nodes answered, beside what another program heard of them. Nothing when the command was dropped
+    /// meanwhile.
+    pub(crate) fn update(&self, kept: &mut KeptCommand) -> io::Result<()> {
+        let id = kept.command().map_err(io::Error::other)?.command_id;
+        let path = self.path(id);
+        let _lock = state_dir::lock(&self.folder.join("outbox"))?;
+        let Some((_, before)) = read(&path).map_err(io::Error::other)? else { return Ok(()) };
+        kept.learn(before);
+        write(&path, kept)
     }
 
     fn files(&self) -> io::Result<Vec<PathBuf>> {
@@ -254,7 +312,7 @@ impl Outbox {
         let (mut kept, mut bad) = self.load(now)?;
         for (_, k) in &mut kept {
             match k.deliver(now, wanted).await {
-                Ok(true) => self.keep(k)?,
+                Ok(true) => self.update(k)?,
                 Ok(false) => {}
                 Err(e) => bad.push(e),
             }
@@ -264,12 +322,18 @@ impl Outbox {
 
     /// Removes a command, so that no more nodes receive it. False if there is none.
     pub(crate) fn drop(&self, id: CommandId) -> io::Result<bool> {
+        let _lock = state_dir::lock(&self.folder.join("outbox"))?;
         match std::fs::remove_file(self.path(id)) {
             Ok(()) => Ok(true),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(e) => Err(e),
         }
     }
+}
+
+fn write(path: &Path, kept: &KeptCommand) -> io::Result<()> {
+    let text = serde_json::to_string_pretty(kept).map_err(io::Error::other)?;
+    state_dir::replace(path, &text)
 }
 
 fn read(path: &Path) -> Result<Option<(Command, KeptCommand)>, String> {

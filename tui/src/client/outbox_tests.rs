@@ -58,6 +58,29 @@ fn commands_are_kept_on_disk() {
     assert!(!outbox.path(second).exists());
 }
 
+/// A8: two programs deliver one command: neither forgets what the other heard, and what was dropped stays dropped.
+#[test]
+fn two_programs_keep_one_outbox() {
+    let dir = tempfile::tempdir().unwrap();
+    let outbox = Outbox::at(dir.path().join("outbox"));
+    let (id, k) = kept(10, kill(), None);
+    outbox.keep(&k).unwrap();
+    let origin = format!("conductor-log/{}/{}/1", NodeId([1; 16]), TenantUid([9; 16])).parse().unwrap();
+    let heard = |node: usize| {
+        let mut k = k.clone();
+        k.nodes[node].state = State::Acknowledged { receipt: ReceiptRef { origin, index: node as u64 } };
+        k
+    };
+    outbox.update(&mut heard(0)).unwrap();
+    let mut second = heard(1);
+    outbox.update(&mut second).unwrap();
+    assert_eq!(second.acknowledged(), 2);
+    assert_eq!(outbox.load(wall(20)).unwrap().0[0].1, second);
+    assert!(outbox.drop(id).unwrap());
+    outbox.update(&mut heard(0)).unwrap();
+    assert_eq!(outbox.load(wall(20)).unwrap().0.len(), 0, "it was dropped meanwhile");
+}
+
 /// Invariant 3: only what rests on no state is kept; a file that was tampered with is named, left alone and not sent.
 #[test]
 fn only_bounds_are_kept() {
@@ -92,8 +115,12 @@ async fn what_cannot_be_reached_waits_until_it_expires() {
         origin: format!("conductor-log/{}/{}/1", NodeId([1; 16]), TenantUid([9; 16])).parse().unwrap(),
         index: 4,
     };
-    k.nodes[0].state = State::Acknowledged { status: CommandStatus::Effective, receipt: Some(receipt) };
+    k.nodes[0].state = State::Acknowledged { receipt };
     assert_eq!((k.status_line().as_str(), k.waiting()), ("1 of 2 nodes acknowledged", 1));
+    let before = std::mem::replace(&mut k.nodes[1].state, State::Requested { receipt });
+    assert_eq!((k.acknowledged(), k.waiting(), k.is_settled()), (1, 0, false), "it waits for a person there");
+    assert!(k.status_line().contains("1 wait for another person"), "{}", k.status_line());
+    k.nodes[1].state = before;
     assert_eq!(k.deliver(wall(500), |n| n == NodeId([1; 16])).await, Ok(false), "that one has it");
     assert_eq!(k.deliver(wall(500), |_| true).await, Ok(true));
     let State::Waiting { last } = &k.nodes[1].state else { panic!("{k:?}") };

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::clock::WallTime;
-use conductor_shared::ids::{NodeId, Origin, parse_decimal};
+use conductor_shared::ids::{NodeId, Origin, TenantUid, parse_decimal};
 use conductor_shared::merkle::{Hash, verify_consistency};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -42,8 +42,10 @@ pub(crate) enum Checked {
     Grew(Pin),
     /// The log forked. What was seen, in a sentence.
     Forked(String),
-    /// A new epoch that cites the old one. What was lost, in a sentence.
+    /// A new epoch that cites the old one as it was pinned. What was lost, in a sentence.
     Restored(Pin, String),
+    /// A new epoch that cites what cannot be held against what was pinned. It is watched from here on.
+    Unproved(Pin, String),
 }
 
 /// Result of comparing a summary with a pin, before any proof.
@@ -97,9 +99,10 @@ impl Pins {
         }
     }
 
-    /// Moves a pin forward. The caller has verified a proof.
+    /// Moves a pin forward, never back. The caller has verified a proof.
     pub(crate) fn put(&mut self, origin: Origin, pin: Pin) {
-        if self.logs.len() >= MAX_PINS && !self.logs.contains_key(&origin) {
+        let known = self.logs.get(&origin);
+        if (self.logs.len() >= MAX_PINS && known.is_none()) || known.is_some_and(|k| k.size > pin.size) {
             return;
         }
         self.changed = true;
@@ -114,6 +117,36 @@ impl Pins {
         self.changed = true;
         self.signers.insert(node, key.to_owned());
         true
+    }
+
+    /// Takes what another console saw: of each log the larger pin, of each node the signer that was known before. Gives
+    /// what cannot both be true, in a sentence each.
+    pub(crate) fn merge(&mut self, before: Self) -> Vec<(Origin, String)> {
+        let mut forked = vec![];
+        for (node, key) in before.signers {
+            if self.signers.get(&node).is_some_and(|k| *k != key) {
+                let log = Origin { node, tenant: TenantUid::NODE, epoch: 1 };
+                forked.push((log, "another console saw its signer with another key".to_owned()));
+            }
+            self.signers.insert(node, key);
+        }
+        for (origin, theirs) in before.logs {
+            match self.logs.get(&origin) {
+                Some(mine) if mine.size == theirs.size && mine.root != theirs.root => forked
+                    .push((origin, format!("at {} entries another console saw another root", mine.size))),
+                Some(mine) if mine.size > theirs.size => {}
+                Some(mine) if mine.size == theirs.size && mine.signed.is_some() => {}
+                None if self.logs.len() >= MAX_PINS => {}
+                _ => drop(self.logs.insert(origin, theirs)),
+            }
+        }
+        forked
+    }
+
+    /// The newest pinned epoch of a log before this one.
+    pub(crate) fn epoch_before(&self, origin: Origin) -> Option<(Origin, &Pin)> {
+        let first = Origin { epoch: 0, ..origin };
+        self.logs.range(first..origin).next_back().map(|(o, p)| (*o, p))
     }
 
     /// The pinned signer's key of a node.
@@ -220,25 +253,42 @@ pub(crate) fn judge_checkpoint(
     }
 }
 
-/// Judges a new epoch by the words its first entry cites: (origin, size, root) of the log before.
+/// Judges a new epoch by the words its first entry cites: (origin, size, root) of the log before. Only what was pinned
+/// tells whether they are true: the old log can be proved no more.
 pub(crate) fn judge_epoch(
     old: Origin,
     old_pin: &Pin,
     pin: Pin,
     cites: Option<(Origin, u64, Hash)>,
 ) -> Checked {
-    match cites {
-        Some((o, size, root)) if o == old && (size != old_pin.size || root == old_pin.root) => {
-            let lost = old_pin.size.saturating_sub(size);
-            let words = format!(
-                "epoch {} cites {size} entries of epoch {}; {lost} seen since are lost",
-                old.epoch + 1,
-                old.epoch
-            );
-            Checked::Restored(pin, words)
+    let (o, size, root) = match cites {
+        None => return Checked::Forked("a new epoch began and cites nothing".into()),
+        Some((o, ..)) if (o.node, o.tenant) != (old.node, old.tenant) || o.epoch < old.epoch => {
+            return Checked::Forked("a new epoch cites another log than the one seen before".into());
         }
-        Some(_) => Checked::Forked("a new epoch cites another log than the one seen before".into()),
-        None => Checked::Forked("a new epoch began and cites nothing".into()),
+        Some(cited) => cited,
+    };
+    let signed = old_pin.signed.as_ref().and_then(|s| Checkpoint::parse(&s.text).ok());
+    let mut seen = vec![(old_pin.size, old_pin.root)];
+    seen.extend(signed.map(|c| (c.size, c.root)));
+    let before = old_pin.size;
+    let same_size = seen.iter().any(|(s, _)| o == old && *s == size);
+    if o == old && seen.contains(&(size, root)) {
+        let lost = before.saturating_sub(size);
+        let words =
+            format!("a new epoch cites {size} entries of epoch {}; {lost} seen since are lost", o.epoch);
+        Checked::Restored(pin, words)
+    } else if same_size {
+        Checked::Forked(format!(
+            "a new epoch cites {size} entries with another root than the one seen before"
+        ))
+    } else {
+        let words = format!(
+            "a new epoch cites {size} entries of epoch {}, and {before} of epoch {} were seen: nothing proves that these \
+             are the same log",
+            o.epoch, old.epoch
+        );
+        Checked::Unproved(pin, words)
     }
 }
 
@@ -253,6 +303,15 @@ pub(crate) fn load(path: &Path) -> io::Result<Pins> {
         None => Ok(Pins::default()),
         Some(text) => Pins::parse(&text).map_err(io::Error::other),
     }
+}
+
+/// Writes the pins, merged with what other consoles wrote since. Gives the whole, and what cannot both be true. Blocks.
+pub(crate) fn save(path: &Path, mut pins: Pins) -> io::Result<(Pins, Vec<(Origin, String)>)> {
+    let _lock = state_dir::lock(path)?;
+    let forked = pins.merge(load(path)?);
+    state_dir::replace(path, &pins.text())?;
+    pins.changed = false;
+    Ok((pins, forked))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::error::ClientError;
 use super::node_cache::{CachedNode, NodeCache};
 use super::session::ReadSession;
 use conductor_shared::http::TenantRow;
+pub use conductor_shared::ids::NODE_WORD;
 use conductor_shared::ids::{Ident, TenantUid};
 use conductor_shared::untrusted::escape;
 
@@ -17,9 +18,6 @@ pub enum TenantName {
     Name(Ident),
 }
 
-/// The word for the node's own log. No tenant should have this name.
-pub const NODE_WORD: &str = "node";
-
 impl std::str::FromStr for TenantName {
     type Err = String;
     fn from_str(s: &str) -> Result<Self, String> {
@@ -32,6 +30,17 @@ impl std::str::FromStr for TenantName {
         Ident::new(s)
             .map(Self::Name)
             .map_err(|e| format!("\"{}\": {e}, or a tenant uid, or {NODE_WORD}", escape(s, 80)))
+    }
+}
+
+impl TenantName {
+    /// Whether this tenant is meant: by its whole uid or its whole name, never by a part of either.
+    pub fn means(&self, uid: TenantUid, name: &Ident) -> bool {
+        match self {
+            Self::Node => uid.is_node(),
+            Self::Uid(u) => *u == uid,
+            Self::Name(n) => n == name,
+        }
     }
 }
 
@@ -53,11 +62,7 @@ pub async fn tenant(session: &ReadSession, name: &TenantName) -> Result<Found, C
     let node = CachedNode::of(&session.get().await?.node, &list);
     NodeCache::remember(vec![(session.agent().endpoint().clone(), node)]);
     let list = list.tenants;
-    let row = match name {
-        TenantName::Node => None,
-        TenantName::Uid(uid) => list.iter().find(|t| t.tenant_uid == *uid),
-        TenantName::Name(n) => list.iter().find(|t| t.tenant_id == *n),
-    };
+    let row = list.iter().find(|t| name.means(t.tenant_uid, &t.tenant_id));
     let found = row.map(|t| Found { uid: t.tenant_uid, name: t.tenant_id.to_string() });
     found.ok_or_else(|| ClientError::Usage(unknown(session, name, &list)))
 }

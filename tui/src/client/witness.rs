@@ -41,21 +41,34 @@ async fn proof(
     }
 }
 
+/// A log that is to be compared with what was seen of it.
+pub(crate) struct Compared {
+    pub(crate) origin: Origin,
+    /// Entries that its node said it has.
+    pub(crate) shown: u64,
+    pub(crate) pin: Option<Pin>,
+    /// The pin of an epoch before, when the epoch changed.
+    pub(crate) before: Option<(Origin, Pin)>,
+}
+
 /// Compares one log. Gives the origin as the agent names it, and the verdict.
 pub(crate) async fn check(
     s: &ReadSession,
-    origin: Origin,
-    pin: Option<Pin>,
-    before: Option<(Origin, Pin)>,
+    log: Compared,
     signer: Option<String>,
     seen: WallTime,
 ) -> Result<(Origin, Checked), ClientError> {
+    let Compared { origin, shown, pin, before } = log;
     let bearer = s.bearer().await?;
     let head = s.agent().log_head(&bearer, origin.tenant).await?;
     let to_root = root(&head.root).ok_or_else(|| bad(s, "log_head", "a root that cannot be read"))?;
     let same_log = (head.origin.node, head.origin.tenant) == (origin.node, origin.tenant);
     if !same_log {
         return Ok((origin, Checked::Forked(format!("its head speaks of another log, {}", head.origin))));
+    }
+    if head.origin == origin && head.size < shown {
+        let what = format!("its head has {} entries, and {shown} were announced before", head.size);
+        return Ok((origin, Checked::Forked(what)));
     }
     // The epoch changed since the request: the pin is now that of the epoch before.
     let (pin, before) = match (pin, before) {
@@ -96,7 +109,8 @@ pub(crate) async fn check(
 fn cites(first: &ReceiptBundle, origin: Origin) -> Option<(Origin, u64, Hash)> {
     let sealed = verify::receipt(&first.receipt).ok()?;
     (sealed.header.origin == origin && sealed.header.index == 0).then_some(())?;
-    let Some(Fact::Control(ControlFact::LogOpened(f))) = decode::fact(&first.receipt) else { return None };
+    let shown = verify::read(&first.receipt).ok()?;
+    let Some(Fact::Control(ControlFact::LogOpened(f))) = decode::fact(&shown) else { return None };
     let cites = f.cites?;
     let [Value::Text(o), Value::U64(size), Value::Bytes(root)] = cites.0.as_slice() else { return None };
     Some((o.parse().ok()?, *size, root.as_slice().try_into().ok()?))

@@ -4,18 +4,19 @@ use crate::client::error::ClientError;
 use crate::client::http::From;
 use crate::client::keys::write_new;
 use crate::client::session::ReadSession;
+use crate::model::receipts::Proved;
 use crate::model::tenants::RowKey;
 use crate::model::usage_cost::{Choice, CostShown, UsageShown};
 use crate::text::wrap::safe;
 use conductor_shared::clock::WallTime;
 use conductor_shared::command::Operation;
 use conductor_shared::http::{
-    FreezeList, IncidentRow, Preview, PreviewRequest, ReceiptBundle, ReceiptPage, RequestRow, SloStatus,
-    TimelineRow,
+    FreezeList, IncidentRow, Preview, PreviewRequest, ReceiptPage, RequestRow, SloStatus, TimelineRow,
 };
+use conductor_shared::ids::Origin;
 use conductor_shared::time_range::{rfc3339, utc_month};
 use conductor_shared::usage::RangeShown;
-use conductor_shared::verify::{self, Report, Trust, TrustedKey};
+use conductor_shared::verify::{self, Trust, TrustedKey, Verdict};
 use std::path::PathBuf;
 
 type Asked<T> = Result<T, ClientError>;
@@ -57,13 +58,13 @@ pub(super) async fn preview(s: &ReadSession, key: RowKey, operation: &Operation)
     s.agent().preview(&bearer, key.tenant, &request).await
 }
 
-/// A receipt with its proof, verified here. `signer`: the pinned key of the node.
+/// A receipt with its proof, verified and put in words here. `signer`: the pinned key of the node.
 pub(super) async fn proof(
     s: &ReadSession,
     key: RowKey,
     index: u64,
     signer: Option<String>,
-) -> Asked<Box<(ReceiptBundle, Report)>> {
+) -> Asked<Box<Proved>> {
     let bearer = s.bearer().await?;
     let bundle = s.agent().receipt_proof(&bearer, key.tenant, index).await?;
     let node = s.get().await?.node.node_id;
@@ -74,8 +75,12 @@ pub(super) async fn proof(
         sizes: None,
     });
     let trust = Trust { keys: keys.into_iter().collect() };
-    let report = verify::one(&bundle.receipt, &bundle.proof, bundle.checkpoint.as_ref(), &trust);
-    Ok(Box::new((bundle, report)))
+    let mut report = verify::one(&bundle.receipt, &bundle.proof, bundle.checkpoint.as_ref(), &trust);
+    let other = |o: &Origin| (o.node, o.tenant) != (node, key.tenant);
+    if bundle.receipt.index != index || report.origin.is_some_and(|o| other(&o)) {
+        report.inclusion = Verdict::Refuted("it is another receipt than the one asked for".into());
+    }
+    Ok(Box::new(Proved { receipt: verify::read(&bundle.receipt).ok(), report }))
 }
 
 /// The query of one of the periods.

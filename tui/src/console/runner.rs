@@ -8,9 +8,10 @@ use crate::client::http::AgentClient;
 use crate::client::keys::{KeyError, KeyFile, UnlockedKey};
 use crate::client::node_cache::{CachedNode, NodeCache};
 use crate::client::outbox::Outbox;
+use crate::client::pins::{self, Pins};
 use crate::client::session::ReadSession;
 use crate::client::stream::{Order, keep};
-use crate::client::{state_dir, witness};
+use crate::client::witness::{self, Compared};
 use crate::model::confirmation::ConfirmedAction;
 use crate::model::message::{Effect, Fetch, KeyInfo, Reply, Secret};
 use crate::model::tenants::RowKey;
@@ -63,6 +64,7 @@ impl Runner {
         Delivery {
             outbox: Arc::clone(&self.outbox),
             endpoints: self.agents.iter().map(|a| a.endpoint().clone()).collect(),
+            sessions: self.sessions.clone(),
             clock: Arc::clone(&self.clock),
         }
     }
@@ -160,7 +162,7 @@ impl Runner {
             Effect::Close(key) => self.order(key, Order::Close(key.tenant)),
             Effect::Unlock(secret) => self.unlock(Some(secret)),
             Effect::Check(secret) => self.check_password(secret),
-            Effect::SavePins(text) => self.save_pins(text),
+            Effect::SavePins(pins) => self.save_pins(*pins),
             Effect::Remember(agent, node) => self.remember(agent, *node),
             Effect::Fetch(fetch) => self.fetch(fetch),
             Effect::Approve { ticket, agent, text, password } => self.approve(ticket, agent, text, password),
@@ -208,10 +210,11 @@ impl Runner {
             Fetch::Preview { ticket, key, operation } => self.ask(key.agent, async move |s| {
                 Reply::Preview(ticket, fetch::preview(&s, key, &operation).await.map_err(text))
             }),
-            Fetch::CheckLog { agent, origin, pin, before, signer } => {
+            Fetch::CheckLog { agent, origin, shown, pin, before, signer } => {
                 let seen = self.clock.now().wall;
                 self.ask(agent, async move |s| {
-                    match witness::check(&s, origin, pin, before, signer, seen).await {
+                    let log = Compared { origin, shown, pin, before };
+                    match witness::check(&s, log, signer, seen).await {
                         Ok((origin, checked)) => Reply::Log(agent, origin, Ok(checked)),
                         Err(e) => Reply::Log(agent, origin, Err(text(e))),
                     }
@@ -259,11 +262,11 @@ impl Runner {
     }
 
     /// Writes the pins, in a task of its own.
-    fn save_pins(&self, text: String) {
+    fn save_pins(&self, pins: Pins) {
         let Some(path) = self.pins_file.clone() else { return };
-        tokio::task::spawn_blocking(move || {
-            // A full disk must not end the console; pins are written again later.
-            let _ = state_dir::replace(&path, &text);
+        self.spawn(async move {
+            let saved = tokio::task::spawn_blocking(move || pins::save(&path, pins)).await.ok()?;
+            Some(Reply::Pins(saved.map(|(pins, forked)| (Box::new(pins), forked))))
         });
     }
 }

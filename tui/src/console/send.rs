@@ -5,6 +5,7 @@ use crate::client::endpoint::Endpoint;
 use crate::client::error::ClientError;
 use crate::client::keys::{KeyError, KeyFile};
 use crate::client::outbox::{Addressee, KeptCommand, Outbox, State};
+use crate::client::outcome;
 use crate::client::session::ReadSession;
 use crate::model::confirmation::ConfirmedAction;
 use crate::model::message::{Refusal, Reply, Secret};
@@ -25,6 +26,8 @@ pub(super) struct Delivery {
     /// One task at a time uses the outbox.
     pub(super) outbox: Arc<Mutex<Option<Outbox>>>,
     pub(super) endpoints: Vec<Endpoint>,
+    /// Open sessions, to ask what came of a command.
+    pub(super) sessions: Vec<ReadSession>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -40,8 +43,15 @@ impl Delivery {
     pub(super) async fn deliver(&self, nodes: &[NodeId]) -> Option<Reply> {
         let outbox = self.outbox.lock().await;
         let now = self.clock.now().wall;
-        let (kept, _) = outbox.as_ref()?.deliver(now, |n| nodes.contains(&n)).await.ok()?;
+        let outbox = outbox.as_ref()?;
+        let (mut kept, _) = outbox.deliver(now, |n| nodes.contains(&n)).await.ok()?;
+        let wanted = |n: &Addressee| nodes.contains(&n.node_id).then(|| self.session(n)).flatten();
+        outcome::follow_all(outbox, &mut kept, wanted).await.ok()?;
         Some(listed(&kept))
+    }
+
+    fn session(&self, node: &Addressee) -> Option<ReadSession> {
+        self.sessions.iter().find(|s| s.agent().endpoint().to_string() == node.endpoint).cloned()
     }
 }
 
@@ -98,18 +108,20 @@ pub(super) async fn send_or_keep(
     let nodes = nodes.into_iter().filter_map(addressee).collect();
     let mut kept = KeptCommand { tenant: action.target().name.to_string(), signed, nodes };
     let outbox = way.outbox.lock().await;
-    let keep = |k: &KeptCommand| match outbox.as_ref() {
-        Some(o) => o.keep(k),
-        None => Err(std::io::Error::other("there is no folder for it: set HOME or XDG_STATE_HOME")),
+    let folder = || {
+        let none = || std::io::Error::other("there is no folder for it: set HOME or XDG_STATE_HOME");
+        outbox.as_ref().ok_or_else(none)
     };
     // Stored first, then sent. A full disk must not hold up a tightening, though.
-    let stored = keep(&kept);
+    let stored = folder().and_then(|o| o.keep(&kept));
     if let Err(e) = kept.deliver(way.clock.now().wall, |_| true).await {
         return no(ClientError::Usage(e));
     }
-    let stored = stored.and_then(|()| keep(&kept));
+    // What cannot be asked now is asked again when it is delivered.
+    let _ = outcome::follow(&mut kept, |n| way.session(n)).await;
+    let stored = stored.and_then(|()| folder()?.update(&mut kept));
     match stored {
-        Err(e) if kept.waiting() > 0 => no(ClientError::Usage(format!(
+        Err(e) if !kept.is_settled() => no(ClientError::Usage(format!(
             "{}; it could not be kept for the others: {}",
             kept.status_line(),
             safe(&e.to_string(), 200)

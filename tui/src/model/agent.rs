@@ -11,6 +11,9 @@ use std::time::Duration;
 
 /// Older data count as stale.
 pub(crate) const STALE: Duration = Duration::from_secs(10);
+/// A proof that a log only grew may be missing for so long, and so often, before that is an alarm.
+pub(crate) const PROOF_DUE: Duration = Duration::from_secs(15);
+const PROOF_TRIES: u32 = 3;
 /// Partitions kept open for each agent, the node's own log among them.
 pub(crate) const OPEN: usize = 16;
 /// The connection to an agent.
@@ -27,6 +30,26 @@ pub(crate) enum Link {
         /// When the next try is due.
         retry_at: MonoTime,
     },
+}
+
+/// A log that its node did not prove to have only grown, though it was asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Unproved {
+    /// Since the first request without a proof.
+    pub(crate) since: MonoTime,
+    /// When it was asked for last.
+    pub(crate) tried: MonoTime,
+    /// How often.
+    pub(crate) tries: u32,
+    /// What came instead, escaped.
+    pub(crate) why: String,
+}
+
+impl Unproved {
+    /// It goes on for too long to be chance: whoever has something to hide has a reason to answer nothing.
+    pub(crate) fn overdue(&self, now: Now) -> bool {
+        self.tries >= PROOF_TRIES && now.mono - self.since >= PROOF_DUE
+    }
 }
 
 #[derive(Debug)]
@@ -65,6 +88,10 @@ pub(crate) struct Agent {
     pub(crate) round: usize,
     /// Number of logs compared with their pins since the start.
     pub(crate) proofs: u64,
+    /// Logs whose last comparison failed.
+    pub(crate) unproved: BTreeMap<TenantUid, Unproved>,
+    /// An alarm was raised about them. One for all: an agent that proves nothing would fill the list.
+    pub(crate) unproved_told: bool,
 }
 
 impl Agent {
@@ -89,6 +116,8 @@ impl Agent {
             checked: MonoTime::default(),
             round: 0,
             proofs: 0,
+            unproved: BTreeMap::new(),
+            unproved_told: false,
         }
     }
 

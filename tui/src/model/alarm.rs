@@ -54,6 +54,12 @@ pub(crate) fn attention(m: &Model) -> Vec<Attention> {
         if let Some(h) = &a.health {
             health(h, &mut say);
         }
+        if let Some(longest) = a.unproved.values().filter(|u| u.overdue(m.now)).min_by_key(|u| u.since) {
+            let (n, age) = (a.unproved.len(), span(m.now.mono - longest.since));
+            let logs = if n == 1 { "a log".to_owned() } else { format!("{n} logs") };
+            let why = safe(&longest.why, 60);
+            say(Level::Bad, format!("no proof for {age} that {logs} only grew: {why}"), "");
+        }
         let c = m.tenants.counts(agent);
         let many = |n: usize, one: &str, more: &str| {
             if n == 1 { format!("1 tenant {one}") } else { format!("{n} tenants {more}") }

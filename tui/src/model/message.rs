@@ -2,19 +2,18 @@
 
 use crate::client::event::AgentEvent;
 use crate::client::node_cache::CachedNode;
-use crate::client::pins::{Checked, Pin};
+use crate::client::pins::{Checked, Pin, Pins};
 use crate::model::confirmation::ConfirmedAction;
 use crate::model::outgoing::Outgoing;
+use crate::model::receipts::Proved;
 use crate::model::tenants::RowKey;
 use crate::model::usage_cost::{Choice, CostShown, UsageShown};
 use conductor_shared::clock::{Now, WallTime};
 use conductor_shared::command::Operation;
 use conductor_shared::http::{
-    CommandOutcome, FreezeList, IncidentRow, Preview, ReceiptBundle, ReceiptPage, RequestRow, SloStatus,
-    TimelineRow,
+    CommandOutcome, FreezeList, IncidentRow, Preview, ReceiptPage, RequestRow, SloStatus, TimelineRow,
 };
 use conductor_shared::ids::{NodeId, Origin};
-use conductor_shared::verify::Report;
 use crossterm::event::{KeyEvent, MouseEvent};
 use zeroize::Zeroizing;
 
@@ -62,8 +61,8 @@ pub(crate) enum Reply {
     Cost(RowKey, Choice, Result<Box<CostShown>, String>),
     /// A file was written, or not.
     Exported(Result<String, String>),
-    /// A receipt with its proof, and what verifying it here gave.
-    Proof(RowKey, u64, Result<Box<(ReceiptBundle, Report)>, String>),
+    /// A receipt that came with its proof.
+    Proof(RowKey, u64, Result<Box<Proved>, String>),
     Preview(u64, Result<Preview, String>),
     /// A command was answered.
     Answered(u64, Result<CommandOutcome, Refusal>),
@@ -74,6 +73,8 @@ pub(crate) enum Reply {
     Unlocked(Result<KeyInfo, String>),
     /// The password typed for one command was checked.
     Checked(Result<(), String>),
+    /// Pins were written, merged with those of other consoles; with what contradicts them.
+    Pins(std::io::Result<(Box<Pins>, Vec<(Origin, String)>)>),
     /// A log was compared with its pin.
     Log(usize, Origin, Result<Checked, String>),
 }
@@ -135,7 +136,7 @@ pub(crate) enum Effect {
     Deliver(Vec<NodeId>),
     /// Stop waiting for an answer; the command itself goes on.
     Forget(u64),
-    SavePins(String),
+    SavePins(Box<Pins>),
     /// Read from an agent.
     Fetch(Fetch),
 }
@@ -180,6 +181,8 @@ pub(crate) enum Fetch {
         agent: usize,
         /// The log as its summary describes it.
         origin: Origin,
+        /// Entries that it is said to have: the head has no fewer.
+        shown: u64,
         /// What was seen before; `None` for an older epoch's successor without a pin of its own.
         pin: Option<Pin>,
         /// The pin of the epoch before, when the epoch changed.

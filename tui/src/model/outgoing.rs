@@ -23,21 +23,29 @@ pub(crate) struct Outgoing {
 /// Answer of a node to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum NodeAnswer {
-    /// It is on record there.
+    /// It is in force there.
     Acknowledged(String),
+    /// It is on record there and not in force, or nobody knows: what is so.
+    Open(&'static str),
     Waits,
     /// Refused by the node, with the reason.
     Refused(String),
+}
+
+impl NodeAnswer {
+    /// What came of it is not known for good.
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Waits | Self::Open(_))
+    }
 }
 
 impl Outgoing {
     /// From the stored command.
     pub(crate) fn of(c: &Command, k: &KeptCommand) -> Self {
         let word = |s: &State| match s {
-            State::Acknowledged { receipt: Some(r), .. } => {
-                NodeAnswer::Acknowledged(format!("receipt {}", r.index))
-            }
-            State::Acknowledged { receipt: None, .. } => NodeAnswer::Acknowledged("delivered before".into()),
+            State::Acknowledged { receipt } => NodeAnswer::Acknowledged(format!("receipt {}", receipt.index)),
+            State::Requested { .. } => NodeAnswer::Open("waits for another person to approve it"),
+            State::Delivered => NodeAnswer::Open("on record; what came of it is not known yet"),
             State::Waiting { .. } => NodeAnswer::Waits,
             State::Refused { why, .. } => NodeAnswer::Refused(safe(why, 120)),
         };
@@ -55,14 +63,15 @@ impl Outgoing {
         self.nodes.iter().filter(|n| n.2 == NodeAnswer::Waits).map(|n| n.1.as_str()).collect()
     }
 
+    /// A node that has not told what came of it, for good.
     pub(crate) fn waits_for(&self, node: NodeId) -> bool {
-        self.nodes.iter().any(|n| n.0 == node && n.2 == NodeAnswer::Waits)
+        self.nodes.iter().any(|n| n.0 == node && n.2.is_open())
     }
 
-    /// It needs attention: some node has not answered, or refused.
+    /// It needs attention: some node has not answered, or refused, or waits for another person.
     pub(crate) fn open(&self, now: WallTime) -> bool {
-        let refused = self.nodes.iter().any(|n| matches!(n.2, NodeAnswer::Refused(_)));
-        self.expires > now && (refused || !self.waiting().is_empty())
+        let bad = |a: &NodeAnswer| matches!(a, NodeAnswer::Refused(_)) || a.is_open();
+        self.expires > now && self.nodes.iter().any(|n| bad(&n.2))
     }
 
     /// One line for the answer of each node.
@@ -70,6 +79,7 @@ impl Outgoing {
         let each = self.nodes.iter().map(|(_, name, w)| match w {
             NodeAnswer::Acknowledged(at) => format!("{name}: acknowledged, {at}"),
             NodeAnswer::Waits => format!("{name}: not reached yet"),
+            NodeAnswer::Open(what) => format!("{name}: {what}"),
             NodeAnswer::Refused(why) => format!("{name}: refused, {why}"),
         });
         each.collect()

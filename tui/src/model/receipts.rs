@@ -3,7 +3,7 @@
 use crate::model::tenants::RowKey;
 use conductor_shared::clock::MonoTime;
 use conductor_shared::fact::Verdict;
-use conductor_shared::http::{ReceiptBundle, ReceiptJson, ReceiptPage};
+use conductor_shared::http::{ReceiptJson, ReceiptPage};
 use conductor_shared::ids::Origin;
 use conductor_shared::verify::Report;
 use std::collections::VecDeque;
@@ -20,8 +20,16 @@ pub(crate) enum Detail {
     Loading,
     /// It could not be fetched.
     Failed(String),
-    /// With the result of verifying it here.
-    Ready(Box<(ReceiptBundle, Report)>),
+    Ready(Box<Proved>),
+}
+
+/// A receipt that came with its proof.
+#[derive(Debug)]
+pub(crate) struct Proved {
+    /// In words made here from the bytes that were verified, not in the agent's. `None` when they cannot be read.
+    pub(crate) receipt: Option<ReceiptJson>,
+    /// What verifying it here gave.
+    pub(crate) report: Report,
 }
 
 /// A window on one log.

@@ -1,4 +1,4 @@
-//! Reads execution records in `WfFormat` 1.5 (<https://wfcommons.org/format>): only what a replay needs.
+//! Reads execution records in `WfFormat` 1.5 and 1.6 (<https://wfcommons.org/format>): only what a replay needs.
 //!
 //! Unknown fields are allowed; the types of known ones are checked. Parents define the order; contradicting children
 //! are reported as notes. Memory is bounded by the size of the file and the limits below: lists are parsed in place.
@@ -24,8 +24,8 @@ pub const MAX_TASKS: usize = 1_000_000;
 pub const MAX_FILES: usize = 4_000_000;
 /// Maximum number of edges between tasks in a record.
 pub const MAX_EDGES: usize = 8_000_000;
-/// The version of the format.
-pub const VERSION: &str = "1.5";
+/// The versions of the format. What a replay reads is the same in both.
+pub const VERSIONS: [&str; 2] = ["1.5", "1.6"];
 
 /// One task of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,12 +97,24 @@ pub enum ReadError {
     },
     /// Another version of the format.
     #[error(
-        "schemaVersion is \"{0}\", and this reads {VERSION}: convert the record (WfCommons has a converter for older ones)"
+        "schemaVersion is \"{0}\", and this reads {read}: {cure}",
+        read = VERSIONS.join(" and "),
+        cure = cure(.0)
     )]
     Version(String),
     /// It parses, but does not describe a run.
     #[error("{0}")]
     Record(String),
+}
+
+/// What mends a record of another version.
+fn cure(version: &str) -> &'static str {
+    match version {
+        "1.0" | "1.1" | "1.2" | "1.3" | "1.4" => {
+            "convert the record (WfCommons has a converter for older ones)"
+        }
+        _ => "have it written in one of these, or use a newer conductor if there is one that reads it",
+    }
 }
 
 #[derive(Deserialize)]
@@ -294,7 +306,7 @@ pub fn read(bytes: &[u8]) -> Result<Workflow, ReadError> {
     let text = std::str::from_utf8(bytes).map_err(|e| ReadError::Utf8(e.valid_up_to()))?;
     let r = RecordReader { text };
     let top: Top<'_> = r.object(text)?;
-    if let Some(v) = top.version.filter(|v| v != VERSION) {
+    if let Some(v) = top.version.filter(|v| !VERSIONS.contains(&v.as_ref())) {
         return Err(ReadError::Version(escape(&v, 20)));
     }
     let parts: RawWorkflow<'_> = r.object(top.workflow.get())?;

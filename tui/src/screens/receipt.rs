@@ -29,7 +29,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
             ));
         }
         Detail::Ready(got) => {
-            let report = &got.1;
+            let report = &got.report;
             lines.push(answer(
                 m,
                 "signature",
@@ -56,7 +56,7 @@ pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     }
     lines.push(Line::raw(""));
     let shown = match detail {
-        Detail::Ready(got) => Some(&got.0.receipt),
+        Detail::Ready(got) => got.receipt.as_ref(),
         _ => listed,
     };
     if let Some(r) = shown {

@@ -15,6 +15,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 pub(crate) fn draw(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let look = m.look;
@@ -214,8 +215,15 @@ fn log(m: &Model, r: &Row) -> Vec<Line<'static>> {
         epoch: u64::from(t.epoch),
     });
     let pin = origin.and_then(|o| m.pins.get(&o));
+    let unproved = m.agent_of(r.key).and_then(|a| a.unproved.get(&t.tenant));
     let (text, tone) = match pin {
         _ if r.forked => (format!("{} forked or shrank: press a", look.bad()), Tone::Bad),
+        Some(p) if unproved.is_some() => {
+            let (since, overdue) =
+                unproved.map_or((Duration::ZERO, false), |u| (m.now.mono - u.since, u.overdue(m.now)));
+            let (mark, tone) = if overdue { (look.bad(), Tone::Bad) } else { (look.warn(), Tone::Warn) };
+            (format!("{mark} no proof for {}; proved up to {}", span(since), count(p.size)), tone)
+        }
         Some(p) if p.signed.is_some() => {
             (format!("{} only grew, proved up to {}, signed", look.ok(), count(p.size)), Tone::Good)
         }

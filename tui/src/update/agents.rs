@@ -113,6 +113,8 @@ fn hello(m: &mut Model, agent: usize, info: NodeInfo, version: u32, resumed: boo
     if let Some(other) = other {
         a.open.clear();
         a.health = None;
+        a.unproved.clear();
+        a.unproved_told = false;
         m.tenants.forget(agent, now.mono);
         m.alarm(subject, format!("another node answers here than before; it was {other}"), false);
     }

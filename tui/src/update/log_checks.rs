@@ -1,10 +1,12 @@
 //! Schedules the comparison of logs with their pins. Pure.
 
 use super::agents::{forked, subject};
-use crate::client::pins::Checked;
+use crate::client::pins::{Checked, Pins};
 use crate::model::Model;
+use crate::model::agent::Unproved;
 use crate::model::message::{Effect, Fetch};
 use crate::model::tenants::RowKey;
+use crate::text::format::span;
 use conductor_shared::ids::{NodeId, Origin, TenantUid};
 use std::time::Duration;
 
@@ -42,6 +44,11 @@ fn next_check(m: &mut Model, agent: usize) -> Option<Effect> {
             }
         }
     }
+    if turn % 2 == 1
+        && let Some(e) = once_more(m, agent, node)
+    {
+        return Some(e);
+    }
     for _ in 0..ROUND.min(m.tenants.total()) {
         let at = m.agents[agent].round % m.tenants.total().max(1);
         m.agents[agent].round = at + 1;
@@ -56,10 +63,27 @@ fn next_check(m: &mut Model, agent: usize) -> Option<Effect> {
     None
 }
 
+/// Asks again for the proof that was missing and not asked for the longest.
+fn once_more(m: &mut Model, agent: usize, node: NodeId) -> Option<Effect> {
+    let oldest = m.agents[agent].unproved.iter().min_by_key(|(_, u)| u.tried)?;
+    let key = RowKey { agent, tenant: *oldest.0 };
+    let effect = check(m, key, node);
+    let now = m.now.mono;
+    if effect.is_none() && !key.tenant.is_node() {
+        // There is nothing left to prove, or nobody to ask.
+        m.agents[agent].unproved.remove(&key.tenant);
+    } else if let Some(u) = m.agents[agent].unproved.get_mut(&key.tenant) {
+        u.tried = now;
+    }
+    effect
+}
+
 fn check(m: &Model, key: RowKey, node: NodeId) -> Option<Effect> {
     let signer = m.pins.signer_of(node).cloned();
+    let shown = m.tenants.get(key).map_or(0, |r| r.summary.size);
     let effect = |origin, pin, before| {
-        Some(Effect::Fetch(Fetch::CheckLog { agent: key.agent, origin, pin, before, signer: signer.clone() }))
+        let signer = signer.clone();
+        Some(Effect::Fetch(Fetch::CheckLog { agent: key.agent, origin, shown, pin, before, signer }))
     };
     let Some(row) = m.tenants.get(key) else {
         // The node's log has no summary: its head is asked for, at most every 5 s.
@@ -78,9 +102,8 @@ fn check(m: &Model, key: RowKey, node: NodeId) -> Option<Effect> {
         Some(p) if p.size < s.size => effect(origin, Some(p.clone()), None),
         Some(_) => None,
         None => {
-            let old = Origin { epoch: origin.epoch.checked_sub(1)?, ..origin };
-            let pin = m.pins.get(&old)?.clone();
-            effect(origin, None, Some((old, pin)))
+            let (old, pin) = m.pins.epoch_before(origin)?;
+            effect(origin, None, Some((old, pin.clone())))
         }
     }
 }
@@ -90,15 +113,58 @@ pub(crate) fn checked(m: &mut Model, agent: usize, origin: Origin, got: Result<C
     let Some(a) = m.agents.get_mut(agent) else { return };
     (a.checking, a.proofs) = (false, a.proofs + 1);
     let key = RowKey { agent, tenant: origin.tenant };
+    if got.is_ok() {
+        a.unproved.remove(&origin.tenant);
+        a.unproved_told &= !a.unproved.is_empty();
+    }
     match got {
-        // An error proves nothing: the log comes round again.
-        Err(_) => {}
+        Err(why) => unproved(m, key, why),
         Ok(Checked::Grew(pin)) => m.pins.put(origin, pin),
         Ok(Checked::Forked(what)) => forked(m, key, &what),
         Ok(Checked::Restored(pin, words)) => {
             m.pins.put(origin, pin);
             let subject = subject(m, key);
             m.alarm(subject, format!("restored: {words}"), true);
+        }
+        Ok(Checked::Unproved(pin, words)) => {
+            m.pins.put(origin, pin);
+            let subject = subject(m, key);
+            m.alarm(subject, words, false);
+        }
+    }
+}
+
+/// A log was not proved. An error proves nothing, and the log comes round again; no proof for a while is an alarm.
+fn unproved(m: &mut Model, key: RowKey, why: String) {
+    let now = m.now;
+    let Some(a) = m.agents.get_mut(key.agent) else { return };
+    let new = || Unproved { since: now.mono, tried: now.mono, tries: 0, why: String::new() };
+    let u = a.unproved.entry(key.tenant).or_insert_with(new);
+    u.tries = u.tries.saturating_add(1);
+    u.why = why;
+    m.dirty = true;
+    if !u.overdue(now) || a.unproved_told {
+        return;
+    }
+    let what = format!("no proof that its log only grew, for {} now: {}", span(now.mono - u.since), u.why);
+    a.unproved_told = true;
+    let subject = subject(m, key);
+    m.alarm(subject, what, false);
+}
+
+/// Pins were written. What other consoles saw counts here too.
+pub(crate) fn saved(m: &mut Model, got: std::io::Result<(Box<Pins>, Vec<(Origin, String)>)>) {
+    let Ok((pins, mut forks)) = got else {
+        // They are written again later.
+        m.pins.changed = true;
+        return;
+    };
+    forks.extend(m.pins.merge(*pins));
+    for (origin, what) in forks {
+        let agent = m.agents.iter().position(|a| a.info.as_ref().is_some_and(|i| i.node_id == origin.node));
+        match agent {
+            Some(agent) => forked(m, RowKey { agent, tenant: origin.tenant }, &what),
+            None => m.alarm(format!("the log {origin}"), what, false),
         }
     }
 }

@@ -4,12 +4,11 @@ use super::dialogs::loosen;
 use super::{key_lock, log_checks, notices, outgoing};
 use crate::model::Model;
 use crate::model::message::{Effect, Reply};
-use crate::model::receipts::Detail;
+use crate::model::receipts::{Detail, Proved};
 use crate::model::screen::Screen;
 use crate::model::tenants::RowKey;
 use conductor_shared::clock::WallTime;
-use conductor_shared::http::{IncidentRow, ReceiptBundle, ReceiptPage, TimelineRow};
-use conductor_shared::verify::Report;
+use conductor_shared::http::{IncidentRow, ReceiptPage, TimelineRow};
 
 pub(crate) fn take(m: &mut Model, reply: Reply, out: &mut Vec<Effect>) {
     // These decide themselves whether something visible changed.
@@ -49,6 +48,7 @@ pub(crate) fn take(m: &mut Model, reply: Reply, out: &mut Vec<Effect>) {
         Reply::Answered(ticket, got) => notices::answered(m, ticket, &got),
         Reply::Unlocked(got) => key_lock::unlocked(m, got),
         Reply::Checked(got) => loosen::checked(m, got, out),
+        Reply::Pins(got) => log_checks::saved(m, got),
         Reply::Log(agent, origin, got) => log_checks::checked(m, agent, origin, got),
     }
 }
@@ -89,7 +89,7 @@ fn receipts(m: &mut Model, key: RowKey, page: Result<ReceiptPage, String>) {
     }
 }
 
-fn proof(m: &mut Model, key: RowKey, index: u64, got: Result<Box<(ReceiptBundle, Report)>, String>) {
+fn proof(m: &mut Model, key: RowKey, index: u64, got: Result<Box<Proved>, String>) {
     if m.receipts.key == Some(key) && m.receipts.detail.as_ref().is_some_and(|(i, _)| *i == index) {
         let detail = got.map_or_else(Detail::Failed, Detail::Ready);
         m.receipts.detail = Some((index, detail));

@@ -1,4 +1,5 @@
 use crate::client::event::AgentEvent;
+use crate::client::pins::{Checked, Pin};
 use crate::model::Model;
 use crate::model::confirmation::ConfirmedAction;
 use crate::model::dialog::{Field, Layer};
@@ -227,6 +228,40 @@ fn logs_are_checked() {
     let again = Summary { epoch: 2, size: 1, ..s.clone() };
     send(&mut m, Msg::Agent(0, AgentEvent::Summaries(vec![again])));
     assert_eq!(m.ringing(), 0, "an epoch is judged by what it cites, not yet");
+}
+
+/// A5: a node that announces entries and proves nothing does not stay green: at once on the tenant's page, and after a while
+/// as one alarm. A proof ends it.
+#[test]
+fn no_proof_for_a_while_is_an_alarm() {
+    let mut m = demo();
+    let s = sample::summary("ember");
+    m.agents[0].checking = false;
+    let (mut at, mut asked, mut answer) = (48_000_000, 0, Err("HTTP 503: busy".to_owned()));
+    let mut seconds = |m: &mut Model, n: u64, answer: &Result<Checked, String>| {
+        for _ in 0..n * 4 {
+            at += 250_000;
+            send(m, Msg::Agent(0, AgentEvent::Health(Box::new(sample::health(0, "node-a")))));
+            send(m, Msg::Agent(0, AgentEvent::Summaries(vec![Summary { size: s.size + at, ..s.clone() }])));
+            for e in tick(m, at) {
+                if let Effect::Fetch(Fetch::CheckLog { origin, shown, .. }) = e {
+                    asked += u32::from(shown == s.size + at - 250_000 || shown == s.size + at);
+                    send(m, Reply::Log(0, origin, answer.clone()));
+                }
+            }
+        }
+    };
+    seconds(&mut m, 10, &answer);
+    assert_eq!(m.ringing(), 0, "not yet");
+    let unproved = |m: &Model| m.agents[0].unproved.contains_key(&s.tenant);
+    assert!(unproved(&m), "but it is known at once");
+    seconds(&mut m, 30, &answer);
+    assert_eq!(m.ringing(), 1, "one for all logs: {:?}", m.alarms);
+    assert!(m.alarms[0].what.contains("no proof"), "{:?}", m.alarms);
+    answer = Ok(Checked::Grew(Pin { size: u64::MAX, root: [0; 32], seen: m.now.wall, signed: None }));
+    seconds(&mut m, 10, &answer);
+    assert!(m.agents[0].unproved.is_empty() && !m.agents[0].unproved_told);
+    assert!(asked > 0, "the size that was announced goes with the request");
 }
 
 /// Issue, Console: a lost agent keeps rows; key presses start no try.

@@ -4,6 +4,7 @@
 use crate::client::event::AgentEvent;
 use crate::model::Model;
 use crate::model::message::{Effect, Fetch, Msg, Refusal, Reply};
+use crate::model::receipts::Proved;
 use crate::model::tenants::RowKey;
 use crate::sample;
 use crate::sample::draw_frame;
@@ -15,7 +16,7 @@ use conductor_shared::command::{Audience, Command, Operation, ops};
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::health::{Subsystem, Trouble};
 use conductor_shared::http::{
-    CommandOutcome, CommandStatus, Preview, PreviewRow, ReceiptBundle, ReceiptPage, ReceiptRef, RequestRow,
+    CommandOutcome, CommandStatus, Preview, PreviewRow, ReceiptPage, ReceiptRef, RequestRow,
 };
 use conductor_shared::ids::{CommandId, Ident, PersonId, TenantUid};
 use conductor_shared::operator::parse_roles;
@@ -325,21 +326,16 @@ fn one_receipt() {
     keys(&mut m, "k enter");
     insta::assert_snapshot!("receipt-loading", draw(&mut m, 80, 24));
     let (key, index) = (m.receipts.key.unwrap(), m.receipts.selected.unwrap());
-    let bundle = ReceiptBundle {
-        kind: conductor_shared::http::BUNDLE_TYPE.into(),
-        receipt: m.receipts.selected_row().unwrap().clone(),
-        proof: vec![],
-        checkpoint: None,
-    };
     let report = Report {
         signature: Verdict::Verified,
         inclusion: Verdict::Refuted("the audit path does not lead to the checkpoint's root".into()),
-        completeness: Verdict::Unconfirmed("1 fields of the receipt are withheld or erased".into()),
+        completeness: Verdict::Unconfirmed("fields are withheld or erased: 1, in 1 receipts".into()),
         origin: Some(sample::origin()),
         size: Some(30),
         entries: 1,
     };
-    send(&mut m, Reply::Proof(key, index, Ok(Box::new((bundle, report)))));
+    let receipt = Some(m.receipts.selected_row().unwrap().clone());
+    send(&mut m, Reply::Proof(key, index, Ok(Box::new(Proved { receipt, report }))));
     insta::assert_snapshot!("receipt", draw(&mut m, 80, 24));
 }
 

@@ -1,17 +1,16 @@
 //! One purpose a key.
 
 use super::when;
-use conductor_shared::checkpoint::key_id;
+use conductor_shared::checkpoint::{is_same_key, key_id};
 use conductor_shared::command::{KeyPurpose, Operation};
 use conductor_shared::control::ControlState;
-use conductor_shared::ids::KeyId;
 use conductor_shared::reason::{Reason, Reasons};
 
-/// What keys with an id are for on this node.
-fn purposes(id: KeyId, node: &ControlState) -> impl Iterator<Item = KeyPurpose> {
-    let is = |key: &Option<String>| key.as_deref().and_then(key_id).is_some_and(|k| k == id);
+/// What a key is for on this node, under whatever id.
+fn purposes(key: &str, node: &ControlState) -> impl Iterator<Item = KeyPurpose> {
+    let is = |known: &Option<String>| known.as_deref().is_some_and(|k| is_same_key(k, key));
     [
-        (node.operators.contains_key(&id), KeyPurpose::Operator),
+        (node.operators.values().any(|k| is_same_key(&k.public_key, key)), KeyPurpose::Operator),
         (is(&node.signer_key), KeyPurpose::Signer),
         (is(&node.policy_key), KeyPurpose::Policy),
         (is(&node.billing_key), KeyPurpose::Billing),
@@ -24,7 +23,9 @@ fn purposes(id: KeyId, node: &ControlState) -> impl Iterator<Item = KeyPurpose> 
 /// an enrolled key is not enrolled again, nor the signer replaced by itself.
 pub(super) fn one_purpose(op: &Operation, node: &ControlState) -> Reasons {
     let Some((purpose, key)) = op.introduces() else { return Reasons::default() };
-    let Some(id) = key_id(key) else { return Reason::ObjectExists.into() };
+    if key_id(key).is_none() {
+        return Reason::ObjectExists.into();
+    }
     let again = matches!(purpose, KeyPurpose::Policy | KeyPurpose::Billing);
-    when(purposes(id, node).any(|other| other != purpose || !again), Reason::ObjectExists)
+    when(purposes(key, node).any(|other| other != purpose || !again), Reason::ObjectExists)
 }

@@ -1,5 +1,7 @@
 use super::*;
 use crate::store::MAX_TENANTS;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::checkpoint::key_id;
 use conductor_shared::command::Audience;
@@ -65,6 +67,32 @@ fn a_rollback_is_checked_in_order() {
     assert!(objections(rollback(vec![retire, pin]), &registered).has(Reason::ObjectUnknown));
 }
 
+/// A6: nothing new is given a name that reads as an id or a reserved word, whatever creates it.
+#[test]
+fn no_name_reads_as_an_id() {
+    let mut seen = vec![];
+    for kind in Operation::ALL {
+        for op in kind.samples() {
+            let Some(given) = op.names().cloned() else { continue };
+            seen.push(kind.name);
+            for reserved in ["node".to_owned(), "5f".repeat(16)] {
+                let list = op.to_list();
+                let renamed =
+                    list.iter().map(|v| if *v == given.as_str() { reserved.clone() } else { v.clone() });
+                let renamed = Operation::from_list(&renamed.collect::<Vec<_>>()).unwrap();
+                let log = ControlState::default();
+                assert!(objections(renamed, &log).has(Reason::NameReserved), "{} {reserved}", kind.name);
+            }
+            assert!(!objections(op, &ControlState::default()).has(Reason::NameReserved));
+        }
+    }
+    seen.dedup();
+    let all = ["tenant.create", "workflow.register", "operator.enrol", "token.issue", "profile.create"];
+    for name in all.into_iter().chain(["profile.window", "freeze.set"]) {
+        assert!(seen.contains(&name), "{name}");
+    }
+}
+
 /// SPEC 3.2: no step of a rollback takes a ramp to where it was rolled back from, even where a later one lowers it.
 #[test]
 fn no_step_of_a_rollback_raises_to_what_was_bad() {
@@ -96,7 +124,14 @@ fn key_of(person: u8, public_key: &str, roles: &[Role]) -> OperatorKey {
     }
 }
 
-/// SPEC, Operators: a key has one purpose: what brings in a key that is for something else is refused, for every
+/// The same key under another id.
+fn twin_of(key: &str) -> String {
+    let mut raw = STANDARD.decode(key).unwrap();
+    raw[2..10].fill(7);
+    STANDARD.encode(raw)
+}
+
+/// SPEC, Operators, and D2: a key has one purpose, under whatever id: what brings in a key that is for something else is refused, for every
 /// operation that brings one in.
 #[test]
 fn a_key_has_one_purpose() {
@@ -104,8 +139,8 @@ fn a_key_has_one_purpose() {
     for op in Operation::ALL.iter().flat_map(Kind::samples) {
         let Some((purpose, key)) = op.introduces() else { continue };
         seen.push(purpose);
-        let id = key_id(key).unwrap();
-        let with = |other: KeyPurpose| {
+        let with = |other: KeyPurpose, key: &str| {
+            let id = key_id(key).unwrap();
             let mut s = ControlState::default();
             let place = match other {
                 KeyPurpose::Operator => {
@@ -122,8 +157,10 @@ fn a_key_has_one_purpose() {
         assert!(!keys::one_purpose(&op, &ControlState::default()).has(Reason::ObjectExists));
         for other in [KeyPurpose::Operator, KeyPurpose::Signer, KeyPurpose::Policy, KeyPurpose::Billing] {
             let again = other == purpose && matches!(other, KeyPurpose::Policy | KeyPurpose::Billing);
-            let refused = objections(op.clone(), &with(other)).has(Reason::ObjectExists);
-            assert_eq!(refused, !again, "{} where the key is for {other:?}", op.name());
+            for known in [key.to_owned(), twin_of(key)] {
+                let refused = objections(op.clone(), &with(other, &known)).has(Reason::ObjectExists);
+                assert_eq!(refused, !again, "{} where the key is for {other:?}: {known}", op.name());
+            }
         }
     }
     for purpose in [KeyPurpose::Operator, KeyPurpose::Signer, KeyPurpose::Policy, KeyPurpose::Billing] {

@@ -5,7 +5,7 @@ use crate::http::error::ApiError;
 use crate::http::input::Asked;
 use crate::http::read::blocking;
 use crate::http::state::ApiState;
-use crate::ledger::{DiskNodes, ReadError, proof_json, read_json, read_receipt};
+use crate::ledger::{DiskNodes, ReadError, read_evidence, read_json, read_receipt};
 use crate::partition::published::PartitionCell;
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -81,7 +81,7 @@ pub(crate) async fn proof(
         .ok_or_else(|| ApiError::bad(StatusCode::NOT_FOUND, format!("the log has {} entries", v.size())))?;
     let signed = v.signed;
     let (receipt, path) = blocking(&shared, move |store, p| {
-        let receipt = proof_json(&read_receipt(store, p, index)?, sight);
+        let receipt = read_evidence(&read_receipt(store, p, index)?, sight);
         let nodes = DiskNodes::new(store, p, signed);
         Ok((receipt, merkle::inclusion_proof(&nodes, index, signed)?))
     })
@@ -179,8 +179,8 @@ fn pages(
             let page = blocking(&shared, move |store, p| {
                 let mut out = Vec::new();
                 for i in at..end {
-                    let json = serde_json::to_vec(&proof_json(&read_receipt(store, p, i)?, sight))
-                        .unwrap_or_default();
+                    let evidence = read_evidence(&read_receipt(store, p, i)?, sight);
+                    let json = serde_json::to_vec(&evidence).unwrap_or_default();
                     out.extend_from_slice(&json);
                     out.push(b'\n');
                 }

@@ -59,6 +59,9 @@ pub struct VerifyArgs {
     /// Trusted keys, decided beforehand: trust.toml
     #[arg(long, value_name = "FILE")]
     pub trust: PathBuf,
+    /// What the receipts say, in words made from the bytes that were verified
+    #[arg(long)]
+    pub show: bool,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Clone, Args)]
 pub struct ReplayArgs {
-    /// Records in WfFormat 1.5
+    /// Records in WfFormat 1.5 or 1.6
     #[arg(value_name = "FILE", required_unless_present = "generate", conflicts_with = "generate")]
     pub files: Vec<PathBuf>,
     /// Display id of the tenant that the token belongs to

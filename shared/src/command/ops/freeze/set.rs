@@ -51,4 +51,8 @@ impl OperationSpec for FreezeSet {
     fn is_absolute(&self) -> bool {
         true
     }
+
+    fn names(&self) -> Option<&Ident> {
+        Some(&self.freeze)
+    }
 }

@@ -63,4 +63,8 @@ impl OperationSpec for OperatorEnrol {
     fn introduces(&self) -> Option<(KeyPurpose, &str)> {
         Some((KeyPurpose::Operator, &self.public_key))
     }
+
+    fn names(&self) -> Option<&Ident> {
+        Some(&self.name)
+    }
 }

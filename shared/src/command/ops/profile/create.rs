@@ -31,4 +31,8 @@ impl OperationSpec for ProfileCreate {
     fn sentence(&self) -> String {
         format!("Create policy profile {}", self.profile)
     }
+
+    fn names(&self) -> Option<&Ident> {
+        Some(&self.profile)
+    }
 }

@@ -41,4 +41,8 @@ impl OperationSpec for ProfileWindow {
     fn sentence(&self) -> String {
         format!("Set freeze window {} of policy profile {} to {}", self.window, self.profile, self.when)
     }
+
+    fn names(&self) -> Option<&Ident> {
+        Some(&self.window)
+    }
 }

@@ -33,4 +33,8 @@ impl OperationSpec for TenantCreate {
     fn sentence(&self) -> String {
         format!("Create tenant {} ({})", self.tenant_id, self.tenant_uid)
     }
+
+    fn names(&self) -> Option<&Ident> {
+        Some(&self.tenant_id)
+    }
 }

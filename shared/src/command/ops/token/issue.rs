@@ -43,4 +43,8 @@ impl OperationSpec for TokenIssue {
     fn sentence(&self) -> String {
         format!("Issue token {} ({})", self.name, self.token)
     }
+
+    fn names(&self) -> Option<&Ident> {
+        Some(&self.name)
+    }
 }

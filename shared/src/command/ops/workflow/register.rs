@@ -32,4 +32,8 @@ impl OperationSpec for WorkflowRegister {
     fn sentence(&self) -> String {
         format!("Register workflow type {}", self.workflow)
     }
+
+    fn names(&self) -> Option<&Ident> {
+        Some(&self.workflow)
+    }
 }

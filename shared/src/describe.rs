@@ -1,80 +1,63 @@
-//! Receipts for people: as JSON with every field, and as one line that says what happened.
+//! Receipts for people: every field in words, and one line that says what happened. Agent, console and verifier make
+//! these words here, each from the bytes that it has.
 
-use super::Receipt;
-use super::redact::{TOKEN_DIGEST, closed};
+use crate::basis_points::{BasisPoints, percent};
+use crate::codec::Value;
+use crate::fact::{ControlFact, Fact, RampRolledBack, RunDecided, StepDecided, TrafficFact, Verdict, schema};
+use crate::http::{FieldJson, ReceiptJson};
+use crate::record::{Disclosed, Sealed};
+use crate::untrusted::escape;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use conductor_shared::access::Sight;
-use conductor_shared::basis_points::{BasisPoints, percent};
-use conductor_shared::codec::Value;
-use conductor_shared::fact::{
-    ControlFact, Fact, RampRolledBack, RunDecided, StepDecided, TrafficFact, Verdict, schema,
-};
-use conductor_shared::http::{FieldJson, ReceiptJson};
-use conductor_shared::record::{Disclosed, salt};
-use conductor_shared::untrusted::escape;
 
-/// A receipt for whoever checks it: words that cannot be derived from what is disclosed are not there.
-pub fn proof_json(r: &Receipt, sight: Sight) -> ReceiptJson {
-    let mut json = read_json(r, sight);
-    if r.fact.as_ref().is_some_and(|f| closed(f, sight).iter().any(|name| has_field(f, name))) {
-        json.summary = String::new();
-        json.verdict = None;
-    }
-    json
-}
+/// The argument of an operation that holds the digest of a token's secret.
+pub const TOKEN_DIGEST: &str = "secret_sha256";
 
-fn has_field(fact: &Fact, name: &str) -> bool {
-    schema(fact.kind()).is_some_and(|s| s.fields.contains(&name))
-}
-
-/// A receipt as the API lists it, with the fields that this sight shows.
-pub fn read_json(r: &Receipt, sight: Sight) -> ReceiptJson {
-    let h = &r.sealed.header;
+/// A receipt in words, from its sealed part and the fields that are disclosed, in schema order.
+pub fn receipt(sealed: &Sealed, fields: &[Disclosed]) -> ReceiptJson {
+    let h = &sealed.header;
     let known = schema(h.kind);
-    let closed = r.fact.as_ref().map_or(&[][..], |f| closed(f, sight));
-    let fields = match (&r.body, known) {
-        (Some(body), Some(s)) => s
-            .fields
-            .iter()
-            .zip(&body.values)
-            .enumerate()
-            .filter(|(_, (name, _))| !closed.contains(name))
-            .map(|(n, (name, value))| {
-                let d = Disclosed {
-                    name: (*name).to_owned(),
-                    value: value.clone(),
-                    salt: salt(&body.seed, name),
-                };
-                FieldJson {
-                    name: (*name).to_owned(),
-                    disclosure: STANDARD.encode(d.to_bytes()),
-                    shown: field_text(value, s.groups.and_then(|g| g.get(n).copied())),
-                }
-            })
-            .collect(),
-        _ => Vec::new(),
-    };
-    let verdict = match &r.fact {
-        Some(Fact::Traffic(TrafficFact::RunDecided(f))) => Some(f.verdict),
-        Some(Fact::Traffic(TrafficFact::StepDecided(f))) => Some(f.verdict),
-        Some(
-            Fact::Traffic(
-                TrafficFact::RequestDenied(_) | TrafficFact::DenialsFolded(_) | TrafficFact::CommandDenied(_),
-            )
-            | Fact::Control(ControlFact::Abandoned(_)),
-        ) => Some(Verdict::Deny),
-        _ => None,
+    let whole = fields.len() == sealed.digests.len();
+    let values: Vec<Value> = if whole { fields.iter().map(|d| d.value.clone()).collect() } else { vec![] };
+    let fact = whole.then(|| Fact::from_values(h.kind, &values).ok().flatten()).flatten();
+    let group = |name: &str| {
+        let at = known?.fields.iter().position(|f| *f == name)?;
+        known?.groups?.get(at).copied()
     };
     ReceiptJson {
         index: h.index,
         time_us: h.time_us,
         kind: h.kind,
         kind_name: known.map_or("unknown", |s| s.name).to_owned(),
-        sealed: STANDARD.encode(r.sealed.to_bytes()),
-        fields,
-        summary: summary(r),
-        verdict,
+        sealed: STANDARD.encode(sealed.to_bytes()),
+        fields: fields
+            .iter()
+            .map(|d| FieldJson {
+                name: d.name.clone(),
+                disclosure: STANDARD.encode(d.to_bytes()),
+                shown: field_text(&d.value, group(&d.name)),
+            })
+            .collect(),
+        summary: match &fact {
+            Some(fact) => summary(fact),
+            None if known.is_none() || whole => "a fact newer than this program".to_owned(),
+            None if fields.is_empty() => "erased".to_owned(),
+            None => "parts of it are withheld".to_owned(),
+        },
+        verdict: fact.as_ref().and_then(verdict),
+    }
+}
+
+/// What was decided, where something was.
+pub fn verdict(fact: &Fact) -> Option<Verdict> {
+    match fact {
+        Fact::Traffic(TrafficFact::RunDecided(f)) => Some(f.verdict),
+        Fact::Traffic(TrafficFact::StepDecided(f)) => Some(f.verdict),
+        Fact::Traffic(
+            TrafficFact::RequestDenied(_) | TrafficFact::DenialsFolded(_) | TrafficFact::CommandDenied(_),
+        )
+        | Fact::Control(ControlFact::Abandoned(_)) => Some(Verdict::Deny),
+        _ => None,
     }
 }
 
@@ -91,17 +74,15 @@ fn field_text(value: &Value, names: Option<&[&str]>) -> String {
 }
 
 /// One line that says what happened, safe to show.
-pub fn summary(r: &Receipt) -> String {
-    match &r.fact {
-        Some(Fact::Traffic(t)) => traffic(t),
-        Some(Fact::Control(c)) => control(c),
-        None if r.body.is_none() => "erased".to_owned(),
-        None => "a fact newer than this agent".to_owned(),
+pub fn summary(fact: &Fact) -> String {
+    match fact {
+        Fact::Traffic(t) => traffic(t),
+        Fact::Control(c) => control(c),
     }
 }
 
 fn short(id: &[u8]) -> String {
-    conductor_shared::ids::hex(&id[..4])
+    crate::ids::hex(&id[..4])
 }
 
 fn traffic(fact: &TrafficFact) -> String {
