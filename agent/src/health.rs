@@ -141,7 +141,7 @@ impl Health {
             match answer.try_recv() {
                 Ok(done) => probe.failed = done.err(),
                 Err(oneshot::error::TryRecvError::Closed) => {
-                    probe.failed = Some("the writer gave no answer".into())
+                    probe.failed = Some("the writer gave no answer".into());
                 }
                 Err(oneshot::error::TryRecvError::Empty) => {
                     let waits = now.mono - asked;

@@ -25,6 +25,7 @@ macro_rules! built_in {
 
 impl Bundle {
     /// The rules that every agent has, revision 0.
+    #[must_use]
     pub fn built_in() -> Self {
         let files = built_in!(
             "main.rego",
@@ -84,6 +85,7 @@ impl Bundle {
     }
 
     /// SHA-256 over names and texts: what a statement names. How they are packed makes no difference.
+    #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         self.digest
     }
@@ -99,6 +101,7 @@ impl Bundle {
     }
 
     /// Its files, of rules and of data.
+    #[must_use]
     pub fn files(&self) -> &BTreeMap<String, String> {
         &self.files
     }

@@ -9,16 +9,19 @@ const DATA: [&str; 3] = ["data.json", "data.yaml", "data.yml"];
 
 /// A file of rules.
 #[allow(clippy::case_sensitive_file_extension_comparisons)] // OPA compares it so
+#[must_use]
 pub fn is_rego(name: &str) -> bool {
     name.ends_with(".rego")
 }
 
 /// A file of Rego tests; those are no part of a bundle.
+#[must_use]
 pub fn is_test(name: &str) -> bool {
     name.ends_with("_test.rego")
 }
 
 /// A file of data.
+#[must_use]
 pub fn is_data(name: &str) -> bool {
     DATA.contains(&name.rsplit('/').next().unwrap_or(name))
 }

@@ -108,7 +108,7 @@ impl<'a> Reference<'a> {
 fn literal(expr: &Expr) -> Option<String> {
     match expr {
         Expr::String { value, .. } | Expr::RawString { value, .. } => {
-            value.as_string().ok().map(|s| s.to_string())
+            value.as_string().ok().map(std::string::ToString::to_string)
         }
         _ => None,
     }

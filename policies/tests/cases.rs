@@ -34,7 +34,7 @@ fn group(name: &str) -> (BTreeMap<String, String>, Vec<String>) {
     for entry in std::fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
         let file = path.file_name().unwrap().to_string_lossy().into_owned();
-        if file.ends_with(".rego") {
+        if path.extension().is_some_and(|e| e == "rego") {
             files.insert(file, std::fs::read_to_string(&path).unwrap());
         }
     }

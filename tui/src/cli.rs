@@ -35,7 +35,7 @@ use output::{CliError, Output};
 pub enum Parsed {
     Console(context::ConsoleArgs),
     /// Run a plain command.
-    Plain(Box<Context>, PlainCommand),
+    Plain(Box<Context>, Box<PlainCommand>),
 }
 
 /// Separates the console from plain commands.
@@ -43,7 +43,7 @@ pub fn parsed(cli: Cli) -> Result<Parsed, CliError> {
     let context = Context::new(cli.global)?;
     Ok(match cli.command {
         None => Parsed::Console(context.console()),
-        Some(c) => Parsed::Plain(Box::new(context), c),
+        Some(c) => Parsed::Plain(Box::new(context), Box::new(c)),
     })
 }
 

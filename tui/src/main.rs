@@ -21,7 +21,7 @@ fn work(args: cli::args::Cli) -> Result<Output, CliError> {
     let look = args.look.clone();
     match cli::parsed(args)? {
         Parsed::Console(config) => runtime.block_on(open_console(config, look)),
-        Parsed::Plain(context, command) => runtime.block_on(cli::run(&context, command)),
+        Parsed::Plain(context, command) => runtime.block_on(cli::run(&context, *command)),
     }
 }
 

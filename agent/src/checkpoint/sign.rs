@@ -12,11 +12,12 @@ use crate::partition::published::Registry;
 use crate::signer::client::{SignerClient, SignerError};
 use crate::signer::protocol::{Answer, Item, ItemReason};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
+use conductor_shared::clock::Clock;
 use conductor_shared::merkle::consistency_proof;
 use conductor_shared::stream::SignerState;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Interval of probes of a healthy signer when there is nothing to sign.
 const PROBE_UP: Duration = Duration::from_secs(60);
@@ -33,28 +34,31 @@ pub fn run(
     jobs: &Receiver<CheckpointJob>,
     queues: &Arc<Queues>,
     board: &Arc<Registry>,
-    mut witness: Witness,
+    (mut witness, clock): (Witness, &dyn Clock),
 ) {
     crate::name_thread(c"checkpoints");
     probe(&client, queues, board);
-    let mut asked_at = Instant::now();
+    let now = || clock.now().mono;
+    let mut asked_at = now();
     loop {
         let wait = if board.signer().0 == SignerState::Up { PROBE_UP } else { PROBE_DOWN };
         // What was signed last is written although nothing more is.
         let job = jobs.recv_timeout(if witness.owes() { WRITE } else { wait });
-        witness.write();
+        witness.write(now());
         // The pinned key may have changed.
         if let Some(key) = board.node().and_then(|n| n.view.load().control.signer_key.clone()) {
             client.expect(&key);
         }
         match job {
             Ok(job) => {
-                asked_at = Instant::now();
+                asked_at = now();
                 let done = sign(&client, &job);
                 let failed = done.is_err();
                 let list = match done {
                     Ok((signed, refused)) => {
-                        signed.iter().for_each(|(_, checkpoint, _)| witness.note(checkpoint));
+                        for (_, checkpoint, _) in &signed {
+                            witness.note(checkpoint);
+                        }
                         report(queues, board, SignerState::Up, "");
                         for (id, detail) in refused {
                             tell(queues, WriterRequest::RolledBack(id, detail));
@@ -72,9 +76,9 @@ pub fn run(
                 }
                 tell(queues, WriterRequest::Signed(client.public_key().to_owned(), list));
             }
-            Err(RecvTimeoutError::Timeout) if asked_at.elapsed() < wait => {}
+            Err(RecvTimeoutError::Timeout) if now() < asked_at + wait => {}
             Err(RecvTimeoutError::Timeout) => {
-                asked_at = Instant::now();
+                asked_at = now();
                 probe(&client, queues, board);
             }
             Err(RecvTimeoutError::Disconnected) => return witness.write_now(),

@@ -3,11 +3,12 @@
 
 use crate::platform::files;
 use conductor_shared::checkpoint::Checkpoint;
+use conductor_shared::clock::MonoTime;
 use conductor_shared::ids::Digest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Beside the folder of the database.
 pub const FILE: &str = "signed-sizes.json";
@@ -37,7 +38,7 @@ pub struct Witness {
     path: PathBuf,
     seen: File,
     changed: bool,
-    written: Option<Instant>,
+    written: Option<MonoTime>,
 }
 
 impl Witness {
@@ -83,8 +84,9 @@ impl Witness {
     }
 
     /// Writes what was noted, unless it was written a moment ago.
-    pub fn write(&mut self) {
-        if self.changed && self.written.is_none_or(|at| at.elapsed() >= PACE) {
+    pub fn write(&mut self, now: MonoTime) {
+        if self.changed && self.written.is_none_or(|at| now >= at + PACE) {
+            self.written = Some(now);
             self.write_now();
         }
     }
@@ -94,7 +96,6 @@ impl Witness {
         if !self.changed {
             return;
         }
-        self.written = Some(Instant::now());
         let bytes = serde_json::to_vec(&self.seen).unwrap_or_default();
         match files::replace(&self.path, &bytes) {
             Ok(()) => self.changed = false,
@@ -116,9 +117,9 @@ mod tests {
         let mut w = Witness::open(dir.path());
         assert_eq!(w.contradicts(&origin.to_string(), 0, &[0; 32]), None, "nothing is known yet");
         w.note(&Checkpoint { origin, size: 5, root: [5; 32] });
-        w.write();
+        w.write(MonoTime::from_micros(5));
         w.note(&Checkpoint { origin, size: 7, root: [7; 32] });
-        w.write();
+        w.write(MonoTime::from_micros(5));
         assert!(w.owes(), "not so soon again");
         w.write_now();
         let w = Witness::open(dir.path());

@@ -90,6 +90,9 @@ struct Pass {
     named: Option<String>,
 }
 
+/// A log, with how much of it may be read.
+type SeenLog = (Arc<PartitionCell>, Sight);
+
 /// Why a request is not let in.
 enum Refusal {
     /// On record: who asked as far as proved, what they named, and why.
@@ -105,7 +108,7 @@ impl From<ApiError> for Refusal {
 
 impl Pass {
     /// Who shows it, while they may.
-    fn prove(&self, api: &Api) -> Result<(Proved, Option<(Arc<PartitionCell>, Sight)>), Refusal> {
+    fn prove(&self, api: &Api) -> Result<(Proved, Option<SeenLog>), Refusal> {
         let right = self.route.right;
         if !right.authenticates() {
             return Ok((Proved::Nobody, None));
@@ -120,11 +123,7 @@ impl Pass {
         }
     }
 
-    fn of_person(
-        &self,
-        api: &Api,
-        person: Person,
-    ) -> Result<(Proved, Option<(Arc<PartitionCell>, Sight)>), Refusal> {
+    fn of_person(&self, api: &Api, person: Person) -> Result<(Proved, Option<SeenLog>), Refusal> {
         let right = self.route.right;
         let uid = match &self.named {
             None => TenantUid::NODE,
@@ -150,7 +149,7 @@ impl Pass {
         api: &Api,
         scope: TenantScope,
         cell: Arc<PartitionCell>,
-    ) -> Result<(Proved, Option<(Arc<PartitionCell>, Sight)>), Refusal> {
+    ) -> Result<(Proved, Option<SeenLog>), Refusal> {
         let log = match &self.named {
             None => None,
             Some(named) if resolve(api, named).is_ok_and(|uid| uid == scope.tenant()) => {

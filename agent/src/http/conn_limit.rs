@@ -159,7 +159,7 @@ impl Drop for ConnPermit {
         match *self.state.lock() {
             PermitState::Of(owner) => {
                 open.all -= 1;
-                give_back(&mut open.owners, owner);
+                give_back(&mut open.owners, &owner);
             }
             PermitState::Stranger if open.forget_stranger(&self.peer, self.number) => open.all -= 1,
             PermitState::Stranger => {
@@ -170,11 +170,11 @@ impl Drop for ConnPermit {
     }
 }
 
-fn give_back<K: Hash + Eq>(taken: &mut HashMap<K, usize>, key: K) {
-    if let Some(n) = taken.get_mut(&key) {
+fn give_back<K: Hash + Eq>(taken: &mut HashMap<K, usize>, key: &K) {
+    if let Some(n) = taken.get_mut(key) {
         *n -= 1;
         if *n == 0 {
-            taken.remove(&key);
+            taken.remove(key);
         }
     }
 }
@@ -209,7 +209,7 @@ impl StreamLimiter {
 
 impl Drop for StreamPermit {
     fn drop(&mut self) {
-        give_back(&mut self.limiter.0.lock(), self.person);
+        give_back(&mut self.limiter.0.lock(), &self.person);
     }
 }
 
@@ -275,7 +275,9 @@ mod tests {
     fn an_owner_has_a_share() {
         let limiter = limiter();
         let all: Vec<_> = (0..3).map(|n| limiter.admit(format!("a{n}")).expect("a place")).collect();
-        all.iter().for_each(|p| p.show(ACME));
+        for p in &all {
+            p.show(ACME);
+        }
         let others: Vec<_> = (0..5).map(|n| limiter.admit(format!("b{n}")).expect("a place")).collect();
         let newcomers: Vec<_> = (0..6).filter_map(|n| limiter.admit(format!("c{n}"))).collect();
         assert!(!hung_up(&all[0]) && !hung_up(&all[1]));

@@ -81,7 +81,9 @@ pub(super) fn node_health(
     let mut troubles = health.troubles();
     if rates.is_none() {
         // What was found may name tenants.
-        troubles.iter_mut().for_each(|t| t.detail.clear());
+        for t in &mut troubles {
+            t.detail.clear();
+        }
     }
     let receipts = match rates {
         Some(_) => board.receipts.load(std::sync::atomic::Ordering::Relaxed),

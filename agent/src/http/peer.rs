@@ -126,7 +126,7 @@ mod tests {
         let kinds =
             [ListenerKind::Operators, ListenerKind::Workloads, ListenerKind::Tenant(TenantUid([1; 16]))];
         for route in ROUTES {
-            let path = route.path.replace('{', "").replace('}', "");
+            let path = route.path.replace(['{', '}'], "");
             for kind in kinds {
                 let here = kind.misdirected(&path, &HeaderMap::new()).is_none();
                 assert_eq!(here, kind.serves(route.right), "{path} at {kind:?}");

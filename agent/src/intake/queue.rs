@@ -58,6 +58,7 @@ struct Control {
 }
 
 impl Control {
+    #[allow(clippy::result_large_err)] // as in `Queues::push`
     fn push(&mut self, person: PersonId, ask: WriterRequest) -> Result<(), WriterRequest> {
         let full = self.waiting >= CONTROL;
         let queue = self.persons.entry(person).or_default();

@@ -52,7 +52,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     let (stop, stopping) = watch::channel(false);
     let api = core.api(&config, &stopping);
     let operators = OperatorRuntime::start().map_err(StartError::of)?;
-    let serving = start_serving(&config, &api, files, &operators, &stopping).await?;
+    let serving = start_serving(&config, &api, files, &operators, &stopping)?;
     tracing::info!("node {} is ready", core.node);
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     let watching = tokio::spawn(Arc::clone(&core.health).run());
@@ -171,7 +171,10 @@ impl Core {
         let signing = {
             let (queues, board) = (Arc::clone(&queues), Arc::clone(&board));
             let witness = Witness::open(&config.data);
-            std::thread::spawn(move || crate::checkpoint::sign::run(client, &jobs, &queues, &board, witness))
+            let clock = Arc::clone(&clock);
+            std::thread::spawn(move || {
+                crate::checkpoint::sign::run(client, &jobs, &queues, &board, (witness, &*clock));
+            })
         };
         Ok(Self { node, clock, random, board, queues, policy, health, sinks, writer, signing })
     }
@@ -222,7 +225,7 @@ fn workloads_share(files: OpenFiles) -> Share {
 }
 
 /// Starts listeners, tenants' sockets and sinks, each in a task of its own.
-async fn start_serving(
+fn start_serving(
     config: &Config,
     api: &ApiState,
     files: OpenFiles,

@@ -117,6 +117,7 @@ impl Workers {
     }
 
     /// Hands a job back to whoever waits for it, answered or not.
+    #[allow(clippy::boxed_local)] // it comes out of a channel so
     fn deliver(&self, job: Box<Job>, queues: &Queues) {
         self.give_place(job.query.tenant);
         match job.then {

@@ -159,15 +159,13 @@ impl Open {
             return Delivered::Yes;
         }
         let text = format!("the receiver answered {status}");
-        match status.as_u16() {
-            status @ (400 | 413 | 422) => Delivered::Refused(Refusal { status, why: text }),
-            // All others concern the connection, the configuration or the receiver, not the event.
-            _ => {
-                let after = answer.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
-                let after = after.map(Duration::from_secs).map(|d| d.min(MAX_RETRY_AFTER));
-                Delivered::Later(text, after)
-            }
+        if let status @ (400 | 413 | 422) = status.as_u16() {
+            return Delivered::Refused(Refusal { status, why: text });
         }
+        // All others concern the connection, the configuration or the receiver, not the event.
+        let after = answer.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.parse().ok());
+        let after = after.map(Duration::from_secs).map(|d| d.min(MAX_RETRY_AFTER));
+        Delivered::Later(text, after)
     }
 }
 

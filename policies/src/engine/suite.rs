@@ -128,7 +128,9 @@ fn differences_from_opa_are_known() {
     let mut text = format!("{asked} cases, {equal} answered as OPA does\n");
     for (kind, all) in of {
         text += &format!("\n{kind}: {}\n", all.len());
-        all.iter().for_each(|line| text += &format!("  {}\n", line.chars().take(200).collect::<String>()));
+        for line in &all {
+            text += &format!("  {}\n", line.chars().take(200).collect::<String>());
+        }
     }
     insta::assert_snapshot!("differences", text);
 }

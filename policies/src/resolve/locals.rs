@@ -12,7 +12,9 @@ pub(super) fn of(rule: &Rule) -> BTreeSet<String> {
     match rule {
         Rule::Spec { head, bodies, .. } => {
             if let RuleHead::Func { args, .. } = head {
-                args.iter().for_each(|a| pattern(a, &mut names));
+                for a in args {
+                    pattern(a, &mut names);
+                }
             }
             for e in of_head(head) {
                 expression(e, &mut names);
@@ -25,7 +27,9 @@ pub(super) fn of(rule: &Rule) -> BTreeSet<String> {
             }
         }
         Rule::Default { args, value, .. } => {
-            args.iter().for_each(|a| pattern(a, &mut names));
+            for a in args {
+                pattern(a, &mut names);
+            }
             expression(value, &mut names);
         }
     }
@@ -57,7 +61,9 @@ fn query(q: &Query, names: &mut BTreeSet<String>) {
             }
             Literal::Expr { expr, .. } | Literal::NotExpr { expr, .. } => expression(expr, names),
         }
-        with_mods.iter().for_each(|w| expression(&w.r#as, names));
+        for w in with_mods {
+            expression(&w.r#as, names);
+        }
     }
 }
 
@@ -66,7 +72,9 @@ fn expression(expr: &Ref<Expr>, names: &mut BTreeSet<String>) {
         pattern(lhs, names);
     }
     let (parts, inner) = of_expression(expr);
-    parts.into_iter().for_each(|p| expression(p, names));
+    for p in parts {
+        expression(p, names);
+    }
     if let Some(q) = inner {
         query(q, names);
     }

@@ -405,7 +405,7 @@ mod tests {
             assert_eq!(read_private(&path, Readers::OwnGroup).is_ok(), taken, "{mode:o}");
             assert_eq!(read_private(&path, Readers::Owner).is_ok(), mode == 0o400, "{mode:o}");
         }
-        let foreign = (1..).find(|g| !is_own_group(*g)).unwrap();
+        let foreign = (1..=u32::MAX).find(|g| !is_own_group(*g)).unwrap();
         assert_eq!(Readers::OwnGroup.forbidden(foreign), 0o077);
         assert!(
             Readers::OwnGroup.owner(0, 7) && !Readers::Owner.owner(0, 7) && !Readers::OwnGroup.owner(8, 7)

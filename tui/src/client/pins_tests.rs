@@ -92,7 +92,9 @@ fn two_consoles_keep_one_file() {
     let path = dir.path().join("state/pins");
     let with = |pins: &[(Origin, Pin)]| {
         let mut p = Pins::default();
-        pins.iter().for_each(|(o, pin)| p.put(*o, pin.clone()));
+        for (o, pin) in pins {
+            p.put(*o, pin.clone());
+        }
         p
     };
     let other = Origin { node: NodeId([7; 16]), ..origin(1) };

@@ -60,13 +60,14 @@ pub(crate) fn lock(path: &Path) -> io::Result<Lock> {
     Err(io::Error::other("another program holds it; it was not changed"))
 }
 
+/// Two tasks of this program may replace the same file.
+static TURN: AtomicU64 = AtomicU64::new(0);
+
 /// Replaces a file atomically, for its owner only. Durable when it returns: file and folder are synced. The agent has the
 /// same in its `platform`; `shared`, the one crate that both may use, does no I/O.
 pub(crate) fn replace(path: &Path, text: &str) -> io::Result<()> {
     let (dir, name) = path.parent().zip(path.file_name()).ok_or_else(|| io::Error::other("no folder"))?;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    // Two tasks of this program may replace the same file.
-    static TURN: AtomicU64 = AtomicU64::new(0);
     let turn = TURN.fetch_add(1, Ordering::Relaxed);
     let aside = dir.join(format!(".{}.{}.{turn}", name.to_string_lossy(), std::process::id()));
     let written = (|| {

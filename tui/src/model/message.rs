@@ -41,6 +41,9 @@ impl From<Reply> for Msg {
     }
 }
 
+/// Pins as they stand in the file now, and what contradicts them.
+pub(crate) type SavedPins = std::io::Result<(Box<Pins>, Vec<(Origin, String)>)>;
+
 /// Result of an effect.
 #[derive(Debug)]
 pub(crate) enum Reply {
@@ -74,7 +77,7 @@ pub(crate) enum Reply {
     /// The password typed for one command was checked.
     Checked(Result<(), String>),
     /// Pins were written, merged with those of other consoles; with what contradicts them.
-    Pins(std::io::Result<(Box<Pins>, Vec<(Origin, String)>)>),
+    Pins(SavedPins),
     /// A log was compared with its pin.
     Log(usize, Origin, Result<Checked, String>),
 }

@@ -1,7 +1,7 @@
 //! Schedules the comparison of logs with their pins. Pure.
 
 use super::agents::{forked, subject};
-use crate::client::pins::{Checked, Pins};
+use crate::client::pins::Checked;
 use crate::model::Model;
 use crate::model::agent::Unproved;
 use crate::model::message::{Effect, Fetch};
@@ -153,7 +153,7 @@ fn unproved(m: &mut Model, key: RowKey, why: String) {
 }
 
 /// Pins were written. What other consoles saw counts here too.
-pub(crate) fn saved(m: &mut Model, got: std::io::Result<(Box<Pins>, Vec<(Origin, String)>)>) {
+pub(crate) fn saved(m: &mut Model, got: crate::model::message::SavedPins) {
     let Ok((pins, mut forks)) = got else {
         // They are written again later.
         m.pins.changed = true;

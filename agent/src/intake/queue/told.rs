@@ -5,10 +5,13 @@ use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use conductor_shared::ids::PartitionId;
 use std::collections::BTreeMap;
 
+/// The newest checkpoint of each log.
+type Newest = BTreeMap<PartitionId, (Checkpoint, SignedCheckpoint)>;
+
 #[derive(Default)]
 pub(super) struct Told {
     /// The signer answered: who signed, and the newest checkpoint of each log. It may have signed none.
-    signed: Option<(String, BTreeMap<PartitionId, (Checkpoint, SignedCheckpoint)>)>,
+    signed: Option<(String, Newest)>,
     /// Logs of which the signer knows more, and what it said.
     rolled_back: BTreeMap<PartitionId, String>,
     signer_changed: bool,

@@ -85,9 +85,9 @@ fn an_evaluation_that_does_not_end_is_given_up() {
     let told = rig.policy.health(rig.clock.now()).trouble();
     assert!(told.contains("does not end"), "{told}");
     // On a busy machine an honest evaluation may be given up as well; the next one is not.
-    assert!((0..).any(|_| rig.ask("fine") == Lookup::Allow), "another sits there now");
+    assert!((0..100).any(|_| rig.ask("fine") == Lookup::Allow), "another sits there now");
     assert_eq!(rig.policy.health(rig.clock.now()).workers, 2);
     rig.load(2);
-    assert!((0..).any(|_| rig.ask("fine") == Lookup::Allow));
+    assert!((0..100).any(|_| rig.ask("fine") == Lookup::Allow));
     assert!(!rig.policy.is_broken());
 }

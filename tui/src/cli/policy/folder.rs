@@ -28,7 +28,7 @@ fn bad(path: &Path, e: &dyn std::fmt::Display) -> CliError {
     CliError::Input(format!("{}: {e}", place(path)))
 }
 
-/// Reads a folder. As a mounted ConfigMap has it, a file may be a link, and what begins with a dot is passed over.
+/// Reads a folder. As a mounted `ConfigMap` has it, a file may be a link, and what begins with a dot is passed over.
 pub(super) fn read(folder: &Path) -> Result<Folder, CliError> {
     let mut found = Folder::default();
     let (mut room, mut looked_at) = (MAX_FOLDER, 0);
@@ -96,7 +96,7 @@ mod tests {
         (found.files.into_iter().map(|(n, _)| n).collect(), found.passed_over)
     }
 
-    /// A folder as Kubernetes mounts a ConfigMap: each file is a link through a hidden one. None is passed over.
+    /// A folder as Kubernetes mounts a `ConfigMap`: each file is a link through a hidden one. None is passed over.
     #[test]
     fn links_are_followed() {
         let folder = tempfile::tempdir().unwrap();
