@@ -102,6 +102,7 @@ fn the_service_takes_what_the_document_says() {
             "{path}: {r}"
         );
     }
-    let r = operator.send("POST", &format!("/v1/tenants/{}/preview", a.uid), &[b'x'; 70_000], &[]).unwrap();
+    let r =
+        operator.send("POST", &format!("/v1/tenants/{}/preview", a.uid), &vec![b'x'; 70_000], &[]).unwrap();
     assert_eq!((r.status, r.header("content-type")), (413, Some("application/problem+json")), "{r}");
 }
