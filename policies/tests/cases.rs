@@ -54,7 +54,8 @@ fn what_opa_denies_is_denied() {
         ("completedoc", None),
         ("fix1863", None),
         ("functionerrors", None),
-        ("negation", None),
+        // It has a file whose bodies in braces after `not` this engine cannot read: the whole bundle is refused.
+        ("negation", Some("k0925_m0.rego")),
         ("nestedreferences", Some("data.three")),
         ("numbersrangestep", None),
     ] {

@@ -132,6 +132,8 @@ mod tests {
                 "clock",
                 "auto-rollback",
                 "signer-outage",
+                "policy-outage",
+                "disk-full",
                 "quota-flood",
                 "log-rolled-back",
                 "partition-damaged",

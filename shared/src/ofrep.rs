@@ -72,12 +72,12 @@ pub struct Evaluation {
 pub struct OfrepRequest {
     /// Of whom; nobody in particular unless given.
     #[serde(default)]
-    pub context: Context,
+    pub context: FlagContext,
 }
 
 /// Of whom it is asked. Other members do not matter to a ramp.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, schemars::JsonSchema)]
-pub struct Context {
+pub struct FlagContext {
     /// The subject.
     #[serde(default, rename = "targetingKey")]
     #[schemars(length(max = MAX_NAME))]

@@ -60,7 +60,6 @@ fn names_that_lead_somewhere_are_taken() {
         "allow if data[\"conductor\"][\"lib\"].sub.field == 1",
         "allow if data.conductor.known.teams[input.x][0] == \"x\"",
         "allow if data.conductor.known.teams.a[0] == \"x\"",
-        "allow if { some lib in input.libs; lib.whatever }",
         "allow if { lib := input.l; lib.whatever }",
         "allow if g(input.x)\n\ng(lib) if lib.whatever",
         "allow if g([1, {\"a\": input.x}])\n\ng([_, {\"a\": lib}]) if lib.whatever",

@@ -42,7 +42,7 @@ async fn proof(
 }
 
 /// A log that is to be compared with what was seen of it.
-pub(crate) struct Compared {
+pub(crate) struct LogSeen {
     pub(crate) origin: Origin,
     /// Entries that its node said it has.
     pub(crate) shown: u64,
@@ -54,11 +54,11 @@ pub(crate) struct Compared {
 /// Compares one log. Gives the origin as the agent names it, and the verdict.
 pub(crate) async fn check(
     s: &ReadSession,
-    log: Compared,
+    log: LogSeen,
     signer: Option<String>,
     seen: WallTime,
 ) -> Result<(Origin, Checked), ClientError> {
-    let Compared { origin, shown, pin, before } = log;
+    let LogSeen { origin, shown, pin, before } = log;
     let bearer = s.bearer().await?;
     let head = s.agent().log_head(&bearer, origin.tenant).await?;
     let to_root = root(&head.root).ok_or_else(|| bad(s, "log_head", "a root that cannot be read"))?;

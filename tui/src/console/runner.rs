@@ -11,7 +11,7 @@ use crate::client::outbox::Outbox;
 use crate::client::pins::{self, Pins};
 use crate::client::session::ReadSession;
 use crate::client::stream::{Order, keep};
-use crate::client::witness::{self, Compared};
+use crate::client::witness::{self, LogSeen};
 use crate::model::confirmation::ConfirmedAction;
 use crate::model::message::{Effect, Fetch, KeyInfo, Reply, Secret};
 use crate::model::tenants::RowKey;
@@ -213,7 +213,7 @@ impl Runner {
             Fetch::CheckLog { agent, origin, shown, pin, before, signer } => {
                 let seen = self.clock.now().wall;
                 self.ask(agent, async move |s| {
-                    let log = Compared { origin, shown, pin, before };
+                    let log = LogSeen { origin, shown, pin, before };
                     match witness::check(&s, log, signer, seen).await {
                         Ok((origin, checked)) => Reply::Log(agent, origin, Ok(checked)),
                         Err(e) => Reply::Log(agent, origin, Err(text(e))),

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use conductor_shared::clock::WallTime;
-use conductor_shared::health::{Subsystem, TABLE};
+use conductor_shared::health::{Subsystem, TABLE, Trouble};
 use conductor_shared::http::SinkStatus;
 use conductor_shared::stream::SignerState;
 use exposition::Exposition;
@@ -51,11 +51,6 @@ pub(crate) async fn metrics(State(api): State<ApiState>, headers: HeaderMap) -> 
     let well = |s: Subsystem| u64::from(h.troubles.iter().all(|t| t.subsystem != s.row().name));
     gauge("store_up", "1 when the store writes", well(Subsystem::Store));
     gauge("policy_up", "1 when policy answers", well(Subsystem::Policy));
-    let subsystems = Family::<Vec<(&'static str, &'static str)>, Gauge>::default();
-    for row in &TABLE {
-        let up = i64::from(h.troubles.iter().all(|t| t.subsystem != row.name));
-        subsystems.get_or_create(&vec![("subsystem", row.name)]).set(up);
-    }
     let stopped = api.board.all().iter().filter(|s| !s.status().serves()).count();
     gauge("partitions_stopped", "Partitions that do not serve: damaged, rolled back", stopped as u64);
     let largest = api.board.largest_step.load(std::sync::atomic::Ordering::Relaxed);
@@ -67,7 +62,7 @@ pub(crate) async fn metrics(State(api): State<ApiState>, headers: HeaderMap) -> 
     gauge("policy_revision", "Revision of the bundle; 0 is the one built in", api.policy.version().revision);
     let (memory, merging) = api.board.store.load().as_ref().map_or((0, 0), |s| (s.memory(), s.merging()));
     gauge("store_merging", "Jobs that write files of the store or merge them, now", merging);
-    r.register("subsystem_up", "1 when the subsystem does its work", subsystems);
+    subsystems(&h.troubles, &mut r);
     let bytes = |v: u64| ConstGauge::new(i64::try_from(v).unwrap_or(i64::MAX));
     r.register_with_unit("disk_free", "Free space where the database is", Unit::Bytes, bytes(h.disk_free));
     r.register_with_unit("store_memory", "Memory of memtables and block cache", Unit::Bytes, bytes(memory));
@@ -80,6 +75,16 @@ pub(crate) async fn metrics(State(api): State<ApiState>, headers: HeaderMap) -> 
     }
     let form = Exposition::accepted(&headers);
     ([(header::CONTENT_TYPE, form.content_type()), (header::VARY, "accept")], form.of(out)).into_response()
+}
+
+/// One sample for each subsystem.
+fn subsystems(troubles: &[Trouble], r: &mut Registry) {
+    let family = Family::<[(&'static str, &'static str); 1], Gauge>::default();
+    for row in &TABLE {
+        let up = i64::from(troubles.iter().all(|t| t.subsystem != row.name));
+        family.get_or_create(&[("subsystem", row.name)]).set(up);
+    }
+    r.register("subsystem_up", "1 when the subsystem does its work", family);
 }
 
 type SinkLabel = [(&'static str, String); 1];

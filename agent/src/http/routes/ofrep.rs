@@ -13,7 +13,8 @@ use axum::{Extension, Json};
 use conductor_shared::http::{MAX_NAME, fits};
 use conductor_shared::ids::hex;
 use conductor_shared::ofrep::{
-    self as flag, Context, ErrorCode, Evaluated, Evaluation, Evaluations, Failure, Flag, FlagError, MAX_FLAGS,
+    self as flag, ErrorCode, Evaluated, Evaluation, Evaluations, Failure, Flag, FlagContext, FlagError,
+    MAX_FLAGS,
 };
 use conductor_shared::reason::Reason;
 use conductor_shared::routes::Name;
@@ -31,11 +32,12 @@ fn failed(key: Option<&str>, code: ErrorCode, details: &str) -> Response {
 }
 
 /// Reads the body, or gives an error about it.
-fn context(key: Option<&str>, body: &[u8]) -> Result<Context, Box<Response>> {
+fn context(key: Option<&str>, body: &[u8]) -> Result<FlagContext, Box<Response>> {
     let bad = |code, details: String| Box::new(failed(key, code, &details));
     let mut asked: Map<String, Value> = serde_json::from_slice(body)
         .map_err(|e| bad(ErrorCode::ParseError, format!("the body is not an evaluation request: {e}")))?;
-    let context = asked.remove("context").map_or(Ok(Context::default()), serde_json::from_value::<Context>);
+    let context =
+        asked.remove("context").map_or(Ok(FlagContext::default()), serde_json::from_value::<FlagContext>);
     let context = context.map_err(|e| bad(ErrorCode::InvalidContext, format!("context: {e}")))?;
     match &context.targeting_key {
         Some(subject) if !fits(subject) => {
@@ -52,7 +54,7 @@ async fn of_own_tenant(
     (api, peer): (&ApiState, &Peer),
     own: &OwnTenant,
     operation: Name,
-    asked: &Context,
+    asked: &FlagContext,
 ) -> Result<(), ApiError> {
     let Some(named) = asked.tenant_id.as_deref().filter(|t| *t != own.cell.name.as_str()) else {
         return Ok(());

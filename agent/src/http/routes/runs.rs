@@ -55,7 +55,8 @@ pub(crate) async fn answer(
     let mut body = body;
     let proof = auth::prove(api, peer, &parts.headers);
     let whole = match proof {
-        Some(_) => read(&mut body, peer).await,
+        // Of its own: what reading keeps would be kept while the writer decides.
+        Some(_) => Box::pin(read(&mut body, peer)).await,
         None => Err(BodyRefused::Stranger),
     };
     let whole = match whole {

@@ -17,7 +17,7 @@ const MAX_ENTRIES: usize = 10_000;
 
 /// What is in a folder.
 #[derive(Default)]
-pub(super) struct Folder {
+pub(super) struct RegoFolder {
     /// Files of rules, tests and data, by name relative to the folder, in order.
     pub(super) files: Vec<(String, String)>,
     /// Names of what belongs to no bundle.
@@ -29,8 +29,8 @@ fn bad(path: &Path, e: &dyn std::fmt::Display) -> CliError {
 }
 
 /// Reads a folder. As a mounted `ConfigMap` has it, a file may be a link, and what begins with a dot is passed over.
-pub(super) fn read(folder: &Path) -> Result<Folder, CliError> {
-    let mut found = Folder::default();
+pub(super) fn read(folder: &Path) -> Result<RegoFolder, CliError> {
+    let mut found = RegoFolder::default();
     let (mut room, mut looked_at) = (MAX_FOLDER, 0);
     let mut seen = BTreeSet::new();
     let mut todo: Vec<(PathBuf, usize)> = vec![(folder.to_owned(), 0)];
