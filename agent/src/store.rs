@@ -23,7 +23,7 @@ use options::options;
 use parking_lot::{Mutex, RwLock};
 use reading::{bounds, read_error, walk, without_version};
 use reserve::Reserves;
-use rocksdb::{ColumnFamilyDescriptor, DB, Options, WriteOptions};
+use rocksdb::{ColumnFamilyDescriptor, DB, Options, WriteBufferManager, WriteOptions};
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -139,6 +139,7 @@ pub struct Store {
     watched: Mutex<Watched>,
     failed: AtomicBool,
     reserves: Reserves,
+    memtables: WriteBufferManager,
 }
 
 struct Watched {
@@ -166,7 +167,7 @@ impl Store {
         if path.join("CURRENT").exists() {
             return Err(StoreError::Exists(path.to_owned()));
         }
-        let (mut db, _) = options(path).map_err(|e| Self::classify(path, &e))?;
+        let (mut db, _, _) = options(path).map_err(|e| Self::classify(path, &e))?;
         db.create_if_missing(true);
         let made = DB::open(&db, path).map_err(|e| Self::classify(path, &e))?;
         made.put(Row::Format.key(), with_version(&FORMAT.to_be_bytes()))
@@ -191,7 +192,7 @@ impl Store {
             });
         }
         Self::refuse_newer(path)?;
-        let (db_options, family_options) = options(path).map_err(|e| Self::classify(path, &e))?;
+        let (db_options, family_options, memtables) = options(path).map_err(|e| Self::classify(path, &e))?;
         let names = DB::list_cf(&db_options, path).map_err(|e| Self::classify(path, &e))?;
         let try_open = || {
             let descriptors = names.iter().map(|n| ColumnFamilyDescriptor::new(n, family_options.clone()));
@@ -221,6 +222,7 @@ impl Store {
             watched: Mutex::new(Watched { current: (current, ino), wal: None }),
             failed: AtomicBool::new(false),
             reserves,
+            memtables,
         };
         store.reserves.fill(0);
         Ok(store)
@@ -463,7 +465,12 @@ impl Store {
     /// Sets aside room for the ends of so many open runs and steps, and tells how much room there is.
     pub fn space(&self, open: u64) -> Space {
         self.reserves.fill(open);
-        self.reserves.space(open)
+        let space = self.reserves.space(open);
+        let budget = options::memtables_with(space, self.reserves.each());
+        if self.memtables.get_buffer_size() != budget {
+            self.memtables.set_buffer_size(budget);
+        }
+        space
     }
 
     /// Makes room for what must still be written, if the disk is full: what was given up for it.

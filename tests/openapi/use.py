@@ -41,9 +41,9 @@ finished = ask('step_finish', workload, run, step.step, body=models.FinishStep(
 beat = ask('run_heartbeat', workload, run, body=models.OfTenant(**work)).parsed
 shown = ask('run_show', workload, run, tenant_id=tenant).parsed
 ended = ask('run_finish', workload, run, body=models.FinishRun(**work, outcome=models.Outcome.SUCCEEDED)).parsed
-flag = ask('flag_evaluate', workload, 'run/etl', body=models.OfrepRequest(context=models.Context(targeting_key='a'))).parsed
+flag = ask('flag_evaluate', workload, 'run/etl', body=models.OfrepRequest(context=models.FlagContext(targeting_key='a'))).parsed
 no_flag = ask('flag_evaluate', workload, 'run/none', body=models.OfrepRequest()).parsed
-foreign = ask('flag_evaluate', workload, 'run/etl', body=models.OfrepRequest(context=models.Context(tenant_id='globex')))
+foreign = ask('flag_evaluate', workload, 'run/etl', body=models.OfrepRequest(context=models.FlagContext(tenant_id='globex')))
 denied = ask('usage', workload, uid).parsed
 page = ask('receipt_list', operator, uid, from_='-3', limit=2).parsed
 detail = ask('tenant_show', operator, uid).parsed

@@ -1,5 +1,6 @@
 //! RocksDB settings, with reasons. Measurements: docs/adr 17 to 20.
 
+use super::Space;
 use crate::platform::open_files;
 use rocksdb::{BlockBasedOptions, Cache, DBRecoveryMode, Options, WriteBufferManager};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -33,8 +34,8 @@ const BLOCK_BYTES: usize = 16 << 10;
 /// took a fifth of the writer's time. No other keys are that long and that similar.
 const STEP_HINT: &str = "memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix.22";
 
-/// Options of the database in a folder, and of each family.
-pub(super) fn options(path: &Path) -> Result<(Options, Options), rocksdb::Error> {
+/// Options of the database in a folder, and of each family; and the budget that all memtables share.
+pub(super) fn options(path: &Path) -> Result<(Options, Options, WriteBufferManager), rocksdb::Error> {
     let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&cache);
@@ -53,7 +54,8 @@ pub(super) fn options(path: &Path) -> Result<(Options, Options), rocksdb::Error>
     family.set_compression_type(rocksdb::DBCompressionType::None);
     let family = family.get_options_from_string(STEP_HINT)?;
     let mut db = family.clone();
-    db.set_write_buffer_manager(&WriteBufferManager::new_write_buffer_manager(memtable_budget(), false));
+    let memtables = WriteBufferManager::new_write_buffer_manager(memtable_budget(), false);
+    db.set_write_buffer_manager(&memtables);
     db.set_max_open_files(i32::try_from(open_files::now().store).unwrap_or(i32::MAX));
     db.set_max_total_wal_size(log_limit(memtable_budget()));
     db.set_atomic_flush(false);
@@ -76,7 +78,7 @@ pub(super) fn options(path: &Path) -> Result<(Options, Options), rocksdb::Error>
     }
     db.set_stats_dump_period_sec(0);
     db.set_max_manifest_file_size(64 << 20);
-    Ok((db, family))
+    Ok((db, family, memtables))
 }
 
 /// True when the file system supports direct I/O. Tested by opening an existing file, since nothing may be written to a
@@ -84,6 +86,17 @@ pub(super) fn options(path: &Path) -> Result<(Options, Options), rocksdb::Error>
 fn takes_direct_io(folder: &Path) -> bool {
     let mut o = std::fs::OpenOptions::new();
     o.read(true).custom_flags(nix::libc::O_DIRECT).open(folder.join("CURRENT")).is_ok()
+}
+
+/// Memtable budget with so much room on disk. After a write that failed for want of room, and when it is opened again, RocksDB
+/// writes all memtables to files before it takes another row: the less room, the less it may have to write.
+pub(super) fn memtables_with(space: Space, reserve_bytes: u64) -> usize {
+    let small = usize::try_from(reserve_bytes).unwrap_or(usize::MAX).max(WRITE_BUFFER_BYTES);
+    match space {
+        Space::Ample => memtable_budget(),
+        Space::Low => memtable_budget().min(small.saturating_mul(4)),
+        Space::Critical | Space::ControlOnly => memtable_budget().min(small),
+    }
 }
 
 /// Memtable budget on this machine or in this container.

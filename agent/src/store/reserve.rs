@@ -42,16 +42,22 @@ impl Reserves {
         Self { folder: folder.to_owned(), limits }
     }
 
+    /// Bytes that are set aside for either purpose at least.
+    pub(super) fn each(&self) -> u64 {
+        self.limits.reserve_bytes
+    }
+
     fn held(&self, file: &str) -> u64 {
         std::fs::metadata(self.folder.join(file)).map_or(0, |m| m.len())
     }
 
-    /// So many bytes are set aside for the ends of so many open runs and steps.
+    /// So many bytes are set aside for the ends of so many open runs and steps, and for what RocksDB writes before it takes
+    /// another row: after a write that failed it writes all memtables to files.
     fn settles(&self, open: u64) -> u64 {
         if self.limits.reserve_bytes == 0 {
             return 0;
         }
-        open.saturating_mul(SETTLE).next_multiple_of(PIECE).max(PIECE)
+        open.saturating_mul(SETTLE).saturating_add(self.limits.reserve_bytes).next_multiple_of(PIECE)
     }
 
     /// Sets aside what is missing, as far as there is room.
@@ -125,7 +131,7 @@ mod tests {
         assert_eq!(r.space(0), Space::Critical, "nothing is set aside yet");
         r.fill(0);
         assert_eq!((r.held(CONTROL), r.held(SETTLES), r.space(0)), (1 << 20, PIECE, Space::Ample));
-        let many = 2 * PIECE / SETTLE + 1;
+        let many = 2 * PIECE / SETTLE;
         assert_eq!(r.space(many), Space::Critical, "more is open than was provided for");
         r.fill(many);
         assert_eq!((r.held(SETTLES), r.space(many)), (3 * PIECE, Space::Ample));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub struct RunAsked {
     /// Display id of the tenant; must be the one the credentials belong to.
     #[serde(default)]
-    #[schemars(required, regex(pattern = crate::ids::IDENT))]
+    #[schemars(!default, regex(pattern = crate::ids::IDENT))]
     pub tenant_id: String,
 }
 

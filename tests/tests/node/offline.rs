@@ -143,7 +143,7 @@ fn acknowledged_means_in_force() {
         |t: &Tenant| ["kill", "set", t.name.as_str(), "*/*", "--reason", "bad release"].map(str::to_owned);
     let cli = |node: &Node, args: &[String]| {
         let out = Command::new(bin("conductor"))
-            .args(["--json", "--agent", &format!("unix:{}", node.socket().display()), "--key"])
+            .args(["--json", "--agent", &format!("unix:{}", node.operator_socket().display()), "--key"])
             .arg(node.operator_key())
             .args(args)
             .env("XDG_STATE_HOME", node.path("state"))
@@ -170,7 +170,7 @@ fn acknowledged_means_in_force() {
     node.start_agent();
     let deliver = |node: &Node| {
         let (code, told, said) = cli(node, &["command".to_owned(), "deliver".to_owned()]);
-        (code, told["acknowledged"].as_u64().expect(&said), told["nodes"][0]["state"].clone())
+        (code, told["acknowledged"].as_u64().expect(&said), told["nodes"][0]["state"]["state"].clone())
     };
     assert_eq!(deliver(&node), (6, 0, Value::from("requested")));
     std::fs::write(&file, &unsent).unwrap();

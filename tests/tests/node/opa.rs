@@ -14,16 +14,28 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use std::process::Command;
 
+/// Rules that are wrong on purpose: they show what differs from OPA.
+const CASES: &str = "rego-cases";
+
 /// SPEC X1: the Rego tests pass under stock OPA, which finds nothing to say about the rules either.
 #[test]
 fn the_rego_tests_pass_under_opa() {
     let opa = opa();
     for args in [
-        &["test", "../policies"][..],
-        &["check", "--strict", "../policies"],
-        &["fmt", "--fail", "--list", "../policies"],
+        &["test", "--ignore", CASES][..],
+        &["check", "--strict", "--ignore", CASES],
+        &["fmt", "--fail", "--list"],
     ] {
-        let out = Command::new(&opa).args(args).output().unwrap();
+        let mut opa = Command::new(&opa);
+        opa.args(args);
+        if args[0] == "fmt" {
+            // It knows no --ignore.
+            let files = std::fs::read_dir("../policies").unwrap().map(|f| f.unwrap().path());
+            opa.args(files.filter(|f| f.extension().is_some_and(|e| e == "rego")));
+        } else {
+            opa.arg("../policies");
+        }
+        let out = opa.output().unwrap();
         let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
         assert!(out.status.success(), "opa {args:?}: {said}");
         assert!(args[0] != "test" || said.contains("PASS: "), "{said}");
@@ -32,7 +44,7 @@ fn the_rego_tests_pass_under_opa() {
 
 /// The built-in rules, and one of a site that goes by its data: ml rests.
 fn resting() -> Bundle {
-    let site = "package conductor.site\n\ndeny contains sprintf(\"%s rests\", [w]) if {\n\tw := input.work.workflow\n\tregex.match(data.conductor.known.resting, w)\n}\n";
+    let site = "package conductor.site\n\ndeny contains sprintf(\"%s rests\", [w]) if {\n\tw := input.work.workflow\n\tis_string(w)\n\tregex.match(data.conductor.known.resting, w)\n}\n";
     let mut files = Bundle::built_in().files().clone();
     files.insert("site.rego".into(), site.into());
     files.insert("conductor/known/data.yaml".into(), "resting: ^m.$\n".into());

@@ -247,8 +247,8 @@ fn a_bundle_that_breaks_the_engine_is_replaced() {
             });
         }
     });
-    assert_eq!(node.send(&raise(&node, &a, 6000)).reasons(), ["policy_unavailable"]);
     lower(&node, &a, 4000);
+    assert_eq!(node.send(&raise(&node, &a, 6000)).reasons(), ["policy_unavailable"]);
     let broken = shown(&node);
     assert!(broken.trouble.contains("broke down (window size must be non-zero)"), "{broken:?}");
     assert_eq!((broken.down, broken.workers, broken.given_up), (false, 2, 0));
@@ -258,7 +258,7 @@ fn a_bundle_that_breaks_the_engine_is_replaced() {
     };
     wait_for("the incident is open", 20, || (open() == 1).then_some(()));
     let (ok, _, said) = node.cli(&["policy", "show"]);
-    assert!(ok && said.contains("BROKEN: bundle 1"), "{said}");
+    assert!(ok && said.contains("bundle 1 leaves some requests without an answer"), "{said}");
     // Not from elsewhere, and not by an approver who is no admin: it is the way out of a broken policy.
     let good = resting();
     upload(&node, &good);

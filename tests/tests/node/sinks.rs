@@ -135,8 +135,8 @@ fn dead_letters_are_seen_and_replayed() {
         v["letters"].as_array().unwrap().clone()
     };
     wait_for("the rest arrives", 20, || (total(&by_id(&r.taken()), "receipt_emitted") == 22).then_some(()));
-    let letters = dead(&node);
-    assert_eq!(letters.len(), 6, "each step, and nothing else: {letters:?}");
+    let letters = wait_for("each step is set aside", 20, || Some(dead(&node)).filter(|l| l.len() >= 6));
+    assert_eq!(letters.len(), 6, "and nothing else: {letters:?}");
     assert!(letters.iter().all(|l| l["why"].as_str().unwrap().contains("422")));
     assert_eq!(total(&by_id(&r.taken()), "step_executed"), 0);
     let replay = ["sink", "replay", "acme", "warehouse"];

@@ -177,7 +177,7 @@ fn on_a_small_disk() -> (Node, Tenant, SmallDisk) {
     let mut node = Node::start();
     let a = node.tenant("acme");
     node.stop_agent();
-    let disk = SmallDisk::mount(node.path("small"), 64 * MIB);
+    let disk = SmallDisk::mount(node.path("small"), 160 * MIB);
     let copied = Command::new("cp").arg("-a").arg(node.path("data")).arg(disk.path("")).status().unwrap();
     assert!(copied.success());
     let line = |folder: &str| format!("data = \"{}\"", node.path(folder).display());
@@ -200,7 +200,7 @@ fn on_a_small_disk() -> (Node, Tenant, SmallDisk) {
 /// For settles: given up first.
 const RESERVE: &str = "data/db/RESERVE.settles";
 /// Open while the disk fills up: each has room for a hundred approvals.
-const FILLING: usize = 300;
+const FILLING: usize = 150;
 
 /// DESIGN, Store failure: a start on a full disk lives on the reserve, and sets it aside again when there is room.
 #[test]
@@ -266,7 +266,8 @@ fn a_disk_that_fills_up() {
 /// Writes until the reserve is given up: the log that is open has room of its own set aside, and is written full first.
 /// How much was acknowledged of it.
 fn until_the_reserve_is_gone(node: &Node, a: &Tenant, runs: &[RunId], disk: &SmallDisk) -> u64 {
-    let long = "x".repeat(200);
+    // As long as a text may be: lengths are counted in characters, and each of these has four bytes.
+    let long = "\u{1f600}".repeat(500);
     let mut c = node.client(&a.token);
     let mut acknowledged = 0;
     for run in runs {

@@ -33,8 +33,10 @@ pub(crate) fn tick(m: &mut Model, out: &mut Vec<Effect>) {
 
 fn next_check(m: &mut Model, agent: usize) -> Option<Effect> {
     let node = m.agents[agent].info.as_ref()?.node_id;
-    // Every fourth check is for the other logs, even while the open ones grow.
-    let turn = m.agents[agent].proofs % 4;
+    // Every fourth check is for the other logs, even while the open ones grow; every other one of those is for a log that
+    // was not proved.
+    let proofs = m.agents[agent].proofs;
+    let turn = proofs % 4;
     if turn != 3 {
         let open = m.agents[agent].open.clone();
         let opened = open.iter().cycle().skip(usize::try_from(turn).unwrap_or(0)).take(open.len());
@@ -44,11 +46,17 @@ fn next_check(m: &mut Model, agent: usize) -> Option<Effect> {
             }
         }
     }
-    if turn % 2 == 1
-        && let Some(e) = once_more(m, agent, node)
-    {
-        return Some(e);
-    }
+    let found = if proofs % 8 == 7 {
+        once_more(m, agent, node).or_else(|| grown(m, agent, node))
+    } else {
+        grown(m, agent, node).or_else(|| once_more(m, agent, node))
+    };
+    m.agents[agent].proofs += u64::from(found.is_none() && turn == 3);
+    found
+}
+
+/// The next log, round robin, that is longer than its pin.
+fn grown(m: &mut Model, agent: usize, node: NodeId) -> Option<Effect> {
     for _ in 0..ROUND.min(m.tenants.total()) {
         let at = m.agents[agent].round % m.tenants.total().max(1);
         m.agents[agent].round = at + 1;
@@ -59,7 +67,6 @@ fn next_check(m: &mut Model, agent: usize) -> Option<Effect> {
             return Some(e);
         }
     }
-    m.agents[agent].proofs += u64::from(turn == 3);
     None
 }
 

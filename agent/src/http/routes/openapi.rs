@@ -8,6 +8,7 @@ use conductor_shared::routes::{Answer, Asks, ROUTES, Route, Shape};
 use conductor_shared::stream::{FromConsole, ToConsole};
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 /// Where the schemas of types stand in the document.
@@ -50,8 +51,24 @@ impl Schemas {
     fn all(mut self) -> Map<String, Value> {
         let mut all = self.read.take_definitions(true);
         all.extend(self.written.take_definitions(true));
+        all.values_mut().for_each(words_as_enum);
         all
     }
+}
+
+/// A type of words, each with a sentence of its own, as the one list that generators of clients make an enumeration of. The
+/// sentences go to the description.
+fn words_as_enum(schema: &mut Value) {
+    let Some(words) = schema.get("oneOf").and_then(Value::as_array) else { return };
+    let of =
+        |w: &Value| Some((w.get("const")?.as_str()?.to_owned(), w.get("description")?.as_str()?.to_owned()));
+    let Some(words) = words.iter().map(of).collect::<Option<Vec<_>>>() else { return };
+    let mut said = schema.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
+    for (word, sentence) in &words {
+        let _ = write!(said, "\n- `{word}`: {sentence}");
+    }
+    let names: Vec<_> = words.into_iter().map(|(word, _)| word).collect();
+    *schema = json!({"type": "string", "enum": names, "description": said});
 }
 
 /// `OpenAPI` has no form for a parameter that takes the rest of a path.
