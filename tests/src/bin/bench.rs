@@ -13,6 +13,8 @@
 
 #[path = "bench/core.rs"]
 mod core_bench;
+#[path = "bench/doors.rs"]
+mod doors_bench;
 #[path = "bench/http.rs"]
 mod http_bench;
 #[path = "bench/load.rs"]
@@ -100,6 +102,7 @@ fn main() {
     }
     if wanted("flood") {
         http_bench::flood(&mut report);
+        doors_bench::doors(&mut report);
     }
     if wanted("soak") {
         core_bench::soak(&mut report);
