@@ -466,7 +466,7 @@ impl Store {
     pub fn space(&self, open: u64) -> Space {
         self.reserves.fill(open);
         let space = self.reserves.space(open);
-        let budget = options::memtables_with(space, self.reserves.each());
+        let budget = options::memtables_with(space);
         if self.memtables.get_buffer_size() != budget {
             self.memtables.set_buffer_size(budget);
         }

@@ -19,10 +19,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Interval of probes of a healthy signer when there is nothing to sign.
-const PROBE_UP: Duration = Duration::from_secs(60);
-/// Interval of probes of a signer that does not answer.
-const PROBE_DOWN: Duration = Duration::from_secs(10);
+/// A signer that was not asked for so long is probed: one that ends while there is nothing to sign is noticed too.
+const PROBE: Duration = Duration::from_secs(10);
 /// What was signed is written to the file beside the database so long after it, at the latest.
 const WRITE: Duration = Duration::from_secs(1);
 /// Pause after a failure.
@@ -41,9 +39,8 @@ pub fn run(
     let now = || clock.now().mono;
     let mut asked_at = now();
     loop {
-        let wait = if board.signer().0 == SignerState::Up { PROBE_UP } else { PROBE_DOWN };
         // What was signed last is written although nothing more is.
-        let job = jobs.recv_timeout(if witness.owes() { WRITE } else { wait });
+        let job = jobs.recv_timeout(if witness.owes() { WRITE } else { PROBE });
         witness.write(now());
         // The pinned key may have changed.
         if let Some(key) = board.node().and_then(|n| n.view.load().control.signer_key.clone()) {
@@ -76,7 +73,7 @@ pub fn run(
                 }
                 tell(queues, WriterRequest::Signed(client.public_key().to_owned(), list));
             }
-            Err(RecvTimeoutError::Timeout) if now() < asked_at + wait => {}
+            Err(RecvTimeoutError::Timeout) if now() < asked_at + PROBE => {}
             Err(RecvTimeoutError::Timeout) => {
                 asked_at = now();
                 probe(&client, queues, board);
@@ -127,6 +124,10 @@ fn sign(client: &SignerClient, job: &CheckpointJob) -> Result<(Signed, Refused),
             asked.push(i);
         }
     }
+    if items.is_empty() {
+        // Nothing to sign is no news of the signer.
+        client.probe()?;
+    }
     let answers = client.checkpoints(items)?;
     let (mut signed, mut refused) = (Vec::new(), Vec::new());
     let mut again = Vec::new();
@@ -161,4 +162,32 @@ fn sign(client: &SignerClient, job: &CheckpointJob) -> Result<(Signed, Refused),
 
 fn cp(i: &CheckpointItem) -> Checkpoint {
     Checkpoint { origin: i.origin, size: i.size, root: i.root }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::partition::lease::Leases;
+    use crate::partition::published::{PartitionCell, PartitionView};
+    use conductor_shared::ids::{NodeId, Origin, PartitionId};
+
+    /// A signer works because it answered, and not because there was nothing to ask.
+    #[test]
+    fn logs_without_a_proof_say_nothing_about_the_signer() {
+        let id = PartitionId::NODE;
+        let cell =
+            PartitionCell::new(id, "node".parse().unwrap(), Leases::new(None), PartitionView::default());
+        let item = CheckpointItem {
+            cell: Arc::new(cell),
+            origin: Origin { node: NodeId([1; 16]), tenant: id.tenant, epoch: id.epoch },
+            size: 1,
+            root: conductor_shared::merkle::Hash::default(),
+            signed: 0,
+            last: None,
+            leaves: Vec::new(),
+        };
+        let nobody = SignerClient::new("/nonexistent/signer.sock", "", None);
+        let done = sign(&nobody, &CheckpointJob { items: vec![item] });
+        assert!(matches!(done, Err(SignerError::Down(_))), "nobody was asked, and nobody answered");
+    }
 }

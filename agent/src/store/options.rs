@@ -1,6 +1,7 @@
 //! RocksDB settings, with reasons. Measurements: docs/adr 17 to 20.
 
 use super::Space;
+use super::reserve::MEMTABLES_WHEN_FULL;
 use crate::platform::open_files;
 use rocksdb::{BlockBasedOptions, Cache, DBRecoveryMode, Options, WriteBufferManager};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -90,11 +91,11 @@ fn takes_direct_io(folder: &Path) -> bool {
 
 /// Memtable budget with so much room on disk. After a write that failed for want of room, and when it is opened again, RocksDB
 /// writes all memtables to files before it takes another row: the less room, the less it may have to write.
-pub(super) fn memtables_with(space: Space, reserve_bytes: u64) -> usize {
-    let small = usize::try_from(reserve_bytes).unwrap_or(usize::MAX).max(WRITE_BUFFER_BYTES);
+pub(super) fn memtables_with(space: Space) -> usize {
+    let small = usize::try_from(MEMTABLES_WHEN_FULL).unwrap_or(usize::MAX);
     match space {
         Space::Ample => memtable_budget(),
-        Space::Low => memtable_budget().min(small.saturating_mul(4)),
+        Space::Low => memtable_budget().min(small.saturating_mul(16)),
         Space::Critical | Space::ControlOnly => memtable_budget().min(small),
     }
 }

@@ -25,6 +25,8 @@ pub(super) fn disk_free(path: &Path) -> u64 {
 
 /// What the end of a run or step takes, with its rows, in the log of writes and once more in a file.
 const SETTLE: u64 = 2 << 10;
+/// All memtables together hold about so much while there is little room.
+pub(super) const MEMTABLES_WHEN_FULL: u64 = 4 << 20;
 /// The file for settles grows in such pieces.
 const PIECE: u64 = 4 << 20;
 const CONTROL: &str = "RESERVE.conductor";
@@ -42,11 +44,6 @@ impl Reserves {
         Self { folder: folder.to_owned(), limits }
     }
 
-    /// Bytes that are set aside for either purpose at least.
-    pub(super) fn each(&self) -> u64 {
-        self.limits.reserve_bytes
-    }
-
     fn held(&self, file: &str) -> u64 {
         std::fs::metadata(self.folder.join(file)).map_or(0, |m| m.len())
     }
@@ -57,7 +54,7 @@ impl Reserves {
         if self.limits.reserve_bytes == 0 {
             return 0;
         }
-        open.saturating_mul(SETTLE).saturating_add(self.limits.reserve_bytes).next_multiple_of(PIECE)
+        open.saturating_mul(SETTLE).next_multiple_of(PIECE).max(PIECE).saturating_add(MEMTABLES_WHEN_FULL)
     }
 
     /// Sets aside what is missing, as far as there is room.
@@ -130,13 +127,16 @@ mod tests {
         let r = reserves(dir.path(), 0);
         assert_eq!(r.space(0), Space::Critical, "nothing is set aside yet");
         r.fill(0);
-        assert_eq!((r.held(CONTROL), r.held(SETTLES), r.space(0)), (1 << 20, PIECE, Space::Ample));
-        let many = 2 * PIECE / SETTLE;
+        assert_eq!(
+            (r.held(CONTROL), r.held(SETTLES), r.space(0)),
+            (1 << 20, PIECE + MEMTABLES_WHEN_FULL, Space::Ample)
+        );
+        let many = 8 * PIECE / SETTLE;
         assert_eq!(r.space(many), Space::Critical, "more is open than was provided for");
         r.fill(many);
-        assert_eq!((r.held(SETTLES), r.space(many)), (3 * PIECE, Space::Ample));
+        assert_eq!((r.held(SETTLES), r.space(many)), (MEMTABLES_WHEN_FULL + 8 * PIECE, Space::Ample));
         r.fill(0);
-        assert_eq!(r.held(SETTLES), PIECE, "taken back when less is open");
+        assert_eq!(r.held(SETTLES), PIECE + MEMTABLES_WHEN_FULL, "taken back when less is open");
     }
 
     /// Invariant 3: only for want of room, settles first, and what people sign last.
