@@ -10,8 +10,8 @@ import tempfile, threading, time, traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 # Operators have listeners of their own: the helpers of Node and Proxy send what is an operator's there. What must take effect
-# for a check to make sense is approved by a second person where one alone may not do it. Nothing else differs from the cd.py
-# that the scripts were written with.
+# for a check to make sense is approved by a second person where one alone may not do it. A session is opened anew before the
+# agent ends it. Nothing else differs from the cd.py that the scripts were written with.
 BIN = os.path.abspath(os.environ.get('CONDUCTOR_BIN_DIR', 'target/release'))
 NODE = '0' * 32  # the node's own log
 LONG = '--long' in sys.argv
@@ -219,6 +219,10 @@ class UnixConnection(OneWrite, http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self.path)
+
+
+# Seconds; the agent ends a session after 15 minutes.
+SESSION_LIFE = 600
 
 
 class AgentSocket(str):
@@ -527,7 +531,8 @@ class Node:
     # people
 
     def session(self, who, transport='unix', target=None, fresh=False):
-        if fresh or (who, transport) not in self.sessions:
+        opened = self.sessions.get((who, transport), ('', 0))[1]
+        if fresh or time.monotonic() - opened > SESSION_LIFE:
             if transport == 'plain':
                 # Whoever opens a session over TCP means the operators' port, now and from then on.
                 self.port = getattr(self.port, 'operators', self.port)
@@ -540,8 +545,8 @@ class Node:
             status, answer = client.post('/v1/sessions', self.keys[who].sign(text, 'conductor/session/v1'))
             if status != 200:
                 raise NotRun(f'session: {told(status, answer)}')
-            self.sessions[(who, transport)] = answer['token']
-        return self.sessions[(who, transport)]
+            self.sessions[(who, transport)] = answer['token'], time.monotonic()
+        return self.sessions[(who, transport)][0]
 
     def reader(self, who='ana'):
         return Client(self.socket, self.session(who))
