@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: help setup env build demo test dist bench lint house fmt fmt-check deny vendor clean
+.PHONY: help setup env build demo test fuzz dist bench lint house fmt fmt-check deny vendor clean
 
 # Built things live outside the checkout: RocksDB and the tools once a machine, the rest once a clone (scripts/seed.sh
 # says why clones cannot share it, and gives a fresh one the dependencies of another).
@@ -34,6 +34,7 @@ help:
 	@echo 'make build   the three programs, as the demo and the tests run them'
 	@echo 'make demo    the ten-minute demo, against real processes'
 	@echo 'make test    every test, with the real programs'
+	@echo 'make fuzz    every reader of outside bytes, edited examples for a minute each'
 	@echo 'make dist    the three programs for delivery: optimised as a whole, stripped, in one folder'
 	@echo 'make bench   measure, beside peers'
 	@echo 'make house   layers of the modules, sizes and figures of the code, beside peers'
@@ -66,6 +67,14 @@ test:
 	@$(READY) $(CARGO_BUILD) --bins --tests
 	@sync # a build's gigabytes on their way to the disk would hold up every fsync of the tests
 	@$(READY) CONDUCTOR_BIN_DIR='$(CARGO_TARGET_DIR)/debug' cargo test --workspace --locked $(ARGS)
+
+# One after the other, so that each has a processor for its minute. For one of them, or for longer:
+#   make fuzz ARGS=commands FUZZ_SECONDS=3600
+FUZZ_SECONDS ?= 60
+fuzz:
+	@scripts/setup.sh test
+	@$(READY) BOLERO_RANDOM_TEST_TIME_MS=$$(( $(FUZZ_SECONDS) * 1000 )) BOLERO_RANDOM_ITERATIONS=18446744073709551615 \
+		cargo test --workspace --locked --test fuzz -- --test-threads=1 $(ARGS)
 
 dist:
 	@scripts/setup.sh demo

@@ -5,11 +5,13 @@
 
 pub mod clock;
 pub mod commands;
+pub mod decode;
 pub mod endpoint;
 pub mod error;
 pub mod event;
 pub mod export;
 pub mod http;
+pub mod kept;
 pub mod keys;
 pub mod resolve;
 pub mod session;
@@ -17,7 +19,6 @@ pub mod tls;
 pub mod workload;
 pub mod ws;
 
-pub(crate) mod decode;
 pub(crate) mod node_cache;
 pub(crate) mod outbox;
 pub(crate) mod outcome;

@@ -5,6 +5,7 @@ use super::change::{Change, carry_out, state};
 use super::context::Context;
 use super::lookup::tenant_detail;
 use super::output::{CliError, EXIT_FAILED, Output, table, time};
+use super::policy::read_file;
 use crate::client::commands::random;
 use crate::client::keys::{KeyError, KeyFile, write_new};
 use crate::client::resolve::{self, Found, NODE_WORD, TenantName};
@@ -35,7 +36,7 @@ const MAX_STATEMENT: u64 = 16 * 1024;
 /// What a new operator gives to an admin: whose key it is, and proof of possession.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct KeyStatement {
+pub struct KeyStatement {
     r#type: String,
     person: PersonId,
     name: Ident,
@@ -163,14 +164,11 @@ async fn statement(
     Ok(Output::ok(text, json!({ "statement": s, "file": place })))
 }
 
-fn read_statement(path: &Path) -> Result<KeyStatement, CliError> {
+/// Reads the statement of a file, and checks that its key signed it.
+pub fn read_statement(path: &Path) -> Result<KeyStatement, CliError> {
     let place = escape(&path.to_string_lossy(), 200);
     let bad = |why: String| CliError::Input(format!("{place}: {why}"));
-    let size = std::fs::metadata(path).map_err(|e| bad(e.to_string()))?.len();
-    if size > MAX_STATEMENT {
-        return Err(bad(format!("a statement has at most {MAX_STATEMENT} bytes")));
-    }
-    let text = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
+    let text = read_file(path, MAX_STATEMENT)?;
     let s: KeyStatement = serde_json::from_slice(&text).map_err(|e| bad(escape(&e.to_string(), 200)))?;
     if s.r#type != KEYS_LINE {
         return Err(bad(format!("expected a file of type {KEYS_LINE} (conductor operator statement)")));
@@ -321,4 +319,27 @@ async fn waiting(context: &Context) -> Result<Output, CliError> {
         text = "nothing waits for another person\n".into();
     }
     Ok(Output::ok(text, json!({ "requests": rows })))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    /// Reading a file is bounded by what comes, not by the length that the file claims.
+    #[test]
+    fn a_statement_from_a_pipe_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("statement");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let to = path.clone();
+        let writer = std::thread::spawn(move || {
+            let mut pipe = std::fs::OpenOptions::new().write(true).open(to).unwrap();
+            // The reader goes away as soon as it has enough.
+            let _ = pipe.write_all(&vec![b' '; 1 << 20]);
+        });
+        let refused = read_statement(&path).unwrap_err().to_string();
+        writer.join().unwrap();
+        assert!(refused.contains("more than 16384 bytes"), "{refused}");
+    }
 }

@@ -3,6 +3,7 @@
 use super::args::TenantArg;
 use super::context::Context;
 use super::output::{CliError, Output, table, time};
+use super::policy::read_file;
 use crate::client::error::seconds;
 use crate::client::keys::{self, KeyError, KeyFile, public_file};
 use crate::client::resolve;
@@ -11,6 +12,9 @@ use conductor_shared::health::{Severity, Trouble};
 use conductor_shared::untrusted::escape;
 use serde_json::json;
 use std::path::PathBuf;
+
+/// No file of a public key is longer, bytes.
+const MAX_PUBLIC_KEY: u64 = 4 << 10;
 
 pub async fn node(context: &Context) -> Result<Output, CliError> {
     let session = context.session().await?;
@@ -93,7 +97,7 @@ pub async fn key_show(context: &Context, file: Option<PathBuf>) -> Result<Output
     let key = KeyFile::load(&path)?;
     let encrypted = key.is_encrypted();
     // Reading the public file needs no password. It is checked when the key is used.
-    let beside = std::fs::read_to_string(public_file(&path)).ok();
+    let beside = read_file(&public_file(&path), MAX_PUBLIC_KEY).ok().and_then(|b| String::from_utf8(b).ok());
     let beside =
         beside.and_then(|t| t.lines().nth(1).map(|l| l.trim().to_owned())).filter(|k| key_id(k).is_some());
     let public = match beside {

@@ -7,7 +7,7 @@ use conductor_shared::http::ReceiptJson;
 use conductor_shared::record::Disclosed;
 
 /// The fact of a receipt. `None` when its kind is unknown here or fields are withheld.
-pub(crate) fn fact(r: &ReceiptJson) -> Option<Fact> {
+pub fn fact(r: &ReceiptJson) -> Option<Fact> {
     let values = r
         .fields
         .iter()

@@ -63,7 +63,15 @@ impl NodeCache {
 
     fn read(path: &Path) -> io::Result<Self> {
         let text = state_dir::read(path, MAX_FILE)?.unwrap_or_else(|| "{}".into());
-        serde_json::from_str(&text).map_err(io::Error::other)
+        Self::parse(&text).map_err(io::Error::other)
+    }
+
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        serde_json::from_str(text).map_err(|e| e.to_string())
+    }
+
+    pub(crate) fn text(&self) -> Result<String, String> {
+        serde_json::to_string(self).map_err(|e| e.to_string())
     }
 
     /// The node that listened there.
@@ -91,7 +99,7 @@ impl NodeCache {
             changed = true;
             all.put(&endpoint, node);
         }
-        if changed && let Ok(text) = serde_json::to_string(&all) {
+        if changed && let Ok(text) = all.text() {
             let _ = state_dir::replace(&path, &text);
         }
     }

@@ -78,6 +78,17 @@ pub(crate) struct KeptCommand {
 }
 
 impl KeptCommand {
+    /// Reads the text of a file, with the command in it.
+    pub(crate) fn parse(text: &str) -> Result<(Command, Self), String> {
+        let kept: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        Ok((kept.command()?, kept))
+    }
+
+    /// The text of its file.
+    pub(crate) fn text(&self) -> Result<String, String> {
+        serde_json::to_string_pretty(self).map_err(|e| e.to_string())
+    }
+
     /// The command, read from the bytes that were signed.
     pub(crate) fn command(&self) -> Result<Command, String> {
         let c = Command::parse(self.signed.text.as_bytes()).map_err(|e| e.to_string())?;
@@ -332,14 +343,12 @@ impl Outbox {
 }
 
 fn write(path: &Path, kept: &KeptCommand) -> io::Result<()> {
-    let text = serde_json::to_string_pretty(kept).map_err(io::Error::other)?;
-    state_dir::replace(path, &text)
+    state_dir::replace(path, &kept.text().map_err(io::Error::other)?)
 }
 
 fn read(path: &Path) -> Result<Option<(Command, KeptCommand)>, String> {
     let Some(text) = state_dir::read(path, MAX_FILE).map_err(|e| e.to_string())? else { return Ok(None) };
-    let kept: KeptCommand = serde_json::from_str(&text).map_err(|e| e.to_string())?;
-    let command = kept.command()?;
+    let (command, kept) = KeptCommand::parse(&text)?;
     if path.file_stem().is_none_or(|s| s.to_str() != Some(&command.command_id.to_string())) {
         return Err("it is not named after the command in it".into());
     }
