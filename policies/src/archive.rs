@@ -146,7 +146,7 @@ mod tests {
         z.finish().unwrap()
     }
 
-    /// SPEC, Bad input: truncated, foreign, swollen and crooked archives are refused, and none panics.
+    /// Bad input: truncated, foreign, swollen and crooked archives are refused, and none panics.
     #[test]
     fn hostile_archives() {
         let good = Bundle::built_in().pack(1).unwrap();
@@ -180,7 +180,7 @@ mod tests {
         }
     }
 
-    /// SPEC, Bad input: no byte of an archive can be changed without its being refused, or being the same files.
+    /// Bad input: no byte of an archive can be changed without its being refused, or being the same files.
     #[test]
     fn flipped_bytes() {
         let b = Bundle::built_in();
