@@ -1,3 +1,3 @@
-//! Ramps judged by what was seen under them: plans go on, breached revisions are rolled back.
+//! Evaluates ramps by the runs admitted under them: advances healthy plans, rolls breached revisions back.
 
 pub mod controller;

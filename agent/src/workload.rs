@@ -1,4 +1,4 @@
-//! Operations of workloads, decided on the staged state: each request sees what the one before it left.
+//! Decides the operations of workloads. Each request sees the staged state, with the effects of all requests before it.
 
 mod denials;
 mod settle;
@@ -19,32 +19,30 @@ use conductor_shared::ids::RunId;
 use conductor_shared::reason::Reason;
 use std::time::Duration;
 
-/// What an operation needs besides the partition.
+/// What deciding an operation needs besides the partition.
 pub struct WorkloadCtx<'a> {
-    /// For rows that are not in memory: ended runs and steps, requests carried out.
+    /// Holds what is not in memory: ended runs and steps, and stored answers by idempotency key.
     pub store: &'a Store,
-    /// Room on disk.
     pub space: Space,
-    /// How long a lease is.
+    /// Duration of a run's lease.
     pub lease: Duration,
-    /// Who asks.
+    /// The authenticated workload, as receipts name it.
     pub principal: &'a str,
-    /// Policy.
     pub policy: &'a Policy,
-    /// The node's control state, which has the profiles.
+    /// Control state of the node log; profiles are defined there.
     pub node: &'a ControlState,
-    /// The node's log is not the one that was signed.
+    /// The node log contradicts its last signed checkpoint, so nothing it grants can be relied on.
     pub node_doubted: bool,
-    /// How often an engine was asked about this.
+    /// How many times this request already waited for a policy verdict.
     pub tries: u8,
 }
 
 /// Why an operation cannot be decided now.
 #[derive(Debug)]
 pub enum Defer {
-    /// An engine must be asked first. Nothing was staged.
+    /// No verdict is cached: policy must be evaluated first. Nothing was staged.
     Policy(Box<Query>),
-    /// The store.
+    /// The store or the partition cannot be read.
     Read(ReadError),
 }
 
@@ -66,15 +64,15 @@ impl From<crate::keys::KeyError> for Defer {
     }
 }
 
-/// A run or step asked about that is not open.
+/// Why a run or step is not among the open ones.
 enum Missing {
     Unknown,
-    /// How it ended, and the index of the receipt of that.
+    /// Outcome, and index of the receipt that recorded it.
     Ended(Outcome, u64),
 }
 
 impl WorkloadCtx<'_> {
-    /// Carries one operation out, once: a request that was carried out before gets the same answer.
+    /// Decides an operation at most once per idempotency key: a repeated request gets the stored answer.
     pub fn once(
         &self,
         live: &mut PartitionState,
@@ -82,7 +80,7 @@ impl WorkloadCtx<'_> {
         op: &WorkloadOp,
         once: Option<&Idempotency>,
     ) -> Result<Reply, Defer> {
-        // A heartbeat is one by itself: nothing is kept about it.
+        // Heartbeats are idempotent already; storing a key for each would cost a row.
         let once = once.filter(|_| !matches!(op, WorkloadOp::Heartbeat { .. }));
         let Some(once) = once else { return self.decide(live, st, op) };
         let day = crate::metering::day_of(st.now.wall);
@@ -101,7 +99,7 @@ impl WorkloadCtx<'_> {
             }
         }
         let reply = self.decide(live, st, op)?;
-        // Only what was carried out is remembered: a denial may become an allow, and what was said before has its answer.
+        // Only allows are stored: a denial may become an allow, and a folded answer has its receipt already.
         if let Ok(decided) = reply.as_ref()
             && !decided.folded
         {
@@ -127,7 +125,7 @@ impl WorkloadCtx<'_> {
         if let Some(reason) = live.status.refuses(class) {
             return Ok(Err(Denial::bare(reason)));
         }
-        // Policy and profile are the node's: what was taken back there may be missing.
+        // Policy and profiles come from the node log: a rolled-back log may lack a tightening.
         if self.node_doubted && class == Class::Admit {
             return Ok(Err(Denial::bare(Reason::LogRolledBack)));
         }
@@ -183,7 +181,7 @@ impl WorkloadCtx<'_> {
     }
 }
 
-/// What a workload claims about a step.
+/// Resource usage of a step as the workload claims it; metered, never trusted for decisions.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Claim {
     us: u64,

@@ -1,10 +1,10 @@
-//! The one writer: it takes requests from the queues, decides each on the state that the one before it left, stages
-//! rows, and hands whole batches to sealer and committer, which make them durable, publish them and send the answers.
+//! The single writer. It takes requests from the queues, decides each on the staged state, stages rows, and hands batches
+//! to the sealer and the committer, which make them durable, publish them and send the answers.
 //!
-//! While one batch is on its way to the disk the next is decided. Uncommitted rows and facts that a request can read stay
-//! in an overlay until the store has them. No step touches more than [`STEP_ROWS`](crate::staging::STEP_ROWS) rows; longer work is a job that stages
-//! slices. If a write or sync fails, nothing more is written: everybody who waits is denied, the store is closed, opened
-//! and folded again, and only then decisions go on.
+//! Group commit: while one batch syncs, the next one fills. Uncommitted rows and facts that requests can read stay in an
+//! overlay. A step touches at most [`STEP_ROWS`](crate::staging::STEP_ROWS) rows; longer work is a job that stages a slice
+//! in each step. If a write or sync fails, nothing more is written: all waiting requests are denied, and the store is
+//! closed, reopened and folded again before the next decision.
 
 mod changes;
 mod damage;
@@ -52,57 +52,54 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use timers::Round;
 
-/// The writer looks at leases, folds and checkpoints this often when nothing else happens.
+/// Maximum time between two passes, so that leases, folds and checkpoints are handled while no request comes in.
 const TICK: Duration = Duration::from_millis(20);
 
-/// One person takes something from at most so many tenants and persons in a while; beyond that it takes a second one.
+/// Limit on what one person tightens alone. Beyond it a second person must approve, so that a stolen key cannot switch off
+/// the fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TightenLimit {
-    /// Tenants and persons.
+    /// Maximum number of distinct tenants and persons within the window.
     pub most: usize,
     /// Length of the sliding window.
     pub window: Duration,
 }
 
-/// What the writer is made of.
+/// Configuration and collaborators of the writer.
 pub struct Parts {
-    /// Data folder.
+    /// Data folder; the database is in `db` below it.
     pub data: PathBuf,
-    /// Key store.
+    /// Folder of the key store.
     pub keys: PathBuf,
-    /// This node.
     pub node_id: NodeId,
-    /// Room on disk.
+    /// Free disk space below which admissions, then all traffic, are denied.
     pub limits: SpaceLimits,
-    /// How long a lease is.
+    /// Duration of a run's lease.
     pub lease: Duration,
-    /// How many tenants one person tightens alone.
+    /// What one person may tighten alone.
     pub tighten: TightenLimit,
-    /// How often ramps are judged.
+    /// How often ramps are evaluated.
     pub slo: Pace,
-    /// A log has a snapshot of its control state after so many control facts.
+    /// Control facts of a log between two snapshots of its control state.
     pub snapshot_every: u64,
-    /// A wall clock that was stepped further is doubted.
+    /// A wall-clock step beyond this opens a clock incident.
     pub clock_tolerance: Duration,
-    /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Randomness.
     pub random: Arc<dyn Random>,
-    /// Where requests come from.
+    /// Source of requests.
     pub queues: Arc<Queues>,
-    /// Where state is published.
+    /// Where committed state is published.
     pub board: Arc<Registry>,
-    /// Policy.
     pub policy: Arc<Policy>,
-    /// What is the matter with the agent.
+    /// Probes of all subsystems; their incidents are opened from it.
     pub health: Arc<Health>,
-    /// Where checkpoints are asked for; `None` without a signer.
+    /// Requests for checkpoints; `None` without a signer.
     pub checkpoints: Option<crossbeam_channel::Sender<CheckpointJob>>,
-    /// Where those who asked wait; `None` where they are threads.
+    /// Runtime of the waiting workload requests; `None` if threads wait.
     pub runtime: Option<tokio::runtime::Handle>,
 }
 
-/// Open state: dropped and made anew after a failure.
+/// State that depends on the open store. Dropped when it is closed, and rebuilt from it when it is reopened.
 struct Open {
     tighten: TightenLimit,
     store: Arc<Store>,
@@ -111,18 +108,18 @@ struct Open {
     checkpoints: Schedule,
     /// Logs whose control state has its snapshot next.
     snapshots_due: BTreeSet<PartitionId>,
-    /// Whose signatures count.
+    /// Pinned key of the signer, base64. Checkpoints signed by another key are dropped.
     signer_key: Option<String>,
     node_seq: u64,
     committer: Committer,
-    /// Batches handed over.
+    /// Number of batches handed to the committer.
     handed: u64,
-    /// What was remembered of those that may not be in the store yet, by their number.
+    /// Overlay of each batch that the store may not have yet, by batch number.
     on_the_way: VecDeque<(u64, Arc<Remembered>)>,
 }
 
 impl Open {
-    /// Forgets what is in the store by now, and gives the rest, oldest first.
+    /// Drops the overlay of batches that the store has by now and returns the rest, oldest first.
     fn remembered(&mut self) -> Vec<Arc<Remembered>> {
         let written = self.committer.written();
         while self.on_the_way.front().is_some_and(|(n, _)| *n <= written) {
@@ -132,31 +129,30 @@ impl Open {
     }
 }
 
-/// The writer.
 pub struct Writer {
     parts: Parts,
     open: Option<Open>,
     proposals: Proposals,
-    /// When all partitions were looked at last.
+    /// When the last round over all partitions began.
     last_round: MonoTime,
     round: Option<Round>,
     jobs: VecDeque<Job>,
     eval: EvalState,
-    /// Holds the wall clock against the monotonic one.
+    /// Compares the wall clock with the monotonic clock.
     drift: Drift,
     space: Space,
     retry_at: MonoTime,
-    /// When a freeze window opens or closes next.
+    /// Knows when a freeze window opens or closes next.
     calendar: Calendar,
-    /// Durable sizes of the logs when the store was closed: what comes back shorter has lost receipts that were
-    /// acknowledged.
+    /// Durable sizes of the logs when the store was closed. A log that is shorter after reopening lost acknowledged
+    /// receipts.
     floor: HashMap<PartitionId, u64>,
-    /// Tenants whose damage is on record already.
+    /// Tenants whose damage has an incident already.
     reported: HashSet<PartitionId>,
 }
 
 impl Writer {
-    /// Opens store and key store and reads everything back. Nothing is written before this succeeded.
+    /// Opens the store and the key store and loads all partitions. Writes nothing unless that succeeds.
     pub fn open(parts: Parts) -> Result<Self, ReadError> {
         let drift = Drift::begin(parts.clock.now());
         let mut w = Self {
@@ -187,7 +183,7 @@ impl Writer {
         Some(st)
     }
 
-    /// Runs until the queues are closed and empty, then makes everything durable and returns.
+    /// Runs until the queues are closed and drained, commits what is staged, and returns.
     pub fn run(mut self) {
         crate::name_thread(c"writer");
         while let Some(asks) = {
@@ -213,7 +209,7 @@ impl Writer {
         self.parts.board.store.store(None);
     }
 
-    /// Decides what came in, does what time brought, and hands the batch over.
+    /// One pass: leftover work, then the requests, then timers and jobs as far as the step has room.
     fn pass(&mut self, asks: Vec<WriterRequest>) {
         let Some(mut st) = self.stage() else { return };
         let mut answers = Answers::default();
@@ -263,8 +259,8 @@ impl Writer {
         self.finish(st, &mut answers);
     }
 
-    /// What the last step left over goes first, in steps of its own: requests come without end, and what needs most of a
-    /// step would never have its turn beside them.
+    /// Gives the next job and the round in progress a step each before any request: requests never stop coming, and an item
+    /// that needs most of a step would never fit beside them.
     fn left_over(&mut self, mut st: BatchBuilder, answers: &mut Answers) -> Option<BatchBuilder> {
         if !self.jobs.is_empty() {
             st = self.step_of(st, answers, Self::work)?;
@@ -275,7 +271,7 @@ impl Writer {
         Some(st)
     }
 
-    /// `None`: the store was closed.
+    /// Runs one part in a step of its own. `None` if the store was closed.
     fn step_of(
         &mut self,
         mut st: BatchBuilder,
@@ -293,20 +289,20 @@ impl Writer {
         self.stage()
     }
 
-    /// What changed holds from the next request on.
+    /// Lets a change of policy or signer take effect for the next request.
     fn follow(&mut self, st: &mut BatchBuilder) {
         self.follow_policy(st);
         self.follow_signer();
     }
 
-    /// What is out, as the law asks.
+    /// Which dependencies are down, as the fail-closed table asks.
     fn outage(&self) -> Outage {
         let (signer, _) = self.parts.board.signer();
         let policy = !self.parts.policy.up(self.parts.clock.now());
         Outage { signer: signer != SignerState::Up, policy, store: false }
     }
 
-    /// A bundle that was loaded holds from the next request on, and for its receipt.
+    /// A newly loaded bundle applies from the next request on, and receipts name it.
     fn follow_policy(&self, st: &mut BatchBuilder) {
         if let Some(node) = self.open.as_ref().and_then(|o| o.partitions.node()) {
             self.parts.policy.follow(&node.control);
@@ -314,7 +310,7 @@ impl Writer {
         }
     }
 
-    /// Another signer knows no log yet: it is asked about every one, changed or not.
+    /// A new signer has signed no log yet, so every log is due, changed or not.
     fn follow_signer(&mut self) {
         let Some(open) = &mut self.open else { return };
         let now = open.partitions.node().and_then(|n| n.control.signer_key.clone());
@@ -324,7 +320,7 @@ impl Writer {
         }
     }
 
-    /// Stages counters and hands the batch to the committer.
+    /// Ends the step: stages counters and views, and hands the batch to the committer.
     fn finish(&mut self, mut st: BatchBuilder, answers: &mut Answers) {
         let Some(open) = &mut self.open else { return };
         self.calendar.mark(&mut open.partitions, &mut st);

@@ -1,4 +1,4 @@
-//! The archive of a bundle: a gzipped tar as OPA reads it. Read with bounds: what it claims is never believed.
+//! The archive of a bundle: a gzipped tar as OPA reads it. Reading is bounded and trusts no size or count in the archive.
 
 use crate::error::{BundleError, MAX_CONTENT};
 use flate2::read::GzDecoder;
@@ -6,9 +6,9 @@ use flate2::{Compression, GzBuilder};
 use std::collections::BTreeMap;
 use std::io::Read;
 
-/// No archive is longer.
+/// Maximum length of an archive, bytes.
 pub const MAX_ARCHIVE: usize = 1 << 20;
-/// What OPA reads about a bundle.
+/// Manifest file of a bundle, as OPA names it.
 const MANIFEST: &str = ".manifest";
 /// What else OPA's own build may put into a bundle, and what to do.
 const STRANGE: [(&str, &str); 4] = [
@@ -30,7 +30,7 @@ pub(crate) fn pack(
         "rego_version": 1,
         "metadata": { "conductor_digest": digest },
     });
-    // No time, no name, no owner: the same files give the same bytes.
+    // No time, name or owner, so that equal files give equal bytes.
     let mut tar = tar::Builder::new(GzBuilder::new().mtime(0).write(Vec::new(), Compression::best()));
     let manifest = (MANIFEST.to_owned(), manifest.to_string());
     for (name, text) in std::iter::once((&manifest.0, &manifest.1)).chain(files) {
@@ -44,7 +44,7 @@ pub(crate) fn pack(
     if bytes.len() > MAX_ARCHIVE { Err(BundleError::Large) } else { Ok(bytes) }
 }
 
-/// What is read of a manifest.
+/// The fields of a manifest that are used; others are ignored.
 #[derive(serde::Deserialize)]
 struct Manifest {
     #[serde(default)]
@@ -55,7 +55,7 @@ struct Manifest {
     file_rego_versions: BTreeMap<String, u8>,
 }
 
-/// The version of Rego that a manifest means which names none.
+/// Rego version of a manifest that names none.
 fn current() -> u8 {
     1
 }
@@ -74,7 +74,7 @@ impl Manifest {
     }
 }
 
-/// The revision that an archive says it has; a statement must say the same for people not to be misled.
+/// The revision that an archive claims. The signed statement must name the same one, or people would be misled.
 pub fn revision(bytes: &[u8]) -> Result<u64, BundleError> {
     let manifest = files(bytes)?.into_iter().find(|(n, _)| n == MANIFEST).map(|(_, c)| c);
     let manifest = manifest.ok_or_else(|| BundleError::Archive("it has no .manifest".into()))?;
@@ -83,7 +83,7 @@ pub fn revision(bytes: &[u8]) -> Result<u64, BundleError> {
     number.ok_or(BundleError::Archive(detail))
 }
 
-/// Names and texts in the order of the archive. OPA's own build writes names with a slash before them.
+/// Names and contents in archive order. `opa build` writes names with a leading slash.
 pub(crate) fn unpack(bytes: &[u8]) -> Result<Vec<(String, String)>, BundleError> {
     let mut rules = Vec::new();
     for (name, content) in files(bytes)? {
@@ -105,7 +105,7 @@ fn files(bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, BundleError> {
         return Err(BundleError::Large);
     }
     let bad = |e: std::io::Error| BundleError::Archive(e.to_string());
-    // A small archive may unfold to any length. It is unfolded whole, so that its checksum is looked at.
+    // A small archive may decompress to any length, so the output is bounded. Reads to the end, where the checksum is verified.
     let most = 2 * MAX_CONTENT as u64;
     let mut plain = Vec::new();
     GzDecoder::new(bytes).take(most + 1).read_to_end(&mut plain).map_err(bad)?;
@@ -146,7 +146,7 @@ mod tests {
         z.finish().unwrap()
     }
 
-    /// SPEC, Bad input: truncated, foreign, swollen and crooked archives are refused, and none panics.
+    /// Bad input: truncated, foreign, swollen and crooked archives are refused, and none panics.
     #[test]
     fn hostile_archives() {
         let good = Bundle::built_in().pack(1).unwrap();
@@ -180,7 +180,7 @@ mod tests {
         }
     }
 
-    /// SPEC, Bad input: no byte of an archive can be changed without its being refused, or being the same files.
+    /// Bad input: no byte of an archive can be changed without its being refused, or being the same files.
     #[test]
     fn flipped_bytes() {
         let b = Bundle::built_in();

@@ -117,7 +117,7 @@ mod tests {
         Bundle::from_files(files.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())))
     }
 
-    /// SPEC, X1: the built-in rules are a bundle like any other, and packing changes nothing in it.
+    /// The built-in rules are a bundle like any other, and packing changes nothing in it.
     #[test]
     fn built_in_is_a_bundle() {
         let b = Bundle::built_in();
@@ -129,7 +129,7 @@ mod tests {
         assert!(packed.len() < MAX_CONTENT / 4);
     }
 
-    /// SPEC, X1: one changed letter, name or border between files is another digest.
+    /// One changed letter, name or border between files is another digest.
     #[test]
     fn every_byte_counts() {
         let a = of(&[("a.rego", SMALL)]).unwrap();
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(of(&[("a.rego", SMALL), ("a_test.rego", "package a_test\n")]).unwrap(), a);
     }
 
-    /// SPEC, X1 and Bad input: what is not a bundle that can be asked is refused with the file and what is wrong.
+    /// Bad input: what is not a bundle that can be asked is refused with the file and what is wrong.
     #[test]
     fn bad_bundles() {
         let many: Vec<_> = (0..300).map(|n| (format!("f{n}.rego"), SMALL.to_owned())).collect();

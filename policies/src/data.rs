@@ -1,4 +1,4 @@
-//! Data files of a bundle: `data.json`, `data.yaml` or `data.yml`, each standing where its folder says, as in OPA.
+//! Data files of a bundle: `data.json`, `data.yaml` or `data.yml`. As in OPA, the folder gives the path below `data`.
 
 use crate::error::BundleError;
 use crate::names::{ROOT, is_data};
@@ -11,7 +11,7 @@ pub(crate) struct Data {
 }
 
 impl Data {
-    /// Of the data files among these.
+    /// Merges the data files among these files.
     pub(crate) fn of(files: &BTreeMap<String, String>) -> Result<Self, BundleError> {
         let mut all = regorus::Engine::new();
         for (name, text) in files.iter().filter(|(n, _)| is_data(n)) {
@@ -43,13 +43,13 @@ impl Data {
         Ok(Self { document: all.get_data() })
     }
 
-    /// Of a document, wherever it stands.
+    /// Wraps one document, whatever its path.
     #[cfg(test)]
     pub(crate) fn any(document: Value) -> Self {
         Self { document }
     }
 
-    /// What stands under the root, in JSON.
+    /// The merged document, as JSON.
     pub(crate) fn in_root(&self) -> Result<String, BundleError> {
         let under = self.document.as_object().ok().and_then(|o| o.get(&Value::from(ROOT)));
         let written = under.map_or_else(|| Ok("{}".to_owned()), Value::to_json_str);

@@ -1,5 +1,5 @@
-//! The engine that is built in: regorus' interpreter, prepared once and then asked. Each thread has its own, of [`crate::STACK`]
-//! bytes. Decisions, explanations and Rego tests all come through here, so that a bundle means one thing.
+//! The embedded engine: regorus' interpreter, prepared once per thread, on a stack of [`crate::STACK`] bytes. Decisions,
+//! explanations and Rego tests all use it, so that a bundle has one meaning.
 
 mod limits;
 
@@ -15,40 +15,41 @@ use regorus::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// True, and nothing else, allows.
+/// The decision. Only `true` allows.
 const ALLOW: &str = "data.conductor.allow";
-/// Words for people.
+/// Why a request is denied, as text for people.
 const REASONS: &str = "data.conductor.reasons";
-/// How the name of a test begins.
+/// Prefix of the names of tests.
 const TEST: &str = "test_";
-/// Reasons that are told at most, and characters of each.
+/// Maximum number of reasons.
 const MAX_REASONS: usize = 64;
+/// Maximum length of a reason, characters.
 const MAX_REASON: usize = 300;
 
-/// Why there is no answer.
+/// Why there is no answer. Each is a denial.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
-    /// A function could not do what it was asked, or the input is none.
+    /// A function failed, or the input is not valid JSON.
     #[error("policy cannot be evaluated: {0}")]
     Failed(String),
-    /// It took more processor time than it has.
+    /// It exceeded its limit of processor time.
     #[error("policy took longer than {} ms of processor time", .0.as_millis())]
     Slow(Duration),
-    /// It was not done for so long, and had hardly any processor time.
+    /// It exceeded the wall-clock limit without using its processor time.
     #[error("policy was not done after {} s: the machine gives it no processor time", .0.as_secs())]
     Late(Duration),
-    /// The engine itself has a fault, which these rules hit.
+    /// The engine panicked: a bug in it that these rules trigger.
     #[error(
         "the policy engine broke down ({0}): it has a fault that these rules run into; load a bundle that avoids it"
     )]
     Broke(String),
 }
 
-/// A prepared engine.
+/// An engine with the rules and data of one bundle.
 #[derive(Clone)]
 pub struct Engine {
     asked: regorus::Engine,
-    /// The same, never asked: it takes over after a panic, of which nobody knows what it left half done.
+    /// A pristine copy that replaces `asked` after a panic, which may leave it inconsistent.
     fresh: regorus::Engine,
     limit: Duration,
     far: Duration,
@@ -91,12 +92,12 @@ impl Engine {
         Ok(Self { asked: engine.clone(), fresh: engine, limit, far })
     }
 
-    /// May it? Everything but `true` is no.
+    /// True if the rules allow this input. Undefined and every value other than `true` deny.
     pub fn allows(&mut self, input: &str) -> Result<bool, EngineError> {
         Ok(self.ask(input, ALLOW)? == Value::from(true))
     }
 
-    /// Why not, in words, in order. What a rule says is text from outside.
+    /// The reasons of a denial, sorted. They are outside text, so they are bounded.
     pub fn reasons(&mut self, input: &str) -> Result<Vec<String>, EngineError> {
         let value = self.ask(input, REASONS)?;
         let set = value.as_set().map(|s| s.iter().cloned().collect()).unwrap_or_default();
@@ -124,7 +125,7 @@ impl Engine {
         }
     }
 
-    /// File and path of each rule that is a test.
+    /// File and path of each test rule.
     pub(crate) fn tests(&mut self) -> Vec<(String, String)> {
         let mut found = Vec::new();
         for module in self.fresh.get_modules() {
@@ -139,7 +140,7 @@ impl Engine {
         found
     }
 
-    /// Functions hand on what went wrong in them as text.
+    /// Maps an error of regorus, which reports the failure of a function as text.
     fn failure(&self, e: &impl std::fmt::Display, late: bool) -> EngineError {
         let said = said(e);
         match (said.contains("execution exceeded time limit"), late) {
@@ -149,7 +150,7 @@ impl Engine {
         }
     }
 
-    /// Both questions can be answered, and an empty request is not allowed.
+    /// Checks that both rules can be evaluated, and that an empty request is denied.
     pub(crate) fn can_be_asked(&mut self) -> Result<(), BundleError> {
         let no = |e: EngineError| {
             let said = e.to_string();
@@ -167,18 +168,18 @@ impl Engine {
     }
 }
 
-/// As all engines here are set.
+/// The settings of all engines.
 fn empty(limit: Duration) -> Result<regorus::Engine, BundleError> {
     let mut engine = regorus::Engine::new();
     engine.set_rego_v0(false);
-    // What a function cannot do is no answer, and so a denial: a rule that denies must not fall silent for it.
+    // A failing function is an error, and so a denial. Otherwise a deny rule that calls it would be silently undefined.
     engine.set_strict_builtin_errors(true);
     engine.set_execution_timer_config(limits::timer(limit));
     builtins::bound(&mut engine).map_err(BundleError::Senseless)?;
     Ok(engine)
 }
 
-/// One line of what the engine says.
+/// An error message of the engine, as one line.
 pub(crate) fn said(e: &impl std::fmt::Display) -> String {
     let text = format!("{e:#}");
     let words: Vec<&str> =

@@ -1,43 +1,43 @@
-//! What is wrong with a bundle, and the bounds of one.
+//! Errors of a bundle, and its bounds.
 
-/// Files in a bundle at most.
+/// Maximum number of files in a bundle.
 pub(crate) const MAX_FILES: usize = 256;
-/// Bytes of all files at most.
+/// Maximum size of all files together, bytes.
 pub(crate) const MAX_CONTENT: usize = 4 << 20;
 
-/// Why something is not a bundle that could be loaded.
+/// Why a bundle is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
-    /// Not a bundle's archive.
+    /// The archive cannot be read.
     #[error("not a policy bundle: {0}")]
     Archive(String),
-    /// Beyond a bound.
+    /// The bundle exceeds a bound.
     #[error("a policy bundle has at most {MAX_FILES} files and {MAX_CONTENT} bytes")]
     Large,
-    /// A file that does not belong there.
+    /// A file that a bundle may not hold.
     #[error(
         "{0}: a policy bundle holds .rego files, and data.json or data.yaml, named by letters, digits, '-', '_', '.' and '/'"
     )]
     Name(String),
-    /// A name that leads nowhere, or what rules may not do.
+    /// A name that does not resolve, or something that rules may not use.
     #[error("{file}:{line}: {what}")]
     At {
-        /// File.
+        /// Path within the bundle.
         file: String,
-        /// Line, from 1.
+        /// Line number, counted from 1.
         line: u32,
-        /// What, and what may have been meant.
+        /// The fault, with a similar name that may have been meant.
         what: String,
     },
-    /// It is no Rego, or the wrong package.
+    /// The file is not Rego, or its package is not allowed.
     #[error("{file}: {detail}")]
     Rego {
-        /// File.
+        /// Path within the bundle.
         file: String,
-        /// What, with line and column.
+        /// The fault, with line and column.
         detail: String,
     },
-    /// It compiles, and cannot be what somebody wants.
+    /// The rules compile and can never be meant, for instance because they allow everything.
     #[error("{0}")]
     Senseless(String),
 }

@@ -1,4 +1,4 @@
-//! Policy rules: the Rego files beside this, the form of a bundle, and the engine that is built into the programs.
+//! Policy rules: the Rego files beside this, the format of a bundle, and the embedded engine.
 //!
 //! Agent and console both evaluate by this crate, so that `conductor policy test` says what the agent will do. It does no
 //! I/O: bytes come in, verdicts go out; of clocks it reads the one that says how long an evaluation took. It never allows

@@ -5,18 +5,18 @@ use crate::error::BundleError;
 use crate::guard::on_own_stack;
 use regorus::Value;
 
-/// How one Rego test went.
+/// Result of one Rego test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TestOutcome {
-    /// File.
+    /// Path of the file within the bundle.
     pub file: String,
-    /// Package and rule.
+    /// Path of the rule, package included.
     pub name: String,
-    /// `Err` says what went wrong instead.
+    /// `Err` says why it failed.
     pub passed: Result<(), String>,
 }
 
-/// Runs all tests of a folder's files, by the engine that decides.
+/// Runs all tests in these files with the engine that decides.
 pub fn run_tests(files: &[(String, String)]) -> Result<Vec<TestOutcome>, BundleError> {
     let files = files.iter().cloned().collect();
     let run = on_own_stack(|| {

@@ -1,7 +1,7 @@
-//! Every name of a bundle is resolved before anything is evaluated: calls, imports, rules and data. The interpreter finds
-//! a name that is nowhere only when it comes by it, behind whatever guards it. OPA's compiler refuses unknown functions,
-//! wrong numbers of arguments and rules that need themselves; here references to data are resolved too, since all data
-//! that a bundle can see is in it.
+//! Resolves every name of a bundle before anything is evaluated: calls, imports, rules and data. The interpreter notices an
+//! unknown name only when it evaluates it, which a guard may prevent for years. As OPA's compiler does, this refuses
+//! unknown functions, wrong numbers of arguments and recursive rules; and also references to data that the bundle does not
+//! hold, since a bundle can see no other data.
 
 mod cycles;
 mod locals;
@@ -15,20 +15,21 @@ use crate::names::{ROOT, is_test};
 use regorus::unstable::{Expr, Module, Ref, Span};
 use tree::Tree;
 
-/// Packages stand where they may, and every name leads somewhere; or says of the first that does not where it stands.
+/// Checks that all packages are below the root and that every name resolves. The error names file and line of the first
+/// that does not.
 pub(crate) fn check(modules: &[Ref<Module>], data: &Data) -> Result<(), BundleError> {
     modules.iter().try_for_each(|m| in_root(m))?;
     names(modules, data)
 }
 
-/// Resolves every name.
+/// The part of [`check`] about names: declares all rules and data first, then resolves what the rules refer to.
 pub(crate) fn names(modules: &[Ref<Module>], data: &Data) -> Result<(), BundleError> {
     let mut tree = Tree::default();
     let mut packages = Vec::with_capacity(modules.len());
     for module in modules {
         packages.push(tree.package(&path(&module.package.refr).0));
     }
-    // Rules of the bundle before those of its tests, which may not add to them.
+    // The bundle's rules first: tests must not add to them.
     for tests in [false, true] {
         for (module, at) in modules.iter().zip(&packages) {
             if is_test(file(&module.package.span)) == tests {
@@ -43,7 +44,7 @@ pub(crate) fn names(modules: &[Ref<Module>], data: &Data) -> Result<(), BundleEr
     cycles::check(&tree)
 }
 
-/// What does not stand under the root could be anybody's; only tests may stand elsewhere.
+/// Only tests may be outside the root: other packages could define what the root decides.
 fn in_root(module: &Module) -> Result<(), BundleError> {
     let (span, package) = (&module.package.span, path(&module.package.refr).0);
     let allowed = package.first().is_some_and(|p| p == ROOT) || is_test(file(span));
@@ -52,13 +53,13 @@ fn in_root(module: &Module) -> Result<(), BundleError> {
     })
 }
 
-/// First names of the rules of a module that have values.
+/// First names of a module's rules with a value.
 pub(crate) fn rules(module: &Module) -> impl Iterator<Item = String> {
     let values = module.policy.iter().filter(|r| !tree::is_function(r));
     values.filter_map(|r| tree::head(r).into_iter().next())
 }
 
-/// The package of a module.
+/// Path of a module's package, below `data`.
 pub(crate) fn package(module: &Module) -> String {
     path(&module.package.refr).0.join(".")
 }
@@ -66,11 +67,11 @@ pub(crate) fn package(module: &Module) -> String {
 /// One step of a reference.
 enum Step<'a> {
     Named(String),
-    /// Known only when it is evaluated.
+    /// A variable or expression, known only at evaluation.
     Open(&'a Ref<Expr>),
 }
 
-/// A reference: what it begins with, and the steps from there.
+/// A reference: its first term and the steps from there.
 struct Reference<'a> {
     root: &'a Ref<Expr>,
     steps: Vec<Step<'a>>,
@@ -96,7 +97,7 @@ impl<'a> Reference<'a> {
         Self { root: expr, steps }
     }
 
-    /// The variable that it begins with.
+    /// Name of the variable that it begins with, if it begins with one.
     fn name(&self) -> Option<&'a str> {
         match self.root.as_ref() {
             Expr::Var { span, .. } => Some(span.text()),
@@ -114,7 +115,7 @@ fn literal(expr: &Expr) -> Option<String> {
     }
 }
 
-/// The names that a path is made of, the first included, and whether all of it was.
+/// The leading constant names of a path, including the first, and whether that is the whole path.
 fn path(expr: &Ref<Expr>) -> (Vec<String>, bool) {
     let reference = Reference::of(expr);
     let mut names: Vec<String> = reference.name().map(str::to_owned).into_iter().collect();

@@ -83,8 +83,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// SPEC, X1: bundles that call network, clock, environment or random functions are refused, however it is spelled;
-    /// words in comments, strings and fields are none of these.
+    /// Bundles that call network, clock, environment or random functions are refused, however it is spelled; words in
+    /// comments, strings and fields are none of these.
     #[test]
     fn calls_are_found() {
         for bad in [
@@ -124,7 +124,7 @@ mod tests {
     }
 
     proptest! {
-        /// SPEC, Bad input: no text makes it panic or hang.
+        /// Bad input: no text makes it panic or hang.
         #[test]
         fn any_text(text in "(?s).{0,200}") { let _ = refused(&text); }
         /// Likewise with what matters in it.

@@ -29,8 +29,8 @@ fn failed(files: &[(String, String)]) -> Vec<String> {
     failed.collect()
 }
 
-/// SPEC X1: the Rego tests of the built-in rules pass under the embedded engine too, and every file of the folder is in
-/// the bundle.
+/// The Rego tests of the built-in rules pass under the embedded engine too, and every file of the folder is in the
+/// bundle.
 #[test]
 fn the_rego_tests_pass() {
     let all = files();
@@ -41,8 +41,8 @@ fn the_rego_tests_pass() {
     assert_eq!(folder.digest(), Bundle::built_in().digest());
 }
 
-/// SPEC X1: "Rego unit tests for allow and deny of every rule". Each rule is left out once, and turned into one that
-/// always denies; a test fails each time.
+/// Every rule has Rego tests that allow and deny. Each rule is left out once, and turned into one that always
+/// denies; a test fails each time.
 #[test]
 fn every_rule_is_tested() {
     let all = files();

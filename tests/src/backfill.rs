@@ -26,9 +26,9 @@ use std::time::Duration;
 
 /// A partition that is written to.
 pub struct Backfill {
-    /// Its database.
+    /// The node's database, opened directly.
     pub store: Arc<Store>,
-    /// It.
+    /// The partition as the writer holds it.
     pub live: PartitionState,
     keys: PathBuf,
     node: NodeId,
@@ -101,7 +101,7 @@ impl Backfill {
         self.append(at_us, &fact.into())
     }
 
-    /// A step ends.
+    /// Appends the receipt of a finished step.
     pub fn step(&mut self, at_us: u64, l: &Labels, claimed_us: u64) -> Appended {
         let fact = StepFinished {
             principal: "token:00000000000000000000000000000000".into(),
@@ -119,7 +119,7 @@ impl Backfill {
         self.append(at_us, &fact.into())
     }
 
-    /// Somebody approves.
+    /// Appends the receipt of an approval inside a workflow.
     pub fn approval(&mut self, at_us: u64, l: &Labels) -> Appended {
         let fact = ApprovalDecided {
             principal: "token:00000000000000000000000000000000".into(),

@@ -11,9 +11,9 @@ use std::time::Duration;
 /// What the sink does with a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Behavior {
-    /// Accepts everything.
+    /// Accepts every batch with 204.
     Accept,
-    /// Answers 503.
+    /// Answers 503 to every batch.
     Fail,
     /// Reads and never answers.
     Hang,
@@ -40,7 +40,7 @@ impl Behavior {
     }
 }
 
-/// Stops when dropped.
+/// An HTTP server that records the events it accepts. Dropping it stops it.
 pub struct FakeSink {
     port: u16,
     behavior: Arc<Mutex<Behavior>>,
@@ -85,7 +85,7 @@ impl FakeSink {
         })
     }
 
-    /// Where it is.
+    /// The URL to configure as the sink's target.
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}/events", self.port)
     }
@@ -95,7 +95,7 @@ impl FakeSink {
         *self.behavior.lock().expect("a behavior") = behavior;
     }
 
-    /// Stops listening.
+    /// Closes the port, so that connections are refused.
     pub fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(listener) = self.listener.take() {

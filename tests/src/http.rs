@@ -9,22 +9,20 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A connection.
+/// A client with one connection, which is reopened when the server closes it.
 pub struct Client {
     socket: PathBuf,
     stream: Option<BufReader<UnixStream>>,
-    /// Sent with each request.
+    /// Bearer token, sent with each request unless it is empty.
     pub bearer: String,
 }
 
-/// An answer.
+/// A response, read to its end.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// HTTP status.
     pub status: u16,
-    /// Header lines.
+    /// Status line and header lines, as received.
     pub head: String,
-    /// Body.
     pub body: Vec<u8>,
 }
 

@@ -13,27 +13,25 @@ use std::process::{Child, Command, Stdio};
 /// A tenant with a token.
 #[derive(Clone)]
 pub struct Tenant {
-    /// Uid.
     pub uid: TenantUid,
-    /// Display id.
+    /// Its display id.
     pub name: String,
     /// Bearer token of a workload.
     pub token: String,
 }
 
-/// Agent and signer.
+/// An agent and its signer. Dropping it kills both and removes the folder.
 pub struct Node {
-    /// Everything is in here.
+    /// Holds data, keys, sockets, configuration and logs.
     pub dir: tempfile::TempDir,
-    /// The agent.
+    /// The agent's process; `None` while it is stopped.
     pub agent: Option<Child>,
-    /// The signer.
+    /// The signer's process; `None` while it is stopped.
     pub signer: Option<Child>,
-    /// The node's id.
     pub id: NodeId,
-    /// Environment of the agent, beside that of the test.
+    /// Additional environment variables of the agent.
     pub env: Vec<(String, String)>,
-    /// What runs the agent, word by word; nothing when it runs by itself.
+    /// Command that runs the agent, such as a tracer with its arguments; empty for none.
     pub under: Vec<String>,
     key: minisign::KeyPair,
     others: Vec<(String, minisign::KeyPair)>,
@@ -41,17 +39,17 @@ pub struct Node {
 }
 
 impl Node {
-    /// Made and running.
+    /// A new node with the operator ana, running and ready.
     pub fn start() -> Self {
         Self::start_in(tempfile::tempdir().expect("a scratch folder"), "")
     }
 
-    /// In a given folder, with more lines for the configuration.
+    /// The same in a given folder, with more lines at the top of the configuration.
     pub fn start_in(dir: tempfile::TempDir, more: &str) -> Self {
         Self::start_with(dir, more, &[])
     }
 
-    /// In a given folder, with more tables after the configuration.
+    /// The same in a given folder, with more tables at the end of the configuration.
     pub fn start_after(dir: tempfile::TempDir, tables: &str) -> Self {
         let mut node = Self::start_with(dir, "", &[]);
         node.reconfigure(|config| format!("{config}\n{tables}"));
@@ -67,7 +65,7 @@ impl Node {
         self.start_agent();
     }
 
-    /// Has the agent listen to workloads on TCP as well, in the clear under the demo flag; gives the port.
+    /// Lets the agent listen for workloads on TCP as well, without TLS, and returns the port.
     pub fn listen_on_tcp(&mut self) -> u16 {
         self.also_on_tcp("listen")
     }
@@ -188,7 +186,7 @@ impl Node {
         self.path("operator.sock")
     }
 
-    /// Starts the signer.
+    /// Starts the signer and waits until its socket accepts connections.
     pub fn start_signer(&mut self) {
         let log =
             std::fs::File::options().create(true).append(true).open(self.path("signer.log")).expect("a log");
@@ -241,7 +239,7 @@ impl Node {
         });
     }
 
-    /// Kills the agent as a power cut would its process.
+    /// Kills the agent with SIGKILL.
     pub fn kill_agent(&mut self) {
         if let Some(mut a) = self.agent.take() {
             let _ = a.kill();
@@ -249,7 +247,7 @@ impl Node {
         }
     }
 
-    /// Kills the signer.
+    /// Kills the signer with SIGKILL.
     pub fn kill_signer(&mut self) {
         if let Some(mut s) = self.signer.take() {
             let _ = s.kill();
@@ -257,7 +255,7 @@ impl Node {
         }
     }
 
-    /// Stops the agent as a service manager does; fails when it does not end well.
+    /// Stops the agent with SIGTERM, as a service manager does. Fails unless it exits with success.
     pub fn stop_agent(&mut self) {
         if let Some(mut a) = self.agent.take() {
             let pid = nix::unistd::Pid::from_raw(i32::try_from(a.id()).expect("a pid"));
@@ -267,12 +265,12 @@ impl Node {
         }
     }
 
-    /// What the agent wrote.
+    /// What the agent logged to standard error.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path("agent.log")).unwrap_or_default()
     }
 
-    /// A client with a bearer token, at the socket that takes such a one; without, at that of operators.
+    /// A client with a bearer token, at the socket that accepts it: for workloads if it is a workload's, else for operators.
     pub fn client(&self, bearer: &str) -> Client {
         let workload = bearer.starts_with(WORKLOAD_TOKEN);
         let socket = if workload { self.socket() } else { self.operator_socket() };

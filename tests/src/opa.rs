@@ -15,11 +15,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// A stock OPA server on a unix socket.
 pub struct Opa {
     child: Child,
-    /// Where it listens.
+    /// The unix socket that it listens on.
     pub socket: PathBuf,
 }
 
-/// The stock program.
+/// Path of the stock `opa` program, fetched if it is missing.
 pub fn opa() -> String {
     let found = Command::new("bash").arg("../scripts/opa.sh").output().unwrap();
     assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));

@@ -12,7 +12,7 @@ impl Prng {
         self.0 % limit
     }
 
-    /// One of these.
+    /// A random element of a slice, which must not be empty.
     pub fn any<T: Clone>(&mut self, from: &[T]) -> T {
         let index = usize::try_from(self.below(from.len() as u64)).expect("an index");
         from[index].clone()

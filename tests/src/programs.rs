@@ -30,7 +30,7 @@ pub fn wait_for<T>(what: &str, seconds: u64, mut f: impl FnMut() -> Option<T>) -
     }
 }
 
-/// Random bytes.
+/// Bytes from the operating system's generator.
 pub fn random<const N: usize>() -> [u8; N] {
     let mut b = [0; N];
     getrandom::fill(&mut b).expect("randomness");
@@ -45,7 +45,7 @@ pub fn write_secret(path: &Path, text: &str) {
     file.expect("a file").write_all(text.as_bytes()).expect("written");
 }
 
-/// Bytes of base64.
+/// Decodes standard base64 with padding.
 pub fn b64(text: &str) -> Vec<u8> {
     base64::engine::general_purpose::STANDARD.decode(text).expect("base64")
 }

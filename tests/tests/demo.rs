@@ -1,4 +1,4 @@
-//! SPEC, The ten-minute demo: it runs as it is written, against real processes, without a terminal and without recorded
+//! The ten-minute demo: it runs as it is written, against real processes, without a terminal and without recorded
 //! workflows. What cannot be seen from its exit code is looked for in what it prints.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test that cannot go on fails")]
@@ -21,8 +21,8 @@ fn the_demo_runs_as_written() {
         .expect("bash");
     let (said, log) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert!(out.status.success(), "{}\n{said}\n{log}", out.status);
-    // Of each step of SPEC what it must show: the profile by two persons, allow and deny with reasons, the fall by
-    // itself, the incident on the timeline, and receipts that verify.
+    // What each step must show: the profile by two persons, allow and deny with reasons, the fall by itself,
+    // the incident on the timeline, and receipts that verify.
     for words in [
         "approved: effective",
         "denied: ramp_excluded",

@@ -13,8 +13,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// PEERS, minisign and DESIGN, Sign roots: stock minisign verifies what is signed, with our key and with one that stock
-/// minisign made, with and without a password.
+/// Minisign and Sign roots: stock minisign verifies what is signed, with our key and with one that stock minisign made,
+/// with and without a password.
 #[test]
 fn stock_minisign_verifies() {
     let made = tempfile::tempdir().unwrap();
@@ -54,7 +54,7 @@ fn stock_minisign_verifies() {
     }
 }
 
-/// DESIGN, Origins: forks and shrinks are refused, also by a new process; a clean stop leaves no socket.
+/// Origins: forks and shrinks are refused, also by a new process; a clean stop leaves no socket.
 #[test]
 fn forks_and_shrinks_are_refused() {
     let mut process = SignerProcess::new(&["--unencrypted"]);
@@ -79,8 +79,8 @@ fn forks_and_shrinks_are_refused() {
     assert_eq!(refused(process.one(second)), (ItemReason::UnknownEpoch, None));
 }
 
-/// DESIGN, Origins (durable before released): killed in the midst of many requests, over and over, it has forgotten
-/// nothing that it released.
+/// Origins (durable before released): killed in the midst of many requests, over and over, it has forgotten nothing
+/// that it released.
 #[test]
 fn a_kill_forgets_nothing_released() {
     const LOGS: u8 = 40;
@@ -131,7 +131,7 @@ fn a_kill_forgets_nothing_released() {
     assert!(total > 500, "too few were signed to mean anything: {total}");
 }
 
-/// DESIGN, Origins: a memory that is missing, rolled back or another's refuses to start, with exit code 3, tells of
+/// Origins: a memory that is missing, rolled back or another's refuses to start, with exit code 3, tells of
 /// `recover`, and nothing is made anew. A key file that others may read is refused.
 #[test]
 fn what_cannot_be_trusted_does_not_start() {
@@ -176,8 +176,8 @@ fn what_cannot_be_trusted_does_not_start() {
     process.client().probe().unwrap();
 }
 
-/// DESIGN, Origins: a whole directory restored from a backup is found by the checkpoint that the agent holds; the
-/// signer then refuses, and goes on refusing after a new start.
+/// Origins: a whole directory restored from a backup is found by the checkpoint that the agent holds; the signer then
+/// refuses, and goes on refusing after a new start.
 #[test]
 fn a_restored_directory_is_found() {
     let mut process = SignerProcess::new(&["--unencrypted"]);
@@ -204,7 +204,7 @@ fn a_restored_directory_is_found() {
     }
 }
 
-/// DESIGN, Signer client: locked tells the exact command; a wrong password is counted and delayed; the right one opens.
+/// Signer client: locked tells the exact command; a wrong password is counted and delayed; the right one opens.
 #[test]
 fn locked_then_unlocked() {
     let secret = tempfile::tempdir().unwrap();
@@ -241,7 +241,7 @@ fn locked_then_unlocked() {
     assert!(!process.file("new").exists());
 }
 
-/// DESIGN, Signer client: by systemd's credential, and with nothing that others may read; core dumps are off.
+/// Signer client: by systemd's credential, and with nothing that others may read; core dumps are off.
 #[test]
 fn hardened() {
     let secret = tempfile::tempdir().unwrap();
@@ -272,8 +272,8 @@ fn hardened() {
     assert_eq!(code(&again), 2, "never over an existing key");
 }
 
-/// DESIGN, Signer client (each accepts only the other's uid): others are turned away before they are read; the agent
-/// cannot unlock; root and the signer's own user cannot have anything signed.
+/// Signer client (each accepts only the other's uid): others are turned away before they are read; the agent cannot
+/// unlock; root and the signer's own user cannot have anything signed.
 #[test]
 fn only_the_agent_is_served() {
     let own = nix::unistd::geteuid().as_raw();
@@ -311,7 +311,7 @@ fn only_the_agent_is_served() {
     assert!(err(&unlock).contains("NotPermitted"), "{}", err(&unlock));
 }
 
-/// SPEC, Bad input: silent, broken and too many connections neither hang the signer nor end it.
+/// Bad input: silent, broken and too many connections neither hang the signer nor end it.
 #[test]
 fn connections_are_bounded() {
     use std::io::{Read, Write};

@@ -123,7 +123,7 @@ impl RampStats {
         }
     }
 
-    /// A plan that pauses asks the signer anew when it goes on.
+    /// A paused plan needs a new checkpoint before it advances again.
     pub(crate) fn forget_proof(&mut self, s: &Selector) {
         if let Some(w) = self.ramps.get_mut(s) {
             (w.asked, w.proof) = (None, None);

@@ -1,8 +1,8 @@
-//! The watch over ramps: counts what settles under each revision, judges it, carries plans on and rolls ramps back. And
-//! the incidents that the agent opens and closes by itself. All of it by facts; nothing here asks anybody.
+//! The rollout controller: evaluates each ramp revision, advances its plan when it is healthy and rolls it back when it is
+//! breached. It also opens and closes the incidents of health and quotas. It decides on staged state and blocks on nothing.
 //!
-//! Counts are kept in a row that is written in the batch of the receipts they come from, so a restart loses none. Going
-//! on with a plan loosens: it waits for a checkpoint that the signer was asked for after the counts were found healthy.
+//! The counts of a revision are stored in the batch of the receipts they count, so a restart loses none. Advancing a plan
+//! loosens, so it needs a signed checkpoint that was requested after the revision was found healthy.
 
 use crate::command::policy_lets;
 use crate::health::Health;
@@ -27,52 +27,51 @@ use conductor_shared::untrusted::UntrustedText;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often ramps are judged.
+/// How often ramps are evaluated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pace {
-    /// Between two judgements.
+    /// Interval between two evaluations.
     pub every: Duration,
-    /// Observed uptime after which a ramp without a plan may be healthy.
+    /// Bake of a ramp without a plan: observed uptime before it can be healthy.
     pub bake: Duration,
 }
 
-/// What the writer remembers between judgements.
+/// State kept between two evaluations.
 #[derive(Debug, Default)]
 pub struct EvalState {
     last: MonoTime,
     signer_was_up: bool,
-    /// Something was out since the last judgement.
+    /// Signer, policy or disk failed at some time since the last evaluation.
     outage_seen: bool,
 }
 
-/// What is so while ramps are evaluated.
+/// Inputs of an evaluation that are the same for all tenants.
 #[derive(Clone, Copy)]
 pub struct Tick<'a> {
     pub pace: Pace,
     pub outage: Outage,
-    /// The disk is nearly full: workloads are denied.
+    /// The disk is nearly full, and admissions are denied.
     pub disk_critical: bool,
-    /// Since the last call.
+    /// Time since the last round.
     pub since: Duration,
-    /// What is the matter with the agent.
     pub health: &'a Health,
 }
 
-/// How every ramp of the node is judged in one round.
+/// How all ramps of the node are evaluated in one round. A round may take several steps, see [`Judgement::now`].
 #[derive(Debug, Clone, Copy)]
 pub struct Judgement {
     pace: Pace,
     since: Duration,
-    /// It is time to judge, and not only to count uptime.
+    /// Ramps are evaluated in this round. Otherwise it only counts uptime.
     due: bool,
-    /// No plan goes on.
+    /// No plan may advance.
     held: bool,
-    /// What is breached now says nothing about a revision.
+    /// An outage explains a breach, so it marks no revision as bad.
     platform: bool,
 }
 
 impl EvalState {
-    /// Begins a round: opens and closes incidents of the agent's health, and tells how ramps are judged.
+    /// Begins a round: opens and closes health incidents, and fixes what holds for the whole round.
     pub fn begin_round(
         &mut self,
         partitions: &mut Partitions,
@@ -96,16 +95,16 @@ impl EvalState {
 }
 
 impl Judgement {
-    /// A round may take several steps: what is out, and whether the clock is in doubt, is looked at in each.
+    /// Updates it for the next step. An outage or a clock step that begins during a round holds for the rest of it.
     pub fn now(&mut self, outage: Outage, node: &ControlState, node_doubted: bool) {
-        // Going on with a plan loosens.
+        // Advancing a plan loosens.
         let denied = matches!(fail_closed::rule(Class::Loosen, outage), OutageRule::Deny(_));
         self.held = denied || node_doubted || node.clock_doubted();
         self.platform |= outage.signer || outage.policy;
     }
 }
 
-/// Judges the ramps of a partition when it is time, and opens and closes its incidents of quotas.
+/// Counts uptime, evaluates the ramps of a tenant if they are due, and opens and closes its quota incidents.
 pub fn evaluate(
     live: &mut PartitionState,
     st: &mut BatchBuilder,
@@ -116,7 +115,7 @@ pub fn evaluate(
     if live.ramp_stats.ramps.is_empty() {
         return Ok(());
     }
-    // Only uptime that was watched counts: a stall is none.
+    // A bake counts observed uptime: a stalled writer observes nothing, so one round adds a second at most.
     let up_us = micros(j.since.min(Duration::from_secs(1)));
     live.ramp_stats.ramps.values_mut().for_each(|w| w.row.up_us += up_us);
     if j.due {
@@ -125,17 +124,17 @@ pub fn evaluate(
     Ok(())
 }
 
-/// What holds for all ramps of the node while they are judged.
+/// Inputs of an evaluation that are the same for all ramps of a tenant.
 struct RolloutCtx<'a> {
     pace: Pace,
-    /// See [`Judgement`].
+    /// As in [`Judgement`].
     held: bool,
     platform: bool,
     policy: &'a Policy,
     node: &'a ControlState,
 }
 
-/// Judges every ramp of a tenant: rolls back what is breached, carries on what is healthy, and publishes what it saw.
+/// Evaluates every ramp of a tenant: rolls back breached revisions, advances healthy plans, and publishes the verdicts.
 fn judge(live: &mut PartitionState, st: &mut BatchBuilder, ctx: &RolloutCtx<'_>) -> Result<(), KeyError> {
     let selectors: Vec<Selector> = live.ramp_stats.ramps.keys().cloned().collect();
     let mut seen = Vec::with_capacity(selectors.len());
@@ -168,7 +167,7 @@ fn judge(live: &mut PartitionState, st: &mut BatchBuilder, ctx: &RolloutCtx<'_>)
             (Verdict::Healthy, Some(next)) => {
                 let op =
                     Operation::RampSet(ops::RampSet { selector: s.clone(), hundredths: next.hundredths });
-                // A plan pauses in a freeze, under break-glass too: that lifts it for persons.
+                // A freeze pauses plans even under break-glass, which lifts it for people only.
                 let frozen = profiles::frozen_by(&control, ctx.node).next().is_some();
                 let signed = plan.is_some_and(|p| author_stands(p, live.p.id.tenant, ctx.node));
                 let paused = ctx.held || frozen || !signed || control.raises_bad(&op);
@@ -181,7 +180,7 @@ fn judge(live: &mut PartitionState, st: &mut BatchBuilder, ctx: &RolloutCtx<'_>)
                 if let Some(proof) = w.proof.take() {
                     advance(live, st, &s, next.hundredths, &proof)?;
                 } else if w.asked.is_none() && !live.signing {
-                    // Asked after it was found healthy, whether or not anything waits to be signed.
+                    // Requests a checkpoint now that it is healthy, even if no receipt is unsigned.
                     w.asked = Some(size);
                     live.unproved = true;
                 }
@@ -197,13 +196,14 @@ fn judge(live: &mut PartitionState, st: &mut BatchBuilder, ctx: &RolloutCtx<'_>)
     Ok(())
 }
 
-/// The key that signed a plan may sign it still: it was not revoked, its person is not suspended and has the role.
+/// True while the key that signed a plan could sign it today: it is not revoked, and its person is not suspended and still
+/// has the role.
 fn author_stands(plan: &PlanState, tenant: TenantUid, node: &ControlState) -> bool {
     let key = plan.key.and_then(|id| node.operator(id));
     key.is_some_and(|k| ops::PlanSet::ROLES.iter().any(|role| k.has_role(*role, tenant)))
 }
 
-/// What people are told of a ramp after it was judged: of a revision that began just now, that nothing is known yet.
+/// The published status of a ramp after its evaluation. A revision that the evaluation itself began has no data yet.
 fn status(
     live: &PartitionState,
     s: &Selector,
@@ -253,7 +253,7 @@ fn advance(
         checkpoint_root: cp.root,
     };
     live.control_fact(st, Fact::from(fact))?;
-    // What a change rests on is kept for ever.
+    // A cited checkpoint is never deleted: it proves that the change was allowed.
     let key = crate::store::Row::CitedCheckpoint(cp.size).key();
     let plain = serde_json::to_vec(signed).unwrap_or_default();
     st.rows.put(&live.p, &key, &plain);

@@ -1,4 +1,4 @@
-//! Denials of workloads.
+//! Denials of workload requests, each with a receipt.
 
 use super::WorkloadCtx;
 use crate::intake::request::Denial;
@@ -13,7 +13,7 @@ use conductor_shared::untrusted::UntrustedText;
 use std::time::Duration;
 
 impl WorkloadCtx<'_> {
-    /// Denies with a receipt, or with that of the same denial less than a second ago.
+    /// Denies with a receipt. An equal denial within the same second is only counted and shares the first one's receipt.
     pub(super) fn fold(
         &self,
         live: &mut PartitionState,

@@ -1,4 +1,4 @@
-//! What ends or prolongs: finish, cancel, heartbeat, approval decisions, and settles that come too late.
+//! Settles and lease renewals: finish, cancel, heartbeat, approval decisions, and settles after the end.
 
 use super::{Claim, Missing, WorkloadCtx};
 use crate::intake::request::Reply;
@@ -16,7 +16,7 @@ use conductor_shared::ids::RunId;
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::UntrustedText;
 
-/// Different approval decisions of one run at most.
+/// Maximum number of distinct approval decisions of one run.
 const MAX_APPROVALS: usize = 100;
 
 impl WorkloadCtx<'_> {
@@ -52,7 +52,7 @@ impl WorkloadCtx<'_> {
         }))
     }
 
-    /// Writes the end of an open step that was taken out of its run.
+    /// Records the end of a step that the caller removed from the run's open steps. Returns the receipt's index.
     pub(super) fn settle_step(
         &self,
         live: &mut PartitionState,
@@ -167,7 +167,7 @@ impl WorkloadCtx<'_> {
         self.deny(live, st, op, "", reason.into(), None).map(Err)
     }
 
-    /// Ends a run, and with it its open steps: finished by the workload, cancelled, or lost.
+    /// Ends a run and its open steps, whether the workload finished or cancelled it or its lease expired.
     pub fn end_run(
         &self,
         live: &mut PartitionState,
@@ -197,7 +197,7 @@ impl WorkloadCtx<'_> {
         }
         let steps = std::mem::take(&mut run.steps);
         let open_steps = steps.len() as u64;
-        // A run that went well cannot vouch for steps that never said so.
+        // A step without a finish of its own is not billed as succeeded, whatever the run's outcome.
         let of_steps = if outcome == Outcome::Lost { Outcome::Lost } else { Outcome::Cancelled };
         for (n, row) in steps {
             self.settle_step(live, st, (id, n), (&run.unit, &run.row, row), of_steps, Claim::default());
@@ -222,8 +222,8 @@ impl WorkloadCtx<'_> {
         Ok(Ok(Self::decided(live, a.index, id)))
     }
 
-    /// A settle after the end. The same one again has the answer of the first; another one is recorded once, and whatever
-    /// comes after that has its answer: so there are no more receipts than a run and its steps are admitted.
+    /// Answers a settle that arrives after the end. A repeated outcome gets the first receipt. The first different outcome is
+    /// recorded as late, and any further one gets that receipt: late settles are bounded by admitted runs and steps.
     fn after(
         &self,
         live: &mut PartitionState,
@@ -245,7 +245,7 @@ impl WorkloadCtx<'_> {
         Ok(Ok(Decided { late: Some(was), folded: true, step: number, ..Self::decided(live, index, id) }))
     }
 
-    /// A settle that came too late: recorded, and nothing else.
+    /// Records a late settle. It changes neither the outcome nor the usage.
     fn late(
         &self,
         live: &mut PartitionState,

@@ -1,4 +1,4 @@
-//! May a run or a step start? Quotas, kill switches, ramp and prompt first, then policy.
+//! Admission of runs and steps: quotas, kill switches, ramp and prompt first, then disk space, then policy.
 
 use super::{Defer, Missing, WorkloadCtx};
 use crate::intake::request::{Denial, NewRun, Reply};
@@ -24,14 +24,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 impl WorkloadCtx<'_> {
-    /// How old an allow may be that stands in for an engine that is down: SPEC, invariant 3, by profile.
+    /// Maximum age of a cached allow that may replace a verdict while policy is down. `None`: the profile denies instead.
     fn last_known(&self, log: &ControlState) -> Option<Duration> {
         let profile = profiles::profile(self.node, profiles::name_of(log))?;
         let lasts = profile.policy_outage == PolicyOutage::LastKnown;
         lasts.then_some(Duration::from_secs(profile.last_known_s))
     }
 
-    /// Policy's reason to deny what quotas, ramp and kill switches allow.
+    /// Asks policy about a request that all other checks allow. Returns its reason to deny.
     fn ask_policy(
         &self,
         live: &PartitionState,
@@ -39,7 +39,7 @@ impl WorkloadCtx<'_> {
         operation: &str,
         work: policy::Work<'_>,
     ) -> Result<Option<Reason>, Defer> {
-        // What is denied already is not asked about: all of these hold.
+        // Policy is only asked when every built-in check passed, so all of these are true.
         let input = policy::Input {
             version: 1,
             class: "admit",
@@ -67,7 +67,7 @@ impl WorkloadCtx<'_> {
         }
     }
 
-    /// Adds to the reasons of quotas, ramp and kill switches those of the disk, then those of policy.
+    /// Adds the reasons of disk space and, if nothing denies the request so far, of policy.
     fn disk_and_policy(
         &self,
         live: &PartitionState,
@@ -99,7 +99,7 @@ impl WorkloadCtx<'_> {
             prompt: new.prompt.as_ref(),
         };
         let control = Arc::clone(&live.control);
-        // A copy, which is kept only when nothing denies the run.
+        // Works on a copy: counters change only if the run is admitted.
         let mut gate = live.gate;
         let ramp_key = live.p.keys.ramp.bytes();
         let (reasons, ramped) = admission::start_run(&mut gate, &control, ramp_key, live.unsigned(), request);
@@ -125,7 +125,7 @@ impl WorkloadCtx<'_> {
         ramped: &Ramped<'_>,
         reasons: Reasons,
     ) -> Result<Reply, Defer> {
-        // Where a ramp decides, each bucket is a denial of its own, so that a blast radius can be told exactly.
+        // Where a ramp decides, denials fold by bucket, so that the preview can count how many a change would admit.
         let bucket =
             if ramped.hundredths < BasisPoints::FULL { ramped.bucket } else { BasisPoints::FULL.get() };
         let NewRun { action, workflow, env, actor, .. } = new;
@@ -174,7 +174,7 @@ impl WorkloadCtx<'_> {
         }))
     }
 
-    /// The fact of an allow without its lease; a denial puts its own verdict and reasons in.
+    /// An allow without a lease. A denial overrides verdict and reasons.
     fn run_decided(&self, run: RunId, new: &NewRun, ramped: &Ramped<'_>) -> RunDecided {
         RunDecided {
             principal: self.principal.to_owned(),
@@ -268,7 +268,7 @@ impl WorkloadCtx<'_> {
         })
     }
 
-    /// The fact of an allow without its lease; a denial puts its own verdict and reasons in.
+    /// An allow without a lease. A denial overrides verdict and reasons.
     fn step_decided(&self, (run, step): (RunId, u64), name: &UntrustedText, of: &RunRow) -> StepDecided {
         StepDecided {
             principal: self.principal.to_owned(),

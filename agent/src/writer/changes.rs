@@ -1,4 +1,4 @@
-//! Privileged changes: commands and approvals of operators, and what a checkpoint that came back lets take effect.
+//! Privileged changes: commands and approvals of operators, and proposals that a signed checkpoint lets take effect.
 
 use super::jobs::{Job, SignedLogs};
 use super::{Open, Writer};
@@ -27,11 +27,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// Rows that an effect touches, at most: receipts, citations and incidents that come with it, and counters.
+/// Maximum rows that an effect touches: receipts, citations, incidents and counters.
 const EFFECT: usize = 32;
 
 impl Writer {
-    /// Judges a command of an operator.
+    /// Decides a command of an operator.
     pub(super) fn command(
         &mut self,
         st: &mut BatchBuilder,
@@ -60,7 +60,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Judges what an operator says to another's request.
+    /// Decides an approval or rejection of a request.
     pub(super) fn approval(
         &mut self,
         st: &mut BatchBuilder,
@@ -80,7 +80,7 @@ impl Writer {
         let Some(node) = open.partitions.node_control() else {
             return Ok(());
         };
-        // It was approved: nobody opens anything alone here.
+        // What was approved is not opened alone: the daily allowance for that counts as used up.
         let alone = conductor_shared::profile::ALONE_A_DAY;
         let doubted = open.partitions.node_doubted();
         let ctx = eval_ctx_of_effect(here, (&node, doubted), outage, st.now.wall, &self.parts.policy, alone);
@@ -93,20 +93,19 @@ impl Writer {
         Ok(())
     }
 
-    /// Checkpoints came back from the signer; they are taken over in this step and those after it.
+    /// Queues signed checkpoints as a job.
     pub(super) fn signed(&mut self, key: &str, list: Vec<(PartitionId, Checkpoint, SignedCheckpoint)>) {
         self.jobs.push_back(Job::Signed(SignedLogs { key: key.to_owned(), left: list.into() }));
     }
 
-    /// Backlogs shrink, and proposals that a checkpoint covers take effect: one after the other, as far as this step
-    /// allows.
+    /// Takes signed checkpoints over, as far as this step has room: backlogs shrink, and covered proposals take effect.
     pub(super) fn take_signed(
         &mut self,
         st: &mut BatchBuilder,
         logs: &mut SignedLogs,
         answers: &mut Answers,
     ) -> Result<(), ReadError> {
-        // It may have been replaced while it signed, or since the last slice.
+        // The signer may have been replaced while it signed, or since the last slice.
         if self.open.as_ref().is_none_or(|o| o.signer_key.as_deref() != Some(&logs.key)) {
             logs.left.clear();
         }
@@ -126,14 +125,14 @@ impl Writer {
         Ok(())
     }
 
-    /// All that the signer answered is taken over, or cannot be: it is asked about the next logs.
+    /// The signer's last answer is used up, so it may be asked about the next logs.
     pub(super) fn may_ask_signer_again(&mut self) {
         if let Some(open) = &mut self.open {
             open.checkpoints.answered(&mut open.partitions);
         }
     }
 
-    /// False: more proposals are covered than this step allows.
+    /// False if more proposals are covered than this step has room for.
     fn log_signed(
         &mut self,
         st: &mut BatchBuilder,
@@ -165,7 +164,7 @@ impl Writer {
         Ok(true)
     }
 
-    /// Rows that an effect touches, at most.
+    /// Maximum rows that the effect of a proposal touches.
     fn rows_of_effect(&self, p: &Pending) -> usize {
         let live = self.open.as_ref().and_then(|o| o.partitions.get(p.partition));
         match (&p.signed.content.operation, live) {
@@ -176,7 +175,7 @@ impl Writer {
         }
     }
 
-    /// Everything is checked again, and the proposal takes effect or never will.
+    /// Checks everything again; the proposal takes effect now or is abandoned.
     fn take_effect(
         &mut self,
         st: &mut BatchBuilder,
@@ -204,7 +203,7 @@ impl Writer {
         if !effective {
             return Ok(());
         }
-        // What a change rests on is kept for ever.
+        // A cited checkpoint is never deleted: it proves that the change was allowed.
         let key = Row::CitedCheckpoint(cp.size).key();
         st.rows.put(&live.p, &key, &serde_json::to_vec(signed).unwrap_or_default());
         match operation {
@@ -219,7 +218,7 @@ impl Writer {
         }
     }
 
-    /// The signer knows a longer or another log: this one is only read from now on.
+    /// The signer signed a longer or a different log under this origin: from now on this one is read only.
     pub(super) fn rolled_back(
         &mut self,
         st: &mut BatchBuilder,
@@ -248,12 +247,12 @@ impl Writer {
     }
 }
 
-/// Why nothing of this partition can be changed now, if so. The class does not matter here: every change writes.
+/// Why this partition takes no change now, if so. The class does not matter: every change writes.
 fn refuses_changes(open: &Open, log: PartitionId) -> Option<Reason> {
     open.partitions.refuses(log, Class::Tighten)
 }
 
-/// What a command is judged by.
+/// Context for a command that comes in.
 fn eval_ctx<'a>(
     open: &Open,
     here: NodeId,
@@ -280,12 +279,12 @@ fn eval_ctx<'a>(
     }
 }
 
-/// Tenants that let local users in: each has a socket.
+/// Number of tenants with a socket of their own, which are those that allow local users.
 fn sockets(partitions: &Partitions) -> usize {
     partitions.iter().filter(|l| !l.control.peers.is_empty()).count()
 }
 
-/// The same where no command comes in: what one person may take away was judged when it did.
+/// Context for an effect or an approval. The limit on what one person tightens alone was checked when the command came in.
 fn eval_ctx_of_effect<'a>(
     here: NodeId,
     (node, node_doubted): (&'a ControlState, bool),

@@ -1,4 +1,4 @@
-//! What an error does: it closes the store for everybody, or it stops one partition while all others serve.
+//! Error containment: an error stops one partition while all others serve, or it closes the store.
 
 use super::Writer;
 use crate::incident;
@@ -10,9 +10,9 @@ use conductor_shared::ids::PartitionId;
 use conductor_shared::untrusted::UntrustedText;
 
 impl Writer {
-    /// Keeps an error to the partition that it damages: what this batch staged of it is taken back, since it may be half
-    /// of something, and the batch goes on. False: the error says something about the store as a whole. Then nothing of
-    /// the batch is written, everybody in it is denied, and the store is closed.
+    /// Contains an error in the partition that it damages: what the batch staged for it is discarded, since it may be
+    /// incomplete, and the batch goes on. False if the error concerns the whole store: then nothing of the batch is written,
+    /// all its requests are denied, and the store is closed.
     pub(super) fn contain(&mut self, e: &ReadError, st: &mut BatchBuilder, answers: &mut Answers) -> bool {
         let contained = match e.damages() {
             Some(id) => self.stop_damaged(id, e, st, answers).is_ok(),
@@ -43,7 +43,7 @@ impl Writer {
         self.report_damage(id, &why.to_string(), st)
     }
 
-    /// Opens the incident in the node's log, once for each partition.
+    /// Opens an incident in the node log, once for each partition.
     pub(super) fn report_damage(
         &mut self,
         id: PartitionId,

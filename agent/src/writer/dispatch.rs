@@ -1,4 +1,4 @@
-//! Which part of the writer decides a request.
+//! Dispatches each request to the code that decides it.
 
 use super::{Open, Writer};
 use crate::intake::refuse;
@@ -19,24 +19,24 @@ use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::UntrustedText;
 use tokio::sync::oneshot;
 
-/// Rows that deciding most requests touches, at most: a command that waited for others comes with citations, incidents
+/// Maximum rows that most requests touch. The largest are approvals that complete a command, with its citations, incidents
 /// and what it closes.
 const MOST: usize = 64;
-/// The same of ending a run, for each of its open steps: receipt, the ended step's row and the open one's.
+/// The same for each open step of a run that ends: its receipt, its row, and the deletion of its open row.
 pub(super) const OPEN_STEP: usize = 3;
 
-/// An operation of a workload as it came.
+/// A workload request on its way through a step.
 struct Work {
     scope: TenantScope,
     op: WorkloadOp,
     once: Option<Idempotency>,
-    /// How often an engine was asked about it.
+    /// How many times it already waited for a policy verdict.
     tries: u8,
     reply: oneshot::Sender<Reply>,
 }
 
 impl Writer {
-    /// Rows that deciding a request touches, at most.
+    /// Maximum rows that deciding a request touches.
     pub(super) fn cost(&self, ask: &WriterRequest) -> usize {
         let live = self.open.as_ref().and_then(|o| o.partitions.get(ask.partition()));
         let touch = live.map_or(0, PartitionState::rows_of_touch);
@@ -77,7 +77,7 @@ impl Writer {
             WriterRequest::RolledBack(id, detail) => self.rolled_back(st, id, &detail)?,
             WriterRequest::SignerChanged => {}
             WriterRequest::Probe(reply) => {
-                // Its counters are a row. A log that is only read is not written to for this.
+                // Writes the node's counters, to prove that the store writes. A read-only log is left alone.
                 if let Some(node) = self.open.as_mut().and_then(|o| o.partitions.node_mut())
                     && node.status.serves()
                 {
@@ -142,7 +142,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Records a denial in the log it belongs to, and tells which that is.
+    /// Records a denial in the log it belongs to, and returns which that is.
     fn unscoped(
         &mut self,
         st: &mut BatchBuilder,
@@ -174,7 +174,7 @@ impl Writer {
     }
 }
 
-/// Stages the rows of a sink that delivered.
+/// Stages the new position of a sink after a delivery.
 fn moved_on(open: &Open, st: &mut BatchBuilder, moved: &SinkMoved) -> Result<(), Reason> {
     let live = open.partitions.get(moved.partition).filter(|l| l.status.serves());
     let live = live.ok_or(Reason::StoreUnavailable)?;

@@ -1,5 +1,5 @@
-//! Work of more rows than one step of the writer may touch. Each step stages a slice of it; requests that came in
-//! meanwhile are decided in between.
+//! Jobs: work on more rows than one step may touch. Each step stages one slice, so requests are decided in between, and
+//! jobs take turns.
 
 use super::Writer;
 use crate::intake::reply::{Answer, Answers};
@@ -11,15 +11,15 @@ use std::collections::VecDeque;
 use tokio::sync::oneshot;
 
 pub(super) enum Job {
-    /// Checkpoints that came back from the signer.
+    /// Signed checkpoints to take over.
     Signed(SignedLogs),
-    /// Tenants to be created.
+    /// Tenants to create.
     Create(NewTenants),
 }
 
-/// Checkpoints that are not taken over yet.
+/// Signed checkpoints that are not taken over yet.
 pub(super) struct SignedLogs {
-    /// Who signed them, base64: another signer may have been pinned in between.
+    /// Key that signed them, base64. Compared before each slice: another signer may be pinned between two of them.
     pub(super) key: String,
     pub(super) left: VecDeque<(PartitionId, Checkpoint, SignedCheckpoint)>,
 }
@@ -30,7 +30,7 @@ impl SignedLogs {
     }
 }
 
-/// Tenants to be created, and who waits for them.
+/// Tenants that are not created yet, and who waits for them.
 pub(super) struct NewTenants {
     pub(super) left: VecDeque<(TenantUid, Ident)>,
     pub(super) reply: oneshot::Sender<Result<(), String>>,
@@ -41,7 +41,7 @@ impl NewTenants {
         self.left.is_empty()
     }
 
-    /// All are on record: the answer goes when this step is durable, and so those before it.
+    /// Answers once this step is durable; the earlier slices are durable by then.
     pub(super) fn answer(self, answers: &mut Answers) {
         answers.push(PartitionId::NODE, Answer::Done(self.reply, Ok(())));
     }
@@ -52,10 +52,10 @@ impl NewTenants {
 }
 
 impl Writer {
-    /// Goes on with the jobs, in order, as far as this step allows.
+    /// Continues with the first job, and with those behind it as long as each ends within this step.
     pub(super) fn work(&mut self, st: &mut BatchBuilder, answers: &mut Answers) -> Result<(), ReadError> {
         while let Some(job) = self.jobs.pop_front() {
-            // What is left of a job stays, also when one of its items damaged a partition.
+            // The rest of a job stays even if one of its items failed: that error is contained in its partition.
             let (rest, done) = match job {
                 Job::Signed(mut logs) => {
                     let done = self.take_signed(st, &mut logs, answers);
@@ -92,11 +92,11 @@ impl Writer {
         Ok(())
     }
 
-    /// The store is closed: what is left of the jobs is refused or asked for again.
+    /// The store is closed. Refuses what is left of the jobs.
     pub(super) fn drop_jobs(&mut self, why: &str) {
         for job in self.jobs.drain(..) {
             match job {
-                // The signer is asked again about every log that is not covered.
+                // After reopening, the signer is asked again about every log without a checkpoint.
                 Job::Signed(_) => {}
                 Job::Create(tenants) => tenants.refuse(why),
             }

@@ -1,6 +1,6 @@
-//! The way of a batch to the disk, beside the writer that decides the next one. The sealer seals its rows and writes
-//! them; the committer makes them durable, several batches with one sync when they queue up, and only then publishes them
-//! and sends their answers. After an error everybody is denied, and nothing more is published.
+//! The commit pipeline, which runs beside the writer. The sealer encrypts the rows of a batch and writes them unsynced. The
+//! committer syncs once for all batches that wait, and only then publishes their views and sends their answers. After an
+//! error all waiting requests are denied, and nothing more is published.
 
 use crate::checkpoint::job::CheckpointJob;
 use crate::intake::queue::Queues;
@@ -14,35 +14,35 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
-/// Batches that may wait to be sealed: while one is, the next is decided.
+/// Maximum number of batches that wait to be sealed. One is enough to keep the sealer busy while the writer decides.
 const UNSEALED: usize = 1;
-/// Batches that may be written and wait for a sync.
+/// Maximum number of written batches that wait for a sync.
 const WRITTEN: usize = 2;
 
-/// A batch with all that waits for its sync.
+/// A batch, and everything that is sent or published after its sync.
 pub(super) struct CommitBatch {
     /// Families made and dropped before its rows are written.
     pub(super) families: Vec<FamilyChange>,
-    /// Its rows. Without any it only waits for what was handed over before it.
+    /// Rows to write. A batch without rows only waits for the batches before it.
     pub(super) rows: PlainBatch,
-    /// Answers.
+    /// Answers to send after the sync.
     pub(super) answers: Vec<Answer>,
-    /// State to publish.
+    /// New view of each partition that changed.
     pub(super) views: Vec<(Arc<PartitionCell>, PartitionView)>,
-    /// Control facts.
+    /// Control facts for the stream.
     pub(super) events: Vec<Event>,
     /// Commit sequence number after this batch.
     pub(super) node_seq: u64,
-    /// Receipts in it.
+    /// Number of receipts in the batch.
     pub(super) receipts: u64,
-    /// Bytes that were written.
+    /// Bytes written by the sealer.
     pub(super) bytes: u64,
-    /// Checkpoints to ask for.
+    /// Logs to have signed once the batch is durable.
     pub(super) job: Option<CheckpointJob>,
 }
 
 impl CommitBatch {
-    /// Nothing to do.
+    /// True if the batch writes, publishes and answers nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.families.is_empty()
             && self.rows.is_empty()
@@ -50,34 +50,34 @@ impl CommitBatch {
             && self.views.is_empty()
             && self.job.is_none()
     }
-    /// Denies everybody in it.
+    /// Denies all its requests.
     pub(super) fn deny(self) {
         self.answers.into_iter().for_each(Answer::deny);
     }
 }
 
-/// Batches from one thread to the next. Not a crossbeam channel: it yields before it parks, and beside compaction threads a
-/// yield can cost milliseconds, as much as a sync (ADR 17).
+/// Bounded queue between two threads of the pipeline. Not a crossbeam channel: it yields before parking, and next to
+/// compaction threads a yield can cost milliseconds, as much as a sync (ADR 17).
 struct BatchQueue {
     inner: Mutex<Waiting>,
-    /// So many may wait.
+    /// Capacity in batches.
     most: usize,
-    /// There is a batch, or no more will come.
+    /// Signalled when a batch is put in or the sender is gone.
     more: Condvar,
-    /// There is room, or nobody takes any more.
+    /// Signalled when there is room or the receiver is gone.
     room: Condvar,
 }
 
 #[derive(Default)]
 struct Waiting {
     batches: Vec<CommitBatch>,
-    /// Nothing is handed over any more.
+    /// The sender is gone.
     closed: bool,
-    /// Nothing is taken any more.
+    /// The receiver is gone.
     gone: bool,
 }
 
-/// Two ends for so many batches.
+/// A queue of this capacity, as its two ends.
 fn batch_queue(most: usize) -> (BatchSender, BatchReceiver) {
     let (inner, more, room) = Default::default();
     let both = Arc::new(BatchQueue { inner, most, more, room });
@@ -89,7 +89,7 @@ impl BatchQueue {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits while too many wait.
+    /// Blocks while the queue is full. Returns the batch if the receiver is gone.
     fn put(&self, commit: CommitBatch) -> Result<(), Box<CommitBatch>> {
         let mut inner = self.lock();
         while inner.batches.len() >= self.most && !inner.gone {
@@ -104,7 +104,7 @@ impl BatchQueue {
         Ok(())
     }
 
-    /// All that wait, at least one; `None` once closed and empty.
+    /// Blocks until there is a batch and takes all that wait. `None` once the sender is gone and the queue is empty.
     fn take(&self) -> Option<Vec<CommitBatch>> {
         let mut inner = self.lock();
         while inner.batches.is_empty() && !inner.closed {
@@ -117,7 +117,7 @@ impl BatchQueue {
     }
 }
 
-/// The end that gives. When it goes, what waits is still taken, and then nothing more.
+/// Sending end. When it is dropped, the receiver still gets what waits.
 struct BatchSender(Arc<BatchQueue>);
 
 impl Drop for BatchSender {
@@ -127,7 +127,7 @@ impl Drop for BatchSender {
     }
 }
 
-/// The end that takes. When it goes, however it does, whoever gives is told.
+/// Receiving end. When it is dropped, even by a panic, waiting batches are denied and the sender gets an error.
 struct BatchReceiver(Arc<BatchQueue>);
 
 impl Drop for BatchReceiver {
@@ -140,32 +140,30 @@ impl Drop for BatchReceiver {
     }
 }
 
-/// Sealer and committer, and what waits for them.
+/// The running pipeline.
 pub(super) struct Committer {
     queue: BatchSender,
     written: Arc<AtomicU64>,
     threads: [JoinHandle<()>; 2],
 }
 
-/// What sealer and committer work on.
+/// What the sealer and the committer share.
 #[derive(Clone)]
 pub(super) struct CommitCtx {
-    /// Where rows go.
     pub(super) store: Arc<Store>,
-    /// For nonces.
+    /// Source of nonces.
     pub(super) random: Arc<dyn Random>,
-    /// Where state is published.
     pub(super) board: Arc<Registry>,
-    /// Told what is durable, so that the next batch may go.
+    /// Learns how many requests are no longer in flight.
     pub(super) queues: Arc<Queues>,
-    /// Where checkpoints are asked for; `None` without a signer.
+    /// Requests for checkpoints; `None` without a signer.
     pub(super) checkpoints: Option<crossbeam_channel::Sender<CheckpointJob>>,
-    /// Where those who asked wait; `None` where they are threads.
+    /// Runtime of the waiting workload requests; `None` if threads wait.
     pub(super) runtime: Option<tokio::runtime::Handle>,
 }
 
 impl CommitCtx {
-    /// A batch, or several, did not reach the disk.
+    /// Denies batches that did not become durable.
     fn failed(&self, why: &str, group: Vec<CommitBatch>) {
         tracing::error!("{why}");
         self.board.set_store_error(why);
@@ -213,7 +211,7 @@ impl CommitCtx {
     fn commit_all(&self, written: &BatchReceiver) {
         while let Some(group) = written.0.take() {
             let bytes = group.iter().map(|c| c.bytes).sum();
-            // Where nothing was written, those before were durable already.
+            // Nothing to sync: earlier batches are durable already.
             let done = match self.store.has_failed() {
                 true => Err(StoreError::Failed),
                 false if bytes == 0 => Ok(()),
@@ -241,41 +239,41 @@ impl CommitCtx {
         self.board.publish(&c.events, c.node_seq, c.receipts);
         send(self.runtime.as_ref(), c.answers);
         if let (Some(job), Some(to)) = (c.job, &self.checkpoints) {
-            // The writer asks for one job at a time, so there is room.
+            // At most one job is outstanding, so the channel has room.
             let _ = to.try_send(job);
         }
     }
 }
 
 impl Committer {
-    /// Starts both for an open store.
-    pub(super) fn start(ground: CommitCtx) -> Self {
+    /// Starts both threads for an open store.
+    pub(super) fn start(ctx: CommitCtx) -> Self {
         let (queue, unsealed) = batch_queue(UNSEALED);
         let (to, from) = batch_queue(WRITTEN);
         let written = Arc::new(AtomicU64::new(0));
-        let (here, count) = (ground.clone(), Arc::clone(&written));
+        let (here, count) = (ctx.clone(), Arc::clone(&written));
         let sealer = std::thread::spawn(move || {
             crate::name_thread(c"sealer");
             here.seal_all(&unsealed, &to, &count);
         });
         let committer = std::thread::spawn(move || {
             crate::name_thread(c"committer");
-            ground.commit_all(&from);
+            ctx.commit_all(&from);
         });
         Self { queue, written, threads: [sealer, committer] }
     }
 
-    /// So many batches of those handed over are in the store.
+    /// Number of batches, of those handed over, that are written to the store.
     pub(super) fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
     }
 
-    /// Hands a batch over; waits while too many wait.
+    /// Hands a batch over. Blocks while the pipeline is full.
     pub(super) fn send(&self, commit: CommitBatch) -> Result<(), Box<CommitBatch>> {
         self.queue.0.put(commit)
     }
 
-    /// Makes what was handed over durable, and ends.
+    /// Commits what was handed over, and ends both threads.
     pub(super) fn stop(self) {
         drop(self.queue);
         for thread in self.threads {
@@ -286,8 +284,8 @@ impl Committer {
     }
 }
 
-/// Each answer wakes a task. From a thread of the runtime that is a push to its queue; from here it is a system call each.
-/// Operators have a runtime of their own, and are woken from here: their answers wait behind no task of that one.
+/// Sends answers. Waking tasks from a runtime thread avoids an eventfd write per reply, so several workload answers are sent
+/// by one task. Operators are answered from here: their runtime is another one, and they wait behind no workload task.
 fn send(runtime: Option<&tokio::runtime::Handle>, mut answers: Vec<Answer>) {
     answers.extract_if(.., |a| matches!(a, Answer::Command(..))).for_each(Answer::send);
     match runtime {
@@ -322,7 +320,7 @@ mod tests {
         (commit, heard)
     }
 
-    /// DESIGN, one writer and group commit: no more batches wait than may; what waits is taken together; when the writer
+    /// Group commit: no more batches wait than may; what waits is taken together; when the writer
     /// ends the rest is still taken.
     #[test]
     fn batches_are_handed_over_in_order_and_bounded() {
@@ -343,7 +341,7 @@ mod tests {
         assert!(taker.0.take().is_none());
     }
 
-    /// SPEC invariant 1: when the committer ends, however it does, nobody waits for ever, and nobody hears yes.
+    /// Invariant 1: when the committer ends, however it does, nobody waits for ever, and nobody hears yes.
     #[test]
     fn without_a_committer_the_answer_is_no() {
         let (giver, taker) = batch_queue(2);

@@ -1,4 +1,4 @@
-//! New partitions, and the policy bundles that the node keeps.
+//! Creates partitions, and stores policy bundles in the node's partition.
 
 use super::Writer;
 use super::jobs::{Job, NewTenants};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 impl Writer {
-    /// Keeps the files of a bundle in the node's own partition, so that they are there when the command takes effect.
+    /// Stores the files of a bundle, so that they are there when the command that loads it takes effect.
     pub(super) fn keep_bundle(
         &mut self,
         st: &mut BatchBuilder,
@@ -34,8 +34,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Creates tenants without a command: their partitions are planned at once, and the receipts that say so follow in
-    /// this step and those after it.
+    /// Creates tenants without a command each, as bootstrap does. Keys and families are planned at once; the receipts follow
+    /// in slices.
     pub(super) fn create_tenants(
         &mut self,
         st: &mut BatchBuilder,
@@ -65,7 +65,7 @@ impl Writer {
         Some(format!("tenant {name} exists already"))
     }
 
-    /// Puts new tenants on record, as many as this step allows.
+    /// Creates the next tenants, as many as this step has room for.
     pub(super) fn create_next(
         &mut self,
         st: &mut BatchBuilder,
@@ -82,8 +82,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Keys of new partitions, and families that are made before the rows of this step are written. What a crash leaves is
-    /// an unused key or family.
+    /// Creates the keys of new partitions, and plans their families, which the sealer makes before it writes this step's
+    /// rows. A crash leaves at most an unused key or family.
     pub(super) fn plan(
         &mut self,
         st: &mut BatchBuilder,
@@ -104,7 +104,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Begins the log of a new partition.
+    /// Opens the log of a new partition with its first receipt.
     pub(super) fn begin(
         &mut self,
         st: &mut BatchBuilder,
@@ -129,7 +129,7 @@ impl Writer {
     }
 }
 
-/// Rows that a new tenant touches, at most: two receipts and what goes with them, and counters.
+/// Maximum rows that a new tenant touches: two receipts with their index rows, and counters.
 const NEW_TENANT: usize = 16;
 const FIRST_EPOCH: u64 = 1;
 
@@ -137,8 +137,8 @@ fn first(tenant: TenantUid) -> PartitionId {
     PartitionId { tenant, epoch: FIRST_EPOCH }
 }
 
-/// The policy bundles that are kept. One that this program cannot read is passed over: should it be the one that is
-/// loaded, policy is down and says so.
+/// Reads the stored policy bundles. A bundle that this version cannot read is skipped: if it is the loaded one, policy is
+/// down and reports that.
 pub(super) fn read_bundles(
     store: &Store,
     node: &Partition,

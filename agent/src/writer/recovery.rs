@@ -1,5 +1,5 @@
-//! Opening the store, closing it after a failure, and opening it again. What was staged and not written is forgotten;
-//! everything is read back from the store.
+//! Opens the store, closes it after a failure, and reopens it. Staged state that was not written is dropped; everything is
+//! loaded from the store again.
 
 use super::pipeline::{CommitCtx, Committer};
 use super::provision::read_bundles;
@@ -24,14 +24,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Rows that abandoning what waited in one log touches, at most.
+/// Maximum rows that abandoning the pending proposals of one log touches.
 const ABANDONED: usize = 1_024;
-/// The same of reporting a damaged partition.
+/// The same for reporting a damaged partition.
 const REPORTED: usize = 16;
-/// Readers have this long to give their leases back.
+/// Maximum wait for readers to return their leases before the store is closed.
 const READERS: Duration = Duration::from_secs(30);
 
-/// A tenant whose partition cannot be loaded: which, its name, and why.
+/// A partition that cannot be loaded, its tenant's name, and the reason.
 type Damaged = (PartitionId, Ident, String);
 
 impl Writer {
@@ -82,7 +82,7 @@ impl Writer {
         });
         let done = self.after_open(&damaged);
         if let Err(e) = &done {
-            // Facts that were staged and are not written stand in the logs in memory: they are read back.
+            // The logs in memory have staged facts that were not written: load them again.
             self.fail(&e.to_string());
         }
         done
@@ -93,7 +93,7 @@ impl Writer {
         Loader { store, keys, node, now, lease, cuts_since: now.wall - self.parts.tighten.window }
     }
 
-    /// Reads every partition back. One that is damaged stops itself and no other.
+    /// Loads every partition. A damaged one does not keep the others from serving.
     fn load(&self, store: &Arc<Store>, keys: &mut KeyStore) -> Result<(Partitions, Vec<Damaged>), ReadError> {
         let p = &self.parts;
         let mut load =
@@ -102,7 +102,7 @@ impl Writer {
         let (mut partitions, mut damaged) = (Partitions::default(), Vec::new());
         for (&tenant, entry) in &node.control.tenants {
             let id = PartitionId { tenant, epoch: entry.epoch };
-            // A family is made before the receipt that creates its tenant; never the other way round.
+            // The family exists: it is made before the receipt that creates its tenant is written.
             match load(id, Some(&entry.name)) {
                 Ok(state) => partitions.insert(state),
                 Err(e) if e.damages() == Some(id) => {
@@ -125,7 +125,7 @@ impl Writer {
         Ok((partitions, damaged))
     }
 
-    /// Proposals found open never take effect, and the start itself is a receipt.
+    /// Abandons proposals found open, reports damaged partitions, and records the start.
     fn after_open(&mut self, damaged: &[Damaged]) -> Result<(), ReadError> {
         let boot = self.parts.board.boot;
         let mut answers = Answers::default();
@@ -211,7 +211,7 @@ impl Writer {
         self.close(why);
     }
 
-    /// Closes the store. What was staged and not handed over is forgotten.
+    /// Closes the store and drops what was staged and not handed over.
     pub(super) fn close(&mut self, why: &str) {
         let Some(open) = self.open.take() else { return };
         let found = self.parts.board.store_error();
@@ -219,7 +219,7 @@ impl Writer {
         tracing::error!("the store is closed: {why}");
         self.parts.board.set_store_error(&why);
         self.parts.board.store.store(None);
-        // Of all that were published, those that are damaged and no longer held too.
+        // All published cells, including those of damaged partitions, whose state is no longer held.
         let cells = self.parts.board.all();
         for cell in &cells {
             cell.revoke();
@@ -232,12 +232,12 @@ impl Writer {
         }
         self.drop_jobs(&why);
         self.round = None;
-        // Room for what must still be written, should the disk be full.
+        // On a full disk, reopening needs space for its first writes.
         if let Some(what) = open.store.give_up_reserve() {
             tracing::warn!("the disk is full: gave up {what}");
         }
         open.committer.stop();
-        // Nothing is on its way any more, also when a thread on it panicked and told nobody.
+        // Nothing is in flight now, even if a thread of the pipeline panicked and reported nothing.
         self.parts.queues.settled(usize::MAX);
         drop(open.partitions);
         if !cells.iter().all(|cell| cell.wait_for_readers(READERS)) {

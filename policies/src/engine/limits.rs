@@ -1,5 +1,5 @@
-//! How long an evaluation may take, in processor time of its thread: on a busy machine it waits, and is not cut off. Behind
-//! that, a far limit by the clock, so that a thread that gets no time at all comes back one day.
+//! Time limits of an evaluation. The limit is processor time of the thread, so that a busy machine denies nothing. A much
+//! longer wall-clock limit ends evaluations of a thread that gets no processor time at all.
 
 use nix::time::{ClockId, clock_gettime};
 use regorus::utils::limits::{ExecutionTimerConfig, TimeSource, set_time_source};
@@ -8,24 +8,24 @@ use std::num::NonZeroU32;
 use std::sync::Once;
 use std::time::Duration;
 
-/// Processor time of a decision.
+/// Limit of processor time for a decision.
 pub const LIMIT: Duration = Duration::from_millis(50);
-/// The far limit of a decision by the clock.
+/// Wall-clock limit for a decision.
 pub const FAR_LIMIT: Duration = Duration::from_secs(10);
-/// Processor time of a Rego test, which asks many times, and its far limit.
+/// The same limits for a Rego test, which may evaluate many decisions.
 pub(crate) const TEST_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) const TEST_FAR_LIMIT: Duration = Duration::from_secs(120);
-/// Steps of the interpreter between two looks at the time: each look is a call of the kernel.
+/// Interpreter steps between two checks of the time. Each check is a system call.
 const CHECK_EVERY: NonZeroU32 = NonZeroU32::new(128).unwrap();
 
 thread_local! {
-    /// When the far limit of the evaluation on this thread is over, on the monotonic clock.
+    /// End of the wall-clock limit of this thread's evaluation, on the monotonic clock.
     static UNTIL: Cell<Option<Duration>> = const { Cell::new(None) };
-    /// Looks at the time since then.
+    /// Number of checks since the evaluation began.
     static LATE: Cell<u32> = const { Cell::new(0) };
 }
 
-/// The clock that regorus reads. It has one for all engines, so each thread's own state is the thread's.
+/// The clock that regorus reads. Regorus has one clock for all engines, so its state is per thread.
 struct ProcessorTime;
 
 impl TimeSource for ProcessorTime {
@@ -33,7 +33,7 @@ impl TimeSource for ProcessorTime {
         if UNTIL.get().is_some_and(|until| read(ClockId::CLOCK_MONOTONIC) >= until) {
             LATE.set(LATE.get().saturating_add(1));
         }
-        // More than any limit since the look before, whichever that was: regorus ends the evaluation.
+        // Jumps further than any limit, so that regorus ends the evaluation.
         Some(read(ClockId::CLOCK_THREAD_CPUTIME_ID) + TEST_FAR_LIMIT * LATE.get())
     }
 }
@@ -44,22 +44,22 @@ pub(super) fn used() -> Duration {
     read(ClockId::CLOCK_THREAD_CPUTIME_ID)
 }
 
-/// A clock that cannot be read has run out.
+/// Fails closed: a clock that cannot be read counts as expired.
 fn read(clock: ClockId) -> Duration {
     clock_gettime(clock).map_or(Duration::from_secs(u64::from(u32::MAX)), Duration::from)
 }
 
-/// Sets the clock once for the process, and says how an engine is to look at it.
+/// Installs the clock, once per process, and returns the timer settings of an engine.
 pub(super) fn timer(limit: Duration) -> ExecutionTimerConfig {
     static ONCE: Once = Once::new();
-    // It is set here and nowhere else, so it is not set yet.
+    // Nothing else installs a clock, so this cannot fail.
     ONCE.call_once(|| {
         let _ = set_time_source(&ProcessorTime);
     });
     ExecutionTimerConfig { limit, check_interval: CHECK_EVERY }
 }
 
-/// Evaluates under a far limit, and tells whether that is over.
+/// Evaluates under a wall-clock limit, and tells whether that was exceeded.
 pub(super) fn within<T>(far: Duration, evaluate: impl FnOnce() -> T) -> (T, bool) {
     let until = read(ClockId::CLOCK_MONOTONIC) + far;
     UNTIL.set(Some(until));

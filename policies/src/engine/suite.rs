@@ -1,4 +1,4 @@
-//! The cases of OPA's own test suite that this engine can be asked: what it answers otherwise is known and listed.
+//! The applicable cases of OPA's own test suite. Where this engine answers differently, the difference is listed.
 
 use super::{EngineError, empty, limits, said};
 use crate::data::Data;
@@ -19,7 +19,7 @@ struct Case {
     data: serde_json::Value,
     #[serde(default)]
     input: Option<serde_json::Value>,
-    /// `None` is undefined.
+    /// Expected value; `None` if OPA's result is undefined.
     #[serde(default, deserialize_with = "there")]
     want: Option<serde_json::Value>,
 }
@@ -28,11 +28,11 @@ fn there<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Option<serde_json::Va
     serde::Deserialize::deserialize(d).map(Some)
 }
 
-/// What the engine makes of a case.
+/// Outcome of a case in this engine.
 enum Made {
-    /// It is refused when a bundle is built.
+    /// Refused when the bundle is built.
     Refused(String),
-    /// There is no answer: a denial.
+    /// An error at evaluation, which denies.
     None(String),
     Answer(Value),
 }

@@ -1,4 +1,4 @@
-//! Rules that need themselves, and rules that need others too deep: both would use up the interpreter's stack.
+//! Refuses recursive rules and chains of rules that are too deep: both would exhaust the interpreter's stack.
 
 use super::refused;
 use super::tree::{At, Kind, Node, Tree};
@@ -16,14 +16,14 @@ enum Seen {
     Done(usize),
 }
 
-/// Refuses the first rule that needs itself, and what is nested too deep.
+/// Refuses the first recursive rule, and the first chain of rules that is too deep.
 pub(super) fn check(tree: &Tree) -> Result<(), BundleError> {
-    // What evaluating a place takes: what it needs, and all that is below it.
+    // Evaluating a place evaluates what it refers to and everything below it.
     let takes = |n: &Node| n.needs.iter().chain(n.below.values()).copied().collect();
     let takes: Vec<Vec<At>> = tree.nodes.iter().map(takes).collect();
     let mut seen = vec![Seen::Not; tree.nodes.len()];
     for start in 0..tree.nodes.len() {
-        // By hand: a chain of rules may be as long as a bundle.
+        // An explicit stack, since a chain may be as long as a bundle.
         let mut path: Vec<(At, usize)> = vec![(start, 0)];
         if seen[start] != Seen::Not {
             continue;

@@ -6,7 +6,7 @@ use super::parts::{of_expression, of_head};
 use regorus::unstable::{AssignOp, Expr, Literal, LiteralStmt, Query, Ref, Rule, RuleHead};
 use std::collections::BTreeSet;
 
-/// Names that a rule declares.
+/// Collects the names that a rule declares.
 pub(super) fn of(rule: &Rule) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     match rule {
@@ -36,7 +36,7 @@ pub(super) fn of(rule: &Rule) -> BTreeSet<String> {
     names
 }
 
-/// What stands where a value is taken apart.
+/// The variables of a pattern, where a value is destructured.
 fn pattern(expr: &Ref<Expr>, names: &mut BTreeSet<String>) {
     match expr.as_ref() {
         Expr::Var { span, .. } => drop(names.insert(span.text().to_owned())),

@@ -1,4 +1,4 @@
-//! What rules and expressions are made of, for all who go through them.
+//! Sub-expressions of rules and expressions, for the passes that traverse them.
 
 use super::{Reference, Step};
 use regorus::unstable::{Expr, Query, Ref, RuleHead};
@@ -17,7 +17,7 @@ pub(super) fn of_head(head: &RuleHead) -> Vec<&Ref<Expr>> {
     open.chain(more).collect()
 }
 
-/// The expressions that one is made of, and the query in it.
+/// Direct sub-expressions, and the query of a comprehension or `every`.
 pub(super) fn of_expression(expr: &Ref<Expr>) -> (Vec<&Ref<Expr>>, Option<&Query>) {
     match expr.as_ref() {
         Expr::Array { items, .. } | Expr::Set { items, .. } => (items.iter().collect(), None),

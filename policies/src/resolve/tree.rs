@@ -1,4 +1,4 @@
-//! All that has a path under `data`: packages, rules, and the documents of data files.
+//! The tree of everything below `data`: packages, rules, and the contents of data files.
 
 use super::{file, path, refused};
 use crate::data::Data;
@@ -7,12 +7,12 @@ use crate::names::is_test;
 use regorus::unstable::{Module, Ref, Rule, RuleHead, Span};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A place in the tree.
+/// Index of a place in the tree.
 pub(super) type At = usize;
-/// `data` itself.
+/// The root of the tree, `data`.
 pub(super) const DATA: At = 0;
 
-/// What a place is, besides having others below it.
+/// What a place is. Any place may have others below it.
 #[derive(Clone)]
 pub(super) enum Kind {
     /// A package, or a part of one's name.
@@ -21,9 +21,9 @@ pub(super) enum Kind {
     Rule(Span),
     /// A function, and how many arguments it takes.
     Function(Span, usize),
-    /// An object of a data file, all of which is in the tree.
+    /// An object of a data file. All its fields are in the tree.
     Object,
-    /// Another value of a data file.
+    /// Any other value of a data file.
     Leaf,
 }
 
@@ -32,9 +32,9 @@ pub(super) struct Node {
     pub(super) above: At,
     pub(super) below: BTreeMap<String, At>,
     pub(super) kind: Kind,
-    /// Rules whose path has a variable here: any name may be below.
+    /// Rules whose path has a variable here, so that any name may exist below.
     pub(super) open: bool,
-    /// What evaluating it takes.
+    /// Places that its evaluation depends on.
     pub(super) needs: Vec<At>,
 }
 
@@ -76,7 +76,7 @@ impl Tree {
         names.iter().fold(DATA, |at, name| self.grow(at, name, Kind::Package))
     }
 
-    /// First names of the rules that stand in a package itself.
+    /// First names of the rules declared directly in a package.
     pub(super) fn own(&self, package: At) -> BTreeSet<String> {
         self.own.get(&package).cloned().unwrap_or_default()
     }
@@ -93,7 +93,7 @@ impl Tree {
         names.join(".")
     }
 
-    /// Enters the rules of a module.
+    /// Adds the rules of a module.
     pub(super) fn declare(&mut self, module: &Module, package: At) -> Result<(), BundleError> {
         for rule in &module.policy {
             let (kind, open) = kind(rule);
@@ -103,7 +103,7 @@ impl Tree {
             let at = names.iter().fold(package, |at, name| self.grow(at, name, Kind::Package));
             self.may_declare(at, span, &kind)?;
             self.nodes[at].open |= open;
-            // A default says least about a rule.
+            // A default says least about a rule, so it never replaces another definition.
             if !matches!(rule.as_ref(), Rule::Default { .. }) || matches!(self.nodes[at].kind, Kind::Package)
             {
                 self.nodes[at].kind = kind;
@@ -137,7 +137,7 @@ impl Tree {
         }
     }
 
-    /// Enters what data files hold. Where a rule stands no data can.
+    /// Adds the contents of data files. A path is a rule's or a data file's, never both.
     pub(super) fn add_data(&mut self, data: &Data) -> Result<(), BundleError> {
         let mut todo = vec![(DATA, data.document())];
         while let Some((at, value)) = todo.pop() {
@@ -169,7 +169,7 @@ impl Tree {
     }
 }
 
-/// The names of a rule's head, as far as they are fixed.
+/// The leading constant names of a rule's head.
 pub(super) fn head(rule: &Ref<Rule>) -> Vec<String> {
     let (Rule::Spec {
         head: RuleHead::Compr { refr, .. } | RuleHead::Set { refr, .. } | RuleHead::Func { refr, .. },

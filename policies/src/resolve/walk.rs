@@ -1,4 +1,4 @@
-//! Goes through the rules of a module, resolves what they name, and notes what each rule needs.
+//! Traverses the rules of a module, resolves the names in them, and records the dependencies of each rule.
 
 use super::parts::{of_expression, of_head};
 use super::tree::{At, DATA, Kind, Tree, head};
@@ -8,13 +8,13 @@ use crate::error::BundleError;
 use regorus::unstable::{Expr, Import, Literal, LiteralStmt, Module, Query, Ref, Rule, Span, WithModifier};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Names that begin no reference to data: the language's own.
+/// Names of the language itself; no reference to data begins with them.
 const LANGUAGE: [&str; 2] = ["rego", "future"];
 
-/// Where a name leads.
+/// What a name resolves to.
 enum Found {
     Place(At),
-    /// Into a value, of which nothing is known here.
+    /// A field of a value that is only known at evaluation.
     Value,
 }
 
@@ -25,7 +25,7 @@ struct Walk<'a> {
     own: BTreeSet<String>,
     imports: BTreeMap<String, Vec<String>>,
     locals: BTreeSet<String>,
-    /// The rule that is gone through.
+    /// The rule whose body is being traversed.
     rule: At,
 }
 
@@ -100,7 +100,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// What is replaced is there, or is a field of data that could be.
+    /// The target of a `with` exists, or is a field that data could have.
     fn with(&mut self, with: &WithModifier) -> Result<(), BundleError> {
         let names = path(&with.refr).0;
         let first = names.first().map_or("", String::as_str);
@@ -164,7 +164,7 @@ impl Walk<'_> {
         if let Some(path) = self.imports.get(name) {
             return (path[0] == "data").then(|| (DATA, path[1..].to_vec()));
         }
-        // What is none of these is `input`, or a variable, which regorus wants to be bound.
+        // Otherwise it is `input`, or a variable; regorus itself refuses unbound ones.
         self.own.contains(name).then(|| (self.package, vec![name.to_owned()]))
     }
 
@@ -203,7 +203,7 @@ impl Walk<'_> {
         Ok(Found::Place(at))
     }
 
-    /// It names a function, and does not call it.
+    /// A function that is named without being called.
     fn names_function(&self, expr: &Ref<Expr>) -> bool {
         let (names, whole) = path(expr);
         whole && (self.function(&names).is_some() || builtins::arguments(&names.join(".")).is_some())
@@ -240,7 +240,7 @@ impl Walk<'_> {
                 ),
             ));
         };
-        // One more takes the result.
+        // One argument more than declared captures the result.
         let fits = given == takes || given == takes + 1;
         fits.then_some(())
             .ok_or_else(|| refused(span, format!("`{called}` takes {takes} arguments, and is given {given}")))
@@ -251,7 +251,7 @@ impl Walk<'_> {
     }
 }
 
-/// The nearest of the names that are there.
+/// The most similar existing name, for the error text.
 fn meant<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let near = known.map(|k| (strsim::damerau_levenshtein(name, k), k)).filter(|(d, _)| *d <= 2).min();
     near.map_or_else(String::new, |(_, k)| format!("; did you mean `{k}`?"))

@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Collects lines.
+/// The lines of a report, printed as they come and written as JSON at the end.
 pub struct Report {
     lines: Vec<Value>,
 }
@@ -54,14 +54,14 @@ impl Report {
         self.lines.push(json!({"name": name, "ours": n, "unit": unit, "peer": peer.0, "peer_value": peer.1,
             "ratio": ratio, "bar": bar, "ok": ok}));
     }
-    /// What is unequal, or worth knowing, on the line below.
+    /// Prints a remark below the last line: what the comparison leaves unequal.
     pub fn note(&self, text: &str) {
         let _ = self;
         println!("      {text}");
     }
 }
 
-/// The middle one.
+/// The upper median; 0 for no values.
 pub fn median(mut v: Vec<f64>) -> f64 {
     v.sort_by(f64::total_cmp);
     v.get(v.len() / 2).copied().unwrap_or(0.0)

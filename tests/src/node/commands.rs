@@ -43,7 +43,7 @@ impl Node {
         c.post("/v1/sessions", &self.signed_by(who, &session.text()))
     }
 
-    /// The agent's time.
+    /// The agent's wall clock, microseconds since the Unix epoch.
     pub fn now_us(&self) -> u64 {
         self.operator().get("/v1/node").read::<NodeInfo>().now_us
     }

@@ -26,12 +26,12 @@ impl Node {
         found.expect("a person").person
     }
 
-    /// The metrics page.
+    /// The text of `GET /metrics`.
     pub fn metrics(&self) -> String {
         String::from_utf8(self.client("").get("/metrics").body).expect("text")
     }
 
-    /// Waits until so much time has passed on the agent's clock.
+    /// Waits until the agent's clock has advanced by this much.
     pub fn wait_us(&self, us: u64) {
         let until = self.now_us() + us;
         wait_for("time passes", us / 1_000_000 + 10, || (self.now_us() >= until).then_some(()));

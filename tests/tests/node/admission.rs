@@ -11,8 +11,8 @@ use serde_json::json;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// SPEC invariant 2 and 1.1: no token opens another tenant, and every crossing leaves a receipt in the log of whoever
-/// was proved, never in that of a tenant that was only named.
+/// Invariant 2: no token opens another tenant, and every crossing leaves a receipt in the log of whoever was proved,
+/// never in that of a tenant that was only named.
 #[test]
 fn no_tenant_reaches_another() {
     let node = Node::start();
@@ -66,8 +66,8 @@ fn no_tenant_reaches_another() {
     assert_eq!(node.head(b.uid).0, before);
 }
 
-/// SPEC 1.3: under 64 racing clients exactly as many runs are admitted as the quota grants, not one more; and another
-/// tenant's answers do not change.
+/// Under 64 racing clients exactly as many runs are admitted as the quota grants, not one more; and another tenant's
+/// answers do not change.
 #[test]
 fn the_quota_of_runs_is_exact_under_racing_clients() {
     let mut node = Node::start();
@@ -89,8 +89,8 @@ fn the_quota_of_runs_is_exact_under_racing_clients() {
     node.check();
 }
 
-/// SPEC 1.3: under 64 racing clients exactly the burst of steps is admitted, and then as many as the rate lets in while
-/// time passes, whoever asks.
+/// Under 64 racing clients exactly the burst of steps is admitted, and then as many as the rate lets in while time
+/// passes, whoever asks.
 #[test]
 #[allow(clippy::disallowed_methods, reason = "the rate is one of real time")]
 fn the_burst_of_steps_is_exact_under_racing_clients() {
@@ -145,7 +145,7 @@ fn race(
     (admitted.into_inner(), denied.into_inner())
 }
 
-/// SPEC 1.3: the same denial within a second is folded, and its count is written when the fold closes.
+/// The same denial within a second is folded, and its count is written when the fold closes.
 #[test]
 fn denials_fold_and_their_count_is_kept() {
     let mut node = Node::start();
@@ -168,8 +168,8 @@ fn denials_fold_and_their_count_is_kept() {
     node.check();
 }
 
-/// Issue 2, Agent: the same key gives the same answer, another body is a conflict, and a concurrent duplicate starts
-/// nothing twice.
+/// Agent: the same key gives the same answer, another body is a conflict, and a concurrent duplicate starts nothing
+/// twice.
 #[test]
 fn idempotency_keys_hold() {
     let node = Node::start();
@@ -209,8 +209,8 @@ fn idempotency_keys_hold() {
     assert_eq!(r.unwrap().status, 200);
 }
 
-/// DESIGN, the path of a change: each request is decided on the state that the one before it left, also while that is
-/// still on its way to the disk. Of two ends of one step, asked at once, one is the end and the other comes late; of two
+/// The path of a change: each request is decided on the state that the one before it left, also while that is still on
+/// its way to the disk. Of two ends of one step, asked at once, one is the end and the other comes late; of two
 /// requests with one key, one is carried out.
 #[test]
 fn what_is_on_its_way_to_the_disk_is_known() {
@@ -262,8 +262,8 @@ fn what_is_on_its_way_to_the_disk_is_known() {
     });
 }
 
-/// Issue 2, Agent: what a crashed workload held comes back, settles as lost, and a late finish revives nothing; after a
-/// restart every open run has a full lease.
+/// Agent: what a crashed workload held comes back, settles as lost, and a late finish revives nothing; after a restart
+/// every open run has a full lease.
 #[test]
 fn leases_run_out_and_come_back() {
     let mut node = Node::start_in(tempfile::tempdir().unwrap(), "lease_seconds = 3\n");
@@ -300,8 +300,8 @@ fn leases_run_out_and_come_back() {
     node.check();
 }
 
-/// SPEC 3.1: a ramp lets the same subjects in whenever it is raised again, raising only adds, and a change upwards is a
-/// loosening that waits for its checkpoint.
+/// A ramp lets the same subjects in whenever it is raised again, raising only adds, and a change upwards is a loosening
+/// that waits for its checkpoint.
 #[test]
 fn ramps_are_sticky() {
     let node = Node::start();
@@ -341,7 +341,7 @@ fn ramps_are_sticky() {
     assert_eq!((p.requests, p.newly_allowed, p.newly_denied), (180, 3 * newly, 0));
 }
 
-/// Issue 2, bad input: clear problem documents, no crash, nothing raw.
+/// Bad input: clear problem documents, no crash, nothing raw.
 #[test]
 fn bad_input_is_refused_clearly() {
     let node = Node::start();
@@ -381,7 +381,7 @@ fn bad_input_is_refused_clearly() {
     assert!(!String::from_utf8(page.body).unwrap().contains(['\x1b', '\u{202e}']));
 }
 
-/// SPEC, Gates (prompt integrity): a run that declares another prompt than the pinned one is denied with a receipt; a pin
+/// Gates (prompt integrity): a run that declares another prompt than the pinned one is denied with a receipt; a pin
 /// tightens at once, and another pin is a loosening.
 #[test]
 fn a_pinned_prompt_is_kept() {

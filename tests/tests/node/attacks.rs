@@ -1,4 +1,4 @@
-//! Thefts (SPEC, Threats considered): what a stolen session and a stolen tenant token open, and what they do not.
+//! Thefts: what a stolen session and a stolen tenant token open, and what they do not.
 
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::http::SessionOpened;
@@ -21,8 +21,8 @@ fn over_tcp(port: u16, path: &str, bearer: &str) -> u16 {
     text.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
-/// Issue 3, Attacks (stolen session): it reads, on the node and over the transport it was opened for, until its person is
-/// shut out or the agent stops; it signs nothing, starts nothing, and is no workload's token.
+/// Attacks (stolen session): it reads, on the node and over the transport it was opened for, until its person is shut
+/// out or the agent stops; it signs nothing, starts nothing, and is no workload's token.
 #[test]
 fn a_stolen_session_reads_and_nothing_else() {
     let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben", "cleo"]);
@@ -59,8 +59,8 @@ fn a_stolen_session_reads_and_nothing_else() {
     wait_for("the session ends", 5, || (thief.get(&tenant).status == 401).then_some(()));
 }
 
-/// Issue 3, Attacks (stolen tenant token): it is that tenant's workload and nothing more: no other tenant, no node, no
-/// command, no session; revoked, it opens nothing from the next request on, and each try is on record.
+/// Attacks (stolen tenant token): it is that tenant's workload and nothing more: no other tenant, no node, no command,
+/// no session; revoked, it opens nothing from the next request on, and each try is on record.
 #[test]
 fn a_stolen_token_is_one_tenants_workload() {
     let node = Node::start();

@@ -1,5 +1,5 @@
-//! The wall clock of a real agent is moved under it (SPEC, Time). Debian's libfaketime stands between the agent and the
-//! kernel's wall clock and leaves the monotonic one alone, as a step by hand or by NTP would.
+//! The wall clock of a real agent is moved under it. Debian's libfaketime stands between the agent and the kernel's
+//! wall clock and leaves the monotonic one alone, as a step by hand or by NTP would.
 
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Command, Operation, ops};
@@ -98,8 +98,8 @@ fn only_the_time_now_is_confirmed(node: &Node, incident: &str) {
     assert_eq!(node.approve("ben", &before), ["object_unknown"]);
 }
 
-/// SPEC, Time, and invariant 3: a step in either direction, while the agent runs, opens one incident and stops what
-/// loosens; two admins on the node itself confirm the time, with the signer dead too, and nobody else does.
+/// Time, and invariant 3: a step in either direction, while the agent runs, opens one incident and stops what loosens;
+/// two admins on the node itself confirm the time, with the signer dead too, and nobody else does.
 #[test]
 fn a_step_of_the_clock_stops_what_loosens() {
     let mut node = node();
@@ -152,8 +152,8 @@ fn a_step_of_the_clock_stops_what_loosens() {
     node.check();
 }
 
-/// SPEC, Time, and 3.3: neither a step forward nor one back ends a freeze or prolongs break-glass, and an agent that
-/// finds itself before its own newest receipt doubts the clock from the start.
+/// Time: neither a step forward nor one back ends a freeze or prolongs break-glass, and an agent that finds itself
+/// before its own newest receipt doubts the clock from the start.
 #[test]
 fn a_restart_into_the_past_is_noticed_and_freezes_stay() {
     let mut node = node();
@@ -190,7 +190,7 @@ fn a_restart_into_the_past_is_noticed_and_freezes_stay() {
     node.check();
 }
 
-/// SPEC, Time: an agent that starts before its own newest receipt doubts the clock before it decides anything.
+/// Time: an agent that starts before its own newest receipt doubts the clock before it decides anything.
 #[test]
 fn a_clock_set_back_while_the_agent_was_stopped() {
     let mut node = node();

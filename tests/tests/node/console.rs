@@ -34,8 +34,8 @@ fn request_of_ben(node: &Node, a: &Tenant) {
     assert_eq!(node.approve("ben", &request), ["self_approval"]);
 }
 
-/// Issue 3, Console: on a small terminal, before a real agent: every screen opens, an incident is acknowledged with two
-/// keys, and another person's request is approved after its name was typed; the agent has it on record.
+/// Console: on a small terminal, before a real agent: every screen opens, an incident is acknowledged with two keys,
+/// and another person's request is approved after its name was typed; the agent has it on record.
 #[test]
 fn screens_and_answers_before_a_real_agent() {
     let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
@@ -82,8 +82,8 @@ fn screens_and_answers_before_a_real_agent() {
     wait_for("the console ends", 10, || t.has_ended().then_some(()));
 }
 
-/// Issue 3, operators and commands: an unlocked key signs tightenings until the console is locked; then nothing is read
-/// and nothing signed until the password is typed again.
+/// Operators and commands: an unlocked key signs tightenings until the console is locked; then nothing is read and
+/// nothing signed until the password is typed again.
 #[test]
 fn a_locked_console_signs_nothing() {
     let node = Node::start_locked("open sesame");

@@ -27,8 +27,8 @@ fn incidents(node: &Node) -> usize {
     node.control(NODE).incidents.values().filter(|i| i.cause == IncidentCause::PartitionDamaged).count()
 }
 
-/// SPEC invariant 1 and Health: a damaged row found at start stops its tenant, is an incident of the node, and stops
-/// nobody else.
+/// Invariant 1 and Health: a damaged row found at start stops its tenant, is an incident of the node, and stops nobody
+/// else.
 #[test]
 fn a_damaged_row_at_start_stops_its_tenant_only() {
     let mut node = Node::start();
@@ -47,7 +47,7 @@ fn a_damaged_row_at_start_stops_its_tenant_only() {
     assert_eq!(node.client("").get("/readyz").status, 200, "the node can still be tightened");
 }
 
-/// SPEC invariant 1: a damaged row met while deciding stops its tenant from there on; what was staged of it in the same
+/// Invariant 1: a damaged row met while deciding stops its tenant from there on; what was staged of it in the same
 /// batch is taken back, others go on without the store being closed.
 #[test]
 fn a_damaged_row_met_while_serving_stops_its_tenant_only() {

@@ -29,8 +29,8 @@ fn enrol(node: &Node, person: PersonId, name: &str, key: &str, public_key: &str,
     })
 }
 
-/// SPEC invariant 4: a key comes in with its own proof and the word of two persons; neither the requester, an edited
-/// digest, nor a key that is younger than the request counts; a restart in between changes nothing.
+/// Invariant 4: a key comes in with its own proof and the word of two persons; neither the requester, an edited digest,
+/// nor a key that is younger than the request counts; a restart in between changes nothing.
 #[test]
 fn enrolment_takes_two_persons() {
     let mut node = node(&["ben", "cleo:viewer,operator"]);
@@ -89,7 +89,7 @@ fn enrolment_takes_two_persons() {
     assert_eq!(r, ["object_exists", "proof_invalid"]);
 }
 
-/// SPEC invariant 4: two keys of one person are one person.
+/// Invariant 4: two keys of one person are one person.
 #[test]
 fn a_second_key_is_no_second_person() {
     let mut node = node(&["ben"]);
@@ -107,8 +107,8 @@ fn a_second_key_is_no_second_person() {
     assert!(!node.control(NODE).operators.values().any(|operator| operator.name.as_str() == "eve"));
 }
 
-/// Issue 3, Operators and commands: suspending and revoking work alone and at once, also on what is open; coming back
-/// takes two; a revoked key never comes back; and the last admin stays.
+/// Operators and commands: suspending and revoking work alone and at once, also on what is open; coming back takes two;
+/// a revoked key never comes back; and the last admin stays.
 #[test]
 fn shutting_out_is_quick_and_coming_back_is_not() {
     let node = node(&["ben", "cleo"]);
@@ -149,7 +149,7 @@ fn shutting_out_is_quick_and_coming_back_is_not() {
     assert_eq!(node.send(&me).reasons(), ["last_admin"]);
 }
 
-/// SPEC invariant 3: a stolen key tightens so many tenants and not one more; a second person lets it go on.
+/// Invariant 3: a stolen key tightens so many tenants and not one more; a second person lets it go on.
 #[test]
 fn tightening_is_no_weapon() {
     let dir = tempfile::tempdir().unwrap();
@@ -181,8 +181,8 @@ fn tightening_is_no_weapon() {
     assert_eq!(node.send(&seventh).outcome().status, CommandStatus::Requested, "a restart forgets nothing");
 }
 
-/// SPEC invariant 3, rows loosen and irreversible: while the signer is out nobody comes in and nothing is approved;
-/// shutting out goes on.
+/// Invariant 3, rows loosen and irreversible: while the signer is out nobody comes in and nothing is approved; shutting
+/// out goes on.
 #[test]
 fn no_enrolment_without_the_signer() {
     let mut node = node(&["ben", "cleo"]);
@@ -201,7 +201,7 @@ fn no_enrolment_without_the_signer() {
     assert_eq!(node.approve("ben", &c), ["effective"], "the request waited");
 }
 
-/// Issue 3, operators and commands: what would be signed is shown, and nothing is sent, with `--dry-run`; for an answer to
+/// Operators and commands: what would be signed is shown, and nothing is sent, with `--dry-run`; for an answer to
 /// another person's request too.
 #[test]
 fn an_answer_can_be_looked_at_first() {

@@ -55,7 +55,7 @@ fn streams(node: &Node, session: &str, most: usize) -> (Vec<UnixStream>, String)
     (open, "101".into())
 }
 
-/// C1: neither challenges without a credential nor sessions of one person without end keep anybody from a kill; workloads'
+/// Neither challenges without a credential nor sessions of one person without end keep anybody from a kill; workloads'
 /// sockets know no challenge at all.
 #[test]
 fn challenges_and_sessions_lock_nobody_out() {
@@ -83,7 +83,7 @@ fn challenges_and_sessions_lock_nobody_out() {
     assert!(done, "{said}");
 }
 
-/// C9, D3: operators have listeners of their own, for their group alone; a session is nothing to a workloads' listener, and a
+/// Operators have listeners of their own, for their group alone; a session is nothing to a workloads' listener, and a
 /// token nothing to an operators'.
 #[test]
 fn operators_have_listeners_of_their_own() {
@@ -113,7 +113,7 @@ fn operators_have_listeners_of_their_own() {
     }
 }
 
-/// C9: silent connections of one local user fill neither the operators' socket nor the workloads', for nobody: also not for
+/// Silent connections of one local user fill neither the operators' socket nor the workloads', for nobody: also not for
 /// the same user.
 #[test]
 fn silent_connections_keep_nobody_out() {
@@ -132,7 +132,7 @@ fn silent_connections_keep_nobody_out() {
     drop(silent);
 }
 
-/// C8: a stream counts until it closes, for its person and as a connection; beside a full share a kill takes effect.
+/// A stream counts until it closes, for its person and as a connection; beside a full share a kill takes effect.
 #[test]
 fn streams_count_until_they_close() {
     let node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
@@ -147,7 +147,7 @@ fn streams_count_until_they_close() {
     wait_for("a place is free again", 20, || (streams(&node, &anas, 1).1 == "101").then_some(()));
 }
 
-/// C9: with few files the first local user of one tenant too many is refused with the reason, and the agent still hears.
+/// With few files the first local user of one tenant too many is refused with the reason, and the agent still hears.
 #[test]
 fn one_socket_too_many_is_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -188,8 +188,8 @@ fn one_socket_too_many_is_refused() {
     assert!(!out.status.success() && said.contains("raise LimitNOFILE"), "{said}");
 }
 
-/// C10: a body without credentials is not kept; at a listener where all of them come to nothing the agent answers, and beside
-/// as many half bodies as fit a kill and a run go on.
+/// A body without credentials is not kept; at a listener where all of them come to nothing the agent answers, and
+/// beside as many half bodies as fit a kill and a run go on.
 #[test]
 fn half_bodies_hold_nobody_up() {
     let mut node = Node::start();
@@ -210,7 +210,7 @@ fn half_bodies_hold_nobody_up() {
     drop(open);
 }
 
-/// E3: a client that sends all of a body before it reads hears the answer, whatever the agent makes of the body; an answer
+/// A client that sends all of a body before it reads hears the answer, whatever the agent makes of the body; an answer
 /// says how long the connection is kept.
 #[test]
 fn an_unread_body_still_hears_its_answer() {
@@ -237,7 +237,7 @@ fn an_unread_body_still_hears_its_answer() {
     }
 }
 
-/// E6: a hangup ends neither agent nor signer.
+/// A hangup ends neither agent nor signer.
 #[test]
 fn a_hangup_ends_nothing() {
     use nix::sys::signal::{Signal, kill};
@@ -256,7 +256,7 @@ fn a_hangup_ends_nothing() {
     assert!(!log[stop..].contains(" WARN "), "a clean stop is quiet: {}", &log[stop..]);
 }
 
-/// E10: a path of 107 bytes works as it was taken; one byte more is refused by `init`, with the number.
+/// A path of 107 bytes works as it was taken; one byte more is refused by `init`, with the number.
 #[test]
 fn long_socket_paths_are_told_at_init() {
     let dir = tempfile::tempdir().unwrap();
@@ -308,7 +308,7 @@ fn long_socket_paths_are_told_at_init() {
     agent.wait().unwrap();
 }
 
-/// E5: the guide's example works: the exported certificate is for what is configured, and a stock client that trusts it and
+/// The guide's example works: the exported certificate is for what is configured, and a stock client that trusts it and
 /// nothing else reaches the agent by that name.
 #[test]
 fn the_certificate_is_for_configured_names() {

@@ -172,7 +172,7 @@ fn written(node: &Node, args: &[&str], file: &str) {
     assert!(good, "{said}");
 }
 
-/// SPEC invariant 6: an export and a receipt with its proof hold no word that can be changed unnoticed, and none can be
+/// Invariant 6: an export and a receipt with its proof hold no word that can be changed unnoticed, and none can be
 /// added, taken away or moved.
 #[test]
 fn every_changed_word_of_evidence_is_refuted() {
@@ -205,7 +205,7 @@ fn every_changed_word_of_evidence_is_refuted() {
     assert!(tried > 10_000, "{tried}");
 }
 
-/// SPEC invariant 6: of a checkpoint and its signature file no byte can be changed at all.
+/// Invariant 6: of a checkpoint and its signature file no byte can be changed at all.
 #[test]
 fn every_changed_byte_of_a_checkpoint_is_refuted() {
     let (node, _) = with_work();

@@ -275,7 +275,7 @@ impl Fault {
     }
 }
 
-/// SPEC invariant 3: every cell of the law, with signer and OPA killed, stopped, slow, answering garbage, signing with
+/// Invariant 3: every cell of the law, with signer and OPA killed, stopped, slow, answering garbage, signing with
 /// another key or lying, both out, and the database gone from under the agent; for 1, 30 and 300 failures in a row. The
 /// matrix is printed.
 #[test]

@@ -95,8 +95,8 @@ fn node_and_tenant() -> (Node, Tenant) {
     (node, a)
 }
 
-/// SPEC 3.3 and invariant 3: a freeze stops what loosens, and never what makes a site safer; break-glass lifts it for one
-/// log, is cited, is not prolonged, and lifts nothing else; a restart forgets none of it.
+/// Invariant 3: a freeze stops what loosens, and never what makes a site safer; break-glass lifts it for one log, is
+/// cited, is not prolonged, and lifts nothing else; a restart forgets none of it.
 #[test]
 fn a_freeze_and_the_glass() {
     let (mut node, a) = node_and_tenant();
@@ -154,8 +154,8 @@ fn a_freeze_and_the_glass() {
     node.check();
 }
 
-/// SPEC 3.3: a window holds from its first second on, for all logs of its profile and for the node's own; what was
-/// proposed before it is abandoned when it begins in between; when it ends the freeze is over, by a fact.
+/// A window holds from its first second on, for all logs of its profile and for the node's own; what was proposed
+/// before it is abandoned when it begins in between; when it ends the freeze is over, by a fact.
 #[test]
 fn a_window_begins_in_between() {
     let (node, a) = node_and_tenant();
@@ -198,8 +198,8 @@ fn a_window_begins_in_between() {
     assert!(told.contains(&"FreezeBegan".to_owned()) && told.contains(&"FreezeEnded".to_owned()), "{told:?}");
 }
 
-/// SPEC 3.3 and invariant 4: where the profile lets them, one person opens break-glass alone, at most twice a day over
-/// all logs, each time with an incident; what loosens a profile or moves a tenant takes two.
+/// Invariant 4: where the profile lets them, one person opens break-glass alone, at most twice a day over all logs,
+/// each time with an incident; what loosens a profile or moves a tenant takes two.
 #[test]
 fn alone_at_most_twice_a_day() {
     let (mut node, a) = node_and_tenant();

@@ -1,6 +1,6 @@
-//! Whole months against an independent ground truth (SPEC 2.3): generated traffic with price changes, corrections,
-//! kills and the days on which clocks change, and the recorded workflow runs. `tests/ground-truth` computes from the raw
-//! trace, in another language, what the agent's answers must be to the unit.
+//! Whole months against an independent ground truth: generated traffic with price changes, corrections, kills and the
+//! days on which clocks change, and the recorded workflow runs. `tests/ground-truth` computes from the raw trace, in
+//! another language, what the agent's answers must be to the unit.
 
 use conductor_shared::clock::WallTime;
 use conductor_shared::fact::{ActorType, Env};
@@ -138,8 +138,8 @@ fn month(backfill: &mut Backfill, d: &mut Prng, from: u64, to: u64, trace: &mut 
     }
 }
 
-/// SPEC 2.3, invariant 5: two months with a price change in each, corrections, kills and a change of clocks; usage by day
-/// of two zones, and cost, equal the ground truth to the unit.
+/// Invariant 5: two months with a price change in each, corrections, kills and a change of clocks; usage by day of two
+/// zones, and cost, equal the ground truth to the unit.
 #[test]
 fn generated_months_agree_with_the_ground_truth() {
     let seed = std::env::var("CONDUCTOR_SEED").ok().and_then(|s| s.parse().ok());
@@ -243,8 +243,8 @@ fn trace_of(events: &BTreeMap<String, Value>) -> String {
     trace
 }
 
-/// SPEC 2.3, invariant 5: recorded workflow runs, played as real clients; each step that was metered is one of the
-/// records, to the microsecond and byte, and usage and cost equal the ground truth of the events that left.
+/// Invariant 5: recorded workflow runs, played as real clients; each step that was metered is one of the records, to
+/// the microsecond and byte, and usage and cost equal the ground truth of the events that left.
 #[test]
 fn recorded_runs_agree_with_the_ground_truth() {
     let files = records();

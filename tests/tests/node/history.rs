@@ -1,4 +1,4 @@
-//! Configuration over time, and the way back (SPEC 4.1), with real processes and the plain commands.
+//! Configuration over time, and the way back, with real processes and the plain commands.
 
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
@@ -38,8 +38,8 @@ fn back_to(node: &Node, a: &Tenant, n: u64) -> Operation {
     })
 }
 
-/// SPEC 4.1: every change is a revision with who, why and what differed; any of them can be gone back to in one change that
-/// is a receipt; nobody who was shut out comes back that way. It survives a restart.
+/// Every change is a revision with who, why and what differed; any of them can be gone back to in one change that is a
+/// receipt; nobody who was shut out comes back that way. It survives a restart.
 #[test]
 fn any_revision_can_be_gone_back_to() {
     let mut node = Node::start();
@@ -85,9 +85,9 @@ fn any_revision_can_be_gone_back_to() {
     node.check();
 }
 
-/// SPEC 4.1 and invariant 3: a rollback has the class of what it changes. One that only lowers works with the signer dead;
-/// one that raises waits for its checkpoint, is denied without, and does not pass a value that was rolled back from, nor
-/// a state that has moved on.
+/// Invariant 3: a rollback has the class of what it changes. One that only lowers works with the signer dead; one that
+/// raises waits for its checkpoint, is denied without, and does not pass a value that was rolled back from, nor a state
+/// that has moved on.
 #[test]
 fn a_rollback_has_the_class_of_what_it_changes() {
     let mut node = Node::start();
@@ -119,7 +119,7 @@ fn a_rollback_has_the_class_of_what_it_changes() {
     assert_eq!(node.send(&raise).reasons(), ["signer_unavailable"]);
 }
 
-/// Issue 3, Tenant administration: the plain commands: history, differences, a look before it is done, and done.
+/// Tenant administration: the plain commands: history, differences, a look before it is done, and done.
 #[test]
 fn the_plain_commands() {
     let node = Node::start();

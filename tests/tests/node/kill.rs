@@ -50,7 +50,7 @@ fn work(node: &std::path::Path, t: &Tenant, stop: &AtomicBool, acks: &Mutex<Ackn
     }
 }
 
-/// SPEC invariants 1 and 5, issue 2, Must show.
+/// Invariants 1 and 5: what was answered before a kill, at whatever moment, is there after it.
 #[test]
 fn kill_at_random_moments_loses_nothing() {
     let kills: u64 = std::env::var("CONDUCTOR_KILLS").ok().and_then(|k| k.parse().ok()).unwrap_or(KILLS);

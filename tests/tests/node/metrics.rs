@@ -33,7 +33,7 @@ fn names(families: &Value) -> BTreeSet<String> {
     families.as_object().unwrap().keys().cloned().collect()
 }
 
-/// E4: the page is valid whatever is configured (no sink, two, as many as there may be), and each client gets the form it
+/// The page is valid whatever is configured (no sink, two, as many as there may be), and each client gets the form it
 /// accepts, with that form's media type.
 #[test]
 fn metrics_are_valid_for_any_configuration() {

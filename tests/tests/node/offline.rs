@@ -97,8 +97,8 @@ impl Fleet {
     }
 }
 
-/// Issue 3, operators and commands; DESIGN, Command: one signature serves every node of the audience, those that are
-/// offline get it when they are back, once each, and each acknowledges for itself.
+/// Operators and commands; Command: one signature serves every node of the audience, those that are offline get it when
+/// they are back, once each, and each acknowledges for itself.
 #[test]
 fn nodes_that_were_away_are_killed_when_they_are_back() {
     let (mut f, id, file) = killed_while_two_were_away();
@@ -128,7 +128,7 @@ fn nodes_that_were_away_are_killed_when_they_are_back() {
     f.end();
 }
 
-/// A2: a kill that only waits for another person is not acknowledged, also when its answer was lost and the node says that
+/// A kill that only waits for another person is not acknowledged, also when its answer was lost and the node says that
 /// it has it already. Its receipt is looked up; when the other person has approved it, it is.
 #[test]
 fn acknowledged_means_in_force() {
@@ -184,7 +184,7 @@ fn acknowledged_means_in_force() {
     assert_eq!(node.client(&last.token).start_run(last, None).status, 403);
 }
 
-/// DESIGN, Command: a command that was edited on the disk is taken by no node.
+/// Command: a command that was edited on the disk is taken by no node.
 #[test]
 fn an_edited_command_is_not_delivered() {
     let (mut f, _, file) = killed_while_two_were_away();
@@ -197,7 +197,7 @@ fn an_edited_command_is_not_delivered() {
     f.end();
 }
 
-/// DESIGN, Command: what loosens is not kept for nodes that are away, for nobody can look at what it rests on.
+/// Command: what loosens is not kept for nodes that are away, for nobody can look at what it rests on.
 #[test]
 fn only_tightenings_are_kept() {
     let f = Fleet::start();
@@ -212,8 +212,8 @@ fn only_tightenings_are_kept() {
     f.end();
 }
 
-/// Issue 3, operators and commands, in the console: a tenant is frozen on all nodes that hold it with one key more; a
-/// node that is away gets it when it is back, by itself.
+/// Operators and commands, in the console: a tenant is frozen on all nodes that hold it with one key more; a node that
+/// is away gets it when it is back, by itself.
 #[test]
 fn the_console_delivers_when_a_node_is_back() {
     let mut f = Fleet::start();

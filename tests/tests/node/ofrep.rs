@@ -58,7 +58,7 @@ fn tenant_with_flags(node: &Node) -> Tenant {
     a
 }
 
-/// SPEC 3.1 and issue 3, Ramps: the client's answer is what the gate says of the same subject, with the rule that decided.
+/// Ramps: the client's answer is what the gate says of the same subject, with the rule that decided.
 #[test]
 fn an_openfeature_client_sees_what_the_gate_does() {
     let (node, url) = node();
@@ -82,7 +82,7 @@ fn an_openfeature_client_sees_what_the_gate_does() {
     assert_eq!(node.head(a.uid).0, size, "to ask leaves no receipt");
 }
 
-/// SPEC 3.1 and issue 3, Ramps: kill switches, unknown flags and missing subjects come as the protocol has them.
+/// Ramps: kill switches, unknown flags and missing subjects come as the protocol has them.
 #[test]
 fn an_openfeature_client_is_told_what_is_wrong() {
     let (node, url) = node();
@@ -109,7 +109,7 @@ fn an_openfeature_client_is_told_what_is_wrong() {
     assert_eq!(short, expected);
 }
 
-/// SPEC invariant 2: a token opens its own tenant's flags; without a right token the client falls back to its default.
+/// Invariant 2: a token opens its own tenant's flags; without a right token the client falls back to its default.
 #[test]
 fn an_openfeature_client_sees_its_own_tenant() {
     let (node, url) = node();

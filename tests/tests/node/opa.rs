@@ -17,7 +17,7 @@ use std::process::Command;
 /// Rules that are wrong on purpose: they show what differs from OPA.
 const CASES: &str = "rego-cases";
 
-/// SPEC X1: the Rego tests pass under stock OPA, which finds nothing to say about the rules either.
+/// The Rego tests pass under stock OPA, which finds nothing to say about the rules either.
 #[test]
 fn the_rego_tests_pass_under_opa() {
     let opa = opa();
@@ -109,7 +109,7 @@ fn input(n: &mut Prng) -> Value {
     v
 }
 
-/// SPEC X1: both engines give the same answers and the same reasons, on 12,000 generated requests, right and wrong.
+/// Both engines give the same answers and the same reasons, on 12,000 generated requests, right and wrong.
 #[test]
 fn both_engines_say_the_same() {
     let folder = tempfile::tempdir().unwrap();
@@ -175,8 +175,8 @@ fn lower(node: &Node, tenant: &Tenant, hundredths: u16) {
     assert_eq!(node.command(tenant.uid, op).class, ChangeClass::Tighten);
 }
 
-/// SPEC invariant 3, column "policy engine down", with a real OPA: killed, stopped and started anew, it costs
-/// admissions and loosening, and never tightening; nothing is let through; and it forgets nothing that it was told.
+/// Invariant 3, column "policy engine down", with a real OPA: killed, stopped and started anew, it costs admissions and
+/// loosening, and never tightening; nothing is let through; and it forgets nothing that it was told.
 #[test]
 fn opa_dies_hangs_and_comes_back() {
     let folder = tempfile::tempdir().unwrap();
@@ -226,9 +226,9 @@ fn opa_dies_hangs_and_comes_back() {
     node.check();
 }
 
-/// Issue 3, Attacks (an OPA that lies): an answer without the nonce, with an old one, or by another bundle is none; one
-/// that is bound and false loosens nothing, because the built-in engine must allow as well; and somebody else's OPA is
-/// not asked.
+/// Attacks (an OPA that lies): an answer without the nonce, with an old one, or by another bundle is none; one that is
+/// bound and false loosens nothing, because the built-in engine must allow as well; and somebody else's OPA is not
+/// asked.
 #[test]
 fn an_opa_that_lies_loosens_nothing() {
     for lie in ["no nonce", "old nonce", "other bundle", "not true", "huge", "bound"] {
@@ -410,7 +410,7 @@ fn the_functions_of_opa_are_known() {
     // A newer OPA than the list's may know more.
 }
 
-/// Issue 3, Attacks: an OPA that runs as another user than it should is not asked.
+/// Attacks: an OPA that runs as another user than it should is not asked.
 #[test]
 fn somebody_elses_opa_is_not_asked() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,8 +6,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Issue 18, E8: the document is valid by a checker of others, and a client that was generated from it by a tool of
-/// others does the work of a workload and reads as an operator, in types.
+/// The document is valid by a checker of others, and a client that was generated from it by a tool of others does the
+/// work of a workload and reads as an operator, in types.
 #[test]
 fn a_generated_client_works() {
     let node = Node::start();
@@ -64,8 +64,8 @@ fn a_generated_client_works() {
     assert_eq!((&got["steps"], &got["stream"]), (&json!(1), &json!(426)));
 }
 
-/// Issue 18, E8: what the document calls an integer is taken as JSON means it, and what is none is refused; a length is
-/// counted as the document counts it.
+/// What the document calls an integer is taken as JSON means it, and what is none is refused; a length is counted as
+/// the document counts it.
 #[test]
 fn the_service_takes_what_the_document_says() {
     let node = Node::start();

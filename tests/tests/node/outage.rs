@@ -51,8 +51,8 @@ fn signer(node: &Node) -> Pid {
     Pid::from_raw(i32::try_from(node.signer.as_ref().unwrap().id()).unwrap())
 }
 
-/// SPEC invariant 3, column "signer down": with a signer that is killed or stopped a loosening never slips through, from
-/// the first moment of the outage on; tightening goes on.
+/// Invariant 3, column "signer down": with a signer that is killed or stopped a loosening never slips through, from the
+/// first moment of the outage on; tightening goes on.
 #[test]
 fn a_dead_or_frozen_signer_loosens_nothing() {
     let mut node = Node::start();
@@ -81,8 +81,8 @@ fn a_dead_or_frozen_signer_loosens_nothing() {
     node.check();
 }
 
-/// SPEC invariant 3, column "signer down", and issue 2, Signer: admissions go on within the backlog quota and stop at it,
-/// settles go on beyond it, and when the signer returns the backlog is signed by itself and admissions are back.
+/// Invariant 3, column "signer down", and Signer: admissions go on within the backlog quota and stop at it, settles go
+/// on beyond it, and when the signer returns the backlog is signed by itself and admissions are back.
 #[test]
 fn without_a_signer_admissions_stop_at_the_backlog() {
     let mut node = Node::start();
@@ -112,8 +112,8 @@ fn without_a_signer_admissions_stop_at_the_backlog() {
     node.check();
 }
 
-/// SPEC invariant 3, column "signer down": a signer that talks nonsense, is slow, is locked, holds another key or claims
-/// to have signed is as good as none; and nothing it said is believed.
+/// Invariant 3, column "signer down": a signer that talks nonsense, is slow, is locked, holds another key or claims to
+/// have signed is as good as none; and nothing it said is believed.
 #[test]
 fn a_signer_that_lies_is_no_signer() {
     let mut node = Node::start();
@@ -144,8 +144,8 @@ fn a_signer_that_lies_is_no_signer() {
     node.check();
 }
 
-/// SPEC invariant 3, "also not when the outage begins between check and commit": the signer stops after the proposal,
-/// the agent is killed before the deadline, and everything comes back: nothing was loosened.
+/// Invariant 3, "also not when the outage begins between check and commit": the signer stops after the proposal, the
+/// agent is killed before the deadline, and everything comes back: nothing was loosened.
 #[test]
 fn a_proposal_found_at_start_is_abandoned() {
     let mut node = Node::start();
@@ -170,7 +170,7 @@ fn a_proposal_found_at_start_is_abandoned() {
     assert_eq!(page.receipts.last().unwrap().kind_name, "Abandoned");
 }
 
-/// DESIGN, Origins: a log that is shorter than what was signed is only read from then on.
+/// Origins: a log that is shorter than what was signed is only read from then on.
 #[test]
 fn a_log_that_was_rolled_back_is_read_only() {
     let mut node = Node::start();
@@ -209,7 +209,7 @@ fn a_log_that_was_rolled_back_is_read_only() {
         r.reasons().contains(&"log_rolled_back".to_owned()).then_some(r)
     });
     assert_eq!(denied.status, 503);
-    // Issue 3, replay after a restore: the log that would remember the command is gone, and so it takes none at all.
+    // Replay after a restore: the log that would remember the command is gone, and so it takes none at all.
     assert!(node.send(&cap).reasons().contains(&"log_rolled_back".to_owned()));
     assert!(node.control(a.uid).ramps.is_empty());
     assert_eq!(c.get(&format!("/v1/tenants/{}/receipts", a.uid)).status, 200, "reading goes on");

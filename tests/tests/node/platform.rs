@@ -9,7 +9,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
 
-/// Issue 2, Agent: ready only when it serves, a watchdog that the writer feeds, and a stop that is announced.
+/// Agent: ready only when it serves, a watchdog that the writer feeds, and a stop that is announced.
 #[test]
 fn the_service_manager_is_told() {
     let mut node = Node::start();
@@ -40,7 +40,7 @@ fn the_service_manager_is_told() {
     hear("STOPPING=1");
 }
 
-/// Issue 2, Agent: a workload is known by its user id, on its tenant's own socket, as long as the tenant lets it in.
+/// Agent: a workload is known by its user id, on its tenant's own socket, as long as the tenant lets it in.
 #[test]
 fn a_local_user_needs_no_token() {
     let dir = tempfile::tempdir().unwrap();
@@ -72,7 +72,7 @@ fn a_local_user_needs_no_token() {
     assert_eq!(other.status, 401, "another user is not the one that was let in");
 }
 
-/// Issue 2, Agent: TCP speaks TLS, and the console believes the pinned certificate alone.
+/// Agent: TCP speaks TLS, and the console believes the pinned certificate alone.
 #[test]
 fn tls_with_a_pinned_certificate() {
     let mut node = Node::start();
@@ -107,7 +107,7 @@ fn tls_with_a_pinned_certificate() {
     assert!(!ask(&format!("http://127.0.0.1:{port}")).status.success());
 }
 
-/// DESIGN, Store: below the critical mark no new work is admitted; what runs may end, and tightening goes on.
+/// Store: below the critical mark no new work is admitted; what runs may end, and tightening goes on.
 #[test]
 fn a_disk_that_is_nearly_full_admits_nothing() {
     let mut node = Node::start();

@@ -65,8 +65,8 @@ fn named(node: &Node, tenant: TenantUid) -> (u64, String) {
     (sealed.header.policy.revision, conductor_shared::ids::hex(&sealed.header.policy.digest))
 }
 
-/// SPEC X1 and invariants 4 and 6: a bundle holds when two persons and the policy key say so; it denies more, and its
-/// receipts name it.
+/// Invariants 4 and 6: a bundle holds when two persons and the policy key say so; it denies more, and its receipts name
+/// it.
 #[test]
 fn a_signed_bundle_holds_and_denies_more() {
     let mut node = node();
@@ -98,8 +98,8 @@ fn a_signed_bundle_holds_and_denies_more() {
     assert!(!explained.allow && explained.reasons.contains(&"site: etl rests".to_owned()), "{explained:?}");
 }
 
-/// SPEC X1 and invariants 4 and 6: unsigned, edited, strange, expired and older bundles are refused and the good one
-/// stays, after a power cut too.
+/// Invariants 4 and 6: unsigned, edited, strange, expired and older bundles are refused and the good one stays, after a
+/// power cut too.
 #[test]
 fn bundles_are_signed_and_only_rise() {
     let mut node = node();
@@ -131,7 +131,7 @@ fn bundles_are_signed_and_only_rise() {
     node.check();
 }
 
-/// SPEC X1 and Bad input: files of a bundle are brought by an operator, and are refused clearly when they are none.
+/// Bad input: files of a bundle are brought by an operator, and are refused clearly when they are none.
 #[test]
 fn strange_bundle_files_are_refused() {
     let node = node();
@@ -147,8 +147,7 @@ fn strange_bundle_files_are_refused() {
     assert_eq!((r.status, r.reasons()), (403, vec!["role_missing".to_owned()]));
 }
 
-/// SPEC X1: policy can only say no. Rules that allow everything they are asked let nothing through that the invariants
-/// deny.
+/// Policy can only say no. Rules that allow everything they are asked let nothing through that the invariants deny.
 #[test]
 fn policy_allows_nothing_that_rust_denies() {
     let mut node = node();
@@ -170,9 +169,9 @@ fn policy_allows_nothing_that_rust_denies() {
     assert_ne!(r.came_to(), ["effective"], "the signer is down: {r}");
 }
 
-/// SPEC invariant 3, columns "policy engine down" and "both", and X1: without a valid bundle admissions and loosenings
-/// are denied, tightening and settling go on; `recover` by two admins on the node itself is the way out, also of rules
-/// that deny everything, and with the signer dead.
+/// Invariant 3, columns "policy engine down" and "both": without a valid bundle admissions and loosenings are denied,
+/// tightening and settling go on; `recover` by two admins on the node itself is the way out, also of rules that deny
+/// everything, and with the signer dead.
 #[test]
 fn expired_and_deny_all_bundles_have_a_way_out() {
     let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben", "cleo:approver"]);
@@ -270,8 +269,8 @@ fn a_bundle_that_breaks_the_engine_is_replaced() {
     node.check();
 }
 
-/// Issue 3, Policy (explain): why a run was denied is told for the profile that governed its tenant then, not for the one
-/// that does now.
+/// Policy (explain): why a run was denied is told for the profile that governed its tenant then, not for the one that
+/// does now.
 #[test]
 fn a_receipt_is_explained_as_of_its_time() {
     let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);

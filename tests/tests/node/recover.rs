@@ -1,4 +1,4 @@
-//! The way out of a lost signer: SPEC, invariant 3, class recover.
+//! The way out of a lost signer: invariant 3, class recover.
 
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::checkpoint::SignedCheckpoint;
@@ -103,8 +103,8 @@ fn ramp(hundredths: u16) -> Operation {
     })
 }
 
-/// SPEC, invariant 3 (recover): a signer whose memory is gone refuses to sign, and another one is not believed; neither
-/// one person replaces it, nor two of whom one is no admin, nor with a key that is somebody's already.
+/// Invariant 3 (recover): a signer whose memory is gone refuses to sign, and another one is not believed; neither one
+/// person replaces it, nor two of whom one is no admin, nor with a key that is somebody's already.
 #[test]
 fn a_lost_signer_is_not_replaced_by_one_person() {
     let lost = Lost::begin();
@@ -123,8 +123,8 @@ fn a_lost_signer_is_not_replaced_by_one_person() {
     lost.end();
 }
 
-/// SPEC, invariant 3 (recover), and DESIGN, Origins: two admins on the node itself replace a lost signer, with nothing
-/// but Rust rules; the same logs go on under the new key.
+/// Invariant 3 (recover), and Origins: two admins on the node itself replace a lost signer, with nothing but Rust
+/// rules; the same logs go on under the new key.
 #[test]
 fn a_lost_signer_is_replaced() {
     let lost = Lost::begin();
@@ -145,7 +145,7 @@ fn a_lost_signer_is_replaced() {
     lost.end();
 }
 
-/// SPEC, invariant 3 (recover): a signer that was replaced turns up again, key and memory whole: what it signs counts no
+/// Invariant 3 (recover): a signer that was replaced turns up again, key and memory whole: what it signs counts no
 /// more, also after a restart.
 #[test]
 fn a_replaced_signer_counts_no_more() {

@@ -38,7 +38,7 @@ const CALLERS: [&str; 17] = [
 /// What stands in the path for `{tenant}`.
 const LOGS: [&str; 3] = ["acme", "globex", "node"];
 
-/// SPEC, Reads, as columns: whether a caller comes past the check of a right, by the log that the path names.
+/// Reads, as columns: whether a caller comes past the check of a right, by the log that the path names.
 fn law(right: Right, log: &str) -> &'static str {
     // n: nobody, suspended, no role | v viewers | o operators | a approvers | u auditors | ad, bg, bg@ | w workloads
     match (right, log) {
@@ -137,7 +137,7 @@ fn path(route: &Route, log: &str, tenant: &str) -> String {
     path.replace("{*flag}", "run/etl") + &query
 }
 
-/// SPEC, Reads and invariant 2: the law of rights, cell by cell. A row that is added to the table of routes is tried by
+/// Reads and invariant 2: the law of rights, cell by cell. A row that is added to the table of routes is tried by
 /// itself.
 #[test]
 fn every_route_is_for_whom_the_law_says() {
@@ -190,8 +190,8 @@ fn head_alone(socket: &Path, path: &str, bearer: &str) -> String {
         .map_or_else(|e| e.to_string(), |()| String::from_utf8_lossy(&line[9..]).into_owned())
 }
 
-/// SPEC, Reads; RFC 9110: who may not call is refused before a body is asked for, on every route that takes one and asks
-/// for a right. The name of the scheme has no case.
+/// Reads; RFC 9110: who may not call is refused before a body is asked for, on every route that takes one and asks for
+/// a right. The name of the scheme has no case.
 #[test]
 fn a_right_is_judged_before_a_body_is_read() {
     let (node, acme, _, bearers) = site();
@@ -208,7 +208,7 @@ fn a_right_is_judged_before_a_body_is_read() {
     }
 }
 
-/// SPEC, Reads: what a viewer, and a workload of the tenant, reads of receipts and of state has no subjects (viewer), no
+/// Reads: what a viewer, and a workload of the tenant, reads of receipts and of state has no subjects (viewer), no
 /// signed texts, no signatures and no digests of tokens; what is left verifies, and what is missing is told.
 #[test]
 fn what_is_not_for_all_is_left_out() {
@@ -265,7 +265,7 @@ fn what_is_not_for_all_is_left_out() {
     assert!(past.control.tokens.values().all(|t| t.secret_sha256 == Digest([0; 32])));
 }
 
-/// SPEC, Reads: what lists all logs lists those that the person may read, and no others.
+/// Reads: what lists all logs lists those that the person may read, and no others.
 #[test]
 fn lists_have_what_the_person_may_read() {
     let (node, acme, globex, bearers) = site();
@@ -293,7 +293,7 @@ fn lists_have_what_the_person_may_read() {
     }
 }
 
-/// SPEC, Reads: a stream ends, and a download goes no further, within a second of the loss of the right.
+/// Reads: a stream ends, and a download goes no further, within a second of the loss of the right.
 #[test]
 fn what_goes_on_ends_with_its_right() {
     let (node, acme, _, bearers) = site();
@@ -327,8 +327,7 @@ fn what_goes_on_ends_with_its_right() {
     });
 }
 
-/// SPEC: operators' sessions are opened and used on operators' listeners; whoever can open a tenant's socket is a
-/// workload.
+/// Operators' sessions are opened and used on operators' listeners; whoever can open a tenant's socket is a workload.
 #[test]
 fn a_tenants_socket_takes_no_sessions() {
     let dir = tempfile::tempdir().unwrap();

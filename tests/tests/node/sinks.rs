@@ -1,5 +1,5 @@
-//! Metered events on their way out (SPEC 2.1): to a real receiver that fails, hangs, answers late and restarts, and to
-//! files. Nothing is lost, and what comes twice has the same id.
+//! Metered events on their way out: to a real receiver that fails, hangs, answers late and restarts, and to files.
+//! Nothing is lost, and what comes twice has the same id.
 
 use conductor_shared::cloudevents::schema;
 use conductor_shared::meter::EventType;
@@ -57,8 +57,8 @@ fn assert_token_is_kept(node: &Node, r: &FakeSink) {
     assert!(!metrics.contains("s3cret") && !node.log().contains("s3cret"));
 }
 
-/// SPEC 2.1, Sinks: at least once with stable ids, through every bad behavior of the receiver, kills of the agent included;
-/// the events that arrived add up to what usage says, and each keeps its schema.
+/// Sinks: at least once with stable ids, through every bad behavior of the receiver, kills of the agent included; the
+/// events that arrived add up to what usage says, and each keeps its schema.
 #[test]
 fn nothing_is_lost_on_the_way_out() {
     let mut r = FakeSink::start(Behavior::Accept);
@@ -119,8 +119,8 @@ fn nothing_is_lost_on_the_way_out() {
     node.check();
 }
 
-/// SPEC 2.1, Sinks: an event that the receiver refuses is set aside and holds nothing up; it is looked at, and delivered
-/// again on an operator's word.
+/// Sinks: an event that the receiver refuses is set aside and holds nothing up; it is looked at, and delivered again on
+/// an operator's word.
 #[test]
 fn dead_letters_are_seen_and_replayed() {
     let r = FakeSink::start(Behavior::RejectSteps);
@@ -177,7 +177,7 @@ fn all_arrive(node: &Node, r: &FakeSink, tenant: &Tenant) {
     wait_for("all events arrive", 90, || (arrived(r, tenant) == emitted).then_some(()));
 }
 
-/// E1: a receiver that refuses all events of one tenant gets those of the others; nothing of the refused tenant becomes a
+/// A receiver that refuses all events of one tenant gets those of the others; nothing of the refused tenant becomes a
 /// dead letter, it waits and is told of, and comes once it is taken.
 #[test]
 fn refused_events_of_one_tenant_stop_nobody_else() {
@@ -200,7 +200,7 @@ fn refused_events_of_one_tenant_stop_nobody_else() {
     wait_for("no trouble is left", 30, || (status(&node, "warehouse")["trouble"] == "").then_some(()));
 }
 
-/// E1: no answer but 400, 413 and 422 is about an event, and these are not when all events get them alike: the sink waits,
+/// No answer but 400, 413 and 422 is about an event, and these are not when all events get them alike: the sink waits,
 /// says why, and sets nothing aside.
 #[test]
 fn answers_that_are_not_about_an_event_set_nothing_aside() {
@@ -226,7 +226,7 @@ fn answers_that_are_not_about_an_event_set_nothing_aside() {
     all_arrive(&node, &r, &a);
 }
 
-/// E2: what a sink is configured with is read when it is there and again when it changes; until then the sink says that it
+/// What a sink is configured with is read when it is there and again when it changes; until then the sink says that it
 /// does not deliver, and what waits gets older.
 #[test]
 fn a_token_that_comes_late_and_changes_is_read() {
@@ -261,7 +261,7 @@ fn a_token_that_comes_late_and_changes_is_read() {
     assert!(node.metrics().contains("conductor_sink_up{sink=\"warehouse\"} 1"));
 }
 
-/// E2: a file that is moved or removed while the sink writes takes no event with it that was not there already, and its
+/// A file that is moved or removed while the sink writes takes no event with it that was not there already, and its
 /// number is not given out again, also not after a restart.
 #[test]
 fn files_may_be_moved_away() {
@@ -300,7 +300,7 @@ fn files_may_be_moved_away() {
     assert_eq!(numbers, expected);
 }
 
-/// E2: an operator has the events of a range of receipts delivered again: those, and no others.
+/// An operator has the events of a range of receipts delivered again: those, and no others.
 #[test]
 fn a_range_of_receipts_is_delivered_again() {
     let r = FakeSink::start(Behavior::Accept);

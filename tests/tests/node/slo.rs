@@ -109,8 +109,8 @@ fn fallen() -> (Node, Tenant, IncidentRow) {
     (node, a, open.remove(0))
 }
 
-/// SPEC 3.2: a breach takes the ramp down by itself to where it was healthy last, opens an incident with its receipts and
-/// the time it went unnoticed, and the value is refused until somebody overrides it; a restart forgets nothing of it.
+/// A breach takes the ramp down by itself to where it was healthy last, opens an incident with its receipts and the
+/// time it went unnoticed, and the value is refused until somebody overrides it; a restart forgets nothing of it.
 #[test]
 fn a_breach_rolls_back_by_itself() {
     let (mut node, a, i) = fallen();
@@ -151,7 +151,7 @@ fn a_breach_rolls_back_by_itself() {
     node.check();
 }
 
-/// SPEC 3.2, Incidents: an open incident is acknowledged and closed by operators, and then is no more.
+/// Incidents: an open incident is acknowledged and closed by operators, and then is no more.
 #[test]
 fn an_incident_is_acknowledged_and_closed() {
     let (mut node, a, i) = fallen();
@@ -169,8 +169,8 @@ fn an_incident_is_acknowledged_and_closed() {
     node.check();
 }
 
-/// SPEC 3.1: a plan goes on only when enough was seen and all of it was healthy for the whole bake; nothing seen is no
-/// health, and a breach ends it.
+/// A plan goes on only when enough was seen and all of it was healthy for the whole bake; nothing seen is no health,
+/// and a breach ends it.
 #[test]
 fn a_plan_goes_on_only_when_healthy() {
     let (mut node, a) = node();
@@ -206,7 +206,7 @@ fn a_plan_goes_on_only_when_healthy() {
     node.check();
 }
 
-/// SPEC X1 and 3.1: policy is asked of each step of a plan, not of the plan alone. While it says no the plan pauses.
+/// Policy is asked of each step of a plan, not of the plan alone. While it says no the plan pauses.
 #[test]
 fn policy_is_asked_of_each_step() {
     let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
@@ -228,8 +228,8 @@ fn policy_is_asked_of_each_step() {
     wait_for("the next step", 10, || (share(&node, &a) == 10_000).then_some(()));
 }
 
-/// SPEC 3.1 and invariant 4: a plan goes on under the key that signed it: not while its person is suspended, not without
-/// the role, and not once the key was revoked.
+/// Invariant 4: a plan goes on under the key that signed it: not while its person is suspended, not without the role,
+/// and not once the key was revoked.
 #[test]
 fn a_plan_stops_with_its_author() {
     let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben", "cleo"]);
@@ -274,8 +274,8 @@ fn a_plan_stops_with_its_author() {
     }
 }
 
-/// SPEC 3.2 and invariant 3: while the signer is out a plan does not go on, and a breach is the platform's: it marks no
-/// revision bad. The outage itself is an incident in the node's log, opened and closed by facts.
+/// Invariant 3: while the signer is out a plan does not go on, and a breach is the platform's: it marks no revision
+/// bad. The outage itself is an incident in the node's log, opened and closed by facts.
 #[test]
 fn in_an_outage_nothing_goes_on_and_nothing_is_blamed() {
     let (mut node, a) = node();
@@ -303,7 +303,7 @@ fn in_an_outage_nothing_goes_on_and_nothing_is_blamed() {
     node.check();
 }
 
-/// SPEC invariant 5: a kill in the middle loses no counts: what was answered is counted, and what is counted was said.
+/// Invariant 5: a kill in the middle loses no counts: what was answered is counted, and what is counted was said.
 #[test]
 fn a_kill_loses_no_counts() {
     let (mut node, a) = node();
@@ -331,7 +331,7 @@ fn a_kill_loses_no_counts() {
     assert!(node.control(a.uid).bad.is_empty(), "no revision is blamed");
 }
 
-/// SPEC 1.3 and Incidents: a flood of denials by quota is an incident of the tenant that makes it.
+/// Incidents: a flood of denials by quota is an incident of the tenant that makes it.
 #[test]
 fn a_flood_is_an_incident() {
     let (node, a) = node();

@@ -14,8 +14,8 @@ fn refuses_to_start(node: &Node, what: &str) {
     assert!(!out.status.success() && said.contains(what), "expected {what:?}: {said}");
 }
 
-/// Issue 2, Store: a second agent, a missing, open or wrong key store, a damaged file and a newer format are each a clear
-/// error, and what was stored is still there afterwards.
+/// Store: a second agent, a missing, open or wrong key store, a damaged file and a newer format are each a clear error,
+/// and what was stored is still there afterwards.
 #[test]
 fn a_store_that_cannot_be_used_is_refused_clearly() {
     let mut node = Node::start();
@@ -56,7 +56,7 @@ fn a_store_that_cannot_be_used_is_refused_clearly() {
     node.check();
 }
 
-/// SPEC invariant 1: files unlinked under the running agent deny; RocksDB itself would write on happily.
+/// Invariant 1: files unlinked under the running agent deny; RocksDB itself would write on happily.
 #[test]
 fn unlinked_files_deny() {
     for victim in ["CURRENT", "log"] {
@@ -84,8 +84,8 @@ fn unlinked_files_deny() {
     }
 }
 
-/// SPEC invariant 1 and DESIGN, Store failure: a full disk denies, loses nothing, and the agent is back when there is
-/// room. A file size limit stands for the disk: a write beyond it fails as on a full one, and needs no privileges.
+/// Invariant 1 and Store failure: a full disk denies, loses nothing, and the agent is back when there is room. A file
+/// size limit stands for the disk: a write beyond it fails as on a full one, and needs no privileges.
 #[test]
 fn a_write_that_fails_denies_and_the_agent_recovers() {
     let mut node = Node::start();
@@ -202,7 +202,7 @@ const RESERVE: &str = "data/db/RESERVE.settles";
 /// Open while the disk fills up: each has room for a hundred approvals.
 const FILLING: usize = 150;
 
-/// DESIGN, Store failure: a start on a full disk lives on the reserve, and sets it aside again when there is room.
+/// Store failure: a start on a full disk lives on the reserve, and sets it aside again when there is room.
 #[test]
 fn a_start_on_a_full_disk() {
     let (mut node, a, disk) = on_a_small_disk();
@@ -220,9 +220,9 @@ fn a_start_on_a_full_disk() {
     node.check();
 }
 
-/// SPEC invariants 1 and 3, DESIGN, Store failure: on a disk that fills up admissions stop first; on one that is full
-/// the reserve still takes settles and tightenings; nothing that was acknowledged is lost, and with room the agent is
-/// back by itself.
+/// Invariants 1 and 3, Store failure: on a disk that fills up admissions stop first; on one that is full the reserve
+/// still takes settles and tightenings; nothing that was acknowledged is lost, and with room the agent is back by
+/// itself.
 #[test]
 fn a_disk_that_fills_up() {
     let (mut node, a, disk) = on_a_small_disk();

@@ -81,7 +81,7 @@ async fn fact(s: &mut Socket) -> (TenantUid, u64, String) {
     .await
 }
 
-/// Issue 2, Stream: only for operators; first the overview of all tenants, then the state and the facts of those that were
+/// Stream: only for operators; first the overview of all tenants, then the state and the facts of those that were
 /// opened, in commit order.
 #[tokio::test(flavor = "multi_thread")]
 async fn overview_and_facts() {
@@ -116,8 +116,8 @@ async fn overview_and_facts() {
     assert!(words.starts_with("ramp.cap run/etl 200"), "{words}");
 }
 
-/// Issue 2, Stream: a console that comes back gets what it missed; after a restart, or from the future, the stream begins
-/// again and says why.
+/// Stream: a console that comes back gets what it missed; after a restart, or from the future, the stream begins again
+/// and says why.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_resumes_or_says_why_not() {
     let (node, a, _, session) = site().await;
@@ -143,7 +143,7 @@ async fn a_stream_resumes_or_says_why_not() {
     }
 }
 
-/// SPEC, Bad input: garbage ends a stream with a reason, and harms nobody.
+/// Bad input: garbage ends a stream with a reason, and harms nobody.
 #[tokio::test(flavor = "multi_thread")]
 async fn garbage_ends_a_stream() {
     let (node, _, _, session) = site().await;
@@ -164,8 +164,8 @@ async fn garbage_ends_a_stream() {
     assert_eq!(tokio::task::block_in_place(|| node.client("").get("/healthz").status), 200);
 }
 
-/// Issue 2, Stream: a console that does not read for a while holds nothing up, and then gets to the present state, with
-/// every control fact in order and without beginning anew.
+/// Stream: a console that does not read for a while holds nothing up, and then gets to the present state, with every
+/// control fact in order and without beginning anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_catches_up() {
     let node = Node::start();

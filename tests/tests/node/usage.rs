@@ -1,4 +1,4 @@
-//! Metering, usage and cost of a real agent (SPEC 2.1 to 2.3, invariant 5).
+//! Metering, usage and cost of a real agent.
 
 use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Operation, ops};
@@ -33,8 +33,8 @@ fn worked() -> (Node, Tenant, Tenant) {
     (node, a, b)
 }
 
-/// SPEC 2.1: every receipt of work is metered once, with all labels, and usage says what was done; it survives a restart,
-/// and the stopped agent's rows agree with the receipts.
+/// Every receipt of work is metered once, with all labels, and usage says what was done; it survives a restart, and the
+/// stopped agent's rows agree with the receipts.
 #[test]
 fn usage_is_what_was_done() {
     let (mut node, a, _) = worked();
@@ -56,7 +56,7 @@ fn usage_is_what_was_done() {
     assert_eq!((again.totals.receipts_emitted, again.totals.storage_bytes), (44, t.storage_bytes));
 }
 
-/// SPEC 2.2 and Reads: usage is of one tenant, also by its display id and without a version, for whoever may read that; bad
+/// Reads: usage is of one tenant, also by its display id and without a version, for whoever may read that; bad
 /// questions are explained.
 #[test]
 fn usage_is_of_one_tenant() {
@@ -92,7 +92,7 @@ fn usage_is_of_one_tenant() {
     }
 }
 
-/// SPEC 2.2: the same numbers in every form: CSV, the plain command, and a recount of the receipts.
+/// The same numbers in every form: CSV, the plain command, and a recount of the receipts.
 #[test]
 fn usage_is_the_same_in_every_form() {
     let (node, a, _) = worked();
@@ -157,8 +157,7 @@ impl Month {
     }
 }
 
-/// SPEC 2.3: a rate card is taken only from the trusted key, spelled as it must be, in one currency, and never an older
-/// one.
+/// A rate card is taken only from the trusted key, spelled as it must be, in one currency, and never an older one.
 #[test]
 fn rate_cards_are_signed_and_only_rise() {
     let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
@@ -175,8 +174,8 @@ fn rate_cards_are_signed_and_only_rise() {
     assert_eq!(reasons(&node, &dollars, "billing"), ["rate_card_invalid"]);
 }
 
-/// SPEC 2.3, invariant 5: an amount is exact to the unit, and days add up to the month; what was kept at the end of a
-/// month is kept in the next one too, and not before.
+/// Invariant 5: an amount is exact to the unit, and days add up to the month; what was kept at the end of a month is
+/// kept in the next one too, and not before.
 #[test]
 fn cost_is_exact() {
     let m = Month::begin();
@@ -195,7 +194,7 @@ fn cost_is_exact() {
     m.end();
 }
 
-/// SPEC 2.3: an amount is explained down to its events, which add up.
+/// An amount is explained down to its events, which add up.
 #[test]
 fn cost_is_explained() {
     let m = Month::begin();
@@ -215,8 +214,8 @@ fn cost_is_explained() {
     assert!(ok && e.events.len() == 6 && adds(&e) == 9_000_000, "{said}");
 }
 
-/// SPEC 2.3 and X4: an invoice is compared to the unit; one that differs is named, one that agrees is put on record, and
-/// the month is reconciled only while it stays so.
+/// An invoice is compared to the unit; one that differs is named, one that agrees is put on record, and the month is
+/// reconciled only while it stays so.
 #[test]
 fn an_invoice_is_reconciled_while_it_agrees() {
     let m = Month::begin();
@@ -262,7 +261,7 @@ fn an_invoice_is_reconciled_while_it_agrees() {
     m.end();
 }
 
-/// SPEC 2.3: days that were added up before are added up again after a correction; bad corrections are refused.
+/// Days that were added up before are added up again after a correction; bad corrections are refused.
 #[test]
 fn corrections_change_only_what_they_name() {
     let m = Month::begin();
@@ -294,7 +293,7 @@ fn end_of_this_month(m: &Month) -> u64 {
     utc_month(WallTime::from_micros(m.node.now_us())).unwrap().1.to.as_micros()
 }
 
-/// SPEC 2.3: FOCUS has the same amounts, as decimals, for one billing period.
+/// FOCUS has the same amounts, as decimals, for one billing period.
 #[test]
 fn focus_has_the_same_amounts() {
     let m = Month::begin();

@@ -17,7 +17,7 @@ fn head(node: &Node, tenant: &Tenant) -> LogHead {
     node.operator().get(&format!("/v1/tenants/{}/checkpoint", tenant.uid)).read()
 }
 
-/// Issue 2, Ledger: stock `minisign -V` verifies a checkpoint file, and refuses an altered one.
+/// Ledger: stock `minisign -V` verifies a checkpoint file, and refuses an altered one.
 #[test]
 fn stock_minisign_verifies_checkpoints() {
     let node = Node::start();
@@ -42,8 +42,7 @@ fn stock_minisign_verifies_checkpoints() {
     assert!(!verify().0);
 }
 
-/// Issue 2, Ledger: every receipt is included, and every older head is a prefix, with real proofs over HTTP across tile
-/// borders.
+/// Ledger: every receipt is included, and every older head is a prefix, with real proofs over HTTP across tile borders.
 #[test]
 fn proofs_over_http() {
     let node = Node::start();
@@ -83,8 +82,8 @@ fn proofs_over_http() {
     }
 }
 
-/// SPEC invariant 3 and DESIGN, Command: replayed, misaddressed, expired, stale, edited and mislabelled commands are
-/// denied with a receipt, and change nothing, also after a restart.
+/// Invariant 3 and Command: replayed, misaddressed, expired, stale, edited and mislabelled commands are denied with a
+/// receipt, and change nothing, also after a restart.
 #[test]
 fn commands_happen_once_and_as_signed() {
     let mut node = Node::start();

@@ -26,8 +26,8 @@ fn needed_by(from: &str) -> BTreeSet<String> {
     seen.into_iter().map(|id| names[id].clone()).collect()
 }
 
-/// SPEC, Gates of the request: "a check that crates keep their boundaries". The console must work with any agent over
-/// the public API alone, so neither side may reach into the other, not even through a third crate.
+/// Gates of the request: "a check that crates keep their boundaries". The console must work with any agent over the
+/// public API alone, so neither side may reach into the other, not even through a third crate.
 #[test]
 fn tui_and_agent_never_depend_on_each_other() {
     assert!(
@@ -44,8 +44,8 @@ fn tui_and_agent_never_depend_on_each_other() {
     assert_none(&found, "tui and agent meet only in shared");
 }
 
-/// SPEC, Gates of the request. `shared` is vocabulary and pure rules; the fold must run the same in agent, console,
-/// restart and restore, so it knows none of them, and no runtime, network or database.
+/// Gates of the request: `shared` is vocabulary and pure rules; the fold must run the same in agent, console, restart
+/// and restore, so it knows none of them, and no runtime, network or database.
 #[test]
 fn shared_depends_on_no_other_crate_of_ours_and_no_machinery() {
     let needed = needed_by("conductor-shared");
@@ -65,8 +65,8 @@ fn shared_depends_on_no_other_crate_of_ours_and_no_machinery() {
     }
 }
 
-/// SPEC, Gates of the request, and Time: no I/O and no clock in `shared`, in its tests neither (a golden file comes in
-/// by `include_str!`), so that what it decides follows from its arguments alone.
+/// Gates of the request, and Time: no I/O and no clock in `shared`, in its tests neither (a golden file comes in by
+/// `include_str!`), so that what it decides follows from its arguments alone.
 #[test]
 fn shared_does_no_io_and_reads_no_clock() {
     let mut found = Vec::new();
@@ -79,8 +79,8 @@ fn shared_does_no_io_and_reads_no_clock() {
     assert_none(&found, "shared has no I/O, no clock, no threads and no runtime: pass the value in");
 }
 
-/// SPEC, invariants 1 and 2: what is written and under which scope is decided in one room. Only `agent/src/store` may
-/// name the database, so that nobody else can read or write a tenant's family.
+/// Invariants 1 and 2: what is written and under which scope is decided in one room. Only `agent/src/store` may name
+/// the database, so that nobody else can read or write a tenant's family.
 #[test]
 fn only_the_store_names_rocksdb() {
     let mut found = Vec::new();
@@ -101,8 +101,8 @@ fn only_the_store_names_rocksdb() {
     }
 }
 
-/// SPEC, invariant 2, scope by construction: a proof made of a type is worth nothing where memory can be forged. One
-/// file of `agent/src/store` may use `unsafe`, for the one C call that has no safe wrapper.
+/// Invariant 2, scope by construction: a proof made of a type is worth nothing where memory can be forged. One file of
+/// `agent/src/store` may use `unsafe`, for the one C call that has no safe wrapper.
 #[test]
 fn unsafe_stands_in_one_file_of_the_store() {
     let mut files = BTreeSet::new();
@@ -123,8 +123,8 @@ fn unsafe_stands_in_one_file_of_the_store() {
     assert!(files.len() <= 1, "unsafe stands in more than one file of the store: {files:?}");
 }
 
-/// SPEC, 1.3 and Bad input: nothing allocates without bound. A queue without a limit turns a flood by one tenant into
-/// the end of all. (Clippy refuses the same by path; an `allow` beside the call would silence that, and not this.)
+/// Bad input: nothing allocates without bound. A queue without a limit turns a flood by one tenant into the end of all.
+/// (Clippy refuses the same by path; an `allow` beside the call would silence that, and not this.)
 #[test]
 fn no_channel_is_unbounded() {
     let found: Vec<String> = sources().iter().flat_map(|s| s.places(makes_unbounded_channel)).collect();
@@ -163,8 +163,8 @@ fn the_rocksdb_that_is_compiled_is_the_one_that_is_linked() {
     assert_eq!(linked, [compiled], "scripts/rocksdb.sh compiles {compiled}, Cargo.lock links {linked:?}");
 }
 
-/// SPEC, Bad input and hostile text: control characters that turn the direction of text make a reviewer read other
-/// code than the compiler. A test that needs one writes it as an escape.
+/// Bad input and hostile text: control characters that turn the direction of text make a reviewer read other code than
+/// the compiler. A test that needs one writes it as an escape.
 #[test]
 fn no_file_turns_the_direction_of_text() {
     let mut found = Vec::new();

@@ -8,7 +8,7 @@ use conductor_shared::reason::{Reason, ReasonState};
 use crate::circles::made_of;
 use crate::{assert_none, trees};
 
-/// Issue 17: every documented reason is answered, reserved for a row of SPEC that is to come, or retired for ever.
+/// Every documented reason is answered, reserved for a feature that is to come, or retired for ever.
 #[test]
 fn every_reason_is_in_the_state_that_its_table_says() {
     let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();

@@ -57,7 +57,7 @@ fn large_files_and_functions_have_a_reason() {
     assert_none(&found, "split it, or say in REASONS why it is better whole");
 }
 
-/// Reported, not gates.
+/// Prints the figures that are reported and are no gates.
 #[test]
 fn report() {
     let sources = sources();

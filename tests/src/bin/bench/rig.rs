@@ -33,7 +33,7 @@ use tokio::sync::oneshot;
 const TOKEN: TokenId = TokenId([5; 16]);
 const SECRET: [u8; 32] = [6; 32];
 
-/// The core, running.
+/// The writer with its queues and a signer, in this process and without HTTP.
 pub(crate) struct Core {
     pub queues: Arc<Queues>,
     pub board: Arc<Registry>,
@@ -44,12 +44,12 @@ pub(crate) struct Core {
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
-/// What signing cost.
+/// Cost of signing so far.
 #[derive(Default)]
 pub(crate) struct Signing {
-    /// Processor time, microseconds.
+    /// Processor time of the signing thread, microseconds.
     pub micros: AtomicU64,
-    /// Checkpoints.
+    /// Number of checkpoints signed.
     pub count: AtomicU64,
 }
 
@@ -246,7 +246,7 @@ impl Core {
         format!("cdw_{tenant}_{TOKEN}_{}", hex(&SECRET))
     }
 
-    /// Asks and waits.
+    /// Sends a request that must be allowed, and waits for its answer.
     pub(crate) fn ask(&self, tenant: TenantUid, op: WorkloadOp) -> conductor_shared::http::Decided {
         let (tx, rx) = oneshot::channel();
         self.queues.push(WriterRequest::work(self.scope(tenant), op, None, tx)).expect("taken");
@@ -268,7 +268,6 @@ impl Core {
         std::thread::sleep(Duration::from_millis(50));
     }
 
-    /// The node's id.
     pub(crate) fn node(&self) -> conductor_shared::ids::NodeId {
         self.board.node_id
     }
