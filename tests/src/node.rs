@@ -33,6 +33,8 @@ pub struct Node {
     pub id: NodeId,
     /// Environment of the agent, beside that of the test.
     pub env: Vec<(String, String)>,
+    /// The same of the signer.
+    pub signer_env: Vec<(String, String)>,
     /// What runs the agent, word by word; nothing when it runs by itself.
     pub under: Vec<String>,
     key: minisign::KeyPair,
@@ -163,6 +165,7 @@ impl Node {
             signer: None,
             id,
             env: vec![],
+            signer_env: vec![],
             under: vec![],
             key,
             others,
@@ -199,6 +202,7 @@ impl Node {
                 self.path("signer").as_os_str(),
             ])
             .args([std::ffi::OsStr::new("--socket"), self.path("signer.sock").as_os_str()])
+            .envs(self.signer_env.iter().map(|(k, v)| (k, v)))
             .stderr(log)
             .spawn();
         self.signer = Some(child.expect("the signer starts"));
