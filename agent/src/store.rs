@@ -19,11 +19,12 @@ pub use reserve::Space;
 
 use crate::platform::files;
 use conductor_shared::ids::{PartitionId, TenantUid, hex, unhex};
-use options::options;
+use options::{StoreOptions, options};
 use parking_lot::{Mutex, RwLock};
 use reading::{bounds, read_error, walk, without_version};
 use reserve::Reserves;
-use rocksdb::{ColumnFamilyDescriptor, DB, Options, WriteBufferManager, WriteOptions};
+use rocksdb::perf::get_memory_usage_stats;
+use rocksdb::{Cache, ColumnFamilyDescriptor, DB, Options, WriteBufferManager, WriteOptions};
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -140,6 +141,18 @@ pub struct Store {
     failed: AtomicBool,
     reserves: Reserves,
     memtables: WriteBufferManager,
+    blocks: Cache,
+}
+
+/// Memory that the store uses, bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StoreMemory {
+    /// Rows that are in no file yet.
+    pub memtables: u64,
+    /// Blocks, indexes and filters of files.
+    pub blocks: u64,
+    /// What is held for each open file beside those.
+    pub open_files: u64,
 }
 
 struct Watched {
@@ -167,7 +180,7 @@ impl Store {
         if path.join("CURRENT").exists() {
             return Err(StoreError::Exists(path.to_owned()));
         }
-        let (mut db, _, _) = options(path).map_err(|e| Self::classify(path, &e))?;
+        let StoreOptions { mut db, .. } = options(path).map_err(|e| Self::classify(path, &e))?;
         db.create_if_missing(true);
         let made = DB::open(&db, path).map_err(|e| Self::classify(path, &e))?;
         made.put(Row::Format.key(), with_version(&FORMAT.to_be_bytes()))
@@ -192,11 +205,12 @@ impl Store {
             });
         }
         Self::refuse_newer(path)?;
-        let (db_options, family_options, memtables) = options(path).map_err(|e| Self::classify(path, &e))?;
-        let names = DB::list_cf(&db_options, path).map_err(|e| Self::classify(path, &e))?;
+        let StoreOptions { db, family, memtables, blocks } =
+            options(path).map_err(|e| Self::classify(path, &e))?;
+        let names = DB::list_cf(&db, path).map_err(|e| Self::classify(path, &e))?;
         let try_open = || {
-            let descriptors = names.iter().map(|n| ColumnFamilyDescriptor::new(n, family_options.clone()));
-            DB::open_cf_descriptors(&db_options, path, descriptors)
+            let descriptors = names.iter().map(|n| ColumnFamilyDescriptor::new(n, family.clone()));
+            DB::open_cf_descriptors(&db, path, descriptors)
         };
         let reserves = Reserves::of(path, limits);
         let mut opened = try_open();
@@ -218,11 +232,12 @@ impl Store {
             families: RwLock::new(families),
             db,
             path: path.to_owned(),
-            family_options,
+            family_options: family,
             watched: Mutex::new(Watched { current: (current, ino), wal: None }),
             failed: AtomicBool::new(false),
             reserves,
             memtables,
+            blocks,
         };
         store.reserves.fill(0);
         Ok(store)
@@ -484,10 +499,17 @@ impl Store {
         of("rocksdb.num-running-flushes") + of("rocksdb.num-running-compactions")
     }
 
-    /// Memory that memtables and caches use, bytes.
-    pub fn memory(&self) -> u64 {
-        let of = |name: &str| self.db.property_int_value(name).ok().flatten().unwrap_or(0);
-        of("rocksdb.cur-size-all-mem-tables") + of("rocksdb.block-cache-usage")
+    /// What it holds in memory now, over all families.
+    pub fn memory(&self) -> StoreMemory {
+        let stats = get_memory_usage_stats(Some(&[&*self.db]), Some(&[&self.blocks]));
+        stats.map_or_else(
+            |_| StoreMemory::default(),
+            |s| StoreMemory {
+                memtables: s.mem_table_total,
+                blocks: s.cache_total,
+                open_files: s.mem_table_readers_total,
+            },
+        )
     }
 }
 

@@ -10,6 +10,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+pub mod acknowledged;
 pub mod backfill;
 pub mod billing;
 pub mod events;
@@ -19,6 +20,7 @@ pub mod http;
 pub mod node;
 pub mod opa;
 pub mod policy;
+pub mod power;
 pub mod prng;
 pub mod programs;
 pub mod provision;

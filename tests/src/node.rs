@@ -31,6 +31,8 @@ pub struct Node {
     pub id: NodeId,
     /// Additional environment variables of the agent.
     pub env: Vec<(String, String)>,
+    /// The same of the signer.
+    pub signer_env: Vec<(String, String)>,
     /// Command that runs the agent, such as a tracer with its arguments; empty for none.
     pub under: Vec<String>,
     key: minisign::KeyPair,
@@ -161,6 +163,7 @@ impl Node {
             signer: None,
             id,
             env: vec![],
+            signer_env: vec![],
             under: vec![],
             key,
             others,
@@ -197,6 +200,7 @@ impl Node {
                 self.path("signer").as_os_str(),
             ])
             .args([std::ffi::OsStr::new("--socket"), self.path("signer.sock").as_os_str()])
+            .envs(self.signer_env.iter().map(|(k, v)| (k, v)))
             .stderr(log)
             .spawn();
         self.signer = Some(child.expect("the signer starts"));

@@ -1,5 +1,13 @@
 //! Random numbers that a seed repeats.
 
+/// With the seed that `CONDUCTOR_SEED` names, or with one of its own; says which.
+pub fn seeded() -> Prng {
+    let named = std::env::var("CONDUCTOR_SEED").ok().and_then(|s| s.parse().ok());
+    let seed = named.unwrap_or_else(|| getrandom::u64().expect("randomness")) | 1;
+    println!("CONDUCTOR_SEED={seed}");
+    Prng(seed)
+}
+
 /// xorshift64 (G. Marsaglia, "Xorshift RNGs", 2003). A seed of zero yields only zeros.
 pub struct Prng(pub u64);
 

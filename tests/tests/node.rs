@@ -26,6 +26,7 @@ mod node {
     mod outage;
     mod platform;
     mod policy;
+    mod power;
     mod recover;
     mod roles;
     mod sinks;

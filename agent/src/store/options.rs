@@ -35,8 +35,19 @@ const BLOCK_BYTES: usize = 16 << 10;
 /// took a fifth of the writer's time. No other keys are that long and that similar.
 const STEP_HINT: &str = "memtable_insert_with_hint_prefix_extractor=rocksdb.FixedPrefix.22";
 
-/// Options of the database in a folder, and of each family; and the budget that all memtables share.
-pub(super) fn options(path: &Path) -> Result<(Options, Options, WriteBufferManager), rocksdb::Error> {
+/// How a database is opened.
+pub(super) struct StoreOptions {
+    pub(super) db: Options,
+    /// Of each family.
+    pub(super) family: Options,
+    /// The budget that all memtables share.
+    pub(super) memtables: WriteBufferManager,
+    /// Blocks, indexes and filters of all files.
+    pub(super) blocks: Cache,
+}
+
+/// Options of the database in a folder.
+pub(super) fn options(path: &Path) -> Result<StoreOptions, rocksdb::Error> {
     let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&cache);
@@ -79,7 +90,7 @@ pub(super) fn options(path: &Path) -> Result<(Options, Options, WriteBufferManag
     }
     db.set_stats_dump_period_sec(0);
     db.set_max_manifest_file_size(64 << 20);
-    Ok((db, family, memtables))
+    Ok(StoreOptions { db, family, memtables, blocks: cache })
 }
 
 /// True when the file system supports direct I/O. Tested by opening an existing file, since nothing may be written to a

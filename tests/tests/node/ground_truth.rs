@@ -11,7 +11,7 @@ use conductor_shared::usage::UsageAnswer;
 use conductor_tests::backfill::Backfill;
 use conductor_tests::billing::{card, load, trust};
 use conductor_tests::events::{by_id, on_tape};
-use conductor_tests::prng::Prng;
+use conductor_tests::prng::{Prng, seeded};
 use conductor_tests::{Node, bin, wait_for};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -142,10 +142,7 @@ fn month(backfill: &mut Backfill, d: &mut Prng, from: u64, to: u64, trace: &mut 
 /// zones, and cost, equal the ground truth to the unit.
 #[test]
 fn generated_months_agree_with_the_ground_truth() {
-    let seed = std::env::var("CONDUCTOR_SEED").ok().and_then(|s| s.parse().ok());
-    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()) * 7_919 + 1);
-    println!("CONDUCTOR_SEED={seed}");
-    let mut d = Prng(seed);
+    let mut d = seeded();
     let mut node = Node::start_with(tempfile::tempdir().unwrap(), "", &["ben"]);
     let a = node.tenant("acme");
     // Receipt times never go back: the months lie in the next year.

@@ -4,6 +4,8 @@ mod exposition;
 
 use crate::http::health::{Audience, node_health};
 use crate::http::state::ApiState;
+use crate::platform::memory::resident_memory;
+use crate::store::StoreMemory;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -60,12 +62,13 @@ pub(crate) async fn metrics(State(api): State<ApiState>, headers: HeaderMap) -> 
         largest as u64,
     );
     gauge("policy_revision", "Revision of the bundle; 0 is the one built in", api.policy.version().revision);
-    let (memory, merging) = api.board.store.load().as_ref().map_or((0, 0), |s| (s.memory(), s.merging()));
+    let (held, merging) =
+        api.board.store.load().as_ref().map_or_else(Default::default, |s| (s.memory(), s.merging()));
     gauge("store_merging", "Jobs that write files of the store or merge them, now", merging);
     subsystems(&h.troubles, &mut r);
     let bytes = |v: u64| ConstGauge::new(i64::try_from(v).unwrap_or(i64::MAX));
     r.register_with_unit("disk_free", "Free space where the database is", Unit::Bytes, bytes(h.disk_free));
-    r.register_with_unit("store_memory", "Memory of memtables and block cache", Unit::Bytes, bytes(memory));
+    memory(held, &mut r);
     let age = ConstGauge::new(h.backlog_age_us as f64 / 1e6);
     r.register_with_unit("receipt_backlog_age", "Age of the oldest unsigned receipt", Unit::Seconds, age);
     sinks(&api, now.wall, &mut r);
@@ -75,6 +78,19 @@ pub(crate) async fn metrics(State(api): State<ApiState>, headers: HeaderMap) -> 
     }
     let form = Exposition::accepted(&headers);
     ([(header::CONTENT_TYPE, form.content_type()), (header::VARY, "accept")], form.of(out)).into_response()
+}
+
+/// Memory of the process, and of each part of the store.
+fn memory(store: StoreMemory, r: &mut Registry) {
+    let gauge = |v: u64| i64::try_from(v).unwrap_or(i64::MAX);
+    let family = Family::<[(&'static str, &'static str); 1], Gauge>::default();
+    let parts = [("memtables", store.memtables), ("blocks", store.blocks), ("open_files", store.open_files)];
+    for (part, bytes) in parts {
+        family.get_or_create(&[("part", part)]).set(gauge(bytes));
+    }
+    r.register_with_unit("store_memory", "Memory of the store", Unit::Bytes, family);
+    let resident = ConstGauge::new(gauge(resident_memory()));
+    r.register_with_unit("resident_memory", "Resident memory of the process", Unit::Bytes, resident);
 }
 
 /// One sample for each subsystem.

@@ -75,9 +75,9 @@ const LAYERS: [(&str, &[&[&str]]); 5] = [
         "tests",
         &[
             &["backfill", "fake_sink", "http", "prng", "programs"],
-            &["node", "signer_support"],
+            &["node", "power", "signer_support"],
             &["billing", "events", "fake_signer", "policy", "provision", "terminal", "workload"],
-            &["opa"],
+            &["acknowledged", "opa"],
         ],
     ),
 ];

@@ -1,8 +1,9 @@
 //! Durable receipts through the ledger, and provisioning.
 
-use crate::rig::{Core, ident, reopen, resident, thread_cpu_micros};
+use crate::rig::{Core, ident, reopen, thread_cpu_micros};
 use crate::{Report, median, p99};
 use conductor_agent::intake::request::{NewRun, Reply, WorkloadOp, WriterRequest};
+use conductor_agent::platform::memory::resident_memory;
 use conductor_agent::scope::TenantScope;
 use conductor_agent::store::{SpaceLimits, Store};
 use conductor_shared::fact::{ActorType, Env, Outcome};
@@ -239,42 +240,20 @@ fn signing(report: &mut Report, core: &Core, tenants: usize) {
     ));
 }
 
-/// Three minutes at full load: the last against the first.
-pub(crate) fn soak(report: &mut Report) {
-    let dir = tempfile::tempdir().expect("a folder");
-    let core = Core::start(dir.path(), 100);
-    core.lift();
-    let mut lanes = lanes(&core);
-    drive(&core, &mut lanes, Duration::from_secs(1));
-    let mut minutes = vec![];
-    for _ in 0..3 {
-        let (n, seconds, _, late) = drive(&core, &mut lanes, Duration::from_secs(60));
-        minutes.push((n as f64 / seconds, median(late.clone()), p99(late), resident() / 1_000_000));
-    }
-    let (first, last) = (minutes[0], minutes[minutes.len() - 1]);
-    report.line("soak-100-tenants", (last.0, "/s"), ("first-minute", first.0), last.0 / first.0, ">=0.8");
-    for (rate, p50, p99, mb) in minutes {
-        report.note(&format!(
-            "a minute: {rate:.0} receipts/s, p50 {p50:.1} ms, p99 {p99:.1} ms, {mb} MB resident"
-        ));
-    }
-    core.stop();
-}
-
 /// Making and opening 1,000 tenants, against the store alone with as many families.
 pub(crate) fn provision(report: &mut Report) {
     let dir = tempfile::tempdir().expect("a folder");
     let bare = dir.path().join("bare");
     std::fs::create_dir(&bare).expect("a folder");
     let (made_bare, opened_bare) = rocksdb_alone(&bare);
-    let before = resident();
+    let before = resident_memory();
     let begun = Instant::now();
     let core = Core::start(dir.path(), 1_000);
     let made = begun.elapsed().as_secs_f64();
     let node = core.node();
     core.stop();
     let opened: Vec<f64> = (0..5).map(|_| reopen(dir.path(), node).as_secs_f64()).collect();
-    let after = resident();
+    let after = resident_memory();
     report.line("provision-1000", (made, "s"), ("families-alone", made_bare), made / made_bare, "<=2");
     let (opened, opened_bare) = (median(opened), median(opened_bare));
     report.line("reopen-1000", (opened, "s"), ("families-alone", opened_bare), opened / opened_bare, "<=2");

@@ -95,17 +95,20 @@ fn redis_whole(got: &[u8]) -> bool {
     got.ends_with(b"allow\r\n")
 }
 
+/// Lifts quotas that would bind.
+pub(crate) fn lift(node: &Node, t: &Tenant) {
+    for kind in
+        [QuotaKind::StepRate, QuotaKind::StepBurst, QuotaKind::ReceiptBacklog, QuotaKind::ConcurrentRuns]
+    {
+        node.command(t.uid, ops::QuotaSet { kind, limit: kind.max() });
+    }
+}
+
 /// 64 and 512 connections.
 pub(crate) fn http(report: &mut Report) {
     let node = Node::start();
     let tenants: Vec<Tenant> = ["acme", "bolt", "coil", "dyne"].iter().map(|n| node.tenant(n)).collect();
-    for t in &tenants {
-        for kind in
-            [QuotaKind::StepRate, QuotaKind::StepBurst, QuotaKind::ReceiptBacklog, QuotaKind::ConcurrentRuns]
-        {
-            node.command(t.uid, ops::QuotaSet { kind, limit: kind.max() });
-        }
-    }
+    tenants.iter().for_each(|t| lift(&node, t));
     let dir = tempfile::tempdir().expect("a folder");
     let redis = Redis::start(dir.path());
     let socket = node.socket();
@@ -119,7 +122,7 @@ pub(crate) fn http(report: &mut Report) {
             "77",
             "individuals_ID0000004",
         ]);
-        let next = move |out: &mut Vec<u8>| out.extend_from_slice(ask.as_bytes());
+        let next = move |_: &[u8], out: &mut Vec<u8>| out.extend_from_slice(ask.as_bytes());
         Talk { socket: redis.socket.clone(), next: Box::new(next), whole: redis_whole, pause: Duration::ZERO }
     };
     for connections in [64, 512] {
@@ -150,20 +153,20 @@ pub(crate) fn http(report: &mut Report) {
 
 /// Files of a node's store that are being written or merged.
 fn merging(node: &Node) -> u64 {
-    let text = String::from_utf8(node.client("").get("/metrics").body).expect("text");
-    let line = text.lines().find_map(|l| l.strip_prefix("conductor_store_merging "));
-    line.and_then(|n| n.trim().parse().ok()).expect("the metric")
+    let page = String::from_utf8(node.client("").get("/metrics").body).expect("text");
+    metric(&page, "conductor_store_merging").expect("the metric")
+}
+
+/// A number on a page of metrics.
+pub(crate) fn metric(page: &str, name: &str) -> Option<u64> {
+    page.lines().find_map(|l| l.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
 /// A tenant that asks now and then, alone and beside another that floods.
 pub(crate) fn flood(report: &mut Report) {
     let node = Node::start();
     let (victim, hostile) = (node.tenant("acme"), node.tenant("bolt"));
-    for kind in
-        [QuotaKind::StepRate, QuotaKind::StepBurst, QuotaKind::ReceiptBacklog, QuotaKind::ConcurrentRuns]
-    {
-        node.command(victim.uid, ops::QuotaSet { kind, limit: kind.max() });
-    }
+    lift(&node, &victim);
     let socket = node.socket();
     let round = |floods: usize| {
         let paced = (0..8).map(|_| Talk { pause: Duration::from_millis(10), ..steps(&socket, &victim) });

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// Writes the next request.
-pub(crate) type Next = Box<dyn FnMut(&mut Vec<u8>) + Send>;
+/// Reads the last answer, which is empty at first, and writes the next request.
+pub(crate) type Next = Box<dyn FnMut(&[u8], &mut Vec<u8>) + Send>;
 
 /// One connection's side of the talk.
 pub(crate) struct Talk {
@@ -48,8 +48,8 @@ async fn converse(mut talk: Talk, begin: Instant, round: Duration) -> Vec<f64> {
     let (mut out, mut got, mut times) = (vec![], vec![], vec![]);
     while begin.elapsed() < round {
         out.clear();
+        (talk.next)(&got, &mut out);
         got.clear();
-        (talk.next)(&mut out);
         let asked = Instant::now();
         stream.write_all(&out).await.expect("sent");
         while !(talk.whole)(&got) {
@@ -89,7 +89,7 @@ pub(crate) fn steps(socket: &Path, t: &Tenant) -> Talk {
     let rest = |body: &str| format!(" {}{}\r\n\r\n{body}", head(t), body.len());
     let (start, finish) = (format!("{to}{}", rest(&start)), format!("/finish{}", rest(&finish)));
     let (mut n, mut open) = (0u64, false);
-    let next = move |out: &mut Vec<u8>| {
+    let next = move |_: &[u8], out: &mut Vec<u8>| {
         if open {
             write!(out, "{to}/{n}").expect("memory");
             out.extend_from_slice(finish.as_bytes());
@@ -102,10 +102,41 @@ pub(crate) fn steps(socket: &Path, t: &Tenant) -> Talk {
     Talk { socket: socket.to_owned(), next: Box::new(next), whole: http_whole, pause: Duration::ZERO }
 }
 
+/// Runs one after the other, of one step each.
+pub(crate) fn runs(socket: &Path, t: &Tenant) -> Talk {
+    let (start, head) = (conductor_tests::run_body(t, None).to_string(), head(t));
+    let step = json!({"tenant_id": t.name, "name": "individuals_ID0000004"}).to_string();
+    let ended = json!({"tenant_id": t.name, "outcome": "succeeded"}).to_string();
+    let step_ended =
+        json!({"tenant_id": t.name, "outcome": "succeeded", "duration_us": 5, "bytes_in": 1, "bytes_out": 1});
+    let step_ended = step_ended.to_string();
+    let (mut run, mut turn) = (String::new(), 0);
+    let next = move |answer: &[u8], out: &mut Vec<u8>| {
+        if turn == 1 {
+            run = run_of(answer);
+        }
+        let (path, body) = match turn {
+            0 => (String::new(), &start),
+            1 => (format!("/{run}/steps"), &step),
+            2 => (format!("/{run}/steps/1/finish"), &step_ended),
+            _ => (format!("/{run}/finish"), &ended),
+        };
+        turn = (turn + 1) % 4;
+        write!(out, "POST /v1/runs{path} {head}{}\r\n\r\n{body}", body.len()).expect("memory");
+    };
+    Talk { socket: socket.to_owned(), next: Box::new(next), whole: http_whole, pause: Duration::ZERO }
+}
+
+fn run_of(answer: &[u8]) -> String {
+    let body = answer.windows(4).position(|w| w == b"\r\n\r\n").map_or(0, |at| at + 4);
+    let body: serde_json::Value = serde_json::from_slice(&answer[body..]).expect("JSON");
+    body["run_id"].as_str().expect("a run").to_owned()
+}
+
 /// Nothing but starts of runs, which its quotas soon refuse.
 pub(crate) fn flood(socket: &Path, t: &Tenant) -> Talk {
     let (body, head) = (conductor_tests::run_body(t, None).to_string(), head(t));
-    let next = move |out: &mut Vec<u8>| {
+    let next = move |_: &[u8], out: &mut Vec<u8>| {
         write!(out, "POST /v1/runs {head}{}\r\n\r\n{body}", body.len()).expect("memory");
     };
     Talk { socket: socket.to_owned(), next: Box::new(next), whole: http_whole, pause: Duration::ZERO }

@@ -299,11 +299,3 @@ pub(crate) fn reopen(dir: &Path, node: conductor_shared::ids::NodeId) -> Duratio
     writer.run();
     took
 }
-
-/// Resident memory of this process, bytes.
-pub(crate) fn resident() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib =
-        text.lines().find_map(|l| l.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
-}
