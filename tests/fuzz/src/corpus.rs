@@ -4,8 +4,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::target::Target;
-
 /// Begins the name of an example that no code writes anew: of a fault that was found, or of bytes that are refused.
 pub const KEPT: &str = "kept-";
 
@@ -47,13 +45,13 @@ pub fn stored(target: &str) -> Vec<Example> {
 }
 
 /// Writes the examples that a target makes, and removes those that it makes no more.
-pub fn write(target: &Target) {
-    let folder = root().join(target.name);
+pub fn write(target: &str, made: &[Example]) {
+    let folder = root().join(target);
     fs::create_dir_all(&folder).unwrap_or_else(|e| file_error(&folder, &e));
-    for old in stored(target.name).iter().filter(|e| !e.name.starts_with(KEPT)) {
+    for old in stored(target).iter().filter(|e| !e.name.starts_with(KEPT)) {
         fs::remove_file(folder.join(&old.name)).expect("an example that can be removed");
     }
-    for example in (target.examples)() {
+    for example in made {
         let path = folder.join(&example.name);
         fs::write(&path, &example.bytes).unwrap_or_else(|e| file_error(&path, &e));
     }

@@ -19,6 +19,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    #[allow(clippy::needless_pass_by_value, reason = "callers give what a reader gave them")]
     pub fn of<T>(read: Option<T>) -> Self {
         if read.is_some() { Self::Read } else { Self::Refused }
     }

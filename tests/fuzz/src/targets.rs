@@ -83,6 +83,7 @@ fn assert_shown(text: &str) {
 }
 
 /// What is read, written and read again is the same.
+#[allow(clippy::needless_pass_by_value, reason = "callers give what a reader gave them")]
 fn assert_same<T: PartialEq + std::fmt::Debug>(read: &T, again: Option<T>) {
     assert_eq!(again.as_ref(), Some(read), "what is written is not what was read");
 }

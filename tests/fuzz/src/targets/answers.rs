@@ -192,7 +192,7 @@ fn answered() -> Vec<Example> {
 
 fn usage() -> serde_json::Value {
     let usage = Usage::default();
-    let mut row = serde_json::to_value(&usage).expect("JSON");
+    let mut row = serde_json::to_value(usage).expect("JSON");
     row["workflow_type"] = "etl".into();
     let range = json!({"from_us": 0, "to_us": 9, "from": "f", "to": "t", "time_zone": "UTC"});
     let step = json!({"from_us": 0, "to_us": 9, "from": "f", "totals": usage, "breakdown": [row]});

@@ -6,6 +6,7 @@ use conductor_shared::codec::Reader;
 use conductor_shared::merkle::{
     Hash, consistency_proof, inclusion_proof, root_at, verify_consistency, verify_inclusion,
 };
+use conductor_shared::record::Disclosed;
 use conductor_shared::verify;
 
 use super::{KIB_8, SMALL, assert_shown, log};
@@ -99,7 +100,7 @@ pub(super) const RECEIPTS: Target = Target {
     examples: || {
         let of = |n| {
             let (sealed, body, s) = log::record(n);
-            let fields: Vec<Vec<u8>> = log::disclosed(&body, s).iter().map(|d| d.to_bytes()).collect();
+            let fields: Vec<Vec<u8>> = log::disclosed(&body, s).iter().map(Disclosed::to_bytes).collect();
             (sealed.to_bytes(), fields)
         };
         let all = (0..8).map(|n| {
@@ -124,7 +125,7 @@ pub(super) const RECEIPTS: Target = Target {
         }
         let opened = verify::receipt(&evidence).expect("it was read");
         for field in fields {
-            let d = conductor_shared::record::Disclosed::from_bytes(field).expect("it was read");
+            let d = Disclosed::from_bytes(field).expect("it was read");
             assert!(opened.digests.contains(&d.digest()), "{} was never committed to", d.name);
         }
         Outcome::Read

@@ -152,7 +152,9 @@ pub(super) const FACTS: Target = Target {
 
 fn encoded(s: &Schema, values: &[Value]) -> Vec<u8> {
     let mut out = s.kind.to_be_bytes().to_vec();
-    values.iter().for_each(|v| v.put(&mut out));
+    for value in values {
+        value.put(&mut out);
+    }
     out
 }
 

@@ -125,13 +125,17 @@ pub(super) const SUMMARIES: Target = Target {
             epoch: 16,
         };
         let mut frame = vec![];
-        [summary("a", 0), summary(&"n".repeat(63), u64::MAX)].iter().for_each(|s| s.put(&mut frame));
+        for s in [summary("a", 0), summary(&"n".repeat(63), u64::MAX)] {
+            s.put(&mut frame);
+        }
         vec![Example::new("one", &frame[..Summary::LEN]), Example::new("two", frame.clone())]
     },
     read: |bytes| {
         let Ok(all) = Summary::read_all(bytes) else { return Outcome::Refused };
         let mut again = vec![];
-        all.iter().for_each(|s| s.put(&mut again));
+        for s in &all {
+            s.put(&mut again);
+        }
         assert_same(&all, Summary::read_all(&again).ok());
         assert!(all.iter().all(|s| s.backlog() <= s.size));
         Outcome::Read

@@ -33,7 +33,7 @@ pub(super) const COMMANDS: Target = Target {
         let operations = Operation::ALL.iter().filter_map(|kind| Some((kind.name, kind.samples().next()?)));
         let mut all: Vec<Example> =
             operations.map(|(name, op)| Example::new(name, command(op).text())).collect();
-        let longest = Audience::Nodes((0..MAX_AUDIENCE).map(|n| NodeId([n as u8; 16])).collect());
+        let longest = Audience::Nodes((0..u8::MAX).take(MAX_AUDIENCE).map(|n| NodeId([n; 16])).collect());
         let fleet = Audience::Fleet(ident("north"));
         for (name, audience) in [("to-many-nodes", longest), ("to-a-fleet", fleet)] {
             let sample = Operation::ALL[0].samples().next().expect("a sample");
