@@ -21,7 +21,7 @@ use crate::keys::{self, Key, TenantKeys, UnitReader};
 use crate::platform::random::{Random, bytes};
 use crate::store::{Family, Row, RowKind, Store, StoreError, VALUE_VERSION};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
-use conductor_shared::fact::{Fact, is_control, schema};
+use conductor_shared::fact::{Fact, SNAPSHOT, is_control, schema};
 use conductor_shared::ids::{NodeId, Origin, PartitionId};
 use conductor_shared::merkle::{Frontier, Hash};
 use conductor_shared::record::{Encoded, Header, PolicyVersion, leaf_hash};
@@ -210,6 +210,9 @@ impl Log {
         let stored = rows.put_receipt(p, &Row::Receipt(index).key(), &sealed, unit, body.as_bytes());
         if is_control(kind) {
             rows.mark(&p.family, &Row::Control(index).key());
+        }
+        if kind == SNAPSHOT {
+            rows.mark(&p.family, &Row::Snapshot(index).key());
         }
         let mut filled = Vec::new();
         self.frontier.push(leaf, |level, _, root| filled.extend((level % TILE_LEVELS == 0).then_some(*root)));

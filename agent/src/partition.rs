@@ -5,6 +5,7 @@ mod break_glass;
 pub mod cuts;
 pub mod denial_dedup;
 pub mod deny;
+mod fold;
 pub mod lease;
 pub mod published;
 mod quota_flood;
@@ -15,6 +16,7 @@ pub mod state;
 mod status;
 
 pub use break_glass::BreakGlassTimer;
+pub use fold::SNAPSHOT_EVERY;
 pub use quota_flood::{FLOOD, QuotaFlood};
 pub use runs::{Beats, Run};
 pub use set::Partitions;

@@ -13,6 +13,7 @@ mod jobs;
 mod pipeline;
 mod provision;
 mod recovery;
+mod snapshots;
 mod timers;
 
 #[cfg(test)]
@@ -44,7 +45,7 @@ use conductor_shared::reason::Reason;
 use conductor_shared::stream::SignerState;
 use jobs::Job;
 use pipeline::{CommitBatch, Committer};
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -79,6 +80,8 @@ pub struct Parts {
     pub tighten: TightenLimit,
     /// How often ramps are judged.
     pub slo: Pace,
+    /// A log has a snapshot of its control state after so many control facts.
+    pub snapshot_every: u64,
     /// A wall clock that was stepped further is doubted.
     pub clock_tolerance: Duration,
     /// Time.
@@ -106,6 +109,8 @@ struct Open {
     keys: KeyStore,
     partitions: Partitions,
     checkpoints: Schedule,
+    /// Logs whose control state has its snapshot next.
+    snapshots_due: BTreeSet<PartitionId>,
     /// Whose signatures count.
     signer_key: Option<String>,
     node_seq: u64,
@@ -328,6 +333,9 @@ impl Writer {
         for id in &touched {
             let Some(live) = open.partitions.get_mut(*id) else { continue };
             live.stage_counters(&mut st);
+            if live.since_snapshot >= self.parts.snapshot_every {
+                open.snapshots_due.insert(*id);
+            }
             views.push((Arc::clone(&live.shared), live.view(st.node_seq)));
         }
         let job = self

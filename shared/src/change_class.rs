@@ -311,7 +311,7 @@ mod tests {
             cause: IncidentCause::Clock.into(),
             detail: UntrustedText::new("stepped"),
         };
-        s.apply(At { index: 9, time_us: 9 }, &ControlFact::IncidentOpened(stepped));
+        s.apply(At { index: 9, time_us: 9 }, &ControlFact::IncidentOpened(stepped)).unwrap();
         s
     }
 

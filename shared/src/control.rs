@@ -11,10 +11,13 @@ mod object;
 pub(crate) mod points;
 pub mod profiles;
 mod redelivery;
+mod snapshot;
 
 pub use redelivery::{Redeliveries, Redelivery};
 
+pub use canonical::{MAX_STATE, StateError};
 pub use limits::{LIMITS, Limit};
+pub use snapshot::{FoldError, NoSnapshot};
 
 use crate::basis_points::BasisPoints;
 use crate::cause::{Cause, IncidentCause};
@@ -28,7 +31,6 @@ use crate::profile::{BreakGlass, Freeze, Profile};
 use crate::quota::Quotas;
 use crate::ramp::{Kill, Ramp, Selector, covering, effective};
 use crate::slo::{Plan, Thresholds};
-use crate::untrusted::UntrustedText;
 use crate::words::text_schema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -49,7 +51,7 @@ pub struct Token {
 pub struct Request {
     /// Index of the receipt that put it on record.
     pub index: u64,
-    /// The change, as in [`Operation::to_list`].
+    /// The change, as in [`Operation::to_list`], without its comment.
     pub change: Vec<String>,
     /// Class as computed when it was asked for.
     pub class: ChangeClass,
@@ -72,7 +74,7 @@ pub struct Request {
 pub struct Pending {
     /// Index of the proposal.
     pub index: u64,
-    /// The change, as in [`Operation::to_list`].
+    /// The change, as in [`Operation::to_list`], without its comment.
     pub change: Vec<String>,
     /// Who.
     pub person: PersonId,
@@ -119,8 +121,8 @@ pub struct Acknowledged {
     pub person: PersonId,
     /// Receipt time, microseconds since the Unix epoch.
     pub at_us: u64,
-    /// Their comment.
-    pub comment: UntrustedText,
+    /// Index of the receipt, which has their comment.
+    pub receipt: u64,
 }
 
 /// A time that two persons confirmed after the clock was stepped.

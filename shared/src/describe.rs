@@ -66,11 +66,16 @@ fn field_text(value: &Value, names: Option<&[&str]>) -> String {
         (Value::List(items), Some(names)) => {
             items.iter().zip(names).map(|(v, n)| format!("{n}={v}")).collect::<Vec<_>>().join(" ")
         }
-        (Value::Bytes(b), None) if b.starts_with(b"conductor/") => {
+        (Value::Bytes(b), None) if is_signed_text(b) => {
             Value::Text(String::from_utf8_lossy(b).into_owned()).to_string()
         }
         (v, _) => v.to_string(),
     }
+}
+
+/// A snapshot begins like a text, and is none.
+fn is_signed_text(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"conductor/") && !bytes.contains(&0)
 }
 
 /// One line that says what happened, safe to show.
@@ -173,6 +178,9 @@ fn control(fact: &ControlFact) -> String {
             format!("under break-glass {}: command {}", short(&f.grant.0), f.command_id)
         }
         ControlFact::BreakGlassOver(f) => format!("the time of break-glass {} is over", short(&f.grant.0)),
+        ControlFact::StateSnapshot(f) => {
+            format!("snapshot of the control state, digest {}, {} bytes", short(&f.digest), f.state.len())
+        }
         ControlFact::IncidentOpened(f) => format!("incident {}: {}", f.cause, f.detail.escaped(100)),
         ControlFact::IncidentClosed(f) => format!("incident closed: {}", f.detail.escaped(100)),
         ControlFact::IncidentEvidence(f) => {

@@ -16,6 +16,9 @@ pub use words::{ActorType, ChangeClass, Env, Outcome, Verdict};
 /// First kind of traffic.
 pub const FIRST_TRAFFIC: u16 = 0x1000;
 
+/// The kind of [`StateSnapshot`].
+pub const SNAPSHOT: u16 = 0x001b;
+
 /// The names a kind commits to, and for traffic the names inside its groups.
 #[derive(Debug, Clone, Copy)]
 pub struct Schema {
@@ -462,6 +465,13 @@ facts! {
         0x0015 BreakGlassOver {
             /// Which.
             grant: GrantId,
+        }
+        /// What all control facts before it made of the control state of this log; it changes nothing.
+        0x001b StateSnapshot {
+            /// Digest of the state.
+            digest: [u8; 32],
+            /// The state, in the encoding that the digest is over.
+            state: Vec<u8>,
         }
     }
     traffic {

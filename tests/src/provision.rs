@@ -4,6 +4,7 @@ use crate::Node;
 use conductor_agent::health::{Health, Sources};
 use conductor_agent::intake::queue::Queues;
 use conductor_agent::intake::request::WriterRequest;
+use conductor_agent::partition::SNAPSHOT_EVERY;
 use conductor_agent::partition::published::Registry;
 use conductor_agent::platform::clock::RealClock;
 use conductor_agent::platform::random::OsRandom;
@@ -36,6 +37,7 @@ pub fn create_tenants(node: &Node, tenants: usize) {
         limits: SpaceLimits::default(),
         lease: Duration::from_secs(60),
         tighten: TightenLimit { most: usize::MAX, window: Duration::ZERO },
+        snapshot_every: SNAPSHOT_EVERY,
         slo: Pace { every: Duration::from_secs(10), bake: Duration::from_secs(3_600) },
         clock_tolerance: Duration::from_secs(2),
         clock: Arc::clone(&clock) as Arc<dyn Clock>,

@@ -186,7 +186,7 @@ mod tests {
                     ControlFact::FreezeEnded(f) => format!("{} {} ended", seconds(now), f.window),
                     _ => unreachable!(),
                 });
-                node.apply(At { index: 0, time_us: now.as_micros() }, &c);
+                node.apply(At { index: 0, time_us: now.as_micros() }, &c).unwrap();
             }
             assert!(changes(&node, now).0.is_empty(), "told once");
             if next == WallTime::MAX {

@@ -1,7 +1,7 @@
 //! Reading receipts back: opened, and checked against their own commitments.
 
 use super::Partition;
-use super::redact::closed;
+use super::redact::{closed, unlisted};
 use crate::keys::{self, KeyError};
 use crate::store::{Row, Store, StoreError};
 use base64::Engine as _;
@@ -58,10 +58,10 @@ pub fn read_receipt(store: &Store, p: &Partition, index: u64) -> Result<Receipt,
     decode(p, index, &row)
 }
 
-/// Its fields that this sight shows, disclosed; none when erased, or of a kind this program does not know.
-fn disclosed(r: &Receipt, sight: Sight) -> Vec<Disclosed> {
+/// Its fields without those that stay closed, disclosed; none when erased, or of a kind this program does not know.
+fn disclosed(r: &Receipt, closed: impl Fn(&Fact) -> Vec<&'static str>) -> Vec<Disclosed> {
     let (Some(body), Some(schema)) = (&r.body, schema(r.sealed.header.kind)) else { return vec![] };
-    let closed = r.fact.as_ref().map_or(&[][..], |f| closed(f, sight));
+    let closed = r.fact.as_ref().map(closed).unwrap_or_default();
     let fields = schema.fields.iter().zip(&body.values);
     fields
         .filter(|(name, _)| !closed.contains(name))
@@ -73,10 +73,11 @@ fn disclosed(r: &Receipt, sight: Sight) -> Vec<Disclosed> {
         .collect()
 }
 
-/// A receipt as the API lists it, with the fields that this sight shows. Its words are made of the whole fact: they hold nothing
+/// A receipt as the API lists it, with the fields that this sight shows, but for those that only a file of evidence has. Its words are made of the whole fact: they hold nothing
 /// of what stays closed.
 pub fn read_json(r: &Receipt, sight: Sight) -> ReceiptJson {
-    let mut json = describe::receipt(&r.sealed, &disclosed(r, sight));
+    let left_out = |f: &Fact| [closed(f, sight), unlisted(f)].concat();
+    let mut json = describe::receipt(&r.sealed, &disclosed(r, left_out));
     if let Some(fact) = &r.fact {
         json.summary = describe::summary(fact);
         json.verdict = describe::verdict(fact);
@@ -102,7 +103,7 @@ pub fn read_evidence(r: &Receipt, sight: Sight) -> ReceiptEvidence {
         time_us: h.time_us,
         kind: h.kind,
         sealed: STANDARD.encode(r.sealed.to_bytes()),
-        fields: disclosed(r, sight).into_iter().map(field).collect(),
+        fields: disclosed(r, |f| closed(f, sight).to_vec()).into_iter().map(field).collect(),
     }
 }
 

@@ -9,6 +9,17 @@ use conductor_shared::ids::Digest;
 /// What stands in its place in a control state.
 const NO_DIGEST: [u8; 32] = [0; 32];
 
+/// A whole control state, with the digests of tokens.
+const STATE: &[&str] = &["state"];
+
+/// The committed fields that a list of receipts and the stream leave out, whoever asks: they are far longer than the others.
+pub(super) fn unlisted(fact: &Fact) -> &'static [&'static str] {
+    match fact {
+        Fact::Control(ControlFact::StateSnapshot(_)) => STATE,
+        _ => &[],
+    }
+}
+
 /// The committed fields of a receipt that stay closed. A receipt without them still verifies.
 pub(super) fn closed(fact: &Fact, sight: Sight) -> &'static [&'static str] {
     match (fact, sight) {
@@ -18,6 +29,7 @@ pub(super) fn closed(fact: &Fact, sight: Sight) -> &'static [&'static str] {
             &["what"]
         }
         (Fact::Traffic(_), _) => &[],
+        (Fact::Control(ControlFact::StateSnapshot(_)), _) => STATE,
         (Fact::Control(fact), _) if changes_a_token(fact) => &["change", "text", "signature"],
         (Fact::Control(_), _) => &["text", "signature"],
     }

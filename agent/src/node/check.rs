@@ -2,13 +2,13 @@
 //! difference. Checks invariant 5. The agent must not be running.
 
 use crate::keys::KeyStore;
-use crate::ledger::{DiskNodes, read_receipt};
+use crate::ledger::{DiskNodes, Partition, read_receipt};
 use crate::node::init::{InitError, node_id};
 use crate::partition::{Loader, PartitionState};
 use crate::store::{Row, RowKind, SpaceLimits, Store};
 use conductor_shared::clock::Clock as _;
 use conductor_shared::control::{At, ControlState};
-use conductor_shared::fact::{Fact, TrafficFact, Verdict};
+use conductor_shared::fact::{ControlFact, Fact, SNAPSHOT, TrafficFact, Verdict, is_control};
 use conductor_shared::ids::RunId;
 use conductor_shared::merkle::{Frontier, root_at};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +26,11 @@ struct Recount {
     open: BTreeMap<RunId, BTreeSet<u64>>,
     ended: BTreeSet<RunId>,
     last_us: u64,
+    /// Indices of control facts, and of those that are snapshots.
+    facts: BTreeSet<u64>,
+    snapshots: BTreeSet<u64>,
+    /// A control fact is erased: what the state is shows with the next snapshot.
+    gone: bool,
 }
 
 impl Recount {
@@ -36,18 +41,40 @@ impl Recount {
         }
         self.last_us = h.time_us;
         self.frontier.push(r.sealed.leaf(), |_, _, _| {});
-        let known = !self.control.newer;
-        self.control.apply_receipt(At { index: h.index, time_us: h.time_us }, h.kind, r.fact.as_ref());
-        if known && self.control.newer {
-            wrong.push(format!(
-                "{} entry {}: this program does not write it so: it names a change that does not wait, or is newer",
-                h.origin, h.index
-            ));
+        if is_control(h.kind) {
+            self.control(r, wrong);
         }
         let Some(fact) = &r.fact else { return };
         match fact {
             Fact::Traffic(t) => self.traffic(t),
             Fact::Control(_) => {}
+        }
+    }
+
+    fn control(&mut self, r: &crate::ledger::Receipt, wrong: &mut Vec<String>) {
+        let h = &r.sealed.header;
+        let at = At { index: h.index, time_us: h.time_us };
+        self.facts.insert(h.index);
+        if h.kind == SNAPSHOT {
+            self.snapshots.insert(h.index);
+        }
+        let snapshot = match &r.fact {
+            Some(Fact::Control(ControlFact::StateSnapshot(f))) => Some(f),
+            _ => None,
+        };
+        let known = !self.control.newer;
+        let fits = match snapshot.filter(|_| self.gone).map(|f| ControlState::restored(at, f)) {
+            Some(restored) => restored.map(|state| (self.control, self.gone) = (state, false)),
+            None => self.control.apply_receipt(at, h.kind, r.fact.as_ref()),
+        };
+        self.gone |= r.body.is_none() && h.kind != SNAPSHOT;
+        match fits {
+            Err(e) => wrong.push(format!("{} entry {}: {e}", h.origin, h.index)),
+            Ok(()) if known && self.control.newer && !self.gone => wrong.push(format!(
+                "{} entry {}: this program does not write it so: it names a change that does not wait, or is newer",
+                h.origin, h.index
+            )),
+            Ok(()) => {}
         }
     }
 
@@ -122,6 +149,12 @@ fn check_partition(store: &Store, live: &PartitionState, wrong: &mut Vec<String>
     differ("root", hex(live.log.root()), hex(r.frontier.root()));
     let size = live.log.size();
     differ("root from tiles", hex(root_at(&DiskNodes::new(store, p, size), size)?), hex(r.frontier.root()));
+    for (what, kind, receipts) in [
+        ("control facts", RowKind::Control, &r.facts),
+        ("snapshots of control state", RowKind::Snapshot, &r.snapshots),
+    ] {
+        differ(what, format!("{:?}", marked(store, p, kind)?), format!("{receipts:?}"));
+    }
     differ("control state", hex(live.control.digest()), hex(r.control.digest()));
     differ("allowed", live.allowed.to_string(), r.allowed.to_string());
     // Open folds count denials that have no receipt yet.
@@ -147,8 +180,87 @@ fn check_partition(store: &Store, live: &PartitionState, wrong: &mut Vec<String>
         let what = format!("{} {}{labels}", d.what, d.number);
         differ(&what, d.rollups, d.receipts);
     }
+    if r.gone {
+        wrong.push(format!(
+            "{}: control facts are erased, and no snapshot of the control state is after them",
+            p.origin
+        ));
+    }
     if live.log.signed > size {
         wrong.push(format!("{}: {} entries were signed and {size} are here", p.origin, live.log.signed));
     }
     Ok(())
+}
+
+/// Indices of the receipts that rows of a kind mark.
+fn marked(store: &Store, p: &Partition, kind: RowKind) -> Result<BTreeSet<u64>, InitError> {
+    let mut out = BTreeSet::new();
+    store.scan(&p.family, &Row::scan_of(kind), |row, _| {
+        if let Row::Control(index) | Row::Snapshot(index) = row {
+            out.insert(index);
+        }
+        true
+    })?;
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Receipt;
+    use conductor_shared::cause::IncidentCause;
+    use conductor_shared::fact::{IncidentOpened, StateSnapshot};
+    use conductor_shared::ids::{NodeId, Origin, TenantUid};
+    use conductor_shared::record::{Body, Header, PolicyVersion, Sealed};
+    use conductor_shared::untrusted::UntrustedText;
+
+    fn opened(n: u8) -> Fact {
+        let (cause, detail) = (IncidentCause::Clock.into(), UntrustedText::new("said"));
+        IncidentOpened { incident: [n; 16], cause, detail }.into()
+    }
+
+    fn erased(r: Receipt) -> Receipt {
+        Receipt { body: None, fact: None, ..r }
+    }
+
+    fn receipt(index: u64, fact: impl Into<Fact>) -> Receipt {
+        let fact = fact.into();
+        let origin = Origin { node: NodeId([1; 16]), tenant: TenantUid([2; 16]), epoch: 1 };
+        let policy = PolicyVersion::built_in();
+        let header = Header { origin, index, time_us: index, kind: fact.kind(), policy, commitments: 0 };
+        let body = Some(Body { seed: [0; 32], values: fact.values() });
+        Receipt { sealed: Sealed { header, digests: vec![] }, body, fact: Some(fact), stored: 0 }
+    }
+
+    fn snapshot_after(facts: &[Fact]) -> StateSnapshot {
+        let mut state = ControlState::default();
+        for (index, fact) in (0..).zip(facts) {
+            state.apply_receipt(At { index, time_us: index }, fact.kind(), Some(fact)).unwrap();
+        }
+        state.snapshot().unwrap()
+    }
+
+    /// DESIGN, Snapshots: each snapshot is compared with the fold from the first fact; where that is erased, from the first
+    /// snapshot after it. What no snapshot covers is said.
+    #[test]
+    fn a_fold_begins_at_what_is_left() {
+        let facts = [opened(0), opened(1)];
+        let snapshot = snapshot_after(&facts);
+        let said = |receipts: Vec<Receipt>| {
+            let (mut r, mut wrong) = (Recount::default(), vec![]);
+            receipts.iter().for_each(|receipt| r.add(receipt, &mut wrong));
+            (r, wrong)
+        };
+        let [a, b] = [0, 1].map(|n: usize| receipt(n as u64, facts[n].clone()));
+        let [s, c] = [receipt(2, snapshot.clone()), receipt(3, opened(3))];
+        let (whole, wrong) = said(vec![a.clone(), b.clone(), s.clone(), c.clone()]);
+        assert_eq!((whole.gone, wrong), (false, vec![]));
+        let (rest, wrong) = said(vec![erased(a.clone()), erased(b.clone()), s, c]);
+        assert_eq!((&rest.control, rest.gone, wrong), (&whole.control, false, vec![]));
+        let (lost, wrong) = said(vec![a.clone(), erased(b.clone())]);
+        assert_eq!((lost.gone, wrong), (true, vec![]));
+        let other = receipt(2, snapshot_after(&[opened(0), opened(7)]));
+        let (_, wrong) = said(vec![a, b, other]);
+        assert!(wrong.len() == 1 && wrong[0].contains("the facts before it make"), "{wrong:?}");
+    }
 }

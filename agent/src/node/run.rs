@@ -11,6 +11,7 @@ use crate::intake::queue::Queues;
 use crate::node::config::{Config, Listen};
 use crate::node::init::node_id;
 use crate::node::tenant_sockets::TenantSockets;
+use crate::partition::SNAPSHOT_EVERY;
 use crate::partition::published::Registry;
 use crate::platform::clock::RealClock;
 use crate::platform::open_files::{self, OpenFiles};
@@ -147,6 +148,7 @@ impl Core {
             limits: config.space,
             lease: Duration::from_secs(config.lease_seconds),
             tighten: config.tighten.limit(),
+            snapshot_every: SNAPSHOT_EVERY,
             slo: crate::rollout::controller::Pace {
                 every: Duration::from_millis(config.slo.evaluate_ms),
                 bake: Duration::from_secs(config.slo.bake_seconds),

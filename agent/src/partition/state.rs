@@ -4,6 +4,7 @@
 use super::admission::AdmissionState;
 use super::cuts::Cuts;
 use super::denial_dedup::Coalescer;
+use super::fold::{Folded, read_control};
 use super::lease::Leases;
 use super::published::{PartitionCell, PartitionView};
 use super::ramp_stats::RampStats;
@@ -107,6 +108,10 @@ pub struct PartitionState {
     day_units: HashMap<(u32, DayKind), (u64, Key)>,
     /// Sums of metered events.
     pub meters: Meters,
+    /// Control facts that were read when it was loaded.
+    pub folded: u64,
+    /// Control facts after the last snapshot of the control state.
+    pub since_snapshot: u64,
 }
 
 impl PartitionState {
@@ -116,7 +121,7 @@ impl PartitionState {
         let (p, units) = handle(store, keys, node, id)?;
         let log = Log::load(store, &p, PolicyVersion::built_in())?;
         let gate_row: GateRow = row_or_default(store, &p, Row::Gate)?;
-        let (control, cuts) = load_control(store, &p, since)?;
+        let Folded { state: control, cuts, read: folded, since_snapshot } = read_control(store, &p, since)?;
         let seen: SloRow = row_or_default(store, &p, Row::Slo)?;
         let ramp_stats = RampStats::restored(seen, &control, log.size());
         let runs = load_runs(store, &p, now.mono + lease)?;
@@ -154,6 +159,8 @@ impl PartitionState {
             units,
             day_units: HashMap::new(),
             meters,
+            folded,
+            since_snapshot,
         };
         // What was read back is durable.
         let view = live.view(0);
@@ -167,7 +174,7 @@ impl PartitionState {
         let Loader { store, keys, node, .. } = ctx;
         let read = |keys: &mut KeyStore| {
             let (p, _) = handle(store, keys, node, id)?;
-            load_control(store, &p, WallTime::from_micros(u64::MAX)).map(|(control, _)| control)
+            read_control(store, &p, WallTime::from_micros(u64::MAX)).map(|f| f.state)
         };
         let control = Arc::new(read(keys).unwrap_or_default());
         let view = PartitionView { control, ..PartitionView::default() };
@@ -253,7 +260,7 @@ impl PartitionState {
         }
         if let Fact::Control(c) = fact {
             let before = Arc::clone(&self.control);
-            Arc::make_mut(&mut self.control).apply(At { index: a.index, time_us: a.time.as_micros() }, c);
+            self.fold(a, c);
             let harmless =
                 change_of(c, &before).is_some_and(|op| self.takes_nothing(&op, &before, &self.control));
             if !harmless {
@@ -275,6 +282,15 @@ impl PartitionState {
         }
         st.owe(self.meters.rows_at_end() - slots);
         a
+    }
+
+    fn fold(&mut self, a: Appended, fact: &ControlFact) {
+        let of_state = matches!(fact, ControlFact::StateSnapshot(_));
+        self.since_snapshot = if of_state { 0 } else { self.since_snapshot + 1 };
+        let at = At { index: a.index, time_us: a.time.as_micros() };
+        if let Err(e) = Arc::make_mut(&mut self.control).apply(at, fact) {
+            tracing::error!("{} entry {}: {e}", self.p.origin, a.index);
+        }
     }
 
     /// True for what takes nothing from a tenant: it is being set up and has never run anything, or this takes back what the
@@ -334,6 +350,21 @@ impl PartitionState {
     ) -> Result<Appended, KeyError> {
         let unit = self.day_unit(st, DayKind::Control)?;
         Ok(self.append(st, &fact.into(), (unit.0, &unit.1)))
+    }
+
+    /// Stages a snapshot of the control state. It is sealed as what stays, whatever is erased of the facts before it.
+    pub fn snapshot(&mut self, st: &mut BatchBuilder) {
+        match self.control.snapshot() {
+            Ok(snapshot) => {
+                let key = self.p.keys.tenant.clone();
+                self.append(st, &snapshot.into(), (ledger::TENANT_KEY, &key));
+            }
+            Err(e) => {
+                // Tried again after as many facts.
+                self.since_snapshot = 0;
+                tracing::warn!("{}: no snapshot of the control state: {e}", self.p.origin);
+            }
+        }
     }
 
     /// Stages the rows that change with every batch, as the last thing done to it in one.
@@ -436,20 +467,4 @@ fn row_or_default<T: Default + DeserializeOwned>(
     let key = row.key();
     let Some(found) = store.get(&p.family, &key)? else { return Ok(T::default()) };
     decode(&p.open(&key, &found)?).map_err(|e| p.damaged(&key, &e))
-}
-
-/// Folds the control facts of a log, and tells what persons took away alone since a moment.
-fn load_control(store: &Store, p: &Partition, since: WallTime) -> Result<(ControlState, Cuts), ReadError> {
-    let (mut state, mut cuts) = (ControlState::default(), Cuts::default());
-    for index in ledger::control_facts(store, p, 0..u64::MAX, usize::MAX)? {
-        let r = ledger::read_receipt(store, p, index)?;
-        let h = &r.sealed.header;
-        let (at, time) = (At { index, time_us: h.time_us }, WallTime::from_micros(h.time_us));
-        let before = (time > since).then(|| state.clone());
-        state.apply_receipt(at, h.kind, r.fact.as_ref());
-        if let (Some(before), Some(Fact::Control(c))) = (before, &r.fact) {
-            cuts.note(p.id.tenant, c, (&before, &state), time);
-        }
-    }
-    Ok((state, cuts))
 }

@@ -32,6 +32,8 @@ pub enum Row {
     CitedCheckpoint(u64) = 0x13,
     /// Marks a receipt as a control fact, by index, so that start-up reads only those.
     Control(u64) = 0x14,
+    /// Marks a receipt as a snapshot of control state, by index, so that start-up finds the last.
+    Snapshot(u64) = 0x15,
     /// An open run.
     OpenRun([u8; 16]) = 0x20,
     /// A run that is over.
@@ -144,7 +146,9 @@ impl Row {
         let k = |parts: &[&[u8]]| RowKey::of(self.into(), parts);
         match self {
             Self::Format | Self::Node | Self::Checkpoint | Self::Gate | Self::Slo => k(&[]),
-            Self::Receipt(n) | Self::CitedCheckpoint(n) | Self::Control(n) => k(&[&n.to_be_bytes()]),
+            Self::Receipt(n) | Self::CitedCheckpoint(n) | Self::Control(n) | Self::Snapshot(n) => {
+                k(&[&n.to_be_bytes()])
+            }
             Self::Tile(level, n) => k(&[&[level], &n.to_be_bytes()]),
             Self::OpenRun(id) | Self::EndedRun(id) | Self::Sink(id) | Self::Bundle(id) => k(&[&id]),
             Self::OpenStep(id, n)
@@ -170,6 +174,7 @@ impl Row {
             RowKind::Checkpoint => Self::Checkpoint,
             RowKind::CitedCheckpoint => Self::CitedCheckpoint(p.u64()?),
             RowKind::Control => Self::Control(p.u64()?),
+            RowKind::Snapshot => Self::Snapshot(p.u64()?),
             RowKind::OpenRun => Self::OpenRun(p.take()?),
             RowKind::EndedRun => Self::EndedRun(p.take()?),
             RowKind::OpenStep => Self::OpenStep(p.take()?, p.u64()?),
@@ -199,6 +204,11 @@ impl Row {
     /// The rows from this one to the last of its kind.
     pub fn scan_from(self) -> Scan {
         Scan { from: self.key(), to: Self::scan_of(self.into()).to }
+    }
+
+    /// The rows of its kind before this one.
+    pub fn scan_before(self) -> Scan {
+        Scan { from: Self::scan_of(self.into()).from, to: self.key() }
     }
 
     /// The rows of a kind that begins with a number, in a range of numbers.
@@ -262,6 +272,7 @@ mod tests {
             RowKind::Checkpoint => Row::Checkpoint,
             RowKind::CitedCheckpoint => Row::CitedCheckpoint(1),
             RowKind::Control => Row::Control(1),
+            RowKind::Snapshot => Row::Snapshot(1),
             RowKind::OpenRun => Row::OpenRun(id),
             RowKind::EndedRun => Row::EndedRun(id),
             RowKind::OpenStep => Row::OpenStep(id, 1),

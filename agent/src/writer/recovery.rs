@@ -65,12 +65,15 @@ impl Writer {
         self.calendar = Calendar::default();
         let tighten = p.tighten;
         let (handed, on_the_way) = (0, VecDeque::new());
+        let due = partitions.iter().filter(|l| l.since_snapshot >= p.snapshot_every);
+        let snapshots_due = due.map(|l| l.p.id).collect();
         self.open = Some(Open {
             tighten,
             store,
             keys,
             partitions,
             checkpoints: Schedule::default(),
+            snapshots_due,
             signer_key,
             node_seq,
             committer,

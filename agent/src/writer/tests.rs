@@ -9,15 +9,15 @@ use crate::intake::request::{
 };
 use crate::node::check::check;
 use crate::node::init::{Bootstrap, init};
-use crate::partition::PartitionStatus;
 use crate::partition::published::Registry;
+use crate::partition::{PartitionStatus, SNAPSHOT_EVERY};
 use crate::platform::clock::RealClock;
 use crate::platform::random::{OsRandom, Random};
 use crate::policy::{Policy, Query, about_command};
 use crate::rollout::controller::Pace;
 use crate::scope::TenantScope;
 use crate::signer::keys::{self, SigningKey};
-use crate::staging::STEP_ROWS;
+use crate::staging::{BatchBuilder, STEP_ROWS};
 use crate::store::{Batch, Row, SpaceLimits};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -40,6 +40,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
+
+mod snapshots;
 
 const LIMITS: SpaceLimits = SpaceLimits { reserve_bytes: 0, low_bytes: 0, critical_bytes: 0 };
 
@@ -86,6 +88,10 @@ fn sign(jobs: crossbeam_channel::Receiver<CheckpointJob>, signer: &SigningKey, q
 
 impl Node {
     fn start() -> Self {
+        Self::with_snapshots(SNAPSHOT_EVERY)
+    }
+
+    fn with_snapshots(snapshot_every: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (signer, _) = keys::generate(None).unwrap();
         let ana = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
@@ -123,6 +129,7 @@ impl Node {
             limits: LIMITS,
             lease: Duration::from_secs(3_600),
             tighten: TightenLimit { most: usize::MAX, window: Duration::ZERO },
+            snapshot_every,
             slo: Pace { every: Duration::from_secs(10), bake: Duration::from_secs(3_600) },
             clock_tolerance: Duration::MAX,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
@@ -234,21 +241,20 @@ impl Node {
     }
 
     /// Every row agrees with the receipts.
-    fn stop(self) {
-        self.queues.close();
-        for thread in self.threads {
-            thread.join().unwrap();
-        }
-        let at = |name| self.folder.path().join(name);
+    fn stop(self) -> tempfile::TempDir {
+        let folder = self.stop_damaged();
+        let at = |name| folder.path().join(name);
         assert_eq!(check(&at("data"), &at("keys"), LIMITS).unwrap(), Vec::<String>::new());
+        folder
     }
 
     /// With the database and its rows as a test damaged them.
-    fn stop_damaged(self) {
+    fn stop_damaged(self) -> tempfile::TempDir {
         self.queues.close();
         for thread in self.threads {
             thread.join().unwrap();
         }
+        self.folder
     }
 }
 

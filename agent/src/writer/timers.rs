@@ -45,7 +45,9 @@ impl Writer {
             self.round = self.begin_round(st)?;
         }
         self.go_on_with_round(st, answers)?;
-        self.abandon_overdue(st, answers)
+        self.abandon_overdue(st, answers)?;
+        self.snapshot(st);
+        Ok(())
     }
 
     pub(super) fn go_on_with_round(

@@ -1,8 +1,8 @@
 //! What each fact makes of the state; what each operation that takes effect makes of it stands in `effect`.
 
 use super::{
-    Acknowledged, At, CommandKey, ControlState, Incident, MAX_OBJECTS, Pending, PlanState, Request,
-    TenantEntry, TimeConfirmed,
+    Acknowledged, At, CommandKey, ControlState, FoldError, Incident, MAX_OBJECTS, Pending, PlanState,
+    Request, TenantEntry, TimeConfirmed,
 };
 use crate::basis_points::BasisPoints;
 use crate::cause::{IncidentCause, RollbackCause};
@@ -19,9 +19,20 @@ use std::collections::BTreeMap;
 const KEPT_US: u64 = 3_600_000_000;
 
 impl ControlState {
-    /// Folds one fact of this log.
+    /// Folds one fact of this log. An error says that the log is not what its facts make of it, and from then on the state
+    /// counts as not fully understood.
+    pub fn apply(&mut self, at: At, fact: &ControlFact) -> Result<(), FoldError> {
+        let fits = match fact {
+            ControlFact::StateSnapshot(f) => self.is_of_this(f),
+            _ => Ok(true),
+        };
+        self.newer |= !matches!(fits, Ok(true));
+        self.change(at, fact);
+        fits.map(drop)
+    }
+
     #[allow(clippy::too_many_lines)] // one arm for each kind of fact
-    pub fn apply(&mut self, at: At, fact: &ControlFact) {
+    fn change(&mut self, at: At, fact: &ControlFact) {
         self.last = Some(at.index);
         match fact {
             ControlFact::LogOpened(f) => self.name = Some(f.name.clone()),
@@ -55,11 +66,12 @@ impl ControlState {
                 self.requests.remove(&key);
                 self.take_effect(at.index, &f.change.0);
                 self.note_plans(&f.change.0, crate::checkpoint::signature_key_id(&f.signature));
-                if let Some(Operation::IncidentAck(ops::IncidentAck { incident, comment })) =
+                if let Some(Operation::IncidentAck(ops::IncidentAck { incident, .. })) =
                     Operation::from_list(&f.change.0)
                     && let Some(i) = self.incidents.get_mut(&IncidentId(incident))
                 {
-                    i.acknowledged = Some(Acknowledged { person: f.person, at_us: at.time_us, comment });
+                    i.acknowledged =
+                        Some(Acknowledged { person: f.person, at_us: at.time_us, receipt: at.index });
                 }
                 if let Some(Operation::TimeConfirm(ops::TimeConfirm { now_us, .. })) =
                     Operation::from_list(&f.change.0)
@@ -72,7 +84,7 @@ impl ControlState {
                 self.note_command(key, f.expires_at_us, f.judged_at_us);
                 let r = Request {
                     index: at.index,
-                    change: f.change.0.clone(),
+                    change: without_comment(&f.change.0),
                     class: f.class,
                     person: f.person,
                     digest: Digest(Sha256::digest(&f.text).into()),
@@ -98,7 +110,7 @@ impl ControlState {
                 let request = self.requests.remove(&key);
                 let approved = request.map_or(vec![], |r| r.approvals.into_keys().collect());
                 let digest = Digest(Sha256::digest(&f.text).into());
-                let change = f.change.0.clone();
+                let change = without_comment(&f.change.0);
                 let signed_by = crate::checkpoint::signature_key_id(&f.signature);
                 let p =
                     Pending { index: at.index, change, person: f.person, digest, approved, key: signed_by };
@@ -178,21 +190,22 @@ impl ControlState {
                     _ => self.newer = true,
                 }
             }
-            ControlFact::AgentStarted(_) => {}
+            ControlFact::AgentStarted(_) | ControlFact::StateSnapshot(_) => {}
         }
     }
 
-    /// Folds one receipt of this log as it was read: traffic changes nothing, an unknown control kind marks the state.
-    pub fn apply_receipt(&mut self, at: At, kind: u16, fact: Option<&Fact>) {
+    /// Folds one receipt of this log as it was read: traffic changes nothing, an unknown control kind marks the state. A
+    /// snapshot that is erased or withheld is none: it said only what the state is.
+    pub fn apply_receipt(&mut self, at: At, kind: u16, fact: Option<&Fact>) -> Result<(), FoldError> {
         match fact {
-            Some(Fact::Control(f)) => self.apply(at, f),
-            Some(Fact::Traffic(_)) => {}
+            Some(Fact::Control(f)) => return self.apply(at, f),
             None if crate::fact::is_control(kind) => {
                 self.last = Some(at.index);
-                self.newer = true;
+                self.newer |= kind != crate::fact::SNAPSHOT;
             }
-            None => {}
+            Some(Fact::Traffic(_)) | None => {}
         }
+        Ok(())
     }
 
     /// What the state would be were this operation to take effect.
@@ -330,6 +343,23 @@ impl ControlState {
         ramp.hundredths = hundredths;
         ramp.revision += 1;
     }
+}
+
+/// The argument of operations that is free text.
+const COMMENT: &str = "comment";
+/// What stands in its place in the state, which holds no free text: snapshots of it outlive their receipts.
+const IN_ITS_RECEIPT: &str = "in its receipt";
+
+/// A change as it is kept while it waits.
+fn without_comment(change: &[String]) -> Vec<String> {
+    let mut kept = change.to_vec();
+    // Name of the operation, then names and values in turn.
+    for pair in kept.get_mut(1..).unwrap_or_default().chunks_exact_mut(2) {
+        if pair[0] == COMMENT {
+            IN_ITS_RECEIPT.clone_into(&mut pair[1]);
+        }
+    }
+    kept
 }
 
 /// Takes out what a fact names, if it is as the fact says.

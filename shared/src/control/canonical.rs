@@ -1,8 +1,9 @@
-//! The canonical encoding of control state, which its digest is over. Version 2.
+//! The canonical encoding of control state, which its digest is over and which snapshots hold. Version 4.
 //!
 //! It is built from the values of [`crate::codec`]: integers, bytes, text and lists.
 //!
-//! - The digest is SHA-256 over the domain tag `conductor/control-state/v3`, one zero byte, and the value of the state.
+//! - It begins with the domain tag `conductor/control-state/v4` and one zero byte; the value of the state follows. The digest
+//!   is SHA-256 over all of it.
 //! - A structure is a list of field numbers (`U64`) and values in turn, in rising order of the numbers.
 //! - A field is left out while it has the value that it has where nothing was ever set: zero, false, empty text, an
 //!   empty list, no value, or the default that is named here (quotas, thresholds, profiles). So a new field changes no
@@ -12,7 +13,12 @@
 //! - A word of a closed list, a selector, a plan and a freeze window are their one public text.
 //!
 //! A number that a field had is never used for another. Each function takes its type apart without `..`, so that a new
-//! field does not compile until it is written here. The defaults are part of the version: to change one is a break.
+//! field does not compile until it is written here, and read in `read.rs`. The defaults are part of the version: to change
+//! one is a break. Field 3 of an acknowledgement was its comment until version 3.
+
+mod read;
+
+pub use read::StateError;
 
 use super::{
     Acknowledged, CommandKey, ControlState, Incident, Pending, PlanState, Redelivery, Request, TenantEntry,
@@ -29,14 +35,25 @@ use crate::ramp::{Kill, Ramp};
 use crate::slo::Thresholds;
 use sha2::{Digest, Sha256};
 
-const TAG: &[u8] = b"conductor/control-state/v3\0";
+/// What the tags of all versions begin with.
+const FAMILY: &[u8] = b"conductor/control-state/v";
+const TAG: &[u8] = b"conductor/control-state/v4\0";
+
+/// Maximum length of an encoded state that is read back, bytes. A log that holds the most of everything that is limited
+/// has less, unless it also remembers tens of thousands of commands.
+pub const MAX_STATE: usize = 4 << 20;
 
 impl ControlState {
-    /// Digest of the whole state. The same facts give the same digest, in every release.
-    pub fn digest(&self) -> [u8; 32] {
+    /// The canonical bytes, with the domain tag.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = TAG.to_vec();
         state(self).put(&mut bytes);
-        Sha256::digest(&bytes).into()
+        bytes
+    }
+
+    /// Digest of the whole state. The same facts give the same digest, in every release.
+    pub fn digest(&self) -> [u8; 32] {
+        Sha256::digest(self.to_bytes()).into()
     }
 }
 
@@ -291,8 +308,8 @@ fn incident(i: &Incident) -> Value {
 }
 
 fn acknowledged(a: &Acknowledged) -> Value {
-    let Acknowledged { person, at_us, comment } = a;
-    Fields::default().put(1, person.to_value()).put(2, small(*at_us)).put(3, comment.to_value()).end()
+    let Acknowledged { person, at_us, receipt } = a;
+    Fields::default().put(1, person.to_value()).put(2, small(*at_us)).put(4, small(*receipt)).end()
 }
 
 fn plan(p: &PlanState) -> Value {

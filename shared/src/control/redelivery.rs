@@ -32,6 +32,11 @@ impl Redeliveries {
         self.0.iter().find(|r| r.number > done).copied()
     }
 
+    /// As they were kept.
+    pub(super) fn kept(ranges: Vec<Redelivery>) -> Self {
+        Self(ranges)
+    }
+
     /// Adds a range.
     pub(super) fn order(&mut self, from: u64, to: u64) {
         let number = self.0.last().map_or(0, |r| r.number).saturating_add(1);

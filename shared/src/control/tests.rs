@@ -81,7 +81,7 @@ fn golden() -> Vec<ControlFact> {
 fn fold(facts: &[ControlFact]) -> ControlState {
     let mut s = ControlState::default();
     for (i, f) in facts.iter().enumerate() {
-        s.apply(At { index: i as u64, time_us: 10 + i as u64 }, f);
+        s.apply(At { index: i as u64, time_us: 10 + i as u64 }, f).unwrap();
     }
     s
 }
@@ -98,10 +98,10 @@ fn the_golden_log_folds_to_its_digest() {
 fn proposals_have_no_effect() {
     let mut s = fold(&golden()[..4]);
     let before = s.ramps.clone();
-    s.apply(At { index: 4, time_us: 20 }, &proposed(3, &set(5000)));
+    s.apply(At { index: 4, time_us: 20 }, &proposed(3, &set(5000))).unwrap();
     assert_eq!(s.ramps, before);
     let ControlFact::Abandoned(a) = golden()[5].clone() else { unreachable!() };
-    s.apply(At { index: 5, time_us: 21 }, &ControlFact::Abandoned(a));
+    s.apply(At { index: 5, time_us: 21 }, &ControlFact::Abandoned(a)).unwrap();
     assert_eq!(s.ramps, before);
     assert!(s.pending.is_empty());
     let effective = ControlFact::Effective(Effective {
@@ -112,7 +112,7 @@ fn proposals_have_no_effect() {
         checkpoint_size: 5,
         checkpoint_root: [0; 32],
     });
-    s.apply(At { index: 6, time_us: 22 }, &effective);
+    s.apply(At { index: 6, time_us: 22 }, &effective).unwrap();
     assert_eq!(s.ramps, before, "effective without a proposal does nothing");
 }
 
@@ -130,9 +130,9 @@ fn commands_are_remembered_by_the_clock_that_judges_them() {
     };
     let mut s = fold(&golden());
     assert!(s.commands.contains_key(&key(1, 2)));
-    s.apply(At { index: 9, time_us: u64::MAX / 2 }, &at_us(51));
+    s.apply(At { index: 9, time_us: u64::MAX / 2 }, &at_us(51)).unwrap();
     assert!(s.commands.contains_key(&key(1, 2)), "receipts are of a time to come");
-    s.apply(At { index: 10, time_us: u64::MAX / 2 }, &at_us(60 * 60 * 1_000_000 + 51));
+    s.apply(At { index: 10, time_us: u64::MAX / 2 }, &at_us(60 * 60 * 1_000_000 + 51)).unwrap();
     assert_eq!(s.commands.keys().collect::<Vec<_>>(), [&key(1, 9)]);
 }
 
@@ -158,7 +158,7 @@ fn ids_of_different_persons_are_different_commands() {
     assert_eq!(s.pending.len(), 2);
     let with = |fact| {
         let mut s = s.clone();
-        s.apply(At { index: 2, time_us: 12 }, &fact);
+        s.apply(At { index: 2, time_us: 12 }, &fact).unwrap();
         let value = s.ramps.values().next().map(|r| r.hundredths.get());
         (value, s.newer, s.pending.into_keys().map(|k| k.person.0[0]).collect::<Vec<_>>())
     };
@@ -231,7 +231,7 @@ fn freezes_grow_and_the_glass_does_not() {
     let friday = window("weekly fri 18:00 for 62h00m Europe/Berlin");
     s = s.after(&friday);
     let began = crate::fact::FreezeBegan { profile: ident("default"), window: ident("w"), until_us: None };
-    s.apply(At { index: 1, time_us: 1 }, &ControlFact::FreezeBegan(began));
+    s.apply(At { index: 1, time_us: 1 }, &ControlFact::FreezeBegan(began)).unwrap();
     assert_eq!(s.after(&friday).active_windows, s.active_windows, "the same again changes nothing");
     assert!(s.after(&window("weekly mon 18:00 for 1h00m UTC")).active_windows.is_empty());
     let unwindow =

@@ -2,11 +2,12 @@
 
 use super::error::ClientError;
 use super::http::{AgentClient, Bearer, Call};
+use conductor_shared::control::MAX_STATE;
 use conductor_shared::ids::TenantUid;
 use reqwest::Response;
 
-/// Longest line of an export, bytes. A receipt with all its fields is far shorter.
-pub const MAX_LINE: usize = 4 * 1024 * 1024;
+/// Longest line of an export, bytes: the snapshot of a large control state, in base64, and room.
+pub const MAX_LINE: usize = 2 * MAX_STATE;
 
 /// The lines of an export.
 #[derive(Debug)]

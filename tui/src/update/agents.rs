@@ -85,7 +85,8 @@ fn fact(m: &mut Model, agent: usize, tenant: TenantUid, receipt: &ReceiptJson) {
     let at = At { index: receipt.index, time_us: receipt.time_us };
     // Facts that the state already holds are not applied twice.
     if state.last.is_none_or(|l| l < at.index) {
-        state.apply_receipt(at, receipt.kind, decode::fact(receipt).as_ref());
+        // What does not fit marks the state as not fully understood, and that is shown.
+        let _ = state.apply_receipt(at, receipt.kind, decode::fact(receipt).as_ref());
     }
     m.dirty = true;
     if tenant.is_node() {

@@ -7,7 +7,7 @@ use crate::http::input::Asked;
 use crate::http::read::blocking;
 use crate::http::state::ApiState;
 use crate::ledger::{Partition, ReadError, control_facts, read_receipt, redacted, summary};
-use crate::store::Store;
+use crate::store::{Row, Store};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -51,7 +51,8 @@ fn fold(
             let r = read_receipt(store, p, index)?;
             let at = At { index, time_us: r.sealed.header.time_us };
             let before = control.revision;
-            control.apply_receipt(at, r.sealed.header.kind, r.fact.as_ref());
+            let fits = control.apply_receipt(at, r.sealed.header.kind, r.fact.as_ref());
+            fits.map_err(|e| p.damaged(&Row::Receipt(index).key(), &e.to_string()))?;
             let by = match &r.fact {
                 Some(Fact::Control(ControlFact::Changed(f))) => Some((f.person, f.why.clone())),
                 Some(Fact::Control(ControlFact::Proposed(f))) => {

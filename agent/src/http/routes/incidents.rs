@@ -5,10 +5,11 @@ use crate::http::error::ApiError;
 use crate::http::input::Asked;
 use crate::http::read::blocking;
 use crate::http::state::ApiState;
-use crate::ledger::{Receipt, control_facts, read_receipt, summary};
+use crate::ledger::{ReadError, Receipt, control_facts, read_receipt, summary};
 use crate::partition::published::PartitionCell;
 use axum::Json;
 use axum::extract::State;
+use conductor_shared::command::Operation;
 use conductor_shared::control::ControlState;
 use conductor_shared::fact::{ControlFact, Fact, schema};
 use conductor_shared::http::{
@@ -34,6 +35,18 @@ fn name_of(names: &ControlState, person: PersonId) -> Option<Ident> {
     names.keys_of(person).next().map(|k| k.name.clone())
 }
 
+/// What was said as an incident was opened, or acknowledged. Control state does not hold it.
+fn text_of(r: &Receipt) -> Option<UntrustedText> {
+    match &r.fact {
+        Some(Fact::Control(ControlFact::IncidentOpened(f))) => Some(f.detail.clone()),
+        Some(Fact::Control(ControlFact::Changed(f))) => match Operation::from_list(&f.change.0)? {
+            Operation::IncidentAck(op) => Some(op.comment),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 async fn of_log(api: &ApiState, shared: &Arc<PartitionCell>) -> Result<Vec<IncidentRow>, ApiError> {
     let control = Arc::clone(&shared.view.load().control);
     let names = names(api);
@@ -42,18 +55,16 @@ async fn of_log(api: &ApiState, shared: &Arc<PartitionCell>) -> Result<Vec<Incid
     let mut open: Vec<_> = control.incidents.iter().collect();
     open.sort_by_key(|(_, i)| std::cmp::Reverse(i.index));
     open.truncate(MAX_INCIDENTS);
-    let at: Vec<u64> = open.iter().map(|(_, i)| i.index).collect();
-    let details = blocking(shared, move |store, p| {
-        let mut out = Vec::with_capacity(at.len());
-        for index in at {
-            out.push(match read_receipt(store, p, index)?.fact {
-                Some(Fact::Control(ControlFact::IncidentOpened(f))) => f.detail,
-                _ => UntrustedText::default(),
-            });
-        }
-        Ok(out)
+    let at = open.iter().map(|(_, i)| (i.index, i.acknowledged.as_ref().map(|a| a.receipt)));
+    let at: Vec<_> = at.collect();
+    let texts = blocking(shared, move |store, p| {
+        let text = |index| read_receipt(store, p, index).map(|r| text_of(&r));
+        let both = at.into_iter().map(|(opened, acknowledged)| {
+            Ok((text(opened)?.unwrap_or_default(), acknowledged.map(text).transpose()?.flatten()))
+        });
+        both.collect::<Result<Vec<_>, ReadError>>()
     });
-    for ((id, i), detail) in open.into_iter().zip(details.await?) {
+    for ((id, i), (detail, comment)) in open.into_iter().zip(texts.await?) {
         let ack = i.acknowledged.as_ref();
         rows.push(IncidentRow {
             tenant_uid: shared.id.tenant,
@@ -68,7 +79,7 @@ async fn of_log(api: &ApiState, shared: &Arc<PartitionCell>) -> Result<Vec<Incid
             receipts: i.receipts.clone(),
             acknowledged_by: ack.and_then(|a| name_of(&names, a.person)),
             acknowledged_us: ack.map(|a| a.at_us),
-            comment: ack.map(|a| a.comment.clone()),
+            comment,
         });
     }
     Ok(rows)

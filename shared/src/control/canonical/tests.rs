@@ -105,3 +105,59 @@ fn what_was_never_set_is_left_out() {
     let quotas = Quotas { step_rate: Grant::local(0), ..Quotas::default() };
     assert_eq!(self::quotas(&quotas), Value::List(vec![Value::U64(2), Value::List(vec![])]));
 }
+
+/// DESIGN, Snapshots: every state is read back as it was written, and no other bytes stand for it.
+#[test]
+fn every_state_is_read_back() {
+    let states = edits(&full()).into_iter().flat_map(|(_, new)| new).filter_map(|json| read(&json));
+    let mut seen = 0;
+    for s in states.chain([read(&full()).unwrap(), ControlState::default()]) {
+        assert_eq!(ControlState::from_bytes(&s.to_bytes()), Ok(s));
+        seen += 1;
+    }
+    assert!(seen > 100, "{seen}");
+}
+
+/// SPEC, Bad input: whatever byte of a state is changed, cut off or added, it is refused or is another state.
+#[test]
+fn other_bytes_are_refused_or_another_state() {
+    let whole = read(&full()).unwrap();
+    let bytes = whole.to_bytes();
+    for at in 0..bytes.len() {
+        for flip in [0x01, 0x80] {
+            let mut other = bytes.clone();
+            other[at] ^= flip;
+            if let Ok(s) = ControlState::from_bytes(&other) {
+                assert_ne!(s, whole, "byte {at}");
+            }
+        }
+        assert!(ControlState::from_bytes(&bytes[..at]).is_err(), "cut at {at}");
+    }
+    assert!(ControlState::from_bytes(&[&bytes[..], &[0]].concat()).is_err());
+}
+
+/// SPEC, Bad input: what is well formed and not written so is refused: fields out of order, twice, unknown, or with a value
+/// that is left out.
+#[test]
+fn a_state_has_one_encoding() {
+    let refused = |fields: &[(u64, Value)]| {
+        let fields = fields.iter().flat_map(|(n, v)| [Value::U64(*n), v.clone()]).collect();
+        let mut bytes = TAG.to_vec();
+        Value::List(fields).put(&mut bytes);
+        ControlState::from_bytes(&bytes)
+    };
+    let number = Value::U64;
+    assert!(refused(&[(2, number(5)), (3, number(0))]).is_ok());
+    for bad in [
+        &[(3, number(0)), (2, number(5))][..],
+        &[(2, number(5)), (2, number(5))],
+        &[(2, number(0))],
+        &[(40, number(1))],
+        &[(8, Value::List(vec![text("b"), text("a")]))],
+    ] {
+        assert_eq!(refused(bad), Err(StateError::NotCanonical), "{bad:?}");
+    }
+    for bad in [&[(2, text("5"))][..], &[(8, Value::List(vec![text("No Name")]))], &[(4, number(2))]] {
+        assert!(matches!(refused(bad), Err(StateError::Codec(_))), "{bad:?}");
+    }
+}

@@ -12,7 +12,7 @@ const FUNCTION_LINES: usize = 60;
 const REASONS: [(&str, &str); 9] = [
     ("agent/src/http/health.rs::node_health", "one list of findings, each with its words"),
     ("shared/src/command.rs::Command::parse", "one text from its first line to its last"),
-    ("shared/src/control/apply.rs::ControlState::apply", "one match: an arm for each control fact"),
+    ("shared/src/control/apply.rs::ControlState::change", "one match: an arm for each control fact"),
     (
         "shared/src/control/canonical.rs::state",
         "names every field, so that a new one does not compile unwritten",
