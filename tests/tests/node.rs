@@ -30,6 +30,7 @@ mod node {
     mod roles;
     mod sinks;
     mod slo;
+    mod snapshot;
     mod store;
     mod stream;
     mod tenants;
