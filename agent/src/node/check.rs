@@ -248,7 +248,9 @@ mod tests {
         let snapshot = snapshot_after(&facts);
         let said = |receipts: Vec<Receipt>| {
             let (mut r, mut wrong) = (Recount::default(), vec![]);
-            receipts.iter().for_each(|receipt| r.add(receipt, &mut wrong));
+            for receipt in &receipts {
+                r.add(receipt, &mut wrong);
+            }
             (r, wrong)
         };
         let [a, b] = [0, 1].map(|n: usize| receipt(n as u64, facts[n].clone()));
