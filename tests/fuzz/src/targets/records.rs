@@ -164,8 +164,7 @@ fn fold(kind: u16, fact: &Fact) {
     for index in 0..2 {
         let (mut one, mut two) = (state.clone(), state);
         let at = At { index, time_us: log::NOW_US };
-        one.apply_receipt(at, kind, Some(fact));
-        two.apply_receipt(at, kind, Some(fact));
+        assert_eq!(one.apply_receipt(at, kind, Some(fact)), two.apply_receipt(at, kind, Some(fact)));
         assert_eq!(one, two);
         state = one;
     }

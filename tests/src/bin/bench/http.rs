@@ -108,7 +108,9 @@ pub(crate) fn lift(node: &Node, t: &Tenant) {
 pub(crate) fn http(report: &mut Report) {
     let node = Node::start();
     let tenants: Vec<Tenant> = ["acme", "bolt", "coil", "dyne"].iter().map(|n| node.tenant(n)).collect();
-    tenants.iter().for_each(|t| lift(&node, t));
+    for t in &tenants {
+        lift(&node, t);
+    }
     let dir = tempfile::tempdir().expect("a folder");
     let redis = Redis::start(dir.path());
     let socket = node.socket();

@@ -89,6 +89,7 @@ fn parts(
             every: Duration::from_secs(10),
             bake: Duration::from_secs(3_600),
         },
+        snapshot_every: conductor_agent::partition::SNAPSHOT_EVERY,
         clock_tolerance: Duration::from_secs(2),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
         random: Arc::new(OsRandom::default()),

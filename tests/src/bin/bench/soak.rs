@@ -54,7 +54,9 @@ pub(crate) fn soak(report: &mut Report) {
     let minutes = std::env::var("SOAK_MINUTES").ok().and_then(|m| m.parse().ok()).unwrap_or(MINUTES);
     let node = Node::start();
     let tenants: Vec<Tenant> = (0..TENANTS).map(|i| node.tenant(&format!("t{i}"))).collect();
-    tenants.iter().for_each(|t| lift(&node, t));
+    for t in &tenants {
+        lift(&node, t);
+    }
     let hostile = node.tenant("hostile");
     let mut all = vec![];
     for number in 1..=minutes {
