@@ -114,7 +114,7 @@ impl Pass {
             return Ok((Proved::Nobody, None));
         }
         if let Some((scope, _)) = auth::session(api, &self.peer, &self.headers) {
-            let person = api.board.node().and_then(|n| Person::of(scope, &n.view.load().control));
+            let person = api.board.node_control().and_then(|c| Person::of(scope, &c));
             return person.map_or_else(|| Err(unknown()), |p| self.of_person(api, p));
         }
         match auth::prove(api, &self.peer, &self.headers) {
@@ -192,8 +192,7 @@ fn resolve(api: &Api, named: &str) -> Result<TenantUid, ApiError> {
     };
     let name =
         Ident::new(named).map_err(|_| ApiError::bad(StatusCode::BAD_REQUEST, format!("tenant: {error}")))?;
-    let node = api.board.node();
-    let uid = node.and_then(|n| n.view.load().control.tenant_named(&name));
+    let uid = api.board.node_control().and_then(|c| c.tenant_named(&name));
     Ok(uid.unwrap_or(NOBODY))
 }
 

@@ -130,8 +130,7 @@ pub(super) fn session(api: &Api, peer: &Peer, headers: &HeaderMap) -> Option<(Op
     if peer.listener != ListenerKind::Operators {
         return None;
     }
-    let node = api.board.node()?;
-    let control = Arc::clone(&node.view.load().control);
+    let control = api.board.node_control()?;
     let proved = api.sessions.prove(bearer(headers)?, peer.transport, &control, api.clock.now());
     proved.inspect(|(scope, _)| peer.show(Owner::Person(scope.person())))
 }

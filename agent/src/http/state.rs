@@ -4,6 +4,7 @@ use crate::health::Health;
 use crate::http::conn_limit::StreamLimiter;
 use crate::http::health::Rates;
 use crate::intake::queue::Queues;
+use crate::intake::request::Denial;
 use crate::metering::Cache;
 use crate::partition::published::Registry;
 use crate::platform::random::Random;
@@ -11,6 +12,7 @@ use crate::policy::Policy;
 use crate::scope::Sessions;
 use crate::sinks::Sink;
 use conductor_shared::clock::Clock;
+use conductor_shared::control::ControlState;
 use conductor_shared::http::NodeInfo;
 use conductor_shared::ids::{Ident, NodeId, hex};
 use conductor_shared::reason::Reason;
@@ -42,6 +44,11 @@ pub struct Api {
 }
 
 impl Api {
+    /// The node's control state, or the denial of requests that need it.
+    pub(super) fn node_control(&self) -> Result<Arc<ControlState>, Denial> {
+        self.board.node_control().ok_or_else(|| Denial::bare(Reason::StoreUnavailable))
+    }
+
     pub fn node_info(&self) -> NodeInfo {
         NodeInfo {
             node_id: self.node_id,

@@ -248,6 +248,11 @@ impl Registry {
         self.get(TenantUid::NODE)
     }
 
+    /// The node's control state: operators, profiles, rate cards. `None` while it was never loaded.
+    pub fn node_control(&self) -> Option<Arc<ControlState>> {
+        self.node().map(|n| Arc::clone(&n.view.load().control))
+    }
+
     /// All partitions, the node's own too.
     pub fn all(&self) -> Vec<Arc<PartitionCell>> {
         self.tenants.read().values().cloned().collect()

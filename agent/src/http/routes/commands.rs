@@ -35,8 +35,7 @@ pub(crate) async fn command(
     Extension(peer): Extension<Peer>,
     Body(signed): Body<SignedText>,
 ) -> Result<Json<CommandOutcome>, ApiError> {
-    let node = api.board.node().ok_or_else(|| ApiError::from(Denial::bare(Reason::StoreUnavailable)))?;
-    let control = Arc::clone(&node.view.load().control);
+    let control = api.node_control()?;
     let verified = match verify(&signed, &control, peer.local()) {
         Ok(v) => v,
         Err(e) => return Err(not_verified(&api, &peer, "command", e).await),
@@ -134,8 +133,7 @@ pub(crate) async fn approval(
     Extension(peer): Extension<Peer>,
     Body(signed): Body<SignedText>,
 ) -> Result<Json<CommandOutcome>, ApiError> {
-    let node = api.board.node().ok_or_else(|| ApiError::from(Denial::bare(Reason::StoreUnavailable)))?;
-    let control = Arc::clone(&node.view.load().control);
+    let control = api.node_control()?;
     match verify_approval(&signed, &control, peer.local()) {
         Ok(a) => {
             peer.show(Owner::Person(a.person));
@@ -156,7 +154,7 @@ pub(crate) async fn approvals(
     State(api): State<ApiState>,
     person: Person,
 ) -> Result<Json<RequestList>, ApiError> {
-    let names = api.board.node().map(|n| Arc::clone(&n.view.load().control)).unwrap_or_default();
+    let names = api.board.node_control().unwrap_or_default();
     let name = |p: &PersonId| names.keys_of(*p).next().map_or_else(unknown_person, |k| k.name.clone());
     let mut requests = Vec::new();
     for shared in api.board.all() {

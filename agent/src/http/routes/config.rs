@@ -18,7 +18,6 @@ use conductor_shared::http::{ConfigHistory, ConfigRevision, ConfigRow, HistoryAs
 use conductor_shared::ids::{PersonId, parse_decimal};
 use conductor_shared::untrusted::UntrustedText;
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 
 /// Maximum revisions in one answer.
 const PAGE: u64 = 500;
@@ -86,7 +85,7 @@ pub(crate) async fn history(
     let v = shared.view.load_full();
     let limit = usize::try_from(asked.limit.unwrap_or(100).clamp(1, PAGE)).unwrap_or(1);
     let before = asked.before.unwrap_or(u64::MAX);
-    let names = api.board.node().map(|n| Arc::clone(&n.view.load().control)).unwrap_or_default();
+    let names = api.board.node_control().unwrap_or_default();
     let (size, revision, tenant_uid) = (v.size(), v.control.revision, shared.id.tenant);
     let page = blocking(&shared, move |store, p| {
         let mut rows: VecDeque<ConfigRow> = VecDeque::new();

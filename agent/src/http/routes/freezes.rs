@@ -3,7 +3,6 @@
 use crate::http::access::Person;
 use crate::http::error::ApiError;
 use crate::http::state::ApiState;
-use crate::intake::request::Denial;
 use axum::Json;
 use axum::extract::State;
 use conductor_shared::clock::WallTime;
@@ -12,7 +11,6 @@ use conductor_shared::control::profiles;
 use conductor_shared::http::{FreezeList, FreezeRow, ProfileRow, WindowRow};
 use conductor_shared::ids::Ident;
 use conductor_shared::profile::{DEFAULT, Profile};
-use conductor_shared::reason::Reason;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,8 +18,7 @@ pub(crate) async fn freezes(
     State(api): State<ApiState>,
     person: Person,
 ) -> Result<Json<FreezeList>, ApiError> {
-    let node = api.board.node().ok_or_else(|| ApiError::from(Denial::bare(Reason::StoreUnavailable)))?;
-    let node = Arc::clone(&node.view.load().control);
+    let node = api.node_control()?;
     let now = api.clock.now().wall;
     let mut governs = BTreeMap::<String, u64>::new();
     let mut tenants = Vec::new();

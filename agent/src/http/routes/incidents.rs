@@ -28,7 +28,7 @@ const MAX_READ: usize = 5_000;
 
 /// The node's control state, which has the names of persons.
 fn names(api: &ApiState) -> Arc<ControlState> {
-    api.board.node().map(|n| Arc::clone(&n.view.load().control)).unwrap_or_default()
+    api.board.node_control().unwrap_or_default()
 }
 
 fn name_of(names: &ControlState, person: PersonId) -> Option<Ident> {

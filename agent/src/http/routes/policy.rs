@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 pub(crate) async fn prepare(api: &ApiState, tenant: TenantUid, op: &Operation) {
     let Some(shared) = api.board.get(tenant) else { return };
     let log = shared.view.load().control.clone();
-    let Some(node) = api.board.node().map(|n| n.view.load().control.clone()) else { return };
+    let Some(node) = api.board.node_control() else { return };
     if crate::command::replaces_policy(op) && api.policy.is_broken() {
         return;
     }
@@ -44,7 +44,7 @@ pub(crate) async fn prepare_request(api: &ApiState, tenant: TenantUid, approval:
 
 pub(crate) async fn show(State(api): State<ApiState>) -> Json<PolicyShown> {
     let h = api.policy.health(api.clock.now());
-    let key = api.board.node().and_then(|n| n.view.load().control.policy_key.clone());
+    let key = api.board.node_control().and_then(|c| c.policy_key.clone());
     Json(PolicyShown {
         revision: h.version.revision,
         digest: hex(&h.version.digest),

@@ -26,7 +26,6 @@ use conductor_shared::meter::HOUR_US;
 use conductor_shared::ramp::effective;
 use conductor_shared::reason::Reason;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Maximum workflow types in one answer.
@@ -42,7 +41,7 @@ pub(crate) async fn preview(
     let unknown =
         || ApiError::bad(StatusCode::BAD_REQUEST, "operation: not an operation that this agent knows");
     let op = Operation::from_list(&request.operation).ok_or_else(unknown)?;
-    let node = api.board.node().map(|n| Arc::clone(&n.view.load().control)).unwrap_or_default();
+    let node = api.board.node_control().unwrap_or_default();
     let tenant = shared.id.tenant;
     if who.sight(tenant) != Some(Sight::Full) && !may_sign(&op, who.key(), tenant, &node) {
         let caller = auth::Caller::Person(who.scope);

@@ -6,7 +6,6 @@ use crate::http::conn_limit::Owner;
 use crate::http::error::ApiError;
 use crate::http::input::Body;
 use crate::http::state::ApiState;
-use crate::intake::request::Denial;
 use crate::scope::{Arrival, SESSION};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -15,7 +14,6 @@ use conductor_shared::http::{Challenge, SessionOpened, SignedText};
 use conductor_shared::ids::hex;
 use conductor_shared::operator::GrantedRole;
 use conductor_shared::reason::Reason;
-use std::sync::Arc;
 
 pub(crate) async fn challenge(State(api): State<ApiState>) -> Json<Challenge> {
     Json(Challenge { challenge: hex(&api.sessions.challenge(api.clock.now())), node: api.node_info() })
@@ -26,8 +24,7 @@ pub(crate) async fn open(
     Extension(peer): Extension<Peer>,
     Body(signed): Body<SignedText>,
 ) -> Result<Json<SessionOpened>, ApiError> {
-    let node = api.board.node().ok_or_else(|| ApiError::from(Denial::bare(Reason::StoreUnavailable)))?;
-    let control = Arc::clone(&node.view.load().control);
+    let control = api.node_control()?;
     let now = api.clock.now();
     let arrival = Arrival { node: api.node_id, transport: peer.transport, control: &control, now };
     match api.sessions.open(&signed, arrival, &*api.random) {
