@@ -30,7 +30,14 @@ pub struct Change {
 }
 
 /// The reason of a tightening when none is given.
-pub(super) const NO_REASON: &str = "no reason given";
+const NO_REASON: &str = "no reason given";
+
+pub(super) fn why(args: &ChangeArgs) -> Result<UntrustedText, CliError> {
+    Ok(match &args.reason {
+        Some(r) => commands::reason(r)?,
+        None => UntrustedText::new(NO_REASON),
+    })
+}
 
 /// Makes a change, or shows it with `--dry-run`.
 pub async fn carry_out(
@@ -40,10 +47,7 @@ pub async fn carry_out(
     args: &ChangeArgs,
 ) -> Result<Output, CliError> {
     context.may_change()?;
-    let why = match &args.reason {
-        Some(r) => commands::reason(r)?,
-        None => UntrustedText::new(NO_REASON),
-    };
+    let why = why(args)?;
     let plan = commands::plan(session, change.tenant.uid, change.operation, why, change.tightens).await?;
     let command = plan.prepared.parsed()?;
     let shown = describe(&command, &change.tenant.name, &plan);

@@ -4,10 +4,10 @@
 //! nor an offline node delays it.
 
 use super::args::{ChangeArgs, OutboxCommand};
-use super::change::NO_REASON;
+use super::change::why;
 use super::context::Context;
 use super::output::{CliError, EXIT_FAILED, EXIT_OK, Output, table, time};
-use crate::client::commands::{self, Draft, LIFE, Prepared, REQUEST_LIFE};
+use crate::client::commands::{Draft, LIFE, Prepared, REQUEST_LIFE};
 use crate::client::endpoint::Endpoint;
 use crate::client::error::ClientError;
 use crate::client::http::AgentClient;
@@ -51,10 +51,7 @@ pub(super) async fn everywhere(
     args: &ChangeArgs,
 ) -> Result<Output, CliError> {
     context.may_change()?;
-    let why = match &args.reason {
-        Some(r) => commands::reason(r)?,
-        None => UntrustedText::new(NO_REASON),
-    };
+    let why = why(args)?;
     let key = context.unlocked().await?;
     let places = look(context, &key).await;
     let now = places

@@ -7,12 +7,12 @@ use super::fanout::everywhere;
 use super::output::{CliError, Output, table, time};
 use crate::client::commands::random;
 use crate::client::error::ClientError;
-use crate::client::resolve::{self, Found, NODE_WORD, TenantName};
+use crate::client::resolve::{self, Found, TenantName};
 use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::freeze::Window;
 use conductor_shared::http::{FreezeList, FreezeRow, ProfileRow};
-use conductor_shared::ids::{GrantId, TenantUid};
+use conductor_shared::ids::GrantId;
 use conductor_shared::profile::{Setting, is_ticket};
 use conductor_shared::untrusted::escape;
 use serde_json::json;
@@ -21,10 +21,6 @@ use std::time::Duration;
 
 fn minutes_long(minutes: u64) -> Duration {
     Duration::from_secs(minutes.saturating_mul(60))
-}
-
-fn node() -> Found {
-    Found { uid: TenantUid::NODE, name: NODE_WORD.into() }
 }
 
 async fn list(context: &Context) -> Result<FreezeList, CliError> {
@@ -40,7 +36,7 @@ pub async fn profile(context: &Context, command: ProfileCommand) -> Result<Outpu
         }
         ProfileCommand::Create { profile, change } => {
             let confirm = profile.to_string();
-            (node(), Operation::ProfileCreate(ops::ProfileCreate { profile }), confirm, true, change)
+            (Found::node(), Operation::ProfileCreate(ops::ProfileCreate { profile }), confirm, true, change)
         }
         ProfileCommand::Set { profile, setting, value, change } => {
             let setting = Setting::parse(&setting, &value).ok_or_else(|| {
@@ -48,13 +44,19 @@ pub async fn profile(context: &Context, command: ProfileCommand) -> Result<Outpu
                 CliError::Input(format!("no such setting or value; there are: {known}"))
             })?;
             let confirm = profile.to_string();
-            (node(), Operation::ProfileSet(ops::ProfileSet { profile, setting }), confirm, false, change)
+            (
+                Found::node(),
+                Operation::ProfileSet(ops::ProfileSet { profile, setting }),
+                confirm,
+                false,
+                change,
+            )
         }
         ProfileCommand::Window { profile, window, when, change } => {
             let when: Window = when.parse().map_err(|e| CliError::Input(format!("{e}")))?;
             let confirm = profile.to_string();
             (
-                node(),
+                Found::node(),
                 Operation::ProfileWindow(ops::ProfileWindow { profile, window, when }),
                 confirm,
                 false,
@@ -64,7 +66,7 @@ pub async fn profile(context: &Context, command: ProfileCommand) -> Result<Outpu
         ProfileCommand::Unwindow { profile, window, change } => {
             let confirm = profile.to_string();
             (
-                node(),
+                Found::node(),
                 Operation::ProfileUnwindow(ops::ProfileUnwindow { profile, window }),
                 confirm,
                 false,
@@ -248,7 +250,7 @@ async fn open_grant(context: &Context, tenant: &TenantName) -> Result<GrantId, C
 #[cfg(test)]
 mod tests {
     use super::*;
-    use conductor_shared::ids::Ident;
+    use conductor_shared::ids::{Ident, TenantUid};
     use conductor_shared::profile::{BreakGlass, Freeze, PolicyOutage};
 
     /// SPEC 3.3: what is frozen, by what and until when, and the next change of each window, in words.

@@ -1,10 +1,11 @@
 //! Incidents, the timeline of a log, and the SLOs of ramps: thresholds, plans, overrides.
 
 use super::args::{IncidentCommand, PlanCommand, RuleArgs, SloCommand, TenantArg, TimelineArgs};
-use super::change::{Change, carry_out, uid_is_enough};
+use super::change::{Change, carry_out};
 use super::context::Context;
 use super::lookup::tenant_detail;
 use super::output::{CliError, Output, table, time};
+use super::ramps::blind;
 use crate::client::resolve;
 use crate::client::session::ReadSession;
 use conductor_shared::basis_points::percent;
@@ -193,34 +194,14 @@ fn report(name: &str, origin: &str, rows: &[TimelineRow]) -> String {
     out
 }
 
-async fn ramp_change(
-    context: &Context,
-    rule: RuleArgs,
-    op: impl FnOnce(conductor_shared::ramp::Selector) -> Operation,
-    tightens: bool,
-) -> Result<Output, CliError> {
-    context.may_change()?;
-    let session = context.session().await?;
-    let found = resolve::tenant(&session, &rule.tenant).await;
-    let tenant = if tightens { uid_is_enough(found, &rule.tenant)? } else { found? };
-    let confirm = tenant.name.clone();
-    let change = Change { tenant, confirm, operation: op(rule.rule), tightens };
-    carry_out(context, &session, change, &rule.change).await
-}
-
 pub async fn ramp_plan(context: &Context, command: PlanCommand) -> Result<Output, CliError> {
     match command {
         PlanCommand::Set { rule, steps } => {
-            ramp_change(
-                context,
-                rule,
-                |selector| Operation::PlanSet(ops::PlanSet { selector, plan: steps }),
-                false,
-            )
-            .await
+            blind(context, rule, |selector| Operation::PlanSet(ops::PlanSet { selector, plan: steps }), false)
+                .await
         }
         PlanCommand::Stop(rule) => {
-            ramp_change(context, rule, |selector| Operation::PlanStop(ops::PlanStop { selector }), true).await
+            blind(context, rule, |selector| Operation::PlanStop(ops::PlanStop { selector }), true).await
         }
         PlanCommand::Show(t) => {
             let (name, rows) = watched(context, &t).await?;
@@ -248,8 +229,7 @@ fn plan_cells(r: &SloStatus) -> Vec<String> {
 }
 
 pub async fn ramp_override(context: &Context, rule: RuleArgs) -> Result<Output, CliError> {
-    ramp_change(context, rule, |selector| Operation::RampOverride(ops::RampOverride { selector }), false)
-        .await
+    blind(context, rule, |selector| Operation::RampOverride(ops::RampOverride { selector }), false).await
 }
 
 async fn watched(context: &Context, t: &TenantArg) -> Result<(String, Vec<SloStatus>), CliError> {

@@ -8,7 +8,7 @@ use super::output::{CliError, EXIT_FAILED, Output, table, time};
 use super::policy::read_file;
 use crate::client::commands::random;
 use crate::client::keys::{KeyError, KeyFile, write_new};
-use crate::client::resolve::{self, Found, NODE_WORD, TenantName};
+use crate::client::resolve::{self, Found, TenantName};
 use crate::client::session::ReadSession;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,7 +16,7 @@ use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Command, Operation, ops};
 use conductor_shared::control::ControlState;
 use conductor_shared::http::{CommandStatus, RequestRow};
-use conductor_shared::ids::{CommandId, Ident, PersonId, TenantUid};
+use conductor_shared::ids::{CommandId, Ident, PersonId};
 use conductor_shared::operator::{
     APPROVAL_LINE, Answer, Approval, KEYS_LINE, OperatorKey, key_statement, roles_shown,
 };
@@ -43,10 +43,6 @@ pub struct KeyStatement {
     public_key: String,
     /// Minisign file over the statement's text, base64.
     proof: String,
-}
-
-fn node() -> Found {
-    Found { uid: TenantUid::NODE, name: NODE_WORD.into() }
 }
 
 pub async fn operator(context: &Context, command: OperatorCommand) -> Result<Output, CliError> {
@@ -89,7 +85,7 @@ pub async fn operator(context: &Context, command: OperatorCommand) -> Result<Out
         }
     };
     let session = context.session().await?;
-    let change_ = Change { tenant: node(), confirm, operation, tightens };
+    let change_ = Change { tenant: Found::node(), confirm, operation, tightens };
     carry_out(context, &session, change_, &change).await
 }
 

@@ -10,7 +10,7 @@ use crate::client::clock::SystemClock;
 use crate::client::decode;
 use crate::client::http::From;
 use crate::client::keys::{KeyError, KeyFile, write_new};
-use crate::client::resolve::{self, Found, NODE_WORD};
+use crate::client::resolve::{self, Found};
 use crate::client::session::ReadSession;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -33,10 +33,6 @@ use std::time::Duration;
 
 const DAY_S: u64 = 24 * 3600;
 
-fn node() -> Found {
-    Found { uid: TenantUid::NODE, name: NODE_WORD.into() }
-}
-
 pub async fn policy(context: &Context, command: PolicyCommand) -> Result<Output, CliError> {
     match command {
         PolicyCommand::Show => show(context).await,
@@ -49,13 +45,8 @@ pub async fn policy(context: &Context, command: PolicyCommand) -> Result<Output,
             let public_key = public_key_of(&public_key)?;
             let confirm = key_id(&public_key).map_or_else(String::new, |id| id.to_string());
             let operation = Operation::PolicyTrust(ops::PolicyTrust { public_key });
-            carry_out(
-                context,
-                &session,
-                Change { tenant: node(), confirm, operation, tightens: false },
-                &change,
-            )
-            .await
+            let loosening = Change { tenant: Found::node(), confirm, operation, tightens: false };
+            carry_out(context, &session, loosening, &change).await
         }
         PolicyCommand::Load { bundle, change } => {
             context.may_change()?;
@@ -71,13 +62,8 @@ pub async fn policy(context: &Context, command: PolicyCommand) -> Result<Output,
             let operation =
                 Operation::PolicyLoad(ops::PolicyLoad { statement, signature: STANDARD.encode(signature) });
             let confirm = format!("revision-{}", statement.revision);
-            carry_out(
-                context,
-                &session,
-                Change { tenant: node(), confirm, operation, tightens: false },
-                &change,
-            )
-            .await
+            let loosening = Change { tenant: Found::node(), confirm, operation, tightens: false };
+            carry_out(context, &session, loosening, &change).await
         }
         PolicyCommand::Fetch { digest, out } => {
             let session = context.session().await?;

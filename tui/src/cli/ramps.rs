@@ -28,7 +28,7 @@ async fn change(
 }
 
 /// Changes a rule without reading its state first.
-async fn blind(
+pub(super) async fn blind(
     context: &Context,
     rule: RuleArgs,
     operation: impl FnOnce(Selector) -> Operation,

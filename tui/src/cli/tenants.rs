@@ -36,7 +36,7 @@ pub async fn tenant(context: &Context, command: TenantCommand) -> Result<Output,
             let uid = uid.map_or_else(|| random().map(TenantUid), Ok)?;
             let operation =
                 Operation::TenantCreate(ops::TenantCreate { tenant_uid: uid, tenant_id: name.clone() });
-            let node = Found { uid: TenantUid::NODE, name: NODE_WORD.into() };
+            let node = Found::node();
             let change_ = Change { tenant: node, confirm: name.to_string(), operation, tightens: false };
             let mut out = carry_out(context, &session, change_, &change).await?;
             let _ = writeln!(out.text, "tenant     {name} is {uid}");

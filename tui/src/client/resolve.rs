@@ -52,10 +52,17 @@ pub struct Found {
     pub name: String,
 }
 
+impl Found {
+    /// The node's own log.
+    pub fn node() -> Self {
+        Self { uid: TenantUid::NODE, name: NODE_WORD.into() }
+    }
+}
+
 /// Looks a name up at the agent.
 pub async fn tenant(session: &ReadSession, name: &TenantName) -> Result<Found, ClientError> {
     if *name == TenantName::Node {
-        return Ok(Found { uid: TenantUid::NODE, name: NODE_WORD.into() });
+        return Ok(Found::node());
     }
     let bearer = session.bearer().await?;
     let list = session.agent().tenants(&bearer).await?;

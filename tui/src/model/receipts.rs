@@ -1,5 +1,6 @@
 //! State of the screens Receipts and Receipt: a window on one log, fetched when the log grows, and one receipt in detail.
 
+use crate::model::cursor::revealed;
 use crate::model::tenants::RowKey;
 use conductor_shared::clock::MonoTime;
 use conductor_shared::fact::Verdict;
@@ -202,15 +203,7 @@ impl Receipts {
 
     /// Keeps the selection within a window of this many rows.
     pub(crate) fn reveal(&mut self, height: usize) {
-        let height = height.max(1);
-        if let Some(p) = self.place() {
-            if p < self.offset {
-                self.offset = p;
-            } else if p >= self.offset + height {
-                self.offset = p + 1 - height;
-            }
-        }
-        self.offset = self.offset.min(self.shown.len().saturating_sub(height));
+        self.offset = revealed(self.offset, self.place(), self.shown.len(), height);
     }
 
     pub(crate) fn selected_row(&self) -> Option<&ReceiptJson> {

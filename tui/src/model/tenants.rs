@@ -3,6 +3,7 @@
 //! Sorting and filtering happen when rows come or the filter changes, never in a frame. The selection is the identity
 //! of a row, not its number, so that a list that moves cannot redirect an action.
 
+use crate::model::cursor::revealed;
 use crate::model::spark::Spark;
 use conductor_shared::clock::MonoTime;
 use conductor_shared::ids::TenantUid;
@@ -318,15 +319,7 @@ impl Tenants {
 
     /// Keeps the selection within a window of this many rows.
     pub(crate) fn reveal(&mut self, height: usize) {
-        let height = height.max(1);
-        if let Some(p) = self.place() {
-            if p < self.offset {
-                self.offset = p;
-            } else if p >= self.offset + height {
-                self.offset = p + 1 - height;
-            }
-        }
-        self.offset = self.offset.min(self.order.len().saturating_sub(height));
+        self.offset = revealed(self.offset, self.place(), self.order.len(), height);
     }
 }
 
