@@ -19,7 +19,7 @@ mod rows;
 pub use labels::{labels_of, series};
 pub use query::{Cache, FoldQuery, all, fold};
 pub(crate) use recount::EventsOf;
-pub use recount::{Recounted, recount};
+pub use recount::{Recount, Recounted, recount};
 pub use rollups::{Meters, OpenHour};
 pub use rows::{DayRow, HourSlots};
 

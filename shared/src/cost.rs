@@ -33,6 +33,7 @@ use crate::usage::{Group, RangeShown, Usage};
 use crate::words::words;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The first line of a card.
 pub const TYPE_LINE: &str = "# conductor/rate-card/v1";
@@ -104,9 +105,9 @@ impl Bucket {
     /// How much of it was used.
     pub fn quantity(self, u: &Usage) -> i128 {
         match self {
-            Self::Compute => i128::from(u.step_us),
+            Self::Compute => u.step_us,
             Self::Storage => u.storage_byte_us,
-            Self::Signing => i128::from(u.receipts_signed),
+            Self::Signing => u.receipts_signed,
         }
     }
 }
@@ -215,10 +216,40 @@ pub struct Exact {
     pub product: i128,
 }
 
+/// An amount that 64 bits do not hold. Nobody is told a smaller one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooLarge;
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "an amount of this period exceeds 64 bits; ask for a shorter range, or correct usage or prices",
+        )
+    }
+}
+
+impl std::error::Error for TooLarge {}
+
+/// Quantity times price.
+pub fn product(quantity: i128, price: u64) -> Result<i128, TooLarge> {
+    quantity.checked_mul(price.into()).ok_or(TooLarge)
+}
+
+/// The sum, unless it is too large.
+fn sum(numbers: impl IntoIterator<Item = i128>) -> Result<i128, TooLarge> {
+    numbers.into_iter().try_fold(0i128, i128::checked_add).ok_or(TooLarge)
+}
+
+/// What is paid for products of quantity and price: their sum divided, rounded half to even.
+fn amount(products: impl IntoIterator<Item = i128>, bucket: Bucket) -> Result<i64, TooLarge> {
+    i64::try_from(round(sum(products)?, bucket.divisor())).map_err(|_| TooLarge)
+}
+
 impl Exact {
-    fn add(&mut self, quantity: i128, price: u64) {
-        self.quantity += quantity;
-        self.product = self.product.saturating_add(quantity.saturating_mul(i128::from(price)));
+    fn add(&mut self, quantity: i128, product: i128) -> Result<(), TooLarge> {
+        self.quantity = sum([self.quantity, quantity])?;
+        self.product = sum([self.product, product])?;
+        Ok(())
     }
 }
 
@@ -232,7 +263,7 @@ pub struct Ledger {
 /// `n / d`, half to even. `d` is positive.
 fn round(n: i128, d: i128) -> i128 {
     let (q, r) = (n.div_euclid(d), n.rem_euclid(d));
-    match (r * 2).cmp(&d) {
+    match r.cmp(&(d - r)) {
         std::cmp::Ordering::Less => q,
         std::cmp::Ordering::Greater => q + 1,
         std::cmp::Ordering::Equal => q + q.rem_euclid(2),
@@ -241,8 +272,8 @@ fn round(n: i128, d: i128) -> i128 {
 
 /// Rounds each `n / d` down or up so that they add up to their sum, rounded: those with the largest remainders go up,
 /// earlier ones first among equals.
-pub fn apportion(products: &[i128], d: i128) -> Vec<i128> {
-    let total = round(products.iter().sum(), d);
+pub fn apportion(products: &[i128], d: i128) -> Result<Vec<i64>, TooLarge> {
+    let total = round(sum(products.iter().copied())?, d);
     let mut out: Vec<i128> = products.iter().map(|n| n.div_euclid(d)).collect();
     let mut left = total - out.iter().sum::<i128>();
     let mut order: Vec<usize> = (0..products.len()).collect();
@@ -254,45 +285,48 @@ pub fn apportion(products: &[i128], d: i128) -> Vec<i128> {
         out[i] += 1;
         left -= 1;
     }
-    out
+    out.into_iter().map(|n| i64::try_from(n).map_err(|_| TooLarge)).collect()
 }
 
 impl Ledger {
     /// Adds the usage of a group in a segment that one card covers. `step`: number of the step that it lies in.
-    pub fn add(&mut self, group: &Group, card: Option<&RateCard>, reconciled: bool, step: usize, u: &Usage) {
+    pub fn add(
+        &mut self,
+        group: &Group,
+        card: Option<&RateCard>,
+        reconciled: bool,
+        step: usize,
+        u: &Usage,
+    ) -> Result<(), TooLarge> {
         for &bucket in Bucket::ALL {
             let quantity = bucket.quantity(u);
             if quantity == 0 {
                 continue;
             }
             let key = Key { bucket, group: group.clone(), card: card.map(|c| c.version), reconciled };
-            let price = card.map_or(0, |c| c.price(bucket));
-            self.rows.entry(key).or_default().add(quantity, price);
+            let product = product(quantity, card.map_or(0, |c| c.price(bucket)))?;
+            self.rows.entry(key).or_default().add(quantity, product)?;
             let at = self.steps.entry((bucket, step)).or_default();
-            *at = at.saturating_add(quantity.saturating_mul(i128::from(price)));
+            *at = sum([*at, product])?;
         }
-    }
-
-    /// The amounts of a bucket, all together.
-    pub fn total(&self, bucket: Bucket) -> i128 {
-        let of = self.rows.iter().filter(|(k, _)| k.bucket == bucket);
-        round(of.map(|(_, e)| e.product).sum(), bucket.divisor())
+        Ok(())
     }
 
     /// All of it.
-    pub fn amounts(&self) -> Amounts {
-        let [compute, storage, signing] =
-            [Bucket::Compute, Bucket::Storage, Bucket::Signing].map(|b| clamp(self.total(b)));
-        Amounts { compute, storage, signing, total: compute + storage + signing }
+    pub fn amounts(&self) -> Result<Amounts, TooLarge> {
+        let total = |bucket: Bucket| {
+            amount(self.rows.iter().filter(|(k, _)| k.bucket == bucket).map(|(_, e)| e.product), bucket)
+        };
+        Amounts::of([total(Bucket::Compute)?, total(Bucket::Storage)?, total(Bucket::Signing)?])
     }
 
     /// Rows with their amounts, which add up to those of [`Ledger::amounts`].
-    pub fn rows(&self) -> Vec<CostRow> {
+    pub fn rows(&self) -> Result<Vec<CostRow>, TooLarge> {
         let mut out = Vec::with_capacity(self.rows.len());
         for &bucket in Bucket::ALL {
             let of: Vec<_> = self.rows.iter().filter(|(k, _)| k.bucket == bucket).collect();
             let products: Vec<i128> = of.iter().map(|(_, e)| e.product).collect();
-            for ((k, e), amount) in of.into_iter().zip(apportion(&products, bucket.divisor())) {
+            for ((k, e), amount) in of.into_iter().zip(apportion(&products, bucket.divisor())?) {
                 out.push(CostRow {
                     bucket,
                     group: k.group.clone(),
@@ -300,42 +334,37 @@ impl Ledger {
                     unit: bucket.unit().to_owned(),
                     rate_card: k.card,
                     reconciled: k.reconciled,
-                    amount: clamp(amount),
+                    amount,
                 });
             }
         }
-        out
+        Ok(out)
     }
 
     /// Amounts by step, which add up to those of [`Ledger::amounts`].
-    pub fn steps(&self, periods: &[Period]) -> Vec<CostStep> {
-        let mut out: Vec<CostStep> = periods
-            .iter()
-            .map(|p| CostStep {
-                from_us: p.from.as_micros(),
-                to_us: p.to.as_micros(),
-                amounts: Amounts::default(),
-            })
-            .collect();
-        for &bucket in Bucket::ALL {
+    pub fn steps(&self, periods: &[Period]) -> Result<Vec<CostStep>, TooLarge> {
+        let by_step = |bucket: Bucket| {
             let of = |i: usize| self.steps.get(&(bucket, i)).copied().unwrap_or(0);
             let products: Vec<i128> = (0..periods.len()).map(of).collect();
-            for (step, amount) in out.iter_mut().zip(apportion(&products, bucket.divisor())) {
-                let amount = clamp(amount);
-                match bucket {
-                    Bucket::Compute => step.amounts.compute = amount,
-                    Bucket::Storage => step.amounts.storage = amount,
-                    Bucket::Signing => step.amounts.signing = amount,
-                }
-                step.amounts.total += amount;
-            }
-        }
-        out
+            apportion(&products, bucket.divisor())
+        };
+        let compute = by_step(Bucket::Compute)?;
+        let (storage, signing) = (by_step(Bucket::Storage)?, by_step(Bucket::Signing)?);
+        let amounts = compute.into_iter().zip(storage).zip(signing);
+        let step = |(p, ((compute, storage), signing)): (&Period, ((i64, i64), i64))| {
+            let amounts = Amounts::of([compute, storage, signing])?;
+            Ok(CostStep { from_us: p.from.as_micros(), to_us: p.to.as_micros(), amounts })
+        };
+        periods.iter().zip(amounts).map(step).collect()
     }
 }
 
-fn clamp(n: i128) -> i64 {
-    i64::try_from(n).unwrap_or(if n < 0 { i64::MIN } else { i64::MAX })
+impl Amounts {
+    /// Of compute, storage and signing.
+    pub fn of([compute, storage, signing]: [i64; 3]) -> Result<Self, TooLarge> {
+        let total = compute.checked_add(storage).and_then(|n| n.checked_add(signing)).ok_or(TooLarge)?;
+        Ok(Self { compute, storage, signing, total })
+    }
 }
 
 /// Amounts, in the unit of the answer.
@@ -496,8 +525,8 @@ pub struct Explained {
 
 impl Explained {
     /// The amount of parts.
-    pub fn amount_of(bucket: Bucket, parts: &[Part]) -> i64 {
-        clamp(round(parts.iter().map(|p| p.product).sum(), bucket.divisor()))
+    pub fn amount_of(bucket: Bucket, parts: &[Part]) -> Result<i64, TooLarge> {
+        amount(parts.iter().map(|p| p.product), bucket)
     }
 }
 
@@ -587,10 +616,43 @@ pub(crate) mod tests {
         /// Invariant 5: rounded parts add up to the rounded sum, and none is off by a whole unit.
         #[test]
         fn parts_add_up(products in proptest::collection::vec(-10_000i128..100_000, 0..40), d in 1i128..5_000) {
-            let parts = apportion(&products, d);
-            prop_assert_eq!(parts.iter().sum::<i128>(), round(products.iter().sum(), d));
+            let parts = apportion(&products, d).unwrap();
+            prop_assert_eq!(parts.iter().map(|p| i128::from(*p)).sum::<i128>(), round(products.iter().sum(), d));
             for (p, n) in parts.iter().zip(&products) {
-                prop_assert!((p * d - n).abs() < d, "{p} {n} {d}");
+                prop_assert!((i128::from(*p) * d - n).abs() < d, "{p} {n} {d}");
+            }
+        }
+
+        /// Invariant 5: an amount is exact or refused: rows, steps and totals of one ledger agree, or there are none.
+        #[test]
+        fn amounts_are_exact_or_refused(
+            used in proptest::collection::vec((0u32..3, -30i32..127, 0u32..120), 0..20),
+            price in 0..=MAX_PRICE,
+        ) {
+            let power = |n: i32| if n < 0 { -(1i128 << -n) } else { 1i128 << n };
+            let card = RateCard { compute_hour: price, storage_gb_month: price, signing_million: price, ..card(CARD).unwrap() };
+            let periods = [0u64, 1, 2].map(|n| Period { from: WallTime::from_micros(n), to: WallTime::from_micros(n + 1) });
+            let mut ledger = Ledger::default();
+            let added = used.iter().enumerate().try_for_each(|(i, (step, n, stored))| {
+                let u = Usage { step_us: power(*n), storage_byte_us: 1 << stored, receipts_signed: 7, ..Usage::default() };
+                let workflow_type = Ident::new(&format!("w{}", i % 4)).ok();
+                let group = Group { workflow_type, ..Group::default() };
+                ledger.add(&group, Some(&card), false, *step as usize, &u)
+            });
+            let all = added.and_then(|()| Ok((ledger.amounts()?, ledger.rows()?, ledger.steps(&periods)?)));
+            let exact = |step_us: bool| used.iter().map(move |(_, n, stored)| if step_us { power(*n) } else { 1 << stored });
+            if let Ok((totals, rows, steps)) = all {
+                for (bucket, total) in [(Bucket::Compute, totals.compute), (Bucket::Storage, totals.storage), (Bucket::Signing, totals.signing)] {
+                    let of_rows: i128 = rows.iter().filter(|r| r.bucket == bucket).map(|r| i128::from(r.amount)).sum();
+                    prop_assert_eq!(of_rows, i128::from(total));
+                }
+                prop_assert_eq!(steps.iter().map(|s| i128::from(s.amounts.total)).sum::<i128>(), i128::from(totals.total));
+                let product: i128 = exact(true).sum::<i128>() * i128::from(price);
+                prop_assert_eq!(i128::from(totals.compute), round(product, Bucket::Compute.divisor()));
+            } else {
+                // Nothing is refused that fits with room to spare.
+                let large = |n: i128| n.checked_mul(price.max(1).into()).is_none_or(|p| p.abs() > 1 << 88);
+                prop_assert!(exact(true).chain(exact(false)).any(large));
             }
         }
     }

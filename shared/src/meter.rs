@@ -157,6 +157,7 @@ pub fn metered(fact: &Fact) -> Option<Metered> {
     Some(Metered::As(Labels { env, actor_type: actor, workflow_type: workflow.clone() }))
 }
 
+/// An event has 64 bits. No more is on record: claims end at [`MAX_CLAIM_US`] and [`MAX_CLAIM_BYTES`].
 fn signed(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
@@ -189,31 +190,37 @@ pub const SLOT_US: u64 = HOUR_US / 4;
 /// Microseconds in a day of 24 hours.
 pub const DAY_US: u64 = 24 * HOUR_US;
 
-/// No step can claim more: a year, microseconds. Sums of claims then fit 64 bits.
+/// No step can claim more: a year, microseconds.
 pub const MAX_CLAIM_US: u64 = 366 * 24 * HOUR_US;
 /// No step can claim more bytes in or out: 1 PiB.
 pub const MAX_CLAIM_BYTES: u64 = 1 << 50;
 
-/// A struct of 64-bit counters and one 128-bit sum, with the list of the counters: spelled once.
+/// A struct of counters and one product of bytes and time, with the list of the counters: spelled once. Every sum has 128
+/// bits: 8,192 steps that claim the most bytes do not fit in 64.
 macro_rules! counters {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])+ $counter:ident),+; $(#[$wide_doc:meta])+ $wide:ident }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
         pub struct $name {
-            $($(#[$doc])+ pub $counter: i64,)+
+            $(
+                $(#[$doc])+
+                #[serde(with = "crate::meter::whole")]
+                #[schemars(with = "crate::meter::whole::Schema")]
+                pub $counter: i128,
+            )+
             $(#[$wide_doc])+
             #[serde(with = "crate::meter::decimal")]
             #[schemars(with = "String")]
             pub $wide: i128,
         }
         impl $name {
-            /// Names of the 64-bit counters, in order.
+            /// Names of the counters, in order.
             pub const COUNTERS: &'static [&'static str] = &[$(stringify!($counter)),+];
-            /// Values of the 64-bit counters, in order.
-            pub fn counters(&self) -> impl Iterator<Item = i64> {
+            /// Values of the counters, in order.
+            pub fn counters(&self) -> impl Iterator<Item = i128> {
                 [$(self.$counter),+].into_iter()
             }
-            fn counters_mut(&mut self) -> impl Iterator<Item = &mut i64> {
+            fn counters_mut(&mut self) -> impl Iterator<Item = &mut i128> {
                 [$(&mut self.$counter),+].into_iter()
             }
         }
@@ -265,6 +272,61 @@ pub mod decimal {
     }
 }
 
+/// Sums that hardly ever need more than 64 bits: a number where it fits in 64, else its decimal text, since readers of JSON
+/// round larger numbers. In rows, 128 bits.
+pub mod whole {
+    use serde::de::{Deserialize as _, Deserializer, Error, Visitor};
+    use serde::ser::{Serialize as _, Serializer};
+    use std::fmt;
+
+    /// What it looks like in JSON.
+    #[derive(schemars::JsonSchema)]
+    #[schemars(inline, untagged)]
+    #[allow(dead_code)] // only its schema is used
+    pub enum Schema {
+        /// Fits in 64 bits.
+        Number(i64),
+        /// Beyond that, in decimal.
+        Text(#[schemars(regex(pattern = "^-?[0-9]+$"))] String),
+    }
+
+    /// Writes it.
+    pub fn serialize<S: Serializer>(n: &i128, s: S) -> Result<S::Ok, S::Error> {
+        match i64::try_from(*n) {
+            _ if !s.is_human_readable() => n.serialize(s),
+            Ok(n) => s.serialize_i64(n),
+            Err(_) => s.collect_str(n),
+        }
+    }
+
+    /// Reads it.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<i128, D::Error> {
+        if d.is_human_readable() { d.deserialize_any(Whole) } else { i128::deserialize(d) }
+    }
+
+    struct Whole;
+
+    impl Visitor<'_> for Whole {
+        type Value = i128;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a whole number, or its decimal text")
+        }
+
+        fn visit_i64<E: Error>(self, n: i64) -> Result<i128, E> {
+            Ok(n.into())
+        }
+
+        fn visit_u64<E: Error>(self, n: u64) -> Result<i128, E> {
+            Ok(n.into())
+        }
+
+        fn visit_str<E: Error>(self, text: &str) -> Result<i128, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+}
+
 impl Sums {
     /// Adds what a metered receipt says, that was written at `time`. The same as adding its [`amounts`] one by one.
     pub fn add_receipt(&mut self, fact: &Fact, stored: u64, time: WallTime) {
@@ -273,9 +335,9 @@ impl Sums {
                 TrafficFact::RunDecided(_) => self.runs_started += 1,
                 TrafficFact::StepFinished(f) => {
                     self.steps_executed += 1;
-                    self.step_us = self.step_us.saturating_add(signed(f.claimed_us));
-                    self.bytes_in = self.bytes_in.saturating_add(signed(f.bytes_in));
-                    self.bytes_out = self.bytes_out.saturating_add(signed(f.bytes_out));
+                    self.step_us += i128::from(signed(f.claimed_us));
+                    self.bytes_in += i128::from(signed(f.bytes_in));
+                    self.bytes_out += i128::from(signed(f.bytes_out));
                 }
                 TrafficFact::ApprovalDecided(_) => self.approval_decisions += 1,
                 _ => {}
@@ -287,36 +349,31 @@ impl Sums {
 
     /// Adds one event that counts at `at`.
     pub fn add(&mut self, a: Amount, at: WallTime) {
+        let (count, quantity) = (i128::from(a.count), i128::from(a.quantity));
         match a.event {
-            EventType::RunStarted => self.runs_started = self.runs_started.saturating_add(a.count),
+            EventType::RunStarted => self.runs_started += count,
             EventType::StepExecuted => {
-                self.steps_executed = self.steps_executed.saturating_add(a.count);
-                self.step_us = self.step_us.saturating_add(a.quantity);
-                self.bytes_in = self.bytes_in.saturating_add(a.bytes_in);
-                self.bytes_out = self.bytes_out.saturating_add(a.bytes_out);
+                self.steps_executed += count;
+                self.step_us += quantity;
+                self.bytes_in += i128::from(a.bytes_in);
+                self.bytes_out += i128::from(a.bytes_out);
             }
-            EventType::ApprovalDecision => {
-                self.approval_decisions = self.approval_decisions.saturating_add(a.count);
-            }
-            EventType::ReceiptEmitted => {
-                self.receipts_emitted = self.receipts_emitted.saturating_add(a.count);
-            }
-            EventType::EvidenceExported => {
-                self.evidence_exported_bytes = self.evidence_exported_bytes.saturating_add(a.quantity);
-            }
+            EventType::ApprovalDecision => self.approval_decisions += count,
+            EventType::ReceiptEmitted => self.receipts_emitted += count,
+            EventType::EvidenceExported => self.evidence_exported_bytes += quantity,
             EventType::StorageBytesWritten => self.store(a.quantity, at),
         }
     }
 
     fn store(&mut self, bytes: i64, at: WallTime) {
-        self.storage_bytes = self.storage_bytes.saturating_add(bytes);
+        self.storage_bytes += i128::from(bytes);
         self.storage_moment += i128::from(bytes) * i128::from(at.as_micros());
     }
 
     /// Adds other sums.
     pub fn merge(&mut self, o: &Sums) {
         for (mine, theirs) in self.counters_mut().zip(o.counters()) {
-            *mine = mine.saturating_add(theirs);
+            *mine += theirs;
         }
         self.storage_moment += o.storage_moment;
     }
@@ -338,7 +395,7 @@ pub struct Adjustment {
     pub quantity: i64,
 }
 
-/// Largest absolute value of an adjustment, so that sums of many still fit 64 bits.
+/// Largest absolute value of an adjustment. Bytes times time of eight million of them still fit in 128 bits.
 pub const MAX_ADJUSTMENT: i64 = 1 << 53;
 
 impl Adjustment {
@@ -398,8 +455,13 @@ impl FromStr for Adjustment {
 mod tests {
     use super::*;
     use crate::fact::{Outcome, StepFinished};
+    use proptest::prelude::*;
 
     fn step() -> Fact {
+        finished().into()
+    }
+
+    fn finished() -> StepFinished {
         StepFinished {
             principal: "token:00".into(),
             run: RunId([1; 16]),
@@ -413,7 +475,6 @@ mod tests {
             bytes_in: 3,
             bytes_out: 4,
         }
-        .into()
     }
 
     /// SPEC 2.1 and invariant 5: what the writer adds for a receipt is what its events say, one by one.
@@ -434,6 +495,57 @@ mod tests {
         let mut twice = whole;
         twice.merge(&parts);
         assert_eq!((twice.steps_executed, twice.storage_bytes), (2, 600));
+    }
+
+    proptest! {
+        /// Invariant 5: sums are exact however large the claims and however many, in whatever parts they are added up, and
+        /// every number survives rows and JSON.
+        #[test]
+        fn sums_of_the_largest_claims_are_exact(
+            claims in proptest::collection::vec((0..=MAX_CLAIM_US, MAX_CLAIM_BYTES / 2..=MAX_CLAIM_BYTES, 0..=u64::MAX), 1..12),
+            times in 1u32..90_000,
+        ) {
+            let at = WallTime::from_micros(1);
+            let mut part = Sums::default();
+            for (us, bytes, stored) in &claims {
+                let fact = StepFinished { claimed_us: *us, bytes_in: *bytes, bytes_out: *bytes, ..finished() };
+                part.add_receipt(&fact.into(), *stored >> 1, at);
+            }
+            // Doubled and added, as rows are: so many times in all.
+            let (mut whole, mut power, mut left) = (Sums::default(), part, times);
+            while left > 0 {
+                if left % 2 == 1 {
+                    whole.merge(&power);
+                }
+                let twice = power;
+                power.merge(&twice);
+                left /= 2;
+            }
+            let times = i128::from(times);
+            let sum = |of: fn(&(u64, u64, u64)) -> u64| claims.iter().map(|c| i128::from(of(c))).sum::<i128>() * times;
+            prop_assert_eq!(whole.step_us, sum(|c| c.0));
+            prop_assert_eq!(whole.bytes_in, sum(|c| c.1));
+            prop_assert_eq!(whole.bytes_out, sum(|c| c.1));
+            prop_assert_eq!(whole.storage_bytes, sum(|c| c.2 >> 1));
+            let row = postcard::to_stdvec(&whole).unwrap();
+            prop_assert_eq!(postcard::from_bytes::<Sums>(&row).unwrap(), whole);
+            let json = serde_json::to_string(&whole).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Sums>(&json).unwrap(), whole, "{}", json);
+        }
+    }
+
+    /// Sums that fit in 64 bits look as they always did, in JSON and in rows; larger ones are text in JSON.
+    #[test]
+    fn small_sums_look_as_before() {
+        let sums = Sums { step_us: -7, bytes_in: i64::MAX.into(), bytes_out: 1 << 64, ..Sums::default() };
+        let json = serde_json::to_value(sums).unwrap();
+        assert_eq!((&json["step_us"], &json["bytes_in"]), (&(-7).into(), &i64::MAX.into()));
+        assert_eq!(json["bytes_out"], "18446744073709551616");
+        assert_eq!(postcard::to_stdvec(&-7i128).unwrap(), postcard::to_stdvec(&-7i64).unwrap());
+        assert_eq!(
+            postcard::to_stdvec(&i128::from(i64::MIN)).unwrap(),
+            postcard::to_stdvec(&i64::MIN).unwrap()
+        );
     }
 
     /// SPEC 2.1: an adjustment has one text, counts in whole slots, and says one number where there is one thing.

@@ -49,7 +49,7 @@ impl Usage {
     /// Adds what was used under other labels in the same period.
     pub fn beside(&mut self, o: &Usage) {
         for (mine, theirs) in self.counters_mut().zip(o.counters()) {
-            *mine = mine.saturating_add(theirs);
+            *mine += theirs;
         }
         self.storage_byte_us += o.storage_byte_us;
     }
@@ -69,14 +69,14 @@ impl Usage {
 /// Folds bits into the usage of one segment after another.
 #[derive(Debug, Default)]
 pub struct Folder {
-    levels: Vec<i64>,
+    levels: Vec<i128>,
     sums: Vec<Sums>,
-    unsigned: Vec<i64>,
+    unsigned: Vec<u64>,
 }
 
 impl Folder {
     /// What is kept where the first segment begins.
-    pub fn begin(levels: impl IntoIterator<Item = (Series, i64)>) -> Self {
+    pub fn begin(levels: impl IntoIterator<Item = (Series, i128)>) -> Self {
         let mut f = Self::default();
         for (series, bytes) in levels {
             *f.at(series).0 += bytes;
@@ -84,7 +84,7 @@ impl Folder {
         f
     }
 
-    fn at(&mut self, series: Series) -> (&mut i64, &mut Sums, &mut i64) {
+    fn at(&mut self, series: Series) -> (&mut i128, &mut Sums, &mut u64) {
         let i = series as usize;
         if i >= self.sums.len() {
             self.levels.resize(i + 1, 0);
@@ -101,7 +101,7 @@ impl Folder {
 
     /// Counts receipts of the current segment that no signed checkpoint covers.
     pub fn unsigned(&mut self, series: Series, n: u64) {
-        *self.at(series).2 += i64::try_from(n).unwrap_or(i64::MAX);
+        *self.at(series).2 += n;
     }
 
     /// Ends the current segment and calls `each` for every series with usage. Stored bytes count until `now` at most.
@@ -116,9 +116,9 @@ impl Folder {
             if *level == 0 && s == Sums::default() {
                 continue;
             }
-            let grown = i128::from(s.storage_bytes) * i128::from(to.as_micros()) - s.storage_moment;
-            let kept = i128::from(*level) * length + grown;
-            *level = level.saturating_add(s.storage_bytes);
+            let grown = s.storage_bytes * i128::from(to.as_micros()) - s.storage_moment;
+            let kept = *level * length + grown;
+            *level += s.storage_bytes;
             let usage = Usage {
                 runs_started: s.runs_started,
                 steps_executed: s.steps_executed,
@@ -127,7 +127,7 @@ impl Folder {
                 bytes_out: s.bytes_out,
                 approval_decisions: s.approval_decisions,
                 receipts_emitted: s.receipts_emitted,
-                receipts_signed: s.receipts_emitted - unsigned,
+                receipts_signed: s.receipts_emitted - i128::from(unsigned),
                 evidence_exported_bytes: s.evidence_exported_bytes,
                 storage_bytes_written: s.storage_bytes,
                 storage_bytes: *level,

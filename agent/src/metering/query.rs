@@ -28,7 +28,7 @@ pub struct FoldQuery<'a> {
 }
 
 /// A day or hour by series: bytes stored when it began, and its sums.
-type List = Arc<Vec<(Series, i64, Sums)>>;
+type List = Arc<Vec<(Series, i128, Sums)>>;
 
 /// The slots of an hour.
 type Slots = Arc<Vec<Slotted>>;
@@ -385,7 +385,7 @@ impl Rows<'_> {
     }
 
     /// Stored bytes of each series at a time.
-    fn stored_bytes_at(&self, at: WallTime) -> Result<BTreeMap<Series, i64>, ReadError> {
+    fn stored_bytes_at(&self, at: WallTime) -> Result<BTreeMap<Series, i128>, ReadError> {
         let day = day_of(at);
         let days = Row::scan_numbers(RowKind::Day, 0..day.saturating_add(1));
         let (mut levels, since) = match self.reading.last(&self.p.family, &days)? {

@@ -13,6 +13,7 @@ use conductor_shared::ids::{Ident, RunId};
 use conductor_shared::meter::{Adjustment, Event, Labels, Metered, Source, Sums, amounts, metered};
 use conductor_shared::usage::Series;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 /// The events of receipts, in any order. For a receipt that names only a run, or puts a proposal into effect, the run or
 /// proposal is read too.
@@ -132,30 +133,56 @@ impl Recounted {
     }
 }
 
-/// Computes the sums again from every receipt and compares them with the rows. Rows and the size of the log are read first
-/// from one snapshot; later receipts are ignored. `signed` must not be older than that snapshot.
-pub fn recount(store: &Store, p: &Partition, signed: u64) -> Result<Recounted, ReadError> {
-    let reading = store.reading();
-    let rows = read_rows(&reading, p, &series(store, p)?)?;
-    let size = match reading.last(&p.family, &Row::scan_of(RowKind::Receipt))? {
-        Some((Row::Receipt(index), _)) => index + 1,
-        _ => 0,
-    };
-    drop(reading);
-    let mut out = Recounted::default();
-    for index in 0..size {
-        let receipt = read_receipt(store, p, index)?;
-        out.add(index, signed, &receipt);
+/// A recount in slices. Rows and the size of the log are read first from one snapshot; later receipts are ignored. Between
+/// slices it holds nothing of the store, so that a store that must be closed waits for one slice at most.
+pub struct Recount {
+    rows: Stored,
+    /// The receipts to read.
+    left: Range<u64>,
+    signed: u64,
+    out: Recounted,
+}
+
+impl Recount {
+    /// `signed` must not be older than what the store holds now.
+    pub fn begin(store: &Store, p: &Partition, signed: u64) -> Result<Self, ReadError> {
+        let reading = store.reading();
+        let rows = read_rows(&reading, p, &series(store, p)?)?;
+        let size = match reading.last(&p.family, &Row::scan_of(RowKind::Receipt))? {
+            Some((Row::Receipt(index), _)) => index + 1,
+            _ => 0,
+        };
+        Ok(Self { rows, left: 0..size, signed, out: Recounted::default() })
     }
-    compare(&mut out, &rows);
-    Ok(out)
+
+    /// Reads so many receipts more. False once all are read.
+    pub fn slice(&mut self, store: &Store, p: &Partition, most: usize) -> Result<bool, ReadError> {
+        for index in self.left.by_ref().take(most) {
+            let receipt = read_receipt(store, p, index)?;
+            self.out.add(index, self.signed, &receipt);
+        }
+        Ok(!self.left.is_empty())
+    }
+
+    /// Compares the sums with the rows.
+    pub fn end(mut self) -> Recounted {
+        compare(&mut self.out, &self.rows);
+        self.out
+    }
+}
+
+/// Computes the sums again from every receipt and compares them with the rows, all at once.
+pub fn recount(store: &Store, p: &Partition, signed: u64) -> Result<Recounted, ReadError> {
+    let mut recount = Recount::begin(store, p, signed)?;
+    while recount.slice(store, p, usize::MAX)? {}
+    Ok(recount.end())
 }
 
 /// Sums as the rows have them.
 struct Stored {
     slots: Slots,
     /// Day rows: bytes stored when the day began, and sums.
-    days: BTreeMap<u32, BTreeMap<Labels, (i64, Sums)>>,
+    days: BTreeMap<u32, BTreeMap<Labels, (i128, Sums)>>,
     /// Hour rows that differ from their own slots.
     hours: Vec<RecountDifference>,
 }
@@ -218,7 +245,7 @@ fn compare(out: &mut Recounted, kept: &Stored) {
         let day = slot / SLOTS_PER_HOUR / HOURS_PER_DAY;
         by_day.entry(day).or_default().entry(labels.clone()).or_default().merge(sums);
     }
-    let mut levels: BTreeMap<Labels, i64> = BTreeMap::new();
+    let mut levels: BTreeMap<Labels, i128> = BTreeMap::new();
     let newest = by_day.keys().next_back().copied();
     let days: std::collections::BTreeSet<u32> = by_day.keys().chain(kept.days.keys()).copied().collect();
     for day in days {

@@ -57,7 +57,7 @@ pub struct Meters {
     /// Total of the packed hours of the current day.
     today: BTreeMap<Series, Sums>,
     /// Stored bytes when the current day began.
-    levels: BTreeMap<Series, i64>,
+    levels: BTreeMap<Series, i128>,
     /// Receipts that no signed checkpoint covers, oldest first: index, slot, series.
     tail: VecDeque<(u64, u32, Series)>,
     unsigned: BTreeMap<(u32, Series), u64>,

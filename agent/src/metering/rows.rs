@@ -19,7 +19,7 @@ pub struct HourSlots(pub BTreeMap<(u8, Series), Sums>);
 /// A packed day or hour: of each series, the bytes stored when it began, and its sums. An hour has 0 there: only days
 /// record stored bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct DayRow(pub BTreeMap<Series, (i64, Sums)>);
+pub struct DayRow(pub BTreeMap<Series, (i128, Sums)>);
 
 #[derive(Serialize, Deserialize)]
 struct HourEntry {
@@ -31,7 +31,7 @@ struct HourEntry {
 #[derive(Serialize, Deserialize)]
 struct DayEntry {
     series: Series,
-    level: i64,
+    level: i128,
     sums: Sums,
 }
 
@@ -71,7 +71,7 @@ impl HourSlots {
 
 impl DayRow {
     pub fn encode(&self) -> Vec<u8> {
-        let entry = |(series, (level, sums)): (&Series, &(i64, Sums))| DayEntry {
+        let entry = |(series, (level, sums)): (&Series, &(i128, Sums))| DayEntry {
             series: *series,
             level: *level,
             sums: *sums,
@@ -85,8 +85,8 @@ impl DayRow {
     }
 
     /// Stored bytes of each series when the day ended.
-    pub fn levels_after(&self) -> BTreeMap<Series, i64> {
-        let after = self.0.iter().map(|(s, (level, sums))| (*s, level.saturating_add(sums.storage_bytes)));
+    pub fn levels_after(&self) -> BTreeMap<Series, i128> {
+        let after = self.0.iter().map(|(s, (level, sums))| (*s, level + sums.storage_bytes));
         after.filter(|(_, bytes)| *bytes != 0).collect()
     }
 }
@@ -115,7 +115,7 @@ pub(super) fn open_list(
     p: &Partition,
     key: &[u8],
     row: &[u8],
-) -> Result<Vec<(Series, i64, Sums)>, ReadError> {
+) -> Result<Vec<(Series, i128, Sums)>, ReadError> {
     let list: Vec<DayEntry> = decode(&p.open(key, row)?).map_err(|e| p.damaged(key, &e))?;
     Ok(list.into_iter().map(|e| (e.series, e.level, e.sums)).collect())
 }

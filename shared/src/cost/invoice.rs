@@ -1,6 +1,6 @@
 //! Invoices, compared with what was metered.
 
-use super::{Bucket, CostRow};
+use super::{Bucket, CostRow, TooLarge};
 use crate::ids::Ident;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -86,28 +86,26 @@ pub struct Difference {
     pub metered: Option<i64>,
 }
 
-/// Compares an invoice with rows by workflow type and environment. Empty when they agree to the unit.
-pub fn compare(invoice: &[InvoiceLine], rows: &[CostRow]) -> Vec<Difference> {
+/// Compares an invoice with rows by workflow type and environment. Empty when they agree to the unit; an error when a sum
+/// or a difference exceeds 64 bits.
+pub fn compare(invoice: &[InvoiceLine], rows: &[CostRow]) -> Result<Vec<Difference>, TooLarge> {
+    let plus = |sum: Option<i64>, n: i64| sum.unwrap_or(0).checked_add(n).ok_or(TooLarge).map(Some);
     let mut all: BTreeMap<(Bucket, Ident, String), Both> = BTreeMap::new();
     for l in invoice {
         let at = all.entry((l.bucket, l.workflow_type.clone(), l.env.clone())).or_default();
-        at.0 = Some(at.0.unwrap_or(0).saturating_add(l.amount));
+        at.0 = plus(at.0, l.amount)?;
     }
     for r in rows {
         let (Some(w), Some(e)) = (&r.group.workflow_type, r.group.env) else { continue };
         let at = all.entry((r.bucket, w.clone(), e.as_str().to_owned())).or_default();
-        at.1 = Some(at.1.unwrap_or(0).saturating_add(r.amount));
+        at.1 = plus(at.1, r.amount)?;
     }
-    all.into_iter()
-        .filter(|(_, (i, m))| i.unwrap_or(0) != m.unwrap_or(0))
-        .map(|((bucket, workflow_type, env), (invoiced, metered))| Difference {
-            bucket,
-            workflow_type,
-            env,
-            invoiced,
-            metered,
-        })
-        .collect()
+    let differ = all.into_iter().filter(|(_, (i, m))| i.unwrap_or(0) != m.unwrap_or(0));
+    let difference = |((bucket, workflow_type, env), (invoiced, metered)): (_, Both)| {
+        invoiced.unwrap_or(0).checked_sub(metered.unwrap_or(0)).ok_or(TooLarge)?;
+        Ok(Difference { bucket, workflow_type, env, invoiced, metered })
+    };
+    differ.map(difference).collect()
 }
 
 #[cfg(test)]
@@ -133,9 +131,11 @@ mod tests {
         };
         let read = |t: &str| read_invoice(&format!("{INVOICE_HEADER}\r\n{t}\n"));
         let agree = read("compute,etl,production,7").unwrap();
-        assert_eq!(compare(&agree, &[row(3), row(4)]), []);
-        assert_eq!(compare(&agree, &[row(8)])[0].metered, Some(8));
-        assert_eq!(compare(&[], &[row(8)])[0].invoiced, None);
+        assert_eq!(compare(&agree, &[row(3), row(4)]), Ok(vec![]));
+        assert_eq!(compare(&agree, &[row(8)]).unwrap()[0].metered, Some(8));
+        assert_eq!(compare(&[], &[row(8)]).unwrap()[0].invoiced, None);
+        // Two sums that both ended at the largest number would agree.
+        assert_eq!(compare(&agree, &[row(i64::MAX), row(1)]), Err(TooLarge));
         for bad in [
             "compute,etl,production",
             "cpu,etl,production,7",

@@ -57,7 +57,7 @@ pub async fn totals(context: &Context, args: TenantArg) -> Result<Output, CliErr
             name,
             s.runs_started.to_string(),
             s.steps_executed.to_string(),
-            seconds(u64::try_from(s.step_us).unwrap_or(0)),
+            u64::try_from(s.step_us).map_or_else(|_| format!("{} us", s.step_us), seconds),
             s.bytes_in.to_string(),
             s.bytes_out.to_string(),
             s.receipts_emitted.to_string(),

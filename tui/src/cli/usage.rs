@@ -9,7 +9,7 @@ use super::output::{CliError, EXIT_FAILED, Output, in_file, table, time};
 use super::policy::{public_key_of, read_file};
 use super::rate_card::card_text;
 use crate::client::keys::{KeyError, KeyFile, write_new};
-use crate::client::resolve::{self, Found, NODE_WORD, TenantName};
+use crate::client::resolve::{self, Found, TenantName};
 use crate::client::session::ReadSession;
 use crate::text::format::{gb_hours, hours};
 use base64::Engine as _;
@@ -19,7 +19,6 @@ use conductor_shared::command::{Operation, ops};
 use conductor_shared::cost::{
     CostAnswer, Difference, Explained, MAX_CARD, RateCard, TYPE_LINE, compare, money, read_invoice,
 };
-use conductor_shared::ids::TenantUid;
 use conductor_shared::untrusted::escape;
 use conductor_shared::usage::{Usage, UsageAnswer};
 use serde_json::json;
@@ -307,7 +306,7 @@ async fn compared(
     let tenant = resolve::tenant(session, tenant).await?;
     let q = [("range", month.to_owned()), ("group_by", "workflow_type,env".to_owned())];
     let answer = session.agent().cost(&session.bearer().await?, tenant.uid, &q).await?;
-    let differences = compare(&lines, &answer.rows);
+    let differences = compare(&lines, &answer.rows).map_err(|e| in_file(invoice, e))?;
     Ok(Compared { tenant, answer, digest, lines: lines.len(), differences })
 }
 
@@ -319,7 +318,7 @@ impl Compared {
             .differences
             .iter()
             .map(|d| {
-                let by = d.invoiced.unwrap_or(0).saturating_sub(d.metered.unwrap_or(0));
+                let by = d.invoiced.unwrap_or(0) - d.metered.unwrap_or(0);
                 vec![
                     d.bucket.as_str().to_owned(),
                     format!("{}/{}", d.workflow_type, escape(&d.env, 20)),
@@ -387,7 +386,6 @@ fn signature_of(path: &Path) -> PathBuf {
 }
 
 pub async fn rate(context: &Context, command: RateCommand) -> Result<Output, CliError> {
-    let node = || Found { uid: TenantUid::NODE, name: NODE_WORD.into() };
     match command {
         RateCommand::List => {
             let session = context.session().await?;
@@ -428,7 +426,7 @@ pub async fn rate(context: &Context, command: RateCommand) -> Result<Output, Cli
             let public_key = public_key_of(&public_key)?;
             let confirm = key_id(&public_key).map_or_else(String::new, |id| id.to_string());
             let operation = Operation::RateTrust(ops::RateTrust { public_key });
-            let c = Change { tenant: node(), confirm, operation, tightens: false };
+            let c = Change { tenant: Found::node(), confirm, operation, tightens: false };
             carry_out(context, &session, c, &change).await
         }
         RateCommand::Load { card, change } => {
@@ -441,7 +439,7 @@ pub async fn rate(context: &Context, command: RateCommand) -> Result<Output, Cli
                 signature: STANDARD.encode(signature),
             });
             let confirm = format!("version-{}", read.version);
-            let c = Change { tenant: node(), confirm, operation, tightens: false };
+            let c = Change { tenant: Found::node(), confirm, operation, tightens: false };
             carry_out(context, &session, c, &change).await
         }
     }

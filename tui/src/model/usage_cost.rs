@@ -94,7 +94,7 @@ impl Metric {
             Self::StepTime => u.step_us / 1_000_000,
             Self::Stored => u.storage_bytes,
         };
-        u64::try_from(n).unwrap_or(0)
+        u64::try_from(n.max(0)).unwrap_or(u64::MAX)
     }
 }
 

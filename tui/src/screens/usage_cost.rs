@@ -43,11 +43,11 @@ fn head(m: &Model, what: &str, age: Option<Duration>) -> Line<'static> {
 }
 
 /// The change against the period before, in percent.
-fn change(now: i64, before: i64) -> String {
+fn change(now: i128, before: i128) -> String {
     if before == 0 {
         return if now == 0 { "=".into() } else { "new".into() };
     }
-    let tenths = (i128::from(now) - i128::from(before)) * 1_000 / i128::from(before.abs());
+    let tenths = (now - before) * 1_000 / before.abs();
     let sign = if tenths < 0 { "-" } else { "+" };
     format!("{sign}{}.{} %", (tenths / 10).abs(), (tenths % 10).abs())
 }
@@ -178,10 +178,10 @@ pub(crate) fn usage(m: &Model, f: &mut Frame<'_>, area: Rect) {
     let mut top = vec![head(m, "usage", shown.map(|s| s.1))];
     if let Some((UsageShown { now, before }, _)) = shown {
         let (n, b) = (&now.totals, &before.totals);
-        let one = |name: &str, of: fn(&Usage) -> i64, text: fn(i64) -> String| {
+        let one = |name: &str, of: fn(&Usage) -> i128, text: fn(i128) -> String| {
             figure(m, name, text(of(n)), &change(of(n), of(b)))
         };
-        let whole = |n: i64| if n < 0 { n.to_string() } else { count(n.unsigned_abs()) };
+        let whole = |n: i128| u64::try_from(n).map_or_else(|_| n.to_string(), count);
         let row = |parts: Vec<Vec<Span<'static>>>| Line::from(parts.concat());
         top.push(row(vec![
             one("runs", |u| u.runs_started, whole),
@@ -279,7 +279,7 @@ fn figures(m: &Model, c: &CostShown) -> Vec<Line<'static>> {
     }
     let amount = |n: i64| money(n, c.now.decimals, &c.now.currency);
     let (n, b) = (&c.now.totals, &c.before.totals);
-    let mut first = figure(m, "total", amount(n.total), &change(n.total, b.total));
+    let mut first = figure(m, "total", amount(n.total), &change(n.total.into(), b.total.into()));
     if c.now.unpriced {
         first.push(Span::styled(
             format!("  {} some of it has no rate card", look.warn()),

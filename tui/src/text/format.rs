@@ -100,8 +100,8 @@ pub(crate) fn date(at: WallTime) -> String {
 }
 
 /// Hours with three decimals, from microseconds.
-pub(crate) fn hours(us: i64) -> String {
-    let thousandths = i128::from(us) * 1_000 / i128::from(conductor_shared::meter::HOUR_US);
+pub(crate) fn hours(us: i128) -> String {
+    let thousandths = us * 1_000 / i128::from(conductor_shared::meter::HOUR_US);
     format!(
         "{}{}.{:03}",
         if thousandths < 0 { "-" } else { "" },

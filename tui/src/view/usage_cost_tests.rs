@@ -22,7 +22,7 @@ fn range(days: u64) -> RangeShown {
     RangeShown { from_us, to_us, from: show(from_us), to: show(to_us), time_zone: "UTC".into() }
 }
 
-fn used(n: i64) -> Usage {
+fn used(n: i128) -> Usage {
     Usage {
         runs_started: n,
         steps_executed: 3 * n,
@@ -31,7 +31,7 @@ fn used(n: i64) -> Usage {
         receipts_signed: 9 * n - 4,
         storage_bytes_written: 4_000 * n,
         storage_bytes: 40_000 * n,
-        storage_byte_us: i128::from(n) * 77_000_000_000_000_000,
+        storage_byte_us: n * 77_000_000_000_000_000,
         ..Usage::default()
     }
 }
@@ -40,13 +40,13 @@ fn group(workflow: &str, env: Env) -> Group {
     Group { workflow_type: Ident::new(workflow).ok(), env: Some(env), actor_type: None }
 }
 
-fn usage(key: RowKey, n: i64) -> UsageAnswer {
+fn usage(key: RowKey, n: i128) -> UsageAnswer {
     let r = range(30);
     let step = |d: u64| UsageStep {
         from_us: r.from_us + d * DAY_US,
         to_us: r.from_us + (d + 1) * DAY_US,
         from: String::new(),
-        totals: used(i64::try_from(d * 7 % 23).unwrap()),
+        totals: used((d * 7 % 23).into()),
         breakdown: vec![],
     };
     let names = ["etl", "a-workflow-with-a-name-that-no-narrow-column-holds-at-all", "mail"];

@@ -13,7 +13,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use conductor_shared::clock::WallTime;
-use conductor_shared::cost::{self, CostAnswer, Ledger, RateCard, Rates, card_at};
+use conductor_shared::cost::{self, CostAnswer, Ledger, RateCard, Rates, TooLarge, card_at};
 use conductor_shared::http::{CostAsked, CostFormat};
 use conductor_shared::time_range::{MAX_STEPS, Period, utc_month};
 use conductor_shared::usage::{Group, GroupBy, RangeShown, Usage, cuts};
@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) fn cards(api: &Api) -> Vec<RateCard> {
-    api.board.node().map_or(vec![], |n| n.view.load().control.rate_cards.clone())
+    api.board.node_control().map_or(vec![], |c| c.rate_cards.clone())
 }
 
 /// A period within one rate card, one step and one month.
@@ -64,7 +64,7 @@ fn ledger(
     (segments, now): (&[Priced], WallTime),
     group_by: GroupBy,
     agreed: &BTreeMap<String, bool>,
-) -> Result<Ledger, ReadError> {
+) -> Result<Result<Ledger, TooLarge>, ReadError> {
     let periods: Vec<Period> = segments.iter().map(|s| s.period).collect();
     let mut cells: Vec<BTreeMap<Group, Usage>> = Vec::new();
     cells.resize_with(segments.len(), BTreeMap::new);
@@ -77,10 +77,12 @@ fn ledger(
     for (s, cell) in segments.iter().zip(&cells) {
         let reconciled = s.month.as_ref().is_some_and(|(m, _)| agreed.get(m).copied().unwrap_or(false));
         for (group, usage) in cell {
-            ledger.add(group, s.card.as_ref(), reconciled, s.step, usage);
+            if let Err(e) = ledger.add(group, s.card.as_ref(), reconciled, s.step, usage) {
+                return Ok(Err(e));
+            }
         }
     }
-    Ok(ledger)
+    Ok(Ok(ledger))
 }
 
 /// The reconciled months of a range, and whether the confirmed amounts still match the cost.
@@ -99,8 +101,8 @@ fn agreed(
         let Ok(month) = priced(*period, None, cards) else { continue };
         let none = BTreeMap::new();
         let by = GroupBy { workflow_type: false, env: false, actor_type: false };
-        let amounts = ledger(at, view, (&month, now), by, &none)?.amounts();
-        out.insert(name.clone(), amounts == confirmed.amounts);
+        let amounts = ledger(at, view, (&month, now), by, &none)?.and_then(|l| l.amounts());
+        out.insert(name.clone(), amounts == Ok(confirmed.amounts));
     }
     Ok(out)
 }
@@ -148,7 +150,9 @@ async fn costs(
         Ok((ledger(at, &view, (&segments, now), group_by, &agreed)?, segments))
     });
     let (ledger, segments) = done.await?;
-    let rows = ledger.rows();
+    let ledger = ledger?;
+    let rows = ledger.rows()?;
+    let steps = q.steps.as_ref().map(|s| ledger.steps(s)).transpose()?;
     let used: Vec<RateCard> =
         cards.iter().filter(|c| segments.iter().any(|s| s.card.as_ref() == Some(c))).cloned().collect();
     let newest = cards.last();
@@ -163,14 +167,14 @@ async fn costs(
         rate_cards: used,
         unpriced: rows.iter().any(|r| r.rate_card.is_none()),
         reconciled: !rows.is_empty() && rows.iter().all(|r| r.reconciled),
-        totals: ledger.amounts(),
+        totals: ledger.amounts()?,
         rows,
-        steps: q.steps.as_ref().map_or(vec![], |s| ledger.steps(s)),
+        steps: steps.unwrap_or_default(),
     })
 }
 
 pub(crate) async fn rates(State(api): State<ApiState>) -> Json<Rates> {
-    let control = api.board.node().map(|n| Arc::clone(&n.view.load().control));
+    let control = api.board.node_control();
     Json(Rates {
         billing_key: control.as_ref().and_then(|c| c.billing_key.clone()),
         cards: control.map_or(vec![], |c| c.rate_cards.clone()),

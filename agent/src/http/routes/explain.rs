@@ -14,7 +14,7 @@ use crate::store::Store;
 use axum::Json;
 use axum::extract::State;
 use conductor_shared::clock::{WallTime, micros};
-use conductor_shared::cost::{Bucket, Explained, ExplainedEvent, Part, RateCard};
+use conductor_shared::cost::{Bucket, Explained, ExplainedEvent, Part, RateCard, TooLarge, product};
 use conductor_shared::http::ExplainAsked;
 use conductor_shared::ids::Ident;
 use conductor_shared::meter::{Event, EventType, Labels};
@@ -56,12 +56,12 @@ pub(crate) async fn explain(
     let (of, cache) = (Arc::clone(&shared), Arc::clone(&api.rollups));
     let done = blocking(&shared, move |store, p| {
         let q = Question { bucket, group: wanted, period, now, after, limit };
-        let (parts, kept_before) =
-            parts(RollupSource { store, p, shared: &of, cache: &cache }, &view, &segments, &q)?;
-        let (events, next) = events((store, p), &view, &name, &q)?;
-        Ok((parts, kept_before, events, next))
+        let at = RollupSource { store, p, shared: &of, cache: &cache };
+        let used = quantities(at, &view, &segments, &q)?;
+        Ok((used, events((store, p), &view, &name, &q)?, segments))
     });
-    let (parts, kept_before, events, next) = done.await?;
+    let ((quantities, kept_before), (events, next), segments) = done.await?;
+    let parts = parts(&segments, quantities, bucket)?;
     Ok(Json(Explained {
         bucket,
         group,
@@ -69,7 +69,7 @@ pub(crate) async fn explain(
         unit: bucket.unit().into(),
         priced_per: bucket.priced_per().into(),
         divisor: bucket.divisor(),
-        amount: Explained::amount_of(bucket, &parts),
+        amount: Explained::amount_of(bucket, &parts)?,
         amount_unit: cards.last().map_or(String::new(), RateCard::unit),
         parts,
         kept_before,
@@ -94,16 +94,16 @@ impl Question {
     }
 }
 
-/// The amount's parts by rate card, and for storage the byte-time of what was stored before the period began.
-fn parts(
+/// How much was used in each segment, and for storage the byte-time of what was stored before the period began.
+fn quantities(
     at: RollupSource<'_>,
     view: &PartitionView,
     segments: &[Priced],
     q: &Question,
-) -> Result<(Vec<Part>, i128), ReadError> {
+) -> Result<(Vec<i128>, i128), ReadError> {
     let periods: Vec<Period> = segments.iter().map(|s| s.period).collect();
     let mut quantities = vec![0; segments.len()];
-    let mut before: i64 = 0;
+    let mut before = 0;
     gather(at, view, (&periods, q.now), |segment, labels, usage| {
         if matches(&q.group, labels) {
             quantities[segment] += q.bucket.quantity(&usage);
@@ -112,15 +112,21 @@ fn parts(
             }
         }
     })?;
+    let span = i128::from(micros(q.until() - q.period.from));
+    let kept = if q.bucket == Bucket::Storage { before * span } else { 0 };
+    Ok((quantities, kept))
+}
+
+/// The amount's parts by rate card.
+fn parts(segments: &[Priced], quantities: Vec<i128>, bucket: Bucket) -> Result<Vec<Part>, TooLarge> {
     let mut out: Vec<Part> = Vec::new();
     for (s, quantity) in segments.iter().zip(quantities) {
-        let (rate_card, price) = s.card.as_ref().map_or((None, 0), |c| (Some(c.version), c.price(q.bucket)));
-        let product = quantity.saturating_mul(i128::from(price));
+        let (rate_card, price) = s.card.as_ref().map_or((None, 0), |c| (Some(c.version), c.price(bucket)));
         match out.last_mut().filter(|p| p.rate_card == rate_card) {
             Some(last) => {
                 last.to_us = s.period.to.as_micros();
                 last.quantity += quantity;
-                last.product = last.product.saturating_add(product);
+                last.product = product(last.quantity, price)?;
             }
             None => out.push(Part {
                 from_us: s.period.from.as_micros(),
@@ -128,13 +134,11 @@ fn parts(
                 rate_card,
                 price,
                 quantity,
-                product,
+                product: product(quantity, price)?,
             }),
         }
     }
-    let span = i128::from(micros(q.until() - q.period.from));
-    let kept = if q.bucket == Bucket::Storage { i128::from(before) * span } else { 0 };
-    Ok((out, kept))
+    Ok(out)
 }
 
 /// A page of the events behind an amount, from an index on: those of receipts of the period, and corrections of the

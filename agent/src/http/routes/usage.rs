@@ -92,16 +92,22 @@ async fn used(
     })
 }
 
+/// Receipts that a recount reads under one lease.
+const SLICE: usize = 4_096;
+
 pub(crate) async fn recount(State(api): State<ApiState>, log: LogReader) -> Result<Json<Recount>, ApiError> {
     let shared = log.cell;
     let signed = shared.view.load().signed;
     // A recount reads every receipt: one at a time, so that they cannot take all threads of the node.
-    let turn = Arc::clone(&api.recounts).acquire_owned().await;
-    let found = blocking(&shared, move |store, p| {
-        let _turn = turn;
-        metering::recount(store, p, signed)
-    });
-    let found = found.await?;
+    let _turn = Arc::clone(&api.recounts).acquire_owned().await;
+    let begun = blocking(&shared, move |store, p| metering::Recount::begin(store, p, signed));
+    let (mut recount, mut more) = (begun.await?, true);
+    while more {
+        // A lease for each slice: whoever closes the store waits for no more than that.
+        let slice = blocking(&shared, move |store, p| Ok((recount.slice(store, p, SLICE)?, recount)));
+        (more, recount) = slice.await?;
+    }
+    let found = recount.end();
     Ok(Json(Recount {
         tenant_uid: shared.id.tenant,
         receipts: found.receipts,

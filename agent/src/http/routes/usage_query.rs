@@ -9,6 +9,7 @@ use crate::store::Store;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use conductor_shared::clock::WallTime;
+use conductor_shared::cost::TooLarge;
 use conductor_shared::meter::Labels;
 use conductor_shared::time_range::{Period, Range, RangeError, Step};
 use conductor_shared::usage::{GroupBy, Usage};
@@ -17,6 +18,12 @@ use std::sync::atomic::Ordering;
 
 pub(super) fn bad(e: impl std::fmt::Display) -> ApiError {
     ApiError::bad(StatusCode::BAD_REQUEST, e.to_string())
+}
+
+impl From<TooLarge> for ApiError {
+    fn from(e: TooLarge) -> Self {
+        bad(e)
+    }
 }
 
 impl From<RangeError> for ApiError {

@@ -22,9 +22,8 @@ impl ControlState {
     }
 
     pub(super) fn cost_reconcile(&mut self, index: u64, op: ops::CostReconcile) {
-        let [compute, storage, signing] = op.amounts;
-        let total = compute.saturating_add(storage).saturating_add(signing);
-        let amounts = Amounts { compute, storage, signing, total };
+        // A command whose amounts have no total is not parsed.
+        let Ok(amounts) = Amounts::of(op.amounts) else { return };
         let invoice_sha256 = Digest(op.invoice_sha256);
         self.reconciled.insert(op.month, Reconciled { amounts, invoice_sha256, index });
     }

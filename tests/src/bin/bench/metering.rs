@@ -146,7 +146,7 @@ fn days(backfill: &Backfill, tenants: &[TenantUid], folder: &Path) {
                 s.evidence_exported_bytes,
                 s.storage_bytes,
             ];
-            let sums: Vec<String> = sums.iter().map(i64::to_string).collect();
+            let sums: Vec<String> = sums.iter().map(i128::to_string).collect();
             let (w, e, a) = (&l.workflow_type, l.env, l.actor_type);
             writeln!(f, "tenant-{i:05},{day},{w},{e},{a},{}", sums.join(",")).expect("written");
         });
@@ -231,7 +231,7 @@ impl Drop for Peer {
     }
 }
 
-/// All of it.
+/// Measures metering: ingest, queries over HTTP, and the fold against `SQLite` and `DuckDB`.
 pub(crate) fn metering(report: &mut Report) {
     ingest(report);
     let files = tempfile::tempdir().expect("a folder");
@@ -311,13 +311,9 @@ fn in_process(report: &mut Report, s: &Stored, files: &Path) {
         duck.push(peer.ask("duckdb").0);
     }
     let (rows, t) = ours().1;
-    let same = vec![
-        i64::try_from(rows).expect("few"),
-        t.steps_executed,
-        t.step_us,
-        t.receipts_emitted,
-        t.storage_bytes_written,
-    ];
+    let sums = [t.steps_executed, t.step_us, t.receipts_emitted, t.storage_bytes_written];
+    let mut same = vec![i64::try_from(rows).expect("few")];
+    same.extend(sums.map(|n| i64::try_from(n).expect("64 bits")));
     assert_eq!(peer.ask("sqlite").1, same, "the same answer");
     assert_eq!(peer.ask("duckdb").1, same, "the same answer");
     let (mine, lite, duck) = (median(mine), median(lite), median(duck));

@@ -1,5 +1,6 @@
 use crate::command::spec::{Args, OperationSpec, Scope};
 use crate::command::values::Values;
+use crate::cost::Amounts;
 use crate::ids::hex;
 use crate::operator::Role;
 
@@ -33,11 +34,9 @@ impl OperationSpec for CostReconcile {
     }
 
     fn parse(v: &Values<'_>) -> Option<Self> {
-        Some(Self {
-            month: month(v.text(0)?)?,
-            amounts: [v.integer(1)?, v.integer(2)?, v.integer(3)?],
-            invoice_sha256: v.hex(4)?,
-        })
+        let amounts = [v.integer(1)?, v.integer(2)?, v.integer(3)?];
+        Amounts::of(amounts).ok()?;
+        Some(Self { month: month(v.text(0)?)?, amounts, invoice_sha256: v.hex(4)? })
     }
 
     fn object(&self) -> String {
