@@ -247,7 +247,7 @@ impl Writer {
             }
         }
         let worked = !self.jobs.is_empty();
-        let done = self.tick(&mut st, &mut answers).and_then(|()| self.work(&mut st, &mut answers));
+        let done = self.tick(&mut st, &mut answers).and_then(|()| self.fill_with_jobs(&mut st, &mut answers));
         if worked {
             self.follow(&mut st);
         }
@@ -263,7 +263,7 @@ impl Writer {
     /// that needs most of a step would never fit beside them.
     fn left_over(&mut self, mut st: BatchBuilder, answers: &mut Answers) -> Option<BatchBuilder> {
         if !self.jobs.is_empty() {
-            st = self.step_of(st, answers, Self::work)?;
+            st = self.step_of(st, answers, Self::next_job)?;
         }
         if self.round.is_some() {
             st = self.step_of(st, answers, Self::go_on_with_round)?;

@@ -52,8 +52,26 @@ impl NewTenants {
 }
 
 impl Writer {
-    /// Continues with the first job, and with those behind it as long as each ends within this step.
-    pub(super) fn work(&mut self, st: &mut BatchBuilder, answers: &mut Answers) -> Result<(), ReadError> {
+    /// Gives the first job this step. It goes behind the others if it does not end; if it does, they go on in the rest.
+    pub(super) fn next_job(&mut self, st: &mut BatchBuilder, answers: &mut Answers) -> Result<(), ReadError> {
+        self.go_on_with_jobs(st, answers, true)
+    }
+
+    /// Uses the rest of a step for jobs. None loses its place by that: a large item would never have a step of its own.
+    pub(super) fn fill_with_jobs(
+        &mut self,
+        st: &mut BatchBuilder,
+        answers: &mut Answers,
+    ) -> Result<(), ReadError> {
+        self.go_on_with_jobs(st, answers, false)
+    }
+
+    fn go_on_with_jobs(
+        &mut self,
+        st: &mut BatchBuilder,
+        answers: &mut Answers,
+        mut turn: bool,
+    ) -> Result<(), ReadError> {
         while let Some(job) = self.jobs.pop_front() {
             // The rest of a job stays even if one of its items failed: that error is contained in its partition.
             let (rest, done) = match job {
@@ -80,14 +98,17 @@ impl Writer {
                     (rest, done)
                 }
             };
-            let waits = rest.is_some();
-            if let Some(rest) = rest {
+            let Some(rest) = rest else {
+                done?;
+                turn = false;
+                continue;
+            };
+            if turn {
+                self.jobs.push_back(rest);
+            } else {
                 self.jobs.push_front(rest);
             }
-            done?;
-            if waits {
-                return Ok(());
-            }
+            return done;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What time brings: proposals that are overdue, leases that ran out, folds that close, freezes, plans and incidents.
+//! Work that is due by time: overdue proposals, expired leases, folds that close, freezes, plans and incidents.
 
 use super::dispatch::OPEN_STEP;
 use super::{Open, Writer};
@@ -21,25 +21,27 @@ use conductor_shared::reason::Reason;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// All partitions are looked at this often.
+/// Interval of rounds over all partitions.
 const ROUND: Duration = Duration::from_millis(200);
-/// Rows that a look at a partition touches at most, besides those of runs that are lost and of its own counters.
+/// Maximum rows that one partition's turn in a round touches, besides lost runs and its own counters.
 const LOOK: usize = 512;
-/// The same of ending a run, besides its open steps, and of abandoning a proposal.
+/// The same for a lost run, besides its open steps.
 const LOST_RUN: usize = 16;
+/// The same for an abandoned proposal.
 const ABANDONED: usize = 8;
-/// Folds of a partition closed in one look, and runs ended.
+/// Maximum number of folds closed in one turn of a partition.
 const FOLDS: usize = 64;
+/// Maximum number of lost runs ended in one turn of a partition.
 const LOST: usize = 64;
 
-/// One look at all partitions, in as many steps as it takes.
+/// A round over all partitions, in as many steps as it takes.
 pub(super) struct Round {
-    left: Vec<PartitionId>,
-    judgement: Judgement,
+    pub(super) left: Vec<PartitionId>,
+    pub(super) judgement: Judgement,
 }
 
 impl Writer {
-    /// Does what is due. Cheap when nothing is.
+    /// Runs what is due. Cheap if nothing is.
     pub(super) fn tick(&mut self, st: &mut BatchBuilder, answers: &mut Answers) -> Result<(), ReadError> {
         if self.round.is_none() {
             self.round = self.begin_round(st)?;
@@ -57,12 +59,12 @@ impl Writer {
     ) -> Result<(), ReadError> {
         let Some(mut round) = self.round.take() else { return Ok(()) };
         let done = self.look_at_all(st, &mut round);
-        // An error is of one partition: the others are looked at all the same.
+        // The error concerns one partition; the round goes on with the others.
         self.round = (!round.left.is_empty()).then_some(round);
         done
     }
 
-    /// One after the other, as many as this step allows.
+    /// Abandons overdue proposals as far as this step has room.
     fn abandon_overdue(&mut self, st: &mut BatchBuilder, answers: &mut Answers) -> Result<(), ReadError> {
         while st.fits(ABANDONED) {
             let Some(p) = self.proposals.take_overdue(st.now.mono) else { break };
@@ -77,7 +79,7 @@ impl Writer {
         Ok(())
     }
 
-    /// `None`: it is not time.
+    /// Begins the next round if it is due.
     fn begin_round(&mut self, st: &mut BatchBuilder) -> Result<Option<Round>, ReadError> {
         let mono = st.now.mono;
         if mono < self.last_round + ROUND {
@@ -99,7 +101,7 @@ impl Writer {
     fn look_at_all(&mut self, st: &mut BatchBuilder, round: &mut Round) -> Result<(), ReadError> {
         let (outage, lease) = (self.outage(), self.parts.lease);
         let Some(open) = &mut self.open else { return Ok(()) };
-        // First the freezes: a plan pauses in one.
+        // Freezes first: they pause plans.
         let time = self.calendar.of_node(&mut open.partitions, st)?;
         let node = open.partitions.node_control().unwrap_or_default();
         round.judgement.now(outage, &node, open.partitions.node_doubted());
@@ -137,7 +139,7 @@ fn close_requests(live: &mut PartitionState, st: &mut BatchBuilder) -> Result<()
     Ok(())
 }
 
-/// Ends runs whose lease ran out. False: more are due than this step allows.
+/// Ends runs whose lease expired. False if more are due than this step has room for.
 fn end_lost_runs(
     open: &mut Open,
     id: PartitionId,
@@ -155,7 +157,7 @@ fn end_lost_runs(
     }
     let scope = TenantScope::of_agent(id);
     let principal = scope.principal();
-    // What ends by itself is no admission.
+    // Ending a run admits nothing, so it does not matter whether the node log can be trusted.
     let node_doubted = false;
     let work =
         WorkloadCtx { store: &open.store, space, lease, principal, policy, node, node_doubted, tries: 0 };
