@@ -44,7 +44,7 @@ impl Cuts {
 }
 
 /// Whoever put a change into effect without anybody else.
-fn alone(fact: &ControlFact, before: &ControlState) -> Option<PersonId> {
+pub fn alone(fact: &ControlFact, before: &ControlState) -> Option<PersonId> {
     match fact {
         ControlFact::Changed(f) => {
             let key = CommandKey { person: f.person, command: f.command_id };
