@@ -1,11 +1,22 @@
 //! Snapshots of control state, as the writer makes them.
 
-use super::*;
+use super::rig::*;
 use crate::keys::KeyStore;
 use crate::ledger::{control_facts, read_receipt};
+use crate::node::check::check;
+use crate::partition::published::Registry;
 use crate::partition::{Loader, PartitionState};
-use crate::store::{RowKind, Store};
+use crate::platform::clock::RealClock;
+use crate::platform::random::{OsRandom, Random};
+use crate::staging::BatchBuilder;
+use crate::store::{Row, RowKind, Store};
+use conductor_shared::clock::Clock as _;
+use conductor_shared::command::{Operation, ops};
 use conductor_shared::fact::SNAPSHOT;
+use conductor_shared::ids::PartitionId;
+use conductor_shared::quota::QuotaKind;
+use std::sync::Arc;
+use std::time::Duration;
 
 const EVERY: u64 = 8;
 const CHANGES: u64 = 40;
