@@ -1,5 +1,7 @@
 //! The writer with its queues, its store and a signer at hand, without HTTP.
 
+mod attacks;
+
 use super::{Parts, TightenLimit, Writer};
 use crate::checkpoint::job::CheckpointJob;
 use crate::health::{Health, Sources};
@@ -25,6 +27,7 @@ use conductor_shared::checkpoint::Checkpoint;
 use conductor_shared::clock::Clock;
 use conductor_shared::command::{Audience, Command, Operation, ops};
 use conductor_shared::fact::{ActorType, Env, Outcome};
+use conductor_shared::fail_closed::Class;
 use conductor_shared::http::CommandStatus;
 use conductor_shared::ids::{CommandId, Ident, KeyId, PartitionId, PersonId, RunId, TenantUid};
 use conductor_shared::meter::HOUR_US;
@@ -49,6 +52,8 @@ struct Node {
     policy: Arc<Policy>,
     clock: Arc<RealClock>,
     number: u128,
+    /// Whoever holds it keeps the signer from signing.
+    signer: Arc<parking_lot::Mutex<()>>,
     threads: Vec<std::thread::JoinHandle<()>>,
     folder: tempfile::TempDir,
 }
@@ -72,8 +77,14 @@ fn signature_by(key: KeyId) -> String {
 }
 
 /// Signs what the writer asks to have signed.
-fn sign(jobs: crossbeam_channel::Receiver<CheckpointJob>, signer: &SigningKey, queues: &Queues) {
+fn sign(
+    jobs: crossbeam_channel::Receiver<CheckpointJob>,
+    signer: &SigningKey,
+    queues: &Queues,
+    held: &parking_lot::Mutex<()>,
+) {
     for job in jobs {
+        drop(held.lock());
         let signed = job.items.iter().map(|i| {
             let c = Checkpoint { origin: i.origin, size: i.size, root: i.root };
             (i.cell.id, c, signer.checkpoint(&c).unwrap())
@@ -86,6 +97,10 @@ fn sign(jobs: crossbeam_channel::Receiver<CheckpointJob>, signer: &SigningKey, q
 
 impl Node {
     fn start() -> Self {
+        Self::start_limited(TightenLimit { most: usize::MAX, window: Duration::ZERO })
+    }
+
+    fn start_limited(tighten: TightenLimit) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (signer, _) = keys::generate(None).unwrap();
         let ana = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
@@ -122,7 +137,7 @@ impl Node {
             node_id,
             limits: LIMITS,
             lease: Duration::from_secs(3_600),
-            tighten: TightenLimit { most: usize::MAX, window: Duration::ZERO },
+            tighten,
             slo: Pace { every: Duration::from_secs(10), bake: Duration::from_secs(3_600) },
             clock_tolerance: Duration::MAX,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
@@ -136,12 +151,13 @@ impl Node {
         };
         let writer = Writer::open(parts).unwrap();
         board.set_signer(SignerState::Up, "");
-        let of_signer = Arc::clone(&queues);
+        let (of_signer, held) = (Arc::clone(&queues), Arc::<parking_lot::Mutex<()>>::default());
+        let signer_held = Arc::clone(&held);
         let threads = vec![
             std::thread::spawn(move || writer.run()),
-            std::thread::spawn(move || sign(jobs, &signer, &of_signer)),
+            std::thread::spawn(move || sign(jobs, &signer, &of_signer, &held)),
         ];
-        Self { queues, board, policy, clock, number: 0, threads, folder }
+        Self { queues, board, policy, clock, number: 0, signer: signer_held, threads, folder }
     }
 
     fn create(&self, tenants: std::ops::Range<u32>) -> Result<(), String> {
@@ -158,7 +174,7 @@ impl Node {
         let freeze = Freeze { active: false, break_glass: false };
         let input = about_command(operation.name(), false, (cell.name.as_str(), "default"), freeze);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(self.policy.prepare(Query::of(log.tenant, &input)));
+        runtime.block_on(self.policy.prepare(Class::Loosen, Query::of(log.tenant, &input)));
         let now = self.clock.now().wall.as_micros();
         let content = Command {
             command_id: CommandId(self.number.to_be_bytes()),
