@@ -35,4 +35,5 @@ mod node {
     mod tenants;
     mod usage;
     mod verify;
+    mod witness;
 }
