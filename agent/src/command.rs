@@ -23,5 +23,7 @@ pub use context::{EvalCtx, SKEW};
 pub use evaluate::MAX_REQUESTS;
 pub use facts::{Named, Outgoing, abandon};
 pub use policy_check::{policy_input, policy_lets, replaces_policy};
+#[cfg(test)]
+pub(crate) use proposals::MAX_PENDING;
 pub use proposals::{Pending, Proposals, TAKE_EFFECT};
 pub use verify::{VerifyError, verify, verify_approval};

@@ -23,6 +23,7 @@ use conductor_policies::{Bundle, BundleError, Engine, on_own_stack};
 use conductor_shared::checkpoint::verify_minisign;
 use conductor_shared::clock::{Clock, MonoTime, Now, WallTime};
 use conductor_shared::control::ControlState;
+use conductor_shared::fail_closed::Class;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::policy::{Approvals, Role};
 use conductor_shared::policy::{Freeze, Input, LoadedBundle, Scope, Statement};
@@ -165,8 +166,9 @@ impl Policy {
     }
 
     /// Queues a query and waits for the answer. Returns at once while the engine is down: the probe notices its return.
-    pub async fn prepare(&self, query: Query) {
-        if !self.up(self.clock.now()) {
+    /// What tightens is not asked about: it must not wait behind what workloads ask.
+    pub async fn prepare(&self, class: Class, query: Query) {
+        if class == Class::Tighten || !self.up(self.clock.now()) {
             return;
         }
         let (tx, rx) = oneshot::channel();

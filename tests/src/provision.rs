@@ -51,15 +51,18 @@ pub fn create_tenants(node: &Node, tenants: usize) {
     });
     let writer = writer.expect("opens");
     let writer = std::thread::spawn(move || writer.run());
-    let named = |i: usize| {
-        let mut uid = [7; 16];
-        uid[..8].copy_from_slice(&i.to_be_bytes());
-        (TenantUid(uid), Ident::new(&format!("t{i}")).expect("a name"))
-    };
+    let named = |i: usize| (provisioned(i), Ident::new(&format!("t{i}")).expect("a name"));
     let (reply, done) = oneshot::channel();
     let list = (0..tenants).map(named).collect();
     queues.push(WriterRequest::CreateTenants(list, reply)).expect("taken");
     done.blocking_recv().expect("answered").expect("created");
     queues.close();
     writer.join().expect("the writer ends");
+}
+
+/// The uid of the nth of them.
+pub fn provisioned(n: usize) -> TenantUid {
+    let mut uid = [7; 16];
+    uid[..8].copy_from_slice(&n.to_be_bytes());
+    TenantUid(uid)
 }

@@ -37,4 +37,5 @@ mod node {
     mod tenants;
     mod usage;
     mod verify;
+    mod witness;
 }

@@ -12,7 +12,6 @@ use crate::partition::published::Registry;
 use crate::signer::client::{SignerClient, SignerError};
 use crate::signer::protocol::{Answer, Item, ItemReason};
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
-use conductor_shared::clock::Clock;
 use conductor_shared::merkle::consistency_proof;
 use conductor_shared::stream::SignerState;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
@@ -21,8 +20,6 @@ use std::time::Duration;
 
 /// A signer that was not asked for so long is probed: one that ends while there is nothing to sign is noticed too.
 const PROBE: Duration = Duration::from_secs(10);
-/// What was signed is written to the file beside the database so long after it, at the latest.
-const WRITE: Duration = Duration::from_secs(1);
 /// Pause after a failure.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -32,30 +29,23 @@ pub fn run(
     jobs: &Receiver<CheckpointJob>,
     queues: &Arc<Queues>,
     board: &Arc<Registry>,
-    (mut witness, clock): (Witness, &dyn Clock),
+    mut witness: Witness,
 ) {
     crate::name_thread(c"checkpoints");
     probe(&client, queues, board);
-    let now = || clock.now().mono;
-    let mut asked_at = now();
     loop {
-        // What was signed last is written although nothing more is.
-        let job = jobs.recv_timeout(if witness.owes() { WRITE } else { PROBE });
-        witness.write(now());
+        let job = jobs.recv_timeout(PROBE);
         // The pinned key may have changed.
         if let Some(key) = board.node().and_then(|n| n.view.load().control.signer_key.clone()) {
             client.expect(&key);
         }
         match job {
             Ok(job) => {
-                asked_at = now();
                 let done = sign(&client, &job);
                 let failed = done.is_err();
                 let list = match done {
                     Ok((signed, refused)) => {
-                        for (_, checkpoint, _) in &signed {
-                            witness.note(checkpoint);
-                        }
+                        witness.note(signed.iter().map(|(_, checkpoint, _)| checkpoint));
                         report(queues, board, SignerState::Up, "");
                         for (id, detail) in refused {
                             tell(queues, WriterRequest::RolledBack(id, detail));
@@ -73,12 +63,8 @@ pub fn run(
                 }
                 tell(queues, WriterRequest::Signed(client.public_key().to_owned(), list));
             }
-            Err(RecvTimeoutError::Timeout) if now() < asked_at + PROBE => {}
-            Err(RecvTimeoutError::Timeout) => {
-                asked_at = now();
-                probe(&client, queues, board);
-            }
-            Err(RecvTimeoutError::Disconnected) => return witness.write_now(),
+            Err(RecvTimeoutError::Timeout) => probe(&client, queues, board),
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }

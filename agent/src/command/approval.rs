@@ -3,7 +3,7 @@
 
 use super::approvers::Approvers;
 use super::checks::violations;
-use super::context::{EvalCtx, SKEW};
+use super::context::{EvalCtx, may_count};
 use super::evaluate::{Candidate, Outcome};
 use super::facts::{Outgoing, Said, deny};
 use super::freeze::FreezeCheck;
@@ -17,7 +17,7 @@ use crate::staging::BatchBuilder;
 use crate::store::Store;
 use conductor_shared::checkpoint::signature_key_id;
 use conductor_shared::clock::WallTime;
-use conductor_shared::command::{Command, MAX_LIFE};
+use conductor_shared::command::Command;
 use conductor_shared::control::{CommandKey, Request};
 use conductor_shared::fact::{Approved, ControlFact, Fact, RequestClosed};
 use conductor_shared::fail_closed::Class;
@@ -91,12 +91,8 @@ fn against(a: &SignedApproval, r: &Request, tenant: TenantUid, ctx: &EvalCtx<'_>
     if text.node != ctx.here || text.tenant != tenant {
         reasons.add(Reason::CommandAudience);
     }
-    let issued_at = WallTime::from_micros(text.issued_at_us);
-    let expires_at = WallTime::from_micros(text.expires_at_us);
-    let life = expires_at - issued_at;
-    let early = issued_at > ctx.now + SKEW;
-    let late = expires_at.min(WallTime::from_micros(r.expires_at_us)) <= ctx.now;
-    if early || late || life.is_zero() || life > MAX_LIFE {
+    let late = WallTime::from_micros(r.expires_at_us) <= ctx.now;
+    if late || !may_count((text.issued_at_us, text.expires_at_us), ctx.now) {
         reasons.add(Reason::CommandExpired);
     }
     reasons

@@ -16,6 +16,7 @@ use conductor_shared::clock::WallTime;
 use conductor_shared::command::{Command, Operation};
 use conductor_shared::control::ControlState;
 use conductor_shared::ids::{Ident, TenantUid};
+use conductor_shared::operator::Role;
 use conductor_shared::reason::{Reason, Reasons};
 use std::borrow::Cow;
 
@@ -121,6 +122,19 @@ fn object(
 
 fn when(bad: bool, reason: Reason) -> Reasons {
     if bad { reason.into() } else { Reasons::default() }
+}
+
+/// Where no change may lead, whoever agreed to it. Checked again when a proposal takes effect: others did since.
+pub(super) fn leads_too_far(before: &ControlState, op: &Operation, after: &ControlState) -> Reasons {
+    let mut reasons = Reasons::default();
+    let admins = |s: &ControlState| s.persons_with(Role::Admin).len();
+    if op.in_node_log() && admins(after) == 0 && admins(before) > 0 {
+        reasons.add(Reason::LastAdmin);
+    }
+    if before.beyond(after).is_some() {
+        reasons.add(Reason::RulesTooMany);
+    }
+    reasons
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! From a verified command to its receipt: at once, proposed, or put on record for other persons.
 
 use super::approvers::Approvers;
-use super::checks::violations;
+use super::checks::{leads_too_far, violations};
 use super::context::EvalCtx;
 use super::facts::{self, Objects, Outgoing, Said};
 use super::freeze::{self, FreezeCheck};
@@ -10,22 +10,26 @@ use super::proposals::{MAX_PENDING, Pending, Proposals, TAKE_EFFECT};
 use super::recover;
 use crate::intake::request::{CommandReply, Signed};
 use crate::keys::KeyError;
-use crate::partition::cuts::of_change;
+use crate::partition::cuts::{Cut, of_change};
 use crate::partition::state::PartitionState;
 use crate::staging::BatchBuilder;
 use conductor_shared::change_class::approvals_of;
 use conductor_shared::command::{Execution, Operation};
-use conductor_shared::control::ControlState;
+use conductor_shared::control::{CommandKey, ControlState};
 use conductor_shared::fail_closed::Class;
 use conductor_shared::http::CommandOutcome;
-use conductor_shared::ids::Digest;
+use conductor_shared::ids::{CommandId, Digest, PersonId};
 use conductor_shared::operator::Role;
 use conductor_shared::reason::{Reason, Reasons};
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeSet;
 use tokio::sync::oneshot;
 
 /// Requests that may wait in one log.
 pub const MAX_REQUESTS: usize = 64;
+/// Commands of one person that one log remembers: each is, for an hour after it expired. Whoever signs without end must not
+/// make every change of the log cost more. What tightens has as many again: whoever loosened too often can take it back.
+const MAX_REMEMBERED: usize = 8_192;
 
 /// A verified command on its way to a decision.
 pub(super) struct Candidate {
@@ -56,6 +60,8 @@ struct Effect {
     needed: u64,
     /// One of them because whoever asks took something from so many of late.
     over_limit: bool,
+    /// From whom it takes something that counts.
+    cuts: BTreeSet<Cut>,
 }
 
 impl Effect {
@@ -70,9 +76,10 @@ impl Effect {
                 approvals_of(&live.control, ctx.node, op, ctx.alone_today),
             ),
         };
-        let over_limit = takes_too_much(live, ctx, op, &after);
+        let cuts = takes(live, op, &after);
+        let over_limit = takes_too_much(ctx, &cuts);
         let alone = u64::from(over_limit || leaves_too_few(&live.control, &after));
-        Self { class, after, freeze, needed: agreed.max(alone), over_limit }
+        Self { class, after, freeze, needed: agreed.max(alone), over_limit, cuts }
     }
 
     fn objects(&self, live: &PartitionState, signed: &Signed) -> Objects {
@@ -167,6 +174,8 @@ impl Proposals {
             freeze::cite(live, st, grant, c.signed.key())?;
         }
         let proposal = facts::proposed(live, st, &c.signed, effect.class, &objects)?;
+        // What two persons agreed on does not count.
+        let cuts = if c.approved.is_none() { effect.cuts.clone() } else { BTreeSet::new() };
         self.pending.push(Pending {
             partition: live.p.id,
             proposal,
@@ -176,6 +185,7 @@ impl Proposals {
             objects,
             approvers: c.approved.unwrap_or_default(),
             under_grant,
+            cuts,
             reply: c.reply,
         });
         Ok(Outcome::Waits)
@@ -191,10 +201,7 @@ impl Proposals {
     ) -> Reasons {
         let (mut reasons, command) = (c.violations, &c.signed.content);
         let (op, recovers) = (&command.operation, effect.class == Class::Recover);
-        let admins = |s: &ControlState| s.persons_with(Role::Admin).len();
-        if op.in_node_log() && admins(&effect.after) == 0 && admins(&live.control) > 0 {
-            reasons.add(Reason::LastAdmin);
-        }
+        reasons.extend(leads_too_far(&live.control, op, &effect.after).iter());
         // A freeze holds back what loosens; recovering is decided by its own rule.
         if effect.freeze == FreezeCheck::Frozen && !recovers {
             reasons.add(Reason::Frozen);
@@ -215,8 +222,8 @@ impl Proposals {
             }
         }
         reasons.extend(policy_check::bundle(live, ctx, op));
-        if live.control.beyond(&effect.after).is_some() {
-            reasons.add(Reason::RulesTooMany);
+        if c.approved.is_none() && remembers_too_many(&live.control, c.signed.person, effect.class) {
+            reasons.add(Reason::QueueFull);
         }
         if c.approved.is_none() && effect.needed > 0 {
             if live.control.requests.len() >= MAX_REQUESTS {
@@ -235,15 +242,26 @@ impl Proposals {
     }
 }
 
-/// Whether a change takes something from more tenants and persons than one person may in a while. From whom they took
-/// something already, they may take more.
-fn takes_too_much(live: &PartitionState, ctx: &EvalCtx<'_>, op: &Operation, after: &ControlState) -> bool {
+/// From whom a change takes something that counts.
+fn takes(live: &PartitionState, op: &Operation, after: &ControlState) -> BTreeSet<Cut> {
     if live.takes_nothing(op, &live.control, after) {
-        return false;
+        return BTreeSet::new();
     }
-    let cuts = of_change(live.p.id.tenant, &live.control, after);
+    of_change(live.p.id.tenant, &live.control, after)
+}
+
+/// Whether that is more tenants and persons than one person may in a while. From whom they took something already, they may
+/// take more.
+fn takes_too_much(ctx: &EvalCtx<'_>, cuts: &BTreeSet<Cut>) -> bool {
     let more = cuts.difference(&ctx.cuts).count();
     more > 0 && ctx.cuts.len() + more > ctx.most_cuts
+}
+
+/// Whether a log has no room for one more command of this person.
+fn remembers_too_many(log: &ControlState, person: PersonId, class: Class) -> bool {
+    let most = if class == Class::Tighten { 2 * MAX_REMEMBERED } else { MAX_REMEMBERED };
+    let key = |byte| CommandKey { person, command: CommandId([byte; 16]) };
+    log.commands.range(key(0)..=key(u8::MAX)).nth(most - 1).is_some()
 }
 
 /// Fewer could not agree on anything: whoever has one key must not bring the node there.
@@ -278,5 +296,26 @@ fn asked(
         }
         _ if effect.needed > 0 && c.approved.is_none() => None,
         class => policy_denies(live, st, ctx, op, class),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever signs without end fills their own share of what a log remembers, and nobody else's; they can still tighten.
+    #[test]
+    fn what_a_log_remembers_is_bounded_by_person() {
+        let (ana, ben) = (PersonId([1; 16]), PersonId([2; 16]));
+        let mut log = ControlState::default();
+        for n in 0..2 * MAX_REMEMBERED as u128 {
+            let full = n >= MAX_REMEMBERED as u128;
+            assert_eq!(remembers_too_many(&log, ana, Class::Loosen), full, "{n}");
+            assert!(!remembers_too_many(&log, ana, Class::Tighten), "{n}");
+            let command = CommandId((u128::MAX - n).to_be_bytes());
+            log.commands.insert(CommandKey { person: ana, command }, 1);
+        }
+        assert!(remembers_too_many(&log, ana, Class::Tighten));
+        assert!(!remembers_too_many(&log, ben, Class::Loosen));
     }
 }

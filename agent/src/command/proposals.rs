@@ -1,13 +1,14 @@
 //! Proposals: changes on record that wait for a signed checkpoint. When it is there, everything is checked again.
 
 use super::approvers::Approvers;
-use super::checks::violations;
+use super::checks::{leads_too_far, violations};
 use super::context::EvalCtx;
 use super::facts::{Named, Objects, Outgoing, abandon};
 use super::freeze::{self, FreezeCheck};
 use super::policy_check::{bundle, outage_denies, policy_denies};
 use crate::intake::request::{CommandReply, Denial, Signed};
 use crate::keys::KeyError;
+use crate::partition::cuts::Cut;
 use crate::partition::state::PartitionState;
 use crate::staging::BatchBuilder;
 use conductor_shared::change_class::approvals_of;
@@ -17,7 +18,7 @@ use conductor_shared::control::CommandKey;
 use conductor_shared::fact::{Effective, Fact};
 use conductor_shared::fail_closed::Class;
 use conductor_shared::http::{CommandOutcome, CommandStatus, ReceiptRef};
-use conductor_shared::ids::{GrantId, PartitionId};
+use conductor_shared::ids::{GrantId, PartitionId, PersonId};
 use conductor_shared::reason::{Reason, Reasons};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
@@ -27,7 +28,7 @@ use tokio::sync::oneshot;
 /// A proposal that has not taken effect after this long never will.
 pub const TAKE_EFFECT: Duration = Duration::from_secs(5);
 /// Proposals that may wait at a time.
-pub(super) const MAX_PENDING: usize = 256;
+pub(crate) const MAX_PENDING: usize = 256;
 
 /// A change that waits for its checkpoint.
 pub struct Pending {
@@ -45,6 +46,8 @@ pub struct Pending {
     pub(super) approvers: Approvers,
     /// Break-glass that its proposal cited.
     pub(super) under_grant: Option<GrantId>,
+    /// From whom it takes something, where nobody else agreed.
+    pub(super) cuts: BTreeSet<Cut>,
     pub(super) reply: oneshot::Sender<CommandReply>,
 }
 
@@ -61,6 +64,13 @@ impl Proposals {
     /// True when a proposal of this log waits.
     pub fn waits(&self, log: PartitionId) -> bool {
         self.pending.iter().any(|p| p.partition == log)
+    }
+
+    /// What a person is about to take away alone: it counts before it takes effect, else whoever asks for all of it at once
+    /// is past the limit when the first counts.
+    pub fn cuts_of(&self, person: PersonId) -> impl Iterator<Item = Cut> {
+        let by = self.pending.iter().filter(move |p| p.signed.person == person);
+        by.flat_map(|p| p.cuts.iter().copied())
     }
 
     /// The oldest proposal of a log that a checkpoint of this size covers.
@@ -140,6 +150,7 @@ impl Pending {
             reasons.add(Reason::CheckpointTimeout);
         }
         reasons.extend(bundle(live, ctx, &c.operation));
+        reasons.extend(leads_too_far(&live.control, &c.operation, &live.control.after(&c.operation)).iter());
         let needed = approvals_of(&live.control, ctx.node, &c.operation, ctx.alone_today);
         if self.approvers.needed < needed {
             reasons.add(Reason::RoleMissing);

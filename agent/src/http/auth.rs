@@ -13,7 +13,7 @@ use crate::scope::{OperatorScope, TenantScope, TokenParts, prove_peer};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use conductor_shared::clock::MonoTime;
-use conductor_shared::ids::PartitionId;
+use conductor_shared::ids::{PartitionId, PersonId};
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::UntrustedText;
 use std::sync::Arc;
@@ -49,6 +49,13 @@ impl Caller {
         }
     }
 
+    fn person(&self) -> Option<PersonId> {
+        match self {
+            Self::Person(scope) => Some(scope.person()),
+            Self::Unknown | Self::Workload(_) => None,
+        }
+    }
+
     fn principal(&self) -> String {
         match self {
             Self::Unknown => "unknown".to_owned(),
@@ -72,6 +79,7 @@ pub(super) async fn denied(
         Unscoped {
             log: caller.log(),
             principal: caller.principal(),
+            person: caller.person(),
             peer: peer.name(),
             operation,
             named: UntrustedText::new(named.chars().take(63).collect::<String>()),

@@ -118,7 +118,7 @@ impl Inner {
 impl Inner {
     #[allow(clippy::result_large_err)] // as in `push`
     fn push_to_lane(&mut self, ask: WriterRequest) -> Result<(), Full> {
-        let partition = ask.partition();
+        let partition = ask.lane();
         let lane = self.lanes.entry(partition).or_default();
         let (queue, most) = match &ask {
             WriterRequest::Workload { op, .. } if op.settles() => (&mut lane.urgent, QUEUE),
@@ -306,6 +306,29 @@ mod tests {
             rest += got.len();
         }
         assert_eq!(rest + TURN + 1, QUEUE + 2, "what waits is still served");
+    }
+
+    /// Whatever a person without a right is denied about a tenant, that tenant's own work finds its queue as it was.
+    #[test]
+    fn what_a_person_is_denied_fills_no_tenants_queue() {
+        let q = Queues::default();
+        let denied = || {
+            let unscoped = crate::intake::request::Unscoped {
+                log: partition(1),
+                principal: String::new(),
+                person: Some(PersonId([1; 16])),
+                peer: String::new(),
+                operation: "command",
+                named: conductor_shared::untrusted::UntrustedText::default(),
+                reasons: conductor_shared::reason::Reason::CommandExpired.into(),
+            };
+            WriterRequest::Unscoped(unscoped, tokio::sync::oneshot::channel().0)
+        };
+        (0..QUEUE).for_each(|_| q.push(denied()).unwrap());
+        assert!(matches!(q.push(denied()), Err(Full::Queue(_))), "they have an end of their own");
+        q.push(ask(1, start())).unwrap();
+        let got = q.take(TURN + 1, Duration::ZERO).unwrap();
+        assert_eq!(got.iter().filter(|r| matches!(r, WriterRequest::Workload { .. })).count(), 1);
     }
 
     fn command(person: u8) -> WriterRequest {

@@ -129,6 +129,8 @@ pub struct Unscoped {
     pub log: PartitionId,
     /// Who asked, as far as proved.
     pub principal: String,
+    /// The person, where one was proved: theirs is the budget of receipts that it spends.
+    pub person: Option<PersonId>,
     /// Transport and peer.
     pub peer: String,
     /// Operation.
@@ -204,7 +206,15 @@ impl WriterRequest {
         Self::Workload { scope, op, once, tries: 0, reply }
     }
 
-    /// The partition whose queue it waits in.
+    /// The partition whose queue it waits in. What a person is denied waits in the node's: no tenant's queue fills by it.
+    pub fn lane(&self) -> PartitionId {
+        match self {
+            Self::Unscoped(u, _) if u.person.is_some() => PartitionId::NODE,
+            _ => self.partition(),
+        }
+    }
+
+    /// The partition that it is about.
     pub fn partition(&self) -> PartitionId {
         match self {
             Self::Workload { scope, .. } => scope.partition(),

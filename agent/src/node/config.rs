@@ -352,6 +352,38 @@ mod tests {
         Config::parse(Path::new("conductord.toml"), text).map_err(|e| e.to_string())
     }
 
+    /// One more than there may be of listeners, names and sinks is refused.
+    fn lists_end() {
+        let many = |n: usize, each: &dyn Fn(usize) -> String| (0..n).map(each).collect::<String>();
+        let listeners =
+            |n| GOOD.replace("[\"unix:/s\"]", &format!("[{}]", many(n, &|n| format!("\"unix:/s{n}\","))));
+        let most = usize::try_from(MAX_LISTENERS).unwrap() - 1;
+        let names = |n| {
+            GOOD.replace(
+                "[signer]",
+                &format!("certificate_names = [{}]\n[signer]", many(n, &|n| format!("\"a{n}.example\","))),
+            )
+        };
+        let sinks = |n| {
+            GOOD.replace(
+                "[signer]",
+                &format!(
+                    "{}[signer]",
+                    many(n, &|n| format!("[[sink]]\nname = \"s{n}\"\nfolder = \"/f{n}\"\n"))
+                ),
+            )
+        };
+        for (text, more) in [
+            (listeners(most), listeners(most + 1)),
+            (names(MAX_NAMES - 3), names(MAX_NAMES + 1)),
+            (sinks(MAX_SINKS), sinks(MAX_SINKS + 1)),
+        ] {
+            assert_eq!(parse(&text).err(), None);
+            let said = parse(&more).unwrap_err();
+            assert!(said.contains("at most"), "{said}");
+        }
+    }
+
     /// SPEC, Bad input: unknown fields are named with line, column and a suggestion; unsafe values are refused.
     #[test]
     fn mistakes_are_named() {
@@ -382,6 +414,7 @@ mod tests {
             let e = parse(&GOOD.replace(from, to)).unwrap_err();
             assert!(e.contains(what), "{e}");
         }
+        lists_end();
         let longest = GOOD.replace("unix:/s", &format!("unix:/{}", "s".repeat(106)));
         assert!(parse(&longest).is_ok());
         let plain = GOOD.replace("unix:/s", "http://127.0.0.1:1").replace("data", "allow_plain = true\ndata");

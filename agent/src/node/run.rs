@@ -173,10 +173,7 @@ impl Core {
         let signing = {
             let (queues, board) = (Arc::clone(&queues), Arc::clone(&board));
             let witness = Witness::open(&config.data);
-            let clock = Arc::clone(&clock);
-            std::thread::spawn(move || {
-                crate::checkpoint::sign::run(client, &jobs, &queues, &board, (witness, &*clock));
-            })
+            std::thread::spawn(move || crate::checkpoint::sign::run(client, &jobs, &queues, &board, witness))
         };
         Ok(Self { node, clock, random, board, queues, policy, health, sinks, writer, signing })
     }

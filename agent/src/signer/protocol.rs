@@ -293,7 +293,7 @@ mod hashes_hex {
     pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(d: D) -> Result<Vec<Hash>, D::Error> {
         let texts = Vec::<String>::deserialize(d)?;
         if texts.len() > MAX_PROOF {
-            return Err(serde::de::Error::custom("a proof of more than 128 hashes"));
+            return Err(serde::de::Error::custom(format!("a proof of more than {MAX_PROOF} hashes")));
         }
         let all: Option<Vec<Hash>> = texts.iter().map(|t| unhex(t)).collect();
         all.ok_or_else(|| serde::de::Error::custom("expected hashes of 64 lower-case hex digits"))
@@ -303,6 +303,22 @@ mod hashes_hex {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whoever asks cannot have the signer verify without end.
+    #[test]
+    fn proofs_end() {
+        let read = |hashes: usize| {
+            let proof = vec![format!("\"{}\"", "0".repeat(64)); hashes].join(",");
+            let item = format!(
+                r#"{{"origin":"conductor-log/{0}/{0}/1","size":1,"root":"{1}","proof":[{proof}]}}"#,
+                "01".repeat(16),
+                "0".repeat(64),
+            );
+            serde_json::from_str::<Request>(&format!(r#"{{"ask":"checkpoints","items":[{item}]}}"#))
+        };
+        assert!(read(MAX_PROOF).is_ok(), "{:?}", read(MAX_PROOF));
+        assert!(read(MAX_PROOF + 1).unwrap_err().to_string().contains("more than"));
+    }
 
     /// DESIGN, Signed texts: there is no "sign these bytes", and nothing unknown is passed over.
     #[test]

@@ -105,6 +105,7 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::reading::MAX_ITERATED;
     use crate::store::{FamilyChange, RowKind, SpaceLimits, Store, StoreError};
     use conductor_shared::ids::{PartitionId, TenantUid};
 
@@ -145,6 +146,26 @@ mod tests {
         assert_eq!(get(1, b"back").as_deref(), Some("2"));
         assert_eq!(get(0, b"k\0").as_deref(), Some("k and a zero"));
         assert_eq!((get(0, &long(1)).as_deref(), get(0, &long(2)).as_deref()), (Some("one"), Some("two")));
+    }
+
+    /// A read of more rows than one iterator shows misses none and shows none twice.
+    #[test]
+    fn a_long_read_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let limits = SpaceLimits { reserve_bytes: 0, ..SpaceLimits::default() };
+        let store = Store::create(dir.path(), limits).unwrap();
+        let id = PartitionId { tenant: TenantUid([1; 16]), epoch: 1 };
+        let f = store.create_families(&[id]).unwrap().remove(0);
+        let rows = 2 * MAX_ITERATED as u64 + 1;
+        let mut b = Batch::default();
+        for n in 0..rows {
+            let _room = b.put(&f, &Row::Control(n).key(), 0);
+        }
+        store.write(b).unwrap();
+        for begin in [0, rows - MAX_ITERATED as u64 - 1, rows - MAX_ITERATED as u64] {
+            let read = store.reading().rows(&f, &Row::Control(begin).scan_from()).unwrap();
+            assert!(read.iter().map(|(row, _)| *row).eq((begin..rows).map(Row::Control)), "{begin}");
+        }
     }
 
     /// DESIGN, RocksDB keys: each stored value begins with its version, also one that says nothing else, and one of

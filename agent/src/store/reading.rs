@@ -63,7 +63,7 @@ pub(super) fn bounds(scan: &Scan) -> ReadOptions {
 
 /// Rows that one iterator shows at most. An iterator keeps files from being deleted, also those of a family that was
 /// dropped: a longer read goes on with another one.
-const MAX_ITERATED: usize = 4_096;
+pub(super) const MAX_ITERATED: usize = 4_096;
 
 pub(super) fn walk<'i>(
     iterator: impl Fn(&Scan) -> DBRawIterator<'i>,

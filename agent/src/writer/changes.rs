@@ -23,7 +23,6 @@ use conductor_shared::http::CommandStatus;
 use conductor_shared::ids::{NodeId, PartitionId, PersonId};
 use conductor_shared::reason::Reason;
 use conductor_shared::untrusted::UntrustedText;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -51,7 +50,8 @@ impl Writer {
         let Some(node) = open.partitions.node_control() else {
             return Ok(());
         };
-        let ctx = eval_ctx(open, here, &node, outage, st.now.wall, &self.parts.policy, signed.person);
+        let mut ctx = eval_ctx(open, here, &node, outage, st.now.wall, &self.parts.policy, signed.person);
+        ctx.cuts.extend(self.proposals.cuts_of(signed.person));
         let Some(live) = open.partitions.get_mut(log) else { return Ok(()) };
         let out = self.proposals.command(live, st, &ctx, signed, reply)?;
         if let Some((to, answer)) = out {
@@ -80,10 +80,9 @@ impl Writer {
         let Some(node) = open.partitions.node_control() else {
             return Ok(());
         };
-        // What was approved is not opened alone: the daily allowance for that counts as used up.
-        let alone = conductor_shared::profile::ALONE_A_DAY;
-        let doubted = open.partitions.node_doubted();
-        let ctx = eval_ctx_of_effect(here, (&node, doubted), outage, st.now.wall, &self.parts.policy, alone);
+        let ctx = eval_ctx(open, here, &node, outage, st.now.wall, &self.parts.policy, approval.person);
+        // It was approved: nobody opens anything alone here.
+        let ctx = EvalCtx { alone_today: conductor_shared::profile::ALONE_A_DAY, ..of_effect(ctx) };
         let store = Arc::clone(&open.store);
         let Some(live) = open.partitions.get_mut(log) else { return Ok(()) };
         let out = self.proposals.approve(live, st, &store, &ctx, approval, reply)?;
@@ -185,17 +184,10 @@ impl Writer {
     ) -> Result<(), ReadError> {
         let (id, outage, now) = (p.partition, self.outage(), st.now.wall);
         let Some(open) = &mut self.open else { return Ok(()) };
-        let alone_today = alone_today(&open.partitions, p.signed.person, now);
-        let (node, doubted) = (open.partitions.node_control(), open.partitions.node_doubted());
-        let (Some(node), Some(live)) = (node, open.partitions.get_mut(id)) else { return Ok(()) };
-        let ctx = eval_ctx_of_effect(
-            self.parts.node_id,
-            (&node, doubted),
-            outage,
-            now,
-            &self.parts.policy,
-            alone_today,
-        );
+        let Some(node) = open.partitions.node_control() else { return Ok(()) };
+        let here = self.parts.node_id;
+        let ctx = of_effect(eval_ctx(open, here, &node, outage, now, &self.parts.policy, p.signed.person));
+        let Some(live) = open.partitions.get_mut(id) else { return Ok(()) };
         let operation = p.signed.content.operation.clone();
         let out: Outgoing = p.take_effect(live, st, &ctx, (cp.size, cp.root))?;
         let effective = out.1.as_ref().is_ok_and(|o| o.status == CommandStatus::Effective);
@@ -284,28 +276,9 @@ fn sockets(partitions: &Partitions) -> usize {
     partitions.iter().filter(|l| !l.control.peers.is_empty()).count()
 }
 
-/// Context for an effect or an approval. The limit on what one person tightens alone was checked when the command came in.
-fn eval_ctx_of_effect<'a>(
-    here: NodeId,
-    (node, node_doubted): (&'a ControlState, bool),
-    outage: Outage,
-    now: WallTime,
-    policy: &'a Policy,
-    alone_today: u64,
-) -> EvalCtx<'a> {
-    let (cuts, most_cuts) = (BTreeSet::new(), usize::MAX);
-    let sockets_left = true;
-    EvalCtx {
-        here,
-        node,
-        outage,
-        now,
-        policy,
-        node_size: 0,
-        node_doubted,
-        alone_today,
-        cuts,
-        most_cuts,
-        sockets_left,
-    }
+/// The same where no command comes in: what one person may take away was judged when it did.
+fn of_effect(mut ctx: EvalCtx<'_>) -> EvalCtx<'_> {
+    ctx.cuts.clear();
+    ctx.most_cuts = usize::MAX;
+    ctx
 }

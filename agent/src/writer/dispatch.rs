@@ -168,7 +168,7 @@ impl Writer {
             }
             .into()
         };
-        let by = By::Principal(&u.principal);
+        let by = u.person.map_or(By::Principal(&u.principal), By::Person);
         let denial = live.deny(st, Denied { by, about, reasons: u.reasons, retry_after: None }, fact)?;
         Ok(Some((log, denial)))
     }

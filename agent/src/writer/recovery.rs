@@ -173,10 +173,10 @@ impl Writer {
     ) -> Result<Option<BatchBuilder>, ReadError> {
         let Some(open) = &self.open else { return Ok(None) };
         let witness = Witness::open(&self.parts.data);
-        let against = open.partitions.iter().filter_map(|l| {
-            let origin = l.p.origin.to_string();
-            Some((l.p.id, witness.contradicts(&origin, l.log.size(), &l.log.root())?))
-        });
+        let against = open
+            .partitions
+            .iter()
+            .filter_map(|l| Some((l.p.id, witness.contradicts(&l.p.origin, l.log.size(), &l.log.root())?)));
         let mut against: Vec<_> = against.collect();
         against.sort_by_key(|(id, _)| !id.tenant.is_node());
         for (id, why) in against {

@@ -1,5 +1,6 @@
 //! What the writer promises, on a store of its own and without HTTP.
 
+mod attacks;
 mod rig;
 mod slices;
 mod snapshots;

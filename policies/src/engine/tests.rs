@@ -67,6 +67,16 @@ fn functions_are_bounded() {
     }
 }
 
+/// Rules say as much as fits into a receipt, and not more.
+#[test]
+fn reasons_are_cut_off() {
+    let many = "reasons contains sprintf(\"%d %s\", [n, input.x]) if some n in numbers.range(1, 100)\n\nallow if false";
+    let mut e = engine(&format!("package conductor\n\n{many}\n"));
+    let said = e.reasons(&format!("{{\"x\": \"{}\"}}", "é".repeat(2 * MAX_REASON))).unwrap();
+    assert_eq!(said.len(), MAX_REASONS);
+    assert!(said.iter().all(|r| r.chars().count() == MAX_REASON), "{said:?}");
+}
+
 /// As deep as rules may be nested, each as deep as regorus lets an expression be, there is room on the stack.
 #[test]
 fn the_deepest_rules_fit_on_the_stack() {

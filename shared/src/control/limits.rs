@@ -26,7 +26,10 @@ fn rules<'a>(selectors: impl Iterator<Item = &'a Selector>) -> usize {
 
 /// All of them.
 pub const LIMITS: [Limit; 14] = [
-    limit("ramps", 1_024, |s| rules(s.ramps.keys())),
+    // One that fell by itself keeps its place when it is cleared: its value is remembered.
+    limit("ramps", 1_024, |s| {
+        rules(s.ramps.keys()) + rules(s.bad.keys().filter(|k| !s.ramps.contains_key(*k)))
+    }),
     // More than a person sets one by one in an incident.
     limit("kill switches", 4_096, |s| rules(s.kills.keys())),
     limit("staged plans", 256, |s| s.plans.len()),
@@ -60,6 +63,7 @@ impl ControlState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::basis_points::BasisPoints;
     use crate::command::{Operation, ops};
     use crate::ramp::Kill;
 
@@ -78,5 +82,47 @@ mod tests {
         assert!(full.beyond(&full.after(&kill("run/w0"))).is_none(), "what is there may be set again");
         assert!(full.beyond(&full.after(&kill("*/*"))).is_none());
         assert_eq!(full.beyond(&full.after(&kill("run/more"))).map(|l| l.name), Some("kill switches"));
+    }
+
+    /// Values that were rolled back from are remembered for ramps that were cleared since: clearing makes no room for more.
+    #[test]
+    fn what_is_remembered_of_ramps_ends_with_them() {
+        let ramp = |n: usize| {
+            let selector = format!("run/w{n}").parse().unwrap();
+            Operation::RampCap(ops::RampCap { selector, hundredths: BasisPoints::ZERO })
+        };
+        let mut log = ControlState::default();
+        let most = LIMITS[0].most;
+        for n in 0..most {
+            assert!(log.beyond(&log.after(&ramp(n))).is_none(), "{n}");
+            log = log.after(&ramp(n));
+            let Operation::RampCap(op) = ramp(n) else { unreachable!() };
+            log.bad.insert(op.selector.clone(), BasisPoints::ZERO);
+            log = log.after(&Operation::RampClear(ops::RampClear { selector: op.selector }));
+        }
+        assert!(log.ramps.is_empty() && log.beyond(&log.after(&ramp(most))).is_some());
+        assert!(log.beyond(&log.after(&ramp(0))).is_none(), "it has its place");
+    }
+
+    /// Each kind of thing that one log may hold only so many of is one that some operation adds: none of the bounds stands
+    /// before a door that nobody uses.
+    #[test]
+    fn every_limit_counts_what_an_operation_adds() {
+        let mut made = ControlState::default();
+        let all = || Operation::ALL.iter().flat_map(crate::command::Kind::samples);
+        let counts = |s: &ControlState| LIMITS.map(|l| (l.count)(s));
+        let mut counted = [false; LIMITS.len()];
+        // What an operation adds can need what another one made.
+        for op in all().chain(all()) {
+            let after = made.after(&op);
+            for (n, (before, now)) in counts(&made).into_iter().zip(counts(&after)).enumerate() {
+                counted[n] |= now == before + 1;
+            }
+            if counts(&after).iter().sum::<usize>() >= counts(&made).iter().sum() {
+                made = after;
+            }
+        }
+        let missing: Vec<_> = LIMITS.iter().zip(counted).filter(|(_, c)| !c).map(|(l, _)| l.name).collect();
+        assert!(missing.is_empty(), "nothing adds to: {missing:?}");
     }
 }

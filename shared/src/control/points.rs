@@ -71,6 +71,24 @@ mod tests {
         operations.prop_map(|ops| ops.iter().fold(ControlState::default(), |s, op| s.after(op)))
     }
 
+    /// Invariant 3: a change is judged at places that grow with the rules beside the one it touches, and not with their
+    /// square; one about a single kind of request, or about everything, at as few as ever.
+    #[test]
+    fn rules_that_a_change_does_not_touch_cost_nothing() {
+        let cap = |selector: String| crate::command::ops::RampCap {
+            selector: selector.parse().unwrap(),
+            hundredths: BasisPoints::ZERO,
+        };
+        let rules = (0..1_000).map(|n| cap(format!("a{n}/w{n}")).into());
+        let before = rules.fold(ControlState::default(), |s, op: crate::command::Operation| s.after(&op));
+        let looked_at = |selector: &str| {
+            let after = before.after(&cap(selector.to_owned()).into());
+            points(&before, &after, &BTreeMap::new()).len()
+        };
+        assert_eq!((looked_at("run/etl"), looked_at("a7/w8"), looked_at("*/*")), (1, 1, 1));
+        assert_eq!((looked_at("run/*"), looked_at("*/etl")), (1_001, 1_001));
+    }
+
     proptest! {
         /// Invariant 3: what one request can see of a change is seen at one of the points, in each direction.
         #[test]

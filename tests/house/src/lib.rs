@@ -13,6 +13,7 @@ pub mod graph;
 pub mod layers;
 pub mod modules;
 pub mod names;
+pub mod pages;
 pub mod patterns;
 pub mod sizes;
 pub mod sources;

@@ -209,3 +209,38 @@ fn a_clock_set_back_while_the_agent_was_stopped() {
     node.stop_agent();
     node.check();
 }
+
+/// Invariant 3, a stolen backup or a hostile network: what somebody captured while the clock was wrong, or since it was put
+/// right, does not work again, whatever was changed and changed back in between.
+#[test]
+fn a_captured_command_does_not_work_again_after_the_clock_was_put_right() {
+    let node = node();
+    let a = node.tenant("acme");
+    let selector = || "*/*".parse().unwrap();
+    let kill = || ops::KillSet { selector: selector(), drain: false };
+    step(&node, 3_600);
+    let incident = wait_until_doubted(&node);
+    // A receipt of the wrong time: no later one is before it.
+    only_safer(&node, &a);
+    step(&node, 0);
+    node.wait_us(300_000);
+    let c = confirm(&node, &incident);
+    assert_eq!(node.send(&c).came_to(), ["requested"]);
+    assert_eq!(node.approve("ben", &c), ["effective"]);
+
+    node.command(a.uid, kill());
+    let captured = wait_for("it is unkilled", 60, || {
+        let clear = node.compose(a.uid, ops::KillClear { selector: selector() });
+        (node.send(&clear).came_to() == ["effective"]).then_some(clear)
+    });
+    node.command(a.uid, kill());
+    node.command(
+        a.uid,
+        ops::RampCap { selector: "run/another".parse().unwrap(), hundredths: BasisPoints::saturating(100) },
+    );
+    assert_eq!(node.send(&captured).reasons(), ["command_replayed"]);
+    // As one that nobody remembers: the kill that it would clear is not the one that it was made for.
+    let again = Command { command_id: conductor_shared::ids::CommandId([7; 16]), ..captured };
+    assert_eq!(node.send(&again).reasons(), ["base_stale"]);
+    assert_eq!(node.client(&a.token).start_run(&a, None).reasons(), ["killed"]);
+}

@@ -170,3 +170,23 @@ fn all_flags_at_once() {
     assert!(!String::from_utf8(r.body).unwrap().contains('\u{1b}'));
     assert_eq!(Client::new(&node.socket(), "").post(path, &json!({})).status, 401);
 }
+
+/// Invariant 2: a context that names another tenant is denied on every route of the protocol, with a receipt in the log of
+/// whoever asked.
+#[test]
+fn a_context_of_another_tenant_is_denied() {
+    let node = Node::start();
+    let (a, b) = (node.tenant("acme"), node.tenant("globex"));
+    let sizes = || [a.uid, b.uid].map(|uid| node.head(uid).0);
+    let mut c = node.client(&a.token);
+    for path in ["/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags/run%2Fetl"] {
+        let [own, other] = sizes();
+        let ask = |c: &mut Client, tenant: &str| {
+            c.post(path, &json!({"context": {"targetingKey": "s", "tenant_id": tenant}}))
+        };
+        assert_eq!(ask(&mut c, "acme").status, 200, "{path}");
+        let r = ask(&mut c, "globex");
+        assert_eq!((r.status, r.reasons()), (403, vec!["scope_mismatch".to_owned()]), "{path}");
+        assert_eq!(sizes(), [own + 1, other], "{path}");
+    }
+}

@@ -3,8 +3,9 @@
 use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::TenantUid;
-use conductor_shared::stream::{Summary, ToConsole};
-use conductor_tests::{Node, Tenant};
+use conductor_shared::stream::{MAX_OPEN, Summary, ToConsole};
+use conductor_tests::provision::{create_tenants, provisioned};
+use conductor_tests::{Node, Tenant, wait_for};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
@@ -162,6 +163,43 @@ async fn garbage_ends_a_stream() {
     let _ = s.send(Message::Binary(vec![7; 300_000].into())).await;
     while next(&mut s).await.is_some() {}
     assert_eq!(tokio::task::block_in_place(|| node.client("").get("/healthz").status), 200);
+}
+
+/// A stream follows so many logs at a time and says when one is too many; what it follows already goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_follows_so_many_logs() {
+    let (node, a) = tokio::task::block_in_place(|| {
+        let mut node = Node::start();
+        let a = node.tenant("acme");
+        node.stop_agent();
+        create_tenants(&node, MAX_OPEN);
+        node.spawn_agent();
+        wait_for("it serves", 60, || {
+            let r = node.client("").once("GET", "/readyz", b"", &[]).ok()?;
+            (r.status == 200).then_some(())
+        });
+        (node, a)
+    });
+    let session = tokio::task::block_in_place(|| node.operator().bearer);
+    let (mut s, _) = hello(&node, &session).await;
+    say(&mut s, json!({"type": "open", "tenant": a.uid.to_string()})).await;
+    for n in 0..MAX_OPEN {
+        say(&mut s, json!({"type": "open", "tenant": provisioned(n).to_string()})).await;
+    }
+    let mut opened = 0;
+    let (refused, why) = until(&mut s, |m| match m {
+        ToConsole::State { .. } => {
+            opened += 1;
+            None
+        }
+        ToConsole::Resync { tenant, why } => Some((tenant, why)),
+        _ => None,
+    })
+    .await;
+    assert_eq!((opened, refused), (MAX_OPEN, Some(provisioned(MAX_OPEN - 1))), "{why}");
+    cap(&node, &a, 5_000);
+    let (tenant, _, words) = fact(&mut s).await;
+    assert_eq!(tenant, a.uid, "{words}");
 }
 
 /// Stream: a console that does not read for a while holds nothing up, and then gets to the present state, with every

@@ -389,6 +389,18 @@ mod tests {
         assert!(of_receipt(None, "acme", "default").is_none());
     }
 
+    /// Bad input: of a file that has no end so much is read as it may have, and no more.
+    #[test]
+    fn a_file_is_read_so_far() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "12345").unwrap();
+        assert_eq!(read_file(&path, 5).unwrap(), b"12345");
+        let refused = |path: &Path, most| read_file(path, most).unwrap_err().to_string();
+        assert!(refused(&path, 4).contains("more than 4 bytes"), "{}", refused(&path, 4));
+        assert!(refused(Path::new("/dev/zero"), 1 << 10).contains("more than 1024 bytes"));
+    }
+
     /// Issue 3, Policy: what is built, signed and read back is one bundle; other files under the statement, another
     /// statement, or none are told apart before anything is sent.
     #[tokio::test]

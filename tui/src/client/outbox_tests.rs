@@ -129,3 +129,20 @@ async fn what_cannot_be_reached_waits_until_it_expires() {
     assert_eq!(k.deliver(wall(1_010), |_| true).await, Ok(false), "it has expired");
     assert_eq!(k.nodes[1].state, State::Waiting { last: "before".into() });
 }
+
+/// A console in a loop does not fill the disk: one command too many is refused, with what to do; one that is there already is
+/// still written.
+#[test]
+fn the_outbox_has_an_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let outbox = Outbox::at(dir.path().join("outbox"));
+    let (id, first) = kept(10, kill(), None);
+    outbox.keep(&first).unwrap();
+    let text = std::fs::read(outbox.path(id)).unwrap();
+    for n in 1..MAX_KEPT as u128 {
+        std::fs::write(outbox.path(CommandId(n.to_be_bytes())), &text).unwrap();
+    }
+    let refused = outbox.keep(&kept(20, kill(), None).1).unwrap_err().to_string();
+    assert!(refused.contains("conductor command drop"), "{refused}");
+    outbox.keep(&first).unwrap();
+}

@@ -27,6 +27,15 @@ pub enum ReplaySource {
 
 /// Reads or makes the workflows and repeats them. An error names the file.
 pub fn jobs(source: &ReplaySource, repeat: usize) -> Result<Vec<Job>, String> {
+    let asked = match source {
+        ReplaySource::Files(files) => files.len(),
+        ReplaySource::Generated { count, .. } => usize::try_from(*count).unwrap_or(usize::MAX),
+    };
+    // Before any of them is made.
+    let total = asked.saturating_mul(repeat);
+    if total > MAX_RUNS {
+        return Err(format!("{total} runs were asked for, and at most {MAX_RUNS} are played at a time"));
+    }
     let mut jobs = vec![];
     let mut add = |label: String, workflow: wfformat::Workflow| {
         let plan = TaskGraph::new(&workflow).map_err(|e| format!("{label}: {e}"))?;
@@ -50,10 +59,6 @@ pub fn jobs(source: &ReplaySource, repeat: usize) -> Result<Vec<Job>, String> {
                 add(w.name.clone(), w)?;
             }
         }
-    }
-    let total = jobs.len().saturating_mul(repeat);
-    if total > MAX_RUNS {
-        return Err(format!("{total} runs were asked for, and at most {MAX_RUNS} are played at a time"));
     }
     let once = jobs.len();
     Ok(jobs.into_iter().cycle().take(once * repeat).collect())

@@ -3,6 +3,7 @@
 use super::drive::{Ended, Job, Options, ReplayEvent, RunReport, Speed, Watcher, drive};
 use super::fake_agent::{Shared, problem, start};
 use super::plan::TaskGraph;
+use super::run::{MAX_RUNS, ReplaySource, jobs};
 use super::wfformat::{MAX_TASKS, ReadError, Workflow, read, read_file};
 use crate::client::workload::Workload;
 use conductor_shared::basis_points::BasisPoints;
@@ -303,4 +304,16 @@ async fn stopping_cancels_what_is_open() {
     assert_eq!(reports.iter().map(|r| r.ended).collect::<Vec<_>>(), [Ended::Cancelled; 2]);
     let s = seen.lock().unwrap();
     assert_eq!((s.runs.len(), s.cancelled.len(), s.finished_runs.len()), (2, 2, 0));
+}
+
+/// Bad input: more runs than can be played are refused before one of them is made.
+#[test]
+fn too_many_runs_are_not_begun() {
+    let generated =
+        |count, repeat| jobs(&ReplaySource::Generated { count, seed: 1 }, repeat).map(|all| all.len());
+    assert_eq!(generated(2, 3), Ok(6));
+    for (count, repeat) in [(u64::MAX, 1), (1, usize::MAX), (MAX_RUNS as u64 + 1, 1), (u64::MAX, usize::MAX)]
+    {
+        assert!(generated(count, repeat).is_err_and(|e| e.contains("at most")), "{count} x {repeat}");
+    }
 }

@@ -74,7 +74,7 @@ fn answers_nothing(api: &ApiState, about: PartitionId, signed: &SignedApproval) 
     }
 }
 
-/// A replay is counted. Everything else leaves a receipt, folded, in the lane of traffic.
+/// A replay is counted. Everything else leaves a receipt, folded by person, in the lane of the node's own denials.
 async fn refused<T>(
     api: &ApiState,
     peer: &Peer,
@@ -90,6 +90,7 @@ async fn refused<T>(
     let unscoped = Unscoped {
         log: about,
         principal: format!("person:{}", signed.person),
+        person: Some(signed.person),
         peer: peer.name(),
         operation: "command",
         named: UntrustedText::default(),

@@ -29,7 +29,7 @@ pub(crate) async fn prepare(api: &ApiState, tenant: TenantUid, op: &Operation) {
     }
     let class = conductor_shared::change_class::class_of(&log, op);
     let input = crate::command::policy_input(op, class, shared.name.as_str(), &log, &node);
-    api.policy.prepare(Query::of(tenant, &input)).await;
+    api.policy.prepare(class, Query::of(tenant, &input)).await;
 }
 
 /// Like [`prepare`], for a command that waits for an approval.

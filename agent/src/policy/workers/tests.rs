@@ -1,14 +1,16 @@
 //! Workers under bundles that break the engine, or that do not let it end.
 
-use super::STUCK;
+use super::{STUCK, THREADS};
 use crate::intake::queue::Queues;
 use crate::platform::clock::RealClock;
 use crate::policy::{Lookup, Policy, Query, Wanted, about_command};
 use conductor_policies::Bundle;
 use conductor_shared::clock::Clock;
 use conductor_shared::control::ControlState;
+use conductor_shared::fail_closed::Class;
 use conductor_shared::ids::{Digest, TenantUid};
 use conductor_shared::policy::{Freeze, Input, LoadedBundle};
+use futures_util::FutureExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,7 +54,7 @@ impl Rig {
     fn ask(&self, operation: &str) -> Lookup {
         let freeze = Freeze { active: false, break_glass: false };
         let input: Input<'_> = about_command(operation, false, ("acme", "default"), freeze);
-        self.runtime.block_on(self.policy.prepare(Query::of(TENANT, &input)));
+        self.runtime.block_on(self.policy.prepare(Class::Loosen, Query::of(TENANT, &input)));
         self.policy.lookup(TENANT, &input, self.clock.now(), Wanted { asked: true, ..Wanted::default() })
     }
 }
@@ -90,4 +92,19 @@ fn an_evaluation_that_does_not_end_is_given_up() {
     rig.load(2);
     assert!((0..100).any(|_| rig.ask("fine") == Lookup::Allow));
     assert!(!rig.policy.is_broken());
+}
+
+/// Invariant 3: what tightens waits for no evaluation, however long those last that workloads have the engine make.
+#[test]
+fn what_tightens_waits_for_no_engine() {
+    let rig = Rig::start(STUCK);
+    rig.load(1);
+    let query = |operation: &str| {
+        let freeze = Freeze { active: false, break_glass: false };
+        Query::of(TENANT, &about_command(operation, false, ("acme", "default"), freeze))
+    };
+    (0..THREADS).for_each(|_| rig.policy.ask_ahead(query("hangs")));
+    let at_once = |class| rig.policy.prepare(class, query("fine")).now_or_never().is_some();
+    assert!(at_once(Class::Tighten));
+    assert!(!at_once(Class::Loosen), "that waits for its turn");
 }

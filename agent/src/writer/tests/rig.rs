@@ -24,6 +24,7 @@ use conductor_shared::checkpoint::Checkpoint;
 use conductor_shared::clock::Clock;
 use conductor_shared::command::{Audience, Command, Operation};
 use conductor_shared::fact::{ActorType, Env};
+use conductor_shared::fail_closed::Class;
 use conductor_shared::http::CommandStatus;
 use conductor_shared::ids::{CommandId, Ident, KeyId, PartitionId, PersonId, TenantUid};
 use conductor_shared::operator::{Answer, Approval};
@@ -36,6 +37,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+/// Any number of tightenings by one person.
+const NO_LIMIT: TightenLimit = TightenLimit { most: usize::MAX, window: Duration::ZERO };
 pub(super) const LIMITS: SpaceLimits = SpaceLimits { reserve_bytes: 0, low_bytes: 0, critical_bytes: 0 };
 
 pub(super) struct Node {
@@ -45,6 +48,8 @@ pub(super) struct Node {
     pub(super) clock: Arc<RealClock>,
     number: u128,
     threads: Vec<std::thread::JoinHandle<()>>,
+    /// Whoever holds it keeps the signer from signing.
+    pub(super) signer: Arc<parking_lot::Mutex<()>>,
     pub(super) folder: tempfile::TempDir,
 }
 
@@ -90,14 +95,24 @@ impl Node {
         Self::with_snapshots(SNAPSHOT_EVERY)
     }
 
+    /// The same, where one person tightens only so much alone.
+    pub(super) fn start_limited(tighten: TightenLimit) -> Self {
+        Self::run(Self::in_parts(SNAPSHOT_EVERY, tighten))
+    }
+
     /// The same, with another number of control facts between snapshots.
     pub(super) fn with_snapshots(every: u64) -> Self {
-        let (mut node, writer, signer) = Self::in_parts(every);
+        Self::run(Self::in_parts(every, NO_LIMIT))
+    }
+
+    fn run((mut node, writer, signer): (Self, Writer, Signer)) -> Self {
+        let held = Arc::clone(&node.signer);
         let queues = Arc::clone(&node.queues);
         node.threads = vec![
             std::thread::spawn(move || writer.run()),
             std::thread::spawn(move || {
                 for job in &signer.jobs {
+                    drop(held.lock());
                     let _ = queues.push(signer.sign(job));
                 }
             }),
@@ -107,10 +122,10 @@ impl Node {
 
     /// With the writer in the hands of the test, which runs each of its steps.
     pub(super) fn by_hand() -> (Self, Writer, Signer) {
-        Self::in_parts(SNAPSHOT_EVERY)
+        Self::in_parts(SNAPSHOT_EVERY, NO_LIMIT)
     }
 
-    fn in_parts(snapshot_every: u64) -> (Self, Writer, Signer) {
+    fn in_parts(snapshot_every: u64, tighten: TightenLimit) -> (Self, Writer, Signer) {
         let folder = tempfile::tempdir().unwrap();
         let (signer, _) = keys::generate(None).unwrap();
         let ana = minisign::KeyPair::generate_unencrypted_keypair().unwrap();
@@ -147,7 +162,7 @@ impl Node {
             node_id,
             limits: LIMITS,
             lease: Duration::from_secs(3_600),
-            tighten: TightenLimit { most: usize::MAX, window: Duration::ZERO },
+            tighten,
             slo: Pace { every: Duration::from_secs(10), bake: Duration::from_secs(3_600) },
             snapshot_every,
             clock_tolerance: Duration::MAX,
@@ -162,7 +177,8 @@ impl Node {
         };
         let writer = Writer::open(parts).unwrap();
         board.set_signer(SignerState::Up, "");
-        let node = Self { queues, board, policy, clock, number: 0, threads: vec![], folder };
+        let node =
+            Self { queues, board, policy, clock, number: 0, threads: vec![], signer: Arc::default(), folder };
         (node, writer, Signer { key: signer, jobs })
     }
 
@@ -180,7 +196,7 @@ impl Node {
         let freeze = Freeze { active: false, break_glass: false };
         let input = about_command(operation.name(), false, (cell.name.as_str(), "default"), freeze);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(self.policy.prepare(Query::of(log.tenant, &input)));
+        runtime.block_on(self.policy.prepare(Class::Loosen, Query::of(log.tenant, &input)));
         let now = self.clock.now().wall.as_micros();
         let content = Command {
             command_id: CommandId(self.number.to_be_bytes()),

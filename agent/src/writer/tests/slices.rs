@@ -167,7 +167,7 @@ impl Ramp {
         let input =
             policy_input(&self.next, Class::Loosen, tenant.shared.name.as_str(), &tenant.control, &of_node);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(node.policy.prepare(Query::of(first(LOG).tenant, &input)));
+        runtime.block_on(node.policy.prepare(Class::Loosen, Query::of(first(LOG).tenant, &input)));
         let c = Checkpoint { origin: tenant.p.origin, size: tenant.log.size(), root: tenant.log.root() };
         let watch = tenant.ramp_stats.ramps.get_mut(&self.selector).unwrap();
         watch.row.counts.all = Tally { settled: 1_000, errors };

@@ -101,13 +101,13 @@ pub(super) const NODES: Target = Target {
 pub(super) const SIGNED_SIZES: Target = Target {
     name: "signed_sizes",
     reads: "the file of what was signed: `agent/src/checkpoint/witness.rs`",
-    law: "a file that cannot be read counts as none; one that can contradicts a shorter log",
+    law: "a line that cannot be read counts as none; one that can contradicts a shorter log",
     max_len: KIB_8,
     memory: Memory { base: 256 << 10, each: 64 },
     inputs: 200,
     examples: || {
-        let seen = serde_json::json!({"size": 9, "root": "ab".repeat(32)});
-        vec![Example::new("one", serde_json::json!({"logs": {log::ORIGIN.to_string(): seen}}).to_string())]
+        let line = |size: u64| format!("{} {size} {}\n", log::ORIGIN, "ab".repeat(32));
+        vec![Example::new("one", line(9)), Example::new("newer", line(9) + &line(12))]
     },
     read: |bytes| {
         let folder = std::env::temp_dir().join(format!("conductor-fuzz-sizes-{}", std::process::id()));
@@ -116,7 +116,7 @@ pub(super) const SIGNED_SIZES: Target = Target {
         fs::write(&path, bytes).expect("a scratch file");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("a file of one's own");
         let witness = Witness::open(&folder);
-        let origin = log::ORIGIN.to_string();
+        let origin = log::ORIGIN;
         let (shorter, other) =
             (witness.contradicts(&origin, 0, &[0; 32]), witness.contradicts(&origin, u64::MAX, &[0; 32]));
         assert!(other.is_none() || shorter.is_some(), "{other:?}");

@@ -6,6 +6,7 @@ mod boundaries;
 mod circles;
 mod layers;
 mod names;
+mod pages;
 mod reasons;
 mod sizes;
 mod traits;

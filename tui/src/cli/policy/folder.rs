@@ -131,6 +131,9 @@ mod tests {
             ("dev.rego", &|f: &Path| link("/dev/zero", "dev.rego", f)),
             ("bytes.rego", &|f: &Path| std::fs::write(f.join("bytes.rego"), [0xff, 0xfe]).unwrap()),
             ("/9", &|f: &Path| std::fs::create_dir_all(f.join("1/2/3/4/5/6/7/8/9")).unwrap()),
+            ("", &|f: &Path| {
+                (0..=MAX_ENTRIES).for_each(|n| drop(std::fs::File::create(f.join(n.to_string())).unwrap()));
+            }),
             ("huge.rego", &|f: &Path| {
                 std::fs::File::create(f.join("huge.rego")).unwrap().set_len(MAX_FOLDER + 1).unwrap();
             }),
