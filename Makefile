@@ -74,7 +74,7 @@ FUZZ_SECONDS ?= 60
 fuzz:
 	@scripts/setup.sh test
 	@$(READY) BOLERO_RANDOM_TEST_TIME_MS=$$(( $(FUZZ_SECONDS) * 1000 )) BOLERO_RANDOM_ITERATIONS=18446744073709551615 \
-		cargo test --workspace --locked --test fuzz -- --test-threads=1 $(ARGS)
+		cargo test --workspace --locked --test fuzz -- --test-threads=1 --nocapture $(ARGS)
 
 dist:
 	@scripts/setup.sh demo

@@ -138,7 +138,8 @@ impl Range {
             })?
         };
         let short: String = text.chars().take(100).collect();
-        let end_of_now = WallTime::from_micros((now.as_micros() / SLOT_US + 1) * SLOT_US);
+        let begun = now.as_micros() / SLOT_US;
+        let end_of_now = WallTime::from_micros((begun + 1).checked_mul(SLOT_US).unwrap_or(begun * SLOT_US));
         let now = zoned(now, &zone)?;
         let (from, to) = if let Some((n, unit)) = relative(&short) {
             // The present slot is the last of them.

@@ -26,6 +26,11 @@ pub const INVOICE_HEADER: &str = "bucket,workflow_type,env,amount";
 /// Reads an invoice: CSV (RFC 4180) with the columns of [`INVOICE_HEADER`], amounts as integers of the rate card's unit.
 pub fn read_invoice(text: &str) -> Result<Vec<InvoiceLine>, String> {
     let text = text.trim_start_matches('\u{feff}');
+    // The CSV reader would end a line there, and editors would not: lines could not be told by their number.
+    if let Some(line) = text.split('\n').position(|l| l.strip_suffix('\r').unwrap_or(l).contains('\r')) {
+        let line = line + 1;
+        return Err(format!("line {line}: a carriage return without a line feed: save it with LF or CRLF"));
+    }
     let mut reader =
         ::csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(text.as_bytes());
     let mut records = reader.records().map_while(Result::ok);

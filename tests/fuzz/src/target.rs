@@ -1,6 +1,7 @@
 //! One reader, and how it is run: over its stored examples, then over edited ones.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bolero::{BorrowedInput, ByteSliceGenerator, DefaultEngine, TestTarget, produce};
 
@@ -66,11 +67,15 @@ impl Target {
         }
         let editor = Editor::new(&examples, self.max_len);
         let edits = produce::<Vec<Choice>>().with().len(1_usize..=MAX_EDITS);
+        let (all, read) = (AtomicU64::new(0), AtomicU64::new(0));
         engine.with_iterations(self.inputs).with_generator((produce::<u16>(), edits)).for_each(
             |(example, edits)| {
-                self.judge(&editor.apply(*example, edits), |bytes| self.measured(bytes));
+                let outcome = self.judge(&editor.apply(*example, edits), |bytes| self.measured(bytes));
+                all.fetch_add(1, Ordering::Relaxed);
+                read.fetch_add(u64::from(outcome == Outcome::Read), Ordering::Relaxed);
             },
         );
+        println!("{}: {} edited inputs, {} of them read", self.name, all.into_inner(), read.into_inner());
     }
 
     fn measured(&self, bytes: &[u8]) -> Outcome {
@@ -96,5 +101,43 @@ impl Target {
                 kept.display()
             )
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAREFUL: Target = Target {
+        name: "of-the-judge",
+        reads: "",
+        law: "",
+        max_len: 64,
+        memory: Memory { base: 1 << 10, each: 2 },
+        inputs: 1,
+        examples: Vec::new,
+        read: |bytes| {
+            assert!(bytes != b"broken", "the law");
+            let kept = vec![0_u8; usize::from(bytes[0])];
+            Outcome::of(kept.first())
+        },
+    };
+
+    fn told(bytes: &[u8]) -> Option<String> {
+        let panic = catch_unwind(|| CAREFUL.judge(bytes, |bytes| CAREFUL.measured(bytes)).eq(&Outcome::Read))
+            .err()?;
+        panic.downcast_ref::<String>().cloned()
+    }
+
+    /// Else targets would pass whatever their readers do.
+    #[test]
+    fn a_broken_law_and_too_much_memory_are_told_with_the_bytes() {
+        assert_eq!(told(&[1]), None);
+        let why = told(b"broken").expect("a broken law");
+        assert!(why.contains("of-the-judge: the law") && why.contains("broken"), "{why}");
+        let small = Target { memory: Memory { base: 64, each: 1 }, ..CAREFUL };
+        let why = catch_unwind(|| small.judge(&[255], |bytes| small.measured(bytes)));
+        let why = why.expect_err("too much memory").downcast_ref::<String>().cloned();
+        assert!(why.is_some_and(|w| w.contains("bytes of memory, and may take 65")));
     }
 }

@@ -316,26 +316,3 @@ async fn waiting(context: &Context) -> Result<Output, CliError> {
     }
     Ok(Output::ok(text, json!({ "requests": rows })))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write as _;
-
-    /// Reading a file is bounded by what comes, not by the length that the file claims.
-    #[test]
-    fn a_statement_from_a_pipe_is_bounded() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("statement");
-        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let to = path.clone();
-        let writer = std::thread::spawn(move || {
-            let mut pipe = std::fs::OpenOptions::new().write(true).open(to).unwrap();
-            // The reader goes away as soon as it has enough.
-            let _ = pipe.write_all(&vec![b' '; 1 << 20]);
-        });
-        let refused = read_statement(&path).unwrap_err().to_string();
-        writer.join().unwrap();
-        assert!(refused.contains("more than 16384 bytes"), "{refused}");
-    }
-}

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a test fails by a panic")]
 
+use std::io::Write as _;
 use std::sync::Once;
 
 use conductor_fuzz::corpus;
@@ -100,4 +101,21 @@ fn the_page_of_targets() {
     }
     let found = std::fs::read_to_string(path).unwrap_or_default();
     assert!(found == page, "{path} is not what the table says; run: UPDATE_REFERENCE=1 make test");
+}
+
+/// Reading a file is bounded by what comes, not by the length that the file claims.
+#[test]
+fn a_statement_from_a_pipe_is_bounded() {
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let path = folder.path().join("statement");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    let to = path.clone();
+    let writer = std::thread::spawn(move || {
+        let mut pipe = std::fs::OpenOptions::new().write(true).open(to).expect("a pipe");
+        // The reader goes away as soon as it has enough.
+        let _ = pipe.write_all(&vec![b' '; 1 << 20]);
+    });
+    let refused = conductor_tui::cli::operators::read_statement(&path).expect_err("nothing but blanks");
+    writer.join().expect("a thread that ends");
+    assert!(refused.to_string().contains("more than 16384 bytes"), "{refused}");
 }
