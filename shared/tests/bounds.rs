@@ -58,7 +58,7 @@ fn texts_of_commands_end() {
     };
     let rollback =
         |n| command(ops::ConfigRollback { revision: 1, changes: (0..n).map(|_| change()).collect() }.into());
-    let most = (1..).take_while(|n| rollback(*n).text().len() <= MAX_TEXT).last().unwrap();
+    let most = (1..=MAX_TEXT).take_while(|n| rollback(*n).text().len() <= MAX_TEXT).last().unwrap();
     assert!(is_read(&rollback(most)) && !is_read(&rollback(most + 1)));
 }
 

@@ -7,6 +7,7 @@ use conductor_agent::platform::clock::RealClock;
 use conductor_agent::policy::{Lookup, Policy, Query, Wanted};
 use conductor_policies::{Bundle, Engine};
 use conductor_shared::clock::Clock;
+use conductor_shared::fail_closed::Class;
 use conductor_shared::ids::TenantUid;
 use conductor_shared::policy::{Freeze, Input, Ramp, Scope, Within, Work, Workflow};
 use conductor_tests::Client;
@@ -141,7 +142,7 @@ pub(crate) fn policy(report: &mut Report) {
     let tenant = TenantUid([1; 16]);
     let names: Vec<String> = (0..20).map(|n| format!("workflow-{n}")).collect();
     for name in &names {
-        runtime.block_on(policy.prepare(Query::of(tenant, &input(name))));
+        runtime.block_on(policy.prepare(Class::Admit, Query::of(tenant, &input(name))));
     }
     let opa = Opa::start();
     let mut engine = prepared();
