@@ -39,7 +39,7 @@ fn snapshots(node: &Node, tenant: TenantUid) -> Vec<ReceiptJson> {
     page.receipts.into_iter().filter(|r| r.kind_name == "StateSnapshot").collect()
 }
 
-/// DESIGN, Snapshots: after 4,096 control facts the log holds its state. A start after it makes the same state, `conductord
+/// docs/adr/0030: after 4,096 control facts the log holds its state. A start after it makes the same state, `conductord
 /// check` makes it from the first fact, and the log verifies with the snapshot in it.
 #[test]
 fn a_log_with_a_snapshot_is_read_back_checked_and_verified() {
