@@ -240,7 +240,7 @@ mod tests {
         state.snapshot().unwrap()
     }
 
-    /// DESIGN, Snapshots: each snapshot is compared with the fold from the first fact; where that is erased, from the first
+    /// docs/adr/0030: each snapshot is compared with the fold from the first fact; where that is erased, from the first
     /// snapshot after it. What no snapshot covers is said.
     #[test]
     fn a_fold_begins_at_what_is_left() {

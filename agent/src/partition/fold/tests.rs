@@ -114,7 +114,7 @@ impl Log {
     }
 }
 
-/// DESIGN, Snapshots: a start reads the newest snapshot and the facts after it. The facts before it may be gone.
+/// docs/adr/0030: a start reads the newest snapshot and the facts after it. The facts before it may be gone.
 #[test]
 fn a_start_reads_no_fact_before_the_newest_snapshot() {
     let mut log = Log::new();
@@ -135,7 +135,7 @@ fn a_start_reads_no_fact_before_the_newest_snapshot() {
     assert_eq!(read_receipt(&log.store, &log.state.p, 39).unwrap_err().damages(), Some(ID));
 }
 
-/// DESIGN, Snapshots: a snapshot stays when what the facts before it said is erased, and says none of it.
+/// docs/adr/0030: a snapshot stays when what the facts before it said is erased, and says none of it.
 #[test]
 fn a_snapshot_is_sealed_as_what_stays() {
     let mut log = Log::new();

@@ -33,7 +33,7 @@ fn load(folder: &tempfile::TempDir, node: &Registry, id: PartitionId) -> (Arc<St
     (store, live)
 }
 
-/// DESIGN, Snapshots: the writer stages a snapshot as soon as so many control facts follow the last, and a start reads no more
+/// docs/adr/0030: the writer stages a snapshot as soon as so many control facts follow the last, and a start reads no more
 /// than those and the snapshot. `conductord check`, which folds from the first fact, makes the same state.
 #[test]
 fn a_log_has_a_snapshot_after_so_many_control_facts() {
@@ -63,7 +63,7 @@ fn a_log_has_a_snapshot_after_so_many_control_facts() {
     assert_eq!(store.rows(&live.p.family, &Row::scan_of(RowKind::Snapshot)).unwrap().len(), snapshots.len());
 }
 
-/// DESIGN, Snapshots: `conductord check` folds from the first fact and compares at each snapshot, and knows a mark that is
+/// docs/adr/0030: `conductord check` folds from the first fact and compares at each snapshot, and knows a mark that is
 /// missing.
 #[test]
 fn a_check_compares_the_fold_with_each_snapshot() {

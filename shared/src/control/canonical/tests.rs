@@ -106,7 +106,7 @@ fn what_was_never_set_is_left_out() {
     assert_eq!(self::quotas(&quotas), Value::List(vec![Value::U64(2), Value::List(vec![])]));
 }
 
-/// DESIGN, Snapshots: every state is read back as it was written, and no other bytes stand for it.
+/// docs/adr/0030: every state is read back as it was written, and no other bytes stand for it.
 #[test]
 fn every_state_is_read_back() {
     let states = edits(&full()).into_iter().flat_map(|(_, new)| new).filter_map(|json| read(&json));

@@ -16,7 +16,7 @@ fn state() -> ControlState {
     ControlState { name: Ident::new("acme").ok(), revision: 7, last: Some(9), ..ControlState::default() }
 }
 
-/// Invariant 1 and DESIGN, Snapshots: a snapshot changes nothing but where the log ends, and the state after it is the same
+/// Invariant 1 and docs/adr/0030: a snapshot changes nothing but where the log ends, and the state after it is the same
 /// whether it was folded or read from the snapshot alone.
 #[test]
 fn a_snapshot_changes_nothing_and_is_enough() {
@@ -29,7 +29,7 @@ fn a_snapshot_changes_nothing_and_is_enough() {
     assert_eq!(ControlState::restored(at(10), &snapshot), Ok(folded));
 }
 
-/// DESIGN, Snapshots: a log whose facts make another state than its snapshot says is damaged, and nothing loosens in it.
+/// docs/adr/0030: a log whose facts make another state than its snapshot says is damaged, and nothing loosens in it.
 #[test]
 fn a_snapshot_of_another_state_is_damage() {
     let other = ControlState { revision: 8, ..state() }.snapshot().unwrap();
@@ -65,7 +65,7 @@ fn a_state_that_is_not_understood_has_no_snapshot() {
     assert!(s.newer, "a snapshot in the middle does not heal it");
 }
 
-/// DESIGN, Snapshots: one that is withheld, as on the way to a console, or erased, says nothing and hides nothing.
+/// docs/adr/0030: one that is withheld, as on the way to a console, or erased, says nothing and hides nothing.
 #[test]
 fn a_withheld_snapshot_is_none() {
     let mut s = state();
@@ -85,7 +85,7 @@ fn a_state_that_is_too_large_has_no_snapshot() {
     assert_eq!(ControlState::from_bytes(&bytes), Err(StateError::TooLong(bytes.len())));
 }
 
-/// DESIGN, Snapshots: a log that holds the most of everything still has one, with room for the commands that it remembers.
+/// docs/adr/0030: a log that holds the most of everything still has one, with room for the commands that it remembers.
 #[test]
 fn the_most_of_everything_fits() {
     let name = |n: usize| Ident::new(&format!("a{n:0>62}")).unwrap();
