@@ -68,9 +68,10 @@ impl Witness {
         // Without its end the last line is one that was cut off while it was written.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         for (number, text) in whole.lines().enumerate() {
-            match read(text) {
-                Some((origin, seen)) => this.see(origin, seen),
-                None => tracing::error!("{}, line {}: not read", this.path.display(), number + 1),
+            if let Some((origin, seen)) = read(text) {
+                this.see(origin, seen);
+            } else {
+                tracing::error!("{}, line {}: not read", this.path.display(), number + 1);
             }
         }
         this

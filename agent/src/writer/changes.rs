@@ -83,7 +83,7 @@ impl Writer {
         };
         let ctx = eval_ctx(open, here, &node, outage, st.now.wall, &self.parts.policy, approval.person);
         // It was approved: nobody opens anything alone here.
-        let ctx = EvalCtx { alone_today: conductor_shared::profile::ALONE_A_DAY, ..of_effect(ctx) };
+        let ctx = EvalCtx { alone_today: conductor_shared::profile::ALONE_A_DAY, ..of_effect(&ctx) };
         let store = Arc::clone(&open.store);
         let Some(live) = open.partitions.get_mut(log) else { return Ok(()) };
         let out = self.proposals.approve(live, st, &store, &ctx, approval, reply)?;
@@ -188,7 +188,7 @@ impl Writer {
         let Some(open) = &mut self.open else { return Ok(()) };
         let Some(node) = open.partitions.node_control() else { return Ok(()) };
         let here = self.parts.node_id;
-        let ctx = of_effect(eval_ctx(open, here, &node, outage, now, &self.parts.policy, p.signed.person));
+        let ctx = of_effect(&eval_ctx(open, here, &node, outage, now, &self.parts.policy, p.signed.person));
         let Some(live) = open.partitions.get_mut(id) else { return Ok(()) };
         let operation = p.signed.content.operation.clone();
         let out: Outgoing = p.take_effect(live, st, &ctx, (cp.size, cp.root))?;
@@ -279,6 +279,6 @@ fn sockets(partitions: &Partitions) -> usize {
 }
 
 /// The same where no command comes in: what one person may take away was judged when it did.
-fn of_effect(ctx: EvalCtx<'_>) -> EvalCtx<'_> {
-    EvalCtx { cuts: BTreeSet::new(), most_cuts: usize::MAX, ..ctx }
+fn of_effect<'a>(ctx: &EvalCtx<'a>) -> EvalCtx<'a> {
+    EvalCtx { cuts: BTreeSet::new(), most_cuts: usize::MAX, ..*ctx }
 }
