@@ -33,7 +33,6 @@ mod node {
     mod slo;
     mod store;
     mod stream;
-    mod tenants;
     mod usage;
     mod verify;
 }

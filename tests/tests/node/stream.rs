@@ -4,7 +4,7 @@ use conductor_shared::basis_points::BasisPoints;
 use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::TenantUid;
 use conductor_shared::stream::{Summary, ToConsole};
-use conductor_tests::{Node, Tenant};
+use conductor_tests::{Node, PATIENCE, Tenant};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
@@ -20,10 +20,7 @@ async fn connect(node: &Node, bearer: &str) -> Result<Socket, tokio_tungstenite:
 }
 
 async fn next(s: &mut Socket) -> Option<Message> {
-    tokio::time::timeout(std::time::Duration::from_secs(15), s.next())
-        .await
-        .expect("a sign of life")
-        .and_then(Result::ok)
+    tokio::time::timeout(PATIENCE, s.next()).await.expect("a sign of life").and_then(Result::ok)
 }
 
 async fn until<T>(s: &mut Socket, mut f: impl FnMut(ToConsole) -> Option<T>) -> T {
