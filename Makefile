@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .NOTPARALLEL:
-.PHONY: help setup env build demo test fuzz dist bench lint house fmt fmt-check deny vendor clean
+.PHONY: help setup env build demo test fuzz release-check soak dist bench lint house fmt fmt-check deny vendor clean
 
 # Built things live outside the checkout: RocksDB and the tools once a machine, the rest once a clone (scripts/seed.sh
 # says why clones cannot share it, and gives a fresh one the dependencies of another).
@@ -35,6 +35,8 @@ help:
 	@echo 'make demo    the ten-minute demo, against real processes'
 	@echo 'make test    every test, with the real programs'
 	@echo 'make fuzz    every reader of outside bytes, edited examples for a minute each'
+	@echo 'make release-check  every test on a busy machine: twice at a time, then beside stress-ng; before a release'
+	@echo 'make soak    full load over 100 tenants for 15 minutes: memory a minute, and what it is made of; then as many tenants as there may be'
 	@echo 'make dist    the three programs for delivery: optimised as a whole, stripped, in one folder'
 	@echo 'make bench   measure, beside peers'
 	@echo 'make house   layers of the modules, sizes and figures of the code, beside peers'
@@ -75,6 +77,19 @@ fuzz:
 	@scripts/setup.sh test
 	@$(READY) BOLERO_RANDOM_TEST_TIME_MS=$$(( $(FUZZ_SECONDS) * 1000 )) BOLERO_RANDOM_ITERATIONS=18446744073709551615 \
 		cargo test --workspace --locked --test fuzz -- --test-threads=1 --nocapture $(ARGS)
+
+release-check:
+	@scripts/setup.sh release
+	@$(READY) $(CARGO_BUILD) --bins --tests
+	@sync
+	@$(READY) CONDUCTOR_BIN_DIR='$(CARGO_TARGET_DIR)/debug' scripts/release-check.sh $(ARGS)
+
+# The programs as they are delivered: another allocator, and so another memory, than those of the tests.
+soak:
+	@scripts/setup.sh
+	@$(READY) $(DIST_BUILD) --bins
+	@CONDUCTOR_BIN_DIR='$(CARGO_TARGET_DIR)/dist' "$(CARGO_TARGET_DIR)/dist/bench" soak
+	@$(READY) CONDUCTOR_BIN_DIR='$(CARGO_TARGET_DIR)/dist' cargo test --workspace --locked --test soak
 
 dist:
 	@scripts/setup.sh demo

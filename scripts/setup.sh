@@ -4,6 +4,7 @@
 #   scripts/setup.sh          everything: build, tests, benches, lint, dependency gate
 #   scripts/setup.sh demo     only what `make build`, `make demo` and `make dist` need
 #   scripts/setup.sh test     only what `make test` needs
+#   scripts/setup.sh release  what `make release-check` needs: the same, and what keeps the machine busy
 #
 # It looks first, says what is missing and why it is wanted, and only then installs. When nothing is missing it says
 # nothing and takes well under a second, so every make target may call it. All that it says goes to stderr.
@@ -20,9 +21,11 @@ fail() { say "$*"; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 wanted_for() { [ "$SCOPE" = all ] || [[ " $* " == *" $SCOPE "* ]]; }
 
+BUSY=
 case $SCOPE in
   all|demo|test) ;;
-  *) echo "setup: unknown scope '$SCOPE': use all, demo or test" >&2; exit 2 ;;
+  release) BUSY=yes SCOPE=test ;;
+  *) echo "setup: unknown scope '$SCOPE': use all, demo, test or release" >&2; exit 2 ;;
 esac
 
 # --- Look -----------------------------------------------------------------------------------------------------------
@@ -61,6 +64,7 @@ fi
 if wanted_for test bench; then
   have go || have curl || package curl "fetches the Go compiler that builds OPA, a peer of the policy tests"
 fi
+[ -z "$BUSY" ] || have stress-ng || package stress-ng "keeps every processor busy while the tests run"
 if wanted_for bench; then
   have redis-server || package redis-server "a peer in the benches; only the binary is wanted, the service stays off"
 fi

@@ -1,5 +1,6 @@
 //! A receiver of CloudEvents over HTTP that fails in the way a test asks for.
 
+use crate::programs::free_port;
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -53,7 +54,7 @@ pub struct FakeSink {
 impl FakeSink {
     /// Listens on a free port.
     pub fn start(behavior: Behavior) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+        let port = free_port();
         let mut this = Self {
             port,
             behavior: Arc::new(Mutex::new(behavior)),

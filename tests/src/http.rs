@@ -1,5 +1,6 @@
 //! A small blocking HTTP/1.1 client over a unix socket, kept alive: independent of the programs under test.
 
+use crate::programs::PATIENCE;
 use conductor_shared::http::{CommandOutcome, Decided, Problem};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -7,7 +8,6 @@ use std::fmt;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// A client with one connection, which is reopened when the server closes it.
 pub struct Client {
@@ -109,7 +109,7 @@ impl Client {
     ) -> std::io::Result<Answer> {
         if self.stream.is_none() {
             let s = UnixStream::connect(&self.socket)?;
-            s.set_read_timeout(Some(Duration::from_secs(30)))?;
+            s.set_read_timeout(Some(PATIENCE))?;
             self.stream = Some(BufReader::new(s));
         }
         let mut head =

@@ -30,5 +30,5 @@ pub mod workload;
 
 pub use http::{Answer, Client};
 pub use node::{Node, Tenant};
-pub use programs::{b64, bin, wait_for};
+pub use programs::{PATIENCE, b64, bin, free_port, wait_for};
 pub use workload::run_body;

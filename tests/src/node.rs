@@ -4,7 +4,7 @@ mod commands;
 mod reading;
 
 use crate::Client;
-use crate::programs::{bin, wait_for, write_secret};
+use crate::programs::{bin, free_port, wait_for, write_secret};
 use conductor_shared::ids::{NodeId, TenantUid};
 use conductor_shared::routes::WORKLOAD_TOKEN;
 use std::path::PathBuf;
@@ -78,9 +78,7 @@ impl Node {
     }
 
     fn also_on_tcp(&mut self, field: &str) -> u16 {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = free.local_addr().expect("an address").port();
-        drop(free);
+        let port = free_port();
         self.reconfigure(|c| {
             c.replace(&format!("\n{field} = ["), &format!("\n{field} = [\"http://127.0.0.1:{port}\", "))
                 .replace("allow_plain = false", "allow_plain = true")
@@ -238,6 +236,9 @@ impl Node {
         self.spawn_agent();
         let socket = self.socket();
         wait_for("the agent is ready", 30, || {
+            if let Some(ended) = self.agent.as_mut().and_then(|a| a.try_wait().expect("waiting")) {
+                panic!("the agent ended, {ended}: {}", self.log());
+            }
             let a = Client::new(&socket, "").send("GET", "/readyz", b"", &[]).ok()?;
             (a.status == 200).then_some(())
         });

@@ -17,16 +17,30 @@ pub fn bin(name: &str) -> PathBuf {
     dir.join(name)
 }
 
-/// Waits until something holds; fails after `seconds`.
-#[allow(clippy::disallowed_methods)] // tests measure real time
+/// What has not come by then is taken never to come. It only ends a test that would hang: no machine is so busy.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Waits until something holds that comes within `seconds` on an idle machine. Fails when it never comes.
+#[allow(clippy::disallowed_methods, reason = "it is real time that passes")]
 pub fn wait_for<T>(what: &str, seconds: u64, mut f: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(t) = f() {
             return t;
         }
-        assert!(begun.elapsed() < Duration::from_secs(seconds), "{what}: not within {seconds} s");
+        assert!(begun.elapsed() < Duration::from_secs(seconds) + PATIENCE, "{what}: it never comes");
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A port of 127.0.0.1 for a program to listen on. Not one of those that the system gives to clients: a connection of
+/// some other test could have it by then.
+pub fn free_port() -> u16 {
+    loop {
+        let port = 20_000 + u16::from_be_bytes(random()) % 12_000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 

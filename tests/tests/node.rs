@@ -34,7 +34,6 @@ mod node {
     mod snapshot;
     mod store;
     mod stream;
-    mod tenants;
     mod usage;
     mod verify;
     mod witness;

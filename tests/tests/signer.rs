@@ -4,14 +4,15 @@ use conductor_agent::signer::client::{SignerClient, SignerError};
 use conductor_agent::signer::protocol::{Item, ItemReason, Known, Reason, State};
 use conductor_shared::stream::SignerState;
 use conductor_tests::signer_support::{FORK, LOG, Log, SignerProcess, code, err, refused, signed, signer};
-use conductor_tests::{bin, wait_for};
+use conductor_tests::{PATIENCE, bin, wait_for};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Minisign and Sign roots: stock minisign verifies what is signed, with our key and with one that stock minisign made,
 /// with and without a password.
@@ -105,8 +106,9 @@ fn a_kill_forgets_nothing_released() {
                 assert!(*k >= was, "released size {was}, remembers {k}");
             }
         }
+        let exchanges = Arc::new(AtomicU64::new(0));
         let worker = std::thread::spawn({
-            let mut released = released.clone();
+            let (mut released, exchanges) = (released.clone(), Arc::clone(&exchanges));
             let logs: Vec<_> = logs().collect();
             move || {
                 loop {
@@ -120,10 +122,12 @@ fn a_kill_forgets_nothing_released() {
                         *k = conductor_shared::checkpoint::Checkpoint::parse(&signed(a).text).unwrap().size;
                         *r = *k;
                     }
+                    exchanges.fetch_add(1, Ordering::Relaxed);
                 }
             }
         });
-        std::thread::sleep(Duration::from_millis(60 + 37 * round));
+        // It is killed some time within a later exchange.
+        wait_for("it signs", 20, || (exchanges.load(Ordering::Relaxed) > round).then_some(()));
         process.signal(Signal::SIGKILL);
         released = worker.join().unwrap();
         total = released.iter().sum();
@@ -330,7 +334,7 @@ fn connections_are_bounded() {
     // A trickle does not keep a place for longer than the time of an exchange.
     let mut slow = held.swap_remove(1);
     drop(held);
-    slow.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    slow.set_read_timeout(Some(PATIENCE)).unwrap();
     for bad in [&[0xff, 0xff, 0xff, 0xff][..], &[0, 0, 0, 2, b'{', b'}'], &[0, 0, 0, 9, b'x'], &[0]] {
         let mut s = open();
         s.write_all(bad).unwrap();

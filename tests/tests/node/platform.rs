@@ -2,12 +2,11 @@
 
 use conductor_shared::command::ops;
 use conductor_shared::quota::QuotaKind;
-use conductor_tests::{Client, Node, bin, run_body, wait_for};
+use conductor_tests::{Client, Node, PATIENCE, bin, free_port, run_body, wait_for};
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
-use std::time::Duration;
 
 /// Agent: ready only when it serves, a watchdog that the writer feeds, and a stop that is announced.
 #[test]
@@ -15,7 +14,7 @@ fn the_service_manager_is_told() {
     let mut node = Node::start();
     node.stop_agent();
     let told = UnixDatagram::bind(node.path("notify.sock")).unwrap();
-    told.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    told.set_read_timeout(Some(PATIENCE)).unwrap();
     node.env = vec![
         ("NOTIFY_SOCKET".into(), node.path("notify.sock").display().to_string()),
         ("WATCHDOG_USEC".into(), "600000".into()),
@@ -77,7 +76,7 @@ fn a_local_user_needs_no_token() {
 fn tls_with_a_pinned_certificate() {
     let mut node = Node::start();
     node.stop_agent();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let config = std::fs::read_to_string(node.path("c.toml")).unwrap();
     let listen = config.lines().find(|l| l.starts_with("listen_operators")).unwrap().to_owned();
     let both = listen.replace(']', &format!(", \"https://127.0.0.1:{port}\"]"));

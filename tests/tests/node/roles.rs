@@ -7,7 +7,7 @@ use conductor_shared::http::{
 use conductor_shared::ids::{Digest, TenantUid, TokenId};
 use conductor_shared::operator::{GrantedRole, Roles};
 use conductor_shared::routes::{ROUTES, Right, Route};
-use conductor_tests::{Node, Tenant, wait_for};
+use conductor_tests::{Node, PATIENCE, Tenant, wait_for};
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -180,7 +180,7 @@ fn every_route_is_for_whom_the_law_says() {
 /// Sends a head that announces a body, and no body; gives the status of the answer.
 fn head_alone(socket: &Path, path: &str, bearer: &str) -> String {
     let mut s = std::os::unix::net::UnixStream::connect(socket).unwrap();
-    s.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    s.set_read_timeout(Some(PATIENCE)).unwrap();
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: bEaReR {bearer}\r\nexpect: 100-continue\r\ncontent-length: 60000\r\n\r\n"
     );
@@ -299,7 +299,7 @@ fn what_goes_on_ends_with_its_right() {
     let (node, acme, _, bearers) = site();
     let bearer = &bearers[CALLERS.iter().position(|c| *c == "operator@").unwrap()];
     let mut s = std::os::unix::net::UnixStream::connect(node.operator_socket()).unwrap();
-    s.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    s.set_read_timeout(Some(PATIENCE)).unwrap();
     let head = format!(
         "GET /v1/stream HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {bearer}\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     );

@@ -5,7 +5,7 @@ use conductor_shared::command::{Operation, ops};
 use conductor_shared::ids::TenantUid;
 use conductor_shared::stream::{MAX_OPEN, Summary, ToConsole};
 use conductor_tests::provision::{create_tenants, provisioned};
-use conductor_tests::{Node, Tenant, wait_for};
+use conductor_tests::{Node, PATIENCE, Tenant, wait_for};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
@@ -21,10 +21,7 @@ async fn connect(node: &Node, bearer: &str) -> Result<Socket, tokio_tungstenite:
 }
 
 async fn next(s: &mut Socket) -> Option<Message> {
-    tokio::time::timeout(std::time::Duration::from_secs(15), s.next())
-        .await
-        .expect("a sign of life")
-        .and_then(Result::ok)
+    tokio::time::timeout(PATIENCE, s.next()).await.expect("a sign of life").and_then(Result::ok)
 }
 
 async fn until<T>(s: &mut Socket, mut f: impl FnMut(ToConsole) -> Option<T>) -> T {

@@ -74,7 +74,8 @@ const LAYERS: [(&str, &[&[&str]]); 5] = [
     (
         "tests",
         &[
-            &["backfill", "fake_sink", "http", "prng", "programs"],
+            &["prng", "programs"],
+            &["backfill", "fake_sink", "http"],
             &["node", "power", "signer_support"],
             &["billing", "events", "fake_signer", "policy", "provision", "terminal", "workload"],
             &["acknowledged", "opa"],
