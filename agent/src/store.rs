@@ -10,6 +10,7 @@ mod options;
 mod raw;
 mod reading;
 mod reserve;
+mod torn;
 
 pub use batch::Batch;
 pub use format::{FORMAT, Row, RowKey, RowKind, Scan, VALUE_VERSION};
@@ -194,6 +195,22 @@ impl Store {
 
     /// Opens a database that is there. Nothing is written to one that is in use, damaged or newer.
     pub fn open(path: &Path, limits: SpaceLimits) -> Result<Self, StoreError> {
+        let found = Self::open_as_found(path, limits);
+        let Err(StoreError::Damaged { .. }) = &found else { return found };
+        let cut = torn::cut_zeros(path);
+        if cut.is_empty() {
+            return found;
+        }
+        let opened = Self::open_as_found(path, limits);
+        if opened.is_err() {
+            torn::put_back(&cut);
+            return found;
+        }
+        tracing::warn!("{}: what was written last was never synced, as after a power loss", path.display());
+        opened
+    }
+
+    fn open_as_found(path: &Path, limits: SpaceLimits) -> Result<Self, StoreError> {
         if !path.join("CURRENT").exists() {
             let damaged = std::fs::read_dir(path).is_ok_and(|mut d| {
                 d.any(|f| f.is_ok_and(|f| f.file_name().to_string_lossy().starts_with("MANIFEST")))

@@ -20,7 +20,7 @@ pub struct Disk {
 pub enum Unsynced<'a> {
     /// Nothing of them is there.
     Lost,
-    /// Of each file a beginning of them is there.
+    /// Of each file a beginning of them is there, and zeros behind it where the dice say so.
     Torn(&'a mut Prng),
 }
 
@@ -149,6 +149,9 @@ fn tear(path: &Path, live: &Path, dice: &mut Prng) {
     let part = |n: u64| usize::try_from(n).expect("fits");
     let file = File::options().write(true).open(path).expect("a file");
     file.write_all_at(&bytes[part(synced)..part(end)], synced).expect("written");
+    if dice.below(2) == 0 {
+        file.set_len(all).expect("zeros");
+    }
 }
 
 fn find_files(folder: &Path, to: &mut HashMap<u64, PathBuf>) {
