@@ -42,6 +42,7 @@ pub(super) fn put_back(cut: &[Cut]) {
 }
 
 /// Nobody holds RocksDB's lock. Asked without taking it: the open that follows takes it.
+#[allow(clippy::cast_possible_truncation)] // three small numbers, of another type in the structure
 fn free(lock: &File) -> bool {
     let mut asked = libc::flock {
         l_type: libc::F_WRLCK as libc::c_short,
