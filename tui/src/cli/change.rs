@@ -3,17 +3,18 @@
 //! What is shown for confirmation is parsed back from the bytes that are signed. A tightening never waits for a
 //! question, a failed preview or a missing reason.
 
-use super::args::ChangeArgs;
+use super::args::{ChangeArgs, RuleArgs};
 use super::context::Context;
 use super::output::{CliError, EXIT_FAILED, Output};
 use super::rate_card::card_text;
 use crate::client::commands::{self, PlannedChange};
 use crate::client::error::ClientError;
-use crate::client::resolve::Found;
+use crate::client::resolve::{self, Found};
 use crate::client::session::ReadSession;
 use conductor_shared::command::{Command, Operation};
 use conductor_shared::fact::ChangeClass;
 use conductor_shared::http::{CommandOutcome, CommandStatus, Preview};
+use conductor_shared::ramp::Selector;
 use conductor_shared::untrusted::{UntrustedText, escape};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -37,6 +38,22 @@ pub(super) fn why(args: &ChangeArgs) -> Result<UntrustedText, CliError> {
         Some(r) => commands::reason(r)?,
         None => UntrustedText::new(NO_REASON),
     })
+}
+
+/// Changes a rule without reading its state first.
+pub(super) async fn blind(
+    context: &Context,
+    rule: RuleArgs,
+    operation: impl FnOnce(Selector) -> Operation,
+    tightens: bool,
+) -> Result<Output, CliError> {
+    context.may_change()?;
+    let session = context.session().await?;
+    let found = resolve::tenant(&session, &rule.tenant).await;
+    let tenant = if tightens { uid_is_enough(found, &rule.tenant)? } else { found? };
+    let confirm = tenant.name.clone();
+    let change = Change { tenant, confirm, operation: operation(rule.rule), tightens };
+    carry_out(context, &session, change, &rule.change).await
 }
 
 /// Makes a change, or shows it with `--dry-run`.
@@ -195,7 +212,7 @@ pub fn loosens(p: &Preview) -> bool {
 /// A lookup that failed, for a tightening named by uid: the uid is enough.
 pub fn uid_is_enough(
     found: Result<Found, ClientError>,
-    name: &crate::client::resolve::TenantName,
+    name: &resolve::TenantName,
 ) -> Result<Found, ClientError> {
     use crate::client::resolve::TenantName;
     match (found, name) {

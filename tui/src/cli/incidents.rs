@@ -1,11 +1,10 @@
 //! Incidents, the timeline of a log, and the SLOs of ramps: thresholds, plans, overrides.
 
 use super::args::{IncidentCommand, PlanCommand, RuleArgs, SloCommand, TenantArg, TimelineArgs};
-use super::change::{Change, carry_out};
+use super::change::{Change, blind, carry_out};
 use super::context::Context;
 use super::lookup::tenant_detail;
 use super::output::{CliError, Output, table, time};
-use super::ramps::blind;
 use crate::client::resolve;
 use crate::client::session::ReadSession;
 use conductor_shared::basis_points::percent;

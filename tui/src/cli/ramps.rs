@@ -1,12 +1,12 @@
 //! Ramps, kill switches and quotas. Lowering is sent as a cap: absolute, so that it is always valid and never loosens.
 
 use super::args::{ChangeArgs, KillArgs, KillCommand, QuotaCommand, RampCommand, RuleArgs, TenantArg};
-use super::change::{Change, carry_out, uid_is_enough};
+use super::change::{Change, blind, carry_out};
 use super::context::Context;
 use super::lookup::tenant_detail;
 use super::output::{CliError, Output, table};
 use crate::client::error::ClientError;
-use crate::client::resolve::{self, Found};
+use crate::client::resolve::Found;
 use crate::client::session::ReadSession;
 use conductor_shared::basis_points::{BasisPoints, percent};
 use conductor_shared::command::{Operation, ops};
@@ -25,20 +25,6 @@ async fn change(
 ) -> Result<Output, CliError> {
     let confirm = tenant.name.clone();
     carry_out(context, session, Change { tenant, confirm, operation, tightens }, args).await
-}
-
-/// Changes a rule without reading its state first.
-pub(super) async fn blind(
-    context: &Context,
-    rule: RuleArgs,
-    operation: impl FnOnce(Selector) -> Operation,
-    tightens: bool,
-) -> Result<Output, CliError> {
-    context.may_change()?;
-    let session = context.session().await?;
-    let found = resolve::tenant(&session, &rule.tenant).await;
-    let tenant = if tightens { uid_is_enough(found, &rule.tenant)? } else { found? };
-    change(context, &session, tenant, operation(rule.rule), tightens, &rule.change).await
 }
 
 pub async fn ramp(context: &Context, command: RampCommand) -> Result<Output, CliError> {
