@@ -93,6 +93,15 @@ fn begin_of(date: Date, zone: &TimeZone) -> Result<Zoned, RangeError> {
     date.to_zoned(zone.clone()).map_err(|e| RangeError(format!("range: {e}")))
 }
 
+fn zone_of(name: &str) -> Result<TimeZone, RangeError> {
+    if name == "UTC" {
+        return Ok(TimeZone::UTC);
+    }
+    zones().get(name).or_else(|_| {
+        wrong(format!("tz: {name:?} is no time zone; expected an IANA name, for instance Europe/Berlin"))
+    })
+}
+
 /// What is understood, for error messages.
 const FORMS: &str = "expected for instance 30d, 24h, month, 2026-10, 2026-10-31, 2026-10-01/2026-11-01, \
     2026-10-01T00:00:00Z/P7D";
@@ -128,15 +137,7 @@ impl Range {
     /// Reads a range. What is relative to now begins and ends at whole slots, the present one included.
     pub fn parse(text: &str, zone: Option<&str>, now: WallTime) -> Result<Self, RangeError> {
         let zone_name = zone.unwrap_or("UTC");
-        let zone = if zone_name == "UTC" {
-            TimeZone::UTC
-        } else {
-            zones().get(zone_name).or_else(|_| {
-                wrong(format!(
-                    "tz: {zone_name:?} is no time zone; expected an IANA name, for instance Europe/Berlin"
-                ))
-            })?
-        };
+        let zone = zone_of(zone_name)?;
         let short: String = text.chars().take(100).collect();
         let begun = now.as_micros() / SLOT_US;
         let end_of_now = WallTime::from_micros((begun + 1).checked_mul(SLOT_US).unwrap_or(begun * SLOT_US));

@@ -69,7 +69,7 @@ fn names_end() {
     assert!(fits(&"é".repeat(MAX_NAME)) && !fits(&"é".repeat(MAX_NAME + 1)));
     let roles = |n: usize| {
         let words: Vec<_> =
-            (0..n).map(|n| format!("viewer@{}", TenantUid((n as u128).to_be_bytes()))).collect();
+            (1..=n).map(|n| format!("viewer@{}", TenantUid((n as u128).to_be_bytes()))).collect();
         parse_roles(&words.join(" ")).is_some()
     };
     assert!(roles(MAX_ROLES) && !roles(MAX_ROLES + 1));

@@ -163,14 +163,7 @@ fn check_partition(store: &Store, live: &PartitionState, wrong: &mut Vec<String>
     let rows: BTreeMap<RunId, BTreeSet<u64>> =
         live.runs.iter().map(|(id, run)| (*id, run.steps.keys().copied().collect())).collect();
     differ("open runs", format!("{rows:?}"), format!("{:?}", r.open));
-    let mut ended = BTreeSet::new();
-    store.scan(&p.family, &Row::scan_of(RowKind::EndedRun), |row, _| {
-        if let Row::EndedRun(id) = row {
-            ended.insert(RunId(id));
-        }
-        true
-    })?;
-    differ("ended runs", format!("{ended:?}"), format!("{:?}", r.ended));
+    differ("ended runs", format!("{:?}", ended_runs(store, p)?), format!("{:?}", r.ended));
     let recounted = crate::metering::recount(store, p, live.log.signed)?;
     let waiting: u64 = live.meters.unsigned().iter().map(|(_, _, n)| n).sum();
     differ("metered receipts that are not signed", waiting.to_string(), recounted.unsigned.to_string());
@@ -190,6 +183,17 @@ fn check_partition(store: &Store, live: &PartitionState, wrong: &mut Vec<String>
         wrong.push(format!("{}: {} entries were signed and {size} are here", p.origin, live.log.signed));
     }
     Ok(())
+}
+
+fn ended_runs(store: &Store, p: &Partition) -> Result<BTreeSet<RunId>, InitError> {
+    let mut out = BTreeSet::new();
+    store.scan(&p.family, &Row::scan_of(RowKind::EndedRun), |row, _| {
+        if let Row::EndedRun(id) = row {
+            out.insert(RunId(id));
+        }
+        true
+    })?;
+    Ok(out)
 }
 
 /// Indices of the receipts that rows of a kind mark.

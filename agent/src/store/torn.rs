@@ -84,12 +84,12 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     const ID: PartitionId = PartitionId { tenant: TenantUid([1; 16]), epoch: 1 };
-    const LIMITS: SpaceLimits = SpaceLimits { reserve_bytes: 0, low_bytes: 0, critical_bytes: 0 };
+    const NO_RESERVE: SpaceLimits = SpaceLimits { reserve_bytes: 0, low_bytes: 0, critical_bytes: 0 };
     const VALUE: [u8; 3_000] = [0xaa; 3_000];
 
     /// A database of two batches, which is closed; and its log of writes.
     fn written(folder: &Path) -> PathBuf {
-        let store = Store::create(folder, LIMITS).unwrap();
+        let store = Store::create(folder, NO_RESERVE).unwrap();
         let family = store.create_families(&[ID]).unwrap().remove(0);
         for key in [b"a", b"b"] {
             let mut batch = Batch::default();
@@ -112,7 +112,7 @@ mod tests {
         let torn = bytes.len() - 1_000;
         bytes[torn..].fill(0);
         std::fs::write(&log, &bytes).unwrap();
-        let store = Store::open(dir.path(), LIMITS).unwrap();
+        let store = Store::open(dir.path(), NO_RESERVE).unwrap();
         let family = store.family(ID).unwrap();
         assert_eq!(store.get(&family, b"a").unwrap().unwrap(), VALUE);
         assert_eq!(store.get(&family, b"b").unwrap(), None);
@@ -128,7 +128,7 @@ mod tests {
         bytes[damaged] ^= 1;
         bytes[torn..].fill(0);
         std::fs::write(&log, &bytes).unwrap();
-        let refused = Store::open(dir.path(), LIMITS).unwrap_err();
+        let refused = Store::open(dir.path(), NO_RESERVE).unwrap_err();
         assert!(matches!(refused, StoreError::Damaged { .. }), "{refused}");
         assert_eq!(std::fs::read(&log).unwrap(), bytes);
     }

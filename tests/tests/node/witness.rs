@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 /// Passes bytes on between a console and an agent. Once it is on, each summary in the stream tells of a longer log with another
-/// root, and each request for a proof is answered that the agent is busy.
+/// root, and each request for a proof or a head is answered that the agent is busy.
 #[derive(Default)]
 struct Forger {
     on: AtomicBool,
@@ -42,7 +42,9 @@ impl Forger {
             while let Ok(n @ 1..) = from.read(&mut bytes) {
                 let head = String::from_utf8_lossy(&bytes[..n.min(300)]).into_owned();
                 is_stream.fetch_or(head.contains("/v1/stream"), Ordering::SeqCst);
-                let said = if up.on.load(Ordering::SeqCst) && head.contains("/consistency") {
+                let said = if up.on.load(Ordering::SeqCst)
+                    && ["/checkpoint", "/consistency"].iter().any(|asked| head.contains(asked))
+                {
                     up.refused.fetch_add(1, Ordering::SeqCst);
                     let busy: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
                     from.write_all(busy)

@@ -38,8 +38,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Any number of tightenings by one person.
-const NO_LIMIT: TightenLimit = TightenLimit { most: usize::MAX, window: Duration::ZERO };
-pub(super) const LIMITS: SpaceLimits = SpaceLimits { reserve_bytes: 0, low_bytes: 0, critical_bytes: 0 };
+const UNBOUNDED: TightenLimit = TightenLimit { most: usize::MAX, window: Duration::ZERO };
+pub(super) const NO_RESERVE: SpaceLimits = SpaceLimits { reserve_bytes: 0, low_bytes: 0, critical_bytes: 0 };
 
 pub(super) struct Node {
     pub(super) queues: Arc<Queues>,
@@ -102,7 +102,7 @@ impl Node {
 
     /// The same, with another number of control facts between snapshots.
     pub(super) fn with_snapshots(every: u64) -> Self {
-        Self::run(Self::in_parts(every, NO_LIMIT))
+        Self::run(Self::in_parts(every, UNBOUNDED))
     }
 
     fn run((mut node, writer, signer): (Self, Writer, Signer)) -> Self {
@@ -122,7 +122,7 @@ impl Node {
 
     /// With the writer in the hands of the test, which runs each of its steps.
     pub(super) fn by_hand() -> (Self, Writer, Signer) {
-        Self::in_parts(SNAPSHOT_EVERY, NO_LIMIT)
+        Self::in_parts(SNAPSHOT_EVERY, UNBOUNDED)
     }
 
     fn in_parts(snapshot_every: u64, tighten: TightenLimit) -> (Self, Writer, Signer) {
@@ -143,7 +143,7 @@ impl Node {
                 (ident("ana"), ana.pk.to_base64(), admin),
                 (ident("ben"), ben.pk.to_base64(), approver),
             ],
-            limits: LIMITS,
+            limits: NO_RESERVE,
         };
         let node_id = init(bootstrap, &*clock, &random).unwrap();
         let (board, queues) = (Arc::new(Registry::new(node_id, [1; 16])), Arc::new(Queues::default()));
@@ -160,7 +160,7 @@ impl Node {
             data,
             keys: key_folder,
             node_id,
-            limits: LIMITS,
+            limits: NO_RESERVE,
             lease: Duration::from_secs(3_600),
             tighten,
             slo: Pace { every: Duration::from_secs(10), bake: Duration::from_secs(3_600) },
@@ -275,7 +275,7 @@ impl Node {
     pub(super) fn stop(self) -> tempfile::TempDir {
         let folder = self.stop_damaged();
         let at = |name| folder.path().join(name);
-        assert_eq!(check(&at("data"), &at("keys"), LIMITS).unwrap(), Vec::<String>::new());
+        assert_eq!(check(&at("data"), &at("keys"), NO_RESERVE).unwrap(), Vec::<String>::new());
         folder
     }
 

@@ -25,7 +25,7 @@ const CHANGES: u64 = 40;
 fn load(folder: &tempfile::TempDir, node: &Registry, id: PartitionId) -> (Arc<Store>, PartitionState) {
     let at = |name| folder.path().join(name);
     let mut keys = KeyStore::open(&at("keys")).unwrap();
-    let store = Arc::new(Store::open(&at("data").join("db"), LIMITS).unwrap());
+    let store = Arc::new(Store::open(&at("data").join("db"), NO_RESERVE).unwrap());
     let now = RealClock::default().now();
     let lease = Duration::ZERO;
     let ctx = Loader { store: &store, keys: &mut keys, node: node.node_id, now, lease, cuts_since: now.wall };
@@ -89,7 +89,7 @@ fn a_check_compares_the_fold_with_each_snapshot() {
     store.write(st.rows.seal(&*random).unwrap()).unwrap();
     drop((store, live));
     let at = |name| folder.path().join(name);
-    let said = check(&at("data"), &at("keys"), LIMITS).unwrap().join("\n");
+    let said = check(&at("data"), &at("keys"), NO_RESERVE).unwrap().join("\n");
     assert!(said.contains("the facts before it make"), "{said}");
     assert!(said.contains("snapshots of control state: row"), "{said}");
 }
